@@ -1,0 +1,220 @@
+"""What comes out of the judgement: a person's code, its reasons, and how they lift.
+
+A `HealthCode` does not depend on the time of asking: it holds every reason as an interval
+`[start, end)`. `show` reads it at an instant, so a reason that ends by time ends at that
+instant wherever the code is read, with nothing written.
+"""
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Colour(StrEnum):
+    """Two colours only. Someone unknown or not verified has no code, and so is never green."""
+
+    RED = "red"
+    GREEN = "green"
+    NONE = "none"
+
+
+class Reason(IntEnum):
+    """Why a code is red, by rank: the lowest number is shown first."""
+
+    CONFIRMED_OR_POSITIVE = 1  # 确诊病例或核酸检测阳性
+    SUSPECTED_CASE = 2  # 疑似病例
+    CLOSE_CONTACT = 3  # 密切接触者
+    OUT_OF_PROVINCE_CODE = 4  # 外省健康码红黄码人员
+    CENTRALISED_QUARANTINE = 5  # 集中隔离人员
+    HOME_QUARANTINE = 6  # 居家隔离人员
+
+
+class ConditionKind(StrEnum):
+    """What a reason waits for before it lifts."""
+
+    TIME = "time"  # a period passes; not_before is its end
+    NEGATIVE_TEST = "negative-test"  # a negative NAT sampled from not_before on
+    DISCHARGE = "discharge"  # the case's discharge
+    EXCLUSION = "exclusion"  # the suspicion is excluded, or promoted to a confirmed case
+    PROVINCE_GREEN = "province-green"  # the same province reports green
+    RELEASE_NOTICE = "release-notice"  # 解除医学观察电子告知书
+
+
+class Owner(StrEnum):
+    """Who must act for a condition to be met."""
+
+    TIME = "time"
+    LABORATORY = "laboratory"
+    CDC = "cdc"
+    QUARANTINE_COMMAND = "quarantine-command"
+    PROVINCE = "province"
+
+
+class EventRef(Struct, frozen=True, order=True):
+    """Identity of an event."""
+
+    source: str
+    id: str
+
+
+class Condition(Struct, frozen=True, omit_defaults=True):
+    """One line of a lift checklist. Met at `t` if `met_at <= t`.
+
+    `not_before` is the earliest instant at which it can be met, None where it depends on the
+    owner alone; `met_by` names the event that met it.
+    """
+
+    kind: ConditionKind
+    owner: Owner
+    not_before: datetime | None = None
+    met_at: datetime | None = None
+    met_by: EventRef | None = None
+
+
+class Interval(Struct, frozen=True, omit_defaults=True):
+    """A reason, open in `[start, end)`; `end` is None while a condition is unmet.
+
+    `conditions` must all be met for it to lift. `policy` is the version that governs it: the
+    one in force at `start`.
+    """
+
+    reason: Reason
+    start: datetime
+    opened_by: EventRef
+    policy: str
+    end: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
+    province: str | None = None
+
+    def is_open(self, at: datetime) -> bool:
+        """Say whether the reason holds at `at`."""
+        return self.start <= at and (self.end is None or at < self.end)
+
+    def earliest_end(self, at: datetime) -> datetime | None:
+        """Earliest instant, not before `at`, at which the reason can lift.
+
+        None where an owner must act and no date for that is known.
+        """
+        if self.end is not None:
+            return self.end
+        pending = [c.not_before for c in self.conditions if c.met_at is None]
+        known = [instant for instant in pending if instant is not None]
+        if len(known) < len(pending):
+            return None
+        met = [c.met_at for c in self.conditions if c.met_at is not None]
+        return max([at, *known, *met])
+
+
+class HealthCode(Struct, frozen=True, omit_defaults=True):
+    """A person's code as the topic health-codes carries it; read it with `show`.
+
+    `version` grows by one with every change of the code; `judged_at` is the instant of that
+    change. `colour` and `reasons` are what status-changes last told, in `told_version` (for
+    counting, not for showing). Intervals that ended before `judged_at` are left out.
+    """
+
+    person: str
+    version: int
+    judged_at: datetime
+    colour: Colour = Colour.NONE
+    reasons: tuple[Reason, ...] = ()
+    told_version: int = 0
+    verified_since: datetime | None = None
+    city: str | None = None
+    intervals: tuple[Interval, ...] = ()
+
+
+class Shown(Struct, frozen=True):
+    """A code at an instant: the open reasons by rank, and when that changes by itself."""
+
+    colour: Colour
+    open: tuple[Interval, ...]
+    changes_at: datetime | None
+
+    @property
+    def status(self) -> "Status":
+        """The colour and the open reasons by rank, each once."""
+        return Status(self.colour, tuple(sorted({interval.reason for interval in self.open})))
+
+
+def show(code: HealthCode, at: datetime) -> Shown:
+    """Read `code` at `at`: red if any reason is open, green if none is, none if not verified."""
+    intervals = code.intervals
+    open_now = tuple(
+        sorted((i for i in intervals if i.is_open(at)), key=lambda i: (i.reason, i.start))
+    )
+    verified = code.verified_since is not None and code.verified_since <= at
+    red_or_green = Colour.RED if open_now else Colour.GREEN
+    edges = [code.verified_since, *(edge for i in intervals for edge in (i.start, i.end))]
+    ahead = (edge for edge in edges if edge is not None and edge > at)
+    return Shown(red_or_green if verified else Colour.NONE, open_now, min(ahead, default=None))
+
+
+class Cause(Struct, frozen=True, omit_defaults=True):
+    """What brought a change about: an event, or (all None) the passing of time."""
+
+    source: str | None = None
+    id: str | None = None
+    type: str | None = None
+
+
+class Status(Struct, frozen=True):
+    """What is told of a person: the colour and the open reasons by rank, each once."""
+
+    colour: Colour
+    reasons: tuple[Reason, ...] = ()
+
+
+NO_CODE = Status(Colour.NONE)
+
+
+class StatusChange(Struct, frozen=True, omit_defaults=True):
+    """One link in a person's chain of changes, from no code to the present.
+
+    `version` is the code's version after the change, `previous_version` that of the change
+    before (0 at the first). `at` is the instant the change holds from: an event's arrival, or
+    the instant at which a reason ends or begins by time.
+    """
+
+    person: str
+    version: int
+    previous_version: int
+    at: datetime
+    before: Status
+    after: Status
+    cause: Cause
+    city: str | None = None
+
+
+class StatusChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The CloudEvent on status-changes; `id` is `<person>:<version>`, so copies are known."""
+
+    id: str
+    time: datetime
+    partitionkey: str
+    data: StatusChange
+    type: str = "yuekang.status.changed.v1"
+    source: str = "/yuekang"
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"
+
+    def __post_init__(self) -> None:
+        if self.id != f"{self.data.person}:{self.data.version}":
+            raise ValueError(f"id {self.id!r} is not <person>:<version> of its data")
+
+
+def changed(change: StatusChange) -> StatusChanged:
+    """Wrap a change as its CloudEvent."""
+    return StatusChanged(
+        id=f"{change.person}:{change.version}",
+        time=change.at,
+        partitionkey=change.person,
+        data=change,
+    )
+
+
+def schema_types() -> tuple[type[Any], ...]:
+    """Types of the records on the output topics, for their published schemas."""
+    return (HealthCode, StatusChanged)

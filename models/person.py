@@ -1,0 +1,262 @@
+"""What is held about one person, and how one more event folds into it.
+
+A row holds the events themselves, each with its time of arrival, and the code that follows from
+them. The code is judged from the whole set, so the end does not depend on the order, number or
+time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
+correction may come before what it corrects.
+
+What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `apply`
+what changed by an event. Both keep one chain per person, each link with the version of the last.
+"""
+
+from bisect import bisect_left
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from models.codes import Cause, HealthCode, Status, StatusChange, show
+from models.events import StatusEvent, type_of
+from models.policy import policy_at
+from models.reasons import assess, corrects
+
+
+class Fact(Struct, frozen=True, array_like=True):
+    """An event about a person, and when it arrived (its append to the log)."""
+
+    event: StatusEvent
+    arrived_at: datetime
+
+
+class Person(Struct, frozen=True, array_like=True):
+    """A row of the person table. `judged_at`: everything until then has been told.
+
+    `facts` are sorted by (source, id), each identity once.
+    """
+
+    code: HealthCode
+    judged_at: datetime
+    facts: tuple[Fact, ...] = ()
+
+
+class Objection(StrEnum):
+    """Why the fold refuses an event, or finds no use for the correction it claims."""
+
+    CONFLICT = "conflict"
+    ROW_FULL = "row-full"
+    CORRECTION_OF_OTHER_SOURCE = "correction-of-other-source"
+    CORRECTION_OF_LATER_EVENT = "correction-of-later-event"
+    CORRECTION_WITHOUT_TARGET = "correction-without-target"
+
+
+class Notice(Struct, frozen=True):
+    """Something to tell the source of `event`; `refused` says whether the event was left out."""
+
+    event: StatusEvent
+    objection: Objection
+    detail: str
+    refused: bool
+
+
+class Outcome(Struct, frozen=True):
+    """A row after an event or the passing of time, and what is to be told of it, in order."""
+
+    person: Person
+    changes: tuple[StatusChange, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+def unknown(person: str, at: datetime) -> Person:
+    """Return the row of someone about whom nothing is known: no code."""
+    return Person(HealthCode(person=person, version=0, judged_at=at), at)
+
+
+def apply(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
+    """Fold `event`, which arrived at `arrived_at`, into `row`.
+
+    First tells what changed by time until then. A redelivered or duplicated event changes
+    nothing; the same identity with another content is refused, and so is one event too many.
+    """
+    outcome = advance(row, arrived_at)
+    row, at = outcome.person, outcome.person.judged_at
+    place = bisect_left(row.facts, (event.source, event.id), key=_identity)
+    if place < len(row.facts) and _identity(row.facts[place]) == (event.source, event.id):
+        if row.facts[place].event == event:
+            return outcome
+        return _object(outcome, _conflict(event))
+    facts_max = policy_at(at).facts_max
+    if len(row.facts) >= facts_max:
+        return _object(outcome, _row_full(event, facts_max))
+    facts = (*row.facts[:place], Fact(event, arrived_at), *row.facts[place:])
+    cause = Cause(event.source, event.id, type_of(event))
+    judged, change = _judge(replace(row, facts=facts), at, cause)
+    return Outcome(
+        judged,
+        (*outcome.changes, *change),
+        (*outcome.notices, *_claims(facts, event)),
+    )
+
+
+def advance(row: Person, to: datetime) -> Outcome:
+    """Tell what time alone changes in `(row.judged_at, to]`, each at its own instant.
+
+    The end does not depend on how often or when this runs.
+    """
+    changes: list[StatusChange] = []
+    notices: list[Notice] = []
+    while (due := due_at(row)) is not None and due <= to:
+        notices += _unanswered(row, due)
+        row, change = _judge(row, due, Cause())
+        changes += change
+    if to > row.judged_at:
+        row = replace(row, judged_at=to)
+    return Outcome(row, tuple(changes), tuple(notices))
+
+
+def due_at(row: Person) -> datetime | None:
+    """Return the next instant after `row.judged_at` at which time alone changes something."""
+    code_changes = show(row.code, row.judged_at).changes_at
+    waits = (
+        deadline
+        for fact in row.facts
+        if fact.event.supersedes is not None
+        and (deadline := _deadline(fact)) > row.judged_at
+        and _target(row.facts, fact.event) is None
+    )
+    return min((at for at in (code_changes, *waits) if at is not None), default=None)
+
+
+def _judge(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[StatusChange, ...]]:
+    """Judge the facts as of `at`; the code's version grows if anything in it changed."""
+    old = row.code
+    found = assess(fact.event for fact in row.facts)
+    code = replace(
+        old,
+        verified_since=found.verified_since,
+        city=found.city,
+        intervals=tuple(i for i in found.intervals if i.end is None or i.end > at),
+    )
+    told, status = Status(old.colour, old.reasons), show(code, at).status
+    if code == old and status == told:
+        return replace(row, judged_at=at), ()
+    version = old.version + 1
+    code = replace(
+        code, version=version, judged_at=at, colour=status.colour, reasons=status.reasons
+    )
+    if status == told:
+        return Person(code, at, row.facts), ()
+    change = StatusChange(
+        person=code.person,
+        version=version,
+        previous_version=old.told_version,
+        at=at,
+        before=told,
+        after=status,
+        cause=cause,
+        city=code.city,
+    )
+    return Person(replace(code, told_version=version), at, row.facts), (change,)
+
+
+def _identity(fact: Fact) -> tuple[str, str]:
+    return fact.event.source, fact.event.id
+
+
+def _deadline(fact: Fact) -> datetime:
+    return fact.arrived_at + policy_at(fact.arrived_at).correction_wait
+
+
+def _target(facts: tuple[Fact, ...], event: StatusEvent) -> StatusEvent | None:
+    """Find the event that `event` claims to correct."""
+    if event.supersedes is None:
+        return None
+    identity = event.source, event.supersedes
+    place = bisect_left(facts, identity, key=_identity)
+    if place < len(facts) and _identity(facts[place]) == identity:
+        return facts[place].event
+    return None
+
+
+def _object(outcome: Outcome, notice: Notice) -> Outcome:
+    return replace(outcome, notices=(*outcome.notices, notice))
+
+
+def _conflict(event: StatusEvent) -> Notice:
+    return Notice(
+        event,
+        Objection.CONFLICT,
+        f"Event {event.id} of {event.source} arrived before with another content, which stays. "
+        "Send a new event with an id of its own that supersedes it.",
+        refused=True,
+    )
+
+
+def _row_full(event: StatusEvent, facts_max: int) -> Notice:
+    return Notice(
+        event,
+        Objection.ROW_FULL,
+        f"{facts_max} events about this person are kept already, the most that policy allows; "
+        "an operator must look at their sources.",
+        refused=True,
+    )
+
+
+def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
+    """Object to corrections that the arrival of `event` shows to be of no effect.
+
+    The events themselves stay: what they say of their own counts, whatever arrived first.
+    """
+    notices = []
+    target = _target(facts, event)
+    if target is not None and not corrects(event, target):
+        notices.append(_later_event(event))
+    elif target is None and event.supersedes is not None:
+        others = {f.event.source for f in facts if f.event.id == event.supersedes}
+        if others:
+            notices.append(
+                Notice(
+                    event,
+                    Objection.CORRECTION_OF_OTHER_SOURCE,
+                    f"supersedes names {event.supersedes}, an event of {', '.join(sorted(others))};"
+                    " only its own source can correct it. The correction has no effect.",
+                    refused=False,
+                )
+            )
+    notices += (
+        _later_event(fact.event)
+        for fact in facts
+        if fact.event.supersedes == event.id
+        and fact.event.source == event.source
+        and not corrects(fact.event, event)
+    )
+    return notices
+
+
+def _later_event(event: StatusEvent) -> Notice:
+    return Notice(
+        event,
+        Objection.CORRECTION_OF_LATER_EVENT,
+        f"supersedes names {event.supersedes}, whose sequence is not smaller than {event.sequence};"
+        " a correction comes after what it corrects, so that corrections cannot form a circle."
+        " The correction has no effect.",
+        refused=False,
+    )
+
+
+def _unanswered(row: Person, at: datetime) -> list[Notice]:
+    """Object to corrections whose wait for the event they name ends at `at`."""
+    return [
+        Notice(
+            fact.event,
+            Objection.CORRECTION_WITHOUT_TARGET,
+            f"supersedes names {fact.event.supersedes}, and no such event of {fact.event.source} "
+            "about this person has arrived. Check the id and the person; the correction still "
+            "takes effect if that event comes.",
+            refused=False,
+        )
+        for fact in row.facts
+        if fact.event.supersedes is not None
+        and _deadline(fact) == at
+        and _target(row.facts, fact.event) is None
+    ]

@@ -1,0 +1,84 @@
+"""The rules' numbers: dated, versioned, each with its source.
+
+Nothing in `models/` carries a duration of its own. A reason is governed by the policy in force
+at the instant it opens, so a later policy neither shortens nor lengthens what already runs, and
+no code turns red because a policy changed.
+
+Sources: "manual" is the 粤康码 user manual; "design" is the project's design, which follows the
+national prevention protocol of the time; "own decision" is what was chosen where both are silent,
+in favour of a resident who would otherwise face an unexplained red.
+"""
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from models.events import QuarantineKind
+
+ZONE = ZoneInfo("Asia/Shanghai")
+"""All calendar days in the rules are days of this zone."""
+
+
+class Policy(Struct, frozen=True):
+    """One dated set of numbers, in force in `[valid_from, valid_to)`."""
+
+    version: str
+    valid_from: datetime
+    valid_to: datetime | None
+
+    after_discharge: timedelta
+    """A confirmed case lifts this long after discharge (design, rank 1: 14 days)."""
+
+    negatives_apart: timedelta
+    """A positive without a case lifts by two negatives sampled at least this far apart
+    (design, rank 1: 24 hours)."""
+
+    after_exposure: timedelta
+    """A contact lifts no earlier than this after the last exposure (design, rank 3: 14 days)."""
+
+    contact_test_days: tuple[int, ...]
+    """Days after the last exposure on which a contact is tested; day n is the calendar day of
+    the exposure + n (design, rank 3: days 1, 4, 7 and 14)."""
+
+    planned_end_lifts: frozenset[QuarantineKind]
+    """Kinds of quarantine that end by themselves at the planned end. The others wait for the
+    release notice, 解除医学观察电子告知书 (own decision: at home, yes; centralised, no)."""
+
+    correction_wait: timedelta
+    """How long a correction waits for the event it names before its source is told
+    (own decision: 24 hours)."""
+
+    facts_max: int
+    """Most events kept about one person; one more is refused (own decision)."""
+
+
+POLICIES = (
+    Policy(
+        version="2020-04",
+        valid_from=datetime.combine(date(2019, 12, 1), datetime.min.time(), ZONE),
+        valid_to=None,
+        after_discharge=timedelta(days=14),
+        negatives_apart=timedelta(hours=24),
+        after_exposure=timedelta(days=14),
+        contact_test_days=(1, 4, 7, 14),
+        planned_end_lifts=frozenset({QuarantineKind.HOME}),
+        correction_wait=timedelta(hours=24),
+        facts_max=512,
+    ),
+)
+"""In order of time; each begins where the one before ends."""
+
+
+def policy_at(at: datetime) -> Policy:
+    """Return the policy in force at `at`; the first one also for what lies before it."""
+    for policy in reversed(POLICIES):
+        if policy.valid_from <= at:
+            return policy
+    return POLICIES[0]
+
+
+def day_start(instant: datetime, days: int) -> datetime:
+    """Return 00:00 of the calendar day of `instant` plus `days`, in `ZONE`."""
+    day = instant.astimezone(ZONE).date() + timedelta(days=days)
+    return datetime.combine(day, datetime.min.time(), ZONE)
