@@ -1,0 +1,27 @@
+"""Tell what changes by time: a reason that ends or begins, a correction that waited too long.
+
+Each change is stamped with the instant at which it falls due, whenever this runs, and is in the
+log together with the row that knows it was told; so it is told once, also across restarts.
+"""
+
+from datetime import UTC, datetime
+
+from agents.dead_letters import DeadLetters
+from agents.people import advance_due, microseconds
+from app.topology import YuekangApp
+
+INTERVAL_SECONDS = 1.0
+ROWS_MAX = 1_000
+"""Rows of one partition in one transaction; what is left is taken at once after."""
+
+
+def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
+    """Add the timer; it runs on every worker, for the partitions that the worker holds."""
+
+    @app.timer(interval=INTERVAL_SECONDS)
+    async def tell_due() -> None:
+        now = datetime.now(UTC)
+        while await app.people.process_due(
+            microseconds(now), ROWS_MAX, advance_due(now, dead_letters)
+        ):
+            pass

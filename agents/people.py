@@ -1,0 +1,159 @@
+"""Fold every event that bears on a code into the person table.
+
+Redelivery changes nothing: the table knows how far each topic was applied. A duplicate, a late
+or a reordered event ends in the state that its own order gives (models.person). What is refused
+goes to dead-letters and the chunk goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from aiokafka import ConsumerRecord
+from aiokafka.partitioner import murmur2
+from faust.types import StreamT
+
+from agents.dead_letters import DeadLetters
+from app.catalogue import Topic
+from app.codec import Refusal, decode
+from app.engine.chunks import Chunk
+from app.engine.table import Fold, Told, Work
+from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
+from models.codes import changed
+from models.events import StatusEvent
+from models.person import Outcome, Person, advance, apply, due_at, unknown
+
+Records = Sequence["ConsumerRecord[bytes, bytes]"]
+
+_encode_row = msgspec.msgpack.Encoder().encode
+_decode_row = msgspec.msgpack.Decoder(Person).decode
+_encode_json = msgspec.json.Encoder().encode
+
+
+def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
+    """Add an agent for each topic that folds into the person table."""
+    for topic in input_topics():
+        if topic.folds_into == "people":
+            _register(app, topic, fold(topic, dead_letters))
+
+
+def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
+    @app.agent(app.topic(topic.name, value_serializer="raw"), name=f"fold-{topic.name}")
+    async def fold_topic(chunks: StreamT[Chunk]) -> None:
+        async for event in chunks.noack().events():
+            if await app.people.process(event.value, fold_records):
+                await chunks.ack(event)
+
+
+def fold(topic: Topic, dead_letters: DeadLetters) -> Fold:
+    """Return the fold for records of `topic`."""
+
+    def fold_records(work: Work, records: Records) -> None:
+        people = People(work, dead_letters)
+        for record in records:
+            arrived_at = instant(record.timestamp)
+            try:
+                event = decode(record.value, record.key, record.headers, topic, arrived_at)
+                people.check_partition(record, topic)
+            except Refusal as refusal:
+                work.tell(dead_letters.of_record(record, refusal))
+            else:
+                people.apply(event, arrived_at, record)
+        people.write()
+
+    return fold_records
+
+
+def advance_due(until: datetime, dead_letters: DeadLetters) -> Callable[[Work, Sequence[bytes]], None]:
+    """Return the fold for rows that are due at `until`."""
+
+    def fold_due(work: Work, keys: Sequence[bytes]) -> None:
+        people = People(work, dead_letters)
+        for key in keys:
+            people.advance(key, until)
+        people.write()
+
+    return fold_due
+
+
+class People:
+    """The rows that one chunk touches, decoded once and written once."""
+
+    def __init__(self, work: Work, dead_letters: DeadLetters) -> None:
+        self._work = work
+        self._dead_letters = dead_letters
+        self._rows: dict[bytes, Person] = {}
+        self._versions: dict[bytes, int] = {}
+
+    def check_partition(self, record: "ConsumerRecord[bytes, bytes]", topic: Topic) -> None:
+        """Raise `Refusal` for a new person whose key belongs to another partition.
+
+        A producer with another partitioner than Kafka's default would split a person in two.
+        """
+        assert record.key is not None
+        if self._row(record.key) is None:
+            expected = (murmur2(record.key) & 0x7FFFFFFF) % topic.partitions
+            if expected != record.partition:
+                raise Refusal(
+                    "wrong-partition",
+                    f"The key belongs to partition {expected}, not {record.partition}; use "
+                    "Kafka's default partitioner (murmur2).",
+                    None,
+                )
+
+    def apply(
+        self,
+        event: StatusEvent,
+        arrived_at: datetime,
+        record: "ConsumerRecord[bytes, bytes]",
+    ) -> None:
+        """Fold one event, and tell what follows."""
+        key = record.key
+        assert key is not None
+        row = self._row(key) or unknown(event.partitionkey, arrived_at)
+        outcome = apply(row, event, arrived_at)
+        if outcome.person.facts is row.facts and not outcome.changes and not outcome.notices:
+            return  # a duplicate: nothing to write, nothing to tell
+        self._take(key, outcome, record)
+
+    def advance(self, key: bytes, until: datetime) -> None:
+        """Tell what changed by time alone."""
+        row = self._row(key)
+        assert row is not None, "a row that is due exists"
+        self._take(key, advance(row, until), None)
+
+    def write(self) -> None:
+        """Write the rows that changed, and the code of everyone whose code changed."""
+        for key, row in self._rows.items():
+            due = due_at(row)
+            self._work.put(key, _encode_row(row), 0 if due is None else microseconds(due))
+            if row.code.version != self._versions[key]:
+                self._work.tell(Told(HEALTH_CODES, key, _encode_json(row.code)))
+
+    def _row(self, key: bytes) -> Person | None:
+        row = self._rows.get(key)
+        if row is None and (stored := self._work.get(key)) is not None:
+            row = _decode_row(stored)
+            self._versions[key] = row.code.version
+        return row
+
+    def _take(
+        self, key: bytes, outcome: Outcome, record: "ConsumerRecord[bytes, bytes] | None"
+    ) -> None:
+        self._versions.setdefault(key, 0)
+        self._rows[key] = outcome.person
+        for change in outcome.changes:
+            self._work.tell(Told(STATUS_CHANGES, key, _encode_json(changed(change))))
+        for notice in outcome.notices:
+            self._work.tell(self._dead_letters.of_notice(key, notice, record))
+
+
+def instant(milliseconds: int) -> datetime:
+    """Return a record's timestamp (append to the log, in ms) as an instant."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def microseconds(at: datetime) -> int:
+    """Return `at` in microseconds of the epoch."""
+    seconds = int(at.timestamp() // 1)
+    return seconds * 1_000_000 + at.microsecond

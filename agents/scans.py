@@ -1,0 +1,34 @@
+"""Check recorded scans, apart from the person table: a colour never queues behind a scan.
+
+A valid scan stays in its topic for as long as the catalogue says; nothing else is kept of it.
+"""
+
+from faust.types import StreamT
+
+from agents.dead_letters import DeadLetters
+from agents.people import Records, instant
+from app.catalogue import CATALOGUE
+from app.codec import Refusal, decode
+from app.engine.chunks import Chunk
+from app.engine.table import Work
+from app.topology import YuekangApp
+
+
+def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
+    """Add the agent for scans."""
+    topic = CATALOGUE.topics["scans"]
+
+    def check(work: Work, records: Records) -> None:
+        for record in records:
+            try:
+                decode(
+                    record.value, record.key, record.headers, topic, instant(record.timestamp)
+                )
+            except Refusal as refusal:
+                work.tell(dead_letters.of_record(record, refusal))
+
+    @app.agent(app.topic(topic.name, value_serializer="raw"), name="check-scans")
+    async def check_scans(chunks: StreamT[Chunk]) -> None:
+        async for event in chunks.noack().events():
+            if await app.scans.process(event.value, check):
+                await chunks.ack(event)

@@ -1,0 +1,459 @@
+"""A table that is written to the log first and to RocksDB second, fenced per partition.
+
+One partition of a table is held by one worker at a time. Taking it (`Partition.take`):
+
+1. fence: a transactional producer named after the partition is initialised. The broker finishes
+   or aborts the predecessor's open transaction and refuses all its later writes;
+2. catch up: changelog records after the store's own offset are read (read_committed) and written
+   to the store. The log is complete, since nobody else can write to it any more;
+3. live: chunks and due rows are processed, one at a time per partition.
+
+Processing (`Partition.commit`), in this order:
+
+1. one transaction: changed rows, the place reached in the input, and everything told;
+2. the same rows, place and changelog offset in one RocksDB write batch;
+3. the caller acks; Faust commits the group's offset when it likes.
+
+Dying between any two steps loses nothing and tells nothing twice: before the end of 1 the broker
+aborts, after it the log holds all, and catching up repairs the store; a chunk that comes again
+lies at or before the place reached and is left out. A step that fails for another reason ends the
+process, and a new one starts from 1.
+"""
+
+import asyncio
+import heapq
+import shutil
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import rocksdict
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.structs import RecordMetadata
+
+from app.engine.chunks import Chunk
+
+log = structlog.get_logger()
+
+META = b"\x00"
+"""Keys that begin with it are the engine's own, in store and changelog; no row's key may."""
+PLACE = META + b"place:"
+"""+ input topic: the last offset applied of this topic's same partition."""
+STORED = META + b"stored"
+"""The last changelog offset in the store (store only)."""
+
+DUE = struct.Struct(">q")
+"""A row begins with the instant it is due, in microseconds of the epoch; 0: never."""
+
+BATCH_BYTES_MAX = 900_000
+"""Largest record batch sent, below the topics' max.message.bytes of 1 MiB."""
+
+CATCH_UP_RECORDS = 20_000
+"""Records applied to the store at a time while catching up; bounds its memory."""
+
+
+class Told(NamedTuple):
+    """A record for an output topic. It goes to the same partition number as its cause."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Work:
+    """What one chunk reads and changes: rows are read through, and written when it commits."""
+
+    def __init__(self, store: rocksdict.Rdict) -> None:
+        self._store = store
+        self.rows: dict[bytes, tuple[int, bytes] | None] = {}
+        self.told: list[Told] = []
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the row at `key` as this chunk sees it."""
+        if key in self.rows:
+            row = self.rows[key]
+            return None if row is None else row[1]
+        stored = self._store.get(key)
+        return None if stored is None else stored[DUE.size :]
+
+    def put(self, key: bytes, value: bytes, due: int = 0) -> None:
+        """Write a row; `due` in microseconds of the epoch, 0 for never."""
+        self.rows[key] = (due, value)
+
+    def tell(self, told: Told) -> None:
+        """Add a record for an output topic."""
+        self.told.append(told)
+
+
+Fold = Callable[[Work, Sequence["ConsumerRecord[bytes, bytes]"]], None]
+
+
+class TableSettings(NamedTuple):
+    """Where a table lives."""
+
+    name: str
+    application: str
+    bootstrap: str
+    directory: Path
+    changelog: str
+    value_bytes_max: int = 8 * 1024 * 1024
+
+
+class Partition:
+    """One partition of a table, while this worker holds it."""
+
+    def __init__(self, settings: TableSettings, number: int) -> None:
+        self.number = number
+        self.live = asyncio.Event()
+        self.lost = False
+        self.lock = asyncio.Lock()
+        self._settings = settings
+        self._tp = TopicPartition(settings.changelog, number)
+        self._producer: AIOKafkaProducer | None = None
+        self._store: rocksdict.Rdict | None = None
+        self._due: dict[bytes, int] = {}
+        self._queue: list[tuple[int, bytes]] = []
+
+    @property
+    def store(self) -> rocksdict.Rdict:
+        """The store, open since `take`."""
+        assert self._store is not None, "partition is not taken"
+        return self._store
+
+    def place(self, topic: str) -> int:
+        """Return the last offset applied of `topic`, -1 before the first."""
+        stored = self.store.get(PLACE + topic.encode())
+        return -1 if stored is None else int(stored)
+
+    async def take(self) -> None:
+        """Fence the predecessor, catch up with the log, go live."""
+        await self._fence()
+        await self._catch_up()
+        self.lost = False
+        self.live.set()
+
+    async def release(self) -> None:
+        """Give the partition up: finish what is in hand, then let go of log and store."""
+        self.live.clear()
+        async with self.lock:
+            if self._producer is not None:
+                producer, self._producer = self._producer, None
+                await producer.stop()
+
+    def close(self) -> None:
+        """Close the store; only after `release`."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+            self._due, self._queue = {}, []
+
+    async def _fence(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap,
+            transactional_id=f"{self._settings.application}-{self._settings.name}-{self.number}",
+            acks="all",
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=self._settings.value_bytes_max,
+        )
+        await producer.start()
+        self._producer = producer
+
+    async def _catch_up(self) -> None:
+        if self._store is None:
+            self._open()
+        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        await consumer.start()
+        try:
+            consumer.assign([self._tp])
+            end = (await consumer.end_offsets([self._tp]))[self._tp]
+            stored = self._stored()
+            if stored >= end:
+                log.warning("store_ahead_of_log", **self._where(), stored=stored, end=end)
+                self._wipe()
+                stored = -1
+            consumer.seek(self._tp, stored + 1)
+            applied = 0
+            while await consumer.position(self._tp) < end:
+                fetched = await consumer.getmany(timeout_ms=500, max_records=CATCH_UP_RECORDS)
+                for records in fetched.values():
+                    self._apply(((r.key, r.value) for r in records), records[-1].offset)
+                    applied += len(records)
+            log.info("caught_up", **self._where(), records=applied, rows_due=len(self._due))
+        finally:
+            await consumer.stop()
+
+    def _where(self) -> dict[str, Any]:
+        return {"table": self._settings.name, "partition": self.number}
+
+    def _path(self) -> Path:
+        return self._settings.directory / self._settings.name / str(self.number)
+
+    def _open(self) -> None:
+        path = self._path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._store = rocksdict.Rdict(str(path), options=_options())
+        except Exception as error:  # rocksdict raises bare Exception
+            if "lock" in str(error).lower():
+                raise RuntimeError(
+                    f"{path} is in use by another worker; give each its own YUEKANG_DATA_DIR."
+                ) from error
+            log.warning("store_unreadable", **self._where(), error=str(error))
+            self._wipe()
+        rows = cast("Iterator[tuple[bytes, bytes]]", self.store.items())
+        for key, value in rows:
+            if not key.startswith(META):
+                self._schedule(key, DUE.unpack_from(value)[0])
+
+    def _wipe(self) -> None:
+        """Begin with an empty store; the log has everything."""
+        self.close()
+        shutil.rmtree(self._path(), ignore_errors=True)
+        self._store = rocksdict.Rdict(str(self._path()), options=_options())
+
+    def _stored(self) -> int:
+        stored = self.store.get(STORED)
+        return -1 if stored is None else int(stored)
+
+    def _apply(self, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Write to the store what the log holds up to `offset`, in one batch."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows:
+            if value is None:
+                batch.delete(key)
+                self._schedule(key, 0)
+            else:
+                batch.put(key, value)
+                if not key.startswith(META):
+                    self._schedule(key, DUE.unpack_from(value)[0])
+        batch.put(STORED, b"%d" % offset)
+        self.store.write(batch)
+
+    def _schedule(self, key: bytes, due: int) -> None:
+        if due:
+            if self._due.get(key) != due:
+                self._due[key] = due
+                heapq.heappush(self._queue, (due, key))
+        else:
+            self._due.pop(key, None)
+
+    def due(self, until: int, limit: int) -> list[bytes]:
+        """Return at most `limit` keys of rows due at or before `until` (µs), earliest first.
+
+        They stay due until a row with another due time is written.
+        """
+        found: list[tuple[int, bytes]] = []
+        while self._queue and self._queue[0][0] <= until and len(found) < limit:
+            entry = heapq.heappop(self._queue)
+            if self._due.get(entry[1]) == entry[0]:
+                found.append(entry)
+        for entry in found:
+            heapq.heappush(self._queue, entry)
+        return [key for _, key in dict.fromkeys(found)]
+
+    async def commit(self, work: Work, places: Mapping[str, int]) -> None:
+        """Write `work` and the `places` reached in the input: the log first, then the store.
+
+        Raises `ProducerFenced` when another worker has taken the partition; nothing of `work` is
+        then in the log.
+        """
+        assert self._producer is not None, "partition is not taken"
+        rows: list[tuple[bytes, bytes | None]] = [
+            (key, None if row is None else DUE.pack(row[0]) + row[1])
+            for key, row in work.rows.items()
+        ]
+        rows += ((PLACE + topic.encode(), b"%d" % offset) for topic, offset in places.items())
+        if not rows:
+            return
+        await self._producer.begin_transaction()
+        sent = [
+            await self._send(self._tp.topic, [(key, value, ()) for key, value in rows]),
+            *[
+                await self._send(topic, [(t.key, t.value, t.headers) for t in told])
+                for topic, told in _by_topic(work.told).items()
+            ],
+        ]
+        await self._producer.commit_transaction()
+        last: RecordMetadata = sent[0][-1][0].result()
+        self._apply(rows, last.offset + sent[0][-1][1] - 1)
+
+    async def _send(
+        self,
+        topic: str,
+        records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]],
+    ) -> list[tuple["asyncio.Future[RecordMetadata]", int]]:
+        """Send records in as few batches as fit; return each batch's future and its count."""
+        producer = self._producer
+        assert producer is not None
+        sent = []
+        batch = producer.create_batch()
+        for key, value, headers in records:
+            while (
+                batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None
+            ):
+                assert batch.record_count(), "a batch takes at least one record of any size"
+                sent.append((await self._submit(batch, topic), batch.record_count()))
+                batch = producer.create_batch()
+        sent.append((await self._submit(batch, topic), batch.record_count()))
+        return sent
+
+    async def _submit(self, batch: Any, topic: str) -> "asyncio.Future[RecordMetadata]":
+        assert self._producer is not None
+        future: asyncio.Future[RecordMetadata] = await self._producer.send_batch(
+            batch, topic, partition=self.number
+        )
+        return future
+
+
+class Table:
+    """The partitions of a table that this worker holds, and how agents process with them."""
+
+    def __init__(self, settings: TableSettings) -> None:
+        self.settings = settings
+        self.held: dict[int, Partition] = {}
+        self._generation = -1
+        self._taking: set[asyncio.Task[None]] = set()
+        self._on_failure: Callable[[BaseException], None] = _unhandled
+
+    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
+        """Call `callback` when taking a partition fails; it must end the process."""
+        self._on_failure = callback
+
+    async def revoke(self) -> None:
+        """A rebalance begins: finish the chunks in hand and let go of every partition."""
+        self._generation = -1
+        for task in self._taking:
+            task.cancel()
+        await asyncio.gather(*(p.release() for p in self.held.values()))
+
+    async def assign(self, numbers: Iterable[int], generation: int) -> None:
+        """A rebalance ended: take `numbers`, in the background; close what is no longer held."""
+        numbers = set(numbers)
+        for number in set(self.held) - numbers:
+            self.held.pop(number).close()
+        self._generation = generation
+        for number in sorted(numbers):
+            partition = self.held.setdefault(number, Partition(self.settings, number))
+            task = asyncio.create_task(partition.take())
+            self._taking.add(task)
+            task.add_done_callback(self._taken)
+
+    def _taken(self, task: "asyncio.Task[None]") -> None:
+        self._taking.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(error)
+
+    async def stop(self) -> None:
+        """Finish what is in hand, and close."""
+        await self.revoke()
+        for partition in self.held.values():
+            partition.close()
+        self.held.clear()
+
+    @property
+    def ready(self) -> bool:
+        """Say whether every partition held is live."""
+        return bool(self.held) and all(p.live.is_set() for p in self.held.values())
+
+    async def process(self, chunk: Chunk, fold: Fold) -> bool:
+        """Fold the records of `chunk` that were not applied yet; say whether to ack it.
+
+        A chunk from before a rebalance is left to whoever holds its partition now, who gets it
+        again. `fold` runs alone on its partition, and sees the rows as all chunks before left
+        them.
+        """
+        async with self._turn(chunk.partition, chunk.generation) as partition:
+            if partition is None:
+                return False
+            place = partition.place(chunk.topic)
+            records = [record for record in chunk.records if record.offset > place]
+            if not records:
+                return True
+            work = Work(partition.store)
+            fold(work, records)
+            return await self._commit(partition, work, {chunk.topic: records[-1].offset})
+
+    async def process_due(
+        self, until: int, limit: int, fold: Callable[[Work, Sequence[bytes]], None]
+    ) -> int:
+        """Fold at most `limit` rows of each live partition that are due at `until` (µs).
+
+        Returns how many there were.
+        """
+        count = 0
+        for number in list(self.held):
+            if not self.held[number].live.is_set():
+                continue
+            async with self._turn(number, self._generation) as partition:
+                if partition is None or not (keys := partition.due(until, limit)):
+                    continue
+                work = Work(partition.store)
+                fold(work, keys)
+                await self._commit(partition, work, {})
+                count += len(keys)
+        return count
+
+    @asynccontextmanager
+    async def _turn(self, number: int, generation: int) -> AsyncIterator[Partition | None]:
+        """Wait until the partition is live and free; None if `generation` is over by then."""
+        partition = self.held.get(number)
+        if partition is None or generation != self._generation:
+            yield None
+            return
+        await partition.live.wait()
+        async with partition.lock:
+            holds = partition.live.is_set() and not partition.lost
+            yield partition if holds and generation == self._generation else None
+
+    async def _commit(self, partition: Partition, work: Work, places: Mapping[str, int]) -> bool:
+        try:
+            await partition.commit(work, places)
+        except (ProducerFenced, OutOfOrderSequenceNumber) as error:
+            # Another worker holds the partition, and this one has not heard of the rebalance yet.
+            partition.lost = True
+            log.warning(
+                "fenced",
+                table=self.settings.name,
+                partition=partition.number,
+                error=type(error).__name__,
+            )
+            return False
+        return True
+
+
+def _by_topic(told: Iterable[Told]) -> dict[str, list[Told]]:
+    topics: dict[str, list[Told]] = {}
+    for record in told:
+        topics.setdefault(record.topic, []).append(record)
+    return topics
+
+
+def _unhandled(error: BaseException) -> None:
+    raise error
+
+
+def _options() -> rocksdict.Options:
+    """Small and fixed: Faust's defaults are 2 GiB of cache for each partition."""
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_max_open_files(256)
+    options.set_write_buffer_size(16 * 1024 * 1024)
+    options.set_max_write_buffer_number(2)
+    table = rocksdict.BlockBasedOptions()
+    table.set_bloom_filter(10, block_based=False)
+    table.set_block_cache(rocksdict.Cache(16 * 1024 * 1024))
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(rocksdict.DBCompressionType.lz4())
+    return options

@@ -1,0 +1,193 @@
+"""The fold of one person: what redelivery, lateness, correction and time each do."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from builders import (
+    PERSON,
+    contact,
+    day,
+    negative,
+    ordered,
+    positive,
+    provincial,
+    retracted,
+    verified,
+)
+from models.codes import NO_CODE, Colour, Reason, StatusChange
+from models.person import Objection, Outcome, Person, advance, apply, due_at, unknown
+from models.policy import POLICIES
+
+RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
+GREEN = (Colour.GREEN, ())
+
+
+def send(*events: Any, row: Person | None = None, at: datetime | None = None) -> Outcome:
+    """Apply events, each arriving at its own time or all at `at`."""
+    row = row or unknown(PERSON, at or events[0].time)
+    changes: list[StatusChange] = []
+    notices: list[Any] = []
+    for event in events:
+        outcome = apply(row, event, at or event.time)
+        row = outcome.person
+        changes += outcome.changes
+        notices += outcome.notices
+    return Outcome(row, tuple(changes), tuple(notices))
+
+
+def told(outcome: Outcome) -> list[tuple[Colour, tuple[Reason, ...]]]:
+    return [(c.after.colour, c.after.reasons) for c in outcome.changes]
+
+
+def assert_chain(changes: tuple[StatusChange, ...]) -> None:
+    before, version = NO_CODE, 0
+    for change in changes:
+        assert (change.before, change.previous_version) == (before, version)
+        assert change.version > version
+        assert change.after != change.before
+        before, version = change.after, change.version
+
+
+def test_the_chain_goes_from_no_code_to_the_present_without_a_gap() -> None:
+    outcome = send(verified(), positive(day(2)), negative(day(4)), negative(day(6)))
+    assert told(outcome) == [GREEN, RED, GREEN]
+    assert_chain(outcome.changes)
+
+
+def test_a_duplicate_changes_nothing() -> None:
+    result = positive(day(2))
+    row = send(verified(), result).person
+    again = apply(row, result, row.judged_at)
+    assert again == Outcome(row)
+
+
+def test_the_same_identity_with_another_content_is_refused_and_the_first_stays() -> None:
+    row = send(verified(), positive(day(2), id="r")).person
+    outcome = apply(row, negative(day(2), id="r"), day(3))
+    assert [n.objection for n in outcome.notices] == [Objection.CONFLICT]
+    assert outcome.notices[0].refused
+    assert outcome.person.facts == row.facts
+    assert outcome.changes == ()
+
+
+def test_an_event_that_changes_no_code_keeps_the_version() -> None:
+    row = send(verified()).person
+    after = apply(row, negative(day(2)), day(3)).person
+    assert after.code == row.code
+    assert len(after.facts) == 2
+
+
+def test_a_reason_that_ends_by_time_is_told_at_its_instant() -> None:
+    row = send(verified(), ordered("home", day(1), day(8))).person
+    assert due_at(row) == day(8)
+    outcome = advance(row, day(20))
+    assert told(outcome) == [GREEN]
+    assert outcome.changes[0].at == day(8)
+    assert outcome.changes[0].cause.id is None
+    assert advance(outcome.person, day(30)).changes == ()
+
+
+def test_a_reason_that_begins_in_the_future_is_told_at_its_instant() -> None:
+    row = send(verified(), ordered("home", day(5), day(8)), at=day(2)).person
+    assert row.code.colour is Colour.GREEN
+    outcome = advance(row, day(9))
+    assert [(c.after.colour, c.at) for c in outcome.changes] == [
+        (Colour.RED, day(5)),
+        (Colour.GREEN, day(8)),
+    ]
+
+
+def test_when_the_timer_runs_does_not_matter() -> None:
+    identity, order, result = verified(), ordered("home", day(1), day(8)), negative(day(9))
+    late = send(identity, order, result)
+    timely = send(identity, order)
+    ticked = advance(timely.person, day(8, 9))
+    after = send(result, row=ticked.person)
+    assert after.person == late.person
+    assert (*timely.changes, *ticked.changes, *after.changes) == late.changes
+
+
+def test_an_event_that_arrives_before_what_was_told_is_told_after_it() -> None:
+    row = advance(send(verified(), ordered("home", day(1), day(8))).person, day(10)).person
+    outcome = apply(row, positive(day(2)), day(3))
+    assert outcome.changes[0].at == day(10)
+
+
+def test_arrival_order_does_not_matter() -> None:
+    events = [verified(), positive(day(2)), provincial("red", day(3)), negative(day(4))]
+    forward = send(*events, at=day(9)).person
+    backward = send(*reversed(events), at=day(9)).person
+    assert forward.facts == backward.facts
+    assert forward.code.intervals == backward.code.intervals
+
+
+def test_a_correction_that_arrives_first_takes_effect_when_its_event_comes() -> None:
+    result = positive(day(2), id="r1", sequence=1)
+    correction = retracted(result, day(3), sequence=2)
+    outcome = send(verified(), correction, result, at=day(4))
+    assert told(outcome) == [GREEN]
+    assert outcome.notices == ()
+
+
+def test_a_correction_without_its_event_is_told_to_its_source_once() -> None:
+    lost = retracted(positive(day(2)), day(3))
+    row = send(verified(), lost).person
+    wait = POLICIES[0].correction_wait
+    assert due_at(row) == lost.time + wait
+    outcome = advance(row, lost.time + wait)
+    assert [n.objection for n in outcome.notices] == [Objection.CORRECTION_WITHOUT_TARGET]
+    assert not outcome.notices[0].refused
+    assert advance(outcome.person, day(20)).notices == ()
+
+
+def test_a_correction_of_another_sources_event_is_told_and_has_no_effect() -> None:
+    result = positive(day(2), id="r1")
+    foreign = negative(day(2), id="x", supersedes="r1", source="/laboratories/2")
+    outcome = send(verified(), result, foreign)
+    assert [n.objection for n in outcome.notices] == [Objection.CORRECTION_OF_OTHER_SOURCE]
+    assert outcome.person.code.colour is Colour.RED
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_circle_of_corrections_is_told_whichever_comes_last(first: int) -> None:
+    circle = [
+        positive(day(2), id="a", sequence=1, supersedes="b"),
+        negative(day(2), id="b", sequence=2, supersedes="a"),
+    ]
+    outcome = send(verified(), circle[first], circle[1 - first])
+    assert [(n.objection, n.event.id) for n in outcome.notices] == [
+        (Objection.CORRECTION_OF_LATER_EVENT, "a")
+    ]
+
+
+def test_a_row_is_bounded_and_says_so() -> None:
+    row = send(verified()).person
+    for number in range(POLICIES[0].facts_max - 1):
+        row = apply(row, negative(day(2), id=f"n{number}"), day(3)).person
+    outcome = apply(row, positive(day(3)), day(4))
+    assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
+    assert outcome.person.facts == row.facts
+
+
+def test_a_checklist_that_fills_grows_the_version_but_tells_no_change() -> None:
+    row = send(verified(), contact(day(1))).person
+    outcome = send(negative(day(2)), row=row)
+    assert outcome.changes == ()
+    assert outcome.person.code.version == row.code.version + 1
+    later = send(positive(day(3)), row=outcome.person)
+    assert later.changes[0].previous_version == row.code.version
+
+
+def test_a_row_survives_its_encoding() -> None:
+    row = send(verified(), positive(day(2)), contact(day(1)), provincial("red", day(3))).person
+    encoded = msgspec.msgpack.encode(row)
+    assert msgspec.msgpack.Decoder(Person).decode(encoded) == row
+
+
+def test_lifts_at_the_same_instant_are_told_as_one_change() -> None:
+    row = send(verified(), ordered("home", day(1), day(8)), ordered("home", day(1), day(8), "Q2"))
+    outcome = advance(row.person, day(8) + timedelta(seconds=1))
+    assert told(outcome) == [GREEN]
