@@ -64,7 +64,9 @@ def fold(topic: Topic, dead_letters: DeadLetters) -> Fold:
     return fold_records
 
 
-def advance_due(until: datetime, dead_letters: DeadLetters) -> Callable[[Work, Sequence[bytes]], None]:
+def advance_due(
+    until: datetime, dead_letters: DeadLetters
+) -> Callable[[Work, Sequence[bytes]], None]:
     """Return the fold for rows that are due at `until`."""
 
     def fold_due(work: Work, keys: Sequence[bytes]) -> None:
