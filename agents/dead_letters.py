@@ -7,8 +7,9 @@ import msgspec
 from aiokafka import ConsumerRecord
 from nacl.public import PublicKey, SealedBox
 
-from app.codec import Refusal
-from app.engine.table import Told
+from app import metrics
+from app.codec import Code, Refusal
+from app.engine.table import Told, Work
 from app.topology import DEAD_LETTERS
 from models.person import Notice
 
@@ -16,11 +17,16 @@ VALUE_BYTES_MAX = 3 * 1024 * 1024
 """Raw bytes kept of a refused record. A larger one is cut; its header tells length and hash, and
 the whole stays at its place in the input topic for as long as that is kept."""
 
+HEADERS_MAX, HEADER_BYTES_MAX = 32, 1024
+"""Headers kept of a refused record: in binary mode they are half of the event."""
+
 _encode_json = msgspec.json.Encoder().encode
+
+Header = tuple[str, bytes]
 
 
 class DeadLetters:
-    """Makes dead letters. `public_key` seals those that carry a document number.
+    """Writes dead letters. `public_key` seals those that carry a document number.
 
     Only the holder of the private key can read them, so the number lies nowhere in plain text.
     """
@@ -28,9 +34,9 @@ class DeadLetters:
     def __init__(self, public_key: bytes) -> None:
         self._box = SealedBox(PublicKey(public_key))
 
-    def of_record(self, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> Told:
-        """Return the dead letter for a record that was refused."""
-        raw = record.value or b""
+    def refuse(self, work: Work, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> None:
+        """Write the dead letter of a record that is refused."""
+        raw, key = record.value or b"", record.key
         headers = [
             *_place(record),
             *_why(refusal.code, refusal.detail, refusal.source),
@@ -44,16 +50,22 @@ class DeadLetters:
                 ("yk_sha256", hashlib.sha256(raw).hexdigest().encode()),
             ]
             raw = raw[:VALUE_BYTES_MAX]
-        key = record.key
-        if refusal.code == "document-number":
+        if refusal.code is Code.DOCUMENT_NUMBER:
+            # The record's own headers are left out: the number may be in one.
             raw, key = self._box.encrypt(raw), None
             headers.append(("yk_sealed", b"true"))
-        return Told(DEAD_LETTERS, key, raw, headers)
+        else:
+            headers += _kept(record)
+        _write(work, refusal.code, Told(DEAD_LETTERS, key, raw, headers))
 
-    def of_notice(
-        self, key: bytes, notice: Notice, record: "ConsumerRecord[bytes, bytes] | None"
-    ) -> Told:
-        """Return the dead letter for an event that the fold refused or that claims in vain.
+    def notify(
+        self,
+        work: Work,
+        key: bytes,
+        notice: Notice,
+        record: "ConsumerRecord[bytes, bytes] | None",
+    ) -> None:
+        """Write the dead letter of an event that the fold refused or that claims in vain.
 
         `record` is what brought the notice about: None when it was time.
         """
@@ -62,10 +74,16 @@ class DeadLetters:
             *_why(notice.objection, notice.detail, notice.event.source),
             ("yk_refused", b"true" if notice.refused else b"false"),
         ]
-        return Told(DEAD_LETTERS, key, _encode_json(notice.event), headers)
+        told = Told(DEAD_LETTERS, key, _encode_json(notice.event), headers)
+        _write(work, notice.objection, told)
 
 
-def _place(record: "ConsumerRecord[bytes, bytes]") -> list[tuple[str, bytes]]:
+def _write(work: Work, reason: str, told: Told) -> None:
+    work.tell(told)
+    work.count(metrics.WORKER_DEAD_LETTERS.labels(str(reason)))
+
+
+def _place(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:
     return [
         ("yk_topic", record.topic.encode()),
         ("yk_partition", b"%d" % record.partition),
@@ -73,7 +91,7 @@ def _place(record: "ConsumerRecord[bytes, bytes]") -> list[tuple[str, bytes]]:
     ]
 
 
-def _why(reason: str, detail: str, source: str | None) -> list[tuple[str, bytes]]:
+def _why(reason: str, detail: str, source: str | None) -> list[Header]:
     headers = [
         ("yk_reason", str(reason).encode()),
         ("yk_detail", detail.encode()),
@@ -82,3 +100,16 @@ def _why(reason: str, detail: str, source: str | None) -> list[tuple[str, bytes]
     if source is not None:
         headers.append(("yk_source", source.encode()))
     return headers
+
+
+def _kept(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:
+    """Return the record's own headers as far as they may go along; ours cannot be forged."""
+    own = [(name, value or b"") for name, value in record.headers if not name.startswith("yk_")]
+    kept = [
+        (name, value)
+        for name, value in own[:HEADERS_MAX]
+        if len(name.encode(errors="replace")) + len(value) <= HEADER_BYTES_MAX
+    ]
+    if len(kept) < len(own):
+        kept.append(("yk_headers_left_out", b"%d" % (len(own) - len(kept))))
+    return kept

@@ -18,7 +18,7 @@ ROWS_MAX = 1_000
 def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
     """Add the timer; it runs on every worker, for the partitions that the worker holds."""
 
-    @app.timer(interval=INTERVAL_SECONDS)
+    @app.timer(interval=INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
     async def tell_due() -> None:
         now = datetime.now(UTC)
         while await app.people.process_due(

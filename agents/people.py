@@ -7,6 +7,7 @@ goes to dead-letters and the chunk goes on.
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -15,7 +16,7 @@ from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
 from app.catalogue import Topic
-from app.codec import Refusal, decode
+from app.codec import Code, Refusal, decode
 from app.engine.chunks import Chunk
 from app.engine.table import Fold, Told, Work
 from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
@@ -40,7 +41,7 @@ def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
 def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
     @app.agent(app.topic(topic.name, value_serializer="raw"), name=f"fold-{topic.name}")
     async def fold_topic(chunks: StreamT[Chunk]) -> None:
-        async for event in chunks.noack().events():
+        async for event in chunks.noack().events():  # type: ignore[attr-defined]
             if await app.people.process(event.value, fold_records):
                 await chunks.ack(event)
 
@@ -56,9 +57,9 @@ def fold(topic: Topic, dead_letters: DeadLetters) -> Fold:
                 event = decode(record.value, record.key, record.headers, topic, arrived_at)
                 people.check_partition(record, topic)
             except Refusal as refusal:
-                work.tell(dead_letters.of_record(record, refusal))
+                dead_letters.refuse(work, record, refusal)
             else:
-                people.apply(event, arrived_at, record)
+                people.apply(cast(StatusEvent, event), arrived_at, record)
         people.write()
 
     return fold_records
@@ -97,7 +98,7 @@ class People:
             expected = (murmur2(record.key) & 0x7FFFFFFF) % topic.partitions
             if expected != record.partition:
                 raise Refusal(
-                    "wrong-partition",
+                    Code.WRONG_PARTITION,
                     f"The key belongs to partition {expected}, not {record.partition}; use "
                     "Kafka's default partitioner (murmur2).",
                     None,
@@ -147,7 +148,7 @@ class People:
         for change in outcome.changes:
             self._work.tell(Told(STATUS_CHANGES, key, _encode_json(changed(change))))
         for notice in outcome.notices:
-            self._work.tell(self._dead_letters.of_notice(key, notice, record))
+            self._dead_letters.notify(self._work, key, notice, record)
 
 
 def instant(milliseconds: int) -> datetime:

@@ -21,14 +21,12 @@ def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
     def check(work: Work, records: Records) -> None:
         for record in records:
             try:
-                decode(
-                    record.value, record.key, record.headers, topic, instant(record.timestamp)
-                )
+                decode(record.value, record.key, record.headers, topic, instant(record.timestamp))
             except Refusal as refusal:
-                work.tell(dead_letters.of_record(record, refusal))
+                dead_letters.refuse(work, record, refusal)
 
     @app.agent(app.topic(topic.name, value_serializer="raw"), name="check-scans")
     async def check_scans(chunks: StreamT[Chunk]) -> None:
-        async for event in chunks.noack().events():
+        async for event in chunks.noack().events():  # type: ignore[attr-defined]
             if await app.scans.process(event.value, check):
                 await chunks.ack(event)

@@ -99,19 +99,24 @@ def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     for held in app.held_tables:
         held.on_failure(lambda error: _end(app, error))
 
-    async def revoked(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
+    async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
         async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
             await asyncio.gather(*(held.revoke() for held in app.held_tables))
 
-    async def assigned(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
-        numbers = whole_partitions(partitions)
+    async def assigned(_: Any, /, *args: set[TP], **kwargs: Any) -> None:
+        numbers = whole_partitions(args[0])
         generation = app.consumer_generation_id
         for held in app.held_tables:
             await held.assign(numbers, generation)
 
+    async def before_shutdown(_: Any, /, *args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
+            await asyncio.gather(*(held.stop() for held in app.held_tables))
+
     # weak=False: nothing else refers to these functions.
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_before_shutdown.connect(before_shutdown, weak=False)
     return app
 
 

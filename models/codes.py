@@ -188,6 +188,10 @@ class StatusChange(Struct, frozen=True, omit_defaults=True):
     city: str | None = None
 
 
+STATUS_CHANGED = "yuekang.status.changed.v1"
+"""Type of the CloudEvent on status-changes."""
+
+
 class StatusChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The CloudEvent on status-changes; `id` is `<person>:<version>`, so copies are known."""
 
@@ -195,7 +199,7 @@ class StatusChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: datetime
     partitionkey: str
     data: StatusChange
-    type: str = "yuekang.status.changed.v1"
+    type: str = STATUS_CHANGED
     source: str = "/yuekang"
     specversion: str = "1.0"
     datacontenttype: str = "application/json"

@@ -346,7 +346,7 @@ StatusEvent = (
 
 Event = StatusEvent | ScanRecorded
 
-EVENT_TYPES: dict[str, type[Envelope]] = {cls.__struct_config__.tag: cls for cls in get_args(Event)}
+EVENT_TYPES: dict[str, type[Event]] = {cls.__struct_config__.tag: cls for cls in get_args(Event)}
 """Type attribute → class, for every event that may be published."""
 
 

@@ -34,7 +34,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 from aiokafka.structs import RecordMetadata
+from prometheus_client import Counter
 
+from app import metrics
 from app.engine.chunks import Chunk
 
 log = structlog.get_logger()
@@ -72,6 +74,7 @@ class Work:
         self._store = store
         self.rows: dict[bytes, tuple[int, bytes] | None] = {}
         self.told: list[Told] = []
+        self._counted: list[tuple[Counter, int]] = []
 
     def get(self, key: bytes) -> bytes | None:
         """Return the row at `key` as this chunk sees it."""
@@ -88,6 +91,15 @@ class Work:
     def tell(self, told: Told) -> None:
         """Add a record for an output topic."""
         self.told.append(told)
+
+    def count(self, counter: Counter, by: int = 1) -> None:
+        """Raise a metric once this work is in the log; never if it does not get there."""
+        self._counted.append((counter, by))
+
+    def committed(self) -> None:
+        """Raise what was counted."""
+        for counter, by in self._counted:
+            counter.inc(by)
 
 
 Fold = Callable[[Work, Sequence["ConsumerRecord[bytes, bytes]"]], None]
@@ -300,9 +312,7 @@ class Partition:
         sent = []
         batch = producer.create_batch()
         for key, value, headers in records:
-            while (
-                batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None
-            ):
+            while batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                 assert batch.record_count(), "a batch takes at least one record of any size"
                 sent.append((await self._submit(batch, topic), batch.record_count()))
                 batch = producer.create_batch()
@@ -382,6 +392,7 @@ class Table:
             if not records:
                 return True
             work = Work(partition.store)
+            work.count(metrics.WORKER_RECORDS.labels(chunk.topic), len(records))
             fold(work, records)
             return await self._commit(partition, work, {chunk.topic: records[-1].offset})
 
@@ -419,10 +430,12 @@ class Table:
 
     async def _commit(self, partition: Partition, work: Work, places: Mapping[str, int]) -> bool:
         try:
-            await partition.commit(work, places)
+            with metrics.WORKER_CHUNK_SECONDS.labels(self.settings.name).time():
+                await partition.commit(work, places)
         except (ProducerFenced, OutOfOrderSequenceNumber) as error:
             # Another worker holds the partition, and this one has not heard of the rebalance yet.
             partition.lost = True
+            metrics.WORKER_FENCED.labels(self.settings.name).inc()
             log.warning(
                 "fenced",
                 table=self.settings.name,
@@ -430,6 +443,9 @@ class Table:
                 error=type(error).__name__,
             )
             return False
+        for topic, told in _by_topic(work.told).items():
+            work.count(metrics.WORKER_TOLD.labels(topic), len(told))
+        work.committed()
         return True
 
 

@@ -1,0 +1,244 @@
+"""topics.yaml, read and checked: which topics there are, who may publish what to them, and how
+they are set up on the broker.
+"""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+from msgspec import Struct
+
+from models.codes import STATUS_CHANGED
+from models.events import EVENT_TYPES, ProvincialCodeData
+
+PATH = Path(__file__).parents[1] / "topics.yaml"
+
+DAY_MS = 24 * 60 * 60 * 1000
+COMPACTION_LAG_MS = 7 * DAY_MS
+"""A tombstone or a newer row removes the older one from disk within this time (DESIGN.md,
+hard question 3)."""
+
+BATCH_BYTES_MAX = 1024 * 1024
+"""Least max.message.bytes: what the broker takes as one batch of records."""
+
+Cleanup = Literal["delete", "compact"]
+DataClass = Literal["internal", "personal", "sensitive-personal"]
+
+
+class CatalogueError(Exception):
+    """topics.yaml contradicts itself or the code."""
+
+
+class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
+    """One topic as the file has it."""
+
+    holds: str
+    key: Literal["person", "none"]
+    authority: str
+    cleanup: Cleanup
+    data_class: DataClass
+    events: tuple[str, ...] = ()
+    folds_into: Literal["people", "scans"] | None = None
+    retention_days: int | None = None
+    value_bytes_max: int | None = None
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    generation: int
+    partitions: int
+    replication_factor: int
+    value_bytes_max: int
+    authorities: dict[str, tuple[str, ...]]
+    topics: dict[str, _Entry]
+
+
+class Topic(Struct, frozen=True):
+    """One topic. Sizes in bytes; `retention_days` None: for ever (compacted)."""
+
+    name: str
+    holds: str
+    partitions: int
+    replication_factor: int
+    key: str
+    authority: str
+    events: tuple[str, ...]
+    folds_into: str | None
+    retention_days: int | None
+    cleanup: Cleanup
+    data_class: DataClass
+    value_bytes_max: int
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The topic's settings on the broker."""
+        settings = {
+            "cleanup.policy": self.cleanup,
+            "max.message.bytes": str(max(BATCH_BYTES_MAX, self.value_bytes_max)),
+            "min.insync.replicas": str(max(1, self.replication_factor - 1)),
+        }
+        if self.retention_days is not None:
+            settings["retention.ms"] = str(self.retention_days * DAY_MS)
+        if self.cleanup == "compact":
+            settings["max.compaction.lag.ms"] = str(COMPACTION_LAG_MS)
+        if self.folds_into is not None:
+            # An event counts as arrived when the log has it, whatever its producer's clock says.
+            settings["message.timestamp.type"] = "LogAppendTime"
+        return settings
+
+
+class Catalogue:
+    """All topics, in the file's order."""
+
+    def __init__(self, file: _File) -> None:
+        self.generation = file.generation
+        self.partitions = file.partitions
+        self.authorities = file.authorities
+        self.topics = {
+            name: Topic(
+                name=name,
+                holds=entry.holds,
+                partitions=file.partitions,
+                replication_factor=file.replication_factor,
+                key=entry.key,
+                authority=entry.authority,
+                events=entry.events,
+                folds_into=entry.folds_into,
+                retention_days=entry.retention_days,
+                cleanup=entry.cleanup,
+                data_class=entry.data_class,
+                value_bytes_max=entry.value_bytes_max or file.value_bytes_max,
+            )
+            for name, entry in file.topics.items()
+        }
+        self._topic_of = {type_: topic for topic in self.topics.values() for type_ in topic.events}
+        if faults := list(self._faults()):
+            raise CatalogueError("\n".join([f"{PATH.name} cannot be used:", *faults]))
+
+    @classmethod
+    def load(cls, path: Path = PATH) -> "Catalogue":
+        """Read a catalogue; raise `CatalogueError` with every fault in it."""
+        try:
+            return cls(msgspec.yaml.decode(path.read_bytes(), type=_File))
+        except (OSError, msgspec.DecodeError) as error:
+            raise CatalogueError(f"{path} cannot be used: {error}") from None
+
+    def topic_of(self, type_: str) -> Topic:
+        """Return the topic of an event type; raise `KeyError` for an unknown one."""
+        return self._topic_of[type_]
+
+    def entitled(self, source: str, type_: str, data: Any) -> str | None:
+        """Return None if `source` may publish such an event, else a sentence that says why not.
+
+        A province speaks for its own code alone.
+        """
+        authority = self._topic_of[type_].authority
+        patterns = self.authorities[authority]
+        if not any(fnmatchcase(source, pattern) for pattern in patterns):
+            return (
+                f"{source} has no authority for {type_}; that has only {authority} "
+                f"({', '.join(patterns)})."
+            )
+        if isinstance(data, ProvincialCodeData) and source != f"/provinces/{data.province}":
+            return (
+                f"{source} does not speak for province {data.province}; that does only "
+                f"/provinces/{data.province}."
+            )
+        return None
+
+    def _faults(self) -> Iterator[str]:
+        known = {*EVENT_TYPES, STATUS_CHANGED}
+        for topic in self.topics.values():
+            if topic.authority not in self.authorities:
+                yield f"{topic.name}: authority {topic.authority} is not among the authorities."
+            if unknown := set(topic.events) - known:
+                yield f"{topic.name}: unknown event types {', '.join(sorted(unknown))}."
+            if (topic.cleanup == "delete") != (topic.retention_days is not None):
+                yield f"{topic.name}: cleanup delete needs retention_days, compact takes none."
+            if topic.folds_into and (topic.key != "person" or not topic.events):
+                yield f"{topic.name}: what folds into a table is keyed by person and has events."
+        listed = [type_ for topic in self.topics.values() for type_ in topic.events]
+        if twice := {type_ for type_ in listed if listed.count(type_) > 1}:
+            yield f"in more than one topic: {', '.join(sorted(twice))}."
+        if missing := known - set(listed):
+            yield f"in no topic: {', '.join(sorted(missing))}."
+
+
+CATALOGUE = Catalogue.load()
+
+
+async def create_topics(bootstrap: str) -> list[str]:
+    """Make the topics that the broker lacks; return their names. Never changes one that exists.
+
+    Raise a `KafkaError` where the broker refuses one.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        answer = await admin.create_topics(
+            [
+                NewTopic(
+                    topic.name,
+                    topic.partitions,
+                    topic.replication_factor,
+                    topic_configs=topic.settings,
+                )
+                for topic in CATALOGUE.topics.values()
+            ]
+        )
+    finally:
+        await admin.close()
+    made = []
+    for name, code, *message in answer.topic_errors:
+        error = for_code(code)
+        if code == 0:
+            made.append(name)
+        elif error is not TopicAlreadyExistsError:
+            raise error(f"topic {name}: {message[0] if message else error.__name__}")
+    return made
+
+
+async def differences(bootstrap: str) -> list[str]:
+    """Say how the broker's topics differ from the catalogue; nothing if they do not."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        described = {t["topic"]: t for t in await admin.describe_topics(list(CATALOGUE.topics))}
+        there = [t for t in CATALOGUE.topics.values() if not described[t.name]["error_code"]]
+        settings = await _settings(admin, [topic.name for topic in there])
+    finally:
+        await admin.close()
+    found = [
+        f"{name}: it is missing. Run `yuekang topics create`."
+        for name, topic in described.items()
+        if topic["error_code"]
+    ]
+    for topic in there:
+        if (count := len(described[topic.name]["partitions"])) != topic.partitions:
+            found.append(
+                f"{topic.name}: it has {count} partitions, not {topic.partitions}. The number is "
+                "part of who is where; a new one needs a new generation of topics."
+            )
+        found += (
+            f"{topic.name}: {key} is {settings[topic.name].get(key)}, not {value}."
+            for key, value in topic.settings.items()
+            if settings[topic.name].get(key) != value
+        )
+    return found
+
+
+async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    answers = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    )
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for answer in answers
+        for _, _, _, name, entries in answer.resources
+    }

@@ -1,0 +1,82 @@
+"""The command `yuekang`: one line for each subcommand, which lives in the module that owns it.
+
+A module is imported when its command runs, so `yuekang --help` reads nothing but this list.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: (module:function or module:Typer, one line of help)
+    "up": ("app.stack.up:up", "Start everything on this machine, until Ctrl-C."),
+    "worker": ("app.worker:worker", "Run the stream processor."),
+    "projection": ("app.projection:projection", "Keep Redis up to date with the log."),
+    "gateway": ("app.gateway.commands:gateway", "Serve the entrance for agencies over HTTP."),
+    "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
+    "publish": ("app.publish.command:publish", "Publish a file of events through the gateway."),
+    "sample": ("app.sample.command:sample", "Publish the sample day of a synthetic city."),
+    "topics": ("app.catalogue_commands:topics", "Make or check the topics of topics.yaml."),
+    "schemas": ("app.catalogue_commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
+    "token": ("app.gateway.commands:token", "Print the bearer token of a source."),
+    "person-key": ("app.gateway.commands:person_key", "Print the person key of a document."),
+    "explain": ("app.explain:explain", "Say why a person's code is what it is."),
+    "latency": ("app.latency:latency", "Measure from append on Kafka to visible over HTTP."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands without importing them; imports the one that runs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order above."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """Return what the list of commands shows of one."""
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Import the command that is to run; fail with usage for an unknown one."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            command = _load(name)
+        return name, command, rest
+
+
+def _load(name: str) -> Any:
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    target: Any = getattr(importlib.import_module(module), attribute)
+    if isinstance(target, typer.Typer):
+        return get_command(target)
+    single = typer.Typer(add_completion=False)
+    single.command(name)(target)
+    return get_command(single)
+
+
+app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def _yuekang() -> None:
+    """粤康码: a provincial health code as an event-driven stream processor.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    from app.settings import SettingsError
+
+    try:
+        get_command(app)()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,308 @@
+"""Bytes to events, and back: the same checks at both entrances.
+
+Everything that may be wrong with one event by itself is found here, and named: a `Refusal` has a
+code from the closed list `Code`, a sentence, and the fields at fault. What an event may not be
+beside others about the same person (a conflict, a correction of another source's) is the fold's
+matter (models.person.Objection).
+
+CloudEvents 1.0 comes in two modes on Kafka (https://github.com/cloudevents/spec, Kafka protocol
+binding, section 3): structured, the whole event as JSON in the value; binary, attributes in
+`ce_` headers and data in the value. A record without `ce_` headers is taken as structured.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import orjson
+from stdnum.iso7064 import mod_11_2
+
+from app.catalogue import CATALOGUE, Topic
+from app.schemas import expectation
+from models.events import EVENT_TYPES, Event, Fault, faults, type_of
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Code(StrEnum):
+    """Why an event is refused; the same names in dead-letters and in HTTP problems."""
+
+    TOMBSTONE = "tombstone"
+    TOO_LARGE = "too-large"
+    NOT_UTF_8 = "not-utf-8"
+    NUL = "nul"
+    NOT_JSON = "not-json"
+    TOO_DEEP = "too-deep"
+    DUPLICATE_KEY = "duplicate-key"
+    NOT_A_CLOUDEVENT = "not-a-cloudevent"
+    UNKNOWN_TYPE = "unknown-type"
+    WRONG_TOPIC = "wrong-topic"
+    DOCUMENT_NUMBER = "document-number"
+    INVALID = "invalid"
+    NO_AUTHORITY = "no-authority"
+    KEY = "key"
+    WRONG_PARTITION = "wrong-partition"
+
+
+class Refusal(Exception):
+    """An event is refused. `source` is who sent it, where that can be read."""
+
+    def __init__(
+        self,
+        code: Code,
+        detail: str,
+        source: str | None = None,
+        faults: tuple[Fault, ...] = (),
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.source = source
+        self.faults = faults
+
+
+encode = msgspec.json.Encoder().encode
+"""Return an event as structured JSON."""
+
+
+def decode(
+    value: bytes | None,
+    key: bytes | None,
+    headers: Headers,
+    topic: Topic,
+    arrived_at: datetime,
+) -> Event:
+    """Return the event in a record of `topic`, or raise `Refusal`."""
+    if value is None:
+        raise Refusal(
+            Code.TOMBSTONE,
+            "The record has no value. To take an event back, publish its retraction.",
+        )
+    binary = any(name.startswith("ce_") for name, _ in headers)
+    attributes = b"".join(b'"%s"' % raw for name, raw in headers if raw and name.startswith("ce_"))
+    if any(map(carries_document_number, (value, key or b"", attributes))):
+        raise Refusal(Code.DOCUMENT_NUMBER, _DOCUMENT_NUMBER, _source_in(value))
+    if len(value) > topic.value_bytes_max:
+        raise Refusal(
+            Code.TOO_LARGE,
+            f"The value has {len(value)} bytes; {topic.name} takes {topic.value_bytes_max}.",
+        )
+    parsed = parse_strict(value)
+    if binary:
+        parsed = {**_attributes(headers), "data": parsed}
+    event = from_mapping(parsed, arrived_at)
+    type_ = type_of(event)
+    if type_ not in topic.events:
+        raise Refusal(
+            Code.WRONG_TOPIC,
+            f"{type_} belongs to {CATALOGUE.topic_of(type_).name}, not {topic.name}.",
+            event.source,
+        )
+    if key is None or key != event.partitionkey.encode():
+        raise Refusal(
+            Code.KEY,
+            "The record's key is missing." if not key else "The record's key is another person.",
+            event.source,
+            (Fault("key", "the record's key must be the event's partitionkey, as UTF-8."),),
+        )
+    return event
+
+
+def from_mapping(parsed: Any, arrived_at: datetime) -> Event:
+    """Return the event that `parsed` JSON says, or raise `Refusal`."""
+    if not isinstance(parsed, dict):
+        raise Refusal(Code.NOT_A_CLOUDEVENT, "The value is JSON but no object.")
+    source = _source_of(parsed)
+    if parsed.get("specversion") != "1.0":
+        raise Refusal(
+            Code.NOT_A_CLOUDEVENT,
+            "specversion is missing or another than 1.0; see https://cloudevents.io.",
+            source,
+        )
+    type_ = parsed.get("type")
+    if not isinstance(type_, str):
+        raise Refusal(Code.NOT_A_CLOUDEVENT, "type is missing or no text.", source)
+    known = EVENT_TYPES.get(type_)
+    if known is None:
+        raise Refusal(Code.UNKNOWN_TYPE, _unknown(type_), source)
+    if "document" in parsed or "document" in (parsed.get("data") or ()):
+        raise Refusal(Code.DOCUMENT_NUMBER, _DOCUMENT_NUMBER, source)
+    try:
+        event = msgspec.convert(parsed, known)
+    except msgspec.ValidationError as error:
+        fault = _fault(str(error), type_)
+        raise Refusal(Code.INVALID, f"{fault.field}: {fault.detail}", source, (fault,)) from None
+    except OverflowError:  # an instant before the year 1 in its zone
+        raise Refusal(Code.INVALID, "An instant is out of range.", source) from None
+    if (refused := CATALOGUE.entitled(event.source, type_, event.data)) is not None:
+        raise Refusal(Code.NO_AUTHORITY, refused, source)
+    found = tuple(faults(event, arrived_at))
+    if found:
+        detail = " ".join(f"{fault.field}: {fault.detail}" for fault in found)
+        raise Refusal(Code.INVALID, detail, source, found)
+    return event
+
+
+def parse_strict(raw: bytes) -> Any:
+    """Parse JSON as RFC 8259 and I-JSON want it: UTF-8, no name twice, no NaN, no NUL.
+
+    Raise `Refusal`.
+    """
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _not_json(raw, error) from None
+    # As many quotation marks as the result has, and none escaped: no name was swallowed.
+    if b"\\" in raw or raw.count(b'"') != orjson.dumps(parsed).count(b'"'):
+        _check_slowly(raw)
+    return parsed
+
+
+def carries_document_number(raw: bytes) -> bool:
+    """Say whether `raw` has a text of the form of a document number the manual names.
+
+    That of a resident identity card, with its right check digit, wherever it stands but in
+    `sequence`; that of a Mainland travel permit where it is a whole text.
+    """
+    # The two regular expressions are slow; hardly any event needs them.
+    if any(start in raw for start in _PERMIT_STARTS) and _PERMIT.search(raw):
+        return True
+    if _SEVENTEEN_DIGITS not in raw.translate(_DIGITS_AS_ZERO):
+        return False
+    return any(mod_11_2.is_valid(match.group().decode().upper()) for match in _CARD.finditer(raw))
+
+
+_CARD = re.compile(
+    rb'(?<!"sequence":")(?<![0-9])[1-9]\d{5}(?:18|19|20)\d\d(?:0[1-9]|1[0-2])'
+    rb"(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z])"
+)
+_DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_SEVENTEEN_DIGITS = b"0" * 17
+_PERMIT = re.compile(rb'"[HMhm]\d{8}(?:\d\d)?"')
+_PERMIT_STARTS = (b'"H', b'"M', b'"h', b'"m')
+
+_DOCUMENT_NUMBER = (
+    "The event carries a document number, or a text of its form. Send it to the gateway, which "
+    "puts the person key in its place, or obtain the key first (POST /v1/person-keys). A file "
+    "number must not have this form."
+)
+
+_SOURCE = re.compile(r"[A-Za-z0-9/._-]{1,96}")
+_SOURCE_IN = re.compile(rb'"source"\s*:\s*"([A-Za-z0-9/._-]{1,96})"')
+
+
+def _source_of(parsed: Mapping[str, Any]) -> str | None:
+    source = parsed.get("source")
+    return source if isinstance(source, str) and _SOURCE.fullmatch(source) else None
+
+
+def _source_in(raw: bytes) -> str | None:
+    match = _SOURCE_IN.search(raw)
+    return None if match is None else match[1].decode()
+
+
+def _attributes(headers: Headers) -> dict[str, str]:
+    """Read the attributes of binary mode: `ce_` headers, and data's content type."""
+    attributes: dict[str, str] = {}
+    for header, raw in headers:
+        if header.lower() == "content-type":
+            name = "datacontenttype"
+        elif header.startswith("ce_"):
+            name = header[3:]
+        else:
+            continue
+        if name in attributes or name == "data":
+            raise Refusal(Code.NOT_A_CLOUDEVENT, f"The header {header} is one too many.")
+        try:
+            attributes[name] = raw.decode()
+        except (UnicodeDecodeError, AttributeError):
+            raise Refusal(Code.NOT_UTF_8, f"The header {header} is not UTF-8.") from None
+    if _JSON_IN_UTF_8.fullmatch(attributes.get("datacontenttype", "")):
+        attributes["datacontenttype"] = "application/json"
+    return attributes
+
+
+_JSON_IN_UTF_8 = re.compile(r'application/json\s*;\s*charset="?utf-8"?', re.IGNORECASE)
+
+
+def _not_json(raw: bytes, error: orjson.JSONDecodeError) -> Refusal:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as bad:
+        return Refusal(Code.NOT_UTF_8, f"Byte {bad.start} is not UTF-8.")
+    if "\x00" in text:
+        return Refusal(Code.NUL, f"Character {text.index(chr(0))} is a NUL.")
+    if "limit" in error.msg:
+        return Refusal(Code.TOO_DEEP, "Objects and arrays lie too deep in one another.")
+    return Refusal(Code.NOT_JSON, f"This is not JSON at character {error.pos}: {error.msg}.")
+
+
+def _check_slowly(raw: bytes) -> None:
+    """Raise `Refusal` for a name that occurs twice in an object, or a NUL in a text."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Refusal(Code.DUPLICATE_KEY, f"The name {twice[:64]!a} occurs twice in an object.")
+        return found
+
+    try:
+        parsed = json.loads(raw, object_pairs_hook=once)
+    except RecursionError:
+        raise Refusal(Code.TOO_DEEP, "Objects and arrays lie too deep in one another.") from None
+    if b"\\" in raw:
+        if any("\x00" in text for text in _texts(parsed)):
+            raise Refusal(Code.NUL, "A text has a NUL.")
+        if carries_document_number(orjson.dumps(parsed)):
+            raise Refusal(Code.DOCUMENT_NUMBER, _DOCUMENT_NUMBER)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in `value`; iterative, since it may lie deep."""
+    left = [value]
+    while left:
+        match left.pop():
+            case str(text):
+                yield text
+            case list(items):
+                left += items
+            case dict(members):
+                left += members.keys()
+                left += members.values()
+
+
+_ERROR = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?")
+_NAMED = re.compile(r"(?s)Object (?:missing required|contains unknown) field `(?P<name>.*)`")
+
+
+def _fault(message: str, type_: str) -> Fault:
+    """Turn msgspec's message into the field at fault and what would be right."""
+    match = _ERROR.fullmatch(message)
+    assert match is not None
+    path = (match["path"] or "").lstrip(".")
+    named = _NAMED.fullmatch(match["what"])
+    if named is not None:
+        path = f"{path}.{named['name'][:64]}".lstrip(".")
+        what = "it is missing" if "missing" in message[:14] else "there is no such field"
+    else:
+        what = match["what"][:200]
+        what = what[0].lower() + what[1:]
+    path = path.encode(errors="replace").decode()
+    what = what.encode(errors="replace").decode()
+    expected = expectation(type_, path)
+    return Fault(path or "$", f"{what}. {expected}" if expected else f"{what}.")
+
+
+def _unknown(type_: str) -> str:
+    stem = type_.rpartition(".")[0]
+    versions = [known for known in EVENT_TYPES if known.rpartition(".")[0] == stem]
+    shown = type_[:80].encode("ascii", "replace").decode()
+    if versions:
+        return f"{shown} is no version there is; known: {', '.join(versions)}."
+    return f"There is no event type {shown}; the AsyncAPI document lists all."

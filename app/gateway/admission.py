@@ -1,0 +1,141 @@
+"""What one event must be to go in, and how it gets its person.
+
+The order matters: whose event it is comes first, so nobody learns anything about the events of
+others; then the document number is taken out, so nothing after it can repeat the number.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from app.catalogue import CATALOGUE
+from app.codec import Refusal, encode, from_mapping
+from app.gateway.problems import FieldError, Refused
+from app.gateway.writer import Record
+from app.person_keys import PersonKeys
+from models import documents
+from models.documents import Document, DocumentError
+from models.events import EVENT_TYPES, EventId, type_of
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+Clock = Callable[[], datetime]
+
+_EXPECTED = "An object of type (such as resident-identity-card) and number, both text."
+
+
+class Admitted(Struct, frozen=True):
+    """An event that may be written."""
+
+    id: str
+    source: str
+    record: Record
+
+
+class Admission:
+    """Judges events and documents one by one. `now` gives the instant, with its zone."""
+
+    def __init__(self, person_keys: PersonKeys, now: Clock) -> None:
+        self._person_keys = person_keys
+        self._now = now
+
+    def admit(self, event: Any, source: str) -> Admitted:
+        """Return the event as a record, if a holder of the token of `source` may send it.
+
+        Raise `Refused` or the codec's `Refusal`.
+        """
+        if isinstance(event, dict):
+            event = self._with_person(_of_source(event, source))
+        decoded = from_mapping(event, self._now())
+        topic = CATALOGUE.topic_of(type_of(decoded))
+        value = encode(decoded)
+        if len(value) > topic.value_bytes_max:
+            raise Refused(
+                "too-large",
+                f"The event has {len(value)} bytes; {topic.name} takes {topic.value_bytes_max}.",
+            )
+        record = Record(topic.name, decoded.partitionkey.encode(), value)
+        return Admitted(decoded.id, decoded.source, record)
+
+    def person_key(self, document: Any, path: str) -> str:
+        """Return the person key of a document as JSON gave it; raise `Refused`.
+
+        `path` is where the document stood, for the answer.
+        """
+        return self._person_keys.key(self._document(document, path))
+
+    def _with_person(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return the event with a person key in place of the document, if it has one."""
+        data = event.get("data")
+        document = data.get("document") if isinstance(data, dict) else None
+        if document is None:
+            # Without a known type it is more than the person that is missing: the codec says so.
+            known = any(event.get("type") == name for name in EVENT_TYPES)
+            if known and "partitionkey" not in event:
+                raise Refused(
+                    "person",
+                    "The event does not say whom it is about.",
+                    (FieldError("data.document", "It is missing.", _EXPECTED),),
+                )
+            return event
+        if "partitionkey" in event:
+            raise Refused(
+                "person",
+                "The event has both data.document and partitionkey.",
+                (FieldError("partitionkey", "It is one too many.", "One of the two."),),
+            )
+        assert isinstance(data, dict)
+        rest = {name: value for name, value in data.items() if name != "document"}
+        key = self.person_key(document, "data.document")
+        return {**event, "data": rest, "partitionkey": key}
+
+    def _document(self, document: Any, path: str) -> Document:
+        match document:
+            case {"type": str(type_name), "number": str(number), **rest} if not rest:
+                pass
+            case _:
+                raise Refused(
+                    "document",
+                    "The document cannot be read.",
+                    (FieldError(path, "It is not a document.", _EXPECTED),),
+                )
+        try:
+            return documents.parse(type_name, number, self._now().astimezone(ZONE).date())
+        except DocumentError as error:
+            raise Refused(
+                "document",
+                f"There is no such document: {error.detail}",
+                (FieldError(f"{path}.{error.field}", error.detail, error.expected),),
+            ) from None
+
+
+def _of_source(event: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return the event if it is of this source, or of none, which the codec will refuse."""
+    claimed = event.get("source")
+    if isinstance(claimed, str) and claimed != source:
+        raise Refused(
+            "wrong-source",
+            f"The token is of {source}; it speaks for that source alone.",
+            (FieldError("source", "It is another source.", source),),
+        )
+    return event
+
+
+def as_refused(refusal: Refused | Refusal) -> Refused:
+    """Return the codec's refusal as one of HTTP."""
+    if isinstance(refusal, Refused):
+        return refusal
+    errors = tuple(FieldError(fault.field, fault.detail) for fault in refusal.faults)
+    return Refused(refusal.code, refusal.detail, errors)
+
+
+def readable_id(event: Any) -> str | UnsetType:
+    """Return the event's id for its answer, if it has one that may be an id."""
+    try:
+        return msgspec.convert(event["id"], EventId)
+    except (msgspec.ValidationError, KeyError, TypeError):
+        return UNSET

@@ -1,0 +1,190 @@
+"""Every way to be refused, as RFC 9457 problems.
+
+A problem says what is wrong, where, and what would be right. Its `type` resolves on the gateway
+itself (`GET /problems/{code}`); `code` is the same name alone, as in dead letters.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import UNSET, Struct, UnsetType
+
+from app import metrics
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "/problems/"
+
+log = structlog.get_logger()
+
+
+class Kind(Struct, frozen=True):
+    """A way to be refused: its status, and what it means in general."""
+
+    status: int
+    title: str
+
+
+KINDS: dict[str, Kind] = {
+    # The request
+    "unauthenticated": Kind(401, "The request carries no token that is valid here"),
+    "wrong-source": Kind(403, "The token is of another source"),
+    "not-found": Kind(404, "There is nothing at this address"),
+    "method-not-allowed": Kind(405, "This address does not take this method"),
+    "too-slow": Kind(408, "The body did not arrive in time"),
+    "body-too-large": Kind(413, "The body is larger than the gateway takes"),
+    "too-many": Kind(413, "The batch has more items than the gateway takes at once"),
+    "unsupported-media-type": Kind(415, "The gateway does not read this kind of content"),
+    "unsupported-encoding": Kind(415, "The gateway does not read this encoding"),
+    "malformed-encoding": Kind(400, "The body is not what its Content-Encoding says"),
+    "malformed-header": Kind(400, "A header cannot be read"),
+    "bad-request": Kind(400, "The request cannot be read"),
+    "too-often": Kind(429, "The source asks more often than it may"),
+    "internal": Kind(500, "The gateway failed"),
+    "busy": Kind(503, "The gateway has as much in hand as it may have"),
+    "kafka-away": Kind(503, "Kafka did not confirm the write"),
+    # The event, under the names that the codec gives them
+    "not-json": Kind(400, "This is not JSON"),
+    "not-utf-8": Kind(400, "This is not UTF-8"),
+    "nul": Kind(400, "There is a NUL in a text"),
+    "too-deep": Kind(400, "Objects and arrays lie too deep in one another"),
+    "duplicate-key": Kind(400, "A name occurs twice in one object"),
+    "not-a-cloudevent": Kind(400, "This is JSON but no CloudEvent 1.0"),
+    "tombstone": Kind(400, "There is no event"),
+    "too-large": Kind(413, "The event is larger than its topic takes"),
+    "unknown-type": Kind(422, "There is no such type and version of event"),
+    "wrong-topic": Kind(422, "The event is of another topic"),
+    "key": Kind(422, "The key is not the event's person"),
+    "invalid": Kind(422, "A field is missing, of a wrong type, out of range or not allowed"),
+    "no-authority": Kind(403, "The source has no authority for this type of event"),
+    "document-number": Kind(422, "There is a document number where none may be"),
+    "document": Kind(422, "There is no such document"),
+    "person": Kind(422, "The event names no person, or names one twice"),
+}
+
+_UNKNOWN_KIND = Kind(422, "The event was refused")
+
+_CODES = {
+    HTTPStatus.NOT_FOUND: "not-found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+}
+
+
+class FieldError(Struct, frozen=True, omit_defaults=True):
+    """What is wrong with the field at the dotted path `field`, and what would be right."""
+
+    field: str
+    detail: str
+    expected: str | None = None
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """A problem (RFC 9457). `code` and `errors` are extensions; `id` is the event's, if known."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    id: str | UnsetType = UNSET
+
+
+class Refused(Exception):
+    """A request or an event is refused. `headers` go with the answer to a request."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        errors: tuple[FieldError, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    def problem(self, event_id: str | UnsetType = UNSET) -> Problem:
+        """Return the problem, with the id of the event it is about."""
+        kind = KINDS.get(self.code, _UNKNOWN_KIND)
+        return Problem(
+            type=TYPE_PREFIX + self.code,
+            title=kind.title,
+            status=kind.status,
+            code=self.code,
+            detail=self.detail,
+            errors=self.errors,
+            id=event_id,
+        )
+
+
+def retry_later(code: str, detail: str, seconds: int) -> Refused:
+    """Return a refusal that says after how many seconds to send the same again."""
+    return Refused(code, detail, headers={"Retry-After": str(seconds)})
+
+
+def on_refused(_: Request[Any, Any, Any], refused: Refused) -> Response[Problem]:
+    """Answer a refused request."""
+    problem = refused.problem()
+    metrics.GATEWAY_REQUESTS_REFUSED.labels(problem.code).inc()
+    return Response(
+        problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=refused.headers
+    )
+
+
+def on_http_exception(
+    request: Request[Any, Any, Any], exception: HTTPException
+) -> Response[Problem]:
+    """Answer what the framework refused before a handler saw it."""
+    status = HTTPStatus(exception.status_code)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return on_failure(request, exception)
+    code = _CODES.get(status, "bad-request")
+    details = {
+        "not-found": "See /openapi.json for what there is.",
+        "method-not-allowed": "See the Allow header for what it takes.",
+    }
+    refused = Refused(
+        code,
+        details.get(code, "See /openapi.json for what a request must be."),
+        headers=exception.headers,
+    )
+    return on_refused(request, refused)
+
+
+def on_failure(request: Request[Any, Any, Any], failure: Exception) -> Response[Problem]:
+    """Answer a bug: the client learns that it is ours, the log learns where.
+
+    The log gets the place in the code, not the message: that could repeat what was sent.
+    """
+    log.error(
+        "gateway.failed",
+        method=request.method,
+        failure=type(failure).__name__,
+        at=_places(failure),
+    )
+    return on_refused(
+        request,
+        Refused(
+            "internal",
+            "This is a fault of the gateway, not of the request; its operator can see it in the "
+            "log. Sending the same again does no harm.",
+        ),
+    )
+
+
+def _places(failure: Exception) -> list[str]:
+    places = []
+    traceback = failure.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        places.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_name}")
+        traceback = traceback.tb_next
+    return places[-5:]

@@ -1,0 +1,234 @@
+"""The OpenAPI 3.1 document of the gateway.
+
+Written here and not by the framework: bodies are read raw (app.gateway.body), so the framework
+cannot know them. Events, answers and problems come from the types that are used; a test holds the
+paths against the routes.
+"""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from app.gateway import messages
+from app.gateway.answers import Accepted, PersonKeyOf
+from app.gateway.body import BODY_BYTES_MAX
+from app.gateway.problems import KINDS, MEDIA_TYPE, Problem
+from models.events import EVENT_TYPES, DocumentType
+
+VERSION = "1"
+REFS = "#/components/schemas/{name}"
+
+Node = dict[str, Any]
+
+
+@cache
+def openapi() -> bytes:
+    """Return the document as JSON."""
+    return msgspec.json.encode(document())
+
+
+def document() -> Node:
+    """Return the document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Yuekang gateway",
+            "version": VERSION,
+            "description": (
+                "The entrance for agencies. Every event is CloudEvents 1.0 JSON and belongs to "
+                "its source; `(source, id)` is its identity, so sending it again is always safe. "
+                "A document number is replaced by the person key and goes no further."
+            ),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"sourceToken": []}],
+        "paths": {
+            "/v1/events": {"post": _publish()},
+            "/v1/person-keys": {"post": _person_keys()},
+            "/problems/{code}": {"get": _explanation()},
+            "/livez": {"get": _probe("The process answers.", "live")},
+            "/readyz": {"get": _probe("Kafka answers and has every input topic.", "ready")},
+            "/metrics": {"get": _probe("Prometheus metrics.", "")},
+        },
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "sourceToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token of one source, made by `yuekang token SOURCE`.",
+                }
+            },
+        },
+    }
+
+
+def _publish() -> Node:
+    binary = {"description": "Binary mode: attributes in ce- headers, `data` as the body."}
+    return {
+        "operationId": "publishEvents",
+        "summary": "Publish one event or a batch",
+        "description": (
+            f"One event, or up to {messages.BATCH_EVENTS_MAX} in a batch; at most "
+            f"{BODY_BYTES_MAX} bytes, also once decompressed (Content-Encoding: gzip). The "
+            "answer comes when Kafka has confirmed the write. 503 says when to send the same "
+            "again; part of it may have been written, which does no harm."
+        ),
+        "requestBody": {
+            "required": True,
+            "content": {
+                messages.ONE: {"schema": _ref("SubmittedEvent")},
+                messages.BATCH: {
+                    "schema": {
+                        "type": "array",
+                        "items": _ref("SubmittedEvent"),
+                        "maxItems": messages.BATCH_EVENTS_MAX,
+                    }
+                },
+                messages.DATA: {"schema": {"type": "object", **binary}},
+            },
+        },
+        "responses": {
+            "202": {
+                "description": "Every event is written.",
+                "content": {"application/json": {"schema": _either("Accepted", "Results")}},
+            },
+            "207": {
+                "description": "Some events of the batch were refused: an answer for each.",
+                "content": {"application/json": {"schema": _ref("Results")}},
+            },
+            **_refusals(400, 401, 403, 408, 413, 415, 422, 503),
+        },
+    }
+
+
+def _person_keys() -> Node:
+    return {
+        "operationId": "personKeys",
+        "summary": "Get the person keys of documents",
+        "description": (
+            "For a source that writes to Kafka itself. An answer for each document, in order. "
+            "Limited per source, and recorded: who asked for how many, never for whom."
+        ),
+        "requestBody": {
+            "required": True,
+            "content": {messages.DATA: {"schema": _ref("Documents")}},
+        },
+        "responses": {
+            "200": {
+                "description": "A key for every document.",
+                "content": {"application/json": {"schema": _ref("PersonKeyResults")}},
+            },
+            "207": {
+                "description": "Some documents cannot exist: an answer for each.",
+                "content": {"application/json": {"schema": _ref("PersonKeyResults")}},
+            },
+            **_refusals(400, 401, 408, 413, 415, 422, 429),
+        },
+    }
+
+
+def _explanation() -> Node:
+    return {
+        "operationId": "explainProblem",
+        "summary": "Say what a problem's type means",
+        "security": [],
+        "parameters": [
+            {
+                "name": "code",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "enum": sorted(KINDS)},
+            }
+        ],
+        "responses": {
+            "200": {
+                "description": "Type, title and status.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            **_refusals(404),
+        },
+    }
+
+
+def _probe(summary: str, body: str) -> Node:
+    schema: Node = {"type": "string", **({"const": f"{body}\n"} if body else {})}
+    return {
+        "summary": summary,
+        "security": [],
+        "responses": {
+            "200": {"description": "Yes.", "content": {"text/plain": {"schema": schema}}},
+            **_refusals(503),
+        },
+    }
+
+
+def _refusals(*statuses: int) -> Node:
+    return {
+        str(status): {
+            "description": "; ".join(
+                sorted(kind.title for kind in KINDS.values() if kind.status == status)
+            ),
+            "content": {MEDIA_TYPE: {"schema": _ref("Problem")}},
+        }
+        for status in statuses
+    }
+
+
+def _schemas() -> Node:
+    classes = tuple(EVENT_TYPES.values())
+    answers = (Accepted, PersonKeyOf, Problem)
+    _, schemas = msgspec.json.schema_components((*classes, *answers), ref_template=REFS)
+    for cls in classes:
+        _submitted(schemas, schemas[cls.__name__])
+    number = {
+        "type": "string",
+        "maxLength": 18,
+        "description": "As issued: no blanks, X as a capital.",
+    }
+    schemas["Document"] = {
+        "type": "object",
+        "description": "Goes no further than the gateway.",
+        "properties": {"type": {"enum": list(DocumentType)}, "number": number},
+        "required": ["type", "number"],
+        "additionalProperties": False,
+    }
+    schemas["Documents"] = _list_of("documents", _ref("Document"))
+    # msgspec describes no union that it could not read back; these two are only written.
+    schemas["Results"] = _list_of("results", _either("Accepted", "Problem"))
+    schemas["PersonKeyResults"] = _list_of("results", _either("PersonKeyOf", "Problem"))
+    schemas["SubmittedEvent"] = {
+        "oneOf": [_ref(cls.__name__) for cls in classes],
+        "discriminator": {
+            "propertyName": "type",
+            "mapping": {name: REFS.format(name=cls.__name__) for name, cls in EVENT_TYPES.items()},
+        },
+    }
+    return schemas
+
+
+def _submitted(schemas: Node, event: Node) -> None:
+    """Turn an event's schema into what the gateway takes: a document may stand for the person."""
+    event["required"].remove("partitionkey")
+    event["description"] = "Has either partitionkey or data.document."
+    data = schemas[event["properties"]["data"]["$ref"].rsplit("/", 1)[-1]]
+    data["properties"]["document"] = _ref("Document")
+
+
+def _list_of(name: str, items: Node) -> Node:
+    return {
+        "type": "object",
+        "properties": {name: {"type": "array", "items": items}},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def _either(*names: str) -> Node:
+    return {"oneOf": [_ref(name) for name in names]}
+
+
+def _ref(name: str) -> Node:
+    return {"$ref": REFS.format(name=name)}

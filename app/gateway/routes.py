@@ -1,0 +1,292 @@
+"""The addresses of the gateway."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from limits import RateLimitItemPerDay, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from litestar import Litestar, Request, Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath
+from msgspec import Struct
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app import metrics
+from app.catalogue import CATALOGUE
+from app.codec import Refusal, parse_strict
+from app.gateway import messages, problems
+from app.gateway.admission import Admission, Admitted, as_refused, readable_id
+from app.gateway.answers import Accepted, PersonKeyOf, PersonKeyResults, Results
+from app.gateway.body import Bodies
+from app.gateway.problems import FieldError, Problem, Refused
+from app.gateway.reference import openapi
+from app.gateway.writer import Place, Writer
+from app.person_keys import PersonKeys
+from app.tokens import InvalidToken, Tokens
+
+DOCUMENTS_MAX = 1_000
+"""Documents in one request for person keys."""
+
+KEYS_PER_MINUTE_MAX = 30_000
+KEYS_PER_DAY_MAX = 1_000_000
+"""Person keys for one source: enough to fill a morning's listings, too few to try out numbers
+without being seen. A sliding window of two counters, so a source costs the same however much it
+asks; in memory, since the gateway is one process."""
+
+log = structlog.get_logger()
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a gateway needs to know. `now` gives the instant, with its zone."""
+
+    kafka: str
+    person_key_secret: bytes
+    person_key_version: int
+    token_key: bytes
+    token_version: int = 1
+    keys_per_minute_max: int = KEYS_PER_MINUTE_MAX
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __repr__(self) -> str:
+        return f"Options(kafka={self.kafka!r})"
+
+
+class Gateway:
+    """What the handlers share."""
+
+    def __init__(self, options: Options) -> None:
+        self.tokens = Tokens(options.token_key, options.token_version)
+        self.admission = Admission(
+            PersonKeys(options.person_key_secret, options.person_key_version), options.now
+        )
+        self.bodies = Bodies()
+        self.writer = Writer(options.kafka)
+        self._limits = (
+            RateLimitItemPerMinute(options.keys_per_minute_max),
+            RateLimitItemPerDay(KEYS_PER_DAY_MAX),
+        )
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def authenticate(self, request: AnyRequest) -> str:
+        """Return the source whose token the request carries; raise `Refused` (401)."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refused(
+                "unauthenticated",
+                "Send the source's token as `Authorization: Bearer …`; the operator makes it with "
+                "`yuekang token SOURCE`.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        try:
+            return self.tokens.source_of(token.strip())
+        except InvalidToken:
+            raise Refused(
+                "unauthenticated",
+                "The token is not one of this gateway, or no longer; ask its operator for another.",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+            ) from None
+
+    async def spend(self, source: str, count: int) -> None:
+        """Count `count` person keys for `source`, or raise `Refused` (429)."""
+        for limit in self._limits:
+            if not await self._limiter.hit(limit, source, cost=count):
+                window = await self._limiter.get_window_stats(limit, source)
+                seconds = max(1, round(window.reset_time - datetime.now(UTC).timestamp()))
+                raise Refused(
+                    "too-often",
+                    f"A source gets {limit.amount} person keys a {limit.GRANULARITY.name}; "
+                    f"{window.remaining} are left for now.",
+                    headers={"Retry-After": str(seconds)},
+                )
+
+
+def create_app(options: Options) -> Litestar:
+    """Make the application; it connects to Kafka when it starts."""
+    gateway = Gateway(options)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        gateway.writer.start()
+        yield
+        await gateway.writer.stop()
+
+    return Litestar(
+        route_handlers=[
+            *_entrances(gateway),
+            *_probes(gateway),
+            reference,
+            explanation,
+        ],
+        lifespan=[lifespan],
+        exception_handlers={
+            Refused: problems.on_refused,
+            HTTPException: problems.on_http_exception,
+            Exception: problems.on_failure,
+        },
+        openapi_config=None,
+        request_max_body_size=None,  # app.gateway.body bounds it, with time and memory
+        logging_config=None,
+    )
+
+
+def _entrances(gateway: Gateway) -> list[Any]:
+    @post("/v1/events", status_code=202)
+    async def publish(request: AnyRequest) -> Response[Any]:
+        with metrics.GATEWAY_REQUEST_SECONDS.labels("events").time():
+            source = gateway.authenticate(request)
+            headers = list(request.scope["headers"])
+            kind = messages.media_type(request.headers.get("content-type", ""))
+            batch = messages.is_batch(kind, headers)
+            async with gateway.bodies.of(request) as body:
+                if batch:
+                    return await _publish_batch(gateway, source, messages.batch(body))
+                return await _publish_one(gateway, source, kind, headers, body)
+
+    @post("/v1/person-keys", status_code=200)
+    async def person_keys(request: AnyRequest) -> Response[PersonKeyResults]:
+        with metrics.GATEWAY_REQUEST_SECONDS.labels("person-keys").time():
+            source = gateway.authenticate(request)
+            if messages.media_type(request.headers.get("content-type", "")) != messages.DATA:
+                raise Refused(
+                    "unsupported-media-type",
+                    f"Send {messages.DATA}.",
+                    headers={"Accept": messages.DATA},
+                )
+            async with gateway.bodies.of(request) as body:
+                documents = _documents(body)
+            await gateway.spend(source, len(documents))
+            results = [_person_key(gateway, n, item) for n, item in enumerate(documents)]
+            refused = sum(isinstance(result, Problem) for result in results)
+            metrics.GATEWAY_PERSON_KEYS.inc(len(results) - refused)
+            log.info("gateway.person-keys", source=source, asked=len(documents), refused=refused)
+            return Response(PersonKeyResults(results), status_code=207 if refused else 200)
+
+    return [publish, person_keys]
+
+
+async def _publish_one(
+    gateway: Gateway, source: str, kind: str, headers: list[tuple[bytes, bytes]], body: bytes
+) -> Response[Any]:
+    event: Any = None
+    try:
+        event = messages.one(kind, headers, body)
+        admitted = gateway.admission.admit(event, source)
+    except (Refused, Refusal) as refusal:
+        problem = as_refused(refusal).problem(readable_id(event))
+        metrics.GATEWAY_EVENTS_REFUSED.labels(problem.code).inc()
+        return Response(problem, status_code=problem.status, media_type=problems.MEDIA_TYPE)
+    [place] = await gateway.writer.write([admitted.record])
+    return Response(_accepted(admitted, place), status_code=202)
+
+
+async def _publish_batch(gateway: Gateway, source: str, events: list[bytes]) -> Response[Results]:
+    """Answer 202 if every event was written, 207 if any was refused: look inside.
+
+    All that can be written is written in one go; where Kafka does not confirm that, the answer is
+    503 for the whole, and sending the whole again is right.
+    """
+    judged = [_judge(gateway, source, event) for event in events]
+    admitted = [item for item in judged if isinstance(item, Admitted)]
+    places = iter(await gateway.writer.write([item.record for item in admitted]))
+    results: list[Accepted | Problem] = []
+    for item in judged:
+        if isinstance(item, Problem):
+            metrics.GATEWAY_EVENTS_REFUSED.labels(item.code).inc()
+            results.append(item)
+        else:
+            results.append(_accepted(item, next(places)))
+    whole = len(admitted) == len(judged)
+    return Response(Results(results), status_code=202 if whole else 207)
+
+
+def _judge(gateway: Gateway, source: str, raw: bytes) -> Admitted | Problem:
+    event: Any = None
+    try:
+        event = parse_strict(raw)
+        return gateway.admission.admit(event, source)
+    except (Refused, Refusal) as refusal:
+        return as_refused(refusal).problem(readable_id(event))
+
+
+def _accepted(admitted: Admitted, place: Place) -> Accepted:
+    metrics.GATEWAY_EVENTS_ACCEPTED.labels(place.topic).inc()
+    return Accepted(202, admitted.id, admitted.source, place.topic, place.partition, place.offset)
+
+
+def _documents(body: bytes) -> list[Any]:
+    try:
+        asked = parse_strict(body)
+    except Refusal as refusal:
+        raise as_refused(refusal) from None
+    match asked:
+        case {"documents": list(documents), **rest} if not rest:
+            pass
+        case _:
+            raise Refused(
+                "invalid",
+                "The request is not an object with the one field documents.",
+                (FieldError("documents", "It is missing or not alone.", "An array of documents."),),
+            )
+    if len(documents) > DOCUMENTS_MAX:
+        raise Refused(
+            "too-many", f"There are {len(documents)} documents; at most {DOCUMENTS_MAX} go."
+        )
+    return documents
+
+
+def _person_key(gateway: Gateway, number: int, document: Any) -> PersonKeyOf | Problem:
+    try:
+        return PersonKeyOf(gateway.admission.person_key(document, f"documents[{number}]"))
+    except Refused as refused:
+        return refused.problem()
+
+
+def _probes(gateway: Gateway) -> list[Any]:
+    @get("/livez", media_type="text/plain")
+    async def livez() -> str:
+        """The process answers, and still looks for Kafka where that is away."""
+        gateway.writer.check()
+        return "live\n"
+
+    @get("/readyz", media_type="text/plain")
+    async def readyz() -> str:
+        """Kafka answers now, and has every topic that events go to."""
+        there = await gateway.writer.topics()
+        missing = sorted(
+            topic.name
+            for topic in CATALOGUE.topics.values()
+            if topic.folds_into is not None and topic.name not in there
+        )
+        if missing:
+            raise problems.retry_later(
+                "kafka-away", f"Topics are missing: {', '.join(missing)}. Run `yuekang topics`.", 5
+            )
+        return "ready\n"
+
+    @get("/metrics", media_type=CONTENT_TYPE_LATEST)
+    async def scrape() -> bytes:
+        """Prometheus metrics of this process."""
+        return generate_latest()
+
+    return [livez, readyz, scrape]
+
+
+@get("/openapi.json", media_type="application/vnd.oai.openapi+json")
+async def reference() -> bytes:
+    """Return the OpenAPI 3.1 document."""
+    return openapi()
+
+
+@get("/problems/{code:str}")
+async def explanation(code: FromPath[str]) -> dict[str, Any]:
+    """Say what a problem's type means."""
+    kind = problems.KINDS.get(code)
+    if kind is None:
+        raise Refused("not-found", f"There is no such problem; {len(problems.KINDS)} are known.")
+    return {"type": problems.TYPE_PREFIX + code, "title": kind.title, "status": kind.status}

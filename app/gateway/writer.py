@@ -1,0 +1,229 @@
+"""Writes events to Kafka, and answers when all replicas in sync have them.
+
+Kafka being away stops nothing but the writing: the gateway starts without it, answers 503, and
+goes on when it is back.
+
+aiokafka's idempotent producer never gives up on a record, and one that Kafka refuses for good
+leaves a gap in the sequence after which that partition takes nothing more. So a write that is
+late is answered as late (it may still arrive, which does no harm: the event is the same), and any
+error makes a new producer.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.structs import RecordMetadata
+from msgspec import Struct
+
+from app import metrics
+from app.gateway.problems import Refused, retry_later
+
+WRITE_SECONDS_MAX = 5.0
+"""After so long without the broker's word the answer is 503."""
+
+EVENTS_IN_FLIGHT_MAX = 5_000
+"""Events waiting for the broker's word over all requests; more are answered 503 at once."""
+
+CLOSE_SECONDS_MAX = 3.0
+METADATA_SECONDS_MAX = 2.0
+RECONNECT_SECONDS = 1.0
+RETRY_AFTER_SECONDS = 2
+REQUEST_BYTES_MAX = 1024 * 1024
+BATCH_BYTES_MAX = 256 * 1024
+"""A partition's share of a full batch of events goes in one; Kafka's own bound is 1 MiB."""
+
+HEADERS = [("content-type", b"application/cloudevents+json")]
+
+TRANSIENT = (KafkaTimeoutError, UnknownTopicOrPartitionError)
+"""Errors before a record has its number in the sequence: they leave no gap."""
+
+log = structlog.get_logger()
+
+
+class Record(Struct, frozen=True):
+    """An event as it goes on Kafka."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class Place(Struct, frozen=True):
+    """Where Kafka put a record."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Writer:
+    """The producer, connected in the background and made anew after an error.
+
+    Call `start` in the event loop that writes, and `stop` at the end: it waits for what is on its
+    way, for a bounded time.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        write_seconds_max: float = WRITE_SECONDS_MAX,
+        events_in_flight_max: int = EVENTS_IN_FLIGHT_MAX,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._write_seconds_max = write_seconds_max
+        self._events_in_flight_max = events_in_flight_max
+        self._producer: AIOKafkaProducer | None = None
+        self._broken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._events_in_flight = 0
+
+    def start(self) -> None:
+        """Begin to connect; return at once."""
+        self._task = asyncio.create_task(self._keep_connected())
+
+    async def stop(self) -> None:
+        """Wait for what is on its way, then close."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def check(self) -> None:
+        """Raise what ended the connecting, if anything did: that is a bug, and not survived."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+
+    async def write(self, records: Sequence[Record]) -> list[Place]:
+        """Write all, in order, and return where each went.
+
+        Raise `Refused` (503) if that is not confirmed in time; then some may have been written.
+        """
+        self.check()
+        if not records:
+            return []
+        if self._events_in_flight + len(records) > self._events_in_flight_max:
+            raise retry_later(
+                "busy",
+                f"{self._events_in_flight} events wait for Kafka already. {_AGAIN}",
+                RETRY_AFTER_SECONDS,
+            )
+        self._count(len(records))
+        try:
+            async with asyncio.timeout(self._write_seconds_max):
+                return await self._write(records)
+        except TimeoutError:
+            raise _away(f"It did not answer within {self._write_seconds_max:g} s.") from None
+        finally:
+            self._count(-len(records))
+
+    def _count(self, more: int) -> None:
+        self._events_in_flight += more
+        metrics.GATEWAY_EVENTS_IN_FLIGHT.set(self._events_in_flight)
+
+    async def _write(self, records: Sequence[Record]) -> list[Place]:
+        producer = self._producer
+        if producer is None:
+            raise _away("It cannot be reached.")
+        try:
+            sent = [await self._send(producer, record) for record in records]
+            # Shielded: giving up here must not cancel what others wait for.
+            metadata = await asyncio.gather(*(asyncio.shield(future) for future in sent))
+        except KafkaError as error:
+            raise _away(f"It answered with {type(error).__name__}.") from None
+        return [Place(m.topic, m.partition, m.offset) for m in metadata]
+
+    async def _send(
+        self, producer: AIOKafkaProducer, record: Record
+    ) -> "asyncio.Future[RecordMetadata]":
+        """Hand a record to the producer; return the future of the broker's word."""
+        try:
+            sent: asyncio.Future[RecordMetadata] = await producer.send(
+                record.topic, value=record.value, key=record.key, headers=HEADERS
+            )
+        except TRANSIENT:
+            raise
+        except KafkaError as error:
+            self._fail(producer, error)
+            raise
+        sent.add_done_callback(lambda done: self._heed(producer, done))
+        return sent
+
+    def _heed(self, producer: AIOKafkaProducer, done: "asyncio.Future[RecordMetadata]") -> None:
+        """Notice a record that failed, also when nobody waits for it any more."""
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._fail(producer, error)
+
+    def _fail(self, producer: AIOKafkaProducer, error: BaseException) -> None:
+        if producer is self._producer and not self._broken.is_set():
+            log.error("gateway.write-failed", error=type(error).__name__)
+            self._broken.set()
+
+    async def topics(self) -> set[str]:
+        """Ask Kafka for its topics; raise `Refused` (503) if it does not answer in time."""
+        producer = self._producer
+        if producer is None:
+            raise _away("It could not be reached yet.")
+        try:
+            async with asyncio.timeout(METADATA_SECONDS_MAX):
+                metadata: Any = await producer.client.fetch_all_metadata()
+        except (TimeoutError, KafkaError) as error:
+            raise _away(f"Asked for its topics, it failed ({type(error).__name__}).") from None
+        return set(metadata.topics())
+
+    async def _keep_connected(self) -> None:
+        while True:
+            self._broken.clear()
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                acks="all",
+                enable_idempotence=True,
+                compression_type="lz4",
+                linger_ms=2,
+                max_batch_size=BATCH_BYTES_MAX,
+                max_request_size=REQUEST_BYTES_MAX,
+                request_timeout_ms=int(self._write_seconds_max * 1000),
+            )
+            try:
+                started = time.monotonic()
+                await producer.start()
+                self._producer = producer
+                metrics.GATEWAY_KAFKA_CONNECTED.set(1)
+                log.info("gateway.connected", seconds=round(time.monotonic() - started, 3))
+                await self._broken.wait()
+            except (KafkaError, OSError) as error:
+                log.warning("gateway.kafka-away", error=type(error).__name__)
+                await asyncio.sleep(RECONNECT_SECONDS)
+            finally:
+                metrics.GATEWAY_KAFKA_CONNECTED.set(0)
+                self._producer = None
+                await _close(producer)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """Close a producer, after what it can still deliver within a bounded time.
+
+    Its own `stop` waits for deliveries without bound; cut short, it leaves its task and its
+    connections behind.
+    """
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+            await producer.stop()
+    except (TimeoutError, KafkaError) as error:
+        log.warning("gateway.close-cut-short", error=type(error).__name__)
+        await producer._sender.close()
+        await producer.client.close()
+
+
+_AGAIN = "Send the same again; an event that was written already stays one event."
+
+
+def _away(why: str) -> Refused:
+    return retry_later(
+        "kafka-away",
+        f"{why} Whether the events are written is not known. {_AGAIN}",
+        RETRY_AFTER_SECONDS,
+    )

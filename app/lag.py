@@ -1,0 +1,129 @@
+"""How far the worker is behind the log, and whether that moves."""
+
+import asyncio
+import time
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app import metrics
+from app.topology import YuekangApp, input_topics
+
+log = structlog.get_logger()
+
+INTERVAL_SECONDS = 1.0
+STALLED_SECONDS = 30.0
+"""A partition with records to apply, of which none was applied for so long, stands still."""
+SUSPECT_SECONDS = 5.0
+"""After so long without a move it is looked at whether there are records at all: a producer's
+transactions leave markers, which take offsets."""
+SILENT_SECONDS = 10.0
+"""A broker that did not say for so long where the log ends is away."""
+
+
+class Lag:
+    """Compares, for each input partition held, the place applied with the end of the log."""
+
+    def __init__(self, app: YuekangApp, bootstrap: str) -> None:
+        self._app = app
+        self._bootstrap = bootstrap
+        self._asked_at: float | None = None
+        self._behind: dict[TopicPartition, int] = {}
+        self._applied: dict[TopicPartition, int] = {}
+        self._moved_at: dict[TopicPartition, float] = {}
+
+    def reasons(self) -> list[str]:
+        """Say why the worker is not ready; nothing if it is."""
+        now = time.monotonic()
+        if self._asked_at is None or now - self._asked_at > SILENT_SECONDS:
+            return ["Kafka does not say where the log ends."]
+        found = [
+            f"Table {table.settings.name}: {taken} of {len(table.held)} partitions are live."
+            for table in self._app.held_tables
+            if (taken := sum(p.live.is_set() for p in table.held.values())) < len(table.held)
+        ]
+        if not any(table.held for table in self._app.held_tables):
+            found.append("No partition is held yet.")
+        found += (
+            f"{tp.topic}[{tp.partition}]: {behind} records to apply, none for "
+            f"{now - self._moved_at[tp]:.0f} s."
+            for tp, behind in self._behind.items()
+            if behind and now - self._moved_at[tp] > STALLED_SECONDS
+        )
+        return found
+
+    async def watch(self) -> None:
+        """Look every second, for as long as the process lives."""
+        while True:
+            try:
+                await self._watch_one_connection()
+            except (KafkaError, OSError) as error:
+                log.warning("lag_unknown", error=str(error))
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def _watch_one_connection(self) -> None:
+        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, isolation_level="read_committed"
+        )
+        await consumer.start()
+        try:
+            while True:
+                partitions = list(self._places())
+                ends = await consumer.end_offsets(partitions) if partitions else {}
+                self._asked_at = time.monotonic()
+                self._compare(ends)
+                for tp in [tp for tp in ends if self._suspect(tp)]:
+                    if await _nothing_after(consumer, tp, self._applied[tp], ends[tp]):
+                        self._behind[tp] = 0
+                await asyncio.sleep(INTERVAL_SECONDS)
+        finally:
+            await consumer.stop()
+
+    def _places(self) -> dict[TopicPartition, int]:
+        """Return the last offset applied of each input partition that is held and live."""
+        tables = {table.settings.name: table for table in self._app.held_tables}
+        return {
+            TopicPartition(topic.name, number): partition.place(topic.name)
+            for topic in input_topics()
+            for number, partition in tables[str(topic.folds_into)].held.items()
+            if partition.live.is_set()
+        }
+
+    def _compare(self, ends: dict[TopicPartition, int]) -> None:
+        now = time.monotonic()
+        places = self._places()
+        self._behind = {
+            tp: max(0, end - 1 - places[tp]) for tp, end in ends.items() if tp in places
+        }
+        for tp in self._behind:
+            if self._applied.get(tp) != places[tp] or not self._behind[tp]:
+                self._moved_at[tp] = now
+            self._applied[tp] = places[tp]
+        self._publish()
+
+    def _suspect(self, tp: TopicPartition) -> bool:
+        """Say whether what is left may be nothing but the markers of a producer's transactions."""
+        unmoved = time.monotonic() - self._moved_at.get(tp, 0.0)
+        return bool(self._behind.get(tp)) and unmoved > SUSPECT_SECONDS
+
+    def _publish(self) -> None:
+        for topic in input_topics():
+            metrics.WORKER_LAG_RECORDS.labels(topic.name).set(
+                sum(n for tp, n in self._behind.items() if tp.topic == topic.name)
+            )
+
+
+async def _nothing_after(
+    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, place: int, end: int
+) -> bool:
+    """Say whether no record lies between `place` and `end`."""
+    consumer.assign([tp])
+    consumer.seek(tp, place + 1)
+    while await consumer.position(tp) < end:
+        fetched = await consumer.getmany(tp, timeout_ms=1_000, max_records=1)
+        if fetched.get(tp):
+            return False
+        if await consumer.position(tp) == place + 1:
+            return False  # not known in this time
+    return True

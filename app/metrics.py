@@ -1,0 +1,77 @@
+"""Every Prometheus metric of Yuekang, in one place: what is not here is not measured.
+
+Names begin with `yuekang_`; durations are in seconds. A label never holds a person, an event's id
+or anything that a client can choose.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# gateway: the entrance over HTTP
+
+GATEWAY_EVENTS_ACCEPTED = Counter(
+    "yuekang_gateway_events_accepted_total",
+    "Events that Kafka confirmed, by topic.",
+    ["topic"],
+)
+GATEWAY_EVENTS_REFUSED = Counter(
+    "yuekang_gateway_events_refused_total",
+    "Events refused for themselves, alone or in a batch, by the problem's code.",
+    ["code"],
+)
+GATEWAY_REQUESTS_REFUSED = Counter(
+    "yuekang_gateway_requests_refused_total",
+    "Requests refused whole, by the problem's code; 503 and 500 are among them.",
+    ["code"],
+)
+GATEWAY_REQUEST_SECONDS = Histogram(
+    "yuekang_gateway_request_seconds",
+    "From the head of a request to its answer, refused or not, by entrance.",
+    ["entrance"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+GATEWAY_EVENTS_IN_FLIGHT = Gauge(
+    "yuekang_gateway_events_in_flight",
+    "Events that wait for Kafka's word.",
+)
+GATEWAY_KAFKA_CONNECTED = Gauge(
+    "yuekang_gateway_kafka_connected",
+    "1 while the gateway has a producer, 0 while Kafka is away.",
+)
+GATEWAY_PERSON_KEYS = Counter(
+    "yuekang_gateway_person_keys_total",
+    "Person keys handed out to sources.",
+)
+
+# worker: the stream processor
+
+WORKER_LAG_RECORDS = Gauge(
+    "yuekang_worker_lag_records",
+    "Records of the partitions held that are in the log and not yet applied, by topic.",
+    ["topic"],
+)
+WORKER_RECORDS = Counter(
+    "yuekang_worker_records_total",
+    "Input records applied, refused ones too, by topic.",
+    ["topic"],
+)
+WORKER_TOLD = Counter(
+    "yuekang_worker_told_total",
+    "Records written to an output topic, by topic.",
+    ["topic"],
+)
+WORKER_DEAD_LETTERS = Counter(
+    "yuekang_worker_dead_letters_total",
+    "Dead letters, by reason.",
+    ["reason"],
+)
+WORKER_CHUNK_SECONDS = Histogram(
+    "yuekang_worker_chunk_seconds",
+    "Commit of one chunk, log and store, by table.",
+    ["table"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+WORKER_FENCED = Counter(
+    "yuekang_worker_fenced_total",
+    "Chunks that were not written since another worker holds their partition, by table.",
+    ["table"],
+)

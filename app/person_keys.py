@@ -1,0 +1,40 @@
+"""From a document to the person key, the only name that a person has beyond the gateway.
+
+Document numbers can be enumerated, so a plain hash of one is as good as the number. The key is an
+HMAC; its secret is with the gateway alone. It begins with the version of the secret; a new
+version means topics made anew (DESIGN.md, hard question 2), never two keys for one person at once.
+"""
+
+import base64
+import hashlib
+import hmac
+
+from models.documents import Document
+
+SECRET_BYTES_MIN = 32
+"""As many as the hash gives: a shorter one would be the weaker part."""
+
+DIGEST_BYTES = 20
+"""160 bits: 32 characters of base32. Two of a billion people share one with p < 2**-100."""
+
+VERSION_MAX = 9_999
+
+
+class PersonKeys:
+    """Makes person keys of one secret; the same document always gives the same key."""
+
+    def __init__(self, secret: bytes, version: int) -> None:
+        if len(secret) < SECRET_BYTES_MIN:
+            raise ValueError(
+                f"The secret has {len(secret)} bytes; {SECRET_BYTES_MIN} is the least."
+            )
+        if not 1 <= version <= VERSION_MAX:
+            raise ValueError(f"The version is {version}; it is from 1 to {VERSION_MAX}.")
+        self._secret = secret
+        self._prefix = f"p{version}-"
+
+    def key(self, document: Document) -> str:
+        """Return the key of the holder of `document`, a `models.events.PersonKey`."""
+        message = f"{document.type.value}:{document.number}".encode()
+        digest = hmac.digest(self._secret, message, hashlib.sha256)[:DIGEST_BYTES]
+        return self._prefix + base64.b32encode(digest).decode().lower()

@@ -1,0 +1,256 @@
+"""`yuekang publish`: the command, its progress and its summary."""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import httpx
+import msgspec
+import typer
+from msgspec import Struct
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
+from app.publish.ledger import Ledger, Place
+from app.publish.lines import Input, Misused, Report, TokenFor
+from app.publish.run import Run
+from app.settings import Settings
+from app.tokens import Tokens
+
+PATIENCE_SECONDS = 60.0
+SHOWN_MAX = 20
+"""Refusals shown on the screen; all are in the report."""
+
+TOKEN = re.compile(r"[!-~]+")
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_UNREACHED = 3
+EXIT_INTERRUPTED = 130  # as shells say it of Ctrl-C
+
+
+class Summary(Struct, frozen=True):
+    """What came of a file, over all its runs."""
+
+    file: str
+    complete: bool
+    lines: int
+    accepted: int
+    refused: int
+    refused_by_code: dict[str, int]
+    report: str | None
+    seconds: float
+    failure: str | None = None
+
+
+class Screen:
+    """Tells a person how it goes, on standard error; a bar only on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._shown = 0
+
+    @contextmanager
+    def progress(self, total: int | None) -> Iterator[Callable[[int], None]]:
+        """Show how many bytes of `total` are done."""
+        if not self.console.is_terminal:
+            yield lambda done: None
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console) as bar:
+            task = bar.add_task("Publishing", total=total)
+            yield lambda done: bar.update(task, completed=done)
+
+    def refused(self, report: Report) -> None:
+        """Show a refusal, up to `SHOWN_MAX` of them."""
+        self._shown += 1
+        if self._shown <= SHOWN_MAX:
+            which = " ".join(escape(part) for part in (report.source, report.id) if part)
+            why = escape(f"{report.code}: {report.detail}")
+            self.console.print(f"[red]line {report.line}[/red] {which} {why}", highlight=False)
+            for error in report.errors:
+                told = " ".join(str(error[k]) for k in ("detail", "expected") if error.get(k))
+                self.console.print(f"  {escape(str(error.get('field')))}: {escape(told)}")
+        elif self._shown == SHOWN_MAX + 1:
+            self.console.print("… further refusals are not shown here.")
+
+
+def publish(
+    file: Annotated[
+        str, typer.Argument(help="A file of events, one a line; - for standard input.")
+    ],
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="YUEKANG_TOKEN",
+            help="Token of the source. Without it, tokens are made with the token key.",
+        ),
+    ] = None,
+    gateway: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to try while the gateway is busy or away.")
+    ] = PATIENCE_SECONDS,
+    restart: Annotated[
+        bool, typer.Option(help="Begin at the first line, whatever was sent before.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Publish a file of events through the gateway.
+
+    Interrupted, it goes on from there when run again; sending an event twice does no harm.
+    Refused lines are in FILE.refused.ndjson with the reason. Exits with 0 if all were accepted,
+    1 if some were refused, 2 for wrong usage, 3 if the gateway was not reached.
+    """
+    screen = Screen(Console(stderr=True))
+    try:
+        settings = Settings.from_environment()
+        job = Job(
+            path=None if file == "-" else Path(file),
+            gateway=address_of(gateway or settings.gateway_url),
+            token_for=tokens_from(token, settings),
+            patience_seconds=patience,
+            restart=restart,
+        )
+        summary, code = job.run(screen)
+    except Misused as error:
+        screen.console.print(f"[red]Not published:[/red] {escape(str(error))}")
+        raise typer.Exit(EXIT_USAGE) from None
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(summary) + b"\n")
+    else:
+        Console().print(table_of(summary))
+    if summary.failure:
+        screen.console.print(f"[red]Stopped:[/red] {escape(summary.failure)}")
+    raise typer.Exit(code)
+
+
+class Job(Struct, frozen=True):
+    """What was asked for. `path` is None for standard input."""
+
+    path: Path | None
+    gateway: str
+    token_for: TokenFor
+    patience_seconds: float
+    restart: bool
+
+    def run(self, screen: Screen) -> tuple[Summary, int]:
+        """Publish, and return what came of it with the exit code; raise `Misused`."""
+        if self.path is None:
+            return self._run(sys.stdin.buffer, None, screen)
+        try:
+            with self.path.open("rb") as file:
+                return self._run(file, self.path.stat().st_size, screen)
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            raise Misused(f"{self.path}: {error.strerror}.") from None
+
+    def _run(self, file: BinaryIO, size: int | None, screen: Screen) -> tuple[Summary, int]:
+        started = time.monotonic()
+        ledger = Ledger(self.path)
+        place = Place(self.gateway) if self.restart else ledger.load(self.gateway)
+        run = Run(_input_at(file, place, ledger), place, ledger, self.token_for, screen.refused)
+        ledger.begin(place)
+        failure, code = None, 0
+        try:
+            with screen.progress(size) as moved:
+                asyncio.run(self._publish(run, moved))
+        except Unreached as error:
+            failure, code = f"{error} Run it again to go on.", EXIT_UNREACHED
+        except KeyboardInterrupt:
+            failure, code = "Interrupted. Run it again to go on.", EXIT_INTERRUPTED
+        else:
+            ledger.end()
+            code = EXIT_REFUSED if run.place.refused else 0
+        seconds = round(time.monotonic() - started, 3)
+        return self._summary(run.place, ledger, seconds, failure), code
+
+    async def _publish(self, run: Run, moved: Callable[[int], None]) -> None:
+        async with httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX) as http:
+            await run.publish(Client(self.gateway, self.patience_seconds, http), moved)
+
+    def _summary(
+        self, place: Place, ledger: Ledger, seconds: float, failure: str | None
+    ) -> Summary:
+        refused = sum(place.refused.values())
+        return Summary(
+            file="-" if self.path is None else str(self.path),
+            complete=failure is None,
+            lines=place.line,
+            accepted=place.accepted,
+            refused=refused,
+            refused_by_code=place.refused,
+            report=str(ledger.report) if ledger.report and refused else None,
+            seconds=seconds,
+            failure=failure,
+        )
+
+
+def _input_at(file: BinaryIO, place: Place, ledger: Ledger) -> Input:
+    """Return the input from `place` on; raise `Misused` if its beginning is another one now."""
+    source = Input(file, place.line)
+    source.skip(place.offset)
+    if source.sha256 != place.sha256:
+        raise Misused(
+            f"What was already sent of the file is no longer what stands in it. Use --restart to "
+            f"send it from its first line, or put the old file back ({ledger.place} tells how far)."
+        )
+    return source
+
+
+def address_of(gateway: str) -> str:
+    """Return the gateway's address, or raise `Misused`."""
+    try:
+        url = httpx.URL(gateway)
+    except httpx.InvalidURL as error:
+        raise Misused(f"{gateway!r} is no address ({error}).") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Misused(f"{gateway!r} is no address; write it as http://127.0.0.1:8081.")
+    return gateway
+
+
+def tokens_from(token: str | None, settings: Settings) -> TokenFor:
+    """Return what gives the token for a source: the one given, or one made with the token key.
+
+    It raises `ValueError` for what is no source.
+    """
+    if token is not None:
+        if not TOKEN.fullmatch(token):
+            raise Misused("The token is none: it has characters that no token has.")
+        return lambda source: token
+    if not settings.token_key:
+        raise Misused("There is no token: use --token or YUEKANG_TOKEN.")
+    tokens = Tokens(settings.token_key)
+
+    def token_for(source: str | None) -> str:
+        if source is None:
+            raise ValueError("it is missing or no text; write it as /laboratories/440100-001.")
+        return tokens.token_for(source)
+
+    return token_for
+
+
+def table_of(summary: Summary) -> Table:
+    """Return the summary for a reader."""
+    table = Table(show_header=False)
+    table.add_row("file", escape(summary.file))
+    table.add_row("lines", str(summary.lines))
+    table.add_row("accepted", str(summary.accepted))
+    table.add_row("refused", str(summary.refused))
+    for code, count in summary.refused_by_code.items():
+        table.add_row(f"  {code}", str(count))
+    if summary.report:
+        table.add_row("report", escape(summary.report))
+    table.add_row("seconds", f"{summary.seconds:.1f}")
+    return table

@@ -1,0 +1,75 @@
+"""What is kept beside the file: the place reached, and the report of refusals."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from app.publish.lines import Misused, Report
+
+
+class Place(Struct, frozen=True):
+    """How far a file is sent, and what came of it. `refused_bytes` is the length of its report."""
+
+    gateway: str
+    offset: int = 0
+    line: int = 0
+    sha256: str = hashlib.sha256().hexdigest()
+    accepted: int = 0
+    refused: dict[str, int] = {}
+    refused_bytes: int = 0
+
+
+class Ledger:
+    """The place reached and the report of refusals, both beside the input.
+
+    Standard input has neither: it cannot be read again.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.place = None if path is None else path.with_name(f"{path.name}.progress")
+        self.report = None if path is None else path.with_name(f"{path.name}.refused.ndjson")
+
+    def load(self, gateway: str) -> Place:
+        """Return the place reached with this gateway; the beginning if there is none."""
+        if self.place is None or not self.place.exists():
+            return Place(gateway)
+        try:
+            place = msgspec.json.decode(self.place.read_bytes(), type=Place)
+        except msgspec.MsgspecError as error:
+            raise Misused(f"{self.place} cannot be read ({error}); remove it.") from None
+        return place if place.gateway == gateway else Place(gateway)
+
+    def begin(self, place: Place) -> None:
+        """Cut the report to what belongs to `place`."""
+        if self.report is None:
+            return
+        if place.refused_bytes == 0:
+            self.report.unlink(missing_ok=True)
+        elif self.report.exists():
+            os.truncate(self.report, min(place.refused_bytes, self.report.stat().st_size))
+
+    def add(self, reports: Sequence[Report]) -> int:
+        """Append to the report; return how many bytes that were."""
+        if self.report is None or not reports:
+            return 0
+        lines = b"".join(msgspec.json.encode(report) + b"\n" for report in reports)
+        with self.report.open("ab") as file:
+            file.write(lines)
+        return len(lines)
+
+    def save(self, place: Place) -> None:
+        """Keep the place: a reader finds the old one or the new one, never half of it."""
+        if self.place is None:
+            return
+        part = self.place.with_name(f"{self.place.name}.part")
+        part.write_bytes(msgspec.json.encode(place) + b"\n")
+        part.replace(self.place)
+
+    def end(self) -> None:
+        """Forget the place: the file is sent."""
+        if self.place is not None:
+            self.place.unlink(missing_ok=True)

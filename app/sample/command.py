@@ -1,0 +1,111 @@
+"""`yuekang sample`: publish the sample day and say whom to look at."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.sample.client import GatewayError
+from app.sample.day import PEOPLE_MAX, PEOPLE_MIN
+from app.sample.publish import FILE, Summary, load, publish_day
+from app.sample.publish import Progress as Report
+from app.settings import Settings
+
+LINE_EVERY_SECONDS = 5.0
+"""How often progress is told where there is no terminal for a bar."""
+
+
+def sample(
+    people: Annotated[
+        int, typer.Option(min=PEOPLE_MIN, max=PEOPLE_MAX, help="Synthetic people in the city.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes another city.")] = 1,
+    again: Annotated[
+        bool, typer.Option(help="Send the whole last day again: nothing but copies.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Publish a sample day of a synthetic city through the gateway and on Kafka.
+
+    A second time, only a few people are added whose codes turn green within minutes. Exits with
+    1 if an entrance fails or refuses what it should take.
+    """
+    settings = Settings.from_environment()
+    console = Console(stderr=True)
+    try:
+        before = load(Path(settings.data_dir) / FILE) if again else None
+        if before is not None:
+            people, seed = before.people, before.seed
+        now = before.now if before else None
+        with progress_on(console, "Sample day") as report:
+            summary = asyncio.run(publish_day(settings, people, report, seed, now))
+    except (GatewayError, KafkaError, ValueError, OSError) as failure:
+        console.print(f"[red]The sample was not published:[/red] {failure}")
+        raise typer.Exit(1) from failure
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(summary) + b"\n")
+    else:
+        Console().print(table_of(summary))
+    if summary.refused_unexpected:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress_on(console: Console, what: str) -> Iterator[Report]:
+    """Show progress: a bar on a terminal, else a line every few seconds."""
+    if not console.is_terminal:
+        yield _lines(console, what)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(console: Console, what: str) -> Report:
+    next_at = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal next_at
+        now = time.monotonic()
+        if now >= next_at or done == total:
+            next_at = now + LINE_EVERY_SECONDS
+            console.print(f"{what}: {done} of {total} published", highlight=False)
+
+    return report
+
+
+def table_of(summary: Summary) -> Table:
+    """Return what was published and whom to look at, for a reader."""
+    table = Table(title=f"Sample day of {summary.people} synthetic people", show_header=False)
+    table.add_row("published", f"{summary.published} in {summary.seconds} s")
+    table.add_row("  through the gateway", str(summary.by_gateway))
+    table.add_row("  on Kafka", str(summary.by_kafka))
+    table.add_row("refused as expected", str(summary.refused_expected))
+    table.add_row("refused unexpectedly", str(summary.refused_unexpected))
+    for line in summary.unexpected:
+        table.add_row("", line)
+    table.add_row("broken records on Kafka", str(sum(summary.broken_records.values())))
+    table.add_row("a green code", summary.green or "-")
+    table.add_row("a red code", summary.red or "-")
+    if summary.ends_soon:
+        soonest = summary.ends_soon[0]
+        assert soonest.changes_at is not None
+        at = soonest.changes_at.astimezone().strftime("%H:%M:%S")
+        table.add_row(f"turns green at {at}", soonest.person)
+    return table

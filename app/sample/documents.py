@@ -1,0 +1,63 @@
+"""Document numbers that can exist in form and belong to nobody.
+
+Region codes are those of prefectures (440100 for Guangzhou). Real cards carry the code of a county
+or district (such as 440103), so no number made here is a real person's; the check digit and the
+birthday are right all the same, so that the gateway takes them.
+"""
+
+from datetime import date, timedelta
+from random import Random
+
+from msgspec import Struct
+from stdnum.iso7064 import mod_11_2
+
+from models.events import DocumentType
+
+GUANGDONG = ("440100", "440300", "440600", "441900", "442000", "440400", "441300", "440700")
+ELSEWHERE = ("430100", "450100", "360100", "350100", "420100", "510100", "410100", "330100")
+RESIDENCE_PERMITS = ("810000", "820000", "830000")  # 港澳台居民居住证 of Hong Kong, Macao, Taiwan
+
+_OLDEST = date(1932, 1, 1)
+_YOUNGEST = date(2018, 12, 31)
+
+
+class Document(Struct, frozen=True):
+    """A document that names a person; it goes no further than the gateway."""
+
+    type: DocumentType
+    number: str
+
+
+class Documents:
+    """Makes documents, each once. Deterministic from `random`."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._made: set[Document] = set()
+
+    def make(self) -> Document:
+        """Return a document that was not made before."""
+        while (document := self._any()) in self._made:
+            pass
+        self._made.add(document)
+        return document
+
+    def _any(self) -> Document:
+        draw = self._random.random()
+        if draw < 0.03:
+            letter = self._random.choice("HM")
+            return Document(
+                DocumentType.MAINLAND_TRAVEL_PERMIT,
+                f"{letter}{self._random.randrange(10**8):08d}",
+            )
+        if draw < 0.06:
+            region = self._random.choice(RESIDENCE_PERMITS)
+        else:
+            region = self._random.choice(GUANGDONG if draw < 0.8 else ELSEWHERE)
+        return Document(DocumentType.RESIDENT_IDENTITY_CARD, self._card(region))
+
+    def _card(self, region: str) -> str:
+        days = self._random.randrange((_YOUNGEST - _OLDEST).days)
+        birthday = _OLDEST + timedelta(days=days)
+        body = f"{region}{birthday:%Y%m%d}{self._random.randrange(1, 1000):03d}"
+        return body + mod_11_2.calc_check_digit(body)

@@ -1,0 +1,355 @@
+"""Publish a planned day through both entrances: the gateway, and Kafka itself.
+
+Publishing the same day again sends the same events with the same ids, so nothing comes of it but
+copies. What the day was is kept beside the data (`sample.json`) before the first event goes out,
+so that an interrupted day is finished and not begun anew.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.sample.client import EVENTS_IN_A_BATCH, Gateway
+from app.sample.day import (
+    AnyEntry,
+    BrokenDocument,
+    BrokenEntry,
+    Day,
+    Entrance,
+    Entry,
+    plan_day,
+    plan_minutes,
+)
+from app.sample.documents import Document
+from app.sample.records import binary, structured
+from app.settings import Settings
+from models.codes import Colour, Reason
+
+FILE = "sample.json"
+REQUESTS_IN_FLIGHT = 4
+RECORDS_IN_FLIGHT = 500
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
+BINARY_EVERY = 3
+"""One in so many records on Kafka is in CloudEvents' binary mode, the others structured."""
+
+UNEXPECTED_KEPT_MAX = 20
+
+Progress = Callable[[int, int], None]
+"""Called with how many entries are published and how many there are."""
+
+T = TypeVar("T")
+
+
+class Person(Struct, frozen=True):
+    """A named person of the sample, and what the view must show of it.
+
+    From `changes_at` on it is `then_colour`, with `then_reasons`.
+    """
+
+    person: str
+    entrance: Entrance
+    colour: Colour
+    reasons: tuple[Reason, ...] = ()
+    changes_at: datetime | None = None
+    then_colour: Colour | None = None
+    then_reasons: tuple[Reason, ...] = ()
+
+
+class Tally(Struct):
+    """Counts of a publication. `unexpected` holds the first few refusals that should not be."""
+
+    gateway: int = 0
+    kafka: int = 0
+    broken: Counter[str] = msgspec.field(default_factory=Counter)
+    refused_expected: int = 0
+    refused_unexpected: int = 0
+    unexpected: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def published(self) -> int:
+        """Valid events that were accepted, copies among them."""
+        return self.gateway + self.kafka
+
+
+class Summary(Struct, frozen=True):
+    """What was published, and whom to look at. `cluster` is the Kafka cluster that has it."""
+
+    cluster: str
+    people: int
+    seed: int
+    now: datetime
+    complete: bool
+    seconds: float = 0.0
+    published: int = 0
+    by_gateway: int = 0
+    by_kafka: int = 0
+    broken_records: dict[str, int] = {}
+    """Records on Kafka that end in dead-letters, by the reason they get there."""
+    refused_expected: int = 0
+    refused_unexpected: int = 0
+    unexpected: tuple[str, ...] = ()
+    green: str | None = None
+    red: str | None = None
+    ends_soon: tuple[Person, ...] = ()
+    """People whose code turns green by itself, the soonest first."""
+    scenarios: dict[str, Person] = {}
+
+
+async def publish_day(
+    settings: Settings,
+    people: int,
+    progress: Progress,
+    seed: int = 1,
+    now: datetime | None = None,
+) -> Summary:
+    """Publish the sample day of a city of `people`, and return what it was.
+
+    Where this cluster had the day before, finish it if it was interrupted; if it is whole,
+    publish only a few new people whose codes change within minutes. With `now`, publish that day
+    whatever was before. Raise `GatewayError` or a Kafka error if an entrance fails.
+    """
+    path = Path(settings.data_dir) / FILE
+    cluster = await _cluster_id(settings.kafka)
+    before = load(path)
+    if now is None and before is not None and before.cluster == cluster:
+        same = (before.people, before.seed) == (people, seed)
+        if same and before.complete:
+            return await _publish_minutes(settings, path, before, progress)
+        now = before.now if same else None
+    day = plan_day(people, now or datetime.now(UTC), seed)
+    begun = Summary(cluster, people, seed, day.now, complete=False)
+    save(path, begun)
+    summary = await _publish(settings, day, begun, progress)
+    save(path, summary)
+    return summary
+
+
+async def _publish_minutes(
+    settings: Settings, path: Path, before: Summary, progress: Progress
+) -> Summary:
+    day = plan_minutes(datetime.now(UTC), before.seed)
+    fresh = await _publish(settings, day, before, progress)
+    summary = replace(
+        before, ends_soon=fresh.ends_soon, scenarios={**before.scenarios, **fresh.scenarios}
+    )
+    save(path, summary)
+    # What is kept tells of the city; what is returned tells of this run.
+    return replace(
+        fresh, green=before.green, red=before.red, scenarios=summary.scenarios, now=day.now
+    )
+
+
+def load(path: Path) -> Summary | None:
+    """Read what was published before, or None if nothing was."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Summary)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{path} is not a sample's summary ({error}); remove it.") from error
+
+
+def save(path: Path, summary: Summary) -> None:
+    """Write the summary in one step, so that a reader finds the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+    part.replace(path)
+
+
+async def _cluster_id(bootstrap: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
+async def _publish(settings: Settings, day: Day, begun: Summary, progress: Progress) -> Summary:
+    started = time.monotonic()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=20,
+        compression_type="lz4",
+        max_request_size=REQUEST_BYTES_MAX,
+    )
+    async with Gateway(settings.gateway_url) as gateway:
+        keys = await gateway.person_keys(list(_to_be_known(day)))
+        await producer.start()
+        try:
+            publication = Publication(day, keys, gateway, producer, progress)
+            tally = await publication.run()
+        finally:
+            await producer.stop()
+    return summarise(day, keys, tally, begun, time.monotonic() - started)
+
+
+def _to_be_known(day: Day) -> dict[Document, None]:
+    """People whose keys are needed: those published on Kafka, and those to look at."""
+    named = {s.document for s in day.scenarios.values()}
+    return dict.fromkeys(
+        person.document
+        for person in day.expected
+        if person.entrance is Entrance.KAFKA or person.changes_at or person.document in named
+    )
+
+
+class Publication:
+    """A day on its way through both entrances at once."""
+
+    def __init__(
+        self,
+        day: Day,
+        keys: dict[Document, str],
+        gateway: Gateway,
+        producer: AIOKafkaProducer,
+        progress: Progress,
+    ) -> None:
+        self._entries = day.entries
+        self._keys = keys
+        self._gateway = gateway
+        self._producer = producer
+        self._progress = progress
+        self._tally = Tally()
+        self._done = 0
+
+    async def run(self) -> Tally:
+        """Publish everything; return when all of it is acknowledged or refused.
+
+        An entrance that fails ends both, with its own error.
+        """
+        by_gateway = [entry for entry in self._entries if not _by_kafka(entry)]
+        batches = iter(_batches(by_gateway, EVENTS_IN_A_BATCH))
+        self._progress(0, len(self._entries))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # The requests share one iterator, so batches leave in the day's order.
+                for _ in range(REQUESTS_IN_FLIGHT):
+                    tasks.create_task(self._send_batches(batches))
+                tasks.create_task(self._send_records())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        return self._tally
+
+    async def _send_batches(self, batches: Iterator[Sequence[AnyEntry]]) -> None:
+        for batch in batches:
+            answers = await self._gateway.publish([_with_document(entry) for entry in batch])
+            for entry, answer in zip(batch, answers, strict=True):
+                broken = isinstance(entry, BrokenDocument)
+                if answer.accepted and not broken:
+                    self._tally.gateway += 1
+                elif broken and not answer.accepted:
+                    self._tally.refused_expected += 1
+                else:
+                    self._unexpected(entry, answer.detail or "was accepted")
+            self._advance(len(batch))
+
+    async def _send_records(self) -> None:
+        records = (entry for entry in self._entries if _by_kafka(entry))
+        for batch in _batches(records, RECORDS_IN_FLIGHT):
+            await asyncio.gather(*[await self._send(entry) for entry in batch])
+            self._advance(len(batch))
+
+    async def _send(self, entry: AnyEntry) -> asyncio.Future[Any]:
+        person = self._keys[entry.document]
+        if isinstance(entry, BrokenEntry):
+            record = entry.record(person)
+            self._tally.broken[entry.breakage.code] += 1
+        else:
+            assert isinstance(entry, Entry)
+            event = entry.event(person)
+            record = binary(event) if int(entry.sequence) % BINARY_EVERY == 0 else structured(event)
+            self._tally.kafka += 1
+        sent: asyncio.Future[Any] = await self._producer.send(
+            record.topic, record.value, record.key, headers=list(record.headers)
+        )
+        return sent
+
+    def _unexpected(self, entry: AnyEntry, detail: str) -> None:
+        """Count what should not be, and keep the first few; an event's id names no person."""
+        tally = self._tally
+        tally.refused_unexpected += 1
+        if len(tally.unexpected) < UNEXPECTED_KEPT_MAX:
+            valid = entry if isinstance(entry, Entry) else entry.entry
+            tally.unexpected.append(f"{valid.draft.source} {valid.id}: {detail}")
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+        self._progress(self._done, len(self._entries))
+
+
+def _by_kafka(entry: AnyEntry) -> bool:
+    return isinstance(entry, BrokenEntry) or (
+        isinstance(entry, Entry) and entry.entrance is Entrance.KAFKA
+    )
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+_NOBODY = "p1-" + "a" * 32
+
+
+def _with_document(entry: AnyEntry) -> dict[str, Any]:
+    """Return the event as an agency sends it to the gateway: with a document number, no key."""
+    valid = entry if isinstance(entry, Entry) else entry.entry
+    event: dict[str, Any] = msgspec.to_builtins(valid.event(_NOBODY))
+    del event["partitionkey"]
+    return {**event, "document": msgspec.to_builtins(entry.document)}
+
+
+def summarise(
+    day: Day, keys: dict[Document, str], tally: Tally, begun: Summary, seconds: float
+) -> Summary:
+    """Return what became of a day, with the people to look at by key alone."""
+    people = [
+        Person(
+            person=keys[known.document],
+            entrance=known.entrance,
+            colour=known.expected.colour,
+            reasons=known.expected.reasons,
+            changes_at=known.changes_at,
+            then_colour=known.then.colour if known.then else None,
+            then_reasons=known.then.reasons if known.then else (),
+        )
+        for known in (*day.scenarios.values(), *(p for p in day.expected if p.changes_at))
+    ]
+    scenarios = dict(zip(day.scenarios, people, strict=False))
+    ending = {p.changes_at: p for p in people if p.changes_at is not None}
+    return replace(
+        begun,
+        complete=True,
+        seconds=round(seconds, 1),
+        published=tally.published,
+        by_gateway=tally.gateway,
+        by_kafka=tally.kafka,
+        broken_records=dict(sorted(tally.broken.items())),
+        refused_expected=tally.refused_expected,
+        refused_unexpected=tally.refused_unexpected,
+        unexpected=tuple(tally.unexpected),
+        green=_key(scenarios, "green"),
+        red=_key(scenarios, "many-reasons"),
+        ends_soon=tuple(ending[at] for at in sorted(ending)),
+        scenarios=scenarios,
+    )
+
+
+def _key(scenarios: dict[str, Person], name: str) -> str | None:
+    return scenarios[name].person if name in scenarios else None

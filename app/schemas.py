@@ -1,0 +1,158 @@
+"""What an event looks like, for those who publish: JSON Schemas and the AsyncAPI document.
+
+Both derive from the classes in models/ and from topics.yaml. What a schema cannot say (that a
+sample comes before its report, say) is in `models.events.faults`.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from app.catalogue import CATALOGUE, Topic
+from models.codes import STATUS_CHANGED, HealthCode, StatusChanged
+from models.events import EVENT_TYPES
+
+Json = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FORMAT = "application/schema+json;version=draft-2020-12"
+EXAMPLES = Path(__file__).parent / "examples"
+
+HEALTH_CODE = "health-code.v1"
+"""Name of the schema of the rows on health-codes, which are no CloudEvents."""
+
+
+@cache
+def schemas() -> Mapping[str, Json]:
+    """Return the JSON Schema (2020-12) of each event type, and of the rows on health-codes."""
+    classes: dict[str, Any] = {
+        **EVENT_TYPES,
+        STATUS_CHANGED: StatusChanged,
+        HEALTH_CODE: HealthCode,
+    }
+    return {name: _schema(name, cls) for name, cls in classes.items()}
+
+
+def _schema(name: str, cls: Any) -> Json:
+    [root], definitions = msgspec.json.schema_components([cls], ref_template="#/$defs/{name}")
+    own = definitions.pop(root["$ref"].rpartition("/")[2])
+    schema = {"$schema": DIALECT, "$id": f"urn:yuekang:{name}", **own}
+    schema["title"] = name
+    if "type" in schema["properties"]:
+        schema["properties"] = {**schema["properties"], "type": {"const": name}}
+    return {**schema, "$defs": definitions} if definitions else schema
+
+
+def expectation(type_: str, path: str) -> str | None:
+    """Return a sentence that says what the field at the dotted `path` must be, if it is one."""
+    schema = schemas()[type_]
+    node: Any = schema
+    for name in path.split("."):
+        node = _resolved(schema, node).get("properties", {}).get(name)
+        if node is None:
+            return None
+    whole = _resolved(schema, node)
+    description = node.get("description") or whole.get("description")
+    if "enum" in whole:
+        return f"Expected: one of {', '.join(str(value) for value in whole['enum'])}."
+    return None if description is None else f"Expected: {' '.join(str(description).split())}"
+
+
+def _resolved(schema: Json, node: Any) -> Json:
+    for alternative in node.get("anyOf", ()):
+        if alternative.get("type") != "null":
+            node = alternative
+            break
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return dict(node)
+
+
+def asyncapi() -> Json:
+    """Return the AsyncAPI 3.0 document of the catalogue."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Yuekang (粤康码): topics and events",
+            "version": f"{CATALOGUE.generation}.0.0",
+            "description": (
+                "Events say that something happened; none sets a colour. An event is CloudEvents "
+                "1.0, structured or binary. Its identity is (source, id): sending it again is "
+                "always safe. `supersedes` names an earlier event of the same source, which then "
+                "counts as never sent. The record's key is the event's partitionkey, partitioned "
+                "by murmur2 (Kafka's default). No document number may be in a record; the gateway "
+                "makes person keys."
+            ),
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/cloudevents+json",
+        "channels": {topic.name: _channel(topic) for topic in CATALOGUE.topics.values()},
+        "operations": {
+            f"{'publish' if topic.folds_into else 'follow'}-{topic.name}": {
+                "action": "send" if topic.folds_into else "receive",
+                "channel": {"$ref": f"#/channels/{topic.name}"},
+                "summary": (
+                    f"Published by sources with the authority {topic.authority}: "
+                    f"{', '.join(CATALOGUE.authorities[topic.authority])}"
+                    if topic.folds_into
+                    else "Written by Yuekang alone; read with isolation.level=read_committed."
+                ),
+            }
+            for topic in CATALOGUE.topics.values()
+            if _messages(topic)
+        },
+        "components": {"messages": {name: _message(name) for name in schemas()}},
+    }
+
+
+def _channel(topic: Topic) -> Json:
+    return {
+        "address": topic.name,
+        "description": topic.holds,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _messages(topic)},
+        "bindings": {
+            "kafka": {
+                "topic": topic.name,
+                "partitions": topic.partitions,
+                "replicas": topic.replication_factor,
+                "topicConfiguration": {
+                    "cleanup.policy": [topic.cleanup],
+                    **(
+                        {"retention.ms": int(topic.settings["retention.ms"])}
+                        if topic.retention_days is not None
+                        else {}
+                    ),
+                    "max.message.bytes": int(topic.settings["max.message.bytes"]),
+                },
+                "bindingVersion": "0.5.0",
+            }
+        },
+        "x-authority": topic.authority,
+        "x-data-class": topic.data_class,
+        "x-value-bytes-max": topic.value_bytes_max,
+    }
+
+
+def _messages(topic: Topic) -> tuple[str, ...]:
+    return (HEALTH_CODE,) if topic.name == "health-codes" else topic.events
+
+
+def _message(name: str) -> Json:
+    schema = schemas()[name]
+    message: Json = {
+        "name": name,
+        "title": name,
+        "contentType": (
+            "application/json" if name == HEALTH_CODE else "application/cloudevents+json"
+        ),
+        "payload": {"schemaFormat": FORMAT, "schema": schema},
+    }
+    if "description" in schema:
+        message["summary"] = " ".join(schema["description"].split())
+    example = EXAMPLES / f"{name}.json"
+    if example.exists():
+        message["examples"] = [{"payload": msgspec.json.decode(example.read_bytes())}]
+    return message

@@ -1,0 +1,135 @@
+"""Settings from the environment: one validated struct, every fault named at once.
+
+Each field is read from `YUEKANG_` and its name in capitals. Addresses are of this machine unless
+set; secrets are hexadecimal and have no default.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "YUEKANG_"
+
+Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?$", description="an http(s) address")]
+Servers = Annotated[
+    str, Meta(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$", description="host:port, separated by ,")
+]
+RedisUrl = Annotated[
+    str, Meta(pattern=r"^(rediss?|unix)://\S+$", description="such as redis://127.0.0.1:6379/0")
+]
+Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; the message names every fault and what would be right."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What a process is told from outside. A secret that is not set is empty bytes."""
+
+    kafka: Servers = "127.0.0.1:29092"
+    redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
+    data_dir: Text = ".run/data"
+    gateway_host: Text = "127.0.0.1"
+    gateway_port: Port = 8081
+    gateway_url: Url = ""
+    view_host: Text = "127.0.0.1"
+    view_port: Port = 8080
+    view_url: Url = ""
+    status_host: Text = "127.0.0.1"
+    worker_status_port: Port = 9101
+    projection_status_port: Port = 9102
+    environment: Literal["production", "development"] = "production"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    person_key_version: Annotated[int, Meta(ge=1, le=9999, description="1 to 9999")] = 1
+    person_key_secret: bytes = b""
+    token_key: bytes = b""
+    display_key: bytes = b""
+    dead_letter_public_key: bytes = b""
+    dead_letter_private_key: bytes = b""
+
+    def __repr__(self) -> str:
+        """Leave secrets out, so that no log can hold them."""
+        shown = (f"{name}={getattr(self, name)!r}" for name in TYPES if name not in SECRETS)
+        return f"Settings({', '.join(shown)})"
+
+    def __post_init__(self) -> None:
+        """Derive the addresses that were not set from host and port."""
+        for server in ("gateway", "view"):
+            if not getattr(self, f"{server}_url"):
+                host, port = getattr(self, f"{server}_host"), getattr(self, f"{server}_port")
+                msgspec.structs.force_setattr(self, f"{server}_url", f"http://{host}:{port}")
+
+    @classmethod
+    def from_environment(
+        cls, *required: str, environ: Mapping[str, str] = os.environ
+    ) -> "Settings":
+        """Read the settings; `required` names the secrets that this process cannot do without.
+
+        Raises `SettingsError`.
+        """
+        values: dict[str, Any] = {}
+        faults = []
+        for name, kind in TYPES.items():
+            text = environ.get(_variable(name), "")
+            if not text:
+                if name in required:
+                    faults.append(f"{_variable(name)} is not set; {_expected(name, kind)}.")
+                continue
+            try:
+                values[name] = _secret(text) if name in SECRETS else _value(text, kind)
+            except ValueError as error:
+                # A secret is never repeated.
+                shown = "" if name in SECRETS else f" is {text!r}, but"
+                faults.append(f"{_variable(name)}{shown} must be {_expected(name, kind)} ({error})")
+        known = {_variable(name) for name in TYPES} | OTHERS
+        faults += (
+            f"{name} is no setting; known are {', '.join(sorted(known))}."
+            for name in sorted(environ)
+            if name.startswith(PREFIX) and name not in known
+        )
+        if faults:
+            raise SettingsError("\n".join(["The settings cannot be used:", *faults]))
+        return cls(**values)
+
+
+TYPES: dict[str, Any] = get_type_hints(Settings, include_extras=True)
+"""Field → its type, in order."""
+
+SECRETS = frozenset(name for name, kind in TYPES.items() if kind is bytes)
+SECRET_BYTES_MIN = 32
+
+OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
+"""Variables that one command alone reads."""
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _secret(text: str) -> bytes:
+    if not re.fullmatch(r"([0-9a-fA-F]{2})*", text):
+        raise ValueError("it is not hexadecimal")
+    secret = bytes.fromhex(text)
+    if len(secret) < SECRET_BYTES_MIN:
+        raise ValueError(f"it has {len(secret)} bytes")
+    return secret
+
+
+def _value(text: str, kind: Any) -> Any:
+    # Text becomes a number where a number is wanted.
+    return msgspec.convert(text, kind, strict=False)
+
+
+def _expected(name: str, kind: Any) -> str:
+    if name in SECRETS:
+        return f"at least {SECRET_BYTES_MIN} bytes in hexadecimal"
+    metadata = getattr(kind, "__metadata__", None)
+    if metadata:
+        return str(metadata[0].description)
+    return "one of " + ", ".join(getattr(kind, "__args__", ()))

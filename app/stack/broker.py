@@ -1,0 +1,130 @@
+"""A Kafka broker of one node (KRaft) from its published jars."""
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from contextlib import suppress
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from app.stack.processes import Process, StackError, program
+
+ROOT = Path(__file__).parents[2]
+LIBS = ROOT / ".run" / "kafka" / "libs"
+LOG4J = ROOT / "docker" / "kafka" / "log4j2.properties"
+
+MEMORY = ("-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m", "-XX:MaxMetaspaceSize=128m")
+"""Held by a sample day of 10,000 people with room to spare."""
+
+BATCH_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
+"""A dead letter holds up to 4 MiB of raw bytes, and its headers."""
+
+FORMAT_SECONDS_MAX = 60.0
+
+
+class Broker(Process):
+    """Broker and controller in one process, on the loopback address alone.
+
+    Its data and configuration are in `<directory>/kafka`. A first start formats the folder.
+    """
+
+    stop_seconds_max = 30.0
+
+    def __init__(self, directory: Path, port: int, controller_port: int) -> None:
+        self._home = directory.resolve() / "kafka"
+        self._properties = self._home / "server.properties"
+        self._port = port
+        self._controller_port = controller_port
+        self.bootstrap = f"127.0.0.1:{port}"
+        super().__init__("kafka", _java("kafka.Kafka", str(self._properties)), directory)
+
+    def start(self) -> None:
+        """Start it; raise `StackError` where Java or a jar is missing or formatting fails."""
+        if not LIBS.is_dir():
+            raise StackError(f"Kafka's jars are not in {LIBS}. Run `make setup`.")
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(self._configuration())
+        if not (self._home / "log" / "meta.properties").exists():
+            self._format()
+        super().start()
+
+    def ready(self) -> bool:
+        """Say whether the broker answers and takes part in its cluster."""
+        return self.exited() is None and self._listens() and asyncio.run(self._takes_part())
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):
+            return True
+        return False
+
+    async def _takes_part(self) -> bool:
+        # The client logs each failure to connect as an error; here it is the usual.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
+        try:
+            await admin.start()
+            return bool((await admin.describe_cluster())["brokers"])
+        except (KafkaError, OSError):
+            return False
+        finally:
+            await admin.close()
+
+    def _format(self) -> None:
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if cluster.startswith("-"):
+            cluster = "y" + cluster[1:]  # it would be read as an option
+        config = str(self._properties)
+        command = _java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", config)
+        done = subprocess.run(
+            [program(command[0]), *command[1:]],
+            capture_output=True,
+            text=True,
+            timeout=FORMAT_SECONDS_MAX,
+            check=False,
+        )
+        if done.returncode:
+            raise StackError(f"Kafka's folder cannot be formatted:\n{done.stdout}{done.stderr}")
+
+    def _configuration(self) -> str:
+        broker, controller = self._port, self._controller_port
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"BROKER://127.0.0.1:{broker}",
+            "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "BROKER",
+            "log.dirs": self._home / "log",
+            # Topics come from topics.yaml alone.
+            "auto.create.topics.enable": "false",
+            "message.max.bytes": BATCH_BYTES_MAX,
+            # One node: its own topics have one copy, and few partitions make a quick start.
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 4,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "share.coordinator.state.topic.num.partitions": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _java(main: str, *arguments: str) -> list[str]:
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else "java"
+    options = (*MEMORY, "-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={LOG4J}")
+    return [java, *options, "-cp", f"{LIBS}/*", main, *arguments]

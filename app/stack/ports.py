@@ -1,0 +1,44 @@
+"""Ports of this machine: whether one is free, and who has it."""
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+LISTENS = "0A"
+"""State of a listening socket in /proc/net/tcp."""
+
+
+def is_free(host: str, port: int) -> bool:
+    """Say whether a server could listen there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        # Connections that just ended do not count, as they do not for a server.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def holder(port: int) -> str | None:
+    """Name the process that listens on a port, or None where that cannot be read."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            if process.name.isdigit() and any(
+                os.readlink(fd) in sockets for fd in (process / "fd").iterdir()
+            ):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+    return None
+
+
+def _inodes(port: int) -> set[str]:
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(fields[9])
+    return found

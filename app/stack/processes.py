@@ -1,0 +1,204 @@
+"""Processes of this machine: start one, wait until it is ready, end it, find what was left."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+LOG_BYTES_MAX = 32 * 1024 * 1024
+"""A longer log begins anew; the one before it is kept beside it as `.1`."""
+
+TAIL_LINES = 25
+POLL_SECONDS = 0.1
+
+MARK = "STACK_OF_YUEKANG"
+"""Variable in the environment of every process; its value is the folder it belongs to."""
+
+
+class StackError(Exception):
+    """The stack cannot run; the message says which part, why, and what to do."""
+
+
+class Process:
+    """One process with its children, in a group of its own.
+
+    It is sent SIGTERM when the thread that started it dies. `directory` is the folder it belongs
+    to; its output goes to `<directory>/logs/<name>.log`. A subclass says what ready means.
+    """
+
+    ready_seconds_max = 60.0
+    stop_seconds_max = 15.0
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.directory = directory.resolve()
+        self.log = self.directory / "logs" / f"{name}.log"
+        self._command = list(command)
+        self._environment = environment
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def ready(self) -> bool:
+        """Say whether it does its work now."""
+        return self.exited() is None
+
+    def start(self) -> None:
+        """Start it; raise `StackError` where the machine lacks the program."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_suffix(".log.1"))
+        environment = os.environ if self._environment is None else self._environment
+        with self.log.open("ab") as out:
+            self._child = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", "--", program(self._command[0])]
+                + self._command[1:],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**environment, MARK: str(self.directory)},
+                process_group=0,
+            )
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None before the start."""
+        return self._child.pid if self._child else None
+
+    def exited(self) -> int | None:
+        """Return its exit code, negative for a signal, or None while it runs.
+
+        What it leaves of its group is killed first, so that a successor finds its port free.
+        """
+        if self._child is None:
+            return -1
+        if self._child.returncode is None and self._is_over(self._child.pid):
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+        return self._child.poll()
+
+    @staticmethod
+    def _is_over(pid: int) -> bool:
+        # Not yet reaped, so neither the pid nor the group can be another's.
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def wait_ready(self) -> None:
+        """Return when it is ready; raise `StackError` with the end of its log if it will not be."""
+        until = time.monotonic() + self.ready_seconds_max
+        while not self.ready():
+            code = self.exited()
+            if code is not None:
+                raise StackError(f"{self.name} ended with {said(code)}.\n{self.tail()}")
+            if time.monotonic() > until:
+                seconds = round(self.ready_seconds_max)
+                raise StackError(f"{self.name} was not ready within {seconds} s.\n{self.tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def signal_stop(self) -> None:
+        """Ask it to end."""
+        if self._child is not None and self.exited() is None:
+            self._child.terminate()
+
+    def stop(self) -> None:
+        """End it: SIGTERM, and SIGKILL to its group where that does not do in time."""
+        self.signal_stop()
+        until = time.monotonic() + self.stop_seconds_max
+        while self._child is not None and self.exited() is None:
+            if time.monotonic() > until:
+                os.killpg(self._child.pid, signal.SIGKILL)
+            time.sleep(POLL_SECONDS / 4)
+
+    def bound_log(self) -> None:
+        """Begin the log anew where it is too long. It is open for appending, so none is torn."""
+        if self.log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+            os.truncate(self.log, 0)
+
+    def tail(self) -> str:
+        """Return the end of its log, and where the whole of it is."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 64 * 1024))
+            lines = log.read().decode(errors="replace").splitlines()
+        return "\n".join([*lines[-TAIL_LINES:], f"(the end of {self.log})"])
+
+
+class HttpProcess(Process):
+    """A process that tells by HTTP whether it is ready."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        address: str,
+    ) -> None:
+        super().__init__(name, command, directory, environment)
+        self._readyz = f"{address}/readyz"
+
+    def ready(self) -> bool:
+        """Say whether its /readyz answers 200."""
+        with suppress(httpx.TransportError):
+            return httpx.get(self._readyz, timeout=2.0).status_code == httpx.codes.OK
+        return False
+
+
+def program(name: str) -> str:
+    """Return the path of a program; raise `StackError` where there is none."""
+    path = shutil.which(name)
+    if path is None:
+        raise StackError(f"{name} is not installed. Run `make setup`, or docker/install.sh.")
+    return path
+
+
+def said(code: int) -> str:
+    """Say an exit code in words."""
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def left_behind(directory: Path) -> list[int]:
+    """Return the pids of the processes that belong to `directory`."""
+    mark = f"{MARK}={directory.resolve()}".encode()
+    return [pid for pid in _pids() if mark in _environment(pid)]
+
+
+def end_left_behind(directory: Path, seconds_max: float = 20.0) -> int:
+    """End every process that belongs to `directory`; return how many there were.
+
+    Only for the holder of the folder's lock: nobody else's can be among them.
+    """
+    found = left_behind(directory)
+    _send(found, signal.SIGTERM)
+    until = time.monotonic() + seconds_max
+    while left := left_behind(directory):
+        if time.monotonic() > until:
+            _send(left, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
+    return len(found)
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _environment(pid: int) -> list[bytes]:
+    # Another's process is unreadable, one that just ended is gone; a zombie's is empty.
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return []

@@ -1,0 +1,48 @@
+"""A Redis server for the read model."""
+
+from pathlib import Path
+
+import redis
+
+from app.stack.processes import Process
+
+MEMORY = "256mb"
+"""Some 100 times the read model of 10,000 people; beyond it a write fails, nothing is evicted."""
+
+
+class RedisServer(Process):
+    """Redis on the loopback address alone. It keeps nothing on disk: the log has it all."""
+
+    ready_seconds_max = 20.0
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._home = directory.resolve() / "redis"
+        settings = {
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "dir": str(self._home),
+            "save": "",
+            "appendonly": "no",
+            "maxmemory": MEMORY,
+            "maxmemory-policy": "noeviction",
+            # A title of its own would overwrite the environment by which it is found.
+            "set-proc-title": "no",
+        }
+        options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        super().__init__("redis", ["redis-server", *options], directory)
+
+    def start(self) -> None:
+        """Start it; raise `StackError` where it is not installed."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        super().start()
+
+    def ready(self) -> bool:
+        """Say whether it answers a ping."""
+        if self.exited() is not None:
+            return False
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=2.0) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False

@@ -1,0 +1,67 @@
+"""Bearer tokens for the entrance over HTTP: each is of one source, and speaks for it alone.
+
+A token is `yk<version>.<source>.<mac>`, such as `yk1./laboratories/440100-001.k3j…`: it says
+whose it is, and only the holder of the token key can make one. Nothing is stored, so none can be
+taken back alone: a new key (and version) takes all back at once.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from typing import get_args
+
+from msgspec import Meta
+
+from models.events import Source
+
+KEY_BYTES_MIN = 32
+TOKEN_LENGTH_MAX = 160
+
+_META: Meta = get_args(Source)[1]
+_SOURCE = re.compile(str(_META.pattern))
+_SOURCE_LENGTH_MAX = int(_META.max_length or 0)
+_TOKEN = re.compile(r"yk(?P<version>[1-9][0-9]{0,3})\.(?P<source>/[a-z0-9/-]+)\.[a-z2-7]{52}")
+
+
+class InvalidToken(Exception):
+    """Not a token that this key made."""
+
+
+class Tokens:
+    """Makes and checks tokens of one key."""
+
+    def __init__(self, key: bytes, version: int = 1) -> None:
+        if len(key) < KEY_BYTES_MIN:
+            raise ValueError(f"The token key has {len(key)} bytes; {KEY_BYTES_MIN} is the least.")
+        self._key = key
+        self._version = version
+
+    def token_for(self, source: str) -> str:
+        """Return the token of `source`; raise `ValueError` if no source can be named so."""
+        if len(source) > _SOURCE_LENGTH_MAX or not _SOURCE.fullmatch(source):
+            raise ValueError(
+                f"{source!r} is no source; write it as /laboratories/440100-001: lower-case "
+                f"letters, digits and hyphens, at most {_SOURCE_LENGTH_MAX} characters."
+            )
+        # The first words keep this use of the key apart from any other.
+        message = f"yuekang source token {self._version}:{source}".encode()
+        mac = base64.b32encode(hmac.digest(self._key, message, hashlib.sha256)).decode()
+        return f"yk{self._version}.{source}.{mac.rstrip('=').lower()}"
+
+    def source_of(self, token: str) -> str:
+        """Return the source whose token this is, or raise `InvalidToken`.
+
+        The comparison takes the same time for every wrong token of a source.
+        """
+        match = _TOKEN.fullmatch(token) if len(token) <= TOKEN_LENGTH_MAX else None
+        if match is None:
+            raise InvalidToken
+        source = match["source"]
+        try:
+            expected = self.token_for(source)
+        except ValueError:
+            raise InvalidToken from None
+        if not hmac.compare_digest(expected, token):
+            raise InvalidToken
+        return source

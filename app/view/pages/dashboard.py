@@ -1,0 +1,116 @@
+"""`GET /dashboard`: the duty officer's page, and the parts of it that are fetched again."""
+
+from collections.abc import Mapping, Sequence
+
+from litestar import Response
+from msgspec import Struct
+
+from app.view.pages import names, texts
+from app.view.pages.chart import chart, described
+from app.view.pages.language import Language, Words, exactly
+from app.view.pages.ports import Counts, PagePort, PartitionLag, Unavailable
+from app.view.pages.site import HEADERS, page
+from models.codes import Colour, Reason
+
+CITIES_MAX = 10
+"""Most cities in the table: those with the most red codes. The API has all."""
+
+LAG_WARN_S = 5.0
+"""A partition further behind than this is marked; 1 s is the promise at p99."""
+
+
+class Bar(Struct, frozen=True):
+    """One line of a table with its share of the largest."""
+
+    name: Words
+    count: int
+    most: int
+    more: int = 0
+
+
+class Lag(Struct, frozen=True):
+    """A partition's lag in words, and whether it needs a look."""
+
+    partition: int
+    seconds: str
+    late: bool
+
+
+async def dashboard(
+    port: PagePort, language: Language, filters: Mapping[str, str]
+) -> Response[str]:
+    """The whole page, with the filters that its address names."""
+    context = {
+        **await _counted(port),
+        "filters": {name: filters.get(name, "") for name in ("city", "reason", "source")},
+        "cities_known": names.CITIES,
+        "reasons_known": names.REASONS,
+        "colours_known": names.COLOURS,
+        "sources_known": names.SOURCES,
+        "picture": await _pictured(port),
+        "d": texts.DASHBOARD,
+    }
+    return page("dashboard.html", language, context)
+
+
+async def counts_part(port: PagePort, language: Language) -> Response[str]:
+    """The counts alone, for the page to put in place; 503 where there are none."""
+    context = await _counted(port)
+    status = 200 if context["counts"] else 503
+    return page("counts.html", language, {**context, "d": texts.DASHBOARD}, status=status)
+
+
+async def chart_part(port: PagePort, language: Language, size: str) -> Response[bytes]:
+    """The picture of the last hour; 503 and an empty one where nothing can be read."""
+    try:
+        minutes, status = await port.minutes(), 200
+    except Unavailable:
+        minutes, status = [], 503
+    headers = {**HEADERS, "cache-control": "no-store", "vary": "accept-language"}
+    # A picture has its colours in a style element of its own; as an image it runs nothing.
+    headers["content-security-policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    picture = chart(minutes, language, size)
+    return Response(picture, status_code=status, media_type="image/svg+xml", headers=headers)
+
+
+async def _pictured(port: PagePort) -> Words:
+    try:
+        return described(await port.minutes())
+    except Unavailable:
+        return texts.DASHBOARD["no_counts"]
+
+
+async def _counted(port: PagePort) -> dict[str, object]:
+    try:
+        counts = await port.counts()
+    except Unavailable as failure:
+        return {"counts": None, "cause": texts.CAUSES[failure.cause]}
+    return {
+        "counts": counts,
+        "counted_at": exactly(counts.at),
+        "red": counts.colours.get(Colour.RED, 0),
+        "green": counts.colours.get(Colour.GREEN, 0),
+        "reasons": _reasons(counts),
+        "cities": _cities(counts),
+        "lags": [_lag(lag) for lag in counts.lags],
+    }
+
+
+def _reasons(counts: Counts) -> Sequence[Bar]:
+    most = max(counts.reasons.values(), default=0) or 1
+    return [Bar(names.REASONS[r], counts.reasons.get(r, 0), most) for r in Reason]
+
+
+def _cities(counts: Counts) -> Sequence[Bar]:
+    ranked = sorted(counts.cities.items(), key=lambda item: (-item[1].red, item[0]))
+    most = max((count.red for _, count in ranked), default=0) or 1
+    return [Bar(names.city(code), c.red, most, c.green) for code, c in ranked[:CITIES_MAX]]
+
+
+def _lag(lag: PartitionLag) -> Lag:
+    known = lag.lag_s is not None
+    return Lag(
+        lag.partition,
+        f"{lag.lag_s:.1f}" if known else "—",
+        late=lag.lag_s is None or lag.lag_s > LAG_WARN_S,
+    )

@@ -1,0 +1,105 @@
+"""Which of the two languages comes first on a page, and how instants read in each."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from models.policy import ZONE
+
+
+class Language(StrEnum):
+    """Chinese comes first unless a reader asks for English."""
+
+    ZH = "zh"
+    EN = "en"
+
+    @property
+    def tag(self) -> str:
+        """The BCP 47 tag for `lang` attributes and Content-Language."""
+        return "zh-Hans-CN" if self is Language.ZH else "en"
+
+    @property
+    def other(self) -> "Language":
+        """The language that stands beneath, or that the switch leads to."""
+        return Language.EN if self is Language.ZH else Language.ZH
+
+
+class Words(NamedTuple):
+    """One text in both languages."""
+
+    zh: str
+    en: str
+
+    def of(self, language: Language) -> str:
+        """The text in `language`."""
+        return self.zh if language is Language.ZH else self.en
+
+    def filled(self, **parts: "str | Words") -> "Words":
+        """Fill `{name}` places; a part that is itself `Words` enters in the same language."""
+        zh = {k: v.zh if isinstance(v, Words) else v for k, v in parts.items()}
+        en = {k: v.en if isinstance(v, Words) else v for k, v in parts.items()}
+        return Words(self.zh.format(**zh), self.en.format(**en))
+
+
+def negotiate(asked: str | None, accept_language: str) -> Language:
+    """Choose by `?lang=`, else by Accept-Language (RFC 9110, 12.5.4), else Chinese."""
+    if asked in ("zh", "en"):
+        return Language(asked)
+    for tag in _by_preference(accept_language):
+        primary = tag.partition("-")[0]
+        if primary in ("zh", "en"):
+            return Language(primary)
+    return Language.ZH
+
+
+def _by_preference(accept_language: str) -> Iterable[str]:
+    weighted: list[tuple[float, str]] = []
+    for part in accept_language.lower().split(",")[:20]:
+        tag, _, weight = part.partition(";q=")
+        try:
+            quality = float(weight) if weight else 1.0
+        except ValueError:
+            continue  # an unreadable weight names no preference
+        if quality > 0:
+            weighted.append((quality, tag.strip()))
+    return [tag for _, tag in sorted(weighted, key=lambda pair: -pair[0])]
+
+
+_WEEKDAYS_ZH = "一二三四五六日"
+_WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def day(instant: datetime) -> Words:
+    """The calendar day in Asia/Shanghai, without the weekday."""
+    at = instant.astimezone(ZONE)
+    return Words(
+        f"{at.year}年{at.month}月{at.day}日", f"{at.day} {_MONTHS_EN[at.month - 1]} {at.year}"
+    )
+
+
+def weekday(instant: datetime) -> Words:
+    """The day of the week in Asia/Shanghai."""
+    index = instant.astimezone(ZONE).weekday()
+    return Words(f"星期{_WEEKDAYS_ZH[index]}", _WEEKDAYS_EN[index])
+
+
+def clock(instant: datetime) -> str:
+    """The time of day in Asia/Shanghai, with seconds."""
+    return f"{instant.astimezone(ZONE):%H:%M:%S}"
+
+
+def moment(instant: datetime) -> Words:
+    """Day and minute in Asia/Shanghai; the day alone where a rule means a whole day (00:00)."""
+    at = instant.astimezone(ZONE)
+    whole = day(instant)
+    if (at.hour, at.minute, at.second) == (0, 0, 0):
+        return whole
+    return Words(f"{whole.zh} {at:%H:%M}", f"{whole.en}, {at:%H:%M}")
+
+
+def exactly(instant: datetime) -> Words:
+    """Day and second in Asia/Shanghai."""
+    whole, hands = day(instant), clock(instant)
+    return Words(f"{whole.zh} {hands}", f"{whole.en}, {hands}")

@@ -1,0 +1,336 @@
+"""`GET /api` and `GET /api/events`: the OpenAPI and AsyncAPI documents, readable.
+
+The documents are data: what is rendered here is what they say, and each part has an address.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+from litestar import Response
+from msgspec import Struct
+
+from app.view.pages import texts
+from app.view.pages.language import Language
+from app.view.pages.site import anchor, page
+
+Node = Mapping[str, Any]
+
+DEPTH_MAX = 6
+"""Inline objects are opened this deep; what is deeper stands in the document itself."""
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_LIMITS = {
+    "pattern": "{}",
+    "minimum": "≥ {}",
+    "maximum": "≤ {}",
+    "exclusiveMinimum": "> {}",
+    "exclusiveMaximum": "< {}",
+    "minLength": "length ≥ {}",
+    "maxLength": "length ≤ {}",
+    "minItems": "items ≥ {}",
+    "maxItems": "items ≤ {}",
+    "default": "default {}",
+}
+
+
+class Kind(Struct, frozen=True):
+    """A type as read: words, and the schema that they name, if any."""
+
+    words: str
+    schema: str | None = None
+
+
+class Field(Struct, frozen=True):
+    """One line of a schema's table. `name` is a dotted path from the schema's root."""
+
+    name: str
+    required: bool
+    kinds: tuple[Kind, ...]
+    values: tuple[str, ...]
+    limits: tuple[str, ...]
+    meaning: str
+
+
+class Schema(Struct, frozen=True):
+    """A schema: its own fields, or the alternatives that it consists of."""
+
+    name: str
+    meaning: str
+    fields: tuple[Field, ...]
+    one_of: tuple[Kind, ...]
+
+
+class Parameter(Struct, frozen=True):
+    """A value in the address or the headers."""
+
+    name: str
+    where: str
+    required: bool
+    kinds: tuple[Kind, ...]
+    limits: tuple[str, ...]
+    meaning: str
+
+
+class Body(Struct, frozen=True):
+    """What one media type of a request or an answer holds."""
+
+    status: str
+    media_type: str
+    meaning: str
+    kinds: tuple[Kind, ...]
+
+
+class Operation(Struct, frozen=True):
+    """One method of one path."""
+
+    anchor: str
+    method: str
+    path: str
+    summary: str
+    meaning: str
+    parameters: tuple[Parameter, ...]
+    requests: tuple[Body, ...]
+    answers: tuple[Body, ...]
+
+
+class Message(Struct, frozen=True):
+    """One message of a channel: its payload as a schema, and examples as JSON."""
+
+    anchor: str
+    title: str
+    meaning: str
+    payload: Schema
+    examples: tuple[str, ...]
+
+
+class Channel(Struct, frozen=True):
+    """One topic: where it is, what it holds, its settings, and its messages."""
+
+    anchor: str
+    address: str
+    meaning: str
+    settings: tuple[tuple[str, str], ...]
+    messages: tuple[tuple[str, str], ...]
+
+
+def api_page(document: Node, gateway_url: str | None, language: Language) -> Response[str]:
+    """Render an OpenAPI 3.1 document."""
+    context = {
+        "r": texts.REFERENCE,
+        "info": document.get("info", {}),
+        "gateway_url": gateway_url,
+        "operations": list(operations(document)),
+        "schemas": list(schemas(document)),
+    }
+    return page("api.html", language, context)
+
+
+def events_page(document: Node, language: Language) -> Response[str]:
+    """Render an AsyncAPI 3 document."""
+    context = {
+        "r": texts.REFERENCE,
+        "info": document.get("info", {}),
+        "channels": list(channels(document)),
+        "messages": list(messages(document)),
+        "schemas": list(schemas(document)),
+    }
+    return page("events.html", language, context)
+
+
+def resolve(document: Node, node: Any) -> Any:
+    """Follow a local `$ref` (RFC 6901) as far as it leads; other nodes are as they are."""
+    for _ in range(DEPTH_MAX):
+        if not (isinstance(node, Mapping) and str(node.get("$ref", "")).startswith("#/")):
+            break
+        target: Any = document
+        for part in node["$ref"][2:].split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = target
+    return node
+
+
+def schemas(document: Node) -> Iterator[Schema]:
+    """The schemas that a document names, by name."""
+    named = document.get("components", {}).get("schemas", {})
+    for name in sorted(named):
+        yield schema(name, named[name])
+
+
+def schema(name: str, node: Node) -> Schema:
+    """Read a JSON Schema (2020-12) as a table."""
+    alternatives = node.get("oneOf") or node.get("anyOf") or ()
+    own = tuple(_fields(node, ""))
+    if not own and not alternatives:
+        own = (_field("", node, required=True),)
+    return Schema(
+        name=name,
+        meaning=str(node.get("description", "")),
+        fields=own,
+        one_of=tuple(kind for n in alternatives for kind in _kinds(n)),
+    )
+
+
+def _fields(node: Node, prefix: str, depth: int = 0) -> Iterator[Field]:
+    required = set(node.get("required", ()))
+    for name, inner in node.get("properties", {}).items():
+        yield _field(prefix + name, inner, required=name in required)
+        if depth < DEPTH_MAX:
+            yield from _fields(inner, f"{prefix}{name}.", depth + 1)
+            items = inner.get("items")
+            if isinstance(items, Mapping):
+                yield from _fields(items, f"{prefix}{name}[].", depth + 1)
+
+
+def _field(name: str, node: Node, *, required: bool) -> Field:
+    values = node.get("enum") or ([node["const"]] if "const" in node else [])
+    return Field(
+        name=name,
+        required=required,
+        kinds=tuple(_kinds(node)),
+        values=tuple(str(value) for value in values),
+        limits=tuple(_limits(node)),
+        meaning=str(node.get("description") or node.get("title") or ""),
+    )
+
+
+def _kinds(node: Any) -> Iterator[Kind]:
+    if not isinstance(node, Mapping):
+        return
+    if "$ref" in node:
+        name = str(node["$ref"]).rsplit("/", 1)[-1]
+        yield Kind(name, anchor("schema", name))
+        return
+    for alternative in (*node.get("oneOf", ()), *node.get("anyOf", ()), *node.get("allOf", ())):
+        yield from _kinds(alternative)
+    types = node.get("type", ())
+    for kind in [types] if isinstance(types, str) else types:
+        if kind == "array" and isinstance(node.get("items"), Mapping):
+            for inner in _kinds(node["items"]):
+                yield Kind(f"array of {inner.words}", inner.schema)
+        else:
+            yield Kind(f"{kind} ({node['format']})" if "format" in node else str(kind))
+
+
+def _limits(node: Node) -> Iterator[str]:
+    for key, words in _LIMITS.items():
+        if key in node:
+            yield words.format(node[key])
+
+
+def operations(document: Node) -> Iterator[Operation]:
+    """The operations of an OpenAPI document, in its order."""
+    for path, item in document.get("paths", {}).items():
+        for method in _METHODS:
+            if method not in item:
+                continue
+            node = item[method]
+            request = resolve(document, node.get("requestBody", {}))
+            yield Operation(
+                anchor=anchor(method, path),
+                method=method.upper(),
+                path=path,
+                summary=str(node.get("summary", "")),
+                meaning=str(node.get("description", "")),
+                parameters=tuple(
+                    _parameter(resolve(document, p))
+                    for p in (*item.get("parameters", ()), *node.get("parameters", ()))
+                ),
+                requests=tuple(_bodies("", request)) if request else (),
+                answers=tuple(
+                    body
+                    for status, answer in node.get("responses", {}).items()
+                    for body in _bodies(str(status), resolve(document, answer))
+                ),
+            )
+
+
+def _parameter(node: Node) -> Parameter:
+    inner = node.get("schema", {})
+    return Parameter(
+        name=str(node.get("name", "")),
+        where=str(node.get("in", "")),
+        required=bool(node.get("required")),
+        kinds=tuple(_kinds(inner)),
+        limits=tuple(_limits(inner)),
+        meaning=str(node.get("description") or inner.get("description") or ""),
+    )
+
+
+def _bodies(status: str, node: Node) -> Iterator[Body]:
+    meaning = str(node.get("description", ""))
+    content = node.get("content", {})
+    for media_type, inner in content.items():
+        yield Body(status, media_type, meaning, tuple(_kinds(inner.get("schema", {}))))
+    if not content:
+        yield Body(status, "", meaning, ())
+
+
+def channels(document: Node) -> Iterator[Channel]:
+    """The channels of an AsyncAPI 3 document, in its order."""
+    for name, node in document.get("channels", {}).items():
+        bound = node.get("bindings", {}).get("kafka", {})
+        settings = {**bound, **bound.get("topicConfiguration", {})}
+        settings.pop("topicConfiguration", None)
+        settings.pop("bindingVersion", None)
+        yield Channel(
+            anchor=anchor("channel", name),
+            address=str(node.get("address") or name),
+            meaning=str(node.get("description") or node.get("summary") or ""),
+            settings=tuple((key, _plain(value)) for key, value in settings.items()),
+            messages=tuple(
+                (_message_anchor(key, inner), _message_title(document, key, inner))
+                for key, inner in node.get("messages", {}).items()
+            ),
+        )
+
+
+def messages(document: Node) -> Iterator[Message]:
+    """Every message of an AsyncAPI 3 document once: the named ones, then those of channels."""
+    seen: set[str] = set()
+    named = document.get("components", {}).get("messages", {})
+    of_channels = [
+        pair
+        for c in document.get("channels", {}).values()
+        for pair in c.get("messages", {}).items()
+    ]
+    for key, node in (*named.items(), *of_channels):
+        address = _message_anchor(key, node)
+        if address in seen:
+            continue
+        seen.add(address)
+        message = resolve(document, node)
+        yield Message(
+            anchor=address,
+            title=_message_title(document, key, node),
+            meaning=str(message.get("description") or message.get("summary") or ""),
+            payload=_payload(document, message.get("payload", {})),
+            examples=tuple(
+                orjson.dumps(e.get("payload", e), option=orjson.OPT_INDENT_2).decode()
+                for e in message.get("examples", ())
+            ),
+        )
+
+
+def _payload(document: Node, node: Any) -> Schema:
+    """A payload as a table; a Multi Format Schema Object holds it one level deeper."""
+    node = resolve(document, node)
+    if "schemaFormat" in node:
+        node = resolve(document, node.get("schema", {}))
+    return schema("", node)
+
+
+def _message_anchor(key: str, node: Node) -> str:
+    reference = str(node.get("$ref", ""))
+    return anchor("message", reference.rsplit("/", 1)[-1] if reference else key)
+
+
+def _message_title(document: Node, key: str, node: Node) -> str:
+    message = resolve(document, node)
+    return str(message.get("title") or message.get("name") or key)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_plain(inner) for inner in value)
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,84 @@
+"""Which address leads to which page."""
+
+from typing import Any
+
+from litestar import MediaType, Request, Response, Router, get
+from litestar.static_files import create_static_files_router
+
+from app.view.pages.code_page import code_page
+from app.view.pages.dashboard import chart_part, counts_part, dashboard
+from app.view.pages.entry import entry_page
+from app.view.pages.ports import PagePort
+from app.view.pages.reference import api_page, events_page
+from app.view.pages.site import HEADERS, STATIC, language_of
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
+    """The pages over `port`, for the application's `route_handlers`.
+
+    `gateway_docs_url` is where the gateway shows its own OpenAPI document, if it does.
+    """
+
+    @get("/", media_type=MediaType.HTML)
+    async def show_entry(request: AnyRequest) -> Response[str]:
+        return entry_page(port, language_of(request))
+
+    @get("/people/{person:str}", media_type=MediaType.HTML)
+    async def show_code(request: AnyRequest, person: str) -> Response[str]:
+        reload = request.query_params.get("reload") != "off"
+        return await code_page(port, person, language_of(request), reload=reload)
+
+    @get("/dashboard", media_type=MediaType.HTML)
+    async def show_dashboard(request: AnyRequest) -> Response[str]:
+        return await dashboard(port, language_of(request), request.query_params)
+
+    @get("/dashboard/counts", media_type=MediaType.HTML)
+    async def show_counts(request: AnyRequest) -> Response[str]:
+        return await counts_part(port, language_of(request))
+
+    @get("/dashboard/chart.svg")
+    async def show_chart(request: AnyRequest) -> Response[bytes]:
+        return await chart_part(
+            port, language_of(request), request.query_params.get("size", "wide")
+        )
+
+    @get("/api", media_type=MediaType.HTML)
+    async def show_api(request: AnyRequest) -> Response[str]:
+        return api_page(port.openapi(), gateway_docs_url, language_of(request))
+
+    @get("/api/events", media_type=MediaType.HTML)
+    async def show_events(request: AnyRequest) -> Response[str]:
+        return events_page(port.asyncapi(), language_of(request))
+
+    @get("/api/openapi.json")
+    async def openapi_document() -> Response[dict[str, Any]]:
+        return Response(dict(port.openapi()), headers=HEADERS)
+
+    @get("/api/asyncapi.json")
+    async def asyncapi_document() -> Response[dict[str, Any]]:
+        return Response(dict(port.asyncapi()), headers=HEADERS)
+
+    handlers = [
+        show_entry,
+        show_code,
+        show_dashboard,
+        show_counts,
+        show_chart,
+        show_api,
+        show_events,
+        openapi_document,
+        asyncapi_document,
+    ]
+    pages = Router("/", route_handlers=handlers, include_in_schema=False)
+    files = create_static_files_router(
+        "/static", directories=[STATIC], include_in_schema=False, after_request=_keep
+    )
+    return [pages, files]
+
+
+def _keep(response: Response[Any]) -> Response[Any]:
+    """A static file's address changes with its content, so it may be kept."""
+    response.headers.update({**HEADERS, "cache-control": "public, max-age=31536000, immutable"})
+    return response

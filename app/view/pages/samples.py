@@ -1,0 +1,57 @@
+"""Whom of the sample day to look at, for the entry page in development."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from app.view.pages import names
+from app.view.pages.language import Words, clock
+from app.view.pages.ports import Sample
+from models.codes import Colour, Reason
+
+SAMPLES_MAX = 24
+"""Most people on the entry page."""
+
+
+class _Person(Struct, frozen=True):
+    person: str
+    colour: Colour
+    reasons: tuple[Reason, ...] = ()
+    changes_at: datetime | None = None
+    then_colour: Colour | None = None
+
+
+class _Summary(Struct, frozen=True):
+    """What `yuekang sample` leaves in the data directory, as far as it is read here."""
+
+    green: str | None = None
+    red: str | None = None
+    ends_soon: tuple[_Person, ...] = ()
+    scenarios: dict[str, _Person] = {}
+
+
+def samples(path: Path) -> Sequence[Sample]:
+    """Read the people that the summary at `path` names; none if there is no readable one."""
+    try:
+        summary = msgspec.json.decode(path.read_bytes(), type=_Summary)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return ()  # no sample day, or one of another version: the entry page does without
+    known = ((summary.green, Colour.GREEN), (summary.red, Colour.RED))
+    named = [_Person(key, colour) for key, colour in known if key]
+    # A person named again keeps the first place with the fuller description.
+    people = {p.person: p for p in (*named, *summary.scenarios.values(), *summary.ends_soon)}
+    return [Sample(p.person, _what(p)) for p in islice(people.values(), SAMPLES_MAX)]
+
+
+def _what(person: _Person) -> Words:
+    """What the page will show: the colour, the reasons, and what comes of it by itself."""
+    parts = [names.COLOURS[person.colour], *(names.REASONS[r] for r in person.reasons)]
+    zh, en = "：".join(p.zh for p in parts), ": ".join(p.en for p in parts)
+    if person.changes_at and person.then_colour:
+        then, at = names.COLOURS[person.then_colour], clock(person.changes_at)
+        return Words(f"{zh}（{at} 变为{then.zh}）", f"{en} ({then.en} from {at})")
+    return Words(zh, en)

@@ -1,0 +1,133 @@
+"""What a code says at an instant, in the order in which a resident and a guard read it.
+
+Pure: a `HealthCode` and an instant in, the content of the page out; no markup, no I/O.
+"""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from app.view.pages import names
+from app.view.pages.language import Words, day, moment
+from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, show
+from models.policy import ZONE
+
+
+class Step(Struct, frozen=True):
+    """One line of a checklist: what is needed, who brings it about, and whether it is met."""
+
+    needs: Words
+    owner: Words
+    when: Words | None
+    met: bool
+
+
+class ReasonSheet(Struct, frozen=True):
+    """One open reason: its name, since when, who reported it, and how it lifts."""
+
+    rank: int
+    name: Words
+    since: Words
+    reported_by: Words
+    evidence: str
+    steps: tuple[Step, ...]
+    lifts: Words
+
+
+class Sheet(Struct, frozen=True):
+    """The whole answer at an instant. `changes_at` is when it changes by itself, if ever."""
+
+    colour: Colour
+    version: int
+    reasons: tuple[ReasonSheet, ...]
+    changes_at: datetime | None
+    policy: str
+
+    @property
+    def state(self) -> Words:
+        """The large word: 红码, 绿码 or 无码."""
+        return names.COLOURS[self.colour]
+
+
+NO_SHEET = Sheet(Colour.NONE, 0, (), None, "")
+"""What an unknown person sees; the same as someone whose identity is not verified."""
+
+
+def sheet(code: HealthCode | None, at: datetime, policy: str) -> Sheet:
+    """Read `code` at `at`; `policy` is the version in force, for a code without reasons."""
+    if code is None:
+        return NO_SHEET
+    shown = show(code, at)
+    if shown.colour is Colour.NONE:
+        return NO_SHEET
+    return Sheet(
+        colour=shown.colour,
+        version=code.version,
+        reasons=tuple(_reason(interval, at) for interval in shown.open),
+        changes_at=shown.changes_at,
+        policy=", ".join(sorted({i.policy for i in shown.open})) or policy,
+    )
+
+
+def _reason(interval: Interval, at: datetime) -> ReasonSheet:
+    return ReasonSheet(
+        rank=int(interval.reason),
+        name=_named(interval),
+        since=moment(interval.start),
+        reported_by=names.source(interval.opened_by.source),
+        evidence=f"{interval.opened_by.source} {interval.opened_by.id}",
+        steps=tuple(_step(condition, interval, at) for condition in interval.conditions),
+        lifts=_lifts(interval, at),
+    )
+
+
+def _named(interval: Interval) -> Words:
+    name = names.REASONS[interval.reason]
+    if interval.province is None:
+        return name
+    where = names.province(interval.province)
+    return Words(f"{name.zh}（{where.zh}）", f"{name.en} ({where.en})")
+
+
+def _step(condition: Condition, interval: Interval, at: datetime) -> Step:
+    met = condition.met_at is not None and condition.met_at <= at
+    where = names.province(interval.province)
+    return Step(
+        needs=names.CONDITIONS[condition.kind].filled(province=where),
+        owner=names.OWNERS[condition.owner].filled(province=where),
+        when=_met_on(condition) if met else _earliest(condition),
+        met=met,
+    )
+
+
+def _met_on(condition: Condition) -> Words | None:
+    if condition.met_at is None:
+        return None
+    return moment(condition.met_at)
+
+
+def _earliest(condition: Condition) -> Words | None:
+    """When an unmet condition can be met at the earliest; None where no date is known."""
+    instant = condition.not_before or condition.met_at
+    if instant is None:
+        return None
+    when = moment(instant)
+    if condition.kind is ConditionKind.NEGATIVE_TEST:
+        return Words(f"须{when.zh}起采样", f"sampled on or after {when.en}")
+    if condition.kind is ConditionKind.TIME:
+        return Words(f"{when.zh}届满", f"ends on {when.en}")
+    return Words(f"最早{when.zh}", f"on {when.en} at the earliest")
+
+
+def _lifts(interval: Interval, at: datetime) -> Words:
+    """The headline of the checklist: when the reason lifts, or what it still waits for."""
+    if interval.end is not None:
+        when = moment(interval.end)
+        return Words(f"{when.zh}自动解除", f"Lifts by itself on {when.en}")
+    earliest = interval.earliest_end(at)
+    if earliest is None:
+        return Words("日期未定：待责任单位办结", "No date yet: it waits for those named below")
+    if earliest <= at:
+        return Words("完成以下各项后即可解除", "Lifts as soon as the steps below are done")
+    when = day(earliest) if earliest.astimezone(ZONE).hour == 0 else moment(earliest)
+    return Words(f"最早{when.zh}，且须各项满足", f"On {when.en} at the earliest, all steps met")

@@ -1,0 +1,84 @@
+"""How every page is made and sent: templates, the addresses of static files, headers."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import MediaType, Request, Response
+
+from app.view.pages import texts
+from app.view.pages.language import Language, negotiate
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+HEADERS = {
+    # Nothing inline, nothing from elsewhere: a page that shows a colour runs no foreign code.
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+        "object-src 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",  # an address holds a person key
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+"""Headers of every page and static file."""
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@cache
+def static(name: str) -> str:
+    """Address of a static file that changes with its content, so that it may be kept for ever."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+def anchor(*parts: str) -> str:
+    """An address within a page, made of letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+_ENVIRONMENT.globals.update(static=static, texts=texts, t=texts.TEXTS)
+_ENVIRONMENT.filters["anchored"] = anchor
+
+
+def language_of(request: Request[Any, Any, Any]) -> Language:
+    """The language that comes first for this reader."""
+    return negotiate(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+
+
+def page(
+    template: str,
+    language: Language,
+    context: Mapping[str, object],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response[str]:
+    """Render `template`; never stored by a cache, since it is about a person or an instant."""
+    html = _ENVIRONMENT.get_template(template).render(language=language, **context)
+    return Response(
+        html,
+        status_code=status,
+        media_type=MediaType.HTML,
+        headers={
+            **HEADERS,
+            "cache-control": "no-store",
+            "content-language": language.tag,
+            "vary": "accept-language",
+            **(headers or {}),
+        },
+    )

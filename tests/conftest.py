@@ -1,0 +1,40 @@
+"""A real Kafka and a real Redis for the session, started by what `yuekang up` starts them with."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from app.stack.broker import Broker
+from app.stack.redis_server import RedisServer
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of a broker that has no topic yet."""
+    broker = Broker(tmp_path_factory.mktemp("broker"), free_port(), free_port())
+    broker.start()
+    try:
+        broker.wait_ready()
+        yield broker.bootstrap
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty Redis."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
+    server.start()
+    try:
+        server.wait_ready()
+        yield server.url
+    finally:
+        server.stop()

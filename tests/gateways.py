@@ -1,0 +1,117 @@
+"""A gateway in a process of its own, and events to send to it."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.catalogue import create_topics
+from app.person_keys import PersonKeys
+from app.tokens import Tokens
+from models.documents import Document
+from models.events import DocumentType
+
+SECRET, TOKEN_KEY = bytes(range(32)), bytes(range(1, 33))
+TOKENS = Tokens(TOKEN_KEY)
+LABORATORY = "/laboratories/440100-001"
+NUMBER = "11010519491231002X"
+CARD = {"type": "resident-identity-card", "number": NUMBER}
+PERSON = PersonKeys(SECRET, 1).key(Document(DocumentType.RESIDENT_IDENTITY_CARD, NUMBER))
+OTHER_PERSON = "p1-" + "a" * 32
+STARTED_SECONDS_MAX = 20.0
+
+Json = dict[str, Any]
+_numbers = count(1)
+_run = f"{time.time_ns():x}"
+
+
+def event(**attributes: Any) -> Json:
+    """A laboratory's negative result about the holder of CARD; None leaves an attribute out."""
+    number = next(_numbers)
+    whole = {
+        "specversion": "1.0",
+        "id": f"{_run}-{number}",
+        "type": "yuekang.nat-result.reported.v1",
+        "source": LABORATORY,
+        "time": "2022-03-01T14:00:00+08:00",
+        "sequence": str(number),
+        "data": result(document=CARD),
+        **attributes,
+    }
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def result(**fields: Any) -> Json:
+    """The data of a result; None leaves a field out."""
+    whole = {
+        "sampled_at": "2022-03-01T08:00:00+08:00",
+        "reported_at": "2022-03-01T14:00:00+08:00",
+        "result": "negative",
+        "institution": "Laboratory 1",
+        **fields,
+    }
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def environment(kafka: str, port: int) -> dict[str, str]:
+    """The settings of such a gateway, and of commands that speak to it."""
+    return {
+        **os.environ,
+        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_GATEWAY_PORT": str(port),
+        "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
+        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of `yuekang`."""
+    return [str(Path(sys.executable).with_name("yuekang")), *arguments]
+
+
+@contextmanager
+def running_gateway(kafka: str, directory: Path) -> Iterator[str]:
+    """Run a gateway; yield its address. At the end, no log of it may name a person."""
+    asyncio.run(create_topics(kafka))
+    port = free_port()
+    log = directory / "gateway.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command("gateway"), env=environment(kafka, port), stdout=out, stderr=out
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + STARTED_SECONDS_MAX
+        while not _ready(address):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0, log.read_text()
+    assert NUMBER not in log.read_text(), "a document number is in the log"
+    assert PERSON not in log.read_text(), "a person is in the log"
+
+
+def _ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

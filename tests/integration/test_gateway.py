@@ -1,0 +1,736 @@
+"""The entrance over HTTP, as a process on a real Kafka: what goes in, and what is refused how."""
+
+import asyncio
+import contextlib
+import gzip
+import os
+import re
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from gateways import (
+    CARD,
+    LABORATORY,
+    NUMBER,
+    OTHER_PERSON,
+    PERSON,
+    SECRET,
+    TOKEN_KEY,
+    TOKENS,
+    Json,
+    command,
+    environment,
+    event,
+    free_port,
+    result,
+    running_gateway,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.gateway.body import Bodies
+from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, ONE
+from app.gateway.problems import KINDS, Refused
+from app.gateway.reference import document
+from app.gateway.routes import DOCUMENTS_MAX, Options, create_app
+from app.gateway.writer import Record, Writer
+from models.events import Event
+
+CUT_OFF_BYTES_MAX = 100_000_000
+"""More than the gateway's bound and all buffers on the way."""
+
+
+def options(kafka: str) -> Options:
+    return Options(kafka=kafka, person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY)
+
+
+@pytest.fixture(scope="module")
+def url(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_gateway(kafka, tmp_path_factory.mktemp("gateway")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def http(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=20) as client:
+        yield client
+
+
+def post(
+    http: httpx.Client,
+    body: bytes,
+    content_type: str = ONE,
+    source: str = LABORATORY,
+    path: str = "/v1/events",
+    **headers: str,
+) -> httpx.Response:
+    response = http.post(
+        path,
+        content=body,
+        headers={
+            "content-type": content_type,
+            "authorization": f"Bearer {TOKENS.token_for(source)}",
+            **headers,
+        },
+    )
+    assert NUMBER not in response.text, "an answer repeats a document number"
+    return response
+
+
+def post_event(http: httpx.Client, submitted: Any, **kw: Any) -> httpx.Response:
+    return post(http, msgspec.json.encode(submitted), **kw)
+
+
+def post_batch(http: httpx.Client, events: list[Any], **kw: Any) -> httpx.Response:
+    raw = [e if isinstance(e, bytes) else msgspec.json.encode(e) for e in events]
+    return post(http, b"[" + b",".join(raw) + b"]", BATCH, **kw)
+
+
+def problem(response: httpx.Response, status: int, code: str) -> Json:
+    """Assert that the answer is this problem, whole; return it."""
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    body: Json = response.json()
+    assert (response.status_code, body["status"], body["code"]) == (status, status, code), body
+    assert body["type"] == f"/problems/{code}"
+    assert body["title"] == KINDS[code].title
+    assert body["detail"].endswith(".")
+    assert len(body["detail"]) > 10
+    return body
+
+
+async def record_at(kafka: str, place: Json) -> Any:
+    """Read what lies on Kafka where an answer says that it lies."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed")
+    await consumer.start()
+    try:
+        partition = TopicPartition(place["topic"], place["partition"])
+        consumer.assign([partition])
+        consumer.seek(partition, place["offset"])
+        async with asyncio.timeout(10):
+            return await consumer.getone()
+    finally:
+        await consumer.stop()
+
+
+# What goes in
+
+
+async def test_an_event_with_a_document_is_on_kafka_with_the_person_key_alone(
+    http: httpx.Client, kafka: str
+) -> None:
+    sent = event()
+    answer = post_event(http, sent)
+    assert answer.status_code == 202
+    assert (answer.json()["id"], answer.json()["source"]) == (sent["id"], LABORATORY)
+    record = await record_at(kafka, answer.json())
+    assert record.key == PERSON.encode()
+    assert dict(record.headers)["content-type"] == b"application/cloudevents+json"
+    stored = msgspec.json.decode(record.value, type=Event)
+    assert stored.partitionkey == PERSON
+    assert NUMBER.encode() not in record.value
+    assert b"document" not in record.value
+
+
+async def test_an_event_with_a_person_key_is_taken_as_it_is(http: httpx.Client, kafka: str) -> None:
+    answer = post_event(http, event(partitionkey=OTHER_PERSON, data=result()))
+    record = await record_at(kafka, answer.json())
+    assert record.key == OTHER_PERSON.encode()
+
+
+async def test_binary_mode_is_the_same_event(http: httpx.Client, kafka: str) -> None:
+    sent = event()
+    headers = {f"ce-{name}": value for name, value in sent.items() if name != "data"}
+    answer = post(
+        http, msgspec.json.encode(sent["data"]), "application/json; charset=UTF-8", **headers
+    )
+    assert answer.status_code == 202, answer.text
+    stored = msgspec.json.decode((await record_at(kafka, answer.json())).value, type=Event)
+    assert (stored.id, stored.partitionkey) == (sent["id"], PERSON)
+
+
+def test_a_header_in_binary_mode_is_percent_decoded(http: httpx.Client) -> None:
+    sent = event()
+    headers = {f"ce-{name}": value for name, value in sent.items() if name != "data"}
+    headers["ce-source"] = "%2Flaboratories%2F440100-001"
+    assert post(http, msgspec.json.encode(sent["data"]), DATA, **headers).status_code == 202
+
+
+def test_gzip_is_read(http: httpx.Client) -> None:
+    body = gzip.compress(msgspec.json.encode(event()))
+    assert post(http, body, **{"content-encoding": "gzip"}).status_code == 202
+
+
+def test_the_same_event_again_is_taken_again(http: httpx.Client) -> None:
+    sent = event()
+    first, second = post_event(http, sent), post_event(http, sent)
+    assert first.status_code == second.status_code == 202
+    assert first.json()["partition"] == second.json()["partition"]
+
+
+def test_events_of_a_person_keep_their_order_in_a_batch(http: httpx.Client) -> None:
+    answers = post_batch(http, [event() for _ in range(50)])
+    assert answers.status_code == 202
+    offsets = [answer["offset"] for answer in answers.json()["results"]]
+    assert offsets == sorted(offsets)
+
+
+async def test_one_bad_event_in_the_middle_harms_no_other(http: httpx.Client, kafka: str) -> None:
+    first, last = event(), event()
+    bad: list[Any] = [
+        event(id=None),
+        event(data=result(document={**CARD, "number": "110105194912310021"})),
+        b'{"a":1,"a":2}',
+        event(source="/laboratories/2"),
+        None,
+    ]
+    answers = post_batch(http, [first, *bad, last])
+    assert answers.status_code == 207
+    results = answers.json()["results"]
+    assert [r["status"] for r in results] == [202, 422, 422, 400, 403, 400, 202]
+    assert [r["code"] for r in results[1:-1]] == [
+        "invalid",
+        "document",
+        "duplicate-key",
+        "wrong-source",
+        "not-a-cloudevent",
+    ]
+    for sent, answer in ((first, results[0]), (last, results[-1])):
+        stored = msgspec.json.decode((await record_at(kafka, answer)).value)
+        assert stored["id"] == sent["id"]
+
+
+def test_an_empty_batch_is_taken(http: httpx.Client) -> None:
+    answers = post_batch(http, [])
+    assert (answers.status_code, answers.json()) == (202, {"results": []})
+
+
+# What is refused, and how
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"positive, 3 swabs, see fax", 400, "not-json"),
+        (b"", 400, "not-json"),
+        (b'{"specversion":"1.0"', 400, "not-json"),
+        (b'{"specversion":NaN}', 400, "not-json"),
+        (b'{"specversion":-Infinity}', 400, "not-json"),
+        (b'{"hello":"world"}', 400, "not-a-cloudevent"),
+        (b"[]", 400, "not-a-cloudevent"),
+        (b"null", 400, "not-a-cloudevent"),
+        (b'{"specversion":"\xff"}', 400, "not-utf-8"),
+        (b'{"specversion":"1.0","specversion":"1.0"}', 400, "duplicate-key"),
+        (b"[" * 10_000 + b"]" * 10_000, 400, "too-deep"),
+        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, 400, "too-deep"),
+    ],
+)
+def test_what_is_no_cloudevent_is_refused(
+    http: httpx.Client, body: bytes, status: int, code: str
+) -> None:
+    problem(post(http, body), status, code)
+
+
+def test_a_nul_is_refused(http: httpx.Client) -> None:
+    raw = msgspec.json.encode(event(data=result(institution="A", document=CARD)))
+    problem(post(http, raw.replace(b'"A"', b'"\\u0000"')), 400, "nul")
+
+
+NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"id": None}, "id"),
+        ({"id": ""}, "id"),
+        ({"id": 7}, "id"),
+        ({"id": "x" * 65}, "id"),
+        ({"time": None}, "time"),
+        ({"time": "2022-03-01T14:00:00"}, "time"),
+        ({"time": "yesterday"}, "time"),
+        ({"time": (NOW + timedelta(days=9)).isoformat()}, "time"),
+        ({"sequence": None}, "sequence"),
+        ({"sequence": "-1"}, "sequence"),
+        ({"sequence": 1}, "sequence"),
+        ({"datacontenttype": "text/plain"}, "datacontenttype"),
+        ({"subject": "somebody"}, "subject"),
+        ({"phone": "somebody's"}, "phone"),
+        ({"supersedes": ""}, "supersedes"),
+        ({"partitionkey": "", "data": result()}, "partitionkey"),
+        ({"partitionkey": "p1-short", "data": result()}, "partitionkey"),
+        ({"data": None, "partitionkey": OTHER_PERSON}, "data"),
+        ({"data": "negative", "partitionkey": OTHER_PERSON}, "data"),
+        ({"data": result(document=CARD, result="probably")}, "data.result"),
+        ({"data": result(document=CARD, result=None)}, "data.result"),
+        ({"data": result(document=CARD, institution=7)}, "data.institution"),
+        ({"data": result(document=CARD, institution="")}, "data.institution"),
+        ({"data": result(document=CARD, name="somebody")}, "data.name"),
+        ({"data": result(document=CARD, sampled_at="2022-03-01T15:00:00+08:00")}, "sampled"),
+        ({"data": result(document=CARD, sampled_at="2019-03-01T15:00:00+08:00")}, "sampled"),
+        ({"data": result(document=CARD, reported_at="2999-03-01T15:00:00+08:00")}, "reported"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named(http: httpx.Client, changed: Json, field: str) -> None:
+    body = problem(post_event(http, event(**changed)), 422, "invalid")
+    named = " ".join(error["field"] for error in body.get("errors", ())) or body["detail"]
+    assert field in named, body
+
+
+def test_an_event_that_corrects_itself_is_refused(http: httpx.Client) -> None:
+    problem(post_event(http, event(id="self", supersedes="self")), 422, "invalid")
+
+
+@pytest.mark.parametrize(
+    "type_", ["yuekang.antibody.reported.v1", "yuekang.nat-result.reported.v9", "", 7, None]
+)
+def test_an_unknown_type_or_version_is_refused(http: httpx.Client, type_: Any) -> None:
+    answer = post_event(http, event(type=type_))
+    assert answer.json()["code"] in ("unknown-type", "not-a-cloudevent", "invalid")
+    assert 400 <= answer.status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("document_", "field", "says"),
+    [
+        ({**CARD, "number": "110105194912310021"}, "number", "mistyped"),
+        ({**CARD, "number": "110105194913310021"}, "number", "birthday"),
+        ({**CARD, "number": "11010519491231002x"}, "number", "Write X"),
+        ({**CARD, "number": "440100900101001"}, "number", "18 characters"),
+        ({"type": "mainland-travel-permit", "number": "K12345678"}, "number", "H or M"),
+        ({"type": "passport", "number": "E1"}, "type", "resident-identity-card"),
+        ({"type": "passport"}, "", "type"),
+        ({**CARD, "name": "somebody"}, "", "type"),
+        (NUMBER, "", "type"),
+        ({"type": 1, "number": 2}, "", "type"),
+    ],
+)
+def test_a_document_that_cannot_exist_is_refused_with_what_is_right(
+    http: httpx.Client, document_: Any, field: str, says: str
+) -> None:
+    body = problem(post_event(http, event(data=result(document=document_))), 422, "document")
+    [error] = body["errors"]
+    assert error["field"] == f"data.document.{field}".rstrip(".")
+    assert says in f"{error['detail']} {error['expected']}"
+
+
+def test_an_event_about_nobody_and_one_that_says_it_twice_are_refused(
+    http: httpx.Client,
+) -> None:
+    problem(post_event(http, event(data=result())), 422, "person")
+    problem(post_event(http, event(partitionkey=OTHER_PERSON)), 422, "person")
+
+
+def test_a_document_number_anywhere_else_is_refused(http: httpx.Client) -> None:
+    for changed in (
+        {"document": CARD},
+        {"data": {**result(document=CARD), "number": NUMBER}},
+        {"id": NUMBER},
+        {"data": result(document=CARD, institution=f"Laboratory of {NUMBER}")},
+    ):
+        answer = post_event(http, event(**changed))
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["code"] in ("document-number", "invalid")
+
+
+def test_an_event_too_large_for_its_topic_is_refused(http: httpx.Client) -> None:
+    answer = post_event(http, event(data=result(document=CARD, institution="长" * 2_000_000)))
+    assert answer.status_code in (413, 422)
+    big = event(data=result(document=CARD, institution="x" * 70_000))
+    assert post_event(http, big).status_code in (413, 422)
+
+
+def test_a_source_without_authority_is_refused(http: httpx.Client) -> None:
+    terminal = "/terminals/440100-0001"
+    problem(post_event(http, event(source=terminal), source=terminal), 403, "no-authority")
+    province = "/provinces/43"
+    data = {
+        "province": "45",
+        "colour": "red",
+        "reported_at": "2022-03-01T14:00:00+08:00",
+        "document": CARD,
+    }
+    other = event(source=province, type="yuekang.provincial-code.reported.v1", data=data)
+    problem(post_event(http, other, source=province), 403, "no-authority")
+
+
+def test_a_token_speaks_for_its_own_source_alone(http: httpx.Client) -> None:
+    body = problem(post_event(http, event(source="/cdc/440100")), 403, "wrong-source")
+    assert body["errors"][0]["expected"] == LABORATORY
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Basic dTpw",
+        "Bearer yk1./laboratories/440100-001." + "a" * 52,
+        "Bearer " + "x" * 5_000,
+        "Bearer é",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/person-keys"])
+def test_without_a_valid_token_nothing_is_looked_at(
+    http: httpx.Client, authorization: str | None, path: str
+) -> None:
+    headers = {} if authorization is None else {"authorization": authorization.encode("latin-1")}
+    answer = http.post(path, content=b"nonsense", headers=headers)  # type: ignore[arg-type]
+    problem(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "application/json", "application/cloudevents+xml", f"{ONE}; charset=gbk"],
+)
+def test_another_content_type_is_told_what_is_taken(http: httpx.Client, content_type: str) -> None:
+    problem(post(http, msgspec.json.encode(event()), content_type), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd"])
+def test_another_encoding_is_told_what_is_taken(http: httpx.Client, encoding: str) -> None:
+    answer = post(http, b"x", **{"content-encoding": encoding})
+    problem(answer, 415, "unsupported-encoding")
+    assert answer.headers["accept-encoding"] == "gzip"
+
+
+def test_a_gzip_bomb_is_refused_before_it_bursts(http: httpx.Client) -> None:
+    bomb = gzip.compress(b"[" * 100_000_000)
+    assert len(bomb) < 100_000
+    problem(post(http, bomb, BATCH, **{"content-encoding": "gzip"}), 413, "body-too-large")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no gzip", gzip.compress(b"{}")[:-3], gzip.compress(b"") * 2]
+)
+def test_what_is_no_whole_gzip_is_refused(http: httpx.Client, body: bytes) -> None:
+    problem(post(http, body, **{"content-encoding": "gzip"}), 400, "malformed-encoding")
+
+
+def test_an_announced_large_body_is_refused_unread(http: httpx.Client) -> None:
+    with socket.create_connection((http.base_url.host, http.base_url.port or 0), 5) as s:
+        s.sendall(_head("Content-Length: 99999999"))
+        assert s.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_without_end_is_cut_off(http: httpx.Client) -> None:
+    sent = 0
+    with socket.create_connection((http.base_url.host, http.base_url.port or 0), 5) as s:
+        s.sendall(_head("Transfer-Encoding: chunked"))
+        chunk = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
+        with contextlib.suppress(OSError):
+            while sent < CUT_OFF_BYTES_MAX:
+                s.sendall(chunk)
+                sent += len(chunk)
+    assert sent < CUT_OFF_BYTES_MAX
+    assert http.get("/livez").status_code == 200
+
+
+def _head(*lines: str) -> bytes:
+    token = TOKENS.token_for(LABORATORY)
+    head = ["POST /v1/events HTTP/1.1", "Host: gateway", f"Authorization: Bearer {token}"]
+    return "\r\n".join([*head, f"Content-Type: {ONE}", *lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (b'{"a":NaN}', "not-json"),
+        (b"see fax", "not-json"),
+        (b"", "not-json"),
+        (b'{"a":"\x00"}', "nul"),
+        (b'{"a":"\xff"}', "not-utf-8"),
+        (b"[" * 10_000 + b"]" * 10_000, "too-deep"),
+        (b'{"a":1,"a":2}', "duplicate-key"),
+        (b'{"a":"\\ud800 ],["}', None),
+        (b'{"\\ud800":1,"b":"\\"]"}', None),
+    ],
+)
+def test_what_is_not_even_json_in_the_middle_harms_no_other(
+    http: httpx.Client, bad: bytes, code: str | None
+) -> None:
+    answers = post_batch(http, [event(), bad, event()])
+    assert answers.status_code == 207, answers.text
+    first, middle, last = answers.json()["results"]
+    assert (first["status"], last["status"]) == (202, 202)
+    assert 400 <= middle["status"] < 500
+    assert code is None or middle["code"] == code
+
+
+def test_a_batch_that_is_no_array_or_not_json_takes_nothing(http: httpx.Client) -> None:
+    problem(post(http, b'{"a":1}', BATCH), 400, "not-a-cloudevent")
+    problem(post(http, b"[1,", BATCH), 400, "not-json")
+    for body in (b"", b"[1", b"[1] 2", b"x [1]", b'["', b"]", b"[,}" * 99_999, b"[" * 4_000_000):
+        problem(post(http, body, BATCH), 400, "not-json")
+
+
+def test_a_batch_that_is_too_long_is_refused(http: httpx.Client) -> None:
+    problem(post_batch(http, [1] * (BATCH_EVENTS_MAX + 1)), 413, "too-many")
+    assert post_batch(http, [1] * BATCH_EVENTS_MAX).status_code == 207
+
+
+def test_binary_mode_refuses_what_it_cannot_read(http: httpx.Client) -> None:
+    for headers in ({"ce-id": "%ff"}, {"ce-data": "1"}, {"ce-datacontenttype": "text/plain"}):
+        problem(post(http, b"{}", DATA, **headers), 400, "malformed-header")
+    problem(post(http, b"{}", DATA, **{"ce-id": "1"}), 400, "not-a-cloudevent")
+
+
+# Person keys
+
+
+def ask_keys(http: httpx.Client, documents: Any, **kw: Any) -> httpx.Response:
+    body = msgspec.json.encode({"documents": documents})
+    return post(http, body, DATA, path="/v1/person-keys", **kw)
+
+
+def test_person_keys_come_in_order_with_a_problem_for_each_that_cannot_exist(
+    http: httpx.Client,
+) -> None:
+    answer = ask_keys(http, [CARD, {**CARD, "number": "1"}, None, CARD])
+    assert answer.status_code == 207
+    results = answer.json()["results"]
+    assert [r.get("person", r.get("code")) for r in results] == [
+        PERSON,
+        "document",
+        "document",
+        PERSON,
+    ]
+    assert results[1]["errors"][0]["field"] == "documents[1].number"
+    assert ask_keys(http, [CARD]).status_code == 200
+
+
+def test_person_keys_refuse_what_is_no_such_request(http: httpx.Client) -> None:
+    path = "/v1/person-keys"
+    problem(post(http, b"{}", DATA, path=path), 422, "invalid")
+    problem(post(http, b"[", DATA, path=path), 400, "not-json")
+    problem(post(http, b"{}", ONE, path=path), 415, "unsupported-media-type")
+    problem(ask_keys(http, [CARD] * (DOCUMENTS_MAX + 1)), 413, "too-many")
+
+
+def test_person_keys_are_limited_for_each_source(http: httpx.Client) -> None:
+    greedy = "/laboratories/greedy"
+    statuses = [
+        ask_keys(http, [CARD] * DOCUMENTS_MAX, source=greedy).status_code for _ in range(31)
+    ]
+    assert statuses == [200] * 30 + [429]
+    answer = ask_keys(http, [CARD], source=greedy)
+    problem(answer, 429, "too-often")
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert ask_keys(http, [CARD]).status_code == 200
+
+
+# Around it
+
+
+def test_other_addresses_and_methods_are_problems_too(http: httpx.Client) -> None:
+    problem(http.get("/nowhere"), 404, "not-found")
+    problem(http.get("/problems/nothing"), 404, "not-found")
+    answer = http.get("/v1/events")
+    problem(answer, 405, "method-not-allowed")
+    assert "POST" in answer.headers["allow"]
+
+
+def test_every_problem_type_resolves(http: httpx.Client) -> None:
+    for code, kind in KINDS.items():
+        assert http.get(f"/problems/{code}").json()["title"] == kind.title
+
+
+def test_the_reference_names_every_address(http: httpx.Client) -> None:
+    assert http.get("/openapi.json").json() == msgspec.json.decode(msgspec.json.encode(document()))
+    served = create_app(
+        Options(kafka="", person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY)
+    )
+    paths = {re.sub(r":\w+", "", route.path) for route in served.routes}
+    assert paths - {"/openapi.json"} == set(document()["paths"])
+
+
+def test_metrics_count_and_name_nobody(http: httpx.Client) -> None:
+    post_event(http, event())
+    scraped = http.get("/metrics").text
+    assert 'yuekang_gateway_events_accepted_total{topic="laboratory-results"}' in scraped
+    assert PERSON not in scraped
+    assert LABORATORY not in scraped
+
+
+def test_a_second_gateway_on_the_same_port_says_so(url: str, kafka: str) -> None:
+    port = httpx.URL(url).port
+    assert port is not None
+    second = subprocess.run(
+        command("gateway"), env=environment(kafka, port), capture_output=True, text=True, timeout=20
+    )
+    assert second.returncode == 1
+    assert f"127.0.0.1:{port}" in second.stderr
+    assert "YUEKANG_GATEWAY_PORT" in second.stderr
+
+
+# Kafka away, and slow bodies: in this process, where time can be short
+
+
+class Slow:
+    """A request whose body never ends and hardly comes."""
+
+    content_length = None
+
+    def __init__(self) -> None:
+        self.headers: Json = {}
+
+    async def receive(self) -> Json:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"[", "more_body": True}
+
+
+async def test_a_body_that_takes_too_long_is_refused() -> None:
+    with pytest.raises(Refused) as caught:
+        async with Bodies(seconds_max=0.1).of(Slow()):  # type: ignore[arg-type]
+            pass
+    assert caught.value.code == "too-slow"
+
+
+async def test_bodies_over_all_requests_are_bounded() -> None:
+    bodies = Bodies(held_bytes_max=10, seconds_max=5)
+    with pytest.raises(Refused) as caught:
+        async with bodies.of(Slow()):  # type: ignore[arg-type]
+            pass
+    assert caught.value.code == "busy"
+    assert bodies._held_bytes == 0, "what was read is given back"
+
+
+@asynccontextmanager
+async def kafka_away() -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway whose Kafka is not there."""
+    app = create_app(options(f"127.0.0.1:{free_port()}"))
+    async with app.lifespan():
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://away") as client:
+            yield client
+
+
+async def test_while_kafka_is_away_the_answer_is_503_with_when_to_try_again() -> None:
+    headers = {"content-type": ONE, "authorization": f"Bearer {TOKENS.token_for(LABORATORY)}"}
+    async with kafka_away() as away:
+        for answer in (
+            await away.post("/v1/events", json=event(), headers=headers),
+            await away.get("/readyz"),
+        ):
+            problem(answer, 503, "kafka-away")
+            assert int(answer.headers["retry-after"]) >= 1
+        assert (await away.get("/livez")).status_code == 200
+        refused = await away.post("/v1/events", json=event(id=None), headers=headers)
+        problem(refused, 422, "invalid")
+
+
+async def connected(writer: Writer, but_not: Any = None) -> Any:
+    """Wait for the writer to have a producer, another than `but_not`."""
+    async with asyncio.timeout(10):
+        while writer._producer in (None, but_not):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return writer._producer
+
+
+async def test_a_broker_that_never_answers_is_given_up_in_time(kafka: str) -> None:
+    writer = Writer(kafka, write_seconds_max=0.5, events_in_flight_max=2)
+    writer.start()
+    try:
+        producer = await connected(writer)
+        record = Record("laboratory-results", b"k", b"v")
+        never: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        async def send(*_: Any, **__: Any) -> asyncio.Future[Any]:
+            return never
+
+        producer.send = send
+        first = asyncio.create_task(writer.write([record, record]))
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as full:
+            await writer.write([record])
+        assert full.value.code == "busy"
+        with pytest.raises(Refused) as late:
+            await first
+        assert late.value.code == "kafka-away"
+        assert "not known" in late.value.detail
+        assert not never.cancelled(), "others may wait for the same"
+    finally:
+        await writer.stop()
+
+
+async def test_a_write_that_kafka_refuses_makes_a_new_producer(kafka: str) -> None:
+    """The broker refuses a record above its bound; a sequence with a gap takes nothing more."""
+    writer = Writer(kafka)
+    writer.start()
+    try:
+        broken = await connected(writer)
+        broken._max_request_size = 9_000_000
+        broken._message_accumulator._batch_size = 9_000_000
+        with pytest.raises(Refused):
+            await writer.write([Record("laboratory-results", b"k", os.urandom(4_000_000))])
+        await connected(writer, but_not=broken)
+        [place] = await writer.write([Record("dead-letters", b"k", b"after the gap")])
+        assert place.offset >= 0
+    finally:
+        await writer.stop()
+
+
+# Whatever is sent
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),
+    max_leaves=12,
+)
+attributes = st.dictionaries(
+    st.sampled_from([*event(), "partitionkey", "supersedes", "datacontenttype", "data"]),
+    json_values | st.sampled_from([CARD, {"document": CARD}, result(document=CARD), PERSON]),
+    max_size=4,
+)
+bodies = st.one_of(
+    st.binary(max_size=200),
+    st.text(st.sampled_from('[]{},:"\\ud8001eN'), max_size=60).map(str.encode),
+    json_values.map(lambda value: repr(value).encode()),
+    attributes.map(lambda changed: msgspec.json.encode({**event(), **changed})),
+    st.lists(attributes, max_size=3).map(
+        lambda many: msgspec.json.encode([{**event(), **changed} for changed in many])
+    ),
+)
+header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    body=bodies,
+    content_type=st.sampled_from([ONE, BATCH, DATA, "", "text/plain;", ";;=", "a/b; charset"]),
+    path=st.sampled_from(
+        ["/v1/events", "/v1/events/", "/v1/person-keys", "/problems/x", "//", "/%ff"]
+    ),
+    method=st.sampled_from(["POST", "POST", "POST", "PUT", "GET", "DELETE", "HEAD", "OPTIONS"]),
+    more=st.dictionaries(
+        st.sampled_from(["ce-id", "ce-type", "ce-x", "content-encoding", "accept", "cookie"]),
+        header_values,
+    ),
+)
+def test_no_request_ends_in_a_failure_of_the_gateway(
+    http: httpx.Client, body: bytes, content_type: str, path: str, method: str, more: dict[str, str]
+) -> None:
+    headers = {
+        "authorization": f"Bearer {TOKENS.token_for(LABORATORY)}",
+        "content-type": content_type,
+        **more,
+    }
+    answer = http.request(method, path, content=body, headers=headers)
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400 and method != "HEAD":
+        told = answer.json()
+        assert told["status"] == answer.status_code
+        assert told["code"] in KINDS
+        assert "Traceback" not in answer.text

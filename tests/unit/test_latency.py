@@ -1,0 +1,114 @@
+"""The latency report: percentiles, what counts as a failure, and whom a run leaves behind."""
+
+import asyncio
+import time
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from app.latency import Plan, Report, Run, Spread, spread
+from models.codes import Colour, show
+from models.events import Event, ProvincialCodeReported
+from models.person import Person, apply, unknown
+
+PLAN = Plan(rate=500, seconds=1, follow_rate=50, interval_ms=2, deadline_seconds=0.2)
+
+
+class FakeLog:
+    """Stands in for producer, worker and view: what is sent is folded after `delay` seconds."""
+
+    def __init__(self, delay: float) -> None:
+        self.delay = delay
+        self.sent: list[Event] = []
+        self.rows: dict[str, Person] = {}
+        self.by_person: Counter[str] = Counter()
+
+    async def send(
+        self, topic: str, value: bytes, key: bytes, headers: list[tuple[str, bytes]]
+    ) -> asyncio.Future[Any]:
+        event = msgspec.json.decode(value, type=Event)
+        self.sent.append(event)
+        self.by_person[event.partitionkey] += 1
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.delay, self._fold, event)
+        sent: asyncio.Future[Any] = loop.create_future()
+        sent.set_result(SimpleNamespace(timestamp_type=1, timestamp=int(time.time() * 1_000)))
+        return sent
+
+    def _fold(self, event: Any) -> None:
+        row = self.rows.get(event.partitionkey) or unknown(event.partitionkey, event.time)
+        self.rows[event.partitionkey] = apply(row, event, event.time).person
+
+    async def ask(self, person: str) -> bytes:
+        row = self.rows.get(person)
+        return msgspec.json.encode(row.code) if row else b""
+
+
+async def run(log: FakeLog, plan: Plan) -> Report:
+    measurement = Run(plan, log, None, lambda done, total: None)  # type: ignore[arg-type]
+    measurement._ask = log.ask  # type: ignore[method-assign]
+    await measurement.prepare()
+    try:
+        return await measurement.measure()
+    finally:
+        await measurement.clear_up()
+        await asyncio.sleep(log.delay * 2)
+
+
+async def test_measures_the_time_from_append_to_visible() -> None:
+    report = await run(FakeLog(delay=0.03), PLAN)
+    assert (report.published, report.followed, report.seen) == (500, 50, 50)
+    assert report.clock == "broker's append time"
+    assert report.visible is not None
+    assert 29 <= report.visible.p50_ms <= 80
+    assert report.resolution is not None
+    assert report.resolution.p50_ms <= report.visible.p50_ms
+
+
+async def test_what_is_not_seen_in_time_is_a_failure() -> None:
+    report = await run(FakeLog(delay=0.5), replace(PLAN, rate=100, follow_rate=10))
+    assert (report.seen, report.not_seen, report.visible) == (0, 10, None)
+    assert "10 of 10 followed" in report.failures(None)[0]
+
+
+async def test_nobody_is_left_red_or_with_a_code() -> None:
+    log = FakeLog(delay=0.001)
+    await run(log, PLAN)
+    for row in log.rows.values():
+        shown = show(row.code, row.judged_at)
+        assert shown.colour is Colour.NONE
+        assert not shown.open
+
+
+async def test_every_followed_event_has_a_person_of_its_own() -> None:
+    log = FakeLog(delay=0.001)
+    await run(log, PLAN)
+    reds = Counter(
+        event.partitionkey for event in log.sent if isinstance(event, ProvincialCodeReported)
+    )
+    assert sum(count == 2 for count in reds.values()) >= 50, "red, and green at the end"
+    assert len({event.sequence for event in log.sent}) == len(log.sent)
+
+
+def test_percentiles_are_of_the_nearest_rank() -> None:
+    assert spread([n / 1_000 for n in range(1, 101)]) == Spread(50.0, 95.0, 99.0, 100.0)
+    assert spread([]) is None
+
+
+@pytest.fixture
+def good() -> Report:
+    some = Spread(1, 2, 3, 4)
+    return Report(500, 499.9, 30, 15_000, 600, 600, 0, 10, "", some, some, 10, some, some)
+
+
+def test_a_good_run_has_no_failures(good: Report) -> None:
+    assert good.failures(p99_ms_max=3) == []
+
+
+def test_a_rate_that_was_not_reached_and_a_slow_p99_are_failures(good: Report) -> None:
+    assert "400 events/s" in replace(good, rate_reached=400).failures(None)[0]
+    assert "p99 is 3 ms" in good.failures(p99_ms_max=2.5)[0]

@@ -1,0 +1,257 @@
+"""The pages without a browser: what a sheet says, words in both languages, pictures, documents."""
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.view.pages import names, reference, texts
+from app.view.pages.chart import Minute, chart, described
+from app.view.pages.language import Language, Words, exactly, moment, negotiate
+from app.view.pages.samples import samples
+from app.view.pages.sheet import NO_SHEET, sheet
+from models.codes import (
+    Colour,
+    Condition,
+    ConditionKind,
+    EventRef,
+    HealthCode,
+    Interval,
+    Owner,
+    Reason,
+)
+from models.policy import ZONE
+
+PAGES = Path(names.__file__).parent
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
+BEFORE = NOON - timedelta(days=3)
+LATER = NOON + timedelta(hours=6)
+
+
+def code(*intervals: Interval, verified: datetime | None = BEFORE) -> HealthCode:
+    return HealthCode("p1-" + "a" * 32, 7, NOON, verified_since=verified, intervals=intervals)
+
+
+def interval(
+    reason: Reason,
+    *conditions: Condition,
+    end: datetime | None = None,
+    province: str | None = None,
+) -> Interval:
+    opened_by = EventRef("/cdc/440100", "c-1")
+    return Interval(reason, BEFORE, opened_by, "2020-04", end, conditions, province)
+
+
+class TestSheet:
+    def test_an_unknown_person_and_an_unverified_one_see_the_same(self) -> None:
+        assert sheet(None, NOON, "p") == NO_SHEET
+        assert sheet(code(interval(Reason.SUSPECTED_CASE), verified=None), NOON, "p") == NO_SHEET
+
+    def test_green_names_the_policy_and_when_it_changes_by_itself(self) -> None:
+        later = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
+        shown = sheet(code(later), NOON, "2020-04")
+        assert (shown.colour, shown.reasons, shown.changes_at) == (Colour.GREEN, (), LATER)
+        assert shown.policy == "2020-04"
+
+    def test_reasons_stand_by_rank(self) -> None:
+        shown = sheet(
+            code(interval(Reason.HOME_QUARANTINE), interval(Reason.SUSPECTED_CASE)), NOON, "p"
+        )
+        assert [reason.rank for reason in shown.reasons] == [2, 6]
+
+    def test_a_condition_met_in_the_future_is_not_ticked_yet(self) -> None:
+        waiting = Condition(ConditionKind.TIME, Owner.TIME, not_before=LATER, met_at=LATER)
+        reasons = code(interval(Reason.HOME_QUARANTINE, waiting, end=LATER))
+        (before,) = sheet(reasons, NOON, "p").reasons
+        assert not before.steps[0].met
+        assert "自动解除" in before.lifts.zh
+        assert sheet(reasons, LATER, "p").colour is Colour.GREEN
+
+    def test_an_unmet_test_says_from_when_it_may_be_sampled(self) -> None:
+        test = Condition(ConditionKind.NEGATIVE_TEST, Owner.LABORATORY, not_before=LATER)
+        (reason,) = sheet(code(interval(Reason.CLOSE_CONTACT, test)), NOON, "p").reasons
+        assert reason.steps[0].when == Words(
+            "须2026年11月24日 18:00起采样", "sampled on or after 24 Nov 2026, 18:00"
+        )
+        assert reason.lifts.en == "On 24 Nov 2026, 18:00 at the earliest, all steps met"
+
+    def test_where_no_date_is_known_the_sheet_says_so(self) -> None:
+        green = Condition(ConditionKind.PROVINCE_GREEN, Owner.PROVINCE)
+        (reason,) = sheet(
+            code(interval(Reason.OUT_OF_PROVINCE_CODE, green, province="43")), NOON, "p"
+        ).reasons
+        assert reason.name.zh == "外省健康码红黄码人员（湖南）"
+        assert reason.steps[0].needs.en == "The code of Hunan turns green"
+        assert reason.steps[0].when is None
+        assert reason.lifts.en.startswith("No date yet")
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("asked", "header", "expected"),
+        [
+            (None, "", Language.ZH),
+            ("en", "zh-CN", Language.EN),
+            ("fr", "", Language.ZH),
+            (None, "en-GB,en;q=0.9,zh;q=0.5", Language.EN),
+            (None, "fr;q=1, zh-Hant;q=0.4, en;q=0.3", Language.ZH),
+            (None, "en;q=0, *", Language.ZH),
+            (None, "en;q=nonsense", Language.ZH),
+        ],
+    )
+    def test_language(self, asked: str | None, header: str, expected: Language) -> None:
+        assert negotiate(asked, header) is expected
+
+    def test_every_term_of_the_model_has_a_name(self) -> None:
+        assert set(names.REASONS) == set(Reason)
+        assert set(names.COLOURS) == set(texts.SAYS) == set(Colour)
+        assert set(names.CONDITIONS) == set(ConditionKind)
+        assert set(names.OWNERS) == set(Owner)
+
+    def test_guangdong_has_21_cities(self) -> None:
+        assert len(names.CITIES) == 21
+        assert all(re.fullmatch(r"44\d\d00|445\d00", code) for code in names.CITIES)
+        assert names.city("440305").zh == "深圳"
+        assert names.city("430100").zh == "湖南"
+        assert names.city("999999").zh == "999999"
+
+    def test_a_whole_day_is_said_without_an_hour(self) -> None:
+        assert moment(NOON.replace(hour=0)).zh == "2026年11月24日"
+        assert moment(NOON).en == "24 Nov 2026, 12:00"
+        assert exactly(NOON).zh == "2026年11月24日 12:00:00"
+
+    def test_every_text_fills_the_same_places_in_both_languages(self) -> None:
+        for group in (texts.TEXTS, texts.CAUSES, texts.DASHBOARD, texts.ENTRY, texts.REFERENCE):
+            for name, words in group.items():
+                places = [set(re.findall(r"{\w+}", text)) for text in words]
+                assert places[0] == places[1], name
+
+
+class TestChart:
+    def test_the_picture_holds_no_script_and_nothing_from_elsewhere(self) -> None:
+        minutes = [Minute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
+        svg = chart(minutes, Language.ZH).decode()
+        assert "<script" not in svg
+        assert not re.search(r'(?:href|src)="(?!#)', svg)
+        assert "12:00" in svg
+
+    @pytest.mark.parametrize("size", ["wide", "narrow", "no-such"])
+    def test_an_hour_without_changes_is_drawn(self, size: str) -> None:
+        assert b"<svg" in chart([], Language.EN, size)
+        assert b"<svg" in chart([Minute(NOON, 0, 0)], Language.EN, size)
+
+    def test_the_picture_is_said_in_words(self) -> None:
+        assert described([Minute(NOON, 2, 3), Minute(NOON, 1, 0)]).en.endswith(
+            "3 turned red, 3 others, at most 5 in a minute."
+        )
+
+
+class TestReference:
+    DOCUMENT = {  # noqa: RUF012
+        "channels": {
+            "case-reports": {
+                "address": "case-reports",
+                "messages": {"suspected": {"$ref": "#/components/messages/Suspected"}},
+                "bindings": {"kafka": {"topicConfiguration": {"cleanup.policy": ["delete"]}}},
+            }
+        },
+        "components": {
+            "messages": {
+                "Suspected": {
+                    "title": "yuekang.case.suspected.v1",
+                    "payload": {"schema": {"$ref": "#/components/schemas/Suspected"}}
+                    | {"schemaFormat": "application/schema+json;version=draft-2020-12"},
+                    "examples": [{"payload": {"id": "c-1"}}],
+                }
+            },
+            "schemas": {
+                "Suspected": {
+                    "type": "object",
+                    "required": ["id"],
+                    "properties": {
+                        "id": {"type": "string", "maxLength": 64},
+                        "data": {"$ref": "#/components/schemas/Data"},
+                    },
+                },
+                "Data": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            },
+        },
+    }
+
+    def test_a_channel_links_its_messages(self) -> None:
+        (channel,) = reference.channels(self.DOCUMENT)
+        assert channel.messages == (("message-suspected", "yuekang.case.suspected.v1"),)
+        assert channel.settings == (("cleanup.policy", "delete"),)
+
+    def test_a_message_is_shown_once_with_its_fields_and_example(self) -> None:
+        (message,) = reference.messages(self.DOCUMENT)
+        first, second = message.payload.fields
+        assert (first.name, first.required, first.limits) == ("id", True, ("length ≤ 64",))
+        assert second.kinds == (reference.Kind("Data", "schema-data"),)
+        assert '"id": "c-1"' in message.examples[0]
+
+    def test_alternatives_are_listed(self) -> None:
+        data, _ = reference.schemas(self.DOCUMENT)
+        assert [kind.words for kind in data.one_of] == ["string", "null"]
+
+
+class TestSamples:
+    def test_each_person_is_listed_once_with_what_the_page_will_show(self, tmp_path: Path) -> None:
+        file = tmp_path / "sample.json"
+        file.write_text(
+            """{"green": "p1-a", "red": "p1-b", "people": 3, "scenarios": {"contact":
+            {"person": "p1-b", "entrance": "kafka", "colour": "red", "reasons": [3]}},
+            "ends_soon": [{"person": "p1-c", "colour": "red", "reasons": [6],
+            "changes_at": "2026-11-24T04:00:00Z", "then_colour": "green"}]}"""
+        )
+        listed = samples(file)
+        assert [sample.person for sample in listed] == ["p1-a", "p1-b", "p1-c"]
+        assert listed[1].what.zh == "红码：密切接触者"
+        assert listed[2].what.en == "Red code: In home quarantine (Green code from 12:00:00)"
+
+    def test_without_a_sample_day_nobody_is_listed(self, tmp_path: Path) -> None:
+        assert samples(tmp_path / "sample.json") == ()
+
+
+class TestFiles:
+    def test_templates_hold_nothing_inline_and_nothing_from_elsewhere(self) -> None:
+        for template in (PAGES / "templates").glob("*.html"):
+            text = template.read_text()
+            assert not re.search(r"<script(?! src=\"{{ static)", text), template.name
+            assert not re.search(r"\s(style|on\w+)=", text), template.name
+            assert not re.search(r"(?:src|href)=\"(?:https?:)?//", text), template.name
+
+    @pytest.mark.parametrize(
+        ("text", "ground"),
+        [
+            ("white", "red"),
+            ("white", "blue"),
+            ("white", "grey"),
+            ("white", "grey-deep"),
+            ("red-qr", "white"),
+            ("green", "white"),
+            ("ink", "warn"),
+            ("ink-soft", "white"),
+            ("ink-soft", "paper"),
+            ("link", "paper"),
+            ("night-text", "night"),
+            ("night-soft", "night-raised"),
+            ("night-red", "night-raised"),
+            ("night-green", "night-raised"),
+            ("night-blue", "night-raised"),
+            ("night-warn", "night-raised"),
+        ],
+    )
+    def test_text_stands_out_from_its_ground(self, text: str, ground: str) -> None:
+        css = (PAGES / "static" / "tokens.css").read_text()
+        values = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", css))
+        light, dark = sorted((_luminance(values[text]), _luminance(values[ground])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
