@@ -31,7 +31,7 @@ setup-tests:
 
 .venv/stamp: requirements.lock pyproject.toml setup.cfg
 	@echo "Setting up the virtual environment ..."
-	@$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@

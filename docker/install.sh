@@ -37,7 +37,7 @@ if [ "${1:-}" = --tests ]; then
     [ -d /usr/share/fonts/opentype/noto ] || need fonts-noto-cjk
 fi
 
-if [ -n "$missing" ] || ! [ -d .venv ]; then
+if [ -n "$missing" ] || ! [ -f .venv/stamp ]; then
     free_mib=$(df -Pm . | awk 'NR == 2 { print $4 }')
     [ "$free_mib" -ge "${FREE_MIB_MIN:-$free_mib_min}" ] || fail \
         "The disk of $(pwd) has $free_mib MiB free; setting up needs ${FREE_MIB_MIN:-$free_mib_min}. Free some, and run it again."

@@ -232,18 +232,18 @@ def _two_negatives(
     """Without a case: two negatives sampled after it, a day apart, no positive between them."""
     start = positive.data.reported_at
     policy = policy_at(start)
+    # A negative sampled at the very instant of a positive is not after it, nor apart from it.
+    contradicted = {p.data.sampled_at for p in positives}
+    clear = (n for n in negatives if n.data.sampled_at not in contradicted)
     sampled = sorted(
-        (r for r in (*positives, *negatives) if r.data.sampled_at >= positive.data.sampled_at),
-        # A positive sampled at the same instant as a negative counts as the later one.
-        key=lambda r: (r.data.sampled_at, r.data.result is Result.POSITIVE, r.data.reported_at),
+        (r for r in (*positives, *clear) if r.data.sampled_at >= positive.data.sampled_at),
+        key=lambda r: (r.data.sampled_at, r.data.reported_at),
     )
     best: tuple[NatResultReported, NatResultReported] | None = None
     run: list[NatResultReported] = []
     for result in sampled:
         if result.data.result is Result.POSITIVE:
             run = []
-            continue
-        if result.data.sampled_at <= positive.data.sampled_at:
             continue
         firsts = [
             n for n in run if result.data.sampled_at - n.data.sampled_at >= policy.negatives_apart

@@ -59,10 +59,10 @@ class Process:
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
         environment = os.environ if self._environment is None else self._environment
+        name, *arguments = self._command
         with self.log.open("ab") as out:
             self._child = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "--", program(self._command[0])]
-                + self._command[1:],
+                ["setpriv", "--pdeathsig", "TERM", "--", program(name), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -145,12 +145,17 @@ class HttpProcess(Process):
     ) -> None:
         super().__init__(name, command, directory, environment)
         self._readyz = f"{address}/readyz"
+        self.answer = ""
 
     def ready(self) -> bool:
-        """Say whether its /readyz answers 200."""
-        with suppress(httpx.TransportError):
-            return httpx.get(self._readyz, timeout=2.0).status_code == httpx.codes.OK
-        return False
+        """Say whether its /readyz answers 200; keep in `answer` what it said."""
+        try:
+            answer = httpx.get(self._readyz, timeout=2.0, trust_env=False)
+        except httpx.TransportError as error:
+            self.answer = str(error)
+            return False
+        self.answer = answer.text.strip()
+        return answer.status_code == httpx.codes.OK
 
 
 def program(name: str) -> str:

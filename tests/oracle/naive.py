@@ -261,23 +261,19 @@ def is_suspected(earlier: Sequence[CaseReport]) -> bool:
 def close_contact(
     contacts: Sequence[ContactReport], results: Sequence[e.NatResultReported]
 ) -> Iterator[Spell]:
-    """A listing holds from its first report, and anew from the first after each withdrawal."""
+    """Each report of a contact holds by itself, until it is met or the listing is withdrawn.
+
+    A report of a later exposure outlasts the one before it; so a new exposure restarts the count,
+    and reaches back over no time in which nothing was known of it.
+    """
     for file in files(contacts, lambda x: x.data.listing):
         for place, report in enumerate(file):
             if not isinstance(report, e.ContactListed):
                 continue
-            if place > 0 and isinstance(file[place - 1], e.ContactListed):
-                continue  # it is listed already
             start = report.data.listed_at
+            ends = [contact_end(report.data.last_exposure_at, in_force(start), results)]
             withdrawals = [x for x in file[place:] if isinstance(x, e.ContactWithdrawn)]
-            before = file.index(withdrawals[0]) if withdrawals else len(file)
-            exposures = [
-                x.data.last_exposure_at
-                for x in file[place:before]
-                if isinstance(x, e.ContactListed)
-            ]
-            ends = [contact_end(exposures[-1], in_force(start), results)]
-            ends += [withdrawals[0].data.withdrawn_at] if withdrawals else []
+            ends += [x.data.withdrawn_at for x in withdrawals[:1]]
             known = [end for end in ends if end is not None]
             yield Spell(Reason.CLOSE_CONTACT, start, min(known, default=None))
 

@@ -1,0 +1,47 @@
+"""Secrets of a development machine: made once, kept in a file that its owner alone can read."""
+
+import os
+from pathlib import Path
+from secrets import token_hex
+
+from nacl.public import PrivateKey
+
+from app.settings import SECRET_BYTES_MIN
+
+FILE = "secrets.env"
+
+
+def development_secrets(directory: Path) -> dict[str, str]:
+    """Return the variables of `<directory>/secrets.env`; make the file where there is none.
+
+    A shell can read it too: `set -a; . .run/data/secrets.env`.
+    """
+    path = directory / FILE
+    if not path.exists():
+        _write(path, _made())
+    lines = path.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _made() -> dict[str, str]:
+    dead_letters = PrivateKey.generate()
+    return {
+        "YUEKANG_ENVIRONMENT": "development",
+        "YUEKANG_PERSON_KEY_SECRET": token_hex(SECRET_BYTES_MIN),
+        "YUEKANG_TOKEN_KEY": token_hex(SECRET_BYTES_MIN),
+        "YUEKANG_DISPLAY_KEY": token_hex(SECRET_BYTES_MIN),
+        "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(dead_letters.public_key).hex(),
+        "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(dead_letters).hex(),
+    }
+
+
+def _write(path: Path, variables: dict[str, str]) -> None:
+    # Whole or not at all: a key that is lost makes every person a stranger.
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    text = "".join(f"{name}={value}\n" for name, value in variables.items())
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

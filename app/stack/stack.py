@@ -1,0 +1,229 @@
+"""All processes of the stack: which there are, in what order, and what happens when one ends."""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+
+from app.catalogue import create_topics
+from app.settings import Settings
+from app.stack import ports
+from app.stack.broker import Broker
+from app.stack.processes import (
+    POLL_SECONDS,
+    HttpProcess,
+    Process,
+    StackError,
+    end_left_behind,
+    said,
+)
+from app.stack.redis_server import RedisServer
+
+CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
+CONTROLLER_PORT = 29093
+
+RESTARTS_MAX = 5
+"""Restarts in a row, after 1, 2, 4, 8 and 16 s: a broker that returns within half a minute does
+not end the stack, a bug does."""
+
+HEALTHY_SECONDS = 60.0
+"""A process that ran for so long begins counting anew."""
+
+WRONG_SETTINGS = 2
+"""The exit code that no restart can mend."""
+
+Say = Callable[[str], None]
+
+
+class Stack:
+    """Kafka, Redis and the processes on one machine; all that they keep is in `directory`.
+
+    `environment` holds the settings of every process; `say` is told what a person at the
+    terminal should know. Raises `StackError` from any method where it cannot go on; `stop` is
+    due all the same.
+    """
+
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str], directory: Path, say: Say
+    ) -> None:
+        self._say = say
+        self.ports = _ports(settings, environment)
+        of = {variable: port for _, variable, _, port in self.ports}
+        self.directory = directory
+        self.broker = Broker(directory, of["YUEKANG_KAFKA"], of[CONTROLLER])
+        self.redis = RedisServer(directory, of["YUEKANG_REDIS_URL"])
+        environment = {**environment, "YUEKANG_DATA_DIR": str(directory)}
+
+        def process(name: str, address: str) -> HttpProcess:
+            command = [str(Path(sys.executable).with_name("yuekang")), name]
+            return HttpProcess(name, command, directory, environment, address)
+
+        status = f"http://{settings.status_host}"
+        self.projection = process("projection", f"{status}:{settings.projection_status_port}")
+        self.worker = process("worker", f"{status}:{settings.worker_status_port}")
+        self.gateway = process("gateway", _local(settings.gateway_host, settings.gateway_port))
+        self.view = process("view", _local(settings.view_host, settings.view_port))
+        self.services = [self.projection, self.worker, self.gateway, self.view]
+        self._restarts: dict[str, int] = {}
+        self._due: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+
+    @property
+    def processes(self) -> list[Process]:
+        """All of them, what is needed before what needs it."""
+        return [self.broker, self.redis, *self.services]
+
+    def check_ports(self) -> None:
+        """Raise `StackError` with every port that is taken, by whom, and what to do."""
+        used: dict[int, str] = {}
+        faults = []
+        for what, variable, host, port in self.ports:
+            if port in used:
+                faults.append(f"{variable} and {used[port]} are both {port}. Change one.")
+            elif not ports.is_free(host, port):
+                by = ports.holder(port) or "a process that cannot be read"
+                faults.append(
+                    f"Port {port} is taken by {by}; {what} needs it. End that, or set "
+                    f"{variable} to another."
+                )
+            used[port] = variable
+        if faults:
+            raise StackError("\n".join(faults))
+
+    def start(self, waiting_for: Say) -> None:
+        """Start everything and return when all of it is ready; `waiting_for` is told of whom."""
+        waiting_for("Kafka, Redis")
+        for process in (self.redis, self.broker):
+            process.start()
+            self._started[process.name] = time.monotonic()
+        self.redis.wait_ready()
+        self.broker.wait_ready()
+        try:
+            asyncio.run(create_topics(self.broker.bootstrap))
+        except KafkaError as error:
+            raise StackError(
+                f"Kafka refuses a topic of topics.yaml: {error}\n{self.broker.tail()}"
+            ) from error
+        for service in self.services:
+            service.start()
+            self._started[service.name] = time.monotonic()
+        self._wait_ready(waiting_for)
+
+    def _wait_ready(self, waiting_for: Say) -> None:
+        waiting = list(self.services)
+        until = time.monotonic() + Process.ready_seconds_max
+        while waiting := [service for service in waiting if not service.ready()]:
+            waiting_for(", ".join(service.name for service in waiting))
+            if time.monotonic() > until:
+                first = waiting[0]
+                raise StackError(
+                    f"{first.name} was not ready within {first.ready_seconds_max:.0f} s. It said: "
+                    f"{first.answer or 'nothing'}\n{first.tail()}"
+                )
+            self.watch()
+            time.sleep(POLL_SECONDS)
+
+    def watch(self) -> None:
+        """Look at every process once: bound its log, and start again one that ended."""
+        for process in self.processes:
+            code = process.exited()
+            if code is None:
+                process.bound_log()
+            elif process.name not in self._due:
+                self._put_off(process, code)
+            elif time.monotonic() >= self._due[process.name] and self._can_start(process):
+                del self._due[process.name]
+                process.start()
+                self._started[process.name] = time.monotonic()
+                self._say(f"{process.name} is started again.")
+
+    def _put_off(self, process: Process, code: int) -> None:
+        ran = time.monotonic() - self._started[process.name]
+        restarts = 0 if ran > HEALTHY_SECONDS else self._restarts.get(process.name, 0)
+        if code == WRONG_SETTINGS or restarts == RESTARTS_MAX:
+            times = f" after {restarts} restarts" if restarts else ""
+            raise StackError(f"{process.name} ended with {said(code)}{times}.\n{process.tail()}")
+        seconds = 2**restarts
+        self._restarts[process.name] = restarts + 1
+        self._due[process.name] = time.monotonic() + seconds
+        self._say(
+            f"{process.name} ended with {said(code)}; it starts again in {seconds} s "
+            f"({restarts + 1} of {RESTARTS_MAX}). Its log: {process.log}"
+        )
+
+    def _can_start(self, process: Process) -> bool:
+        # Without what it needs it would end again, and use up its restarts.
+        return process in (self.broker, self.redis) or (self.broker.ready() and self.redis.ready())
+
+    def stop(self) -> None:
+        """End everything; what was accepted is on the log before the log ends."""
+        # Entrances first, so that nothing new comes in; the worker before who tells of its work.
+        self.gateway.signal_stop()
+        self.view.signal_stop()
+        for process in (
+            self.gateway,
+            self.view,
+            self.worker,
+            self.projection,
+            self.redis,
+            self.broker,
+        ):
+            process.stop()
+        end_left_behind(self.directory)
+
+
+def _local(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a server that listens on `host`."""
+    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+
+
+def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str, str, str, int]]:
+    """Return what listens, the variable that says where, host and port."""
+    loopback = "127.0.0.1"
+    return [
+        ("Kafka", "YUEKANG_KAFKA", loopback, _local_port("YUEKANG_KAFKA", settings.kafka)),
+        ("Kafka's controller", CONTROLLER, loopback, _controller_port(environment)),
+        (
+            "Redis",
+            "YUEKANG_REDIS_URL",
+            loopback,
+            _local_port("YUEKANG_REDIS_URL", settings.redis_url),
+        ),
+        ("the gateway", "YUEKANG_GATEWAY_PORT", settings.gateway_host, settings.gateway_port),
+        ("the view", "YUEKANG_VIEW_PORT", settings.view_host, settings.view_port),
+        (
+            "the worker's status",
+            "YUEKANG_WORKER_STATUS_PORT",
+            settings.status_host,
+            settings.worker_status_port,
+        ),
+        (
+            "the projection's status",
+            "YUEKANG_PROJECTION_STATUS_PORT",
+            settings.status_host,
+            settings.projection_status_port,
+        ),
+    ]
+
+
+def _local_port(variable: str, address: str) -> int:
+    match = re.fullmatch(r"(?:redis://)?(?:127\.0\.0\.1|localhost):(\d+)(?:/\d*)?", address)
+    if match is None:
+        raise StackError(
+            f"{variable} is {address}; `yuekang up` starts its own, so it must be one port of "
+            "127.0.0.1. To use another, start the processes one by one."
+        )
+    return int(match[1])
+
+
+def _controller_port(environment: Mapping[str, str]) -> int:
+    text = environment.get(CONTROLLER, "") or str(CONTROLLER_PORT)
+    with suppress(ValueError):
+        if 0 < int(text) < 65536:
+            return int(text)
+    raise StackError(f"{CONTROLLER} is {text!r}, but must be a port, 1 to 65535.")
