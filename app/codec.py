@@ -23,7 +23,7 @@ from stdnum.iso7064 import mod_11_2
 
 from app.catalogue import CATALOGUE, Topic
 from app.schemas import expectation
-from models.events import EVENT_TYPES, Event, Fault, faults, type_of
+from models.events import EVENT_TYPES, Event, Fault, faults
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -94,14 +94,7 @@ def decode(
     parsed = parse_strict(value)
     if binary:
         parsed = {**_attributes(headers), "data": parsed}
-    event = from_mapping(parsed, arrived_at)
-    type_ = type_of(event)
-    if type_ not in topic.events:
-        raise Refusal(
-            Code.WRONG_TOPIC,
-            f"{type_} belongs to {CATALOGUE.topic_of(type_).name}, not {topic.name}.",
-            event.source,
-        )
+    event = from_mapping(parsed, arrived_at, topic)
     if key is None or key != event.partitionkey.encode():
         raise Refusal(
             Code.KEY,
@@ -112,8 +105,11 @@ def decode(
     return event
 
 
-def from_mapping(parsed: Any, arrived_at: datetime) -> Event:
-    """Return the event that `parsed` JSON says, or raise `Refusal`."""
+def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) -> Event:
+    """Return the event that `parsed` JSON says, or raise `Refusal`.
+
+    `topic` is where it was found; None before it is anywhere.
+    """
     if not isinstance(parsed, dict):
         raise Refusal(Code.NOT_A_CLOUDEVENT, "The value is JSON but no object.")
     source = _source_of(parsed)
@@ -129,6 +125,9 @@ def from_mapping(parsed: Any, arrived_at: datetime) -> Event:
     known = EVENT_TYPES.get(type_)
     if known is None:
         raise Refusal(Code.UNKNOWN_TYPE, _unknown(type_), source)
+    if topic is not None and type_ not in topic.events:
+        right = CATALOGUE.topic_of(type_).name
+        raise Refusal(Code.WRONG_TOPIC, f"{type_} belongs to {right}, not {topic.name}.", source)
     if "document" in parsed or "document" in (parsed.get("data") or ()):
         raise Refusal(Code.DOCUMENT_NUMBER, _DOCUMENT_NUMBER, source)
     try:

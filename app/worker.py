@@ -56,15 +56,16 @@ def run(settings: Settings, cluster: str) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(settings, cluster)
-    status = Status(app, settings)
-    faust.Worker(
+    faust_worker = faust.Worker(
         app,
-        status,
+        Status(app, settings),
         loop=loop,
         override_logging=False,  # app.logs has configured it
         redirect_stdouts=False,
         quiet=True,
-    ).execute_from_commandline()
+    )
+    faust_worker.spinner = None
+    faust_worker.execute_from_commandline()
 
 
 def make_app(settings: Settings, cluster: str) -> YuekangApp:

@@ -1,7 +1,12 @@
-import os, subprocess, sys, time, socket
-import httpx, pytest
-from playwright.sync_api import sync_playwright
+import os
+import socket
+import subprocess
+import time
+
+import httpx
+import pytest
 from e2e.stage import PHONE, Stage
+from playwright.sync_api import sync_playwright
 
 ARGS = [
     "--no-sandbox",

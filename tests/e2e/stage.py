@@ -1,4 +1,5 @@
-import os, subprocess, sys, time, httpx, msgspec, socket
+import httpx
+import msgspec
 
 PHONE = {"width": 390, "height": 844}
 NARROW = {"width": 320, "height": 640}

@@ -631,7 +631,7 @@ async def test_while_kafka_is_away_the_answer_is_503_with_when_to_try_again() ->
 async def connected(writer: Writer, but_not: Any = None) -> Any:
     """Wait for the writer to have a producer, another than `but_not`."""
     async with asyncio.timeout(10):
-        while writer._producer in (None, but_not):  # noqa: ASYNC110
+        while writer._producer in (None, but_not):
             await asyncio.sleep(0.02)
     return writer._producer
 

@@ -1,0 +1,115 @@
+"""What the worker must have left, by a pure replay of the input topics through `models/`.
+
+Shares no code with the agents or the engine: it reads the topics whole, folds each person's
+events in order of arrival, and compares.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from app.catalogue import CATALOGUE
+from app.codec import Refusal, decode
+from models.codes import NO_CODE, HealthCode, Status, StatusChanged
+from models.person import Person, advance, apply, unknown
+
+Record = ConsumerRecord[bytes, bytes]
+
+
+def arrival(record: Record) -> datetime:
+    """The instant of the record's append to the log."""
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+
+
+def replay(records: Iterable[Record]) -> tuple[dict[str, Person], int]:
+    """Fold all input records; return the people, and how many records are refused."""
+    people: dict[str, Person] = {}
+    refused = 0
+    for record in sorted(records, key=lambda r: (r.timestamp, r.topic, r.offset)):
+        arrived_at = arrival(record)
+        topic = CATALOGUE.topics[record.topic]
+        try:
+            event: Any = decode(record.value, record.key, record.headers, topic, arrived_at)
+        except Refusal:
+            refused += 1
+            continue
+        person = event.partitionkey
+        outcome = apply(people.get(person) or unknown(person, arrived_at), event, arrived_at)
+        refused += sum(notice.refused for notice in outcome.notices)
+        people[person] = outcome.person
+    return people, refused
+
+
+def newest(records: Iterable[Record]) -> dict[bytes, bytes]:
+    """The rows of a compacted topic as a fresh reader ends up with them."""
+    rows: dict[bytes, bytes] = {}
+    for record in records:
+        assert record.key is not None
+        if record.value is None:
+            rows.pop(record.key, None)
+        else:
+            rows[record.key] = record.value
+    return rows
+
+
+def table(changelog: Iterable[Record]) -> dict[str, Person]:
+    """The person table as its changelog has it: a due time of 8 bytes, then the row."""
+    return {
+        key.decode(): msgspec.msgpack.decode(value[8:], type=Person)
+        for key, value in newest(changelog).items()
+        if not key.startswith(b"\x00")
+    }
+
+
+def differences(expected: Mapping[str, Person], found: Mapping[str, Person]) -> list[str]:
+    """Say where two person tables differ in facts or in what follows from them.
+
+    The wall clock of the arrival decides what was told when, not what is so: versions and
+    instants of judgement are left out.
+    """
+    wrong = [f"{person}: missing" for person in expected.keys() - found.keys()]
+    wrong += [f"{person}: invented" for person in found.keys() - expected.keys()]
+    for person in expected.keys() & found.keys():
+        to = max(expected[person].judged_at, found[person].judged_at)
+        one, other = (advance(p[person], to).person for p in (expected, found))
+        if [f.event for f in one.facts] != [f.event for f in other.facts]:
+            wrong.append(f"{person}: the facts differ")
+        elif meaning(one.code) != meaning(other.code):
+            wrong.append(f"{person}: the code differs: {meaning(one.code)} {meaning(other.code)}")
+    return wrong
+
+
+def meaning(code: HealthCode) -> tuple[Any, ...]:
+    """What a code says, whoever told it when."""
+    return code.verified_since, code.city, code.intervals, code.colour, code.reasons
+
+
+def broken_chains(changes: Iterable[Record], rows: Mapping[str, Person]) -> list[str]:
+    """Say where a person's told changes are no unbroken chain from no code to the present."""
+    chains: dict[str, list[StatusChanged]] = defaultdict(list)
+    for record in changes:
+        assert record.value is not None
+        event = msgspec.json.decode(record.value, type=StatusChanged)
+        assert record.key == event.partitionkey.encode()
+        chains[event.partitionkey].append(event)
+    wrong = []
+    for person, chain in chains.items():
+        status, version = NO_CODE, 0
+        for link in chain:
+            if link.data.before != status or link.data.previous_version != version:
+                wrong.append(f"{person}: version {link.data.version} does not follow {version}")
+            if link.data.after == link.data.before:
+                wrong.append(f"{person}: version {link.data.version} tells no change")
+            status, version = link.data.after, link.data.version
+        if person not in rows:
+            wrong.append(f"{person}: told of, and unknown")
+        elif Status(rows[person].code.colour, rows[person].code.reasons) != status:
+            wrong.append(f"{person}: the last told is not what the row says was told")
+    for person, row in rows.items():
+        if person not in chains and Status(row.code.colour, row.code.reasons) != NO_CODE:
+            wrong.append(f"{person}: nothing was told")
+    return wrong

@@ -1,0 +1,95 @@
+"""A worker as its own process, and what it leaves on Kafka."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from conftest import free_port
+from nacl.public import PrivateKey
+
+from app.catalogue import create_topics
+from app.sample.records import structured
+from app.stack.processes import HttpProcess
+from models.events import Event
+
+DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
+SECONDS_MAX = 30.0
+
+
+class Worker(HttpProcess):
+    """`yuekang worker` with its data in `directory`."""
+
+    def __init__(self, kafka: str, directory: Path) -> None:
+        port = free_port()
+        environment = {
+            **os.environ,
+            "YUEKANG_KAFKA": kafka,
+            "YUEKANG_DATA_DIR": str(directory / "data"),
+            "YUEKANG_WORKER_STATUS_PORT": str(port),
+            "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),
+        }
+        command = [str(Path(sys.executable).with_name("yuekang")), "worker"]
+        self.url = f"http://127.0.0.1:{port}"
+        super().__init__("worker", command, directory, environment, self.url)
+
+
+@contextmanager
+def running_worker(kafka: str, directory: Path) -> Iterator[Worker]:
+    """Run a worker that is ready; at the end it must stop by itself."""
+    asyncio.run(create_topics(kafka))
+    worker = Worker(kafka, directory)
+    worker.start()
+    try:
+        worker.wait_ready()
+        yield worker
+    finally:
+        worker.stop()
+    assert worker.exited() == 0, worker.tail()
+
+
+async def send(kafka: str, events: Sequence[Event], **settings: Any) -> None:
+    """Append events to their topics, in order."""
+    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **settings) as producer:
+        records = [structured(event) for event in events]
+        sent = [
+            await producer.send(r.topic, r.value, r.key, headers=list(r.headers)) for r in records
+        ]
+        await asyncio.gather(*sent)
+
+
+async def everything(kafka: str, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Read a topic whole, as a reader sees it who trusts committed transactions alone."""
+    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+        bootstrap_servers=kafka, isolation_level="read_committed"
+    )
+    await consumer.start()
+    try:
+        numbers = await consumer._client.fetch_all_metadata()
+        partitions = [
+            TopicPartition(topic, number) for number in numbers.partitions_for_topic(topic) or ()
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(partitions)
+        records: list[ConsumerRecord[bytes, bytes]] = []
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                records += batch
+        return records
+    finally:
+        await consumer.stop()
+
+
+async def until(
+    kafka: str, topic: str, found: Callable[[list["ConsumerRecord[bytes, bytes]"]], Any]
+) -> Any:
+    """Read `topic` until `found` returns something true of its records; return that."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while not (value := found(await everything(kafka, topic))):
+            await asyncio.sleep(0.2)
+        return value
