@@ -4,15 +4,16 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help run test setup setup-tests lint lock clean
+.PHONY: help run test lint setup system lock clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 run: setup ## Set up, start everything, and stay up until Ctrl-C
-	@$(BIN)/yuekang up
+	@exec $(BIN)/yuekang up
 
-test: setup-tests lint ## Set up and run every check and every test
+test: PACKAGES = --tests
+test: setup lint ## Set up, and run every check and every test
 	$(BIN)/pytest
 
 lint: .venv/stamp ## Run the checks that run no code
@@ -20,16 +21,13 @@ lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-setup: ## Install what is missing: system packages, virtual environment, Kafka
-	@PYTHON=$(PYTHON) docker/install.sh
-	@$(MAKE) --no-print-directory .venv/stamp
+setup: .venv/stamp ## Install what is missing: system packages, virtual environment, Kafka
 	@docker/kafka/jars.sh .run/kafka/libs
 
-setup-tests:
-	@PYTHON=$(PYTHON) docker/install.sh --tests
-	@$(MAKE) --no-print-directory setup
+system:
+	@PYTHON=$(PYTHON) docker/install.sh $(PACKAGES)
 
-.venv/stamp: requirements.lock pyproject.toml setup.cfg
+.venv/stamp: requirements.lock pyproject.toml setup.cfg | system
 	@echo "Setting up the virtual environment ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --require-hashes -r requirements.lock

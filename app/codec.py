@@ -82,17 +82,17 @@ def decode(
             Code.TOMBSTONE,
             "The record has no value. To take an event back, publish its retraction.",
         )
-    binary = any(name.startswith("ce_") for name, _ in headers)
-    attributes = b"".join(b'"%s"' % raw for name, raw in headers if raw and name.startswith("ce_"))
-    if any(map(carries_document_number, (value, key or b"", attributes))):
-        raise Refusal(Code.DOCUMENT_NUMBER, _DOCUMENT_NUMBER, _source_in(value))
+    if any(map(carries_document_number, (value, key or b"", *_as_members(headers)))):
+        raise document_number(_source_in(value))
     if len(value) > topic.value_bytes_max:
         raise Refusal(
             Code.TOO_LARGE,
             f"The value has {len(value)} bytes; {topic.name} takes {topic.value_bytes_max}.",
         )
     parsed = parse_strict(value)
-    if binary:
+    if b"\\" in value and carries_document_number(orjson.dumps(parsed)):  # written in escapes
+        raise document_number(_source_in(value))
+    if _is_binary(headers):
         parsed = {**_attributes(headers), "data": parsed}
     event = from_mapping(parsed, arrived_at, topic)
     if key is None or key != event.partitionkey.encode():
@@ -128,8 +128,11 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
     if topic is not None and type_ not in topic.events:
         right = CATALOGUE.topic_of(type_).name
         raise Refusal(Code.WRONG_TOPIC, f"{type_} belongs to {right}, not {topic.name}.", source)
-    if "document" in parsed or "document" in (parsed.get("data") or ()):
-        raise Refusal(Code.DOCUMENT_NUMBER, _DOCUMENT_NUMBER, source)
+    data = parsed.get("data")
+    if "document" in parsed:
+        raise document_number(source, "document")
+    if isinstance(data, dict) and "document" in data:
+        raise document_number(source, "data.document")
     try:
         event = msgspec.convert(parsed, known)
     except msgspec.ValidationError as error:
@@ -155,8 +158,12 @@ def parse_strict(raw: bytes) -> Any:
         parsed = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _not_json(raw, error) from None
+    try:
+        written = orjson.dumps(parsed)
+    except orjson.JSONEncodeError:  # it writes less deep than it reads
+        raise _too_deep() from None
     # As many quotation marks as the result has, and none escaped: no name was swallowed.
-    if b"\\" in raw or raw.count(b'"') != orjson.dumps(parsed).count(b'"'):
+    if b"\\" in raw or raw.count(b'"') != written.count(b'"'):
         _check_slowly(raw)
     return parsed
 
@@ -172,23 +179,48 @@ def carries_document_number(raw: bytes) -> bool:
         return True
     if _SEVENTEEN_DIGITS not in raw.translate(_DIGITS_AS_ZERO):
         return False
-    return any(mod_11_2.is_valid(match.group().decode().upper()) for match in _CARD.finditer(raw))
+    numbers = _CARD.findall(_SEQUENCE.sub(b"", raw))
+    return any(mod_11_2.is_valid(number.decode().upper()) for number in numbers)
+
+
+def document_number(source: str | None, *fields: str) -> Refusal:
+    """Return the refusal of an event that carries a document number, in `fields` if known."""
+    return Refusal(
+        Code.DOCUMENT_NUMBER,
+        "The event carries a document number, or a text of its form. Send it to the gateway, which "
+        "puts the person key in its place, or obtain the key first (POST /v1/person-keys). A file "
+        "number must not have this form.",
+        source,
+        tuple(
+            Fault(field, "no document number, nor anything like one, may be here.")
+            for field in fields
+        ),
+    )
+
+
+def fields_with_document_number(value: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted paths in parsed JSON that carry one; "$" is the whole."""
+    match value:
+        case dict() if not carries_document_number(orjson.dumps([*value])):
+            for name, member in value.items():
+                if name != "sequence":
+                    yield from fields_with_document_number(member, f"{path}.{name}")
+        case list():
+            for number, item in enumerate(value):
+                yield from fields_with_document_number(item, f"{path}[{number}]")
+        case _ if carries_document_number(orjson.dumps(value)):
+            yield path.lstrip(".") or "$"
 
 
 _CARD = re.compile(
-    rb'(?<!"sequence":")(?<![0-9])[1-9]\d{5}(?:18|19|20)\d\d(?:0[1-9]|1[0-2])'
+    rb"(?<![0-9])[1-9]\d{5}(?:18|19|20)\d\d(?:0[1-9]|1[0-2])"
     rb"(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z])"
 )
+_SEQUENCE = re.compile(rb'"sequence"\s*:\s*"[0-9]*"')
 _DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _SEVENTEEN_DIGITS = b"0" * 17
 _PERMIT = re.compile(rb'"[HMhm]\d{8}(?:\d\d)?"')
 _PERMIT_STARTS = (b'"H', b'"M', b'"h', b'"m')
-
-_DOCUMENT_NUMBER = (
-    "The event carries a document number, or a text of its form. Send it to the gateway, which "
-    "puts the person key in its place, or obtain the key first (POST /v1/person-keys). A file "
-    "number must not have this form."
-)
 
 _SOURCE = re.compile(r"[A-Za-z0-9/._-]{1,96}")
 _SOURCE_IN = re.compile(rb'"source"\s*:\s*"([A-Za-z0-9/._-]{1,96})"')
@@ -202,6 +234,24 @@ def _source_of(parsed: Mapping[str, Any]) -> str | None:
 def _source_in(raw: bytes) -> str | None:
     match = _SOURCE_IN.search(raw)
     return None if match is None else match[1].decode()
+
+
+def _as_members(headers: Headers) -> Iterator[bytes]:
+    """Write each header as a member of a JSON object, as which it is looked through."""
+    for name, raw in headers:
+        yield b'"%s":"%s"' % (name.removeprefix("ce_").encode(errors="replace"), raw or b"")
+
+
+def _is_binary(headers: Headers) -> bool:
+    """Say whether attributes are in headers; in structured mode they may be there as copies."""
+    structured = any(
+        name.lower() == "content-type" and (raw or b"").lower().startswith(_STRUCTURED)
+        for name, raw in headers
+    )
+    return not structured and any(name.startswith("ce_") for name, _ in headers)
+
+
+_STRUCTURED = b"application/cloudevents"
 
 
 def _attributes(headers: Headers) -> dict[str, str]:
@@ -236,8 +286,12 @@ def _not_json(raw: bytes, error: orjson.JSONDecodeError) -> Refusal:
     if "\x00" in text:
         return Refusal(Code.NUL, f"Character {text.index(chr(0))} is a NUL.")
     if "limit" in error.msg:
-        return Refusal(Code.TOO_DEEP, "Objects and arrays lie too deep in one another.")
+        return _too_deep()
     return Refusal(Code.NOT_JSON, f"This is not JSON at character {error.pos}: {error.msg}.")
+
+
+def _too_deep() -> Refusal:
+    return Refusal(Code.TOO_DEEP, "Objects and arrays lie too deep in one another.")
 
 
 def _check_slowly(raw: bytes) -> None:
@@ -248,18 +302,20 @@ def _check_slowly(raw: bytes) -> None:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise Refusal(Code.DUPLICATE_KEY, f"The name {twice[:64]!a} occurs twice in an object.")
+            # A name may be anything; only what can be a field's is repeated.
+            shown = f"The name {twice}" if _NAME.fullmatch(twice) else "A name"
+            raise Refusal(Code.DUPLICATE_KEY, f"{shown} occurs twice in an object.")
         return found
 
     try:
         parsed = json.loads(raw, object_pairs_hook=once)
     except RecursionError:
-        raise Refusal(Code.TOO_DEEP, "Objects and arrays lie too deep in one another.") from None
-    if b"\\" in raw:
-        if any("\x00" in text for text in _texts(parsed)):
-            raise Refusal(Code.NUL, "A text has a NUL.")
-        if carries_document_number(orjson.dumps(parsed)):
-            raise Refusal(Code.DOCUMENT_NUMBER, _DOCUMENT_NUMBER)
+        raise _too_deep() from None
+    if b"\\" in raw and any("\x00" in text for text in _texts(parsed)):
+        raise Refusal(Code.NUL, "A text has a NUL.")
+
+
+_NAME = re.compile(r"[A-Za-z_-]{1,64}")
 
 
 def _texts(value: Any) -> Iterator[str]:

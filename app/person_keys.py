@@ -2,7 +2,7 @@
 
 Document numbers can be enumerated, so a plain hash of one is as good as the number. The key is an
 HMAC; its secret is with the gateway alone. It begins with the version of the secret; a new
-version means topics made anew (DESIGN.md, hard question 2), never two keys for one person at once.
+version means topics made anew, never two keys for one person at once.
 """
 
 import base64

@@ -18,32 +18,44 @@ from models.events import EVENT_TYPES
 Json = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-FORMAT = "application/schema+json;version=draft-2020-12"
+BINDING = "0.5.0"
+"""Version of AsyncAPI's bindings for Kafka."""
+
 EXAMPLES = Path(__file__).parent / "examples"
 
 HEALTH_CODE = "health-code.v1"
 """Name of the schema of the rows on health-codes, which are no CloudEvents."""
 
 
+CLASSES: dict[str, Any] = {**EVENT_TYPES, STATUS_CHANGED: StatusChanged, HEALTH_CODE: HealthCode}
+"""Name of a schema → its class."""
+
+
 @cache
 def schemas() -> Mapping[str, Json]:
     """Return the JSON Schema (2020-12) of each event type, and of the rows on health-codes."""
-    classes: dict[str, Any] = {
-        **EVENT_TYPES,
-        STATUS_CHANGED: StatusChanged,
-        HEALTH_CODE: HealthCode,
-    }
-    return {name: _schema(name, cls) for name, cls in classes.items()}
+    return {name: _schema(name, cls) for name, cls in CLASSES.items()}
 
 
-def _schema(name: str, cls: Any) -> Json:
-    [root], definitions = msgspec.json.schema_components([cls], ref_template="#/$defs/{name}")
-    own = definitions.pop(root["$ref"].rpartition("/")[2])
+def _schema(name: str, cls: type[Any]) -> Json:
+    definitions = _definitions({name: cls}, "#/$defs/{name}")
+    own = definitions.pop(cls.__name__)
     schema = {"$schema": DIALECT, "$id": f"urn:yuekang:{name}", **own}
-    schema["title"] = name
-    if "type" in schema["properties"]:
-        schema["properties"] = {**schema["properties"], "type": {"const": name}}
     return {**schema, "$defs": definitions} if definitions else schema
+
+
+def _definitions(classes: Mapping[str, type[Any]], references: str) -> Json:
+    """Return the schemas of `classes` and of all that they refer to, by the class's name."""
+    _, definitions = msgspec.json.schema_components(classes.values(), ref_template=references)
+    for definition in definitions.values():
+        if "description" in definition:  # a docstring, with its line breaks
+            definition["description"] = " ".join(definition["description"].split())
+    for name, cls in classes.items():
+        definition = definitions[cls.__name__]
+        definition["title"] = name
+        if "type" in definition["properties"]:
+            definition["properties"]["type"] = {"const": name}
+    return definitions
 
 
 def expectation(type_: str, path: str) -> str | None:
@@ -104,7 +116,10 @@ def asyncapi() -> Json:
             for topic in CATALOGUE.topics.values()
             if _messages(topic)
         },
-        "components": {"messages": {name: _message(name) for name in schemas()}},
+        "components": {
+            "messages": {name: _message(name) for name in CLASSES},
+            "schemas": _definitions(CLASSES, "#/components/schemas/{name}"),
+        },
     }
 
 
@@ -127,7 +142,7 @@ def _channel(topic: Topic) -> Json:
                     ),
                     "max.message.bytes": int(topic.settings["max.message.bytes"]),
                 },
-                "bindingVersion": "0.5.0",
+                "bindingVersion": BINDING,
             }
         },
         "x-authority": topic.authority,
@@ -140,19 +155,24 @@ def _messages(topic: Topic) -> tuple[str, ...]:
     return (HEALTH_CODE,) if topic.name == "health-codes" else topic.events
 
 
+_KEY: Json = {"type": "string", "description": "The person key, in UTF-8."}
+
+
 def _message(name: str) -> Json:
-    schema = schemas()[name]
+    content_type = "application/json" if name == HEALTH_CODE else "application/cloudevents+json"
     message: Json = {
         "name": name,
         "title": name,
-        "contentType": (
-            "application/json" if name == HEALTH_CODE else "application/cloudevents+json"
-        ),
-        "payload": {"schemaFormat": FORMAT, "schema": schema},
+        "contentType": content_type,
+        "payload": {"$ref": f"#/components/schemas/{CLASSES[name].__name__}"},
+        "bindings": {"kafka": {"key": _KEY, "bindingVersion": BINDING}},
+        "examples": [{"payload": example(name)}],
     }
-    if "description" in schema:
-        message["summary"] = " ".join(schema["description"].split())
-    example = EXAMPLES / f"{name}.json"
-    if example.exists():
-        message["examples"] = [{"payload": msgspec.json.decode(example.read_bytes())}]
+    if "description" in schemas()[name]:
+        message["summary"] = schemas()[name]["description"]
     return message
+
+
+def example(name: str) -> Any:
+    """Return the published example of a schema, as JSON."""
+    return msgspec.json.decode((EXAMPLES / f"{name}.json").read_bytes())

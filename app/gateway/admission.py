@@ -10,10 +10,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import orjson
 from msgspec import UNSET, Struct, UnsetType
 
 from app.catalogue import CATALOGUE
-from app.codec import Refusal, encode, from_mapping
+from app.codec import (
+    Refusal,
+    carries_document_number,
+    document_number,
+    encode,
+    fields_with_document_number,
+    from_mapping,
+)
 from app.gateway.problems import FieldError, Refused
 from app.gateway.writer import Record
 from app.person_keys import PersonKeys
@@ -50,6 +58,8 @@ class Admission:
         """
         if isinstance(event, dict):
             event = self._with_person(_of_source(event, source))
+            if carries_document_number(orjson.dumps(event)):
+                raise document_number(source, *fields_with_document_number(event))
         decoded = from_mapping(event, self._now())
         topic = CATALOGUE.topic_of(type_of(decoded))
         value = encode(decoded)
@@ -136,6 +146,7 @@ def as_refused(refusal: Refused | Refusal) -> Refused:
 def readable_id(event: Any) -> str | UnsetType:
     """Return the event's id for its answer, if it has one that may be an id."""
     try:
-        return msgspec.convert(event["id"], EventId)
+        id_: str = msgspec.convert(event["id"], EventId)
     except (msgspec.ValidationError, KeyError, TypeError):
         return UNSET
+    return UNSET if carries_document_number(orjson.dumps(id_)) else id_

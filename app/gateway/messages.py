@@ -40,17 +40,10 @@ def media_type(content_type: str) -> str:
 
 def is_batch(kind: str, headers: list[tuple[bytes, bytes]]) -> bool:
     """Say whether the body is a batch; raise `Refused` if it is no form of CloudEvents."""
-    match kind:
-        case "application/cloudevents-batch+json":
-            return True
-        case "application/cloudevents+json":
-            return False
-        case "application/json" if any(name.startswith(PREFIX) for name, _ in headers):
-            return False
-        case _:
-            raise Refused(
-                "unsupported-media-type", _MEDIA_TYPES, headers={"Accept": f"{ONE}, {BATCH}"}
-            )
+    binary = kind == DATA and any(name.startswith(PREFIX) for name, _ in headers)
+    if kind not in (ONE, BATCH) and not binary:
+        raise Refused("unsupported-media-type", _MEDIA_TYPES, headers={"Accept": f"{ONE}, {BATCH}"})
+    return kind == BATCH
 
 
 def one(kind: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:

@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
     "internal": Kind(500, "The gateway failed"),
     "busy": Kind(503, "The gateway has as much in hand as it may have"),
     "kafka-away": Kind(503, "Kafka did not confirm the write"),
-    # The event, under the names that the codec gives them
+    # The event, under the names that the codec gives them; some only dead letters have
     "not-json": Kind(400, "This is not JSON"),
     "not-utf-8": Kind(400, "This is not UTF-8"),
     "nul": Kind(400, "There is a NUL in a text"),
@@ -58,14 +58,13 @@ KINDS: dict[str, Kind] = {
     "unknown-type": Kind(422, "There is no such type and version of event"),
     "wrong-topic": Kind(422, "The event is of another topic"),
     "key": Kind(422, "The key is not the event's person"),
+    "wrong-partition": Kind(422, "The key belongs to another partition"),
     "invalid": Kind(422, "A field is missing, of a wrong type, out of range or not allowed"),
     "no-authority": Kind(403, "The source has no authority for this type of event"),
     "document-number": Kind(422, "There is a document number where none may be"),
     "document": Kind(422, "There is no such document"),
     "person": Kind(422, "The event names no person, or names one twice"),
 }
-
-_UNKNOWN_KIND = Kind(422, "The event was refused")
 
 _CODES = {
     HTTPStatus.NOT_FOUND: "not-found",
@@ -113,7 +112,7 @@ class Refused(Exception):
 
     def problem(self, event_id: str | UnsetType = UNSET) -> Problem:
         """Return the problem, with the id of the event it is about."""
-        kind = KINDS.get(self.code, _UNKNOWN_KIND)
+        kind = KINDS[self.code]
         return Problem(
             type=TYPE_PREFIX + self.code,
             title=kind.title,
@@ -165,7 +164,7 @@ def on_failure(request: Request[Any, Any, Any], failure: Exception) -> Response[
     The log gets the place in the code, not the message: that could repeat what was sent.
     """
     log.error(
-        "gateway.failed",
+        "gateway_failed",
         method=request.method,
         failure=type(failure).__name__,
         at=_places(failure),

@@ -49,7 +49,6 @@ class Options(Struct, frozen=True, kw_only=True):
     person_key_secret: bytes
     person_key_version: int
     token_key: bytes
-    token_version: int = 1
     keys_per_minute_max: int = KEYS_PER_MINUTE_MAX
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -61,7 +60,7 @@ class Gateway:
     """What the handlers share."""
 
     def __init__(self, options: Options) -> None:
-        self.tokens = Tokens(options.token_key, options.token_version)
+        self.tokens = Tokens(options.token_key)
         self.admission = Admission(
             PersonKeys(options.person_key_secret, options.person_key_version), options.now
         )
@@ -164,7 +163,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
             results = [_person_key(gateway, n, item) for n, item in enumerate(documents)]
             refused = sum(isinstance(result, Problem) for result in results)
             metrics.GATEWAY_PERSON_KEYS.inc(len(results) - refused)
-            log.info("gateway.person-keys", source=source, asked=len(documents), refused=refused)
+            log.info("person_keys_made", source=source, asked=len(documents), refused=refused)
             return Response(PersonKeyResults(results), status_code=207 if refused else 200)
 
     return [publish, person_keys]

@@ -159,7 +159,7 @@ class Writer:
 
     def _fail(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         if producer is self._producer and not self._broken.is_set():
-            log.error("gateway.write-failed", error=type(error).__name__)
+            log.error("kafka_write_failed", error=type(error).__name__)
             self._broken.set()
 
     async def topics(self) -> set[str]:
@@ -192,10 +192,10 @@ class Writer:
                 await producer.start()
                 self._producer = producer
                 metrics.GATEWAY_KAFKA_CONNECTED.set(1)
-                log.info("gateway.connected", seconds=round(time.monotonic() - started, 3))
+                log.info("kafka_connected", seconds=round(time.monotonic() - started, 3))
                 await self._broken.wait()
             except (KafkaError, OSError) as error:
-                log.warning("gateway.kafka-away", error=type(error).__name__)
+                log.warning("kafka_away", error=type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
             finally:
                 metrics.GATEWAY_KAFKA_CONNECTED.set(0)
@@ -213,7 +213,7 @@ async def _close(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(CLOSE_SECONDS_MAX):
             await producer.stop()
     except (TimeoutError, KafkaError) as error:
-        log.warning("gateway.close-cut-short", error=type(error).__name__)
+        log.warning("kafka_close_cut_short", error=type(error).__name__)
         await producer._sender.close()
         await producer.client.close()
 

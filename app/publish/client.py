@@ -35,7 +35,7 @@ class Client:
     """Posts batches, and again while the gateway is busy or away, for a bounded time."""
 
     def __init__(self, url: str, patience_seconds: float, http: httpx.AsyncClient) -> None:
-        self._url = url.rstrip("/") + "/v1/events"
+        self._url = url.rstrip("/")
         self._patience_seconds = patience_seconds
         self._http = http
 
@@ -65,7 +65,7 @@ class Client:
     async def _send_batch(self, batch: list[Item]) -> list[Report | None]:
         body = b"[" + b",".join(item.content for item in batch) + b"]"
         headers = {"content-type": BATCH_TYPE, "authorization": f"Bearer {batch[0].token}"}
-        response = await self._post(body, headers)
+        response = await self.post("/v1/events", body, headers)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise Misused(f"The gateway does not know the token. {_detail(response)}")
         if response.status_code not in (HTTPStatus.ACCEPTED, HTTPStatus.MULTI_STATUS):
@@ -81,13 +81,14 @@ class Client:
                 f"What answers at {self._url} is no gateway ({type(error).__name__})."
             ) from None
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """Post, and again while the gateway is busy or away; raise `Unreached` in the end."""
         give_up_at = time.monotonic() + self._patience_seconds
         step = FIRST_WAIT_SECONDS
         while True:
             wait = step
             try:
-                response = await self._http.post(self._url, content=body, headers=headers)
+                response = await self._http.post(self._url + path, content=body, headers=headers)
                 if response.status_code not in RETRIED:
                     return response
                 why = f"It answers {response.status_code}. {_detail(response)}"

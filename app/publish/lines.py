@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
+import orjson
 from msgspec import Struct
 
-from app.codec import Refusal, parse_strict
+from app.codec import Refusal, carries_document_number, parse_strict
 
 LINE_BYTES_MAX = 256 * 1024
 """A longer line is no event: the largest that a topic takes is a quarter of that."""
@@ -123,9 +124,11 @@ def prepare(line: Line, token_for: TokenFor) -> Item | Report:
 
 
 def _text(event: dict[str, Any], name: str) -> str | None:
-    """Return an attribute for the report, if it is a text that can be shown."""
+    """Return an attribute for the report, if it is a text that can and may be shown."""
     value = event.get(name)
-    return value if isinstance(value, str) and value.isprintable() else None
+    if not isinstance(value, str) or not value.isprintable():
+        return None
+    return None if carries_document_number(orjson.dumps(value)) else value
 
 
 def batches(items: Sequence[Item]) -> Iterator[list[Item]]:

@@ -1,48 +1,40 @@
-"""The gateway's two doors, as an agency uses them: person keys, and batches of events."""
+"""The gateway's two doors, as agencies use them: person keys, and batches of events."""
 
-import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 
 import httpx
 import msgspec
-from msgspec import Struct
 
+from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
+from app.publish.lines import Item, Report
 from app.sample.documents import Document
+from app.tokens import Tokens
 
 KEYS_IN_A_REQUEST = 500
-EVENTS_IN_A_BATCH = 200
-TRIES_MAX = 8
-RETRY_SECONDS_MAX = 5.0
-TIMEOUT_SECONDS = 30.0
-BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
-
-BATCH_TYPE = "application/cloudevents-batch+json"
+PATIENCE_SECONDS = 30.0
+ASKS_FOR_KEYS = "/laboratories/440100-001"
 
 
-class GatewayError(Exception):
-    """The gateway cannot be reached, or answers what it should not; says what to do."""
+class Submission(msgspec.Struct, frozen=True):
+    """An event as an agency sends it: its source and id, and the whole as JSON."""
 
-
-class Answer(Struct, frozen=True):
-    """What became of one event of a batch."""
-
-    accepted: bool
-    code: str = ""
-    detail: str = ""
+    source: str
+    id: str
+    content: bytes
 
 
 class Gateway:
     """A client of the gateway at `url`; use it as an asynchronous context manager.
 
-    Sending again is safe: an event's id makes it the same event. So a busy gateway is asked
-    again, up to `TRIES_MAX` times, and then given up with `GatewayError`.
+    It has the token of every source, as only the operator can. A busy gateway is asked again for
+    a while, then given up with `app.publish.client.Unreached`.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
+    def __init__(self, url: str, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._http = httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX, trust_env=False)
+        self._client = Client(url, PATIENCE_SECONDS, self._http)
 
     async def __aenter__(self) -> "Gateway":
         return self
@@ -53,40 +45,26 @@ class Gateway:
     async def person_keys(self, documents: Sequence[Document]) -> dict[Document, str]:
         """Return the person key of each document."""
         keys: dict[Document, str] = {}
+        headers = {
+            "content-type": "application/json",
+            "authorization": f"Bearer {self._tokens.token_for(ASKS_FOR_KEYS)}",
+        }
         for start in range(0, len(documents), KEYS_IN_A_REQUEST):
             part = documents[start : start + KEYS_IN_A_REQUEST]
-            answer = await self._post(
-                "/v1/person-keys", msgspec.json.encode({"documents": part}), "application/json"
-            )
-            for document, result in zip(part, answer["results"], strict=True):
+            body = msgspec.json.encode({"documents": part})
+            response = await self._client.post("/v1/person-keys", body, headers)
+            if response.status_code != HTTPStatus.OK:
+                raise Unreached(f"The gateway gave no person keys: {response.text[:500]}")
+            results = msgspec.json.decode(response.content)["results"]
+            for document, result in zip(part, results, strict=True):
                 keys[document] = result["person"]
         return keys
 
-    async def publish(self, events: Sequence[dict[str, Any]]) -> list[Answer]:
-        """Publish a batch; return an answer for each event, in order."""
-        answer = await self._post("/v1/events", msgspec.json.encode(events), BATCH_TYPE)
-        return [
-            Answer(result["status"] < 300, result.get("code", ""), result.get("detail", ""))
-            for result in answer["results"]
-        ]
-
-    async def _post(self, path: str, body: bytes, content_type: str) -> Any:
-        for attempt in range(1, TRIES_MAX + 1):
-            try:
-                response = await self._http.post(
-                    path, content=body, headers={"content-type": content_type}
-                )
-            except httpx.HTTPError as error:
-                raise GatewayError(
-                    f"The gateway at {self._url} does not answer ({type(error).__name__}). "
-                    "Start it with `make run`, or see YUEKANG_GATEWAY_URL."
-                ) from error
-            if response.status_code not in BUSY or attempt == TRIES_MAX:
-                break
-            wait = float(response.headers.get("retry-after", 0.1 * 2**attempt))
-            await asyncio.sleep(min(wait, RETRY_SECONDS_MAX))
-        if response.status_code >= 300 and response.status_code != HTTPStatus.MULTI_STATUS:
-            raise GatewayError(
-                f"POST {path} was answered with {response.status_code}: {response.text[:500]}"
-            )
-        return msgspec.json.decode(response.content)
+    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
+        """Publish events; return for each None if accepted, else its refusal, in order."""
+        return await self._client.send(
+            [
+                Item(number, e.source, e.id, e.content, self._tokens.token_for(e.source))
+                for number, e in enumerate(events)
+            ]
+        )

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.sample.client import GatewayError
+from app.publish.client import Unreached
+from app.publish.lines import Misused
 from app.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.sample.publish import FILE, Summary, load, publish_day
 from app.sample.publish import Progress as Report
@@ -40,7 +41,7 @@ def sample(
     A second time, only a few people are added whose codes turn green within minutes. Exits with
     1 if an entrance fails or refuses what it should take.
     """
-    settings = Settings.from_environment()
+    settings = Settings.from_environment("token_key")
     console = Console(stderr=True)
     try:
         before = load(Path(settings.data_dir) / FILE) if again else None
@@ -49,7 +50,7 @@ def sample(
         now = before.now if before else None
         with progress_on(console, "Sample day") as report:
             summary = asyncio.run(publish_day(settings, people, report, seed, now))
-    except (GatewayError, KafkaError, ValueError, OSError) as failure:
+    except (Unreached, Misused, KafkaError, ValueError, OSError) as failure:
         console.print(f"[red]The sample was not published:[/red] {failure}")
         raise typer.Exit(1) from failure
     if as_json:

@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.sample.client import EVENTS_IN_A_BATCH, Gateway
+from app.sample.client import Gateway, Submission
 from app.sample.day import (
     AnyEntry,
     BrokenDocument,
@@ -34,10 +34,12 @@ from app.sample.day import (
 from app.sample.documents import Document
 from app.sample.records import binary, structured
 from app.settings import Settings
+from app.tokens import Tokens
 from models.codes import Colour, Reason
 
 FILE = "sample.json"
-REQUESTS_IN_FLIGHT = 4
+EVENTS_IN_A_WINDOW = 1_000
+WINDOWS_IN_FLIGHT = 2
 RECORDS_IN_FLIGHT = 500
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 BINARY_EVERY = 3
@@ -117,7 +119,7 @@ async def publish_day(
 
     Where this cluster had the day before, finish it if it was interrupted; if it is whole,
     publish only a few new people whose codes change within minutes. With `now`, publish that day
-    whatever was before. Raise `GatewayError` or a Kafka error if an entrance fails.
+    whatever was before. Raise `Unreached`, `Misused` or a Kafka error if an entrance fails.
     """
     path = Path(settings.data_dir) / FILE
     cluster = await _cluster_id(settings.kafka)
@@ -187,7 +189,7 @@ async def _publish(settings: Settings, day: Day, begun: Summary, progress: Progr
         compression_type="lz4",
         max_request_size=REQUEST_BYTES_MAX,
     )
-    async with Gateway(settings.gateway_url) as gateway:
+    async with Gateway(settings.gateway_url, Tokens(settings.token_key)) as gateway:
         keys = await gateway.person_keys(list(_to_be_known(day)))
         await producer.start()
         try:
@@ -233,30 +235,30 @@ class Publication:
         An entrance that fails ends both, with its own error.
         """
         by_gateway = [entry for entry in self._entries if not _by_kafka(entry)]
-        batches = iter(_batches(by_gateway, EVENTS_IN_A_BATCH))
+        windows = iter(_batches(by_gateway, EVENTS_IN_A_WINDOW))
         self._progress(0, len(self._entries))
         try:
             async with asyncio.TaskGroup() as tasks:
-                # The requests share one iterator, so batches leave in the day's order.
-                for _ in range(REQUESTS_IN_FLIGHT):
-                    tasks.create_task(self._send_batches(batches))
+                # They share one iterator, so windows leave in the day's order.
+                for _ in range(WINDOWS_IN_FLIGHT):
+                    tasks.create_task(self._send_windows(windows))
                 tasks.create_task(self._send_records())
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         return self._tally
 
-    async def _send_batches(self, batches: Iterator[Sequence[AnyEntry]]) -> None:
-        for batch in batches:
-            answers = await self._gateway.publish([_with_document(entry) for entry in batch])
-            for entry, answer in zip(batch, answers, strict=True):
+    async def _send_windows(self, windows: Iterator[Sequence[AnyEntry]]) -> None:
+        for window in windows:
+            refusals = await self._gateway.publish([_submission(entry) for entry in window])
+            for entry, refusal in zip(window, refusals, strict=True):
                 broken = isinstance(entry, BrokenDocument)
-                if answer.accepted and not broken:
+                if refusal is None and not broken:
                     self._tally.gateway += 1
-                elif broken and not answer.accepted:
+                elif refusal is not None and broken:
                     self._tally.refused_expected += 1
                 else:
-                    self._unexpected(entry, answer.detail or "was accepted")
-            self._advance(len(batch))
+                    self._unexpected(entry, refusal.detail if refusal else "was accepted")
+            self._advance(len(window))
 
     async def _send_records(self) -> None:
         records = (entry for entry in self._entries if _by_kafka(entry))
@@ -307,12 +309,13 @@ def _batches(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
 _NOBODY = "p1-" + "a" * 32
 
 
-def _with_document(entry: AnyEntry) -> dict[str, Any]:
+def _submission(entry: AnyEntry) -> Submission:
     """Return the event as an agency sends it to the gateway: with a document number, no key."""
     valid = entry if isinstance(entry, Entry) else entry.entry
     event: dict[str, Any] = msgspec.to_builtins(valid.event(_NOBODY))
     del event["partitionkey"]
-    return {**event, "document": msgspec.to_builtins(entry.document)}
+    event["data"]["document"] = msgspec.to_builtins(entry.document)
+    return Submission(valid.draft.source, valid.id, msgspec.json.encode(event))
 
 
 def summarise(

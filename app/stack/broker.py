@@ -18,12 +18,10 @@ from app.stack.processes import Process, StackError, program
 ROOT = Path(__file__).parents[2]
 LIBS = ROOT / ".run" / "kafka" / "libs"
 LOG4J = ROOT / "docker" / "kafka" / "log4j2.properties"
+COMMON = ROOT / "docker" / "kafka" / "server.properties"
 
 MEMORY = ("-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m", "-XX:MaxMetaspaceSize=128m")
 """Held by a sample day of 10,000 people with room to spare."""
-
-BATCH_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
-"""A dead letter holds up to 4 MiB of raw bytes, and its headers."""
 
 FORMAT_SECONDS_MAX = 60.0
 
@@ -94,36 +92,13 @@ class Broker(Process):
     def _configuration(self) -> str:
         broker, controller = self._port, self._controller_port
         settings = {
-            "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "controller.listener.names": "CONTROLLER",
             "listeners": f"BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"BROKER://127.0.0.1:{broker}",
-            "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "inter.broker.listener.name": "BROKER",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": self._home / "log",
-            # Topics come from topics.yaml alone.
-            "auto.create.topics.enable": "false",
-            "message.max.bytes": BATCH_BYTES_MAX,
-            # One node: its own topics have one copy, and few partitions make a quick start.
-            "offsets.topic.replication.factor": 1,
-            "offsets.topic.num.partitions": 4,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
-            "transaction.state.log.num.partitions": 4,
-            "share.coordinator.state.topic.replication.factor": 1,
-            "share.coordinator.state.topic.min.isr": 1,
-            "share.coordinator.state.topic.num.partitions": 1,
-            # After kill -9 the controller takes the broker for alive, and lets it in no sooner.
-            "broker.session.timeout.ms": 4000,
-            "broker.heartbeat.interval.ms": 1000,
-            "group.initial.rebalance.delay.ms": 0,
-            "num.network.threads": 2,
-            "num.io.threads": 4,
-            "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
         }
-        return "".join(f"{name}={value}\n" for name, value in settings.items())
+        own = "".join(f"{name}={value}\n" for name, value in settings.items())
+        return COMMON.read_text() + own
 
 
 def _java(main: str, *arguments: str) -> list[str]:

@@ -16,8 +16,12 @@ right && exit 0
 echo "Fetching Kafka's jars ..."
 rm -rf "$libs"
 mkdir -p "$libs"
-mvn -B -q -Dstyle.color=never -f "$here/pom.xml" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$libs"
+said=$(mvn -B -q -f "$here/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$libs" 2>&1) || {
+    echo "Maven cannot fetch them:" >&2
+    echo "$said" >&2
+    exit 1
+}
 if ! right; then
     echo "Kafka's jars in $libs are not those that docker/kafka/jars.sha256 lists:" >&2
     (cd "$libs" && sha256sum --check --quiet "$here/jars.sha256") >&2 || true

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.publish.client import Unreached
+from app.publish.lines import Report
 from app.sample.broken import DOCUMENT_BREAKAGES
-from app.sample.client import Answer, GatewayError
+from app.sample.client import Submission
 from app.sample.day import PEOPLE_MIN, BrokenEntry, Entry, plan_day, plan_minutes
 from app.sample.documents import Document
 from app.sample.publish import Publication, Summary, load, save, summarise
@@ -33,21 +35,27 @@ class FakeGateway:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
-    async def publish(self, events: Sequence[dict[str, Any]]) -> list[Answer]:
+    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
         await asyncio.sleep(0)
-        self.events += events
+        decoded = [msgspec.json.decode(event.content) for event in events]
+        self.events += decoded
         impossible = [msgspec.to_builtins(breakage.document) for breakage in DOCUMENT_BREAKAGES]
-        return [Answer(event["document"] not in impossible) for event in events]
+        return [
+            Report(number, "document", "no such document")
+            if event["data"]["document"] in impossible
+            else None
+            for number, event in enumerate(decoded)
+        ]
 
 
 class BrokenGateway(FakeGateway):
-    async def publish(self, events: Sequence[dict[str, Any]]) -> list[Answer]:
-        raise GatewayError("gone")
+    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
+        raise Unreached("gone")
 
 
 class RefusingGateway(FakeGateway):
-    async def publish(self, events: Sequence[dict[str, Any]]) -> list[Answer]:
-        return [Answer(False, "no-authority", "not you") for _ in events]
+    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
+        return [Report(n, "no-authority", "not you") for n, _ in enumerate(events)]
 
 
 class FakeProducer:
@@ -107,7 +115,7 @@ async def test_publishing_again_sends_the_same() -> None:
 
 
 async def test_a_gateway_that_fails_ends_it_with_its_own_error() -> None:
-    with pytest.raises(GatewayError, match="gone"):
+    with pytest.raises(Unreached, match="gone"):
         await publication(BrokenGateway(), FakeProducer()).run()
 
 

@@ -70,6 +70,11 @@ class Sample(Struct, frozen=True):
 class PagePort(Protocol):
     """What the view gives the pages. A method raises `Unavailable` where it has no answer."""
 
+    @property
+    def token_valid_s(self) -> int:
+        """How long a display token, and so a drawn QR, is good for."""
+        ...
+
     async def read(self, person: str) -> Read:
         """Read a code; raises `Unavailable` also where it is too old to show a colour by it."""
         ...

@@ -1,0 +1,77 @@
+-- Write one batch of the projection, or nothing of it. See app/readmodel.py.
+--
+-- KEYS: state, counts, changes, a key for each code, a key for each minute
+-- ARGV: state as it must be ("" for none), state as it becomes, changes to keep,
+--       number of the first change, count of codes, count of changes,
+--       the codes ("" deletes one), the changes,
+--       for each minute: instant at which it goes (s), field, how many more
+
+local state, counts, changes = KEYS[1], KEYS[2], KEYS[3]
+if (redis.call('GET', state) or '') ~= ARGV[1] then
+  return 0
+end
+
+local codes_n, changes_n = tonumber(ARGV[5]), tonumber(ARGV[6])
+local more = {}
+
+-- Adds `by` to every count that the head of a code belongs to.
+local function count(head, by)
+  local colour, reasons, city = string.match(head, '^%d+ %d+ (%a+) (%S+) (%S+)')
+  more[colour] = (more[colour] or 0) + by
+  if city ~= '-' then
+    local field = 'city:' .. city .. ':' .. colour
+    more[field] = (more[field] or 0) + by
+  end
+  if colour == 'red' then
+    for rank in string.gmatch(reasons, '%d') do
+      local field = 'reason:' .. rank
+      more[field] = (more[field] or 0) + by
+    end
+  end
+end
+
+local function version(head)
+  return tonumber(string.match(head, '^%d+'))
+end
+
+for i = 1, codes_n do
+  local key, new = KEYS[3 + i], ARGV[6 + i]
+  local old = redis.call('GET', key)
+  if new == '' then
+    if old then
+      count(old, -1)
+      redis.call('DEL', key)
+    end
+  elseif not old or version(old) < version(new) then
+    if old then
+      count(old, -1)
+    end
+    count(new, 1)
+    redis.call('SET', key, new)
+  end
+end
+
+for field, by in pairs(more) do
+  if by ~= 0 and redis.call('HINCRBY', counts, field, by) == 0 then
+    redis.call('HDEL', counts, field)
+  end
+end
+
+local first = tonumber(ARGV[4])
+for i = 1, changes_n do
+  local id = string.format('%d-0', first + i - 1)
+  redis.call('XADD', changes, id, 'c', ARGV[6 + codes_n + i])
+end
+if changes_n > 0 then
+  redis.call('XTRIM', changes, 'MAXLEN', ARGV[3])
+end
+
+local at = 6 + codes_n + changes_n
+for i = 4 + codes_n, #KEYS do
+  redis.call('HINCRBY', KEYS[i], ARGV[at + 2], ARGV[at + 3])
+  redis.call('EXPIREAT', KEYS[i], ARGV[at + 1])
+  at = at + 3
+end
+
+redis.call('SET', state, ARGV[2])
+return 1

@@ -1,0 +1,72 @@
+"""The sample day through both entrances: what comes of each person is what its story says."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+from gateways import TOKENS, running_gateway
+from workers import Worker, everything, running_worker, until
+
+from app.sample.client import Gateway
+from app.sample.day import plan_day
+from app.sample.publish import Publication
+from models.codes import NO_CODE, HealthCode, show
+from oracle import replay
+
+PEOPLE = 600
+
+
+@pytest.fixture(scope="module")
+def worker(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with running_worker(kafka, tmp_path_factory.mktemp("worker")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_gateway(kafka, tmp_path_factory.mktemp("gateway")) as address:
+        yield address
+
+
+async def test_each_story_comes_out_as_it_is_told(worker: Worker, gateway: str, kafka: str) -> None:
+    before = refused(await everything(kafka, "dead-letters"))
+    day = plan_day(PEOPLE, datetime.now(UTC), seed=7)
+    async with (
+        Gateway(gateway, TOKENS) as client,
+        AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as producer,
+    ):
+        keys = await client.person_keys([person.document for person in day.expected])
+        publication = Publication(day, keys, client, producer, lambda done, total: None)
+        tally = await publication.run()
+    assert tally.refused_unexpected == 0, tally.unexpected
+    wanted = {keys[story.document]: story for story in day.expected}
+
+    def as_told(records: list[replay.Record]) -> bool:
+        rows = replay.newest(records)
+        return all(
+            shown(rows.get(person.encode())) == story.expected_at(now())
+            for person, story in wanted.items()
+        )
+
+    assert await until(kafka, "health-codes", as_told)
+    # The claims of no effect, which some stories make, are letters too; they refuse nothing.
+    assert await until(
+        kafka, "dead-letters", lambda letters: refused(letters) - before == tally.broken
+    )
+
+
+def refused(letters: list[replay.Record]) -> Counter[str]:
+    """How many records were refused, by reason."""
+    headers = [{name: value.decode() for name, value in letter.headers} for letter in letters]
+    return Counter(h["yk_reason"] for h in headers if h["yk_refused"] == "true")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def shown(row: bytes | None) -> object:
+    return NO_CODE if row is None else show(msgspec.json.decode(row, type=HealthCode), now()).status
