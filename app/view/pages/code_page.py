@@ -2,100 +2,110 @@
 
 import re
 from datetime import datetime, timedelta
+from typing import Any, get_args
 
 from litestar import Response
 
 from app.view.pages import texts
-from app.view.pages.language import Language, Words, clock, day, exactly, moment, weekday
+from app.view.pages.language import Language, Words, clock, exactly, moment, today
 from app.view.pages.ports import PagePort, Read, Unavailable
 from app.view.pages.sheet import Sheet, sheet
 from app.view.pages.site import page
 from models.codes import Colour
+from models.events import PersonKey
 from models.policy import ZONE, policy_at
 
 RELOAD_S = 10
 """Without scripts a page is loaded again this often, unless its reader stops that."""
 
-_PERSON = re.compile(r"p[1-9][0-9]{0,3}-[a-z2-7]{32}")
-"""As models.events.PersonKey."""
+Context = dict[str, Any]
+
+_PERSON = re.compile(get_args(PersonKey)[1].pattern)
 
 
 async def code_page(
     port: PagePort, person: str, language: Language, *, reload: bool
 ) -> Response[str]:
     """Answer with one of four pages: a colour, no code (200), 亮码失败 (503), no such address."""
-    reload_s = RELOAD_S if reload else None
     if not _PERSON.fullmatch(person):
-        context = _frame("lost", texts.TEXTS["not_found"], datetime.now(ZONE), None)
-        return page("lost.html", language, {**context, "said": "", "person": None}, status=404)
+        return page("grey.html", language, _no_such_address(), status=404)
+    context: Context = {"person": person, "reload_s": RELOAD_S if reload else None}
     try:
         read = await port.read(person)
     except Unavailable as failure:
-        return _unavailable(failure, person, language, reload_s)
+        headers = {"retry-after": str(failure.retry_after_s)}
+        failed = {**context, **_failed(failure)}
+        if reload:
+            failed["reload_s"] = max(RELOAD_S, failure.retry_after_s)
+        return page("grey.html", language, failed, status=503, headers=headers)
     says = sheet(read.code, read.at, policy_at(read.at).version)
-    context = {
-        **_frame(says.colour.value, says.state, read.at, reload_s),
-        "person": person,
-        "said": texts.TEXTS["turned"].filled(state=_said(says)).of(language),
-        "says": texts.SAYS[says.colour],
-    }
     if says.colour is Colour.NONE:
-        return page("none.html", language, context)
+        return page("grey.html", language, {**context, **_no_code(read.at)})
     qr = port.qr_svg(person, says.colour, read.at)
-    return page("shown.html", language, {**context, **_shown(says, read), "qr": qr})
+    shown = {"qr": qr, "qr_valid_s": port.token_valid_s, **_coloured(says, read)}
+    return page("coloured.html", language, {**context, **shown})
 
 
-def _said(says: Sheet) -> Words:
-    """What a screen reader hears when the page changes: the state and the reasons."""
-    parts = [says.state, *(reason.name for reason in says.reasons)]
-    return Words("，".join(p.zh for p in parts), ", ".join(p.en for p in parts))
-
-
-def _frame(state: str, title: Words, at: datetime, reload_s: int | None) -> dict[str, object]:
-    date, of_week = day(at), weekday(at)
-    return {
-        "state": state,
-        "title": title,
-        "version": 0,
-        "at": at.astimezone(ZONE),
-        "now_ms": int(at.timestamp() * 1000),
-        "changes_ms": None,
-        "retry_ms": None,
-        "reload_s": reload_s,
-        "clock_words": clock(at),
-        "date_words": Words(f"{date.zh} {of_week.zh}", f"{of_week.en}, {date.en}"),
-    }
-
-
-def _shown(says: Sheet, read: Read) -> dict[str, object]:
-    changes_at = says.changes_at
-    as_of = read.as_of
-    return {
+def _coloured(says: Sheet, read: Read) -> Context:
+    reasons = [reason.name for reason in says.reasons]
+    ranks = ",".join(str(reason.rank) for reason in says.reasons)
+    return _frame(says.colour.value, says.state, read.at) | {
+        # What a script compares with the JSON answer, to know whether this page still holds.
+        "key": f"{says.colour.value} {says.version} {ranks} {str(read.stale).lower()}",
+        "said": _now(says.state, *reasons),
         "sheet": says,
-        "version": says.version,
         "stale": read.stale,
-        "as_of": exactly(as_of) if as_of else None,
-        "as_of_iso": as_of.astimezone(ZONE).isoformat() if as_of else "",
+        "as_of": exactly(read.as_of) if read.as_of else None,
         "lag": None if read.lag_s is None else f"{read.lag_s:.1f}",
-        "changes": moment(changes_at) if changes_at else None,
-        "changes_ms": int(changes_at.timestamp() * 1000) + 1 if changes_at else None,
-        "qr_words": texts.TEXTS[f"qr_{says.colour.value}"],
+        "changes_at": says.changes_at,
+        "changes": moment(says.changes_at) if says.changes_at else None,
     }
 
 
-def _unavailable(
-    failure: Unavailable, person: str, language: Language, reload_s: int | None
-) -> Response[str]:
+def _no_code(at: datetime) -> Context:
+    return _frame("none", texts.TEXTS["no_code"], at) | {
+        "key": "none",
+        "says": texts.SAYS[Colour.NONE],
+        "story": (texts.TEXTS["no_code_why"], texts.TEXTS["no_code_do"]),
+        "steps": texts.LOG_IN,
+    }
+
+
+def _failed(failure: Unavailable) -> Context:
     at = datetime.now(ZONE)
     retry_at = at + timedelta(seconds=failure.retry_after_s)
-    title = texts.TEXTS["unavailable"]
-    context = {
-        **_frame("unavailable", title, at, reload_s and max(reload_s, failure.retry_after_s)),
-        "retry_ms": int(retry_at.timestamp() * 1000),
-        "retry_words": clock(retry_at),
-        "person": person,
-        "said": title.of(language),
-        "cause": texts.CAUSES[failure.cause],
+    retry = texts.TEXTS["retry"].filled(when=clock(retry_at))
+    return _frame("unavailable", texts.TEXTS["unavailable"], at) | {
+        "says": texts.CAUSES[failure.cause],
+        "story": (retry, texts.TEXTS["retry_by_itself"], texts.TEXTS["unavailable_not_red"]),
+        "retry_at": retry_at,
     }
-    headers = {"retry-after": str(failure.retry_after_s)}
-    return page("unavailable.html", language, context, status=503, headers=headers)
+
+
+def _no_such_address() -> Context:
+    return _frame("not-found", texts.TEXTS["not_found"], datetime.now(ZONE)) | {
+        "person": None,
+        "reload_s": None,
+        "says": texts.TEXTS["not_found_why"],
+        "story": (texts.TEXTS["not_found_do"],),
+    }
+
+
+def _frame(state: str, title: Words, at: datetime) -> Context:
+    """What every state's page has; the others add to it."""
+    absent = ("changes_at", "retry_at", "qr_valid_s", "steps")
+    return dict.fromkeys(absent) | {
+        "state": state,
+        "key": state,
+        "title": title,
+        "said": _now(title),
+        "at": at.astimezone(ZONE),
+        "hands": clock(at),
+        "date": today(at),
+    }
+
+
+def _now(*parts: Words) -> Words:
+    """What a screen reader says when the page turns into another."""
+    joined = Words("，".join(p.zh for p in parts), ", ".join(p.en for p in parts))
+    return texts.TEXTS["turned"].filled(state=joined)

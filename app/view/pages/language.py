@@ -69,20 +69,21 @@ def _by_preference(accept_language: str) -> Iterable[str]:
 _WEEKDAYS_ZH = "一二三四五六日"
 _WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# Not from the locale of the process: a page has both languages at once.
 
 
 def day(instant: datetime) -> Words:
-    """The calendar day in Asia/Shanghai, without the weekday."""
+    """The calendar day in Asia/Shanghai."""
     at = instant.astimezone(ZONE)
     return Words(
         f"{at.year}年{at.month}月{at.day}日", f"{at.day} {_MONTHS_EN[at.month - 1]} {at.year}"
     )
 
 
-def weekday(instant: datetime) -> Words:
-    """The day of the week in Asia/Shanghai."""
-    index = instant.astimezone(ZONE).weekday()
-    return Words(f"星期{_WEEKDAYS_ZH[index]}", _WEEKDAYS_EN[index])
+def today(instant: datetime) -> Words:
+    """The calendar day with the day of the week, as beneath a clock."""
+    date, of_week = day(instant), instant.astimezone(ZONE).weekday()
+    return Words(f"{date.zh} 星期{_WEEKDAYS_ZH[of_week]}", f"{_WEEKDAYS_EN[of_week]}, {date.en}")
 
 
 def clock(instant: datetime) -> str:
@@ -92,14 +93,13 @@ def clock(instant: datetime) -> str:
 
 def moment(instant: datetime) -> Words:
     """Day and minute in Asia/Shanghai; the day alone where a rule means a whole day (00:00)."""
-    at = instant.astimezone(ZONE)
-    whole = day(instant)
+    at, date = instant.astimezone(ZONE), day(instant)
     if (at.hour, at.minute, at.second) == (0, 0, 0):
-        return whole
-    return Words(f"{whole.zh} {at:%H:%M}", f"{whole.en}, {at:%H:%M}")
+        return date
+    return Words(f"{date.zh} {at:%H:%M}", f"{date.en}, {at:%H:%M}")
 
 
 def exactly(instant: datetime) -> Words:
     """Day and second in Asia/Shanghai."""
-    whole, hands = day(instant), clock(instant)
-    return Words(f"{whole.zh} {hands}", f"{whole.en}, {hands}")
+    date, hands = day(instant), clock(instant)
+    return Words(f"{date.zh} {hands}", f"{date.en}, {hands}")

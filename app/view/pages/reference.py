@@ -55,6 +55,7 @@ class Field(Struct, frozen=True):
 class Schema(Struct, frozen=True):
     """A schema: its own fields, or the alternatives that it consists of."""
 
+    anchor: str
     name: str
     meaning: str
     fields: tuple[Field, ...]
@@ -164,6 +165,7 @@ def schema(name: str, node: Node) -> Schema:
     if not own and not alternatives:
         own = (_field("", node, required=True),)
     return Schema(
+        anchor=anchor("schema", name),
         name=name,
         meaning=str(node.get("description", "")),
         fields=own,

@@ -1,17 +1,20 @@
 """How every page is made and sent: templates, the addresses of static files, headers."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from litestar import MediaType, Request, Response
 
 from app.view.pages import texts
-from app.view.pages.language import Language, negotiate
+from app.view.pages.language import Language, Words, negotiate
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -51,8 +54,18 @@ def anchor(*parts: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
+@pass_context
+def _say(context: Context, words: Words) -> str:
+    return words.of(context["language"])
+
+
+def _ms(at: datetime) -> int:
+    """Milliseconds since the epoch, rounded up: a script never acts before the instant."""
+    return math.ceil(at.timestamp() * 1000)
+
+
 _ENVIRONMENT.globals.update(static=static, texts=texts, t=texts.TEXTS)
-_ENVIRONMENT.filters["anchored"] = anchor
+_ENVIRONMENT.filters.update(say=_say, ms=_ms)
 
 
 def language_of(request: Request[Any, Any, Any]) -> Language:

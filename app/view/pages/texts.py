@@ -11,24 +11,29 @@ SAYS: dict[Colour, Words] = {  # manual, 四.3
     Colour.NONE: Words("尚未完成实名登录", "Not logged in with a real name yet"),
 }
 
+LOG_IN = (  # manual, 二
+    Words("打开粤省事，点击“粤康码”。", "Open 粤省事 (Yueshengshi) and choose 粤康码."),
+    Words(
+        "选择“人脸识别登录”或“微信支付密码登录”完成实名登录；持港澳居民来往内地通行证者按页面指引登录。",
+        "Log in with your real name by face recognition or WeChat Pay password; holders of a "
+        "Mainland Travel Permit follow the steps shown there.",
+    ),
+    Words("登录后本页会自动更新。", "After that this page updates by itself."),
+)
+
 TEXTS: dict[str, Words] = {
-    "as_of": Words("数据截至", "Data as of"),
-    "lag": Words("数据延迟", "Data lag"),
-    "seconds": Words("{n} 秒", "{n} s"),
-    "policy": Words("判定规则版本", "Rule version"),
-    "code_version": Words("码版本", "Code version"),
-    "no_reason": Words(
-        "截至上述时间，没有记录表明您属于重点人群。",
-        "Up to then, no record names you as a key person.",
-    ),
-    "changes_at": Words("本码将于{when}自动变化", "This code changes by itself on {when}"),
-    "holds_until": Words(
-        "如有新的记录，本页自动更新。", "This page updates by itself when a new record arrives."
-    ),
+    "languages": Words("语言", "Language"),
+    "language": Words("English", "中文"),
+    "skip": Words("跳到正文", "Skip to content"),
+    "time": Words("北京时间", "Beijing time"),
+    "turned": Words("注意：现在是{state}", "Attention: now {state}"),
+    # A colour
+    "qr_red": Words("红码二维码", "Red QR code"),
+    "qr_green": Words("绿码二维码", "Green QR code"),
     "why": Words("红码原因", "Why this code is red"),
-    "how": Words("如何解除", "How it lifts"),
     "since": Words("自{when}起", "since {when}"),
     "reported_by": Words("上报：{who}", "reported by {who}"),
+    "how": Words("如何解除", "How it lifts"),
     "met": Words("已满足", "Met"),
     "unmet": Words("未满足", "Not met"),
     "evidence": Words("依据编号", "Record"),
@@ -36,57 +41,54 @@ TEXTS: dict[str, Words] = {
         "对原因有异议，请凭依据编号联系上报单位核实。",
         "If a reason is wrong, ask the one who reported it, naming the record.",
     ),
-    "qr_red": Words("红码二维码", "Red QR code"),
-    "qr_green": Words("绿码二维码", "Green QR code"),
-    "qr_turns": Words("二维码每 30 秒更新", "The QR code is renewed every 30 s"),
-    "pause": Words("暂停更新", "Pause"),
-    "resume": Words("继续更新", "Resume"),
-    "paused": Words("已暂停，二维码可能失效", "Paused: the QR code may expire"),
+    "no_reason": Words(
+        "没有记录表明您属于重点人群。", "No record names you as a key person."
+    ),
+    "changes": Words("本码将于{when}自动变化", "This code changes by itself on {when}"),
+    "renews": Words(
+        "如有新的记录，本页自动更新。", "This page updates by itself when a new record arrives."
+    ),
     "stale": Words("数据可能不是最新", "This may be out of date"),
-    "stale_more": Words(
+    "stale_since": Words(
         "数据停在{when}，请稍后再核对。", "Data stands at {when}. Check again soon."
     ),
-    "offline": Words("网络中断，此页已停止更新", "Connection lost: this page no longer updates"),
-    "offline_since": Words("最后核对时间", "Last checked at"),
-    "time": Words("北京时间", "Beijing time"),
-    "skip": Words("跳到正文", "Skip to content"),
-    "language": Words("English", "中文"),
+    "as_of": Words("数据截至", "Data as of"),
+    "lag": Words("数据延迟", "Data lag"),
+    "seconds": Words("{n} 秒", "{n} s"),
+    "policy": Words("判定规则版本", "Rule version"),
+    "code_version": Words("码版本", "Code version"),
+    # No colour
     "unavailable": Words("亮码失败", "Code cannot be shown"),
     "unavailable_not_red": Words(
         "这不代表您的码变为红码。", "This does not mean that your code is red."
     ),
     "retry": Words("请在 {when} 之后再试", "Try again after {when}"),
-    "retry_now": Words("再试一次", "Try again"),
     "retry_by_itself": Words("到时本页会自动重试。", "This page then tries again by itself."),
+    "retry_now": Words("再试一次", "Try again"),
+    "offline": Words("网络中断，不能核对此码", "Connection lost: this code cannot be checked"),
+    "offline_since": Words("最后核对时间", "Last checked at"),
+    "offline_then": Words(
+        "网络恢复后本页会自动亮码。", "The code is shown again once the connection is back."
+    ),
     "no_code": Words("无码", "No code"),
     "no_code_why": Words(
         "没有找到经实名认证的记录，因此不显示红码或绿码。",
         "There is no record of a verified identity, so neither red nor green is shown.",
     ),
-    "no_code_do": Words("怎么办", "What to do"),
-    "no_code_1": Words(
-        "打开粤省事，点击“粤康码”。", "Open 粤省事 (Yueshengshi) and choose 粤康码."
-    ),
-    "no_code_2": Words(
-        "选择“人脸识别登录”或“微信支付密码登录”完成实名登录；持港澳居民来往内地通行证者按页面指引登录。",
-        "Log in with your real name by face recognition or WeChat Pay password; holders of a "
-        "Mainland Travel Permit follow the steps shown there.",
-    ),
-    "no_code_3": Words("登录后本页会自动更新。", "After that this page updates by itself."),
+    "no_code_do": Words("怎么办：", "What to do:"),
     "not_found": Words("地址不正确", "No such address"),
-    "not_found_why": Words(
-        "这个地址不是一个粤康码的地址。请从粤省事重新打开。",
-        "This is not the address of a code. Open it again from 粤省事.",
-    ),
-    "noscript": Words(
+    "not_found_why": Words("这不是粤康码的地址。", "This is not the address of a code."),
+    "not_found_do": Words("请从粤省事重新打开。", "Open it again from 粤省事 (Yueshengshi)."),
+    # Without scripts
+    "reloads": Words(
         "未启用脚本：本页每 {n} 秒自动重新载入。", "Scripts are off: this page reloads every {n} s."
     ),
-    "noscript_off": Words(
-        "未启用脚本，自动重新载入已停止。", "Scripts are off, and so is reloading."
-    ),
     "stop_reloading": Words("停止自动重新载入", "Stop reloading"),
+    "reloads_not": Words(
+        "未启用脚本，自动重新载入已停止；颜色一分钟后隐去。",
+        "Scripts are off, and so is reloading; the colour fades after a minute.",
+    ),
     "start_reloading": Words("恢复自动重新载入", "Reload automatically"),
-    "turned": Words("注意：现在是{state}", "Attention: now {state}"),
 }
 
 CAUSES: dict[str, Words] = {
@@ -131,7 +133,6 @@ DASHBOARD: dict[str, Words] = {
     "change": Words("变化", "Change"),
     "now_reasons": Words("现有原因", "Reasons now"),
     "cause": Words("起因", "Cause"),
-    "person": Words("人员键", "Person key"),
     "by_time": Words("到期", "by time"),
     "connection": Words("连接", "Connection"),
     "connecting": Words("正在连接", "Connecting"),

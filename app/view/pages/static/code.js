@@ -1,177 +1,125 @@
 // Keeps the page at a gate alive: the clock, the QR, and the colour itself. The server renders
-// every state; this asks whether it changed and puts the server's own markup in place.
+// every state; this asks whether the one shown still holds, and puts the server's own markup in
+// place where it does not. A colour that cannot be confirmed is taken away.
 "use strict";
 
 (() => {
-  const POLL_MS = 3000;
-  const QR_MS = 30000; // a token outlives this; see the display token's lifetime
-  const UNCONFIRMED_MS = 10000; // so long without an answer is said on the page
-  const LOST_MS = 60000; // and so long without one takes the colour away
-  const ANSWER_MS = 8000;
-  const ZONE_MS = 8 * 3600 * 1000; // Asia/Shanghai has no summer time
+  const POLL_MS = 5000;
+  const UNCONFIRMED_MS = 20000; // three polls without an answer
+  const ANSWER_MS = 4000; // less than a poll
+  const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", timeStyle: "medium" });
 
   const body = document.body;
   const announce = document.getElementById("announce");
-  const zh = document.documentElement.lang.startsWith("zh");
-  const pad = (n) => String(n).padStart(2, "0");
-  const WEEKDAYS_EN = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-  const MONTHS_EN = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
   let main = document.getElementById("state");
-  let offset = Number(main.dataset.now) - Date.now(); // server's clock minus this device's
-  let confirmed = performance.now();
-  let paused = false;
-  let refreshing = false;
-  let refreshedAt = 0; // performance.now() of the last try at the whole page
+  let ahead = Number(main.dataset.now) - Date.now(); // server's clock less this device's
+  // Of the wall clock, not performance.now(): that one stands still while a phone sleeps.
+  let confirmed = Date.now();
+  let drawn = Date.now();
+  let asking = false;
 
-  const now = () => Date.now() + offset;
-  const confirmedAt = () => now() - (performance.now() - confirmed);
+  const now = () => Date.now() + ahead;
+  const coloured = () => main.dataset.state === "red" || main.dataset.state === "green";
 
-  function hands(instant) {
-    const at = new Date(instant + ZONE_MS);
-    return `${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}:${pad(at.getUTCSeconds())}`;
+  function ask(url, accept) {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    return fetch(url, { headers: { Accept: accept }, cache: "no-store", signal });
   }
 
-  function date(instant) {
-    const at = new Date(instant + ZONE_MS);
-    const [y, m, d, w] = [at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate(), at.getUTCDay()];
-    return zh
-      ? `${y}年${m + 1}月${d}日 星期${"日一二三四五六"[w]}`
-      : `${WEEKDAYS_EN[w]}, ${d} ${MONTHS_EN[m]} ${y}`;
+  async function parsed(answer, type) {
+    return new DOMParser().parseFromString(await answer.text(), type);
   }
 
-  async function ask(url, accept) {
-    return fetch(url, {
-      headers: { Accept: accept },
-      cache: "no-store",
-      signal: AbortSignal.timeout(ANSWER_MS),
-    });
+  function become(content) {
+    const said = main.dataset.said;
+    main.replaceWith(content);
+    main = document.getElementById("state");
+    body.dataset.state = main.dataset.state;
+    if (main.dataset.said !== said) announce.textContent = main.dataset.said;
   }
 
-  // Puts the server's newest markup of this page in place, and says aloud what changed.
+  // Puts the page's newest state in place.
   async function refresh() {
-    if (refreshing) return;
-    refreshing = true;
-    refreshedAt = performance.now();
-    try {
-      const answer = await ask(location.href, "text/html");
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.getElementById("state");
-      if (!fresh) return; // not our page: a proxy's, say; the next poll decides
-      const turned = fresh.dataset.say !== main.dataset.say;
-      fresh.querySelectorAll("noscript").forEach((element) => element.remove());
-      main.replaceWith(document.adoptNode(fresh));
-      main = document.getElementById("state");
-      body.dataset.state = main.dataset.state;
-      document.title = page.title;
-      offset = Number(main.dataset.now) - Date.now();
-      confirmed = performance.now();
-      body.classList.remove("lost");
-      if (turned) announce.textContent = main.dataset.say;
-      settle();
-    } catch {
-      // No answer: `unconfirmed` says so on the page once it has lasted.
-    } finally {
-      refreshing = false;
-    }
-  }
-
-  async function poll() {
-    if (document.hidden || !main.dataset.code) return;
-    if (main.dataset.retry) {
-      if (now() >= Number(main.dataset.retry) && performance.now() - refreshedAt > POLL_MS) await refresh();
-      return;
-    }
-    try {
-      const answer = await ask(main.dataset.code, "application/json");
-      if (answer.status >= 500) return refresh();
-      const code = await answer.json();
-      const none = answer.status === 404;
-      const [colour, version] = none ? ["none", 0] : [code.colour, code.version];
-      confirmed = performance.now();
-      const changed =
-        colour !== main.dataset.state ||
-        (colour !== "none" && Number(version) !== Number(main.dataset.version));
-      const marked = main.querySelector("[data-offline]") !== null;
-      if (changed || marked || body.classList.contains("lost")) await refresh();
-    } catch {
-      // As above.
-    }
-  }
-
-  function unconfirmed() {
-    if (main.dataset.retry || !main.dataset.code) return;
-    const silent = performance.now() - confirmed;
-    if (silent < UNCONFIRMED_MS) return;
-    if (!body.classList.contains("lost") && !main.querySelector("[data-offline]")) {
-      const notice = document.getElementById("offline").content.cloneNode(true);
-      notice.querySelector("[data-checked]").textContent = hands(confirmedAt());
-      announce.textContent = notice.querySelector(".first").textContent;
-      main.querySelector(".card").prepend(notice);
-    }
-    if (silent > LOST_MS && !body.classList.contains("lost")) {
-      main.replaceChildren(document.getElementById("lost").content.cloneNode(true));
-      main.querySelector("[data-checked]").textContent = hands(confirmedAt());
-      body.dataset.state = "unavailable";
-      body.classList.add("lost");
-      announce.textContent = main.querySelector("h1").textContent;
-    }
+    const page = await parsed(await ask(location.href, "text/html"), "text/html");
+    const fresh = page.getElementById("state");
+    if (!fresh) return; // not our page: a proxy's, say
+    fresh.querySelectorAll("noscript").forEach((element) => element.remove());
+    become(document.adoptNode(fresh));
+    document.title = page.title;
+    ahead = Number(main.dataset.now) - Date.now();
+    confirmed = drawn = Date.now();
   }
 
   async function redraw() {
-    const qr = main.querySelector("[data-qr]");
-    if (!qr || paused || document.hidden || body.classList.contains("lost")) return;
+    const answer = await ask(`${main.dataset.code}.svg`, "image/svg+xml");
+    if (!answer.ok) return;
+    const svg = (await parsed(answer, "image/svg+xml")).documentElement;
+    main.querySelector("[data-qr]").replaceChildren(document.adoptNode(svg));
+    drawn = Date.now();
+  }
+
+  const keyOf = ({ colour, version, reasons, stale }) =>
+    colour === "none" ? colour : `${colour} ${version} ${reasons.map((r) => r.rank)} ${stale}`;
+
+  async function check() {
+    if (now() < Number(main.dataset.retry ?? 0)) return;
+    const answer = await ask(main.dataset.code, "application/json");
+    if (!answer.ok || keyOf(await answer.json()) !== main.dataset.key) return refresh();
+    confirmed = Date.now();
+    const age = Date.now() - drawn;
+    const valid = Number(main.dataset.qrValid);
+    if (age > valid) return refresh(); // it could not be redrawn in time
+    if (age > valid / 2) return redraw();
+  }
+
+  // One question at a time. Without an answer nothing is done here: `tick` takes the colour away.
+  async function alone(question) {
+    if (asking || document.hidden || !main.dataset.code) return;
+    asking = true;
     try {
-      const answer = await ask(`${main.dataset.code}.svg`, "image/svg+xml");
-      if (!answer.ok) return;
-      const drawn = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
-      if (drawn.nodeName === "svg" && qr.isConnected) qr.replaceChildren(document.adoptNode(drawn));
-    } catch {
-      // The old one stays until its token expires; `unconfirmed` speaks for the connection.
+      await question();
+    } catch (error) {
+      if (!["TypeError", "AbortError", "TimeoutError"].includes(error.name)) throw error;
+    } finally {
+      asking = false;
     }
   }
 
-  // What depends on scripts appears only with them.
-  function settle() {
-    const button = main.querySelector("[data-pause]");
-    if (!button) return;
-    button.hidden = false;
-    button.textContent = paused ? button.dataset.on : button.dataset.off;
-    button.setAttribute("aria-pressed", String(paused));
-    main.classList.toggle("paused", paused);
-    main.querySelector(".turning").hidden = paused;
-    main.querySelector(".halted").hidden = !paused;
+  function lose() {
+    const lost = main.cloneNode(false);
+    Object.assign(lost.dataset, { state: "unavailable", key: "lost" });
+    delete lost.dataset.changes;
+    lost.append(document.getElementById("lost").content.cloneNode(true));
+    lost.querySelector("[data-confirmed]").textContent = HANDS.format(confirmed + ahead);
+    lost.dataset.said = document.title = lost.querySelector("h1 .first").textContent;
+    become(lost);
   }
 
   function tick() {
-    const instant = now();
-    const time = main.querySelector("[data-hands]");
-    if (time) {
-      time.textContent = hands(instant);
-      main.querySelector("[data-date]").textContent = date(instant);
+    const before = main.querySelector("[data-hands]");
+    const hands = HANDS.format(now());
+    if (hands < before.textContent) alone(refresh); // midnight: the date is the server's
+    before.textContent = hands;
+    if (coloured() && Math.abs(Date.now() - confirmed) > UNCONFIRMED_MS) lose();
+    if (now() >= Number(main.dataset.changes ?? Infinity)) {
+      delete main.dataset.changes;
+      alone(refresh);
     }
-    if (main.dataset.changes && instant >= Number(main.dataset.changes)) {
-      if (performance.now() - refreshedAt > POLL_MS) refresh();
-    }
-    unconfirmed();
-    setTimeout(tick, 1000 - (now() % 1000));
   }
 
-  body.addEventListener("click", (event) => {
-    if (!event.target.closest("[data-pause]")) return;
-    paused = !paused;
-    settle();
-    if (!paused) redraw();
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) refresh();
-  });
-  addEventListener("pageshow", (event) => {
-    if (event.persisted) refresh();
-  });
+  function run() {
+    tick();
+    setTimeout(run, 1000 - (now() % 1000));
+  }
 
-  settle();
-  tick();
-  setInterval(poll, POLL_MS);
-  setInterval(redraw, QR_MS);
+  function wake() {
+    if (document.hidden) return;
+    tick();
+    alone(refresh);
+  }
+
+  document.addEventListener("visibilitychange", wake);
+  addEventListener("pageshow", (event) => event.persisted && wake());
+  run();
+  setInterval(() => alone(check), POLL_MS);
 })();
