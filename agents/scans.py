@@ -10,23 +10,31 @@ from agents.people import Records, instant
 from app.catalogue import CATALOGUE
 from app.codec import Refusal, decode
 from app.engine.chunks import Chunk
-from app.engine.table import Work
+from app.engine.table import Fold, Work
 from app.topology import YuekangApp
+
+TOPIC = CATALOGUE.topics["scans"]
 
 
 def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
     """Add the agent for scans."""
-    topic = CATALOGUE.topics["scans"]
+    check = checker(dead_letters)
 
-    def check(work: Work, records: Records) -> None:
-        for record in records:
-            try:
-                decode(record.value, record.key, record.headers, topic, instant(record.timestamp))
-            except Refusal as refusal:
-                dead_letters.refuse(work, record, refusal)
-
-    @app.agent(app.topic(topic.name, value_serializer="raw"), name="check-scans")
+    @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="check-scans")
     async def check_scans(chunks: StreamT[Chunk]) -> None:
         async for event in chunks.noack().events():  # type: ignore[attr-defined]
             if await app.scans.process(event.value, check):
                 await chunks.ack(event)
+
+
+def checker(dead_letters: DeadLetters) -> Fold:
+    """Return the fold for scans: it writes no row."""
+
+    def check(work: Work, records: Records) -> None:
+        for record in records:
+            try:
+                decode(record.value, record.key, record.headers, TOPIC, instant(record.timestamp))
+            except Refusal as refusal:
+                dead_letters.refuse(work, record, refusal)
+
+    return check

@@ -2,16 +2,16 @@
 they are set up on the broker.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
-from msgspec import Struct
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from msgspec import Meta, Struct
 
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, ProvincialCodeData
@@ -20,12 +20,12 @@ PATH = Path(__file__).parents[1] / "topics.yaml"
 
 DAY_MS = 24 * 60 * 60 * 1000
 COMPACTION_LAG_MS = 7 * DAY_MS
-"""A tombstone or a newer row removes the older one from disk within this time (DESIGN.md,
-hard question 3)."""
+"""A tombstone or a newer row removes the older one from disk within this time."""
 
 BATCH_BYTES_MAX = 1024 * 1024
 """Least max.message.bytes: what the broker takes as one batch of records."""
 
+Positive = Annotated[int, Meta(ge=1)]
 Cleanup = Literal["delete", "compact"]
 DataClass = Literal["internal", "personal", "sensitive-personal"]
 
@@ -44,15 +44,15 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     data_class: DataClass
     events: tuple[str, ...] = ()
     folds_into: Literal["people", "scans"] | None = None
-    retention_days: int | None = None
-    value_bytes_max: int | None = None
+    retention_days: Positive | None = None
+    value_bytes_max: Positive | None = None
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    generation: int
-    partitions: int
-    replication_factor: int
-    value_bytes_max: int
+    generation: Positive
+    partitions: Positive
+    replication_factor: Positive
+    value_bytes_max: Positive
     authorities: dict[str, tuple[str, ...]]
     topics: dict[str, _Entry]
 
@@ -152,6 +152,9 @@ class Catalogue:
 
     def _faults(self) -> Iterator[str]:
         known = {*EVENT_TYPES, STATUS_CHANGED}
+        for authority, patterns in self.authorities.items():
+            if not patterns or not all(pattern.startswith("/") for pattern in patterns):
+                yield f"authority {authority}: its sources are one or more, and begin with /."
         for topic in self.topics.values():
             if topic.authority not in self.authorities:
                 yield f"{topic.name}: authority {topic.authority} is not among the authorities."
@@ -208,20 +211,27 @@ async def differences(bootstrap: str) -> list[str]:
     await admin.start()
     try:
         described = {t["topic"]: t for t in await admin.describe_topics(list(CATALOGUE.topics))}
-        there = [t for t in CATALOGUE.topics.values() if not described[t.name]["error_code"]]
+        there = [t for t in CATALOGUE.topics.values() if _is_there(described[t.name])]
         settings = await _settings(admin, [topic.name for topic in there])
     finally:
         await admin.close()
     found = [
         f"{name}: it is missing. Run `yuekang topics create`."
         for name, topic in described.items()
-        if topic["error_code"]
+        if not _is_there(topic)
     ]
     for topic in there:
-        if (count := len(described[topic.name]["partitions"])) != topic.partitions:
+        partitions = described[topic.name]["partitions"]
+        if (count := len(partitions)) != topic.partitions:
             found.append(
                 f"{topic.name}: it has {count} partitions, not {topic.partitions}. The number is "
                 "part of who is where; a new one needs a new generation of topics."
+            )
+        copies = {len(partition["replicas"]) for partition in partitions}
+        if copies != {topic.replication_factor}:
+            found.append(
+                f"{topic.name}: its partitions have {', '.join(map(str, sorted(copies)))} copies, "
+                f"not {topic.replication_factor}."
             )
         found += (
             f"{topic.name}: {key} is {settings[topic.name].get(key)}, not {value}."
@@ -229,6 +239,13 @@ async def differences(bootstrap: str) -> list[str]:
             if settings[topic.name].get(key) != value
         )
     return found
+
+
+def _is_there(described: Mapping[str, Any]) -> bool:
+    error = for_code(described["error_code"])
+    if described["error_code"] and error is not UnknownTopicOrPartitionError:
+        raise error(f"topic {described['topic']}")
+    return error is not UnknownTopicOrPartitionError
 
 
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

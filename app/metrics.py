@@ -75,3 +75,30 @@ WORKER_FENCED = Counter(
     "Chunks that were not written since another worker holds their partition, by table.",
     ["table"],
 )
+
+# projection: from the log to Redis
+
+PROJECTION_RECORDS = Counter(
+    "yuekang_projection_records_total",
+    "Records applied to the read model, by topic.",
+    ["topic"],
+)
+PROJECTION_LAG_SECONDS = Gauge(
+    "yuekang_projection_lag_seconds",
+    "Age of the instant up to which a partition is in the read model, when last written.",
+    ["topic", "partition"],
+)
+PROJECTION_WRITE_SECONDS = Histogram(
+    "yuekang_projection_write_seconds",
+    "One batch into Redis.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+PROJECTION_REBUILDS = Counter(
+    "yuekang_projection_rebuilds_total",
+    "Times that the read model was begun anew.",
+)
+PROJECTION_TROUBLES = Counter(
+    "yuekang_projection_troubles_total",
+    "Times that the projection had to begin again from what Redis says, by why.",
+    ["why"],
+)

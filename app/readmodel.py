@@ -15,6 +15,8 @@ version, and an older one never replaces a newer.
 The counts are of the codes that lie here, by the status that each tells; a code that changes
 moves from the one to the other in the same script.
 
+The database is the model's alone: it is emptied when the model is built anew.
+
 The numbers of the changes belong to an `epoch`, which is new whenever Redis was begun anew or is
 not the server it was: a number from another epoch means nothing, and its holder has missed
 something.
@@ -36,7 +38,6 @@ COUNTS = "yk:counts"
 CHANGES = "yk:changes"
 CODE = "yk:code:"
 MINUTE = "yk:minute:"
-EVERYTHING = "yk:*"
 
 FORMAT = 1
 """Of all the above; a model of another format is built anew."""
@@ -49,9 +50,26 @@ MINUTES_KEPT = 60
 EXPIRY_SLACK_MINUTES = 2
 
 PAGE = 1_000
-"""Keys of one sweep or changes of one read."""
+"""Changes of one read."""
 
-_SCRIPT = Path(__file__).with_suffix(".lua").read_text()
+_APPLY = Path(__file__).with_suffix(".lua").read_text()
+
+FOREIGN = "FOREIGN"
+"""How the error begins that Redis gives where the database holds keys of somebody else."""
+
+_BEGIN = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
+  return 0
+end
+local key = redis.call('RANDOMKEY')
+if key and string.sub(key, 1, 3) ~= 'yk:' then
+  return redis.error_reply('FOREIGN the read model needs a database of its own')
+end
+redis.call('FLUSHDB', 'ASYNC')
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+"""All at once: a sweep that goes on while another projection has begun would harm it unseen."""
 
 
 class Position(Struct, frozen=True):
@@ -190,11 +208,12 @@ def _told(status: Status) -> Told:
 class Writer:
     """The projection's side. `id` names this writer in the state."""
 
-    def __init__(self, redis: Redis, log: str) -> None:
-        self.id = secrets.token_hex(8)
+    def __init__(self, redis: Redis, log: str, id: str) -> None:
+        self._id = id
         self._redis = redis
         self._log = log
-        self._apply = redis.register_script(_SCRIPT)
+        self._apply = redis.register_script(_APPLY)
+        self._begin = redis.register_script(_BEGIN)
         self._last = b""
 
     async def load(self) -> State | None:
@@ -208,18 +227,16 @@ class Writer:
             return None
         return state if (state.log, state.format) == (self._log, FORMAT) else None
 
-    async def clear(self) -> None:
-        """Delete the whole model, the state first: from then on nobody reads the rest."""
-        await self._redis.delete(STATE)
-        self._last = b""
-        keys = []
-        async for key in self._redis.scan_iter(match=EVERYTHING, count=PAGE):
-            keys.append(key)
-            if len(keys) == PAGE:
-                await self._redis.unlink(*keys)
-                keys.clear()
-        if keys:
-            await self._redis.unlink(*keys)
+    async def begin_anew(self, state: State) -> bool:
+        """Empty the database and write `state`; return False if Redis has moved on.
+
+        Raise `redis.ResponseError` if somebody else's keys are there.
+        """
+        encoded = encode_state(state)
+        begun = await self._begin(keys=[STATE], args=[self._last, encoded])
+        if begun:
+            self._last = encoded
+        return bool(begun)
 
     async def server(self) -> str:
         """Return the run of the Redis server: another one after every restart."""
@@ -227,9 +244,7 @@ class Writer:
 
     def new_state(self, server: str, positions: dict[str, tuple[Position, ...]]) -> State:
         """Return the state of an empty model."""
-        return State(
-            self._log, FORMAT, new_epoch(), server, self.id, 0.0, False, 0, positions
-        )
+        return State(self._log, FORMAT, new_epoch(), server, self._id, 0.0, False, 0, positions)
 
     async def apply(self, batch: Batch, state: State) -> bool:
         """Write a batch and `state`; return False, with nothing written, if Redis has moved on.

@@ -27,6 +27,9 @@ HEALTH_CODE = "health-code.v1"
 """Name of the schema of the rows on health-codes, which are no CloudEvents."""
 
 
+CLOUDEVENT = ("specversion", "type", "source", "id")
+"""What every CloudEvent must have, also where a class of ours has a default."""
+
 CLASSES: dict[str, Any] = {**EVENT_TYPES, STATUS_CHANGED: StatusChanged, HEALTH_CODE: HealthCode}
 """Name of a schema → its class."""
 
@@ -53,8 +56,10 @@ def _definitions(classes: Mapping[str, type[Any]], references: str) -> Json:
     for name, cls in classes.items():
         definition = definitions[cls.__name__]
         definition["title"] = name
-        if "type" in definition["properties"]:
+        if "specversion" in definition["properties"]:
             definition["properties"]["type"] = {"const": name}
+            required = {*definition["required"], *CLOUDEVENT}
+            definition["required"] = [n for n in definition["properties"] if n in required]
     return definitions
 
 

@@ -1,44 +1,52 @@
-"""/livez, /readyz and /metrics of a process that serves nothing else over HTTP."""
+"""/livez, /readyz and /metrics for a process that serves nothing else over HTTP."""
 
-import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+Reasons = Callable[[], list[str]]
+"""Says why the process is not ready; nothing if it is."""
+
+CLOSE_SECONDS_MAX = 1.0
+
 
 class StatusServer:
-    """Answers on `host` and `port`; `reasons` says why the process is not ready, [] if it is."""
+    """Answers from the event loop that does the work: a loop that hangs does not answer."""
 
-    def __init__(self, host: str, port: int, reasons: Callable[[], list[str]]) -> None:
+    def __init__(self, host: str, port: int, ready: Reasons) -> None:
         self._host = host
         self._port = port
-        self._reasons = reasons
-        app = web.Application()
-        app.router.add_get("/livez", _livez)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", _metrics)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._ready = ready
+        self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen; raise `OSError` where the port is taken."""
+        """Listen; raise `OSError` if another process does already."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS_MAX)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
 
     async def stop(self) -> None:
         """Stop listening."""
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="live\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        reasons = self._reasons()
-        text = "".join(f"{reason}\n" for reason in reasons) or "ready\n"
-        return web.Response(text=text, status=503 if reasons else 200)
+        reasons = self._ready()
+        if reasons:
+            return web.Response(text="\n".join(reasons) + "\n", status=503)
+        return web.Response(text="ready\n")
 
-
-async def _livez(_: web.Request) -> web.Response:
-    return web.Response(text="alive\n")
-
-
-async def _metrics(_: web.Request) -> web.Response:
-    body = await asyncio.to_thread(generate_latest)
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

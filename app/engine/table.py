@@ -54,6 +54,9 @@ DUE = struct.Struct(">q")
 BATCH_BYTES_MAX = 900_000
 """Largest record batch sent, below the topics' max.message.bytes of 1 MiB."""
 
+QUEUE_STALE_MAX = 1_024
+"""Entries of due times since changed, beyond as many as are valid, before they are cleared out."""
+
 CATCH_UP_RECORDS = 20_000
 """Records applied to the store at a time while catching up; bounds its memory."""
 
@@ -258,6 +261,9 @@ class Partition:
             if self._due.get(key) != due:
                 self._due[key] = due
                 heapq.heappush(self._queue, (due, key))
+                if len(self._queue) > 2 * len(self._due) + QUEUE_STALE_MAX:
+                    self._queue = [(at, other) for other, at in self._due.items()]
+                    heapq.heapify(self._queue)
         else:
             self._due.pop(key, None)
 

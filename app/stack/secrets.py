@@ -1,6 +1,7 @@
 """Secrets of a development machine: made once, kept in a file that its owner alone can read."""
 
 import os
+import sys
 from pathlib import Path
 from secrets import token_hex
 
@@ -45,3 +46,7 @@ def _write(path: Path, variables: dict[str, str]) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+if __name__ == "__main__":
+    development_secrets(Path(sys.argv[1]))

@@ -41,9 +41,7 @@ TEXTS: dict[str, Words] = {
         "对原因有异议，请凭依据编号联系上报单位核实。",
         "If a reason is wrong, ask the one who reported it, naming the record.",
     ),
-    "no_reason": Words(
-        "没有记录表明您属于重点人群。", "No record names you as a key person."
-    ),
+    "no_reason": Words("没有记录表明您属于重点人群。", "No record names you as a key person."),
     "changes": Words("本码将于{when}自动变化", "This code changes by itself on {when}"),
     "renews": Words(
         "如有新的记录，本页自动更新。", "This page updates by itself when a new record arrives."
@@ -102,6 +100,7 @@ CAUSES: dict[str, Words] = {
 
 DASHBOARD: dict[str, Words] = {
     "title": Words("值班看板", "Duty dashboard"),
+    "pages": Words("页面", "Pages"),
     "counts": Words("现有人数", "People now"),
     "red": Words("红码", "Red"),
     "green": Words("绿码", "Green"),
@@ -142,9 +141,8 @@ DASHBOARD: dict[str, Words] = {
         "实时列表需要启用脚本；统计每 30 秒重新载入。",
         "The live list needs scripts; the counts reload every 30 s.",
     ),
-    "pause": Words("暂停列表", "Pause the list"),
-    "resume": Words("继续列表", "Resume the list"),
-    "held": Words("暂停中，另有 {n} 条", "paused, {n} more"),
+    "hold": Words("暂停列表", "Hold the list"),
+    "held": Words("暂停中，另有 {n} 条", "held, {n} more"),
     "waiting": Words("等待新的变化……", "Waiting for changes…"),
     "gap": Words(
         "此处有变化未能收到，请以统计为准。", "Changes are missing here; go by the counts."

@@ -21,14 +21,18 @@
   const now = () => Date.now() + ahead;
   const coloured = () => main.dataset.state === "red" || main.dataset.state === "green";
 
-  function ask(url, accept) {
+  // The whole answer, or null where there is none.
+  async function ask(url, accept) {
     const signal = AbortSignal.timeout(ANSWER_MS);
-    return fetch(url, { headers: { Accept: accept }, cache: "no-store", signal });
+    try {
+      const answer = await fetch(url, { headers: { Accept: accept }, cache: "no-store", signal });
+      return { ok: answer.ok, text: await answer.text() };
+    } catch {
+      return null;
+    }
   }
 
-  async function parsed(answer, type) {
-    return new DOMParser().parseFromString(await answer.text(), type);
-  }
+  const parsed = (text, type) => new DOMParser().parseFromString(text, type);
 
   function become(content) {
     const said = main.dataset.said;
@@ -40,7 +44,9 @@
 
   // Puts the page's newest state in place.
   async function refresh() {
-    const page = await parsed(await ask(location.href, "text/html"), "text/html");
+    const answer = await ask(location.href, "text/html");
+    if (!answer) return;
+    const page = parsed(answer.text, "text/html");
     const fresh = page.getElementById("state");
     if (!fresh) return; // not our page: a proxy's, say
     fresh.querySelectorAll("noscript").forEach((element) => element.remove());
@@ -52,8 +58,8 @@
 
   async function redraw() {
     const answer = await ask(`${main.dataset.code}.svg`, "image/svg+xml");
-    if (!answer.ok) return;
-    const svg = (await parsed(answer, "image/svg+xml")).documentElement;
+    if (!answer?.ok) return;
+    const svg = parsed(answer.text, "image/svg+xml").documentElement;
     main.querySelector("[data-qr]").replaceChildren(document.adoptNode(svg));
     drawn = Date.now();
   }
@@ -64,7 +70,8 @@
   async function check() {
     if (now() < Number(main.dataset.retry ?? 0)) return;
     const answer = await ask(main.dataset.code, "application/json");
-    if (!answer.ok || keyOf(await answer.json()) !== main.dataset.key) return refresh();
+    if (!answer) return;
+    if (!answer.ok || keyOf(JSON.parse(answer.text)) !== main.dataset.key) return refresh();
     confirmed = Date.now();
     const age = Date.now() - drawn;
     const valid = Number(main.dataset.qrValid);
@@ -78,8 +85,6 @@
     asking = true;
     try {
       await question();
-    } catch (error) {
-      if (!["TypeError", "AbortError", "TimeoutError"].includes(error.name)) throw error;
     } finally {
       asking = false;
     }
@@ -96,11 +101,11 @@
   }
 
   function tick() {
+    if (coloured() && Math.abs(Date.now() - confirmed) > UNCONFIRMED_MS) lose();
     const before = main.querySelector("[data-hands]");
     const hands = HANDS.format(now());
     if (hands < before.textContent) alone(refresh); // midnight: the date is the server's
     before.textContent = hands;
-    if (coloured() && Math.abs(Date.now() - confirmed) > UNCONFIRMED_MS) lose();
     if (now() >= Number(main.dataset.changes ?? Infinity)) {
       delete main.dataset.changes;
       alone(refresh);

@@ -1,0 +1,137 @@
+"""`yuekang topics` and `yuekang schemas`: what derives from topics.yaml and models/.
+
+Both exit with 1 where something differs or cannot be done, and say what.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.table import Table
+
+from app.catalogue import CATALOGUE, create_topics, differences
+from app.schemas import asyncapi
+from app.schemas import schemas as json_schemas
+from app.settings import Settings
+
+DIRECTORY = Path("docs/schemas")
+
+topics = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Make or check the topics of topics.yaml."
+)
+schemas = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Write the JSON Schemas and AsyncAPI."
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Directory = Annotated[Path, typer.Option(help="Where the files are.")]
+
+
+@topics.command("list")
+def list_topics(as_json: AsJson = False) -> None:
+    """List the topics as topics.yaml has them; asks no broker."""
+    entries = list(CATALOGUE.topics.values())
+    if as_json:
+        _print_json([{**msgspec.to_builtins(t), "settings": t.settings} for t in entries])
+        return
+    table = Table("topic", "key", "authority", "kept", "holds")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    for topic in entries:
+        days = topic.retention_days
+        kept = topic.cleanup if days is None else f"{days} days"
+        key = topic.key if topic.key == "person" else "-"
+        table.add_row(topic.name, key, topic.authority, kept, topic.holds)
+    Console().print(table)
+
+
+@topics.command()
+def create(as_json: AsJson = False) -> None:
+    """Make the topics that the broker lacks; one that exists is never changed."""
+    made = _ask(create_topics)
+    if as_json:
+        _print_json({"made": made})
+    else:
+        print(f"Made {len(made)} of {len(CATALOGUE.topics)}: {', '.join(made) or 'all are there'}.")
+
+
+@topics.command("check")
+def check_topics(as_json: AsJson = False) -> None:
+    """Say how the broker's topics differ from topics.yaml."""
+    _tell(_ask(differences), f"All {len(CATALOGUE.topics)} topics are as they should be.", as_json)
+
+
+@schemas.command()
+def write(directory: Directory = DIRECTORY) -> None:
+    """Write one JSON Schema a type, and asyncapi.json; remove those of types that are gone."""
+    directory.mkdir(parents=True, exist_ok=True)
+    expected = files()
+    for path in directory.glob("*.json"):
+        if path.name not in expected:
+            path.unlink()
+    for name, content in expected.items():
+        (directory / name).write_bytes(content)
+    print(f"Wrote {len(expected)} files to {directory}.")
+
+
+@schemas.command("check")
+def check_files(directory: Directory = DIRECTORY, as_json: AsJson = False) -> None:
+    """Say which files are not what the code gives."""
+    expected = files()
+    found = {path.name: path.read_bytes() for path in directory.glob("*.json")}
+    wrong = [
+        f"{directory / name}: {why}. Run `yuekang schemas write`."
+        for name in sorted(expected.keys() | found.keys())
+        if (why := _difference(expected.get(name), found.get(name)))
+    ]
+    _tell(wrong, f"All {len(expected)} files in {directory} are up to date.", as_json)
+
+
+def files() -> dict[str, bytes]:
+    """Return what `write` writes: file name → content."""
+    documents = {**json_schemas(), "asyncapi": asyncapi()}
+    return {
+        f"{name}.json": msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+        for name, document in documents.items()
+    }
+
+
+def _difference(expected: bytes | None, found: bytes | None) -> str | None:
+    if found is None:
+        return "it is missing"
+    if expected is None:
+        return "there is no such type"
+    return None if found == expected else "it is out of date"
+
+
+def _ask(question: Callable[[str], Coroutine[Any, Any, list[str]]]) -> list[str]:
+    """Ask the broker; exit with 1 and a message where it does not answer or refuses."""
+    kafka = Settings.from_environment().kafka
+    # The client logs each failure to connect as an error; it is told once, below.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(question(kafka))
+    except (KafkaError, OSError) as error:
+        print(f"Kafka at {kafka}: {error}. Start it, or set YUEKANG_KAFKA.", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _tell(wrong: list[str], good: str, as_json: bool) -> None:
+    """Print what is wrong and exit with 1, or print that all is well."""
+    if as_json:
+        _print_json({"differences": wrong})
+    else:
+        print("\n".join(wrong) or good)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _print_json(value: Any) -> None:
+    print(msgspec.json.encode(value).decode())

@@ -1,0 +1,360 @@
+"""The process `yuekang projection`: from the log to Redis, and nothing else writes there.
+
+    begin:  read how far Redis is ── not of this log, or gone ──> begin anew, at the log's start
+      │
+      └──> follow: fetch ─> batch ─> one script in Redis ─> fetch …
+             any trouble, or Redis has moved on ──> begin
+
+How far the log was applied stands in Redis alone, in the same script as what was applied
+(app.readmodel), so there is nothing to reconcile: whatever happens, it begins again from what
+Redis says. Only what transactions committed is read. Two projections do no harm; the second
+waits until the first has been silent for `LEASE_SECONDS`.
+"""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
+import structlog
+import typer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from app import metrics
+from app.catalogue import CATALOGUE
+from app.logs import configure
+from app.readmodel import (
+    FOREIGN,
+    Batch,
+    Position,
+    State,
+    Writer,
+    new_epoch,
+    public,
+    stored,
+    version_of,
+)
+from app.settings import Settings
+from app.status_server import StatusServer
+from models.codes import StatusChanged
+
+HEALTH_CODES = "health-codes"
+STATUS_CHANGES = "status-changes"
+TOPICS = (HEALTH_CODES, STATUS_CHANGES)
+
+RECORDS_MAX = 1_000
+"""Records in one batch: Redis does nothing else while it writes them, some 5 ms."""
+
+HEARTBEAT_SECONDS = 1.0
+"""An idle projection writes how far it is this often."""
+
+FETCH_WAIT_MS = 250
+"""The broker answers at the latest after this time, and so says where the end is."""
+
+LEASE_SECONDS = 3.0
+AGAIN_SECONDS = 0.5
+REDIS_SECONDS_MAX = 5.0
+
+ABSENT_SECONDS_MAX = 12 * 60 * 60
+"""A model that was left for longer is built anew: what was deleted from health-codes is told for
+24 hours there (delete.retention.ms), and not after that."""
+
+SILENT_SECONDS = 5.0
+"""Without a write for so long the projection is not ready."""
+
+Record = ConsumerRecord[bytes, bytes]
+Partitions = tuple[TopicPartition, ...]
+
+_decode_changed = msgspec.json.Decoder(StatusChanged).decode
+
+log = structlog.get_logger()
+
+
+class Moved(Exception):
+    """Redis is not where this projection left it."""
+
+
+class Unreadable(Exception):
+    """A record that only this system writes cannot be read: a bug, and not to be passed over."""
+
+
+class Unfit(Exception):
+    """What is there cannot be used; a person must act."""
+
+
+class Projection:
+    """Follows the log for as long as it is run."""
+
+    def __init__(self, kafka: str, redis_url: str) -> None:
+        self._kafka = kafka
+        self._redis_url = redis_url
+        self._id = secrets.token_hex(8)
+        self._state: State | None = None
+        self._trouble = "It has just been started."
+
+    def reasons(self) -> list[str]:
+        """Say why the read model cannot be relied on; nothing if it can."""
+        state = self._state
+        if state is None or time.time() - state.at > SILENT_SECONDS:
+            return [f"Redis is not written. {self._trouble}"]
+        if not state.built:
+            at = sum(p.offset for positions in state.positions.values() for p in positions)
+            return [f"The read model is being built; {at} offsets are behind."]
+        return []
+
+    async def run(self) -> None:
+        """Follow the log until cancelled; raise `Unreadable` on a record that cannot be read."""
+        while True:
+            try:
+                await self._connect_and_follow()
+            except Moved as moved:
+                self._note("moved", str(moved))
+            except (RedisError, KafkaError, OSError, TimeoutError) as error:
+                self._note(type(error).__name__, f"{type(error).__name__}: {error}")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    def _note(self, why: str, trouble: str) -> None:
+        self._trouble = trouble
+        metrics.PROJECTION_TROUBLES.labels(why).inc()
+        log.warning("projection_begins_again", why=why, detail=trouble)
+
+    async def _connect_and_follow(self) -> None:
+        redis = Redis.from_url(
+            self._redis_url,
+            socket_timeout=REDIS_SECONDS_MAX,
+            socket_connect_timeout=REDIS_SECONDS_MAX,
+            retry=Retry(NoBackoff(), 0),
+        )
+        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+        )
+        try:
+            writer = Writer(redis, await log_name(self._kafka), self._id)
+            await consumer.start()
+            state = await self._begin(writer, consumer)
+            await self._follow(writer, consumer, state)
+        except ResponseError as error:
+            if str(error).startswith(FOREIGN):
+                raise Unfit(f"Redis: {error}. Set YUEKANG_REDIS_URL to another.") from None
+            raise
+        finally:
+            await consumer.stop()
+            await redis.aclose()
+
+    async def _begin(self, writer: Writer, consumer: "AIOKafkaConsumer[bytes, bytes]") -> State:
+        """Return the state to go on from, after taking the place of whoever wrote it."""
+        state = await writer.load()
+        while state and state.writer != self._id and time.time() - state.at < LEASE_SECONDS:
+            self._trouble = "Another projection is at work; this one waits."
+            await asyncio.sleep(AGAIN_SECONDS)
+            state = await writer.load()
+        first = await consumer.beginning_offsets(PARTITIONS)
+        end = await consumer.end_offsets(PARTITIONS)
+        server = await writer.server()
+        if state is None or not _continues(state, first, end):
+            state = writer.new_state(server, _positions({tp: Position(first[tp]) for tp in first}))
+            if not await writer.begin_anew(state):
+                raise Moved("Another projection began at the same time.")
+            metrics.PROJECTION_REBUILDS.inc()
+            log.info("projection_builds_anew", epoch=state.epoch)
+        elif state.server != server:
+            # Another server, or the same with what it had saved: numbers may occur twice.
+            state = msgspec.structs.replace(state, server=server, epoch=new_epoch())
+        return msgspec.structs.replace(state, writer=self._id)
+
+    async def _follow(
+        self, writer: Writer, consumer: "AIOKafkaConsumer[bytes, bytes]", state: State
+    ) -> None:
+        reached: set[TopicPartition] = set()
+        consumer.assign(PARTITIONS)
+        for tp in PARTITIONS:
+            consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
+        log.info("projection_follows", epoch=state.epoch, built=state.built)
+        try:
+            while True:
+                fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_MAX)
+                batch = batch_of(fetched)
+                if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
+                    continue
+                positions = {
+                    tp: await _position(consumer, tp, state, fetched.get(tp, ()), reached)
+                    for tp in PARTITIONS
+                }
+                state = msgspec.structs.replace(
+                    state,
+                    at=time.time(),
+                    built=state.built or len(reached) == len(PARTITIONS),
+                    changes=state.changes + len(batch.changes),
+                    positions=_positions(positions),
+                )
+                with metrics.PROJECTION_WRITE_SECONDS.time():
+                    if not await writer.apply(batch, state):
+                        raise Moved("Redis was emptied, or another projection wrote to it.")
+                self._state = state
+                _measure(fetched, state)
+        finally:
+            with suppress(RedisError, OSError):
+                await self._release(writer, state)
+
+    async def _release(self, writer: Writer, state: State) -> None:
+        """Let another projection begin at once. A state that has moved on is left alone."""
+        if self._state is state:
+            empty = Batch({}, [])
+            await writer.apply(empty, msgspec.structs.replace(state, at=0.0))
+
+
+PARTITIONS: Partitions = tuple(
+    TopicPartition(name, number)
+    for name in TOPICS
+    for number in range(CATALOGUE.topics[name].partitions)
+)
+
+
+def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
+    """Return what the records of one fetch come to; raise `Unreadable`.
+
+    Of a person only the newest code is left. A tombstone deletes what lies before it.
+    """
+    batch = Batch({}, [])
+    for tp, records in fetched.items():
+        for record in records:
+            try:
+                if tp.topic == HEALTH_CODES:
+                    _take_code(batch, record)
+                else:
+                    batch.changes.append(public(_decode_changed(record.value or b"").data))
+            except (msgspec.DecodeError, AttributeError):
+                place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
+                raise Unreadable(f"The record at {place} is not of its topic's type.") from None
+    return batch
+
+
+def _take_code(batch: Batch, record: Record) -> None:
+    person = record.key.decode()  # type: ignore[union-attr]  # AttributeError is caught above
+    if record.value is None:
+        batch.codes[person] = None
+        return
+    code = stored(record.value, record.partition)
+    before = batch.codes.get(person)
+    if before is None or version_of(before) < version_of(code):
+        batch.codes[person] = code
+
+
+async def _position(
+    consumer: "AIOKafkaConsumer[bytes, bytes]",
+    tp: TopicPartition,
+    state: State,
+    records: Sequence[Record],
+    reached: set[TopicPartition],
+) -> Position:
+    """Return where a partition stands after `records`; add it to `reached` if that is its end.
+
+    The end is where the broker will write next: beyond the markers of transactions, and beyond
+    records of one that is still open, so those count as behind.
+    """
+    offset = await consumer.position(tp)
+    end, asked_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
+    as_of = state.positions[tp.topic][tp.partition].as_of
+    if end is not None and offset >= end:
+        reached.add(tp)
+        as_of = max(as_of or 0.0, asked_ms / 1_000)
+    elif records:
+        newest = max(record.timestamp for record in records) / 1_000
+        as_of = max(as_of or 0.0, min(newest, time.time()))
+    return Position(offset, as_of)
+
+
+def _continues(
+    state: State, first: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]
+) -> bool:
+    """Say whether everything after the state's positions is still on the log."""
+    found = {
+        TopicPartition(topic, number): position.offset
+        for topic, positions in state.positions.items()
+        for number, position in enumerate(positions)
+    }
+    as_ofs = [p.as_of for positions in state.positions.values() for p in positions]
+    absent = any(as_of and time.time() - as_of > ABSENT_SECONDS_MAX for as_of in as_ofs)
+    return (
+        found.keys() == first.keys()
+        and all(first[tp] <= offset <= end[tp] for tp, offset in found.items())
+        and not (state.built and absent)
+    )
+
+
+def _positions(of: Mapping[TopicPartition, Position]) -> dict[str, tuple[Position, ...]]:
+    return {topic: tuple(of[tp] for tp in PARTITIONS if tp.topic == topic) for topic in TOPICS}
+
+
+def _measure(fetched: Mapping[TopicPartition, Sequence[Record]], state: State) -> None:
+    for tp, records in fetched.items():
+        metrics.PROJECTION_RECORDS.labels(tp.topic).inc(len(records))
+    for topic, number, as_of in _as_ofs(state):
+        metrics.PROJECTION_LAG_SECONDS.labels(topic, number).set(max(0.0, state.at - as_of))
+
+
+def _as_ofs(state: State) -> Iterator[tuple[str, int, float]]:
+    for topic, positions in state.positions.items():
+        for number, position in enumerate(positions):
+            if position.as_of is not None:
+                yield topic, number, position.as_of
+
+
+async def log_name(bootstrap: str) -> str:
+    """Return the name of the log that positions are of: its cluster and its generation.
+
+    Raise `Unfit` where its topics are not there as topics.yaml has them.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        cluster = (await admin.describe_cluster())["cluster_id"]
+        topics = await admin.describe_topics(list(TOPICS))
+    finally:
+        await admin.close()
+    for topic in topics:
+        if len(topic["partitions"]) != CATALOGUE.topics[topic["topic"]].partitions:
+            raise Unfit(f"{topic['topic']} is missing or unlike topics.yaml: see `yuekang topics`.")
+    return f"{cluster}/{CATALOGUE.generation}"
+
+
+def projection() -> None:
+    """Keep Redis up to date with the log until a signal ends it.
+
+    Waits for Kafka and Redis where they are away. Exits with 1 where the topics are not those of
+    topics.yaml, where the Redis database holds keys of others, or after a record that cannot be
+    read.
+    """
+    settings = Settings.from_environment()
+    configure(settings.log_level)
+    try:
+        asyncio.run(_serve(settings))
+    except (Unreadable, Unfit) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+async def _serve(settings: Settings) -> None:
+    running = Projection(settings.kafka, settings.redis_url)
+    status = StatusServer(settings.status_host, settings.projection_status_port, running.reasons)
+    await status.start()
+    task = asyncio.create_task(running.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        with suppress(asyncio.CancelledError):
+            await task
+    finally:
+        await status.stop()

@@ -1,0 +1,49 @@
+"""Records as a consumer hands them over, made without a broker."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from aiokafka.partitioner import murmur2
+
+from app.catalogue import CATALOGUE
+from app.codec import encode
+from models.events import Event, type_of
+
+PARTITIONS = CATALOGUE.partitions
+
+
+def partition_of(key: bytes) -> int:
+    return (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
+
+
+def record(
+    event: Event | bytes | None,
+    arrived_at: datetime,
+    offset: int = 0,
+    topic: str | None = None,
+    key: bytes | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> "ConsumerRecord[bytes, bytes]":
+    """The record of an event, or of bytes that are none."""
+    if isinstance(event, bytes | None):
+        value: Any = event
+    else:
+        value, key = encode(event), key or event.partitionkey.encode()
+        topic = topic or CATALOGUE.topic_of(type_of(event)).name
+    assert topic is not None
+    milliseconds = int(arrived_at.timestamp() * 1000)
+    return ConsumerRecord(
+        topic=topic,
+        partition=partition_of(key or b""),
+        offset=offset,
+        timestamp=milliseconds,
+        timestamp_type=1,
+        key=key,
+        value=value,
+        checksum=None,
+        serialized_key_size=len(key or b""),
+        serialized_value_size=len(value or b""),
+        headers=tuple(headers),
+    )

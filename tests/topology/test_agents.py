@@ -1,0 +1,165 @@
+"""What a chunk becomes: rows, codes, changes, dead letters; without a broker."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+from faust.types import TP
+from nacl.public import PrivateKey
+from topology.records import record
+
+import builders as b
+from agents import lifts, people, scans
+from agents.dead_letters import DeadLetters
+from app.catalogue import CATALOGUE
+from app.engine.table import Told, Work
+from app.settings import Settings
+from app.topology import (
+    DEAD_LETTERS,
+    HEALTH_CODES,
+    STATUS_CHANGES,
+    create_app,
+    input_topics,
+    whole_partitions,
+)
+from models.codes import Colour, HealthCode, Reason
+from models.events import ScanData, ScanRecorded
+from models.person import Person
+
+KEY = PrivateKey.generate()
+LETTERS = DeadLetters(bytes(KEY.public_key))
+NOW = b.day(20)
+
+
+class Store(dict[bytes, bytes]):
+    """Stands for RocksDB: what was committed, with the due time in front."""
+
+    def commit(self, work: Work) -> list[Told]:
+        for key, row in work.rows.items():
+            if row is None:
+                self.pop(key, None)
+            else:
+                self[key] = row[0].to_bytes(8, "big") + row[1]
+        return work.told
+
+
+def fold(store: Store, *records: Any) -> list[Told]:
+    """Fold one chunk and commit it."""
+    work = Work(cast(Any, store))
+    people.fold(CATALOGUE.topics[records[0].topic], LETTERS)(work, records)
+    return store.commit(work)
+
+
+def of(told: Sequence[Told], topic: str) -> list[Any]:
+    return [msgspec.json.decode(t.value or b"null") for t in told if t.topic == topic]
+
+
+def row(store: Store) -> Person:
+    return msgspec.msgpack.decode(store[b.PERSON.encode()][8:], type=Person)
+
+
+def test_a_chunk_tells_each_change_and_each_code_once() -> None:
+    store = Store()
+    fold(store, record(b.verified(), NOW))
+    told = fold(
+        store,
+        record(b.positive(b.day(2)), NOW, 1),
+        record(b.negative(b.day(4)), NOW, 2),
+        record(b.negative(b.day(6)), NOW, 3),
+    )
+    [code] = [msgspec.convert(c, HealthCode) for c in of(told, HEALTH_CODES)]
+    assert (code.colour, code.version) == (Colour.GREEN, row(store).code.version)
+    assert [c["data"]["after"]["colour"] for c in of(told, STATUS_CHANGES)] == ["red", "green"]
+    assert {t.key for t in told} == {b.PERSON.encode()}
+
+
+def test_a_copy_writes_and_tells_nothing() -> None:
+    store = Store()
+    event = b.verified()
+    fold(store, record(event, NOW))
+    before = dict(store)
+    assert fold(store, record(event, NOW + timedelta(hours=1), 1)) == []
+    assert store == before
+
+
+def test_what_is_refused_stands_beside_what_is_not() -> None:
+    store = Store()
+    told = fold(
+        store,
+        record(b.verified(), NOW),
+        record(b"{", NOW, 1, "identities", b.PERSON.encode()),
+        record(None, NOW, 2, "identities", b.PERSON.encode()),
+        record(b.verified(city="440300"), NOW, 3),
+    )
+    letters = [t for t in told if t.topic == DEAD_LETTERS]
+    assert [dict(t.headers)["yk_reason"] for t in letters] == [b"not-json", b"tombstone"]
+    assert [dict(t.headers)["yk_offset"] for t in letters] == [b"1", b"2"]
+    assert [t.value for t in letters] == [b"{", b""]
+    assert row(store).code.city == "440300"
+
+
+def test_a_row_that_waits_for_time_carries_its_due_instant() -> None:
+    store = Store()
+    end = b.day(25)
+    fold(store, record(b.verified(), NOW))
+    fold(store, record(b.ordered("home", b.day(12), end), NOW))
+    due = int.from_bytes(store[b.PERSON.encode()][:8], "big")
+    assert due == int(end.timestamp()) * 1_000_000
+    work = Work(cast(Any, store))
+    people.advance_due(end, LETTERS)(work, [b.PERSON.encode()])
+    told = store.commit(work)
+    [change] = of(told, STATUS_CHANGES)
+    assert datetime.fromisoformat(change["data"]["at"]) == end
+    assert change["data"]["before"]["reasons"] == [int(Reason.HOME_QUARANTINE)]
+    assert int.from_bytes(store[b.PERSON.encode()][:8], "big") == 0
+
+
+def test_metrics_count_what_is_committed_and_nothing_else() -> None:
+    work = Work(cast(Any, Store()))
+    people.fold(CATALOGUE.topics["identities"], LETTERS)(
+        work, [record(b"{", NOW, 0, "identities", b.PERSON.encode())]
+    )
+    counter = work._counted[0][0]
+    before = counter._value.get()
+    assert counter._value.get() == before
+    work.committed()
+    assert counter._value.get() == before + 1
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> Any:
+    return create_app(Settings(data_dir=str(tmp_path)), "cluster")
+
+
+async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app: Any) -> None:
+    people.register(app, LETTERS)
+    scans.register(app, LETTERS)
+    lifts.register(app, LETTERS)
+    app.finalize()
+    read = sorted(topic for agent in app.agents.values() for topic in agent.channel.topics)
+    assert read == sorted(topic.name for topic in input_topics())
+    assert all(agent.concurrency == 1 for agent in app.agents.values())
+    assert {table.settings.changelog for table in app.held_tables} < set(CATALOGUE.topics)
+    assert {topic.folds_into for topic in input_topics()} == {
+        table.settings.name for table in app.held_tables
+    }
+
+
+def test_a_partition_without_all_its_topics_is_refused() -> None:
+    every = {TP(topic.name, 2) for topic in input_topics()}
+    assert whole_partitions(every) == {2}
+    with pytest.raises(RuntimeError, match=r"scans\[2\]"):
+        whole_partitions(every - {TP("scans", 2)})
+
+
+def test_a_scan_changes_nothing_and_a_bad_one_is_a_dead_letter() -> None:
+    data = ScanData("T-1", "Gate 1", NOW)
+    scan = b.make(ScanRecorded, data, at=NOW, source="/terminals/440100-0001")
+    work = Work(cast(Any, Store()))
+    check = scans.checker(LETTERS)
+    check(work, [record(scan, NOW), record(b"{", NOW, 1, "scans", b.PERSON.encode())])
+    assert work.rows == {}
+    assert [t.topic for t in work.told] == [DEAD_LETTERS]
