@@ -160,8 +160,14 @@ class Partition:
                 producer, self._producer = self._producer, None
                 await producer.stop()
 
+    def drop(self) -> None:
+        """Give the partition up for good; only after `release`. Whoever waits for it goes on."""
+        self.lost = True
+        self.live.set()
+        self.close()
+
     def close(self) -> None:
-        """Close the store; only after `release`."""
+        """Close the store."""
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -176,7 +182,11 @@ class Partition:
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=self._settings.value_bytes_max,
         )
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:  # also when a rebalance cancels it
+            await producer.stop()
+            raise
         self._producer = producer
 
     async def _catch_up(self) -> None:
@@ -350,15 +360,17 @@ class Table:
     async def revoke(self) -> None:
         """A rebalance begins: finish the chunks in hand and let go of every partition."""
         self._generation = -1
-        for task in self._taking:
+        taking = list(self._taking)
+        for task in taking:
             task.cancel()
+        await asyncio.gather(*taking, return_exceptions=True)
         await asyncio.gather(*(p.release() for p in self.held.values()))
 
     async def assign(self, numbers: Iterable[int], generation: int) -> None:
         """A rebalance ended: take `numbers`, in the background; close what is no longer held."""
         numbers = set(numbers)
         for number in set(self.held) - numbers:
-            self.held.pop(number).close()
+            self.held.pop(number).drop()
         self._generation = generation
         for number in sorted(numbers):
             partition = self.held.setdefault(number, Partition(self.settings, number))
@@ -375,13 +387,8 @@ class Table:
         """Finish what is in hand, and close."""
         await self.revoke()
         for partition in self.held.values():
-            partition.close()
+            partition.drop()
         self.held.clear()
-
-    @property
-    def ready(self) -> bool:
-        """Say whether every partition held is live."""
-        return bool(self.held) and all(p.live.is_set() for p in self.held.values())
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.
@@ -410,8 +417,8 @@ class Table:
         Returns how many there were.
         """
         count = 0
-        for number in list(self.held):
-            if not self.held[number].live.is_set():
+        for number, held in list(self.held.items()):
+            if not held.live.is_set():
                 continue
             async with self._turn(number, self._generation) as partition:
                 if partition is None or not (keys := partition.due(until, limit)):

@@ -145,6 +145,21 @@ async def test_a_chunk_from_before_a_rebalance_is_left_to_whoever_holds_it(
     assert log.committed == []
 
 
+async def test_a_chunk_that_waits_for_a_partition_goes_on_when_that_is_given_up(
+    partition: Partition,
+) -> None:
+    """Or its agent would stand still for ever."""
+    with_log(partition, Log())
+    held = table_of(partition)
+    partition.live.clear()
+    waiting = asyncio.create_task(held.process(chunk(0), put_each))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await held.revoke()
+    await held.assign(set(), 2)
+    assert await asyncio.wait_for(waiting, 1) is False
+
+
 async def test_more_than_a_batch_is_sent_in_several(partition: Partition) -> None:
     log = with_log(partition, Log())
     await table_of(partition).process(chunk(*range(10)), put_each)
