@@ -2,7 +2,8 @@
 they are set up on the broker.
 """
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,9 @@ COMPACTION_LAG_MS = 7 * DAY_MS
 
 BATCH_BYTES_MAX = 1024 * 1024
 """Least max.message.bytes: what the broker takes as one batch of records."""
+
+SHOWN_SECONDS_MAX = 30.0
+"""How long a topic that was made may take until the broker shows it; usually milliseconds."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Cleanup = Literal["delete", "compact"]
@@ -177,7 +181,8 @@ CATALOGUE = Catalogue.load()
 async def create_topics(bootstrap: str) -> list[str]:
     """Make the topics that the broker lacks; return their names. Never changes one that exists.
 
-    Raise a `KafkaError` where the broker refuses one.
+    When this returns the broker shows them, which is a moment after it has made them. Raise a
+    `KafkaError` where it refuses one, `TimeoutError` where it does not show them.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -193,16 +198,25 @@ async def create_topics(bootstrap: str) -> list[str]:
                 for topic in CATALOGUE.topics.values()
             ]
         )
+        made = list(_made(answer.topic_errors))
+        async with asyncio.timeout(SHOWN_SECONDS_MAX):
+            # A broker can only be asked.
+            while made and any(  # noqa: ASYNC110
+                topic["error_code"] for topic in await admin.describe_topics(made)
+            ):
+                await asyncio.sleep(0.02)
     finally:
         await admin.close()
-    made = []
-    for name, code, *message in answer.topic_errors:
+    return made
+
+
+def _made(errors: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    for name, code, *message in errors:
         error = for_code(code)
         if code == 0:
-            made.append(name)
+            yield name
         elif error is not TopicAlreadyExistsError:
             raise error(f"topic {name}: {message[0] if message else error.__name__}")
-    return made
 
 
 async def differences(bootstrap: str) -> list[str]:
@@ -211,34 +225,38 @@ async def differences(bootstrap: str) -> list[str]:
     await admin.start()
     try:
         described = {t["topic"]: t for t in await admin.describe_topics(list(CATALOGUE.topics))}
-        there = [t for t in CATALOGUE.topics.values() if _is_there(described[t.name])]
-        settings = await _settings(admin, [topic.name for topic in there])
+        there = [name for name in CATALOGUE.topics if _is_there(described[name])]
+        settings = await _settings(admin, there)
     finally:
         await admin.close()
-    found = [
-        f"{name}: it is missing. Run `yuekang topics create`."
-        for name, topic in described.items()
-        if not _is_there(topic)
+    return [
+        line
+        for name, topic in CATALOGUE.topics.items()
+        for line in _different(topic, described[name], settings.get(name, {}))
     ]
-    for topic in there:
-        partitions = described[topic.name]["partitions"]
-        if (count := len(partitions)) != topic.partitions:
-            found.append(
-                f"{topic.name}: it has {count} partitions, not {topic.partitions}. The number is "
-                "part of who is where; a new one needs a new generation of topics."
-            )
-        copies = {len(partition["replicas"]) for partition in partitions}
-        if copies != {topic.replication_factor}:
-            found.append(
-                f"{topic.name}: its partitions have {', '.join(map(str, sorted(copies)))} copies, "
-                f"not {topic.replication_factor}."
-            )
-        found += (
-            f"{topic.name}: {key} is {settings[topic.name].get(key)}, not {value}."
-            for key, value in topic.settings.items()
-            if settings[topic.name].get(key) != value
+
+
+def _different(
+    topic: Topic, described: Mapping[str, Any], settings: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield how a topic as the broker describes it differs from `topic`."""
+    if not _is_there(described):
+        yield f"{topic.name}: it is missing. Run `yuekang topics create`."
+        return
+    partitions = described["partitions"]
+    if len(partitions) != topic.partitions:
+        yield (
+            f"{topic.name}: it has {len(partitions)} partitions, not {topic.partitions}. The "
+            "number is part of who is where; a new one needs a new generation of topics."
         )
-    return found
+    for copies in sorted({len(partition["replicas"]) for partition in partitions}):
+        if copies != topic.replication_factor:
+            yield (
+                f"{topic.name}: copies of a partition are {copies}, not {topic.replication_factor}."
+            )
+    for key, value in topic.settings.items():
+        if settings.get(key) != value:
+            yield f"{topic.name}: {key} is {settings.get(key)}, not {value}."
 
 
 def _is_there(described: Mapping[str, Any]) -> bool:

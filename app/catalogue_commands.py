@@ -41,14 +41,13 @@ def list_topics(as_json: AsJson = False) -> None:
     if as_json:
         _print_json([{**msgspec.to_builtins(t), "settings": t.settings} for t in entries])
         return
-    table = Table("topic", "key", "authority", "kept", "holds")
+    table = Table("topic", "authority", "kept", "holds")
     for column in table.columns[:-1]:
         column.no_wrap = True
     for topic in entries:
         days = topic.retention_days
         kept = topic.cleanup if days is None else f"{days} days"
-        key = topic.key if topic.key == "person" else "-"
-        table.add_row(topic.name, key, topic.authority, kept, topic.holds)
+        table.add_row(topic.name, topic.authority, kept, topic.holds)
     Console().print(table)
 
 

@@ -102,3 +102,34 @@ PROJECTION_TROUBLES = Counter(
     "Times that the projection had to begin again from what Redis says, by why.",
     ["why"],
 )
+
+# view: the read side over HTTP
+
+VIEW_READS = Counter(
+    "yuekang_view_reads_total",
+    "Codes read, by how: fresh or stale, or why there was none to show (亮码失败).",
+    ["outcome"],
+)
+VIEW_READS_AT_ONCE = Histogram(
+    "yuekang_view_reads_at_once",
+    "Codes in one read of Redis.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+)
+VIEW_REFUSED = Counter(
+    "yuekang_view_refused_total",
+    "Requests refused, by the problem's code.",
+    ["code"],
+)
+VIEW_SCANS = Counter(
+    "yuekang_view_scans_total",
+    "Scans answered, by whether Kafka confirmed their record in time.",
+    ["outcome"],
+)
+VIEW_CLIENTS = Gauge(
+    "yuekang_view_clients",
+    "Clients that follow the changes.",
+)
+VIEW_GAPS = Counter(
+    "yuekang_view_gaps_total",
+    "Times that a client was told of changes it missed.",
+)

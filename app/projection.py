@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -34,6 +35,8 @@ from app.catalogue import CATALOGUE
 from app.logs import configure
 from app.readmodel import (
     FOREIGN,
+    HEALTH_CODES,
+    STATUS_CHANGES,
     Batch,
     Position,
     State,
@@ -47,8 +50,6 @@ from app.settings import Settings
 from app.status_server import StatusServer
 from models.codes import StatusChanged
 
-HEALTH_CODES = "health-codes"
-STATUS_CHANGES = "status-changes"
 TOPICS = (HEALTH_CODES, STATUS_CHANGES)
 
 RECORDS_MAX = 1_000
@@ -71,8 +72,7 @@ ABSENT_SECONDS_MAX = 12 * 60 * 60
 SILENT_SECONDS = 5.0
 """Without a write for so long the projection is not ready."""
 
-Record = ConsumerRecord[bytes, bytes]
-Partitions = tuple[TopicPartition, ...]
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 _decode_changed = msgspec.json.Decoder(StatusChanged).decode
 
@@ -215,7 +215,7 @@ class Projection:
             await writer.apply(empty, msgspec.structs.replace(state, at=0.0))
 
 
-PARTITIONS: Partitions = tuple(
+PARTITIONS = tuple(
     TopicPartition(name, number)
     for name in TOPICS
     for number in range(CATALOGUE.topics[name].partitions)
@@ -242,7 +242,7 @@ def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
 
 
 def _take_code(batch: Batch, record: Record) -> None:
-    person = record.key.decode()  # type: ignore[union-attr]  # AttributeError is caught above
+    person = record.key.decode()  # a missing key is an AttributeError
     if record.value is None:
         batch.codes[person] = None
         return

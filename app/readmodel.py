@@ -26,6 +26,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -38,6 +39,10 @@ COUNTS = "yk:counts"
 CHANGES = "yk:changes"
 CODE = "yk:code:"
 MINUTE = "yk:minute:"
+
+HEALTH_CODES = "health-codes"
+STATUS_CHANGES = "status-changes"
+"""The topics that the model is of."""
 
 FORMAT = 1
 """Of all the above; a model of another format is built anew."""
@@ -161,11 +166,20 @@ class _Head(Struct, frozen=True):
 
 
 encode_state = msgspec.json.Encoder().encode
-decode_state = msgspec.json.Decoder(State).decode
+_decode_state = msgspec.json.Decoder(State).decode
 _encode_change = msgspec.json.Encoder().encode
 _decode_change = msgspec.json.Decoder(PublicChange).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_code = msgspec.json.Decoder(HealthCode).decode
+
+
+def decode_state(raw: bytes | None) -> State | None:
+    """Return a state; None if there is none of this format, so no model to be read."""
+    try:
+        state = None if raw is None else _decode_state(raw)
+    except msgspec.DecodeError:
+        return None
+    return state if state is not None and state.format == FORMAT else None
 
 
 def stored(value: bytes, partition: int) -> bytes:
@@ -218,14 +232,10 @@ class Writer:
 
     async def load(self) -> State | None:
         """Return the state if it is of this log and format; the next batch begins from it."""
-        self._last = await self._redis.get(STATE) or b""
-        if not self._last:
-            return None
-        try:
-            state = decode_state(self._last)
-        except msgspec.DecodeError:
-            return None
-        return state if (state.log, state.format) == (self._log, FORMAT) else None
+        raw: Any = await self._redis.get(STATE)
+        self._last = raw or b""
+        state = decode_state(raw)
+        return state if state is not None and state.log == self._log else None
 
     async def begin_anew(self, state: State) -> bool:
         """Empty the database and write `state`; return False if Redis has moved on.
@@ -308,8 +318,16 @@ def _minutes(changes: Iterable[PublicChange], now: float) -> Iterable[tuple[int,
 async def read_counts(redis: Redis) -> tuple[State | None, dict[str, int]]:
     """Return the state and the counts at one instant: `red`, `reason:3`, `city:440100:red`."""
     async with redis.pipeline(transaction=True) as pipe:
-        state, counts = await pipe.get(STATE).hgetall(COUNTS).execute()
-    return state and decode_state(state), {k.decode(): int(n) for k, n in counts.items()}
+        pipe.get(STATE)
+        pipe.hgetall(COUNTS)
+        state, counts = await pipe.execute()
+    return decode_state(state), {k.decode(): int(n) for k, n in counts.items()}
+
+
+async def read_state(redis: Redis) -> State | None:
+    """Return the state; None if there is no model to be read."""
+    raw: Any = await redis.get(STATE)
+    return decode_state(raw)
 
 
 async def read_minutes(redis: Redis, now: float) -> list[Minute]:
@@ -327,14 +345,14 @@ async def read_minutes(redis: Redis, now: float) -> list[Minute]:
 
 
 async def read_changes(
-    redis: Redis, after: int
+    redis: Redis, after: int, most: int = PAGE
 ) -> tuple[State | None, list[tuple[int, PublicChange]]]:
-    """Return the state and up to `PAGE` changes numbered higher than `after`, at one instant."""
+    """Return the state and up to `most` changes numbered higher than `after`, at one instant."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.get(STATE)
-        pipe.xrange(CHANGES, min=f"({after}-0", count=PAGE)
+        pipe.xrange(CHANGES, min=f"({after}-0", count=most)
         state, entries = await pipe.execute()
-    return state and decode_state(state), [
+    return decode_state(state), [
         (int(number[: number.index(b"-")]), _decode_change(fields[b"c"]))
         for number, fields in entries
     ]

@@ -81,7 +81,7 @@ class Process:
         What it leaves of its group is killed first, so that a successor finds its port free.
         """
         if self._child is None:
-            return -1
+            raise StackError(f"{self.name} was never started.")
         if self._child.returncode is None and self._is_over(self._child.pid):
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
@@ -105,7 +105,7 @@ class Process:
             time.sleep(POLL_SECONDS)
 
     def signal_stop(self) -> None:
-        """Ask it to end."""
+        """Ask it to end, if it runs."""
         if self._child is not None and self.exited() is None:
             self._child.terminate()
 
@@ -134,6 +134,8 @@ class Process:
 
 class HttpProcess(Process):
     """A process that tells by HTTP whether it is ready."""
+
+    ready_seconds_max = 180.0  # a store or a read model that is lost is rebuilt first
 
     def __init__(
         self,

@@ -116,7 +116,7 @@ class Stack:
 
     def _wait_ready(self, waiting_for: Say) -> None:
         waiting = list(self.services)
-        until = time.monotonic() + Process.ready_seconds_max
+        until = time.monotonic() + HttpProcess.ready_seconds_max
         while waiting := [service for service in waiting if not service.ready()]:
             waiting_for(", ".join(service.name for service in waiting))
             if time.monotonic() > until:

@@ -68,7 +68,7 @@ def run(console: Console, people: int | None, free_mib_min: int) -> None:
     directory = Path(Settings.from_environment().data_dir).resolve()
     with _held(directory):
         if ended := end_left_behind(directory):
-            console.print(f"Ended {ended} processes that an earlier run left behind.")
+            console.print(f"Ended what an earlier run left behind ({ended}).")
         _check_disk(directory, free_mib_min)
         environment = {**development_secrets(directory), **os.environ}
         settings = Settings.from_environment(environ=environment)

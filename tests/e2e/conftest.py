@@ -1,85 +1,109 @@
-import os
-import socket
-import subprocess
+"""A real Chromium in front of the real view. All of it ends with this folder's tests."""
+
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
-import httpx
+import msgspec
 import pytest
-from e2e.stage import PHONE, Stage
-from playwright.sync_api import sync_playwright
+import redis.asyncio
+from conftest import free_port
+from e2e import people
+from e2e.stage import Log, Service, Stage, running
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from app.catalogue import CATALOGUE
+from app.readmodel import HEALTH_CODES, STATUS_CHANGES, Batch, Position, Writer, stored
+from models.codes import HealthCode
 
-
-def serve(fail):
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    port = s.getsockname()[1]
-    s.close()
-    p = subprocess.Popen(
-        [
-            "granian",
-            "--interface",
-            "asgi",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "fake_view:app",
-        ],
-        env={**os.environ, "PYTHONPATH": "/tmp:.", "FAKE_FAIL": fail},
-        stdout=open("/tmp/fake_view.log", "a"),
-        stderr=subprocess.STDOUT,
-    )
-    for _ in range(100):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/")
-            break
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    return p, Stage(f"http://127.0.0.1:{port}")
+PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 320, "height": 640}
+DESK = {"width": 1440, "height": 900}
 
 
-@pytest.fixture(scope="session")
-def stage():
-    p, s = serve("")
-    yield s
-    p.terminate()
-    p.wait()
+@pytest.fixture(scope="package")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("view")
 
 
-@pytest.fixture(scope="session")
-def failing():
-    p, s = serve("1")
-    yield s
-    p.terminate()
-    p.wait()
+@pytest.fixture(scope="package")
+def log(kafka: str) -> Iterator[Log]:
+    log = Log(kafka)
+    yield log
+    log.close()
 
 
-@pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as pw:
-        b = pw.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
-        yield b
-        b.close()
+@pytest.fixture(scope="package")
+def stage(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[Stage]:
+    """Kafka, the projection, Redis and the view, as they are run."""
+    with (
+        running(Service("projection", kafka, redis_url, directory)),
+        running(Service("view", kafka, redis_url, directory)) as view,
+    ):
+        yield Stage(view.url, log)
+
+
+@pytest.fixture(scope="package")
+def stale(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[tuple[Stage, str]]:
+    """A view whose projection died a minute ago, and someone who was green then."""
+    code = people.green(people.someone())
+    url = redis_url.replace("/0", "/1")
+    log.run(_projected_once(url, code, time.time() - 60))
+    with running(Service("view", kafka, url, directory / "stale"), ready=False) as view:
+        yield Stage(view.url, log), code.person
+
+
+@pytest.fixture(scope="package")
+def failing(kafka: str, log: Log, directory: Path) -> Iterator[Stage]:
+    """A view without Redis."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    with running(Service("view", kafka, url, directory / "failing"), ready=False) as view:
+        yield Stage(view.url, log)
+
+
+async def _projected_once(redis_url: str, code: HealthCode, as_of: float) -> None:
+    positions = {
+        topic: tuple(Position(1, as_of) for _ in range(CATALOGUE.topics[topic].partitions))
+        for topic in (HEALTH_CODES, STATUS_CHANGES)
+    }
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        writer = Writer(client, "log", "gone")
+        await writer.load()
+        state = writer.new_state("server", positions)
+        assert await writer.begin_anew(state)
+        state = msgspec.structs.replace(state, at=as_of, built=True)
+        value = msgspec.json.encode(code)
+        assert await writer.apply(Batch({code.person: stored(value, 0)}, []), state)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
-def page(browser):
-    c = browser.new_context(viewport=PHONE, locale="zh-CN")
-    yield c.new_page()
-    c.close()
+def phone(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context(viewport=PHONE, locale="zh-CN") as context:
+        yield context
 
 
 @pytest.fixture
-def desk(browser):
-    c = browser.new_context(viewport={"width": 1440, "height": 900}, locale="zh-CN")
-    yield c.new_page()
-    c.close()
+def page(phone: BrowserContext) -> Page:
+    return phone.new_page()
+
+
+@pytest.fixture
+def narrow(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(viewport=NARROW, locale="zh-CN") as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def desk(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(viewport=DESK, locale="zh-CN") as context:
+        yield context.new_page()

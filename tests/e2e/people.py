@@ -27,7 +27,7 @@ def someone() -> str:
     return "p1-" + "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
 
 
-def green(person: str, version: int = 1) -> HealthCode:
+def green(person: str, version: int = 1, city: str = "440100") -> HealthCode:
     return HealthCode(
         person,
         version,
@@ -35,11 +35,11 @@ def green(person: str, version: int = 1) -> HealthCode:
         Colour.GREEN,
         told_version=version,
         verified_since=now() - timedelta(days=30),
-        city="440100",
+        city=city,
     )
 
 
-def red(person: str, *intervals: Interval, version: int = 1) -> HealthCode:
+def red(person: str, *intervals: Interval, version: int = 1, city: str = "440100") -> HealthCode:
     intervals = intervals or (close_contact(),)
     return HealthCode(
         person,
@@ -49,7 +49,7 @@ def red(person: str, *intervals: Interval, version: int = 1) -> HealthCode:
         tuple(sorted({interval.reason for interval in intervals})),
         told_version=version,
         verified_since=now() - timedelta(days=30),
-        city="440100",
+        city=city,
         intervals=intervals,
     )
 

@@ -1,26 +1,138 @@
+"""What the browser looks at: the view as it is run, over Redis as the projection wrote it."""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
 import httpx
 import msgspec
+from aiokafka import AIOKafkaProducer
+from conftest import free_port
 
-PHONE = {"width": 390, "height": 844}
-NARROW = {"width": 320, "height": 640}
-as_json = msgspec.json.encode
+from app.catalogue import create_topics
+from app.stack.processes import HttpProcess
+from app.tokens import Tokens
+from models.codes import HealthCode, StatusChange, changed
+
+TOKEN_KEY, DISPLAY_KEY = bytes(range(32)), bytes(range(1, 33))
+SHOWN_SECONDS_MAX = 10.0
+
+
+class Service(HttpProcess):
+    """`yuekang projection` or `yuekang view`, with its own port and Redis database."""
+
+    def __init__(self, name: str, kafka: str, redis_url: str, directory: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        environment = {
+            **os.environ,
+            "YUEKANG_KAFKA": kafka,
+            "YUEKANG_REDIS_URL": redis_url,
+            "YUEKANG_DATA_DIR": str(directory),
+            "YUEKANG_PROJECTION_STATUS_PORT": str(port),
+            "YUEKANG_VIEW_PORT": str(port),
+            "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+            "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+        }
+        command = [str(Path(sys.executable).with_name("yuekang")), name]
+        super().__init__(name, command, directory, environment, self.url)
+
+    def answers(self) -> bool:
+        """Say whether it serves at all; a view without Redis is never ready."""
+        try:
+            return httpx.get(f"{self.url}/livez", timeout=2.0).is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def running(service: Service, *, ready: bool = True) -> Iterator[Service]:
+    """Run a service for as long as it is looked at."""
+    if not ready:
+        service.ready = service.answers  # type: ignore[method-assign]
+    service.start()
+    try:
+        service.wait_ready()
+        yield service
+    finally:
+        service.stop()
+
+
+class Log:
+    """Writes to Kafka from a thread: a browser driven in step keeps a loop of its own in ours."""
+
+    def __init__(self, kafka: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.run(create_topics(kafka))
+        self._producer = self.run(self._started(kafka))
+
+    async def _started(self, kafka: str) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+        await producer.start()
+        return producer
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Return what `work` returns."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+
+    def append(self, topic: str, records: Iterable[tuple[str, Any]]) -> None:
+        """Append a value for each person, and wait until the broker has all of them."""
+        self.run(self._append(topic, records))
+
+    async def _append(self, topic: str, records: Iterable[tuple[str, Any]]) -> None:
+        sent = [
+            await self._producer.send(topic, msgspec.json.encode(value), person.encode())
+            for person, value in records
+        ]
+        await asyncio.gather(*sent)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.run(self._producer.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
 
 class Stage:
-    def __init__(self, url):
+    """Pages to open, and what is told meanwhile."""
+
+    def __init__(self, url: str, log: Log) -> None:
         self.url = url
+        self._log = log
 
-    def code_page(self, p):
-        return f"{self.url}/people/{p}"
+    def code_page(self, person: str) -> str:
+        """Return the address of a person's page."""
+        return f"{self.url}/people/{person}"
 
-    def put(self, c):
-        httpx.post(self.url + "/fake/code", content=as_json(c)).raise_for_status()
-        return c.person
+    def put(self, *codes: HealthCode) -> str:
+        """Append codes to the log; return the last one's person when the view shows it."""
+        self._log.append("health-codes", ((code.person, code) for code in codes))
+        last = codes[-1]
+        until = time.monotonic() + SHOWN_SECONDS_MAX
+        while time.monotonic() < until:
+            answer = httpx.get(f"{self.url}/v1/people/{last.person}/code")
+            if answer.is_success and answer.json()["version"] == last.version:
+                return last.person
+            time.sleep(0.05)
+        raise AssertionError(f"version {last.version} was not shown: {answer.text}")
 
-    def tell(self, c):
-        httpx.post(self.url + "/fake/change", content=as_json(c)).raise_for_status()
+    def tell(self, *changes: StatusChange) -> None:
+        """Append changes to the log."""
+        self._log.append("status-changes", ((c.person, changed(c)) for c in changes))
 
-    def scan(self, t):
-        r = httpx.get(self.url + "/fake/scan", params={"token": t})
-        r.raise_for_status()
-        return r.json()
+    def scan(self, token: str) -> httpx.Response:
+        """Ask, as a terminal, for what a QR stands for."""
+        terminal = Tokens(TOKEN_KEY).token_for("/terminals/440100-001")
+        return httpx.post(
+            f"{self.url}/v1/scans",
+            json={"id": os.urandom(8).hex(), "token": token, "place": "东门"},
+            headers={"authorization": f"Bearer {terminal}"},
+        )

@@ -8,33 +8,67 @@ from datetime import timedelta
 import pytest
 import zxingcpp
 from e2e import people
-from e2e.stage import PHONE, Stage
+from e2e.stage import Stage
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from models.codes import HealthCode
 
-TURNS_MS = 8000
-"""A page asks every 3 s, and has then to fetch itself."""
+TURNS_MS = 12_000
+"""A page asks every 5 s, and has then to fetch itself."""
+
+LOST_MS = 26_000
+"""Beyond the 20 s after which a colour that nobody confirms is taken away."""
+
+Colour = tuple[int, int, int]
 
 
-def background(page: Page) -> tuple[int, ...]:
+def background(page: Page) -> Colour:
     """Red, green and blue of the page's ground."""
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    return tuple(int(n) for n in re.findall(r"\d+", colour)[:3])
+    r, g, b = (int(n) for n in re.findall(r"\d+", colour)[:3])
+    return r, g, b
 
 
-def test_red_page_has_a_red_background_the_reason_and_the_checklist(
-    stage: Stage, page: Page
-) -> None:
-    person = stage.put(people.red(people.someone()))
-    page.goto(stage.code_page(person))
+def colours(picture: bytes) -> list[tuple[int, Colour]]:
+    """How many pixels a picture has of each colour."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    return image.getcolors(1 << 24)  # type: ignore[return-value]
+
+
+def is_grey(page: Page) -> bool:
+    """Say whether not one pixel of the screen has a hue."""
+    return all(max(c) - min(c) <= 8 for _, c in colours(page.screenshot()))
+
+
+def word(page: Page) -> str:
+    """The large word."""
+    return page.locator("h1 .first").inner_text()
+
+
+def open_code(stage: Stage, page: Page, code: HealthCode) -> HealthCode:
+    page.goto(stage.code_page(stage.put(code)))
+    return code
+
+
+def pass_time(page: Page, seconds: int) -> None:
+    """Let time pass by leaps of 15 s; after each the page asks, and is answered."""
+    for _ in range(0, seconds, 15):
+        page.clock.fast_forward(15_000)
+        page.wait_for_timeout(300)
+
+
+def test_red_is_red_and_says_why_and_how_it_lifts(stage: Stage, page: Page) -> None:
+    open_code(stage, page, people.red(people.someone()))
     r, g, b = background(page)
-    assert r > 150
-    assert max(g, b) < 60
-    expect(page.get_by_role("heading", level=1)).to_contain_text("红码")
+    assert r > 150 > 60 > max(g, b)
+    assert word(page) == "红码"
+    expect(page.locator(".says")).to_contain_text("疫情防控重点人群")
     reason = page.locator("[data-reason='3']")
     expect(reason.get_by_role("heading", level=3)).to_contain_text("密切接触者")
+    expect(reason).to_contain_text("上报：疾控中心")
+    expect(reason).to_contain_text("/cdc/440100 listing-1")
+    expect(reason.locator(".lead .first")).to_have_text(re.compile("最早.*，且须各项满足"))
     expect(reason.locator("li.met")).to_have_count(2)
     expect(reason.locator("li.unmet")).to_have_count(3)
     expect(reason.locator("li.unmet").first).to_contain_text("未满足")
@@ -42,202 +76,251 @@ def test_red_page_has_a_red_background_the_reason_and_the_checklist(
     expect(reason.locator("li.unmet").first).to_contain_text("起采样")
 
 
-def test_green_page_is_blue_with_a_green_qr(stage: Stage, page: Page) -> None:
-    person = stage.put(people.green(people.someone()))
-    page.goto(stage.code_page(person))
+def test_green_is_blue_with_a_green_qr(stage: Stage, page: Page) -> None:
+    open_code(stage, page, people.green(people.someone()))
     r, _, b = background(page)
-    assert b > 120
-    assert r < 60
-    expect(page.get_by_role("heading", level=1)).to_contain_text("绿码")
-    counted = picture(page).convert("RGB").getcolors(1 << 20) or []
-    dark = [(n, c) for n, c in counted if isinstance(c, tuple) and sum(c) < 500]
-    _, (r, g, b) = max(dark, key=lambda pair: pair[0])
+    assert b > 120 > 60 > r
+    assert word(page) == "绿码"
+    dark = [(n, c) for n, c in colours(qr(page)) if sum(c) < 500]
+    _, (r, g, b) = max(dark)
     assert g > r
     assert g > b
 
 
-def test_word_shape_and_pattern_differ_without_colour(stage: Stage, page: Page) -> None:
-    shapes, patterns = set(), set()
+def test_red_and_green_differ_in_word_shape_and_pattern(stage: Stage, page: Page) -> None:
+    words, shapes, patterns = set(), set(), set()
     for build in (people.red, people.green):
-        page.goto(stage.code_page(stage.put(build(people.someone()))))
-        shapes.add(page.locator(".verdict svg").inner_html())
+        open_code(stage, page, build(people.someone()))
+        words.add(word(page))
+        shapes.add(page.locator(".verdict path").get_attribute("d"))
         patterns.add(
-            page.locator(".pattern").first.evaluate(
+            page.locator(".band").first.evaluate(
                 "e => getComputedStyle(e).backgroundImage.split('(')[0]"
             )
         )
-    assert len(shapes) == 2
-    assert len(patterns) == 2
+    assert [len(words), len(shapes), len(patterns)] == [2, 2, 2]
 
 
-def picture(page: Page) -> Image.Image:
+def qr(page: Page) -> bytes:
     """The QR as it stands on the screen."""
     page.locator("[data-qr] svg").wait_for()
-    return Image.open(io.BytesIO(page.locator("[data-qr]").screenshot()))
+    return page.locator("[data-qr]").screenshot()
+
+
+def scanned(page: Page) -> str:
+    """What a camera reads from the whole screen."""
+    (read,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
+    return read.text
 
 
 @pytest.mark.parametrize("make", [people.red, people.green])
-def test_qr_on_the_screen_decodes_to_a_token_that_a_terminal_may_scan(
+def test_qr_is_read_from_the_screen_and_answered_at_the_gate(
     stage: Stage, page: Page, make: Callable[[str], HealthCode]
 ) -> None:
-    code = make(people.someone())
-    page.goto(stage.code_page(stage.put(code)))
-    (read,) = zxingcpp.read_barcodes(picture(page))
-    assert stage.scan(read.text)["colour"] == code.colour.value
+    code = open_code(stage, page, make(people.someone()))
+    answer = stage.scan(scanned(page))
+    assert answer.is_success, answer.text
+    assert answer.json()["colour"] == code.colour.value
 
 
-def test_clock_runs_with_seconds(stage: Stage, page: Page) -> None:
-    page.goto(stage.code_page(stage.put(people.green(people.someone()))))
+def test_clock_runs_with_seconds_over_the_date(stage: Stage, page: Page) -> None:
+    open_code(stage, page, people.green(people.someone()))
     hands = page.locator("[data-hands]")
     before = hands.inner_text()
     assert re.fullmatch(r"\d\d:\d\d:\d\d", before)
     expect(hands).not_to_have_text(before, timeout=2500)
     today = people.now()
-    expect(page.locator("[data-date]")).to_contain_text(f"{today.month}月{today.day}日 星期")
+    expect(page.locator(".date")).to_contain_text(f"{today.month}月{today.day}日 星期")
 
 
 def test_page_turns_red_while_it_is_open_and_says_so(stage: Stage, page: Page) -> None:
-    person = stage.put(people.green(people.someone()))
-    page.goto(stage.code_page(person))
-    expect(page.get_by_role("heading", level=1)).to_contain_text("绿码")
-    stage.put(people.red(person, version=2))
-    expect(page.get_by_role("heading", level=1)).to_contain_text("红码", timeout=TURNS_MS)
+    code = open_code(stage, page, people.green(people.someone()))
+    assert word(page) == "绿码"
+    stage.put(people.red(code.person, version=2))
+    expect(page.locator("h1 .first")).to_have_text("红码", timeout=TURNS_MS)
     assert background(page)[0] > 150
-    expect(page.locator("[aria-live]")).to_contain_text("密切接触者")
+    expect(page.get_by_role("status")).to_contain_text("密切接触者")
     assert "红码" in page.title()
 
 
-def test_a_reason_that_ends_by_time_lifts_while_the_page_is_open(stage: Stage, page: Page) -> None:
-    end = people.now() + timedelta(seconds=4)
-    person = stage.put(people.red(people.someone(), people.quarantined_until(end)))
-    page.goto(stage.code_page(person))
-    expect(page.get_by_role("heading", level=1)).to_contain_text("红码")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("绿码", timeout=TURNS_MS)
+def test_page_renews_its_reasons_though_it_stays_red(stage: Stage, page: Page) -> None:
+    code = open_code(stage, page, people.red(people.someone()))
+    stage.put(people.red(code.person, people.close_contact(), people.abroad(), version=2))
+    expect(page.locator("[data-reason='4']")).to_be_visible(timeout=TURNS_MS)
+
+
+def test_page_that_still_holds_is_not_fetched_again(stage: Stage, phone: BrowserContext) -> None:
+    page = phone.new_page()
+    page.clock.install()
+    code = open_code(stage, page, people.red(people.someone(), people.abroad()))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    pass_time(page, seconds=45)
+    assert asked.count(f"{stage.url}/v1/people/{code.person}/code") >= 3
+    assert stage.code_page(code.person) not in asked
+
+
+def test_a_reason_that_ends_by_time_lifts_at_its_instant(stage: Stage, page: Page) -> None:
+    page.route("**/code", lambda route: route.abort())  # nothing but the clock can tell the page
+    end = people.now() + timedelta(seconds=8)
+    open_code(stage, page, people.red(people.someone(), people.quarantined_until(end)))
+    assert word(page) == "红码"
+    expect(page.locator("h1 .first")).to_have_text("绿码", timeout=12_000)
+    assert people.now() >= end
 
 
 def test_all_reasons_are_shown_the_highest_rank_first(stage: Stage, page: Page) -> None:
-    code = people.red(people.someone(), people.abroad(), people.close_contact())
-    page.goto(stage.code_page(stage.put(code)))
+    open_code(stage, page, people.red(people.someone(), people.abroad(), people.close_contact()))
     ranks = page.locator("[data-reason]").evaluate_all("all => all.map(e => e.dataset.reason)")
     assert ranks == ["3", "4"]
     expect(page.locator("[data-reason='4']")).to_contain_text("湖南")
     expect(page.locator("[data-reason='4']")).to_contain_text("日期未定")
 
 
-def test_pausing_stops_the_motion_and_the_renewal_of_the_qr(stage: Stage, page: Page) -> None:
-    page.goto(stage.code_page(stage.put(people.green(people.someone()))))
-    page.get_by_role("button", name="暂停更新").click()
-    expect(page.locator(".halted")).to_be_visible()
-    state = page.locator(".pattern").first.evaluate("e => getComputedStyle(e).animationPlayState")
-    assert state == "paused"
-    page.get_by_role("button", name="继续更新").click()
-    expect(page.locator(".halted")).to_be_hidden()
+def test_qr_is_drawn_again_before_its_token_expires(stage: Stage, phone: BrowserContext) -> None:
+    page = phone.new_page()
+    page.clock.install()
+    open_code(stage, page, people.green(people.someone()))
+    before = scanned(page)
+    page.wait_for_timeout(1_100)  # a token says in which second it was made
+    pass_time(page, seconds=110)
+    after = scanned(page)
+    assert after != before
+    assert stage.scan(after).is_success
 
 
-def test_qr_is_renewed_while_the_page_is_open(stage: Stage, browser: Browser) -> None:
-    with browser.new_context(viewport=PHONE, locale="zh-CN") as context:
-        page = context.new_page()
-        page.clock.install()
-        page.goto(stage.code_page(stage.put(people.green(people.someone()))))
-        with page.expect_response("**/code.svg*") as answer:
-            page.clock.fast_forward(31_000)
-        assert answer.value.ok
-        expect(page.locator("[data-qr] svg")).to_be_visible()
+def test_nothing_moves_but_the_clock(stage: Stage, page: Page) -> None:
+    open_code(stage, page, people.green(people.someone()))
+    assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_reduced_motion_is_respected(stage: Stage, browser: Browser) -> None:
-    with browser.new_context(viewport=PHONE, reduced_motion="reduce") as context:
-        page = context.new_page()
-        page.goto(stage.code_page(stage.put(people.green(people.someone()))))
-        name = page.locator(".pattern").first.evaluate("e => getComputedStyle(e).animationName")
-        assert name == "none"
-
-
-def test_a_page_that_lost_its_connection_says_so_and_then_shows_no_colour(
-    stage: Stage, browser: Browser
+def test_colour_that_cannot_be_confirmed_is_taken_away_until_it_can(
+    stage: Stage, phone: BrowserContext
 ) -> None:
-    with browser.new_context(viewport=PHONE, locale="zh-CN") as context:
-        page = context.new_page()
-        page.clock.install()
-        page.goto(stage.code_page(stage.put(people.green(people.someone()))))
-        context.set_offline(True)
-        page.clock.run_for(12_000)
-        expect(page.locator("[data-offline]")).to_contain_text("网络中断")
-        page.clock.run_for(60_000)
-        expect(page.get_by_role("heading", level=1)).to_contain_text("亮码失败")
-        assert len(set(background(page))) == 1
-        context.set_offline(False)
-        page.clock.run_for(10_000)
-        expect(page.get_by_role("heading", level=1)).to_contain_text("绿码")
+    page = phone.new_page()
+    page.clock.install()
+    open_code(stage, page, people.green(people.someone()))
+    phone.set_offline(True)
+    page.clock.run_for(LOST_MS)
+    expect(page.locator("h1 .first")).to_have_text("亮码失败")
+    expect(page.locator("main")).to_contain_text("网络中断")
+    expect(page.locator("[data-qr]")).to_have_count(0)
+    expect(page.get_by_role("status")).to_have_text("亮码失败")
+    assert is_grey(page)
+    phone.set_offline(False)
+    page.clock.run_for(6_000)
+    expect(page.locator("h1 .first")).to_have_text("绿码")
+
+
+def test_page_that_slept_shows_no_colour_when_it_wakes_without_a_network(
+    stage: Stage, phone: BrowserContext
+) -> None:
+    page = phone.new_page()
+    page.clock.install()
+    open_code(stage, page, people.green(people.someone()))
+    phone.set_offline(True)
+    page.clock.fast_forward(3_600_000)  # no timer ran meanwhile
+    assert is_grey(page)
+
+
+def test_view_that_fails_while_the_page_is_open_takes_the_colour_away(
+    stage: Stage, phone: BrowserContext
+) -> None:
+    page = phone.new_page()
+    page.clock.install()
+    open_code(stage, page, people.green(people.someone()))
+    page.route("**/code", lambda route: route.fulfill(status=503, body="{}"))
+    page.route("**/people/*", lambda route: route.fulfill(status=502, body="proxy"))
+    page.clock.run_for(LOST_MS)
+    expect(page.locator("h1 .first")).to_have_text("亮码失败")
 
 
 def test_without_scripts_the_page_shows_all_and_reloads_itself(
     stage: Stage, browser: Browser
 ) -> None:
-    person = stage.put(people.red(people.someone()))
-    with browser.new_context(viewport=PHONE, locale="zh-CN", java_script_enabled=False) as context:
+    code = people.red(people.someone())
+    with browser.new_context(locale="zh-CN", java_script_enabled=False) as context:
         page = context.new_page()
-        page.goto(stage.code_page(person))
-        expect(page.get_by_role("heading", level=1)).to_contain_text("红码")
+        open_code(stage, page, code)
+        assert word(page) == "红码"
         expect(page.locator("[data-hands]")).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
-        assert zxingcpp.read_barcodes(picture(page))
-        assert page.locator("noscript meta[http-equiv=refresh]").count() == 1
-        expect(page.locator("[data-pause]")).to_be_hidden()
+        assert stage.scan(scanned(page)).is_success
+        refresh = page.locator("noscript meta[http-equiv=refresh]")
+        assert refresh.get_attribute("content") == "10"
         page.get_by_role("link", name="停止自动重新载入").click()
-        assert page.locator("noscript meta[http-equiv=refresh]").count() == 0
+        assert refresh.count() == 0
+        fading = "document.getAnimations().map(a => [a.animationName, a.effect.getTiming().delay])"
+        assert ["fade", 60_000] in page.evaluate(fading)
+        page.evaluate("document.getAnimations().forEach(a => a.finish())")
+        assert len(set(background(page))) == 1
+        expect(page.locator("[data-qr]")).to_be_hidden()
 
 
-def test_no_code_says_what_to_do_in_neutral_grey(stage: Stage, page: Page) -> None:
+def test_no_code_says_what_to_do_and_shows_no_colour(stage: Stage, page: Page) -> None:
     page.goto(stage.code_page(people.someone()))
-    expect(page.get_by_role("heading", level=1)).to_contain_text("无码")
+    assert word(page) == "无码"
     expect(page.get_by_text("实名登录").first).to_be_visible()
-    assert len(set(background(page))) == 1
+    assert is_grey(page)
 
 
 def test_page_turns_green_after_the_real_name_login(stage: Stage, page: Page) -> None:
     person = people.someone()
     page.goto(stage.code_page(person))
-    expect(page.get_by_role("heading", level=1)).to_contain_text("无码")
+    assert word(page) == "无码"
     stage.put(people.green(person))
-    expect(page.get_by_role("heading", level=1)).to_contain_text("绿码", timeout=TURNS_MS)
+    expect(page.locator("h1 .first")).to_have_text("绿码", timeout=TURNS_MS)
 
 
-def test_failure_page_has_no_colour_and_says_when_to_try_again(
-    failing: Stage, browser: Browser
+def test_failure_page_says_why_and_when_to_try_again_and_shows_no_colour(
+    failing: Stage, page: Page
 ) -> None:
-    with browser.new_context(viewport=PHONE, locale="zh-CN") as context:
-        page = context.new_page()
-        answer = page.goto(failing.code_page(people.someone()))
-        assert answer is not None
-        assert answer.status == 503
-        assert int(answer.headers["retry-after"]) > 0
-        expect(page.get_by_role("heading", level=1)).to_contain_text("亮码失败")
-        expect(page.get_by_text("之后再试")).to_be_visible()
-        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        assert all(max(c) - min(c) <= 8 for _, c in shot.getcolors(1 << 20) or [])  # type: ignore[arg-type,type-var]
+    answer = page.goto(failing.code_page(people.someone()))
+    assert answer is not None
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert word(page) == "亮码失败"
+    expect(page.locator(".says")).to_contain_text("数据服务暂时无法访问")
+    expect(page.get_by_text("之后再试")).to_be_visible()
+    expect(page.get_by_text("这不代表您的码变为红码")).to_be_visible()
+    assert is_grey(page)
+
+
+def test_failure_page_tries_again_by_itself(failing: Stage, page: Page) -> None:
+    page.goto(failing.code_page(people.someone()))
+    with page.expect_response("**/people/*", timeout=TURNS_MS) as answer:
+        pass
+    assert answer.value.status == 503
+
+
+def test_old_data_are_marked_with_their_time(stale: tuple[Stage, str], page: Page) -> None:
+    stage, person = stale
+    page.goto(stage.code_page(person))
+    assert word(page) == "绿码"
+    expect(page.locator(".notice")).to_contain_text("数据可能不是最新")
+    expect(page.locator(".notice")).to_contain_text(re.compile(r"数据停在.*\d\d:\d\d:\d\d"))
 
 
 def test_an_address_that_is_no_person_key_is_not_found(stage: Stage, page: Page) -> None:
     answer = page.goto(stage.code_page("nobody"))
     assert answer is not None
     assert answer.status == 404
-    expect(page.get_by_role("heading", level=1)).to_contain_text("地址不正确")
+    assert word(page) == "地址不正确"
+    assert is_grey(page)
 
 
 def test_english_comes_first_where_it_is_asked_for(stage: Stage, browser: Browser) -> None:
-    person = stage.put(people.red(people.someone()))
-    with browser.new_context(viewport=PHONE, locale="en-GB") as context:
+    with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
-        page.goto(stage.code_page(person))
+        open_code(stage, page, people.red(people.someone()))
         assert page.locator("html").get_attribute("lang") == "en"
-        first = page.locator("h1 .first")
-        expect(first).to_have_text("Red code")
+        assert word(page) == "Red code"
+        expect(page.locator("h1 .second")).to_have_text("红码")
         page.get_by_role("link", name="中文").click()
-        expect(page.locator("h1 .first")).to_have_text("红码")
+        assert word(page) == "红码"
 
 
 def test_text_is_legible_at_arms_length(stage: Stage, page: Page) -> None:
-    page.goto(stage.code_page(stage.put(people.red(people.someone()))))
+    open_code(stage, page, people.red(people.someone()))
     sizes = page.evaluate(
         """() => [...document.querySelectorAll("header *, main *")]
             .filter(e => e.checkVisibility() && [...e.childNodes].some(
@@ -245,5 +328,8 @@ def test_text_is_legible_at_arms_length(stage: Stage, page: Page) -> None:
             .map(e => parseFloat(getComputedStyle(e).fontSize))"""
     )
     assert min(sizes) >= 18
-    word = page.locator("h1 .first").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
-    assert word >= 48
+    assert page.locator("h1 .first").evaluate("e => parseFloat(getComputedStyle(e).fontSize)") >= 48
+    # Clock, word, shape and the whole QR on the first screen of a phone.
+    box = page.locator("[data-qr]").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 844

@@ -1,92 +1,118 @@
-"""What holds for every page: accessible, narrow enough for a phone, nothing from elsewhere."""
+"""What holds for every page and state: accessible, narrow enough, nothing from elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from e2e import people
-from e2e.stage import NARROW, Stage
-from playwright.sync_api import Browser, Page
+from e2e.stage import Stage
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-PATHS = ["/", "/dashboard", "/api", "/api/events"]
-CODES = {
-    "red": lambda person: people.red(person, people.close_contact(), people.abroad()),
-    "green": people.green,
-    "none": None,
-}
-EVERY = [*PATHS, *CODES, "not-found"]
-LANGUAGES = ["zh", "en"]
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
+EVERY = [
+    "/",
+    "/dashboard",
+    "/api",
+    "/api/events",
+    "red",
+    "green",
+    "none",
+    "not-found",
+    "stale",
+    "failed",
+    "dashboard-failed",
+]
 
-def address(stage: Stage, which: str) -> str:
-    if which in PATHS:
-        return stage.url + which
-    if which == "not-found":
-        return stage.code_page("nobody")
-    make = CODES[which]
-    person = people.someone()
-    return stage.code_page(stage.put(make(person)) if make else person)
-
-
-@pytest.fixture
-def narrow(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport=NARROW, locale="zh-CN") as context:
-        yield context.new_page()
+Address = Callable[[str], str]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.fixture(scope="package")
+def address(stage: Stage, stale: tuple[Stage, str], failing: Stage) -> Address:
+    """Where to find each page and state."""
+    red = people.red(people.someone(), people.close_contact(), people.abroad())
+    addresses = {
+        "red": stage.code_page(stage.put(red)),
+        "green": stage.code_page(stage.put(people.green(people.someone()))),
+        "none": stage.code_page(people.someone()),
+        "not-found": stage.code_page("nobody"),
+        "stale": stale[0].code_page(stale[1]),
+        "failed": failing.code_page(people.someone()),
+        "dashboard-failed": f"{failing.url}/dashboard",
+    }
+    return lambda which: addresses.get(which, stage.url + which)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("which", EVERY)
-def test_axe_finds_no_serious_violation(
-    stage: Stage, page: Page, which: str, language: str
+def test_320_px_are_enough_and_axe_finds_nothing(
+    address: Address, narrow: Page, which: str, language: str
 ) -> None:
-    page.goto(f"{address(stage, which)}?lang={language}")
-    assert_accessible(page)
+    narrow.goto(f"{address(which)}?lang={language}")
+    # 200% on a screen of 640 px is 320 px too (WCAG 2.2, 1.4.4 and 1.4.10).
+    assert narrow.evaluate("document.documentElement.scrollWidth") <= 320
+    if not which.startswith("/api"):  # one look at these takes axe seconds; they get it below
+        assert_accessible(narrow)
 
 
-def test_axe_finds_no_serious_violation_on_the_failure_page(failing: Stage, page: Page) -> None:
-    page.goto(failing.code_page(people.someone()))
+@pytest.mark.parametrize("which", EVERY)
+def test_axe_finds_nothing_on_a_desk_at_night(
+    address: Address, browser: Browser, which: str
+) -> None:
+    with browser.new_context(color_scheme="dark", reduced_motion="reduce") as context:
+        page = context.new_page()
+        page.goto(address(which))
+        assert_accessible(page)
+        assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_axe_finds_nothing_where_the_colour_was_taken_away(
+    address: Address, phone: BrowserContext
+) -> None:
+    page = phone.new_page()
+    page.clock.install()
+    page.goto(address("green"))
+    phone.set_offline(True)
+    page.clock.run_for(26_000)
+    expect(page.locator("h1 .first")).to_have_text("亮码失败")
+    page.clock.resume()
     assert_accessible(page)
 
 
 def assert_accessible(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert not serious, [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in serious]
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("which", EVERY)
-def test_320_px_is_wide_enough(stage: Stage, narrow: Page, which: str, language: str) -> None:
-    narrow.goto(f"{address(stage, which)}?lang={language}")
-    assert narrow.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    found = Axe().run(page, options={"runOnly": WCAG}).response["violations"]
+    assert not found, [(v["id"], [n["html"][:160] for n in v["nodes"]]) for v in found]
 
 
 @pytest.mark.parametrize("which", EVERY)
 def test_nothing_comes_from_elsewhere_and_nothing_is_refused(
-    stage: Stage, page: Page, which: str
+    address: Address, page: Page, which: str
 ) -> None:
-    asked, complaints = [], []
+    asked: list[str] = []
+    complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda line: complaints.append(line.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    answer = page.goto(address(stage, which))
+    answer = page.goto(address(which))
     page.wait_for_timeout(300)
     assert answer is not None
     assert "default-src 'self'" in answer.headers["content-security-policy"]
     assert "unsafe-inline" not in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
-    assert all(url.startswith(stage.url) for url in asked)
-    assert not [line for line in complaints if "404" not in line or which != "not-found"]
+    origin = "/".join(address(which).split("/")[:3])
+    assert all(url.startswith(origin) for url in asked)
+    # Chromium complains of every answer that is an error; the page's own is meant.
+    assert not [line for line in complaints if "the server responded with" not in line]
 
 
 @pytest.mark.parametrize("which", EVERY)
-def test_targets_are_large_enough(stage: Stage, narrow: Page, which: str) -> None:
+def test_every_target_is_large_enough(address: Address, narrow: Page, which: str) -> None:
     """2.5.8 of WCAG 2.2; links within a sentence or a table are exempt."""
-    narrow.goto(address(stage, which))
+    narrow.goto(address(which))
     small = narrow.evaluate(
         """() => [...document.querySelectorAll("a, button, select, input:not([type=hidden])")]
-            .filter(e => e.checkVisibility() && !e.closest("p, td, .skip") && !e.matches(".skip"))
+            .filter(e => e.checkVisibility() && !e.closest("p, td, .skip"))
             .map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect().height])
             .filter(([, height]) => height < 24)"""
     )
@@ -94,14 +120,24 @@ def test_targets_are_large_enough(stage: Stage, narrow: Page, which: str) -> Non
 
 
 @pytest.mark.parametrize("which", EVERY)
-def test_focus_is_visible(stage: Stage, page: Page, which: str) -> None:
-    page.goto(address(stage, which))
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    focused = page.evaluate(
-        "(s => [s.outlineStyle, parseFloat(s.outlineWidth)])"
-        "(getComputedStyle(document.activeElement))"
-    )
-    if page.evaluate("document.activeElement !== document.body"):
-        assert focused[0] == "solid"
-        assert focused[1] >= 2
+def test_keyboard_reaches_everything_and_shows_where_it_is(
+    address: Address, page: Page, which: str
+) -> None:
+    page.goto(address(which))
+    reachable = page.locator("a[href], button, select, input:not([type=hidden]), [tabindex='0']")
+    wanted = min(reachable.count(), 12)
+    reached = set()
+    for _ in range(wanted):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                """() => {
+                    const [e, all] = [document.activeElement, document.querySelectorAll("*")];
+                    const { outlineStyle: style, outlineWidth: width } = getComputedStyle(e);
+                    const plain = style === "solid" || style === "auto";
+                    return plain && parseFloat(width) >= 2 ? [...all].indexOf(e) : -1;
+                }"""
+            )
+        )
+    assert -1 not in reached
+    assert len(reached) == wanted

@@ -15,7 +15,7 @@ from models.policy import ZONE
 SIZES = {"wide": (900, 240), "narrow": (420, 240)}
 """Width and height by name; a phone gets a picture whose letters it can read."""
 
-_STEPS = (1, 2, 5)
+_STEPS = (1, 2, 4, 6, 8)
 
 _NIGHT = Style(  # the values of static/tokens.css; a picture cannot read them from there
     background="#161b22",
@@ -25,7 +25,7 @@ _NIGHT = Style(  # the values of static/tokens.css; a picture cannot read them f
     foreground_subtle="#30363d",
     guide_stroke_color="#30363d",
     major_guide_stroke_color="#30363d",
-    colors=("#ff8f87", "#8ab8ff"),
+    colors=("#ff8f87", "#4f74b3"),
     opacity="1",
     opacity_hover="1",
     transition="0s",
@@ -90,7 +90,7 @@ def described(minutes: Sequence[Minute]) -> Words:
 
 
 def _round_up(most: int) -> int:
-    """The smallest of 2, 5, 10, 20, 50, … that is not below `most`."""
+    """The smallest of 2, 4, 6, 8, 10, 20, 40, … that is not below `most`."""
     power = 1
     while True:
         for step in _STEPS:

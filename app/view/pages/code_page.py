@@ -42,7 +42,7 @@ async def code_page(
     if says.colour is Colour.NONE:
         return page("grey.html", language, {**context, **_no_code(read.at)})
     qr = port.qr_svg(person, says.colour, read.at)
-    shown = {"qr": qr, "qr_valid_s": port.token_valid_s, **_coloured(says, read)}
+    shown = {**_coloured(says, read), "qr": qr, "qr_valid_s": port.token_valid_s}
     return page("coloured.html", language, {**context, **shown})
 
 

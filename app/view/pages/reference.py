@@ -128,13 +128,15 @@ def api_page(document: Node, gateway_url: str | None, language: Language) -> Res
 
 
 def events_page(document: Node, language: Language) -> Response[str]:
-    """Render an AsyncAPI 3 document."""
+    """Render an AsyncAPI 3 document; a payload's schema stands with its message."""
+    told = list(messages(document))
+    payloads = {message.payload.name for message in told}
     context = {
         "r": texts.REFERENCE,
         "info": document.get("info", {}),
         "channels": list(channels(document)),
-        "messages": list(messages(document)),
-        "schemas": list(schemas(document)),
+        "messages": told,
+        "schemas": [other for other in schemas(document) if other.name not in payloads],
     }
     return page("events.html", language, context)
 
@@ -316,10 +318,9 @@ def messages(document: Node) -> Iterator[Message]:
 
 def _payload(document: Node, node: Any) -> Schema:
     """A payload as a table; a Multi Format Schema Object holds it one level deeper."""
-    node = resolve(document, node)
-    if "schemaFormat" in node:
-        node = resolve(document, node.get("schema", {}))
-    return schema("", node)
+    if "schemaFormat" in resolve(document, node):
+        node = resolve(document, node).get("schema", {})
+    return schema(str(node.get("$ref", "")).rsplit("/", 1)[-1], resolve(document, node))
 
 
 def _message_anchor(key: str, node: Node) -> str:

@@ -194,7 +194,6 @@ REFERENCE: dict[str, Words] = {
     "meaning": Words("说明", "Meaning"),
     "required": Words("必填", "required"),
     "one_of": Words("以下之一", "One of"),
-    "status": Words("状态码", "Status"),
     "where": Words("位置", "In"),
     "name": Words("名称", "Name"),
     "link": Words("链接到此处", "Link to this"),

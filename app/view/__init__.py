@@ -1,0 +1,19 @@
+"""The read side over HTTP: `yuekang view`.
+
+    GET  /v1/people/{person}/code      the code now: colour, reasons, how they lift
+    GET  /v1/people/{person}/code.svg  its QR, of a display token that lives two minutes
+    POST /v1/scans                     a terminal's scan: recorded, and answered with the colour
+    GET  /v1/changes                   changes of status as Server-Sent Events
+    GET  /v1/counts                    people by colour, reason and city; the last hour
+    /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
+
+It reads Redis (app.readmodel), and nothing else that could be away. Expiry is computed at the
+instant of reading (models.codes.show), and every answer says up to when its data goes; beyond a
+limit there is no colour at all (亮码失败).
+
+- `limits`: how old, how many, how long.
+- `codes`, `counts`, `changes`: what is read, each with its form over HTTP.
+- `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
+- `problems`: every way to be refused.
+- `port`: all of it as the pages want it; `routes`, `server`: HTTP, the process.
+"""

@@ -1,0 +1,269 @@
+"""Changes of status as they are told, to many clients: Server-Sent Events.
+
+One reader per process follows the changes in Redis and keeps the newest in a ring. A client has
+no queue, only a place: the number of the last change it was given. It is given what comes after
+that from the ring, or from Redis where the ring has gone on without it; so a slow client holds
+nothing, and loses nothing but what Redis no longer keeps. That is said by an event `gap`, with
+the number of changes missed where that is known, and it goes on from there.
+
+An event's id is `<epoch>-<number>`. An id of another epoch (app.readmodel) gives a gap: what was
+missed cannot be known. While the read model is built anew nothing is told, since it would be told
+twice. A filtered client's place moves on too: heartbeats carry it.
+"""
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from itertools import islice
+
+import msgspec
+import structlog
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app import metrics
+from app.readmodel import PublicChange, read_changes, wait_for_change
+from app.view.limits import CLIENTS_MAX, HEARTBEAT_SECONDS, RECONNECT_MS, RING
+from models.codes import Reason
+
+WAIT_MS = 1_000
+AGAIN_SECONDS = 0.5
+TURN = 200
+"""Changes given to a client before others have their turn."""
+
+NAMES = {reason.name.lower().replace("_", "-"): reason for reason in Reason}
+REASONS = {**NAMES, **{str(int(reason)): reason for reason in Reason}}
+"""How a filter may name a reason: its name, or its rank."""
+
+_ID = re.compile(r"(?P<epoch>[0-9a-f]{8})-(?P<number>\d{1,15})")
+_encode = msgspec.json.Encoder().encode
+
+log = structlog.get_logger()
+
+
+class Place(Struct, frozen=True):
+    """Behind the change of this number; before the first it is 0."""
+
+    epoch: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.number}"
+
+
+NOWHERE = Place("", 0)
+"""The place of an id that is none of ours."""
+
+
+def place_of(last_event_id: str | None) -> Place | None:
+    """Return the place that a client's Last-Event-ID names; None if it has none yet."""
+    if not last_event_id:
+        return None
+    match = _ID.fullmatch(last_event_id)
+    return NOWHERE if match is None else Place(match["epoch"], int(match["number"]))
+
+
+class Gap(Struct, frozen=True):
+    """Changes were missed; how many, if that can be known."""
+
+    missed: int | None
+
+
+class Filter(Struct, frozen=True):
+    """Which changes a client wants; None lets all through.
+
+    A city stands for its districts and a province for its cities, by their trailing zeros; a
+    reason is asked for before and after the change; a source stands for all below it.
+    """
+
+    city: str | None = None
+    reason: Reason | None = None
+    source: str | None = None
+
+    def lets(self, change: PublicChange) -> bool:
+        """Say whether the change goes through."""
+        if self.city is not None and not (change.city or "").startswith(_area(self.city)):
+            return False
+        if self.reason is not None and self.reason not in (
+            *change.before.reasons,
+            *change.after.reasons,
+        ):
+            return False
+        return self.source is None or f"{change.cause.source}/".startswith(f"{self.source}/")
+
+
+def _area(code: str) -> str:
+    for zeros in ("0000", "00"):
+        if code.endswith(zeros):
+            return code.removesuffix(zeros)
+    return code
+
+
+Numbered = tuple[int, PublicChange]
+Step = tuple[Place, Gap | PublicChange | None]
+"""A client's place after something, and what that was; None if nothing was for a while."""
+
+
+class Changes:
+    """Follows the changes in Redis for all clients of this process.
+
+    `follower` is a client for blocking reads, `redis` one for all else. Call `start` in the event
+    loop, and `stop` at the end, which ends every client's stream.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        follower: Redis,
+        clients_max: int = CLIENTS_MAX,
+        ring: int = RING,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._redis = redis
+        self._follower = follower
+        self._clients_max = clients_max
+        self._heartbeat_seconds = heartbeat_seconds
+        self._ring: deque[Numbered] = deque(maxlen=ring)
+        self._place: Place | None = None
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+        self.clients = 0
+
+    def start(self) -> None:
+        """Begin to follow; return at once."""
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following, and end every stream."""
+        self._stopped = True
+        self._wake()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def check(self) -> None:
+        """Raise what ended the following, if anything did: that is a bug, and not survived."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+
+    @property
+    def full(self) -> bool:
+        """Say whether there are as many clients as may be."""
+        return self.clients >= self._clients_max
+
+    async def stream(self, begin: Place | None, wanted: Filter) -> AsyncIterator[bytes]:
+        """Yield a client's stream from where it begins, for as long as it listens."""
+        self.clients += 1
+        metrics.VIEW_CLIENTS.set(self.clients)
+        try:
+            yield b"retry: %d\n\n" % RECONNECT_MS
+            told = 0.0
+            async for place, what in self._steps(begin):
+                match what:
+                    case Gap():
+                        metrics.VIEW_GAPS.inc()
+                        text = _event("gap", place, what)
+                    case PublicChange() if wanted.lets(what):
+                        text = _event("change", place, what)
+                    case _:
+                        # An id alone moves the client's place on and is no event.
+                        if time.monotonic() - told < self._heartbeat_seconds:
+                            continue
+                        text = b": alive\nid: %s\n\n" % str(place).encode()
+                told = time.monotonic()
+                yield text
+        finally:
+            self.clients -= 1
+            metrics.VIEW_CLIENTS.set(self.clients)
+
+    async def _steps(self, place: Place | None) -> AsyncIterator[Step]:
+        while not self._stopped:
+            news, newest = self._news, self._place
+            if newest is None:
+                await _either(news, self._heartbeat_seconds)
+            elif place is None:
+                place = newest
+                yield place, None
+            elif place.epoch != newest.epoch or place.number > newest.number:
+                place = newest
+                yield place, Gap(None)
+            elif place.number == newest.number:
+                await _either(news, self._heartbeat_seconds)
+                yield place, None
+            else:
+                for step in await self._after(place):
+                    place = step[0]
+                    yield step
+
+    async def _after(self, place: Place) -> Sequence[Step]:
+        """Return what comes after a place, oldest first, with the gap before it if there is one."""
+        if self._ring and self._ring[0][0] <= place.number + 1:
+            skip = place.number + 1 - self._ring[0][0]
+            found = list(islice(self._ring, skip, skip + TURN))
+        else:
+            try:
+                state, found = await read_changes(self._redis, place.number, TURN)
+            except (RedisError, OSError, TimeoutError):
+                state = None
+            if state is None or state.epoch != place.epoch or not found:
+                await asyncio.sleep(AGAIN_SECONDS)  # the reader will find out what this means
+                return ()
+        steps: list[Step] = [(Place(place.epoch, number), change) for number, change in found]
+        missed = found[0][0] - place.number - 1
+        if missed:
+            return [(Place(place.epoch, found[0][0] - 1), Gap(missed)), *steps]
+        return steps
+
+    async def _follow(self) -> None:
+        away = False
+        while True:
+            try:
+                if await self._read():
+                    assert self._place is not None
+                    await wait_for_change(self._follower, self._place.number, WAIT_MS)
+                else:
+                    await asyncio.sleep(AGAIN_SECONDS)
+                away = False
+            except (RedisError, OSError, TimeoutError) as error:
+                if not away:
+                    log.warning("changes_not_followed", error=type(error).__name__)
+                away = True
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _read(self) -> bool:
+        """Take in what is new; return False if the read model is not there or not whole."""
+        at = self._place or NOWHERE
+        state, found = await read_changes(self._follower, at.number)
+        if state is None or not state.built:
+            return False
+        if state.epoch != at.epoch or state.changes < at.number:
+            self._ring.clear()
+            self._place = Place(state.epoch, state.changes)
+            self._wake()
+        elif found:
+            if found[0][0] != at.number + 1:
+                self._ring.clear()  # it has no gap within
+            self._ring.extend(found)
+            self._place = Place(state.epoch, found[-1][0])
+            self._wake()
+        return True
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+async def _either(news: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news.wait()
+
+
+def _event(name: str, place: Place, data: Struct) -> bytes:
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), str(place).encode(), _encode(data))

@@ -1,0 +1,200 @@
+"""A person's code at the instant of asking.
+
+Reads that arrive in one turn of the event loop become one MGET, which brings the state of the
+read model along: so a code and its age are always of the same instant. One read a request would
+cost three times as much (DESIGN.md, hazards of the view).
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app import metrics
+from app.readmodel import CODE, HEALTH_CODES, STATE, Position, State, decode_state, read_code
+from app.view.limits import (
+    READS_AT_ONCE_MAX,
+    READS_WAITING_MAX,
+    REFUSE_SECONDS,
+    RETRY_BUSY_SECONDS,
+    RETRY_STALE_SECONDS,
+    RETRY_STORE_SECONDS,
+    STALE_SECONDS,
+)
+from app.view.pages.ports import Read, Unavailable
+from models.codes import Colour, ConditionKind, EventRef, Interval, Owner, show
+from models.policy import ZONE, policy_at
+
+Clock = Callable[[], datetime]
+Found = tuple[bytes | None, bytes | None]
+"""The state, and the code as it is stored."""
+
+
+class Codes:
+    """Reads codes. Belongs to one event loop."""
+
+    def __init__(self, redis: Redis, now: Clock) -> None:
+        self._redis = redis
+        self._now = now
+        self._waiting: dict[str, asyncio.Future[Found]] = {}
+        self._asked = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._state: tuple[bytes | None, State | None] = None, None
+
+    async def read(self, person: str) -> Read:
+        """Return a person's code, or that there is none; raise `Unavailable`.
+
+        What is returned is never older than `REFUSE_SECONDS`, and says so beyond `STALE_SECONDS`.
+        """
+        try:
+            read = self._judge(*await self._find(person))
+        except Unavailable as failure:
+            metrics.VIEW_READS.labels(failure.cause).inc()
+            raise
+        metrics.VIEW_READS.labels("stale" if read.stale else "fresh").inc()
+        return read
+
+    def _find(self, person: str) -> "asyncio.Future[Found]":
+        found = self._waiting.get(person)
+        if found is None:
+            if self._asked >= READS_WAITING_MAX:
+                raise Unavailable("busy", RETRY_BUSY_SECONDS)
+            loop = asyncio.get_running_loop()
+            if not self._waiting:
+                loop.call_soon(self._ask)
+            found = self._waiting[person] = loop.create_future()
+            self._asked += 1
+        # Others may wait for the same: one that gives up must not end it for them.
+        return asyncio.shield(found)
+
+    def _ask(self) -> None:
+        waiting = list(self._waiting.items())
+        self._waiting = {}
+        for at in range(0, len(waiting), READS_AT_ONCE_MAX):
+            task = asyncio.create_task(self._fetch(dict(waiting[at : at + READS_AT_ONCE_MAX])))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _fetch(self, waiting: dict[str, "asyncio.Future[Found]"]) -> None:
+        metrics.VIEW_READS_AT_ONCE.observe(len(waiting))
+        try:
+            found: Any = await self._redis.mget(STATE, *(CODE + person for person in waiting))
+        except (RedisError, OSError, TimeoutError):
+            for future in waiting.values():
+                future.set_exception(Unavailable("store", RETRY_STORE_SECONDS))
+        else:
+            for future, code in zip(waiting.values(), found[1:], strict=True):
+                future.set_result((found[0], code))
+        finally:
+            self._asked -= len(waiting)
+
+    def _judge(self, state: bytes | None, stored: bytes | None) -> Read:
+        positions = self._decoded(state).positions[HEALTH_CODES]
+        partition, code = (None, None) if stored is None else read_code(stored)
+        # Who is not there may be in any partition, and just not have come through it.
+        known = _oldest(positions) if partition is None else positions[partition].as_of
+        at = self._now()
+        if known is None or at.timestamp() - known > REFUSE_SECONDS:
+            raise Unavailable("stale", RETRY_STALE_SECONDS)
+        lag_s = max(0.0, at.timestamp() - known)
+        as_of = datetime.fromtimestamp(known, ZONE)
+        return Read(code, at, as_of, round(lag_s, 3), lag_s > STALE_SECONDS)
+
+    def _decoded(self, raw: bytes | None) -> State:
+        """Return the state, decoded once; raise `Unavailable` if there is none to be read."""
+        if raw != self._state[0]:
+            self._state = raw, decode_state(raw)
+        if self._state[1] is None:
+            raise Unavailable("store", RETRY_STORE_SECONDS)
+        return self._state[1]
+
+
+def _oldest(positions: "tuple[Position, ...]") -> float | None:
+    known = [position.as_of for position in positions if position.as_of is not None]
+    return min(known) if len(known) == len(positions) else None
+
+
+class ConditionAnswer(Struct, frozen=True):
+    """One line of a lift checklist: what, who must act, from when at the earliest, met or not."""
+
+    kind: ConditionKind
+    owner: Owner
+    not_before: datetime | None
+    met_at: datetime | None
+    met_by: EventRef | None
+
+
+class ReasonAnswer(Struct, frozen=True):
+    """An open reason. It lifts at `ends_at`; while that is unknown, at `earliest_end` or later."""
+
+    reason: str
+    rank: int
+    since: datetime
+    opened_by: EventRef
+    policy: str
+    province: str | None
+    conditions: list[ConditionAnswer]
+    earliest_end: datetime | None
+    ends_at: datetime | None
+
+
+class CodeAnswer(Struct, frozen=True):
+    """A code at the instant `at`, by data up to `as_of`; `stale` if that is long before.
+
+    It changes by itself at `changes_at`. Who is unknown or not verified has the colour none, and
+    the two are not told apart.
+    """
+
+    person: str
+    colour: Colour
+    at: datetime
+    as_of: datetime | None
+    lag_s: float | None
+    stale: bool
+    version: int
+    policy: str
+    changes_at: datetime | None
+    reasons: list[ReasonAnswer]
+
+
+def answer(person: str, read: Read) -> CodeAnswer:
+    """Return what is said of a code over HTTP."""
+    shown = None if read.code is None else show(read.code, read.at)
+    policy = policy_at(read.at).version
+    if read.code is None or shown is None or shown.colour is Colour.NONE:
+        return CodeAnswer(
+            person, Colour.NONE, read.at, read.as_of, read.lag_s, read.stale, 0, policy, None, []
+        )
+    return CodeAnswer(
+        person,
+        shown.colour,
+        read.at,
+        read.as_of,
+        read.lag_s,
+        read.stale,
+        read.code.version,
+        policy,
+        shown.changes_at,
+        [_reason(interval, read.at) for interval in shown.open],
+    )
+
+
+def _reason(interval: Interval, at: datetime) -> ReasonAnswer:
+    return ReasonAnswer(
+        reason=interval.reason.name.lower().replace("_", "-"),
+        rank=int(interval.reason),
+        since=interval.start,
+        opened_by=interval.opened_by,
+        policy=interval.policy,
+        province=interval.province,
+        conditions=[
+            ConditionAnswer(c.kind, c.owner, c.not_before, c.met_at, c.met_by)
+            for c in interval.conditions
+        ],
+        earliest_end=interval.earliest_end(at),
+        ends_at=interval.end,
+    )

@@ -1,0 +1,116 @@
+"""How many people have which code, and what changed in the last hour."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.readmodel import HEALTH_CODES, State, read_counts, read_minutes
+from app.view.codes import Clock
+from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
+from app.view.pages.chart import Minute
+from app.view.pages.ports import CityCount, Counts, PartitionLag, Unavailable
+from models.codes import Colour, Reason
+from models.policy import ZONE
+
+
+class Counting:
+    """Reads the counts of the read model."""
+
+    def __init__(self, redis: Redis, now: Clock) -> None:
+        self._redis = redis
+        self._now = now
+
+    async def counts(self) -> Counts:
+        """Return the counts; raise `Unavailable` where they are not whole or too old."""
+        try:
+            state, counts = await read_counts(self._redis)
+        except (RedisError, OSError, TimeoutError):
+            raise Unavailable("store", RETRY_STORE_SECONDS) from None
+        if state is None or not state.built:
+            raise Unavailable("store", RETRY_STALE_SECONDS)
+        at = self._now()
+        lags = lags_of(state, at)
+        if any(lag.lag_s is None or lag.lag_s > REFUSE_SECONDS for lag in lags):
+            raise Unavailable("stale", RETRY_STALE_SECONDS)
+        return Counts(
+            at,
+            {colour: counts.get(colour.value, 0) for colour in Colour},
+            {reason: counts.get(f"reason:{int(reason)}", 0) for reason in Reason},
+            _cities(counts),
+            lags,
+        )
+
+    async def minutes(self) -> list[Minute]:
+        """Return the last 60 minutes, oldest first; raise `Unavailable`."""
+        try:
+            found = await read_minutes(self._redis, self._now().timestamp())
+        except (RedisError, OSError, TimeoutError):
+            raise Unavailable("store", RETRY_STORE_SECONDS) from None
+        return [
+            Minute(
+                datetime.fromtimestamp(minute.start, ZONE),
+                red := minute.counts.get(Colour.RED, 0),
+                sum(minute.counts.values()) - red,
+            )
+            for minute in found
+        ]
+
+
+def lags_of(state: State, at: datetime) -> list[PartitionLag]:
+    """Return how far each partition of health-codes is behind at `at`."""
+    return [
+        PartitionLag(number, None, None)
+        if position.as_of is None
+        else PartitionLag(
+            number,
+            datetime.fromtimestamp(position.as_of, ZONE),
+            round(max(0.0, at.timestamp() - position.as_of), 3),
+        )
+        for number, position in enumerate(state.positions[HEALTH_CODES])
+    ]
+
+
+def _cities(counts: Mapping[str, int]) -> dict[str, CityCount]:
+    cities = sorted({field.split(":")[1] for field in counts if field.startswith("city:")})
+    return {
+        city: CityCount(counts.get(f"city:{city}:red", 0), counts.get(f"city:{city}:green", 0))
+        for city in cities
+    }
+
+
+class MinuteAnswer(Struct, frozen=True):
+    """Changes within the minute that begins at `start`."""
+
+    start: datetime
+    to_red: int
+    other: int
+
+
+class CountsAnswer(Struct, frozen=True):
+    """People by colour, by reason (one may have several) and by city; changes per minute.
+
+    Counted is what status-changes last told of each person. `lags` says how far each partition
+    of the log is counted.
+    """
+
+    at: datetime
+    colours: dict[str, int]
+    reasons: dict[str, int]
+    cities: dict[str, CityCount]
+    lags: list[PartitionLag]
+    minutes: list[MinuteAnswer]
+
+
+def answer(counts: Counts, minutes: list[Minute]) -> CountsAnswer:
+    """Return what is said of the counts over HTTP."""
+    return CountsAnswer(
+        counts.at,
+        {colour.value: count for colour, count in counts.colours.items()},
+        {r.name.lower().replace("_", "-"): count for r, count in counts.reasons.items()},
+        dict(counts.cities),
+        list(counts.lags),
+        [MinuteAnswer(m.start.astimezone(UTC), m.to_red, m.other) for m in minutes],
+    )

@@ -1,0 +1,59 @@
+"""What the view gives the pages (app.view.pages.ports.PagePort)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from app.schemas import asyncapi
+from app.view.codes import Codes
+from app.view.counts import Counting
+from app.view.displays import Displays
+from app.view.limits import DISPLAY_SECONDS
+from app.view.pages.chart import Minute
+from app.view.pages.ports import Counts, Read, Sample
+from app.view.pages.samples import samples
+from models.codes import Colour
+
+
+class Port:
+    """The view as the pages see it; `samples_path` is None outside development."""
+
+    def __init__(
+        self,
+        codes: Codes,
+        counting: Counting,
+        displays: Displays,
+        samples_path: Path | None,
+        openapi: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._codes = codes
+        self._counting = counting
+        self._displays = displays
+        self._samples_path = samples_path
+        self._openapi = openapi
+
+    @property
+    def token_valid_s(self) -> int:
+        return DISPLAY_SECONDS
+
+    async def read(self, person: str) -> Read:
+        return await self._codes.read(person)
+
+    def qr_svg(self, person: str, colour: Colour, at: datetime) -> str:
+        return self._displays.qr_svg(person, colour)
+
+    async def counts(self) -> Counts:
+        return await self._counting.counts()
+
+    async def minutes(self) -> Sequence[Minute]:
+        return await self._counting.minutes()
+
+    def samples(self) -> Sequence[Sample]:
+        return () if self._samples_path is None else samples(self._samples_path)
+
+    def openapi(self) -> Mapping[str, Any]:
+        return self._openapi()
+
+    def asyncapi(self) -> Mapping[str, Any]:
+        return asyncapi()

@@ -1,0 +1,364 @@
+"""The addresses of the view."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.datastructures import ResponseHeader
+from litestar.enums import OpenAPIMediaType
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath, HeaderParameter, JSONBody, PathParameter, QueryParameter
+from litestar.response import Stream
+from msgspec import Struct
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from app.gateway.problems import TYPE_PREFIX, Problem
+from app.gateway.writer import Writer
+from app.readmodel import PublicChange, read_state
+from app.tokens import Tokens
+from app.view import codes, counts, limits, problems
+from app.view.changes import REASONS, Changes, Filter, place_of
+from app.view.codes import CodeAnswer, Codes
+from app.view.counts import Counting, CountsAnswer
+from app.view.displays import Displays
+from app.view.pages import Unavailable, routes
+from app.view.port import Port
+from app.view.problems import KINDS, Refused
+from app.view.scans import ScanAnswer, ScanRequest, Scans
+from models.codes import Colour
+from models.events import PersonKey, Source
+from models.policy import ZONE
+
+REDIS_CONNECTIONS_MAX = 16
+
+AnyRequest = Request[Any, Any, Any]
+
+NO_STORE = {"cache-control": "no-store"}
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a view needs to know. `now` gives the instant, with its zone."""
+
+    kafka: str
+    redis_url: str
+    token_key: bytes
+    display_key: bytes
+    samples_path: Path | None = None
+    gateway_docs_url: str | None = None
+    clients_max: int = limits.CLIENTS_MAX
+    heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
+    now: Callable[[], datetime] = lambda: datetime.now(ZONE)
+
+    def __repr__(self) -> str:
+        return f"Options(kafka={self.kafka!r})"
+
+
+class View:
+    """What the handlers share. Made in the event loop's process, started in the loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.now = options.now
+        self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
+        # A blocking read must outlast its own waiting.
+        self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
+        self.codes = Codes(self.redis, options.now)
+        self.counting = Counting(self.redis, options.now)
+        self.displays = Displays(options.display_key)
+        self.changes = Changes(
+            self.redis,
+            self._follower,
+            options.clients_max,
+            heartbeat_seconds=options.heartbeat_seconds,
+        )
+        self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
+        self.scans = Scans(
+            self.codes, self.displays, Tokens(options.token_key), self.writer, options.now
+        )
+
+    @asynccontextmanager
+    async def running(self, _: Litestar) -> AsyncIterator[None]:
+        """Follow the changes and hold a producer while the application runs."""
+        self.writer.start()
+        self.changes.start()
+        yield
+        await self.changes.stop()
+        await self.writer.stop()
+        await self._follower.aclose()
+        await self.redis.aclose()
+
+
+def _redis(url: str, seconds_max: float) -> Redis:
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=REDIS_CONNECTIONS_MAX,
+        timeout=seconds_max,
+        socket_timeout=seconds_max,
+        socket_connect_timeout=seconds_max,
+        # Once more, since a connection may have died while it lay in the pool.
+        retry=Retry(NoBackoff(), 1),
+    )
+    return Redis.from_pool(pool)
+
+
+_OPENAPI = OpenAPIConfig(
+    title="Yuekang view",
+    version="1",
+    description=(
+        "The read side. Every answer says up to when its data goes (`as_of`); beyond a limit "
+        "there is no colour at all. Problems are RFC 9457."
+    ),
+    use_handler_docstrings=True,
+    # The framework's own address for it, which cannot be at the root; no page from elsewhere.
+    path="/openapi",
+    render_plugins=[JsonRenderPlugin(path="/")],
+    components=Components(
+        security_schemes={
+            "terminalToken": SecurityScheme(
+                type="http",
+                scheme="bearer",
+                description="A token of one terminal, made by `yuekang token /terminals/…`.",
+            )
+        }
+    ),
+)
+
+
+def create_app(options: Options) -> Litestar:
+    """Make the application; it connects when it starts."""
+    view = View(options)
+    port = Port(
+        view.codes,
+        view.counting,
+        view.displays,
+        options.samples_path,
+        lambda: app.openapi_schema.to_schema(),
+    )
+    app = Litestar(
+        route_handlers=[
+            *_people(view),
+            *_duty(view),
+            *_probes(view),
+            reference,
+            explanation,
+            *routes(port, options.gateway_docs_url),
+        ],
+        lifespan=[view.running],
+        exception_handlers={
+            Refused: problems.on_refused,
+            Unavailable: problems.on_unavailable,
+            HTTPException: problems.on_http_exception,
+            Exception: problems.on_failure,
+        },
+        openapi_config=_OPENAPI,
+        request_max_body_size=limits.BODY_BYTES_MAX,
+        logging_config=None,
+    )
+    return app
+
+
+def _refusals(*codes: str) -> dict[int, ResponseSpec]:
+    found: dict[int, list[str]] = {}
+    for code in codes:
+        found.setdefault(KINDS[code].status, []).append(KINDS[code].title)
+    return {
+        status: ResponseSpec(
+            Problem, description="; ".join(titles), media_type="application/problem+json"
+        )
+        for status, titles in found.items()
+    }
+
+
+Person = Annotated[
+    str, PathParameter(pattern=PersonKey.__metadata__[0].pattern, description="A person key.")
+]
+City = Annotated[
+    str | None,
+    QueryParameter(
+        pattern="^[1-8][0-9]{5}$",
+        description="GB/T 2260; 440100 takes in its districts, 440000 the province.",
+    ),
+]
+ReasonName = Annotated[
+    str | None,
+    QueryParameter(pattern=f"^({'|'.join(REASONS)})$", description="A reason's name or rank."),
+]
+Publisher = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=Source.__metadata__[0].pattern,
+        max_length=Source.__metadata__[0].max_length,
+        description="A source, such as /cdc/440100, or a whole kind of them, such as /cdc.",
+    ),
+]
+
+
+def _people(view: View) -> list[Any]:
+    @get(
+        "/v1/people/{person:str}/code",
+        operation_id="readCode",
+        summary="Read a person's code now",
+        responses=_refusals("invalid", "code-unavailable"),
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+    )
+    async def code(person: Person) -> CodeAnswer:
+        """Who is unknown gets the same answer as who is not verified: the colour none."""
+        return codes.answer(person, await view.codes.read(person))
+
+    @get(
+        "/v1/people/{person:str}/code.svg",
+        operation_id="drawCode",
+        summary="Draw a person's QR",
+        media_type="image/svg+xml",
+        responses=_refusals("invalid", "no-code", "code-unavailable"),
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+    )
+    async def drawing(person: Person) -> str:
+        """The QR holds a fresh display token, which is good for two minutes."""
+        answer = codes.answer(person, await view.codes.read(person))
+        if answer.colour is Colour.NONE:
+            raise Refused("no-code", "Who has no code has nothing to show.")
+        return view.displays.qr_svg(person, answer.colour)
+
+    @post(
+        "/v1/scans",
+        status_code=200,
+        operation_id="scan",
+        summary="Record a scan and get the colour",
+        security=[{"terminalToken": []}],
+        responses=_refusals(
+            "invalid",
+            "unauthenticated",
+            "no-terminal",
+            "body-too-large",
+            "no-display",
+            "code-unavailable",
+        ),
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+        exception_handlers={RecursionError: problems.on_too_deep},
+    )
+    async def scan(request: AnyRequest, data: JSONBody[ScanRequest]) -> ScanAnswer:
+        """Sending the same again is always safe, and due after `recorded` false or a 503."""
+        return await view.scans.scan(view.scans.terminal_of(request), data)
+
+    return [code, drawing, scan]
+
+
+def _duty(view: View) -> list[Any]:
+    @get(
+        "/v1/changes",
+        operation_id="followChanges",
+        summary="Follow changes of status as Server-Sent Events",
+        media_type="text/event-stream",
+        responses={
+            200: ResponseSpec(
+                PublicChange, description="The stream.", media_type="text/event-stream"
+            ),
+            **_refusals("invalid", "too-many-clients"),
+        },
+    )
+    async def changes(
+        last_event_id: Annotated[
+            str | None, HeaderParameter(name="Last-Event-ID", description="Where to resume.")
+        ] = None,
+        city: City = None,
+        reason: ReasonName = None,
+        source: Publisher = None,
+    ) -> Stream:
+        """Nobody is named in them.
+
+        Event `change` has at, before, after, city and cause; event `gap` says that changes were
+        missed, and how many if that is known. After 15 s of nothing else a comment comes.
+        """
+        if view.changes.full:
+            raise Refused(
+                "too-many-clients",
+                "Try again, or ask another view.",
+                headers={"retry-after": str(limits.RETRY_STALE_SECONDS)},
+            )
+        wanted = Filter(city, None if reason is None else REASONS[reason], source)
+        return Stream(
+            view.changes.stream(place_of(last_event_id), wanted),
+            media_type="text/event-stream",
+            headers={**NO_STORE, "x-accel-buffering": "no"},
+        )
+
+    @get(
+        "/v1/counts",
+        operation_id="count",
+        summary="Count people by colour, reason and city",
+        responses=_refusals("code-unavailable"),
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+    )
+    async def count() -> CountsAnswer:
+        """With the changes of the last hour, minute by minute."""
+        return counts.answer(await view.counting.counts(), await view.counting.minutes())
+
+    return [changes, count]
+
+
+def _probes(view: View) -> list[Any]:
+    @get("/livez", media_type="text/plain", include_in_schema=False)
+    async def livez() -> str:
+        """The process answers, and still follows the changes."""
+        view.changes.check()
+        view.writer.check()
+        return "live\n"
+
+    @get("/readyz", media_type="text/plain", include_in_schema=False)
+    async def readyz() -> Response[str]:
+        """Redis answers, and every partition is projected up to a moment ago."""
+        reasons = await _unready(view)
+        return Response("\n".join(reasons or ["ready"]) + "\n", status_code=503 if reasons else 200)
+
+    @get("/metrics", media_type=CONTENT_TYPE_LATEST, include_in_schema=False)
+    async def scrape() -> bytes:
+        """Prometheus metrics of this process."""
+        return generate_latest()
+
+    return [livez, readyz, scrape]
+
+
+async def _unready(view: View) -> list[str]:
+    try:
+        state = await read_state(view.redis)
+    except (RedisError, OSError, TimeoutError):
+        return ["Redis does not answer."]
+    if state is None:
+        return ["Redis holds no read model."]
+    return [
+        f"Partition {lag.partition} of health-codes is "
+        + ("not projected." if lag.lag_s is None else f"{lag.lag_s:.0f} s behind.")
+        for lag in counts.lags_of(state, view.now())
+        if lag.lag_s is None or lag.lag_s > limits.STALE_SECONDS
+    ]
+
+
+@get("/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON, include_in_schema=False)
+async def reference(request: AnyRequest) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
+    return request.app.openapi_schema.to_schema()
+
+
+@get(
+    "/problems/{code:str}",
+    operation_id="explainProblem",
+    summary="Say what a problem's type means",
+    responses=_refusals("invalid", "not-found"),
+)
+async def explanation(code: FromPath[str]) -> dict[str, Any]:
+    """Type, title and status."""
+    kind = KINDS.get(code)
+    if kind is None:
+        raise Refused("not-found", f"There is no such problem; {len(KINDS)} are known.")
+    return {"type": TYPE_PREFIX + code, "title": kind.title, "status": kind.status}

@@ -1,0 +1,155 @@
+"""`POST /v1/scans`: a terminal reads a code. The guard gets its colour, Kafka gets the scan.
+
+The colour comes first: where Kafka does not confirm in time the answer has it all the same, with
+`recorded` false, and the terminal sends the same again. Its id makes that one scan, however often
+it is sent and whether or not Kafka had the first one after all. Nothing of why a code is red
+passes a gate.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request
+from msgspec import Meta, Struct
+
+from app import metrics
+from app.codec import Code, Refusal, carries_document_number, encode, from_mapping
+from app.gateway.problems import FieldError
+from app.gateway.problems import Refused as NotWritten
+from app.gateway.writer import Record, Writer
+from app.tokens import InvalidToken, Tokens
+from app.view.codes import Clock, Codes
+from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay
+from app.view.limits import DISPLAY_SECONDS, SCAN_LATE_SECONDS
+from app.view.problems import Refused
+from models.codes import Colour, show
+from models.events import EventId, Instant, Name
+
+TOPIC = "scans"
+TYPE = "yuekang.scan.recorded.v1"
+
+
+class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a terminal read. `id` is its own and makes the scan one; send it again unchanged.
+
+    `scanned_at` is now unless given; a scan kept back may be sent within a day.
+    """
+
+    id: EventId
+    token: Annotated[
+        str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX, description="What the QR holds.")
+    ]
+    place: Name
+    scanned_at: Instant | None = None
+
+
+class ScanAnswer(Struct, frozen=True):
+    """What a guard sees. `colour` is null where the token is no longer good: a scan kept back.
+
+    `recorded` false: Kafka has not confirmed it; send the same again.
+    """
+
+    colour: Colour | None
+    at: datetime
+    as_of: datetime | None
+    stale: bool
+    recorded: bool
+
+
+class Scans:
+    """Answers terminals."""
+
+    def __init__(
+        self, codes: Codes, displays: Displays, tokens: Tokens, writer: Writer, now: Clock
+    ) -> None:
+        self._codes = codes
+        self._displays = displays
+        self._tokens = tokens
+        self._writer = writer
+        self._now = now
+
+    def terminal_of(self, request: Request[Any, Any, Any]) -> str:
+        """Return the source whose token the request carries; raise `Refused` (401)."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        try:
+            if scheme.lower() != "bearer":
+                raise InvalidToken
+            return self._tokens.source_of(token.strip())
+        except InvalidToken:
+            raise Refused(
+                "unauthenticated",
+                "Send the terminal's token as `Authorization: Bearer …`; the operator makes it "
+                "with `yuekang token /terminals/…`.",
+                headers={"WWW-Authenticate": "Bearer"},
+            ) from None
+
+    async def scan(self, source: str, asked: ScanRequest) -> ScanAnswer:
+        """Answer a scan; raise `Refused`, or `Unavailable` where there is no colour to answer."""
+        at = self._now()
+        record, person, good = self._check(source, asked, at)
+        read = await self._codes.read(person) if good else None
+        recorded = await self._record(record)
+        if read is None:
+            return ScanAnswer(None, at, None, False, recorded)
+        colour = Colour.NONE if read.code is None else show(read.code, read.at).colour
+        return ScanAnswer(colour, read.at, read.as_of, read.stale, recorded)
+
+    def _check(self, source: str, asked: ScanRequest, now: datetime) -> tuple[Record, str, bool]:
+        """Return the record, the person, and whether the token is good now."""
+        scanned_at = asked.scanned_at or now
+        try:
+            display = self._displays.read(asked.token)
+        except InvalidDisplay:
+            raise Refused(
+                "no-display",
+                "This is not what a code page shows.",
+                FieldError("token", "It was not made here."),
+            ) from None
+        if not display.was_good(scanned_at) or now - scanned_at > timedelta(
+            seconds=SCAN_LATE_SECONDS
+        ):
+            raise Refused(
+                "no-display",
+                f"A shown code is good for {DISPLAY_SECONDS} s. Ask for it to be shown anew.",
+                FieldError("token", "It was too old when it was scanned."),
+            )
+        record = self._record_of(source, asked, display.person, scanned_at, now)
+        return record, display.person, display.was_good(now)
+
+    def _record_of(
+        self, source: str, asked: ScanRequest, person: str, scanned_at: datetime, now: datetime
+    ) -> Record:
+        mapping = {
+            "specversion": "1.0",
+            "type": TYPE,
+            "id": asked.id,
+            "source": source,
+            "time": scanned_at,
+            "partitionkey": person,
+            # Grows with time, and is the same when the scan is sent again.
+            "sequence": str(int(scanned_at.timestamp() * 1_000)),
+            "data": {
+                "terminal": source.rpartition("/")[2],
+                "place": asked.place,
+                "scanned_at": scanned_at,
+            },
+        }
+        try:
+            value = encode(from_mapping(msgspec.to_builtins(mapping), now))
+        except Refusal as refusal:
+            code = "no-terminal" if refusal.code is Code.NO_AUTHORITY else "invalid"
+            errors = (FieldError(fault.field, fault.detail) for fault in refusal.faults)
+            raise Refused(code, refusal.detail, *errors) from None
+        if carries_document_number(value):
+            raise Refused("invalid", "A text has the form of a document number; leave it out.")
+        return Record(TOPIC, person.encode(), value)
+
+    async def _record(self, record: Record) -> bool:
+        try:
+            await self._writer.write([record])
+        except NotWritten:
+            metrics.VIEW_SCANS.labels("not-recorded").inc()
+            return False
+        metrics.VIEW_SCANS.labels("recorded").inc()
+        return True

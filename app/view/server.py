@@ -1,0 +1,69 @@
+"""The process `yuekang view`: Granian with one worker; more processes are how it grows."""
+
+from pathlib import Path
+
+import typer
+from granian.constants import Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.server import Server
+from litestar import Litestar
+
+from app.logs import configure
+from app.sample.publish import FILE as SAMPLE
+from app.settings import Settings
+from app.stack.ports import holder, is_free
+from app.view.routes import Options, create_app
+
+HEADER_READ_MS_MAX = 10_000
+REQUESTS_AT_ONCE_MAX = 4_096
+KILL_SECONDS = 5
+
+SECRETS = ("token_key", "display_key")
+
+
+def make() -> Litestar:
+    """Make the application from the environment; Granian calls this in the worker."""
+    settings = Settings.from_environment(*SECRETS)
+    configure(settings.log_level)
+    return create_app(options_of(settings))
+
+
+def options_of(settings: Settings) -> Options:
+    """Return what the view needs of the settings."""
+    in_development = settings.environment == "development"
+    return Options(
+        kafka=settings.kafka,
+        redis_url=settings.redis_url,
+        token_key=settings.token_key,
+        display_key=settings.display_key,
+        samples_path=Path(settings.data_dir) / SAMPLE if in_development else None,
+        gateway_docs_url=f"{settings.gateway_url}/openapi.json",
+    )
+
+
+def view() -> None:
+    """Serve codes, the dashboard and the API pages until a signal ends it."""
+    settings = Settings.from_environment(*SECRETS)
+    # Granian shares a port with whoever shares it too: a second view would take half in silence.
+    if not is_free(settings.view_host, settings.view_port):
+        by = holder(settings.view_port) or "another process"
+        typer.echo(
+            f"The view cannot listen on {settings.view_host}:{settings.view_port}: {by} does. End "
+            "that, or set YUEKANG_VIEW_PORT.",
+            err=True,
+        )
+        raise typer.Exit(1)
+    Server(
+        "app.view.server:make",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=settings.view_host,
+        port=settings.view_port,
+        workers=1,
+        loop=Loops.uvloop,
+        websockets=False,
+        backpressure=REQUESTS_AT_ONCE_MAX,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
+        workers_kill_timeout=KILL_SECONDS,
+        log_access=False,
+    ).serve()

@@ -1,0 +1,112 @@
+"""Pictures of every page and state, for docs: `pytest tests/e2e/screenshots.py`.
+
+Not collected with the tests. A picture is `docs/screenshots/<name>.png` on a phone and
+`<name>-desk.png` on a desk.
+"""
+
+import io
+import random
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from e2e import people
+from e2e.conftest import DESK, PHONE
+from e2e.stage import Stage
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from app.view.pages import names
+from models.codes import Cause, Colour, HealthCode, Status, StatusChange
+
+FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
+PALETTE = 128
+"""Colours of a picture: the eye misses none, and the file has a third of the size."""
+
+PEOPLE = 1_500
+LIVE = 12
+"""Changes that come while the dashboard is open."""
+
+
+def test_pictures(stage: Stage, stale: tuple[Stage, str], failing: Stage, browser: Browser) -> None:
+    codes = list(city())
+    reds = [code for code in codes if code.intervals]
+    stage.tell(*changes(reds, minutes=59))
+    many = people.red(people.someone(), people.close_contact(), people.abroad())
+    addresses = {
+        "red": stage.code_page(stage.put(*codes, many)),
+        "green": stage.code_page(stage.put(people.green(people.someone()))),
+        "no-code": stage.code_page(people.someone()),
+        "no-such-address": stage.code_page("nobody"),
+        "stale": stale[0].code_page(stale[1]),
+        "failed": failing.code_page(people.someone()),
+        "home": stage.url,
+        "api": f"{stage.url}/api",
+        "events": f"{stage.url}/api/events",
+        "dashboard-failed": f"{failing.url}/dashboard",
+    }
+    for suffix, size in (("", PHONE), ("-desk", DESK)):
+        with browser.new_context(viewport=size, locale="zh-CN") as context:
+            for name, address in addresses.items():
+                page = context.new_page()
+                page.goto(address)
+                keep(f"{name}{suffix}", page)
+            keep(f"dashboard{suffix}", live_dashboard(stage, context, reds))
+            keep(f"lost{suffix}", lost(context, addresses["green"]))
+        with browser.new_context(viewport=size, locale="en-GB") as context:
+            page = context.new_page()
+            page.goto(addresses["red"])
+            keep(f"red-en{suffix}", page)
+
+
+def live_dashboard(stage: Stage, context: BrowserContext, reds: list[HealthCode]) -> Page:
+    page = context.new_page()
+    page.goto(f"{stage.url}/dashboard")
+    expect(page.locator("#connection")).to_contain_text("实时")
+    stage.tell(*changes(reds[:LIVE], minutes=0))
+    expect(page.locator("#changes tbody tr")).to_have_count(LIVE)
+    return page
+
+
+def lost(context: BrowserContext, address: str) -> Page:
+    page = context.new_page()
+    page.clock.install()
+    page.goto(address)
+    context.set_offline(True)
+    page.clock.run_for(26_000)
+    expect(page.locator("h1 .first")).to_have_text("亮码失败")
+    return page
+
+
+def city() -> Iterable[HealthCode]:
+    """People of Guangdong; most of them live in the first few cities."""
+    draw = random.Random(1)
+    cities = list(names.CITIES)
+    soon = people.now() + timedelta(days=3)
+    for _ in range(PEOPLE):
+        home = cities[min(int(draw.expovariate(0.3)), len(cities) - 1)]
+        if draw.random() < 0.8:
+            yield people.green(people.someone(), city=home)
+        else:
+            intervals = (people.close_contact(), people.abroad(), people.quarantined_until(soon))
+            (interval,) = draw.choices(intervals, (4, 1, 2))
+            yield people.red(people.someone(), interval, city=home)
+
+
+def changes(reds: list[HealthCode], minutes: float) -> Iterable[StatusChange]:
+    """How these turned red, or nearly so many green, in the minutes before now."""
+    draw = random.Random(2)
+    green = Status(Colour.GREEN)
+    for code in reds:
+        opened_by = code.intervals[0].opened_by
+        red = Status(Colour.RED, code.reasons)
+        turns = (green, red) if draw.random() < 0.6 else (red, green)
+        at = people.now() - timedelta(minutes=draw.triangular(0, minutes, minutes / 3))
+        cause = Cause(opened_by.source, opened_by.id)
+        yield StatusChange(code.person, 2, 1, at, *turns, cause, code.city)
+
+
+def keep(name: str, page: Page) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(PALETTE, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)

@@ -1,0 +1,354 @@
+"""From the log to Redis, whatever is killed, emptied or stopped: the same as a plain replay."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from conftest import free_port
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from views import (
+    GREEN,
+    RED,
+    Log,
+    Model,
+    Running,
+    change,
+    check_equal,
+    health_code,
+    now,
+    projection_environment,
+    reason,
+    running_projection,
+    someone,
+)
+
+from app.catalogue import create_topics
+from app.projection import LEASE_SECONDS, Unreadable, batch_of
+from app.readmodel import CODE, COUNTS, STATE, Batch, Writer, read_minutes, read_state, stored
+from app.stack.redis_server import RedisServer
+from models.codes import HealthCode, Reason
+
+
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+async def topics(kafka: str) -> str:
+    await create_topics(kafka)
+    return kafka
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may kill."""
+    server = RedisServer(tmp_path, free_port())
+    server.start()
+    server.wait_ready()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    patient = Retry(ConstantBackoff(0.1), 20)
+    async with Redis.from_url(server.url, retry=patient) as client:
+        yield client
+
+
+@pytest.fixture
+async def log(topics: str) -> AsyncIterator[Log]:
+    async with Log(topics) as log:
+        yield log
+
+
+class Traffic:
+    """Codes and changes as the worker tells them, from a seed; now and then an old version."""
+
+    def __init__(self, log: Log, seed: int, people: int = 40) -> None:
+        self._log = log
+        self._random = Random(seed)
+        self._versions = {someone(self._random): 0 for _ in range(people)}
+        self.told = 0
+
+    async def flow(self, transactions: int) -> None:
+        for _ in range(transactions):
+            await self._log.put(*(item for _ in range(5) for item in self._one()))
+            if self._random.random() < 0.1:
+                await self._log.put_and_abort(health_code(someone(), reason(), version=9))
+            await asyncio.sleep(0.002)
+
+    def _one(self) -> Iterator[object]:
+        random = self._random
+        person = random.choice(list(self._versions))
+        if random.random() < 0.05:
+            yield person
+            return
+        self._versions[person] += 1
+        version = self._versions[person]
+        kinds = random.sample(list(Reason), random.randrange(3))
+        city = random.choice(["440100", "440305", None])
+        old = random.random() < 0.1 and version > 1
+        yield health_code(
+            person, *map(reason, kinds), version=version - 1 if old else version, city=city
+        )
+        before, after = (GREEN, RED) if kinds else (RED, GREEN)
+        yield change(person, version, before, after, city)
+        self.told += 1
+
+
+def test_a_batch_refuses_what_this_system_never_writes() -> None:
+    tp = TopicPartition("health-codes", 2)
+    bad = ConsumerRecord("health-codes", 2, 7, 0, 0, b"p1-x", b"{", None, 4, 1, ())
+    with pytest.raises(Unreadable, match=r"health-codes\[2\] offset 7"):
+        batch_of({tp: [bad]})
+
+
+async def test_the_read_model_equals_the_log(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    traffic = Traffic(log, seed=1)
+    await traffic.flow(20)
+    with running_projection(topics, server.url, tmp_path) as running:
+        running.wait_ready()
+        await traffic.flow(40)
+        expected = await check_equal(redis, topics)
+        assert sum(map(len, expected.changes.values())) >= traffic.told
+        last_hour = await read_minutes(redis, time.time())
+        assert sum(sum(m.counts.values()) for m in last_hour) >= traffic.told
+        _, scraped = running.get("/metrics")
+        assert 'yuekang_projection_records_total{topic="health-codes"}' in scraped
+    assert running.process.returncode == 0
+
+
+async def test_killed_at_any_point_nothing_is_lost_or_counted_twice(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    random = Random(2)
+    traffic = Traffic(log, seed=2)
+    flowing = asyncio.create_task(traffic.flow(400))
+    writers = set()
+    for _ in range(KILLS):
+        with running_projection(topics, server.url, tmp_path) as running:
+            while (state := await read_state(redis)) is None or state.writer in writers:
+                await asyncio.sleep(0.01)
+            writers.add(state.writer)
+            await asyncio.sleep(random.random() / 2)
+            running.send(signal.SIGKILL)
+    await flowing
+    with running_projection(topics, server.url, tmp_path):
+        await check_equal(redis, topics)
+
+
+async def test_an_emptied_redis_is_noticed_and_built_anew(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    traffic = Traffic(log, seed=3)
+    with running_projection(topics, server.url, tmp_path) as running:
+        running.wait_ready()
+        before = await read_state(redis)
+        flowing = asyncio.create_task(traffic.flow(100))
+        await asyncio.sleep(0.3)
+        await redis.flushall()
+        await flowing
+        await check_equal(redis, topics)
+        after = await read_state(redis)
+    assert before is not None
+    assert after is not None
+    assert before.epoch != after.epoch
+
+
+async def test_a_redis_that_comes_back_empty_is_built_anew(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    traffic = Traffic(log, seed=4)
+    with running_projection(topics, server.url, tmp_path) as running:
+        running.wait_ready()
+        await traffic.flow(10)
+        server.stop()
+        await traffic.flow(10)
+        assert running.process.poll() is None
+        server.start()
+        server.wait_ready()
+        await check_equal(redis, topics)
+
+
+async def test_a_restart_of_redis_with_its_data_begins_a_new_epoch(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    await log.put(change(someone()))
+    with running_projection(topics, server.url, tmp_path):
+        await check_equal(redis, topics)
+        before = await read_state(redis)
+        await redis.save()
+        server.stop()
+        server.start()
+        server.wait_ready()
+        await log.put(change(someone()))
+        await check_equal(redis, topics)
+        after = await read_state(redis)
+    assert before is not None
+    assert after is not None
+    assert before.server != after.server
+    assert before.epoch != after.epoch
+    assert after.changes == before.changes + 1
+
+
+async def test_a_projection_that_wakes_up_late_writes_nothing(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    traffic = Traffic(log, seed=5)
+    (second := tmp_path / "second").mkdir()
+    with running_projection(topics, server.url, tmp_path) as first:
+        first.wait_ready()
+        flowing = asyncio.create_task(traffic.flow(300))
+        first.send(signal.SIGSTOP)
+        with running_projection(topics, server.url, second) as successor:
+            await asyncio.sleep(LEASE_SECONDS + 1)
+            successor.wait_ready()
+            first.send(signal.SIGCONT)
+            await flowing
+            await check_equal(redis, topics)
+            assert successor.process.poll() is None
+        assert first.process.poll() is None
+
+
+async def test_idle_it_says_that_it_is_up_to_date(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    await log.put(health_code(someone()), partition=1)  # its transaction ends with a marker
+    with running_projection(topics, server.url, tmp_path):
+        await check_equal(redis, topics)
+        for _ in range(3):
+            await asyncio.sleep(1.5)
+            state = await read_state(redis)
+            assert state is not None
+            for positions in state.positions.values():
+                for position in positions:
+                    assert position.as_of is not None
+                    assert time.time() - position.as_of < 2.0
+
+
+async def test_a_database_with_keys_of_others_is_left_alone(
+    topics: str, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    await redis.set("somebody:else", "1")
+    port = free_port()
+    running = Running(
+        "projection",
+        projection_environment(topics, server.url, port),
+        port,
+        tmp_path / "projection.log",
+    )
+    assert running.process.wait(20) == 1
+    assert "database of its own" in running.log.read_text()
+    assert await redis.keys() == [b"somebody:else"]
+
+
+async def test_without_kafka_and_redis_it_waits_and_says_so(tmp_path: Path) -> None:
+    nobody = free_port()
+    with running_projection(
+        f"127.0.0.1:{nobody}", f"redis://127.0.0.1:{nobody}/0", tmp_path
+    ) as running:
+        until = time.monotonic() + 10
+        while "Kafka" not in (answer := running.get("/readyz"))[1]:
+            assert time.monotonic() < until, answer
+            await asyncio.sleep(0.1)
+        assert answer[0] == 503
+        assert running.get("/livez")[0] == 200
+    assert running.process.returncode == 0
+
+
+# The script alone
+
+
+PEOPLE = [someone(Random(n)) for n in range(4)]
+
+codes = st.builds(
+    lambda person, version, kinds, city: health_code(
+        person, *map(reason, kinds), version=version, city=city
+    ),
+    st.sampled_from(PEOPLE),
+    st.integers(1, 6),
+    st.sets(st.sampled_from(Reason), max_size=2).map(sorted),
+    st.sampled_from(["440100", "440106", None]),
+)
+batches = st.lists(st.lists(codes | st.sampled_from(PEOPLE), max_size=6), max_size=6)
+
+
+@given(batches)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+async def test_an_older_version_never_replaces_a_newer(
+    redis: Redis, batches: list[list[HealthCode | str]]
+) -> None:
+    model = Model(redis)
+    await model.begin()
+    expected: dict[str, HealthCode] = {}
+    for batch in batches:
+        # Of a person only the last in a batch goes in, as batch_of leaves it.
+        await model.put(
+            *{item if isinstance(item, str) else item.person: item for item in batch}.values()
+        )
+        for item in {i if isinstance(i, str) else i.person: i for i in batch}.values():
+            if isinstance(item, str):
+                expected.pop(item, None)
+            elif item.person not in expected or expected[item.person].version < item.version:
+                expected[item.person] = item
+    found = {}
+    async for key in redis.scan_iter(match=f"{CODE}*"):
+        value = await redis.get(key)
+        found[key.decode().removeprefix(CODE)] = msgspec.json.decode(
+            value.partition(b"\n")[2], type=HealthCode
+        )
+    assert found == expected
+    counts = await redis.hgetall(COUNTS)
+    coloured = [code.colour.value for code in expected.values()]
+    assert int(counts.get(b"red", 0)) == coloured.count("red")
+    assert int(counts.get(b"green", 0)) == coloured.count("green")
+    assert all(int(count) > 0 for count in counts.values())
+
+
+async def test_a_batch_from_another_state_writes_nothing_at_all(redis: Redis) -> None:
+    model = Model(redis)
+    await model.begin()
+    late = Writer(redis, "test/1", "late")
+    state = await late.load()
+    assert state is not None
+    await model.put(health_code(PEOPLE[0], version=2))
+    before = await redis.get(STATE)
+    code = stored(msgspec.json.encode(health_code(PEOPLE[0], reason(), version=3)), 0)
+    assert not await late.apply(Batch({PEOPLE[0]: code, PEOPLE[1]: code}, []), state)
+    assert not await late.begin_anew(state)
+    assert await redis.get(STATE) == before
+    assert await redis.exists(CODE + PEOPLE[1]) == 0
+    assert (await redis.get(CODE + PEOPLE[0])).startswith(b"2 ")
+
+
+async def test_changes_older_than_an_hour_are_not_in_the_minutes(redis: Redis) -> None:
+    model = Model(redis)
+    await model.begin()
+    await model.put(
+        change(PEOPLE[0], at=now() - timedelta(hours=2)),
+        change(PEOPLE[0], 2, RED, GREEN, at=now() - timedelta(minutes=5)),
+        change(PEOPLE[0], 3),
+    )
+    minutes = await read_minutes(redis, time.time())
+    assert len(minutes) == 60
+    assert sum(m.counts.get("red", 0) for m in minutes) == 1
+    assert sum(m.counts.get("green", 0) for m in minutes) == 1
+    kept = [await redis.ttl(key) for key in await redis.keys("yk:minute:*")]
+    assert all(3_000 < seconds < 3_800 for seconds in kept)

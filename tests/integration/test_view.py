@@ -1,0 +1,525 @@
+"""The view over a real Redis: what is shown, how old it may be, what a terminal gets."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer
+from conftest import free_port
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+from redis.asyncio import Redis
+from typer.testing import CliRunner
+from views import (
+    DISPLAY_KEY,
+    TOKEN_KEY,
+    Model,
+    Running,
+    change,
+    health_code,
+    now,
+    reason,
+    running_view,
+    someone,
+    view_environment,
+    waiting,
+)
+
+from app.catalogue import CATALOGUE, create_topics
+from app.cli import app as cli
+from app.codec import decode
+from app.readmodel import CODE, STATE
+from app.tokens import Tokens
+from app.view.codes import Codes
+from app.view.displays import Displays
+from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
+from app.view.problems import KINDS
+from app.view.routes import Options, create_app
+from models.codes import Reason
+
+TERMINAL = "/terminals/440100-001"
+NOBODY = "127.0.0.1:1"
+
+
+class Clock:
+    """The time of a test, which may be moved."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return now() + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def model(redis: Redis) -> Model:
+    model = Model(redis)
+    await model.begin()
+    return model
+
+
+def app_over(redis_url: str, clock: Clock, kafka: str = NOBODY) -> Litestar:
+    return create_app(
+        Options(
+            kafka=kafka,
+            redis_url=redis_url,
+            token_key=TOKEN_KEY,
+            display_key=DISPLAY_KEY,
+            now=clock,
+        )
+    )
+
+
+@pytest.fixture
+async def http(redis_url: str, clock: Clock) -> AsyncIterator[AsyncTestClient[Litestar]]:
+    async with AsyncTestClient(app_over(redis_url, clock)) as client:
+        yield client
+
+
+Http = AsyncTestClient[Litestar]
+
+
+async def code_of(http: Http, person: str) -> Any:
+    answer = await http.get(f"/v1/people/{person}/code")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.json()
+
+
+# The code
+
+
+async def test_a_green_code(http: Http, model: Model) -> None:
+    person = someone()
+    await model.put(health_code(person, version=7))
+    code = await code_of(http, person)
+    assert (code["colour"], code["version"], code["reasons"]) == ("green", 7, [])
+    assert code["person"] == person
+    assert 0 <= code["lag_s"] < STALE_SECONDS
+    assert code["stale"] is False
+
+
+async def test_a_red_code_says_why_by_rank_and_how_it_lifts(http: Http, model: Model) -> None:
+    person, end = someone(), now() + timedelta(days=1)
+    listed = reason(Reason.CLOSE_CONTACT, conditions=(waiting(),))
+    await model.put(health_code(person, reason(Reason.HOME_QUARANTINE, end=end), listed))
+    code = await code_of(http, person)
+    first, second = code["reasons"]
+    assert code["colour"] == "red"
+    assert (first["reason"], first["rank"]) == ("close-contact", 3)
+    assert first["opened_by"] == {"source": "/cdc/440100", "id": "listing-1"}
+    assert first["conditions"][0]["owner"] == "laboratory"
+    assert first["earliest_end"] == first["conditions"][0]["not_before"]
+    assert first["ends_at"] is None
+    assert (second["reason"], second["policy"]) == ("home-quarantine", "2020-04")
+    assert datetime.fromisoformat(second["ends_at"]) == end
+    assert datetime.fromisoformat(code["changes_at"]) == end
+
+
+async def test_who_is_unknown_and_who_is_not_verified_are_not_told_apart(
+    http: Http, model: Model
+) -> None:
+    unknown, unverified = someone(), someone()
+    await model.put(health_code(unverified, reason(), verified=False))
+    answers = [await code_of(http, person) for person in (unknown, unverified)]
+    for answer in answers:
+        for name in ("person", "at", "lag_s"):
+            del answer[name]
+    assert answers[0] == answers[1]
+    assert answers[0]["colour"] == "none"
+
+
+async def test_a_reason_ends_between_two_reads_with_nothing_written(
+    http: Http, model: Model, clock: Clock
+) -> None:
+    person, end = someone(), now() + timedelta(seconds=60)
+    await model.put(health_code(person, reason(end=end)), as_of=now() + timedelta(seconds=60))
+    clock.ahead = end - now() - timedelta(seconds=0.5)
+    assert (await code_of(http, person))["colour"] == "red"
+    clock.ahead = end - now() + timedelta(seconds=0.001)
+    assert (await code_of(http, person))["colour"] == "green"
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_older_than_the_first_limit_is_marked_older_than_the_second_refused(
+    http: Http, model: Model, clock: Clock, known: bool
+) -> None:
+    person = someone()
+    if known:
+        await model.put(health_code(person))
+    else:
+        await model.put()
+    clock.ahead = timedelta(seconds=STALE_SECONDS + 1)
+    code = await code_of(http, person)
+    assert code["stale"] is True
+    assert code["lag_s"] > STALE_SECONDS
+    clock.ahead = timedelta(seconds=REFUSE_SECONDS + 1)
+    for path in (f"/v1/people/{person}/code", f"/v1/people/{person}/code.svg"):
+        answer = await http.get(path)
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.json()["code"] == "code-unavailable"
+        assert "亮码失败" in answer.json()["title"]
+        assert not re.search("green|red", answer.text.replace("answered", ""))
+
+
+async def test_without_a_read_model_no_colour(http: Http, model: Model, redis: Redis) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    await redis.delete(STATE)  # codes are left, but nobody says how old they are
+    assert (await http.get(f"/v1/people/{person}/code")).status_code == 503
+    assert (await http.get("/readyz")).status_code == 503
+    await redis.set(STATE, b'{"format":0}')
+    assert (await http.get(f"/v1/people/{person}/code")).status_code == 503
+
+
+async def test_without_redis_no_colour_and_no_counts(clock: Clock) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    async with AsyncTestClient(app_over(url, clock)) as http:
+        for path in (f"/v1/people/{someone()}/code", "/v1/counts"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+
+
+async def test_reads_of_one_turn_are_one_read_of_redis(model: Model, redis: Redis) -> None:
+    people = [someone() for _ in range(50)]
+    await model.put(*map(health_code, people))
+    codes = Codes(redis, now)
+    await codes.read(people[0])
+    before = (await redis.info("commandstats"))["cmdstat_mget"]["calls"]
+    reads = await asyncio.gather(*(codes.read(person) for person in [*people, *people]))
+    assert [read.code.person for read in reads if read.code] == [*people, *people]
+    assert (await redis.info("commandstats"))["cmdstat_mget"]["calls"] == before + 1
+
+
+async def test_who_gives_up_does_not_end_it_for_others(model: Model, redis: Redis) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    codes = Codes(redis, now)
+    first, second = (asyncio.ensure_future(codes.read(person)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).code is not None
+
+
+@pytest.mark.parametrize("person", ["x", "p1-" + "A" * 32, "p1-" + "a" * 33, "%00"])
+async def test_what_is_no_person_key_is_refused(http: Http, model: Model, person: str) -> None:
+    answer = await http.get(f"/v1/people/{person}/code")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "person"
+
+
+# Counts, probes, reference
+
+
+async def test_counts_follow_the_codes(http: Http, model: Model) -> None:
+    first, second = someone(), someone()
+    await model.put(health_code(first, reason(), city="440106"), health_code(second), change(first))
+    await model.put(health_code(first, version=2, city="440305"))
+    counts = (await http.get("/v1/counts")).json()
+    assert counts["colours"] == {"red": 0, "green": 2, "none": 0}
+    assert counts["cities"] == {
+        "440100": {"red": 0, "green": 1},
+        "440300": {"red": 0, "green": 1},
+    }
+    assert set(counts["reasons"].values()) == {0}
+    assert len(counts["minutes"]) == 60
+    assert sum(minute["to_red"] for minute in counts["minutes"]) == 1
+    assert len(counts["lags"]) == 4
+
+
+async def test_while_the_model_is_being_built_there_are_no_counts(http: Http, model: Model) -> None:
+    await model.put(health_code(someone()), built=False)
+    assert (await http.get("/v1/counts")).status_code == 503
+
+
+async def test_ready_means_that_the_lag_moves(http: Http, model: Model, clock: Clock) -> None:
+    await model.put()
+    assert (await http.get("/readyz")).text == "ready\n"
+    clock.ahead = timedelta(seconds=STALE_SECONDS + 2)
+    answer = await http.get("/readyz")
+    assert answer.status_code == 503
+    assert "Partition 0" in answer.text
+
+
+async def test_openapi_document_names_every_route_and_problem(http: Http, model: Model) -> None:
+    document = (await http.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {
+        "/v1/people/{person}/code",
+        "/v1/people/{person}/code.svg",
+        "/v1/scans",
+        "/v1/changes",
+        "/v1/counts",
+        "/problems/{code}",
+    }
+    for code in KINDS:
+        assert (await http.get(f"/problems/{code}")).json()["status"] == KINDS[code].status
+
+
+async def test_nothing_else_is_there(http: Http) -> None:
+    for path in ("/schema", "/nothing", "/v1/people"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert (await http.put("/v1/counts")).json()["code"] == "method-not-allowed"
+
+
+async def test_a_bug_is_a_500_and_its_message_stays_out_of_the_log(
+    http: Http, model: Model, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    await redis.set(CODE + person, b"1 0 green - 440100\n{}")
+    answer = await http.get(f"/v1/people/{person}/code")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert person not in caplog.text
+
+
+async def test_the_pages_are_mounted(http: Http, model: Model) -> None:
+    person = someone()
+    await model.put(health_code(person, reason()))
+    page = (await http.get(f"/people/{person}")).text
+    assert "红码" in page
+    assert "<svg" in page
+    for path in ("/", "/dashboard", "/dashboard/counts", "/dashboard/chart.svg", "/api"):
+        assert (await http.get(path)).status_code == 200, path
+
+
+# Scans
+
+
+def authorization(source: str = TERMINAL) -> dict[str, str]:
+    return {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for(source)}"}
+
+
+def scan_of(person: str, **fields: Any) -> dict[str, Any]:
+    token = Displays(DISPLAY_KEY).token(person)
+    return {"id": f"scan-{someone()}", "token": token, "place": "地铁站 A 口", **fields}
+
+
+async def scan(http: Http, body: Any, source: str = TERMINAL) -> Any:
+    return await http.post("/v1/scans", json=body, headers=authorization(source))
+
+
+@pytest.fixture
+async def with_kafka(redis_url: str, kafka: str, clock: Clock) -> AsyncIterator[Http]:
+    await create_topics(kafka)
+    async with AsyncTestClient(app_over(redis_url, clock, kafka)) as client:
+        yield client
+
+
+async def scans_of(kafka: str, person: str) -> list[Any]:
+    """The scans of a person on Kafka, as the worker's codec reads them."""
+    consumer = AIOKafkaConsumer("scans", bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    found = []
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [record for record in records if record.key == person.encode()]
+    finally:
+        await consumer.stop()
+    topic = CATALOGUE.topics["scans"]
+    return [decode(r.value, r.key, r.headers, topic, now()) for r in found]
+
+
+async def recorded(http: Http, body: Any) -> Any:
+    """Send a scan as a terminal does: until it is recorded."""
+    for _ in range(20):
+        answer = await scan(http, body)
+        assert answer.status_code == 200, answer.text
+        if answer.json()["recorded"]:
+            return answer.json()
+        await asyncio.sleep(0.2)
+    raise AssertionError("never recorded")
+
+
+async def test_a_scan_is_recorded_and_answered_with_the_colour_alone(
+    with_kafka: Http, model: Model, kafka: str
+) -> None:
+    person = someone()
+    await model.put(health_code(person, reason()))
+    body = scan_of(person)
+    answer = await recorded(with_kafka, body)
+    assert set(answer) == {"colour", "at", "as_of", "stale", "recorded"}
+    assert answer["colour"] == "red"
+    events = await scans_of(kafka, person)
+    assert {(e.source, e.id, e.data.terminal, e.data.place) for e in events} == {
+        (TERMINAL, body["id"], "440100-001", "地铁站 A 口")
+    }
+
+
+async def test_sent_again_unchanged_a_scan_is_the_same_event(
+    with_kafka: Http, model: Model, kafka: str
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    body = scan_of(person, scanned_at=now().isoformat())
+    await recorded(with_kafka, body)
+    await recorded(with_kafka, body)
+    first, *others = await scans_of(kafka, person)
+    assert others
+    assert all(event == first for event in others)
+
+
+async def test_without_kafka_the_guard_still_gets_the_colour(http: Http, model: Model) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    answer = (await scan(http, scan_of(person))).json()
+    assert (answer["colour"], answer["recorded"]) == ("green", False)
+
+
+async def test_without_a_colour_a_scan_is_503(with_kafka: Http, model: Model, clock: Clock) -> None:
+    await model.put()
+    body = scan_of(someone())
+    clock.ahead = timedelta(seconds=DISPLAY_SECONDS - 1)
+    await model.put(as_of=now() - timedelta(seconds=REFUSE_SECONDS))
+    answer = await scan(with_kafka, body)
+    assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
+
+
+async def test_a_code_shown_too_long_ago_is_refused(http: Http, model: Model, clock: Clock) -> None:
+    await model.put()
+    body = scan_of(someone())
+    clock.ahead = timedelta(seconds=DISPLAY_SECONDS + 2)
+    answer = await scan(http, body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "no-display")
+
+
+async def test_a_scan_kept_back_is_recorded_without_a_colour(
+    with_kafka: Http, model: Model, clock: Clock, kafka: str
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    body = scan_of(person, scanned_at=now().isoformat())
+    clock.ahead = timedelta(hours=3)
+    answer = await recorded(with_kafka, body)
+    assert answer["colour"] is None
+    assert await scans_of(kafka, person)
+    clock.ahead = timedelta(hours=25)
+    assert (await scan(with_kafka, body)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({"token": "x"}, 422, "no-display"),
+        ({"token": Displays(bytes(32)).token(someone())}, 422, "no-display"),
+        ({"token": ""}, 400, "invalid"),
+        ({"token": "x" * 200}, 400, "invalid"),
+        ({"id": ""}, 400, "invalid"),
+        ({"id": "two words"}, 400, "invalid"),
+        ({"place": ""}, 400, "invalid"),
+        ({"place": "\x00"}, 400, "invalid"),
+        ({"place": "11010519491231002X"}, 400, "invalid"),
+        ({"scanned_at": "2022-03-01T08:00:00"}, 400, "invalid"),
+        ({"scanned_at": "2022-03-01T08:00:00+08:00"}, 422, "no-display"),
+        ({"more": 1}, 400, "invalid"),
+        ({"place": "x" * 5_000}, 413, "body-too-large"),
+    ],
+)
+async def test_a_bad_scan_is_refused_with_its_field(
+    http: Http, model: Model, fields: dict[str, Any], status: int, code: str
+) -> None:
+    await model.put()
+    answer = await scan(http, scan_of(someone(), **fields))
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid"),
+        (b"[]", "invalid"),
+        (b"{", "bad-request"),
+        (b"\xff", "bad-request"),
+        (b'{"id":NaN}', "bad-request"),
+        (b"[" * 3_000, "bad-request"),
+    ],
+)
+async def test_what_is_no_scan_is_refused(http: Http, model: Model, body: bytes, code: str) -> None:
+    headers = {**authorization(), "content-type": "application/json"}
+    answer = await http.post("/v1/scans", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, code), answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"authorization": "Bearer x"}, 401),
+        ({"authorization": "Basic " + Tokens(TOKEN_KEY).token_for(TERMINAL)}, 401),
+        ({"authorization": "Bearer " + Tokens(bytes(32)).token_for(TERMINAL)}, 401),
+        (authorization("/laboratories/440100-001"), 403),
+        (authorization("/terminals"), 403),
+    ],
+)
+async def test_only_a_terminal_may_scan(
+    http: Http, model: Model, headers: dict[str, str], status: int
+) -> None:
+    await model.put()
+    answer = await http.post("/v1/scans", json=scan_of(someone()), headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+# The process, and the command that asks it
+
+
+async def test_the_process_serves_over_granian_and_ends_when_told(
+    kafka: str, redis_url: str, model: Model, tmp_path: Path
+) -> None:
+    await create_topics(kafka)
+    person = someone()
+    with running_view(kafka, redis_url, tmp_path) as view:
+        view.wait_live()
+        await model.put(health_code(person, reason(conditions=(waiting(),))))
+        view.wait_ready()
+        status, text = view.get(f"/v1/people/{person}/code")
+        assert (status, json.loads(text)["colour"]) == (200, "red")
+        assert "yuekang_view_reads_total" in view.get("/metrics")[1]
+        environment = {"YUEKANG_VIEW_URL": view.address}
+        run = CliRunner(env=environment)
+        told = run.invoke(cli, ["explain", person])
+        assert told.exit_code == 0, told.output
+        for words in ("red", "close-contact", "/cdc/440100 listing-1", "negative-test"):
+            assert words in told.output
+        as_json = run.invoke(cli, ["explain", person, "--json"])
+        assert json.loads(as_json.output)["colour"] == "red"
+        assert run.invoke(cli, ["explain", "nobody"]).exit_code == 2
+        await model.put(as_of=now() - timedelta(seconds=REFUSE_SECONDS + 1))
+    assert view.process.returncode == 0
+    gone = CliRunner(env=environment).invoke(cli, ["explain", person])
+    assert gone.exit_code == 1
+    assert "does not answer" in gone.output
+
+
+def test_a_port_that_is_taken_is_said(kafka: str, redis_url: str, tmp_path: Path) -> None:
+    with running_view(kafka, redis_url, tmp_path) as first:
+        first.wait_live()
+        (second := tmp_path / "second").mkdir()
+        port = int(first.address.rpartition(":")[2])
+        other = Running("view", view_environment(kafka, redis_url, port), port, second / "log")
+        assert other.process.wait(20) == 1
+        assert "YUEKANG_VIEW_PORT" in other.log.read_text()
+        assert httpx.get(f"{first.address}/livez").status_code == 200

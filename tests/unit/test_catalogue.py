@@ -1,0 +1,213 @@
+"""topics.yaml against the code, and what is said of a catalogue that contradicts itself."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.catalogue import CATALOGUE, PATH, Catalogue, CatalogueError
+from app.engine.table import Table
+from app.settings import Settings
+from app.topology import (
+    DEAD_LETTERS,
+    HEALTH_CODES,
+    STATUS_CHANGES,
+    create_app,
+    input_topics,
+)
+from models.codes import STATUS_CHANGED
+from models.events import (
+    EVENT_TYPES,
+    ProvincialCodeData,
+    ProvincialColour,
+    RetractionData,
+    RetractionReason,
+)
+
+Json = dict[str, Any]
+
+RETRACTION = RetractionData(RetractionReason.DUPLICATE)
+
+
+def written(change: Json, tmp_path: Path) -> Path:
+    """A catalogue that differs in the dotted paths of `change`; None takes one out."""
+    catalogue = deepcopy(yaml.safe_load(PATH.read_text()))
+    for path, value in change.items():
+        *parents, last = path.split(".")
+        node = catalogue
+        for name in parents:
+            node = node[name]
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+    file = tmp_path / "topics.yaml"
+    file.write_text(yaml.safe_dump(catalogue))
+    return file
+
+
+# Against the code
+
+
+def test_every_event_type_is_in_one_topic_and_no_other_is() -> None:
+    listed = [type_ for topic in CATALOGUE.topics.values() for type_ in topic.events]
+    assert sorted(listed) == sorted([*EVENT_TYPES, STATUS_CHANGED])
+
+
+def test_a_retraction_goes_where_what_it_takes_back_goes() -> None:
+    for type_ in EVENT_TYPES:
+        if type_.endswith(".retracted.v1"):
+            noun = type_.split(".")[1]
+            family = {t for t in EVENT_TYPES if t.split(".")[1] == noun}
+            assert family == set(CATALOGUE.topic_of(type_).events), type_
+
+
+def test_the_topics_that_agents_read_and_write_are_in_it() -> None:
+    assert {topic.name for topic in input_topics()} == {
+        topic.name for topic in CATALOGUE.topics.values() if topic.authority != "yuekang"
+    }
+    assert {HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS} <= CATALOGUE.topics.keys()
+
+
+async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
+    tmp_path: Path,
+) -> None:
+    app = create_app(Settings(data_dir=str(tmp_path)), "cluster")
+    for name in {topic.folds_into for topic in input_topics()}:
+        table = getattr(app, str(name))
+        assert isinstance(table, Table)
+        changelog = CATALOGUE.topics[table.settings.changelog]
+        assert changelog.cleanup == "compact"
+
+
+def test_every_topic_has_the_same_number_of_partitions() -> None:
+    assert {topic.partitions for topic in CATALOGUE.topics.values()} == {CATALOGUE.partitions}
+
+
+def test_what_folds_is_stamped_by_the_log_and_kept_for_a_time() -> None:
+    for topic in input_topics():
+        assert topic.settings["message.timestamp.type"] == "LogAppendTime"
+        assert int(topic.settings["retention.ms"]) == (topic.retention_days or 0) * 86_400_000
+
+
+def test_the_broker_takes_every_value_that_the_catalogue_allows() -> None:
+    for topic in CATALOGUE.topics.values():
+        assert int(topic.settings["max.message.bytes"]) >= topic.value_bytes_max
+
+
+# Who may publish what
+
+
+@pytest.mark.parametrize(
+    ("source", "type_", "allowed"),
+    [
+        ("/laboratories/440100-001", "yuekang.nat-result.reported.v1", True),
+        ("/laboratories/440100-001", "yuekang.case.confirmed.v1", False),
+        ("/laboratories", "yuekang.nat-result.reported.v1", False),
+        ("/laboratories-of/1", "yuekang.nat-result.reported.v1", False),
+        ("/cdc/440100", "yuekang.contact.listed.v1", True),
+        ("/terminals/1", "yuekang.scan.recorded.v1", True),
+        ("/terminals/1", "yuekang.identity.verified.v1", False),
+        ("/yuekang", STATUS_CHANGED, True),
+        ("/cdc/440100", STATUS_CHANGED, False),
+    ],
+)
+def test_a_source_may_publish_what_its_authority_may(
+    source: str, type_: str, allowed: bool
+) -> None:
+    refused = CATALOGUE.entitled(source, type_, RETRACTION)
+    assert (refused is None) is allowed
+    assert refused is None or source in refused
+
+
+def test_every_type_is_for_one_authority_alone() -> None:
+    sources = {name: patterns[0].replace("*", "x") for name, patterns in AUTHORITIES.items()}
+    for type_ in EVENT_TYPES:
+        entitled = [n for n, s in sources.items() if CATALOGUE.entitled(s, type_, None) is None]
+        assert entitled == [CATALOGUE.topic_of(type_).authority]
+
+
+AUTHORITIES = CATALOGUE.authorities
+
+
+def test_a_province_speaks_for_itself_alone() -> None:
+    at = "yuekang.provincial-code.reported.v1"
+    data = ProvincialCodeData("43", ProvincialColour.RED, None)  # type: ignore[arg-type]
+    assert CATALOGUE.entitled("/provinces/43", at, data) is None
+    for other in ("/provinces/44", "/provinces/43/x"):
+        refused = CATALOGUE.entitled(other, at, data)
+        assert refused is not None
+        assert "/provinces/43" in refused
+
+
+def test_an_unknown_type_has_no_topic() -> None:
+    with pytest.raises(KeyError):
+        CATALOGUE.topic_of("yuekang.antibody.reported.v1")
+
+
+# Catalogues that contradict themselves
+
+
+SCAN = "yuekang.scan.recorded.v1"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"topics.scans.authority": "gatekeeper"},
+            "scans: authority gatekeeper is not among the authorities.",
+        ),
+        ({"topics.scans.events": [SCAN, "x.v1"]}, "scans: unknown event types x.v1."),
+        ({"topics.scans": None}, f"in no topic: {SCAN}."),
+        ({"topics.identities.events": []}, "yuekang.identity.verified.v1"),
+        (
+            {"topics.dead-letters.events": [SCAN]},
+            f"in more than one topic: {SCAN}.",
+        ),
+        (
+            {"topics.scans.retention_days": None},
+            "scans: cleanup delete needs retention_days, compact takes none.",
+        ),
+        (
+            {"topics.scans.cleanup": "compact"},
+            "scans: cleanup delete needs retention_days, compact takes none.",
+        ),
+        (
+            {"topics.scans.key": "none"},
+            "scans: what folds into a table is keyed by person and has events.",
+        ),
+        ({"authorities.terminal": []}, "authority terminal: its sources"),
+        ({"authorities.terminal": ["*"]}, "authority terminal: its sources"),
+        ({"partitions": 0}, "$.partitions"),
+        ({"generation": None}, "generation"),
+        ({"topics.scans.retention_days": 0}, "retention_days"),
+        ({"topics.scans.retention": 3}, "unknown field `retention`"),
+        ({"topics.scans.data_class": "secret"}, "data_class"),
+        ({"topics.scans.key": "place"}, "key"),
+    ],
+)
+def test_what_contradicts_itself_is_named(change: Json, says: str, tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        Catalogue.load(written(change, tmp_path))
+    assert says in str(caught.value)
+
+
+def test_all_contradictions_are_named_at_once(tmp_path: Path) -> None:
+    change = {"topics.scans.authority": "gatekeeper", "topics.identities.key": "none"}
+    with pytest.raises(CatalogueError) as caught:
+        Catalogue.load(written(change, tmp_path))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("topics: [")
+    for name in ("missing.yaml", "broken.yaml"):
+        with pytest.raises(CatalogueError, match=name):
+            Catalogue.load(tmp_path / name)
+
+
+def test_an_unchanged_copy_is_the_same_catalogue(tmp_path: Path) -> None:
+    assert Catalogue.load(written({}, tmp_path)).topics == CATALOGUE.topics

@@ -1,0 +1,116 @@
+"""Settings: every fault at once, and no secret ever shown."""
+
+import pytest
+
+from app.settings import PREFIX, SECRETS, TYPES, Settings, SettingsError
+
+SECRET = "0f" * 32
+
+
+def read(*required: str, **environ: str) -> Settings:
+    return Settings.from_environment(
+        *required, environ={PREFIX + name.upper(): text for name, text in environ.items()}
+    )
+
+
+def faults(*required: str, **environ: str) -> list[str]:
+    """The faults that are told, one a line after the heading."""
+    with pytest.raises(SettingsError) as caught:
+        read(*required, **environ)
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == "The settings cannot be used:"
+    return lines
+
+
+def test_nothing_needs_to_be_set() -> None:
+    assert read() == Settings()
+    assert read().environment == "production", "what is unsafe is asked for"
+
+
+def test_values_are_read_from_the_environment() -> None:
+    settings = read(
+        kafka="a:1,b:2", gateway_port="9000", person_key_version="7", token_key=SECRET.upper()
+    )
+    assert (settings.kafka, settings.gateway_port) == ("a:1,b:2", 9000)
+    assert (settings.person_key_version, settings.token_key) == (7, bytes.fromhex(SECRET))
+
+
+def test_an_address_follows_host_and_port_unless_it_is_set() -> None:
+    settings = read(gateway_host="10.0.0.1", gateway_port="9000", view_url="https://code.example")
+    assert settings.gateway_url == "http://10.0.0.1:9000"
+    assert settings.view_url == "https://code.example"
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    assert read(kafka="", token_key="") == Settings()
+
+
+def test_every_fault_is_told_at_once() -> None:
+    told = faults(
+        "person_key_secret",
+        kafka="nowhere",
+        gateway_port="70000",
+        view_port="http",
+        redis_url="localhost",
+        gateway_url="ftp://x",
+        environment="test",
+        log_level="loud",
+        person_key_version="0",
+        token_key="xyz",
+        no_such="1",
+    )
+    assert len(told) == 11
+    for name in ("kafka", "gateway_port", "view_port", "redis_url", "gateway_url", "environment"):
+        assert any(line.startswith(PREFIX + name.upper()) for line in told), name
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("gateway_port", "70000", "a port, 1 to 65535"),
+        ("gateway_port", "0", "a port, 1 to 65535"),
+        ("kafka", "nowhere", "host:port"),
+        ("kafka", "a:1, b:2", "host:port"),
+        ("redis_url", "localhost:6379", "redis://127.0.0.1:6379/0"),
+        ("view_url", "example", "http"),
+        ("environment", "test", "production, development"),
+        ("log_level", "loud", "debug, info, warning, error"),
+        ("person_key_version", "10000", "1 to 9999"),
+    ],
+)
+def test_a_fault_says_what_was_set_and_what_would_be_right(name: str, text: str, says: str) -> None:
+    [line] = faults(**{name: text})
+    assert line.startswith(f"{PREFIX}{name.upper()} is {text!r}, but must be ")
+    assert says in line
+
+
+def test_a_secret_that_a_process_needs_is_asked_for() -> None:
+    [line] = faults("token_key")
+    assert line == "YUEKANG_TOKEN_KEY is not set; at least 32 bytes in hexadecimal."
+    assert read("token_key", token_key=SECRET).token_key == bytes.fromhex(SECRET)
+
+
+@pytest.mark.parametrize("secret", ["correct horse", "0f" * 31, "0f" * 31 + "0", "0x" + SECRET])
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_a_wrong_secret_is_refused_and_never_repeated(name: str, secret: str) -> None:
+    [line] = faults(**{name: secret})
+    assert line.startswith(f"{PREFIX}{name.upper()} must be at least 32 bytes in hexadecimal")
+    assert secret not in line
+
+
+def test_no_secret_is_shown() -> None:
+    shown = read(**dict.fromkeys(SECRETS, SECRET))
+    for text in (repr(shown), str(shown), f"{shown}"):
+        assert SECRET not in text
+        assert repr(bytes.fromhex(SECRET)) not in text
+        assert "gateway_port=8081" in text
+
+
+def test_a_misspelt_variable_is_told_with_those_that_are_known() -> None:
+    [line] = faults(redis="redis://x")
+    assert line.startswith("YUEKANG_REDIS is no setting; known are ")
+    assert all(PREFIX + name.upper() in line for name in TYPES)
+
+
+def test_other_variables_are_no_matter_of_ours() -> None:
+    assert Settings.from_environment(environ={"PATH": "/bin", "KAFKA": "x"}) == Settings()

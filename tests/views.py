@@ -1,0 +1,397 @@
+"""The read side for tests: codes and changes, on the log or in Redis, and the processes on top."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from conftest import free_port
+from gateways import command
+from redis.asyncio import Redis
+
+from app.projection import PARTITIONS, TOPICS
+from app.readmodel import (
+    CHANGES,
+    CODE,
+    COUNTS,
+    HEALTH_CODES,
+    STATUS_CHANGES,
+    Batch,
+    Position,
+    Writer,
+    public,
+    read_state,
+    stored,
+)
+from models.codes import (
+    Cause,
+    Colour,
+    Condition,
+    ConditionKind,
+    EventRef,
+    HealthCode,
+    Interval,
+    Owner,
+    Reason,
+    Status,
+    StatusChange,
+    StatusChanged,
+    changed,
+)
+from models.policy import ZONE
+
+TOKEN_KEY, DISPLAY_KEY = bytes(range(32)), bytes(range(2, 34))
+LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+CITIES = ("440100", "440305", None)
+READY_SECONDS_MAX = 20.0
+
+Json = dict[str, Any]
+
+
+def someone(random: Random | None = None) -> str:
+    """A person key that no other test uses."""
+    return "p1-" + "".join((random or Random()).choices(LETTERS, k=32))
+
+
+def now() -> datetime:
+    return datetime.now(ZONE)
+
+
+def reason(
+    kind: Reason = Reason.CLOSE_CONTACT,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    conditions: tuple[Condition, ...] = (),
+) -> Interval:
+    start = start or now() - timedelta(days=2)
+    return Interval(kind, start, EventRef("/cdc/440100", "listing-1"), "2020-04", end, conditions)
+
+
+def health_code(
+    person: str,
+    *intervals: Interval,
+    version: int = 1,
+    city: str | None = "440100",
+    verified: bool = True,
+) -> HealthCode:
+    """A code: red by its intervals, else green; without a colour if not verified."""
+    colour = Colour.RED if intervals else Colour.GREEN
+    return HealthCode(
+        person,
+        version,
+        now(),
+        colour if verified else Colour.NONE,
+        tuple(sorted({interval.reason for interval in intervals})),
+        version,
+        now() - timedelta(days=30) if verified else None,
+        city,
+        intervals,
+    )
+
+
+def waiting() -> Condition:
+    return Condition(ConditionKind.NEGATIVE_TEST, Owner.LABORATORY, now() + timedelta(days=3))
+
+
+GREEN = Status(Colour.GREEN)
+RED = Status(Colour.RED, (Reason.CLOSE_CONTACT,))
+
+
+def change(
+    person: str,
+    version: int = 1,
+    before: Status = GREEN,
+    after: Status = RED,
+    city: str | None = "440100",
+    source: str | None = "/cdc/440100",
+    at: datetime | None = None,
+) -> StatusChange:
+    cause = Cause(source, "e1", "yuekang.contact.listed.v1") if source else Cause()
+    return StatusChange(person, version, version - 1, at or now(), before, after, cause, city)
+
+
+class Log:
+    """Writes to health-codes and status-changes as the worker does: in transactions."""
+
+    def __init__(self, kafka: str) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=kafka, transactional_id=f"views-{someone()}"
+        )
+
+    async def __aenter__(self) -> "Log":
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+
+    async def put(
+        self, *items: HealthCode | StatusChange | str, partition: int | None = None
+    ) -> None:
+        """Write codes, changes, and tombstones (a person key) in one transaction."""
+        async with self._producer.transaction():
+            await self._send(items, partition)
+
+    async def put_and_abort(self, *items: HealthCode | StatusChange) -> None:
+        """Write what nobody may ever see."""
+        await self._producer.begin_transaction()
+        await self._send(items, None)
+        await self._producer.flush()
+        await self._producer.abort_transaction()
+
+    async def _send(self, items: Sequence[Any], partition: int | None) -> None:
+        for item in items:
+            match item:
+                case HealthCode():
+                    record = HEALTH_CODES, item.person, msgspec.json.encode(item)
+                case StatusChange():
+                    record = STATUS_CHANGES, item.person, msgspec.json.encode(changed(item))
+                case _:
+                    record = HEALTH_CODES, item, None
+            topic, key, value = record
+            await self._producer.send(topic, value, key=key.encode(), partition=partition)
+
+
+@dataclass
+class Replay:
+    """What the log comes to, by rules of its own."""
+
+    codes: dict[str, HealthCode] = field(default_factory=dict)
+    changes: dict[int, list[Json]] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for code in self.codes.values():
+            fields = [code.colour.value]
+            if code.city:
+                fields.append(f"city:{code.city[:4]}00:{code.colour.value}")
+            if code.colour is Colour.RED:
+                fields += [f"reason:{int(reason)}" for reason in code.reasons]
+            for name in fields:
+                found[name] = found.get(name, 0) + 1
+        return found
+
+
+async def replay(kafka: str) -> Replay:
+    """Read both topics to their ends, committed records alone."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed")
+    await consumer.start()
+    found = Replay()
+    try:
+        consumer.assign(PARTITIONS)
+        await consumer.seek_to_beginning(*PARTITIONS)
+        ends = await consumer.end_offsets(PARTITIONS)
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    _take(found, tp.topic, tp.partition, record)
+    finally:
+        await consumer.stop()
+    return found
+
+
+def _take(found: Replay, topic: str, partition: int, record: Any) -> None:
+    person = record.key.decode()
+    if topic == STATUS_CHANGES:
+        data = msgspec.json.decode(record.value, type=StatusChanged).data
+        found.changes.setdefault(partition, []).append(msgspec.to_builtins(public(data)))
+    elif record.value is None:
+        found.codes.pop(person, None)
+    else:
+        code = msgspec.json.decode(record.value, type=HealthCode)
+        if person not in found.codes or found.codes[person].version < code.version:
+            found.codes[person] = code
+
+
+async def caught_up(redis: Redis, kafka: str, seconds_max: float = 30.0) -> None:
+    """Return when the read model holds the whole log."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(PARTITIONS)
+    finally:
+        await consumer.stop()
+    until = time.monotonic() + seconds_max
+    while True:
+        state = await read_state(redis)
+        if state is not None and all(
+            state.positions[tp.topic][tp.partition].offset >= end for tp, end in ends.items()
+        ):
+            return
+        assert time.monotonic() < until, f"not caught up after {seconds_max} s: {state}, {ends}"
+        await asyncio.sleep(0.05)
+
+
+async def check_equal(redis: Redis, kafka: str) -> Replay:
+    """Assert that the read model is what the log comes to, once it has caught up."""
+    await caught_up(redis, kafka)
+    expected = await replay(kafka)
+    codes = {}
+    async for key in redis.scan_iter(match=f"{CODE}*", count=1000):
+        value = await redis.get(key)
+        codes[key.decode().removeprefix(CODE)] = msgspec.json.decode(
+            value.partition(b"\n")[2], type=HealthCode
+        )
+    assert codes == expected.codes
+    counts = {name.decode(): int(n) for name, n in (await redis.hgetall(COUNTS)).items()}
+    assert counts == expected.counts
+    entries = await redis.xrange(CHANGES)
+    state = await read_state(redis)
+    assert state is not None
+    numbers = [int(number.split(b"-")[0]) for number, _ in entries]
+    assert numbers == list(range(state.changes - len(entries) + 1, state.changes + 1))
+    told = [msgspec.json.decode(fields[b"c"]) for _, fields in entries]
+    every = [one for partition in expected.changes.values() for one in partition]
+    assert len(told) == len(every)
+    key = msgspec.json.encode
+    assert sorted(map(key, map(_plain, told))) == sorted(map(key, map(_plain, every)))
+    return expected
+
+
+def _plain(one: Json) -> Json:
+    return {**one, "at": datetime.fromisoformat(one["at"]).timestamp()}
+
+
+class Model:
+    """Writes the read model without a log: what is put is projected up to `as_of`, now."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._writer = Writer(redis, "test/1", "test")
+        self._state: Any = None
+
+    async def begin(self) -> None:
+        """Begin anew, with nobody in it."""
+        await self._redis.flushdb()
+        positions = {topic: tuple(Position(0) for _ in range(4)) for topic in TOPICS}
+        self._state = self._writer.new_state("server", positions)
+        await self._writer.load()
+        assert await self._writer.begin_anew(self._state)
+
+    async def put(
+        self,
+        *items: HealthCode | StatusChange | str,
+        as_of: datetime | None = None,
+        built: bool = True,
+    ) -> None:
+        """Write codes, changes and deletions in one batch."""
+        batch = Batch({}, [])
+        for item in items:
+            match item:
+                case HealthCode():
+                    batch.codes[item.person] = stored(msgspec.json.encode(item), 0)
+                case StatusChange():
+                    batch.changes.append(public(item))
+                case _:
+                    batch.codes[item] = None
+        reached = (as_of or now()).timestamp()
+        self._state = msgspec.structs.replace(
+            self._state,
+            at=time.time(),
+            built=built,
+            changes=self._state.changes + len(batch.changes),
+            positions={
+                topic: tuple(Position(p.offset + 1, reached) for p in positions)
+                for topic, positions in self._state.positions.items()
+            },
+        )
+        assert await self._writer.apply(batch, self._state)
+
+
+def projection_environment(kafka: str, redis_url: str, port: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_REDIS_URL": redis_url,
+        "YUEKANG_PROJECTION_STATUS_PORT": str(port),
+    }
+
+
+def view_environment(kafka: str, redis_url: str, port: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_REDIS_URL": redis_url,
+        "YUEKANG_VIEW_PORT": str(port),
+        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+        "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+    }
+
+
+class Running:
+    """A process of `yuekang`, its address and its log."""
+
+    def __init__(self, name: str, environment: dict[str, str], port: int, log: Path) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self.log = log
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(command(name), env=environment, stdout=out, stderr=out)
+
+    def wait_live(self) -> None:
+        self._wait("/livez")
+
+    def wait_ready(self) -> None:
+        self._wait("/readyz")
+
+    def _wait(self, path: str) -> None:
+        until = time.monotonic() + READY_SECONDS_MAX
+        while self.get(path)[0] != 200:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and text; 0 and nothing if nobody answers."""
+        try:
+            answer = httpx.get(self.address + path, timeout=5)
+        except httpx.TransportError:
+            return 0, ""
+        return answer.status_code, answer.text
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """End it, and return its exit code. No log of it may name a person."""
+        if self.process.poll() is None:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGTERM)
+        code = self.process.wait(15)
+        assert "p1-" not in self.log.read_text(), "a person is in the log"
+        return code
+
+
+@contextmanager
+def running_projection(kafka: str, redis_url: str, directory: Path) -> Iterator[Running]:
+    """Run a projection; it need not be ready yet."""
+    port = free_port()
+    environment = projection_environment(kafka, redis_url, port)
+    running = Running("projection", environment, port, directory / "projection.log")
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+@contextmanager
+def running_view(kafka: str, redis_url: str, directory: Path) -> Iterator[Running]:
+    """Run a view; it need not be ready yet."""
+    port = free_port()
+    environment = view_environment(kafka, redis_url, port)
+    running = Running("view", environment, port, directory / "view.log")
+    try:
+        yield running
+    finally:
+        assert running.end() == 0, running.log.read_text()
