@@ -138,8 +138,6 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
     except msgspec.ValidationError as error:
         fault = _fault(str(error), type_)
         raise Refusal(Code.INVALID, f"{fault.field}: {fault.detail}", source, (fault,)) from None
-    except OverflowError:  # an instant before the year 1 in its zone
-        raise Refusal(Code.INVALID, "An instant is out of range.", source) from None
     if (refused := CATALOGUE.entitled(event.source, type_, event.data)) is not None:
         raise Refusal(Code.NO_AUTHORITY, refused, source)
     found = tuple(faults(event, arrived_at))
