@@ -94,7 +94,10 @@ def phone(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(phone: BrowserContext) -> Page:
-    return phone.new_page()
+    """A page whose clock runs, and can be put forward."""
+    page = phone.new_page()
+    page.clock.install()
+    return page
 
 
 @pytest.fixture
@@ -106,4 +109,6 @@ def narrow(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def desk(browser: Browser) -> Iterator[Page]:
     with browser.new_context(viewport=DESK, locale="zh-CN") as context:
-        yield context.new_page()
+        page = context.new_page()
+        page.clock.install()
+        yield page
