@@ -17,7 +17,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import structlog
@@ -100,6 +100,8 @@ class Projection:
         self._id = secrets.token_hex(8)
         self._state: State | None = None
         self._trouble = "It has just been started."
+        self._task: asyncio.Task[Any] | None = None
+        self._stopped = False
 
     def reasons(self) -> list[str]:
         """Say why the read model cannot be relied on; nothing if it can."""
@@ -112,8 +114,9 @@ class Projection:
         return []
 
     async def run(self) -> None:
-        """Follow the log until cancelled; raise `Unreadable` on a record that cannot be read."""
-        while True:
+        """Follow the log until `stop`; raise `Unreadable` on a record that cannot be read."""
+        self._task = asyncio.current_task()
+        while not self._stopped:
             try:
                 await self._connect_and_follow()
             except Moved as moved:
@@ -121,6 +124,13 @@ class Projection:
             except (RedisError, KafkaError, OSError, TimeoutError) as error:
                 self._note(type(error).__name__, f"{type(error).__name__}: {error}")
             await asyncio.sleep(AGAIN_SECONDS)
+
+    def stop(self) -> None:
+        """Let go of Redis and end."""
+        # The client for Redis may turn a cancellation into an error of its own.
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
 
     def _note(self, why: str, trouble: str) -> None:
         self._trouble = trouble
@@ -352,7 +362,7 @@ async def _serve(settings: Settings) -> None:
     await status.start()
     task = asyncio.create_task(running.run())
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, running.stop)
     try:
         with suppress(asyncio.CancelledError):
             await task

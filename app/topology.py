@@ -22,7 +22,7 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from app.catalogue import CATALOGUE, Topic
-from app.engine import check_versions
+from app.engine import check_versions, records
 from app.engine.chunks import ChunkApp
 from app.engine.table import Table, TableSettings
 from app.settings import Settings
@@ -60,6 +60,7 @@ class YuekangApp(ChunkApp):
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
     check_versions()
+    records.install()
     data_dir = Path(settings.data_dir).absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
     application = f"yuekang-g{CATALOGUE.generation}"

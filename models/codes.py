@@ -11,6 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from models.events import Instant
+
 
 class Colour(StrEnum):
     """Two colours only. Someone unknown or not verified has no code, and so is never green."""
@@ -68,8 +70,8 @@ class Condition(Struct, frozen=True, omit_defaults=True):
 
     kind: ConditionKind
     owner: Owner
-    not_before: datetime | None = None
-    met_at: datetime | None = None
+    not_before: Instant | None = None
+    met_at: Instant | None = None
     met_by: EventRef | None = None
 
 
@@ -81,10 +83,10 @@ class Interval(Struct, frozen=True, omit_defaults=True):
     """
 
     reason: Reason
-    start: datetime
+    start: Instant
     opened_by: EventRef
     policy: str
-    end: datetime | None = None
+    end: Instant | None = None
     conditions: tuple[Condition, ...] = ()
     province: str | None = None
 
@@ -117,11 +119,11 @@ class HealthCode(Struct, frozen=True, omit_defaults=True):
 
     person: str
     version: int
-    judged_at: datetime
+    judged_at: Instant
     colour: Colour = Colour.NONE
     reasons: tuple[Reason, ...] = ()
     told_version: int = 0
-    verified_since: datetime | None = None
+    verified_since: Instant | None = None
     city: str | None = None
     intervals: tuple[Interval, ...] = ()
 
@@ -131,7 +133,7 @@ class Shown(Struct, frozen=True):
 
     colour: Colour
     open: tuple[Interval, ...]
-    changes_at: datetime | None
+    changes_at: Instant | None
 
     @property
     def status(self) -> "Status":
@@ -181,7 +183,7 @@ class StatusChange(Struct, frozen=True, omit_defaults=True):
     person: str
     version: int
     previous_version: int
-    at: datetime
+    at: Instant
     before: Status
     after: Status
     cause: Cause
@@ -192,11 +194,11 @@ STATUS_CHANGED = "yuekang.status.changed.v1"
 """Type of the CloudEvent on status-changes."""
 
 
-class StatusChanged(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StatusChanged(Struct, frozen=True, kw_only=True):
     """The CloudEvent on status-changes; `id` is `<person>:<version>`, so copies are known."""
 
     id: str
-    time: datetime
+    time: Instant
     partitionkey: str
     data: StatusChange
     type: str = STATUS_CHANGED

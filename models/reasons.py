@@ -114,22 +114,20 @@ def standing(events: Iterable[StatusEvent]) -> list[StatusEvent]:
     A correction reaches only an earlier event of its own source (`corrects`), so walking from
     the newest to the oldest settles every chain, and no circle can close. A correction that is
     itself corrected no longer counts: it equals never having been sent.
+
+    Returned by (source, id), so that nothing that follows can depend on an order of arrival.
     """
-    events = list(events)
+    events = sorted(events, key=lambda e: (e.source, e.id))
     if all(event.supersedes is None for event in events):
         return events
     known = {(event.source, event.id): event for event in events}
     taken_back: set[tuple[str, str]] = set()
-    left = []
     for event in sorted(events, key=lambda e: e.order, reverse=True):
-        if (event.source, event.id) in taken_back:
-            continue
-        left.append(event)
-        if event.supersedes is not None:
+        if event.supersedes is not None and (event.source, event.id) not in taken_back:
             target = known.get((event.source, event.supersedes))
             if target is not None and corrects(event, target):
                 taken_back.add((target.source, target.id))
-    return left
+    return [event for event in events if (event.source, event.id) not in taken_back]
 
 
 def corrects(event: Envelope, target: Envelope) -> bool:

@@ -1,8 +1,8 @@
 """What this project changes in Faust, and why. Written for faust-streaming 0.15 on aiokafka 0.14.
 
 Faust keeps what it does well: agents, streams, the consumer group and its assignor, offset
-commits, the life of the process. Two things are done otherwise, because as they are they lose,
-repeat or crawl (docs/decisions/0001 to 0003):
+commits, the life of the process. Three things are done otherwise, because as they are they lose,
+repeat, stop or crawl (docs/decisions/0001 to 0003):
 
 - `chunks`: agents get one event per partition and fetched batch, not one per record. Faust spends
   about 77 µs on each event in tasks and callbacks; per chunk that cost vanishes. An agent acks by
@@ -11,6 +11,8 @@ repeat or crawl (docs/decisions/0001 to 0003):
   rows, its place in the input, and all it tells. The transactional producer of a partition is
   its fence: whoever takes the partition over shuts the predecessor out. Faust's own tables write
   the store first, are not fenced, and recover one record at a time with two idle time-outs.
+- `records`: a header name that is not UTF-8 ends aiokafka's fetch, and so the worker, for good.
+  Here it is read with its bytes escaped.
 
 Each override has a test that fails when upstream changes underneath (tests/topology).
 """

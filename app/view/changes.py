@@ -222,7 +222,8 @@ class Changes:
 
     async def _follow(self) -> None:
         away = False
-        while True:
+        # The client for Redis may turn a cancellation into an error of its own.
+        while not self._stopped:
             try:
                 if await self._read():
                     assert self._place is not None

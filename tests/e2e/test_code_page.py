@@ -218,7 +218,7 @@ def test_page_that_slept_shows_no_colour_when_it_wakes_without_a_network(
 
 
 def test_view_that_fails_while_the_page_is_open_takes_the_colour_away(
-    stage: Stage, page: Page, phone: BrowserContext
+    stage: Stage, page: Page
 ) -> None:
     open_code(stage, page, people.green(people.someone()))
     page.route("**/code", lambda route: route.fulfill(status=503, body="{}"))

@@ -147,6 +147,7 @@ def test_the_list_can_be_held_still(stage: Stage, desk: Page) -> None:
 def test_without_figures_the_dashboard_says_so(failing: Stage, desk: Page) -> None:
     desk.goto(f"{failing.url}/dashboard")
     expect(desk.locator("#counts")).to_contain_text("暂时无法取得数据")
+    expect(desk.locator("#connection")).to_contain_text("没有数据")
 
 
 def test_a_partition_that_is_behind_is_marked(stale: tuple[Stage, str], desk: Page) -> None:

@@ -39,7 +39,6 @@ from app.readmodel import CODE, COUNTS, STATE, Batch, Writer, read_minutes, read
 from app.stack.redis_server import RedisServer
 from models.codes import HealthCode, Reason
 
-
 KILLS = 5
 
 

@@ -14,13 +14,16 @@ import httpx
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.producer import message_accumulator, producer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from nacl.public import SealedBox
+from topology.test_records import BadName
 from workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, until
 
 import builders as b
 from app.codec import encode
 from app.sample.broken import BREAKAGES, TOPIC, Breakage
-from app.sample.records import binary
+from app.sample.records import binary, structured
 from app.topology import input_topics
 from models.codes import Cause, Colour, HealthCode, Reason, StatusChanged
 from models.events import Event
@@ -69,8 +72,8 @@ async def append(kafka: str, topic: str, key: bytes | None, value: bytes | None,
     settings = {
         name: kw.pop(name) for name in ("compression_type", "max_request_size") if name in kw
     }
-    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **settings) as producer:
-        return await producer.send_and_wait(topic, value, key, **kw)
+    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **settings) as out:
+        return await out.send_and_wait(topic, value, key, **kw)
 
 
 async def letters_of(kafka: str, place: Any, count: int = 1) -> list[Record]:
@@ -221,6 +224,19 @@ async def test_binary_mode_is_read_and_refused_with_its_headers(worker: Worker, 
     assert headers(letter)["yk_reason"] == "invalid"
     assert "sequence" in headers(letter)["yk_detail"]
     assert set(kept) <= set(letter.headers)
+
+
+async def test_a_header_name_that_is_not_utf_8_stops_nothing(
+    worker: Worker, kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka cannot read it: without app.engine.records the worker ends here, again and again."""
+    for module in (message_accumulator, producer):
+        monkeypatch.setattr(module, "DefaultRecordBatchBuilder", BatchBuilder)
+    person = someone()
+    event = structured(b.verified(person=person))
+    name = BadName("name", b"\xff\xfe\xfd\xfc")
+    await append(kafka, event.topic, event.key, event.value, headers=[(name, b"v")])
+    assert (await code_of(kafka, person)).colour is Colour.GREEN
 
 
 async def test_a_document_number_in_the_key_or_a_header_is_sealed(

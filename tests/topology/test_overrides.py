@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust.app.base import App
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -29,6 +31,10 @@ READ = {
     AIOKafkaFaustConsumer._new_consumer_thread: "0870ec53dea7",
     AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
     AIOKafkaConsumer.start: "2f1ba7044332",
+    PartitionRecords._unpack_records: "b803e6d46480",
+    _DefaultRecordBatchPy._read_msg: "0997ab7a5850",
+    _DefaultRecordBatchPy._maybe_uncompress: "c9d0dc2bed50",
+    _DefaultRecordBatchPy.__next__: "d05784bae3cb",
 }
 
 

@@ -280,6 +280,8 @@ def test_negatives_taken_when_the_checklist_says_lift_the_reason(
         pending = [condition for condition in interval.conditions if condition.met_at is None]
         if not pending or any(x.kind is not ConditionKind.NEGATIVE_TEST for x in pending):
             continue
+        if interval.end is not None:  # withdrawn: nothing is waited for
+            continue
         times = sorted(x.not_before for x in pending if x.not_before is not None)
         assert len(times) == len(pending)
         times = [at + timedelta(seconds=1) for at in times]

@@ -149,8 +149,13 @@ class TestChart:
 
     @pytest.mark.parametrize("size", ["wide", "narrow", "no-such"])
     def test_an_hour_without_changes_is_drawn(self, size: str) -> None:
-        assert b"<svg" in chart([], Language.EN, size)
-        assert b"<svg" in chart([Minute(NOON, 0, 0)], Language.EN, size)
+        quiet = [Minute(NOON + timedelta(minutes=i), 0, 0) for i in range(60)]
+        picture = chart(quiet, Language.ZH, size).decode()
+        assert "12:00" in picture
+        assert "暂时无法取得数据" not in picture
+
+    def test_an_hour_that_cannot_be_read_is_not_called_quiet(self) -> None:
+        assert "暂时无法取得数据" in chart([], Language.ZH).decode()
 
     def test_the_picture_is_said_in_words(self) -> None:
         assert described([Minute(NOON, 2, 3), Minute(NOON, 1, 0)]).en.endswith(

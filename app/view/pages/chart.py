@@ -50,7 +50,10 @@ class Minute(Struct, frozen=True):
 
 
 def chart(minutes: Sequence[Minute], language: Language, size: str = "wide") -> bytes:
-    """Draw `minutes`, oldest first, as stacked bars with the changes to red at the bottom."""
+    """Draw `minutes`, oldest first, as stacked bars with the changes to red at the bottom.
+
+    No minutes at all: a picture that says that there are no figures.
+    """
     width, height = SIZES.get(size, SIZES["wide"])
     top = _round_up(max((m.all for m in minutes), default=0))
     config = Config(
@@ -66,7 +69,7 @@ def chart(minutes: Sequence[Minute], language: Language, size: str = "wide") -> 
         range=(0, top),
         margin=8,
         spacing=8,
-        no_data_text=Words("最近一小时没有变化", "No change in the last hour").of(language),
+        no_data_text=texts.DASHBOARD["no_counts"].of(language),
     )
     bars = StackedBar(config)
     bars.add_xml_filter(_without_scripts)

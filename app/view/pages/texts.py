@@ -137,6 +137,7 @@ DASHBOARD: dict[str, Words] = {
     "connecting": Words("正在连接", "Connecting"),
     "live": Words("实时", "Live"),
     "reconnecting": Words("已断开，正在重连", "Disconnected, reconnecting"),
+    "starved": Words("已连接，没有数据", "Connected, but no data"),
     "needs_script": Words(
         "实时列表需要启用脚本；统计每 30 秒重新载入。",
         "The live list needs scripts; the counts reload every 30 s.",

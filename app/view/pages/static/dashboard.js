@@ -96,6 +96,12 @@
     $("held").textContent = "";
   }
 
+  // Open, and the view has figures; without them it has no changes to tell either.
+  function opened() {
+    if (stream.readyState !== EventSource.OPEN) return;
+    linked($("counts").querySelector("[data-counted]") ? "live" : "starved");
+  }
+
   function linked(state) {
     const link = $("connection");
     if (link.dataset.link === state) return;
@@ -113,7 +119,7 @@
     const filters = asked();
     filters.delete("lang");
     stream = new EventSource(`/v1/changes?${filters}`);
-    stream.onopen = () => linked("live");
+    stream.onopen = opened;
     stream.onerror = () => {
       linked("reconnecting");
       if (stream.readyState === EventSource.CLOSED) reopening = setTimeout(open, REOPEN_MS);
@@ -130,6 +136,7 @@
       const answer = await fetch(address, { cache: "no-store", signal });
       $("counts").innerHTML = await answer.text(); // our own server's markup; it escapes
       $("old").hidden = true;
+      opened();
     } catch {
       $("old").hidden = false; // the last counts stay, marked
     }
