@@ -84,5 +84,5 @@ class _LenientReader(_DefaultRecordBatchPy):  # type: ignore[misc]  # final for 
 
     def __iter__(self) -> Any:
         self._maybe_uncompress()
-        self._buffer = _Escaping(self._buffer)
+        self._buffer: bytearray = _Escaping(self._buffer)
         return self

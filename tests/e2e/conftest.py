@@ -8,12 +8,12 @@ import msgspec
 import pytest
 import redis.asyncio
 from conftest import free_port
-from e2e import people
-from e2e.stage import Log, Service, Stage, running
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.catalogue import CATALOGUE
 from app.readmodel import HEALTH_CODES, STATUS_CHANGES, Batch, Position, Writer, stored
+from e2e import people
+from e2e.stage import Log, Service, Stage, running
 from models.codes import HealthCode
 
 PHONE = {"width": 390, "height": 844}
@@ -36,6 +36,7 @@ def log(kafka: str) -> Iterator[Log]:
 @pytest.fixture(scope="package")
 def stage(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[Stage]:
     """Kafka, the projection, Redis and the view, as they are run."""
+    redis_url = redis_url.replace("/0", "/1")  # others empty theirs
     with (
         running(Service("projection", kafka, redis_url, directory)),
         running(Service("view", kafka, redis_url, directory)) as view,
@@ -47,7 +48,7 @@ def stage(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[Sta
 def stale(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[tuple[Stage, str]]:
     """A view whose projection died a minute ago, and someone who was green then."""
     code = people.green(people.someone())
-    url = redis_url.replace("/0", "/1")
+    url = redis_url.replace("/0", "/2")
     log.run(_projected_once(url, code, time.time() - 60))
     with running(Service("view", kafka, url, directory / "stale"), ready=False) as view:
         yield Stage(view.url, log), code.person

@@ -60,11 +60,12 @@ async def run(log: FakeLog, plan: Plan) -> Report:
 
 
 async def test_measures_the_time_from_append_to_visible() -> None:
-    report = await run(FakeLog(delay=0.03), PLAN)
-    assert (report.published, report.followed, report.seen) == (500, 50, 50)
+    plan = replace(PLAN, rate=100, follow_rate=20, deadline_seconds=10)
+    report = await run(FakeLog(delay=0.03), plan)
+    assert (report.published, report.followed, report.seen) == (100, 20, 20)
     assert report.clock == "broker's append time"
     assert report.visible is not None
-    assert 29 <= report.visible.p50_ms <= 80
+    assert report.visible.p50_ms >= 29, "never less than it takes"
     assert report.resolution is not None
     assert report.resolution.p50_ms <= report.visible.p50_ms
 

@@ -1,0 +1,1 @@
+"""The pages in a real Chromium. A package, so that what it starts ends with its last test."""
