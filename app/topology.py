@@ -23,7 +23,7 @@ from mode import CrashingSupervisor
 
 from app.catalogue import CATALOGUE, Topic
 from app.engine import check_versions, records
-from app.engine.chunks import ChunkApp
+from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
 from app.engine.table import Table, TableSettings
 from app.settings import Settings
 
@@ -31,11 +31,9 @@ HEALTH_CODES = "health-codes"
 STATUS_CHANGES = "status-changes"
 DEAD_LETTERS = "dead-letters"
 
-CHUNK_RECORDS_MAX = 2_000
-"""Records in one fetch, over all partitions. Bounds the chunk, its memory and its transaction."""
-
-CHUNKS_WAITING_MAX = 4
-"""Chunks that wait before an agent; then its partitions are not fetched until it catches up."""
+CHUNKS_WAITING_MAX = 16
+"""Chunks that wait before an agent. At four fifths of it the partitions that bring more are not
+fetched, until two fifths are left."""
 
 SESSION_SECONDS = 10.0
 """A worker that is not heard of for so long loses its partitions. Short, since they stand still

@@ -1,13 +1,15 @@
 """Deliver to agents what was fetched, a chunk per partition, instead of record by record."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, cast
 
 import faust
 from aiokafka import ConsumerRecord
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
-from faust.types import TP
+from faust.types import TP, EventT
 from faust.types.tuples import Message
+from mode.utils.queues import ThrowableQueue
 
 
 class Chunk(NamedTuple):
@@ -16,8 +18,12 @@ class Chunk(NamedTuple):
     topic: str
     partition: int
     generation: int
-    records: Sequence["ConsumerRecord[bytes, bytes]"]
+    records: list["ConsumerRecord[bytes, bytes]"]
 
+
+CHUNK_RECORDS_MAX = 2_000
+"""Records in one chunk, and in one fetch over all partitions. Bounds the memory and the
+transaction of a chunk."""
 
 FETCH_WAIT_MS = 50
 """How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so
@@ -91,8 +97,58 @@ class ChunkTransport(Transport):
     Consumer = ChunkConsumer
 
 
+class ChunkQueue(ThrowableQueue[EventT[Any]]):
+    """What waits before an agent.
+
+    A chunk joins the one of its partition that waits already, up to `CHUNK_RECORDS_MAX`: the
+    further behind an agent is, the larger its chunks, and the cheaper each record.
+
+    Partitions that were paused for the queue's length all go on together. Faust wakes one at a
+    time, any, and only while the queue is short; the others keep it from being short, and one
+    partition stands still for seconds.
+    """
+
+    _queue: deque[EventT[Any]]
+
+    def _put(self, event: EventT[Any]) -> None:
+        for earlier in reversed(self._queue):
+            if earlier.message.tp == event.message.tp:
+                waiting, new = cast(Chunk, earlier.value), cast(Chunk, event.value)
+                if _may_join(waiting, new):
+                    waiting.records.extend(new.records)
+                    earlier.message.offset = event.message.offset  # an ack means both
+                    return
+                break
+        self._queue.append(event)
+
+    def maybe_endorse_pressure_drop(self) -> None:
+        """Let the paused partitions go on when the queue has drained far enough."""
+        paused = self._pending_pressure_drop_callbacks
+        if paused and self.qsize() <= self.pressure_drop_size:
+            for go_on in paused:
+                go_on()
+            paused.clear()
+
+
+def _may_join(chunk: Chunk, other: Chunk) -> bool:
+    return (
+        chunk.generation == other.generation
+        and len(chunk.records) + len(other.records) <= CHUNK_RECORDS_MAX
+    )
+
+
 class ChunkApp(faust.App):
     """A Faust app whose agents get chunks."""
+
+    def FlowControlQueue(
+        self, maxsize: int | None = None, *, clear_on_resume: bool = False
+    ) -> ChunkQueue:
+        """Return a queue as Faust's own factory does, of the kind above."""
+        return ChunkQueue(
+            maxsize=self.conf.stream_buffer_maxsize if maxsize is None else maxsize,
+            flow_control=self.flow_control,
+            clear_on_resume=clear_on_resume,
+        )
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

@@ -6,8 +6,6 @@ name is read with its bytes escaped, and means nothing to whoever reads it.
 """
 
 import struct
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -49,23 +47,30 @@ class LenientRecords:
 
 
 class LenientBatch:
-    """A batch that begins anew with the slow, lenient reader where the fast one fails."""
+    """A batch, its own iterator as in aiokafka; a lenient reader takes over from a failed one."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
         self._raw = raw
+        self._given = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
-    def __iter__(self) -> Iterator[Any]:
-        given = 0
+    def __iter__(self) -> "LenientBatch":
+        iter(self._batch)  # decompresses
+        return self
+
+    def __next__(self) -> Any:
         try:
-            for record in self._batch:
-                yield record
-                given += 1
+            record = next(self._batch)
         except UnicodeDecodeError:
-            yield from islice(_LenientReader(self._raw), given, None)
+            self._batch = iter(_LenientReader(self._raw))
+            for _ in range(self._given):
+                next(self._batch)
+            record = next(self._batch)
+        self._given += 1
+        return record
 
 
 class _Escaping(bytearray):

@@ -12,6 +12,7 @@ from faust.app.base import App
 from faust.transport.consumer import Consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as AIOKafkaFaustConsumer
+from mode.utils.queues import FlowControlQueue
 
 from app.engine import check_versions
 
@@ -31,6 +32,10 @@ READ = {
     AIOKafkaFaustConsumer._new_consumer_thread: "0870ec53dea7",
     AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
     AIOKafkaConsumer.start: "2f1ba7044332",
+    FlowControlQueue.maybe_endorse_pressure_drop: "dafd855ef5a0",
+    FlowControlQueue.in_pressure_high_state: "3165f1488019",
+    FlowControlQueue.force_put_nowait: "e029f3d27824",
+    App.FlowControlQueue: "9451c49351ae",
     PartitionRecords._unpack_records: "b803e6d46480",
     _DefaultRecordBatchPy._read_msg: "0997ab7a5850",
     _DefaultRecordBatchPy._maybe_uncompress: "c9d0dc2bed50",

@@ -1,0 +1,83 @@
+"""Chunks that wait: those of a partition join, none is lost, and no partition starves."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from mode.utils.queues import FlowControlEvent
+
+from app.engine.chunks import CHUNK_RECORDS_MAX, Chunk, ChunkQueue
+
+
+def queue(maxsize: int = 16) -> ChunkQueue:
+    return ChunkQueue(maxsize=maxsize, flow_control=FlowControlEvent())
+
+
+def event(partition: int, *offsets: int, generation: int = 1) -> Any:
+    chunk: Any = Chunk("in", partition, generation, list(offsets))  # type: ignore[arg-type]
+    message = SimpleNamespace(tp=TP("in", partition), offset=offsets[-1])
+    return SimpleNamespace(value=chunk, message=message)
+
+
+def drain(waiting: ChunkQueue) -> list[tuple[int, list[Any], int]]:
+    found = []
+    while waiting.qsize():
+        one: Any = waiting.get_nowait()
+        found.append((one.value.partition, one.value.records, one.message.offset))
+    return found
+
+
+async def test_a_chunk_joins_the_one_of_its_partition_that_waits() -> None:
+    waiting = queue()
+    for one in (event(0, 1, 2), event(1, 7), event(0, 3), event(0, 5), event(1, 8)):
+        waiting.force_put_nowait(one)
+    assert drain(waiting) == [(0, [1, 2, 3, 5], 5), (1, [7, 8], 8)]
+
+
+async def test_a_chunk_in_hand_is_left_as_it_is() -> None:
+    waiting = queue()
+    waiting.force_put_nowait(event(0, 1))
+    in_hand: Any = waiting.get_nowait()
+    waiting.force_put_nowait(event(0, 2))
+    assert in_hand.value.records == [1]
+    assert drain(waiting) == [(0, [2], 2)]
+
+
+async def test_chunks_of_two_generations_stay_apart() -> None:
+    waiting = queue()
+    waiting.force_put_nowait(event(0, 1))
+    waiting.force_put_nowait(event(0, 1, generation=2))
+    waiting.force_put_nowait(event(0, 2, generation=2))
+    assert drain(waiting) == [(0, [1], 1), (0, [1, 2], 2)]
+
+
+async def test_a_chunk_has_its_bound_and_keeps_its_order() -> None:
+    waiting = queue()
+    for offset in range(CHUNK_RECORDS_MAX + 10):
+        waiting.force_put_nowait(event(0, offset))
+    found = drain(waiting)
+    assert [len(records) for _, records, _ in found] == [CHUNK_RECORDS_MAX, 10]
+    assert [n for _, records, _ in found for n in records] == list(range(CHUNK_RECORDS_MAX + 10))
+
+
+@pytest.mark.parametrize("paused", [1, 3])
+async def test_all_that_were_paused_go_on_together(paused: int) -> None:
+    waiting, went_on = queue(maxsize=4), []
+    waiting.force_put_nowait(event(0, 1))
+    waiting.force_put_nowait(event(1, 1))
+    waiting.force_put_nowait(event(2, 1))
+
+    def put(partition: int) -> bool:
+        return waiting.put_nowait_enhanced(
+            event(partition, 1),
+            on_pressure_high=lambda: None,
+            on_pressure_drop=lambda: went_on.append(partition),
+        )
+
+    assert [put(partition) for partition in range(3, 3 + paused)] == [True] * paused
+    while waiting.qsize() > waiting.pressure_drop_size:
+        assert went_on == []
+        waiting.get_nowait()
+    waiting.get_nowait()
+    assert sorted(went_on) == list(range(3, 3 + paused))
