@@ -17,8 +17,8 @@ test: setup lint ## Set up, and run every check and every test
 	$(BIN)/pytest
 
 lint: .venv/stamp ## Run the checks that run no code
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check --no-cache
+	$(BIN)/ruff format --check --no-cache
 	$(BIN)/mypy
 
 setup: .venv/stamp ## Install what is missing: system packages, virtual environment, Kafka

@@ -16,8 +16,6 @@ from typing import Any
 import httpx
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from conftest import free_port
-from gateways import command
 from redis.asyncio import Redis
 
 from app.projection import PARTITIONS, TOPICS
@@ -34,6 +32,8 @@ from app.readmodel import (
     read_state,
     stored,
 )
+from conftest import free_port
+from gateways import command
 from models.codes import (
     Cause,
     Colour,

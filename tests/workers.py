@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from conftest import free_port
 from nacl.public import PrivateKey
 
 from app.catalogue import create_topics
 from app.sample.records import structured
 from app.stack.processes import HttpProcess
+from conftest import free_port
 from models.events import Event
 
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))

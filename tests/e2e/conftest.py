@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis.asyncio
-from conftest import free_port
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.catalogue import CATALOGUE
 from app.readmodel import HEALTH_CODES, STATUS_CHANGES, Batch, Position, Writer, stored
+from conftest import free_port
 from e2e import people
 from e2e.stage import Log, Service, Stage, running
 from models.codes import HealthCode

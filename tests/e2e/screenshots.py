@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from e2e import people
-from e2e.conftest import DESK, PHONE
-from e2e.stage import Stage
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.view.pages import names
+from e2e import people
+from e2e.conftest import DESK, PHONE
+from e2e.stage import Stage
 from models.codes import Cause, Colour, HealthCode, Status, StatusChange
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"

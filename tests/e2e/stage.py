@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer
-from conftest import free_port
 
 from app.catalogue import create_topics
 from app.stack.processes import HttpProcess
 from app.tokens import Tokens
+from conftest import free_port
 from models.codes import HealthCode, StatusChange, changed
 
 TOKEN_KEY, DISPLAY_KEY = bytes(range(32)), bytes(range(1, 33))

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 import zxingcpp
-from e2e import people
-from e2e.stage import Stage
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from e2e import people
+from e2e.stage import Stage
 from models.codes import HealthCode
 
 POLL_MS = 5_000

@@ -3,10 +3,10 @@
 import json
 import re
 
-from e2e import people
-from e2e.stage import Stage
 from playwright.sync_api import Page, Route, expect
 
+from e2e import people
+from e2e.stage import Stage
 from models.codes import Cause, Colour, Reason, Status, StatusChange
 
 GREEN = Status(Colour.GREEN)

@@ -15,10 +15,17 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import free_port
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+
+from app import readmodel
+from app.catalogue import create_topics
+from app.readmodel import STATE, decode_state, encode_state
+from app.stack.redis_server import RedisServer
+from app.view.changes import REASONS, Changes, Filter, place_of
+from conftest import free_port
+from models.codes import Reason, Status, StatusChange
 from views import (
     GREEN,
     RED,
@@ -30,13 +37,6 @@ from views import (
     running_view,
     someone,
 )
-
-from app import readmodel
-from app.catalogue import create_topics
-from app.readmodel import STATE, decode_state, encode_state
-from app.stack.redis_server import RedisServer
-from app.view.changes import REASONS, Changes, Filter, place_of
-from models.codes import Reason, Status, StatusChange
 
 PATIENCE_SECONDS = 10.0
 ALL = Filter()

@@ -17,6 +17,15 @@ import httpx
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.gateway.body import Bodies
+from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, ONE
+from app.gateway.problems import KINDS, Refused
+from app.gateway.reference import document
+from app.gateway.routes import DOCUMENTS_MAX, KEYS_PER_MINUTE_MAX, Options, create_app
+from app.gateway.writer import Record, Writer
 from gateways import (
     CARD,
     LABORATORY,
@@ -34,15 +43,6 @@ from gateways import (
     result,
     running_gateway,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from app.gateway.body import Bodies
-from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, ONE
-from app.gateway.problems import KINDS, Refused
-from app.gateway.reference import document
-from app.gateway.routes import DOCUMENTS_MAX, KEYS_PER_MINUTE_MAX, Options, create_app
-from app.gateway.writer import Record, Writer
 from models.events import Event
 
 CUT_OFF_BYTES_MAX = 100_000_000

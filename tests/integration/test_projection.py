@@ -11,12 +11,18 @@ from random import Random
 import msgspec
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from conftest import free_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+
+from app.catalogue import create_topics
+from app.projection import LEASE_SECONDS, Unreadable, batch_of
+from app.readmodel import CODE, COUNTS, STATE, Batch, Writer, read_minutes, read_state, stored
+from app.stack.redis_server import RedisServer
+from conftest import free_port
+from models.codes import HealthCode, Reason
 from views import (
     GREEN,
     RED,
@@ -32,12 +38,6 @@ from views import (
     running_projection,
     someone,
 )
-
-from app.catalogue import create_topics
-from app.projection import LEASE_SECONDS, Unreadable, batch_of
-from app.readmodel import CODE, COUNTS, STATE, Batch, Writer, read_minutes, read_state, stored
-from app.stack.redis_server import RedisServer
-from models.codes import HealthCode, Reason
 
 KILLS = 5
 

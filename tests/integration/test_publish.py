@@ -14,6 +14,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.gateway import body, messages
+from app.publish import lines
+from app.publish.lines import LINE_BYTES_MAX, Input, Item, batches
 from gateways import (
     CARD,
     LABORATORY,
@@ -28,12 +34,6 @@ from gateways import (
     result,
     running_gateway,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from app.gateway import body, messages
-from app.publish import lines
-from app.publish.lines import LINE_BYTES_MAX, Input, Item, batches
 
 CDC = "/cdc/440100"
 FINISHED_SECONDS_MAX = 60

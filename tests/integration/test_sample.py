@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from gateways import TOKENS, running_gateway
-from workers import Worker, everything, running_worker, until
 
 from app.sample.client import Gateway
 from app.sample.day import plan_day
 from app.sample.publish import Publication
+from gateways import TOKENS, running_gateway
 from models.codes import NO_CODE, HealthCode, show
 from oracle import replay
+from workers import Worker, everything, running_worker, until
 
 PEOPLE = 600
 

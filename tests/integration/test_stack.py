@@ -16,11 +16,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import free_port
 
 from app.stack.broker import LIBS, ROOT, Broker
 from app.stack.processes import MARK, Process, StackError, left_behind
 from app.stack.redis_server import RedisServer
+from conftest import free_port
 
 YUEKANG = str(Path(sys.executable).with_name("yuekang"))
 PROCESSES = ("kafka", "redis", "projection", "worker", "gateway", "view")

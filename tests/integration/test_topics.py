@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from gateways import command, environment, free_port
 
 from app import catalogue
 from app.catalogue import CATALOGUE, PATH, Catalogue, create_topics, differences
+from gateways import command, environment, free_port
 
 
 @pytest.fixture

@@ -11,11 +11,23 @@ from typing import Any
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
-from conftest import free_port
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 from typer.testing import CliRunner
+
+from app.catalogue import CATALOGUE, create_topics
+from app.cli import app as cli
+from app.codec import decode
+from app.readmodel import CODE, STATE
+from app.tokens import Tokens
+from app.view.codes import Codes
+from app.view.displays import Displays
+from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
+from app.view.problems import KINDS
+from app.view.routes import Options, create_app
+from conftest import free_port
+from models.codes import Reason
 from views import (
     DISPLAY_KEY,
     TOKEN_KEY,
@@ -30,18 +42,6 @@ from views import (
     view_environment,
     waiting,
 )
-
-from app.catalogue import CATALOGUE, create_topics
-from app.cli import app as cli
-from app.codec import decode
-from app.readmodel import CODE, STATE
-from app.tokens import Tokens
-from app.view.codes import Codes
-from app.view.displays import Displays
-from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
-from app.view.problems import KINDS
-from app.view.routes import Options, create_app
-from models.codes import Reason
 
 TERMINAL = "/terminals/440100-001"
 NOBODY = "127.0.0.1:1"

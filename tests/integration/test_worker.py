@@ -17,8 +17,6 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from nacl.public import SealedBox
-from topology.test_records import BadName
-from workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, until
 
 import builders as b
 from app.codec import encode
@@ -28,6 +26,8 @@ from app.topology import input_topics
 from models.codes import Cause, Colour, HealthCode, Reason, StatusChanged
 from models.events import Event
 from oracle import replay
+from topology.test_records import BadName
+from workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, until
 
 Record = ConsumerRecord[bytes, bytes]
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

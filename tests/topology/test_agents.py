@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from faust.types import TP
 from nacl.public import PrivateKey
-from topology.records import record
 
 import builders as b
 from agents import lifts, people, scans
@@ -28,6 +27,7 @@ from app.topology import (
 from models.codes import Colour, HealthCode, Reason
 from models.events import ScanData, ScanRecorded
 from models.person import Person
+from topology.records import record
 
 KEY = PrivateKey.generate()
 LETTERS = DeadLetters(bytes(KEY.public_key))

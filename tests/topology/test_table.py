@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import ProducerFenced
-from topology.records import record
 
 from app.engine import table as engine
 from app.engine.chunks import Chunk
 from app.engine.table import Partition, Table, TableSettings, Told, Work
+from topology.records import record
 
 
 class Log:

@@ -16,16 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from unit.strategies import (
-    POLICY_SETS,
-    STEP,
-    STEPS_MAX,
-    arrivals,
-    at_step,
-    retract,
-    status_events,
-    worlds,
-)
 
 import builders as b
 from models import policy
@@ -46,6 +36,16 @@ from oracle.naive import (
     naive,
     red_intervals,
     verified_since,
+)
+from unit.strategies import (
+    POLICY_SETS,
+    STEP,
+    STEPS_MAX,
+    arrivals,
+    at_step,
+    retract,
+    status_events,
+    worlds,
 )
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

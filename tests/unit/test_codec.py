@@ -11,7 +11,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit import strategies
 
 import builders
 from app.catalogue import CATALOGUE
@@ -27,6 +26,7 @@ from app.codec import (
 )
 from app.gateway.problems import KINDS
 from models.events import EARLIEST, Event, type_of
+from unit import strategies
 
 NOW = builders.day(20)
 LABORATORY_RESULTS = CATALOGUE.topics["laboratory-results"]

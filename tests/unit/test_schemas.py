@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from jsonschema import Draft202012Validator, FormatChecker
 from typer.testing import CliRunner
-from unit import strategies
 
 import builders
 from app.catalogue import CATALOGUE
@@ -26,6 +25,7 @@ from app.schemas import HEALTH_CODE, asyncapi, example, expectation, schemas
 from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChange, StatusChanged
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event
+from unit import strategies
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 ROOT = Path(__file__).parents[2]
