@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.gateway.problems import Problem
+from app.problems import Problem
 from app.settings import Settings
 from app.view.codes import CodeAnswer, ConditionAnswer, ReasonAnswer
 from models.events import PersonKey

@@ -6,6 +6,22 @@ or anything that a client can choose.
 
 from prometheus_client import Counter, Gauge, Histogram
 
+# gateway and view: requests, and the producer that writes events
+
+HTTP_REQUESTS_REFUSED = Counter(
+    "yuekang_http_requests_refused_total",
+    "Requests refused whole, by the problem's code; 503 and 500 are among them.",
+    ["code"],
+)
+WRITER_EVENTS_IN_FLIGHT = Gauge(
+    "yuekang_writer_events_in_flight",
+    "Events that wait for Kafka's word.",
+)
+WRITER_KAFKA_CONNECTED = Gauge(
+    "yuekang_writer_kafka_connected",
+    "1 while there is a producer, 0 while Kafka is away.",
+)
+
 # gateway: the entrance over HTTP
 
 GATEWAY_EVENTS_ACCEPTED = Counter(
@@ -18,24 +34,11 @@ GATEWAY_EVENTS_REFUSED = Counter(
     "Events refused for themselves, alone or in a batch, by the problem's code.",
     ["code"],
 )
-GATEWAY_REQUESTS_REFUSED = Counter(
-    "yuekang_gateway_requests_refused_total",
-    "Requests refused whole, by the problem's code; 503 and 500 are among them.",
-    ["code"],
-)
 GATEWAY_REQUEST_SECONDS = Histogram(
     "yuekang_gateway_request_seconds",
     "From the head of a request to its answer, refused or not, by entrance.",
     ["entrance"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
-)
-GATEWAY_EVENTS_IN_FLIGHT = Gauge(
-    "yuekang_gateway_events_in_flight",
-    "Events that wait for Kafka's word.",
-)
-GATEWAY_KAFKA_CONNECTED = Gauge(
-    "yuekang_gateway_kafka_connected",
-    "1 while the gateway has a producer, 0 while Kafka is away.",
 )
 GATEWAY_PERSON_KEYS = Counter(
     "yuekang_gateway_person_keys_total",
@@ -114,11 +117,6 @@ VIEW_READS_AT_ONCE = Histogram(
     "yuekang_view_reads_at_once",
     "Codes in one read of Redis.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
-)
-VIEW_REFUSED = Counter(
-    "yuekang_view_refused_total",
-    "Requests refused, by the problem's code.",
-    ["code"],
 )
 VIEW_SCANS = Counter(
     "yuekang_view_scans_total",

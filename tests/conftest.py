@@ -2,6 +2,8 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,14 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bootstrap address of a broker that has no topic yet."""
-    broker = Broker(tmp_path_factory.mktemp("broker"), free_port(), free_port())
+    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
+        yield bootstrap
+
+
+@contextmanager
+def running_broker(directory: Path) -> Iterator[str]:
+    """Run a broker; yield its bootstrap address."""
+    broker = Broker(directory, free_port(), free_port())
     broker.start()
     try:
         broker.wait_ready()

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from nacl.public import PrivateKey
 
 from app.catalogue import create_topics
+from app.engine import records
 from app.sample.records import structured
 from app.stack.processes import HttpProcess
 from conftest import free_port
@@ -19,6 +20,8 @@ from models.events import Event
 
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
 SECONDS_MAX = 30.0
+
+records.install()  # some tests write what aiokafka alone cannot read
 
 
 class Worker(HttpProcess):
@@ -55,9 +58,9 @@ def running_worker(kafka: str, directory: Path) -> Iterator[Worker]:
 async def send(kafka: str, events: Sequence[Event], **settings: Any) -> None:
     """Append events to their topics, in order."""
     async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **settings) as producer:
-        records = [structured(event) for event in events]
         sent = [
-            await producer.send(r.topic, r.value, r.key, headers=list(r.headers)) for r in records
+            await producer.send(r.topic, r.value, r.key, headers=list(r.headers))
+            for r in map(structured, events)
         ]
         await asyncio.gather(*sent)
 
@@ -76,11 +79,11 @@ async def everything(kafka: str, topic: str) -> list["ConsumerRecord[bytes, byte
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(partitions)
-        records: list[ConsumerRecord[bytes, bytes]] = []
+        found: list[ConsumerRecord[bytes, bytes]] = []
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
-                records += batch
-        return records
+                found += batch
+        return found
     finally:
         await consumer.stop()
 

@@ -11,10 +11,8 @@ before the event is looked at, and into no log, metric or answer.
 An event is written or refused, each for itself; 202 says that Kafka has it on disk or in all its
 replicas. Sending an event again is always safe: `(source, id)` makes it the same event.
 
-- `problems`: every way to be refused, as RFC 9457 problems.
 - `body`: a request's body, bounded in size, time and memory.
 - `messages`: the three forms of CloudEvents over HTTP.
 - `admission`: what one event must be, and its person key.
-- `writer`: the Kafka producer.
 - `routes`, `reference`, `server`: HTTP, its description, the process.
 """

@@ -22,9 +22,9 @@ from app.codec import (
     fields_with_document_number,
     from_mapping,
 )
-from app.gateway.problems import FieldError, Refused
-from app.gateway.writer import Record
 from app.person_keys import PersonKeys
+from app.problems import FieldError, Refused
+from app.writer import Record
 from models import documents
 from models.documents import Document, DocumentError
 from models.events import EVENT_TYPES, EventId, type_of

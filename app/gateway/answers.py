@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from app.gateway.problems import Problem
+from app.problems import Problem
 
 
 class Accepted(Struct, frozen=True):

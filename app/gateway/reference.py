@@ -13,7 +13,7 @@ import msgspec
 from app.gateway import messages
 from app.gateway.answers import Accepted, PersonKeyOf
 from app.gateway.body import BODY_BYTES_MAX
-from app.gateway.problems import KINDS, MEDIA_TYPE, Problem
+from app.problems import KINDS, MEDIA_TYPE, Problem
 from models.events import EVENT_TYPES, DocumentType
 
 VERSION = "1"

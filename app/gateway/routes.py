@@ -15,18 +15,18 @@ from litestar.params import FromPath
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app import metrics
+from app import metrics, problems
 from app.catalogue import CATALOGUE
 from app.codec import Refusal, parse_strict
-from app.gateway import messages, problems
+from app.gateway import messages
 from app.gateway.admission import Admission, Admitted, as_refused, readable_id
 from app.gateway.answers import Accepted, PersonKeyOf, PersonKeyResults, Results
 from app.gateway.body import Bodies
-from app.gateway.problems import FieldError, Problem, Refused
 from app.gateway.reference import openapi
-from app.gateway.writer import Place, Writer
 from app.person_keys import PersonKeys
+from app.problems import FieldError, Problem, Refused
 from app.tokens import InvalidToken, Tokens
+from app.writer import Place, Writer
 
 DOCUMENTS_MAX = 1_000
 """Documents in one request for person keys."""
@@ -285,7 +285,4 @@ async def reference() -> bytes:
 @get("/problems/{code:str}")
 async def explanation(code: FromPath[str]) -> dict[str, Any]:
     """Say what a problem's type means."""
-    kind = problems.KINDS.get(code)
-    if kind is None:
-        raise Refused("not-found", f"There is no such problem; {len(problems.KINDS)} are known.")
-    return {"type": problems.TYPE_PREFIX + code, "title": kind.title, "status": kind.status}
+    return problems.explain(code)

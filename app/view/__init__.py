@@ -14,6 +14,6 @@ limit there is no colour at all (亮码失败).
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
-- `problems`: every way to be refused.
+- `problems`: what it refuses in words of its own.
 - `port`: all of it as the pages want it; `routes`, `server`: HTTP, the process.
 """

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.enums import OpenAPIMediaType
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -23,8 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.gateway.problems import TYPE_PREFIX, Problem
-from app.gateway.writer import Writer
+from app.problems import KINDS, Problem, Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
 from app.tokens import Tokens
 from app.view import codes, counts, limits, problems
@@ -34,8 +33,8 @@ from app.view.counts import Counting, CountsAnswer
 from app.view.displays import Displays
 from app.view.pages import Unavailable, routes
 from app.view.port import Port
-from app.view.problems import KINDS, Refused
 from app.view.scans import ScanAnswer, ScanRequest, Scans
+from app.writer import Writer
 from models.codes import Colour
 from models.events import PersonKey, Source
 from models.policy import ZONE
@@ -155,10 +154,11 @@ def create_app(options: Options) -> Litestar:
         ],
         lifespan=[view.running],
         exception_handlers={
-            Refused: problems.on_refused,
+            Refused: on_refused,
             Unavailable: problems.on_unavailable,
-            HTTPException: problems.on_http_exception,
-            Exception: problems.on_failure,
+            ValidationException: problems.on_invalid,
+            HTTPException: on_http_exception,
+            Exception: on_failure,
         },
         openapi_config=_OPENAPI,
         request_max_body_size=limits.BODY_BYTES_MAX,
@@ -358,7 +358,4 @@ async def reference(request: AnyRequest) -> dict[str, Any]:
 )
 async def explanation(code: FromPath[str]) -> dict[str, Any]:
     """Type, title and status."""
-    kind = KINDS.get(code)
-    if kind is None:
-        raise Refused("not-found", f"There is no such problem; {len(KINDS)} are known.")
-    return {"type": TYPE_PREFIX + code, "title": kind.title, "status": kind.status}
+    return explain(code)

@@ -15,14 +15,12 @@ from msgspec import Meta, Struct
 
 from app import metrics
 from app.codec import Code, Refusal, carries_document_number, encode, from_mapping
-from app.gateway.problems import FieldError
-from app.gateway.problems import Refused as NotWritten
-from app.gateway.writer import Record, Writer
+from app.problems import FieldError, Refused
 from app.tokens import InvalidToken, Tokens
 from app.view.codes import Clock, Codes
 from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay
 from app.view.limits import DISPLAY_SECONDS, SCAN_LATE_SECONDS
-from app.view.problems import Refused
+from app.writer import Record, Writer
 from models.codes import Colour, show
 from models.events import EventId, Instant, Name
 
@@ -104,7 +102,7 @@ class Scans:
             raise Refused(
                 "no-display",
                 "This is not what a code page shows.",
-                FieldError("token", "It was not made here."),
+                (FieldError("token", "It was not made here."),),
             ) from None
         if not display.was_good(scanned_at) or now - scanned_at > timedelta(
             seconds=SCAN_LATE_SECONDS
@@ -112,7 +110,7 @@ class Scans:
             raise Refused(
                 "no-display",
                 f"A shown code is good for {DISPLAY_SECONDS} s. Ask for it to be shown anew.",
-                FieldError("token", "It was too old when it was scanned."),
+                (FieldError("token", "It was too old when it was scanned."),),
             )
         record = self._record_of(source, asked, display.person, scanned_at, now)
         return record, display.person, display.was_good(now)
@@ -139,8 +137,8 @@ class Scans:
             value = encode(from_mapping(msgspec.to_builtins(mapping), now))
         except Refusal as refusal:
             code = "no-terminal" if refusal.code is Code.NO_AUTHORITY else "invalid"
-            errors = (FieldError(fault.field, fault.detail) for fault in refusal.faults)
-            raise Refused(code, refusal.detail, *errors) from None
+            errors = tuple(FieldError(fault.field, fault.detail) for fault in refusal.faults)
+            raise Refused(code, refusal.detail, errors) from None
         if carries_document_number(value):
             raise Refused("invalid", "A text has the form of a document number; leave it out.")
         return Record(TOPIC, person.encode(), value)
@@ -148,7 +146,7 @@ class Scans:
     async def _record(self, record: Record) -> bool:
         try:
             await self._writer.write([record])
-        except NotWritten:
+        except Refused:
             metrics.VIEW_SCANS.labels("not-recorded").inc()
             return False
         metrics.VIEW_SCANS.labels("recorded").inc()

@@ -436,7 +436,7 @@ async def test_filters_and_bounds_over_http(
         ):
             status, text = view.get(f"/v1/changes{query}")
             problem = json.loads(text)
-            assert (status, problem["code"]) == (400, "invalid"), query
+            assert (status, problem["code"]) == (422, "invalid"), query
             assert problem["errors"][0]["field"] == field
         async with over_http(view, "?reason=close-contact&city=440100&source=/cdc") as client:
             await model.put(*(told := some(2)))

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from app.gateway.body import Bodies
 from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, ONE
-from app.gateway.problems import KINDS, Refused
 from app.gateway.reference import document
 from app.gateway.routes import DOCUMENTS_MAX, KEYS_PER_MINUTE_MAX, Options, create_app
-from app.gateway.writer import Record, Writer
+from app.problems import KINDS, Refused
+from app.writer import Record, Writer
 from gateways import (
     CARD,
     LABORATORY,

@@ -60,8 +60,8 @@ async def test_each_story_comes_out_as_it_is_told(worker: Worker, gateway: str, 
 
 def refused(letters: list[replay.Record]) -> Counter[str]:
     """How many records were refused, by reason."""
-    headers = [{name: value.decode() for name, value in letter.headers} for letter in letters]
-    return Counter(h["yk_reason"] for h in headers if h["yk_refused"] == "true")
+    headers = [dict(letter.headers) for letter in letters]
+    return Counter(h["yk_reason"].decode() for h in headers if h.get("yk_refused") == b"true")
 
 
 def now() -> datetime:

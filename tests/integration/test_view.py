@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 from app.catalogue import CATALOGUE, create_topics
 from app.cli import app as cli
 from app.codec import decode
+from app.problems import KINDS
 from app.readmodel import CODE, STATE
 from app.tokens import Tokens
 from app.view.codes import Codes
 from app.view.displays import Displays
 from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
-from app.view.problems import KINDS
 from app.view.routes import Options, create_app
 from conftest import free_port
 from models.codes import Reason
@@ -225,7 +225,7 @@ async def test_who_gives_up_does_not_end_it_for_others(model: Model, redis: Redi
 @pytest.mark.parametrize("person", ["x", "p1-" + "A" * 32, "p1-" + "a" * 33, "%00"])
 async def test_what_is_no_person_key_is_refused(http: Http, model: Model, person: str) -> None:
     answer = await http.get(f"/v1/people/{person}/code")
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "person"
 
 
@@ -426,16 +426,16 @@ async def test_a_scan_kept_back_is_recorded_without_a_colour(
     [
         ({"token": "x"}, 422, "no-display"),
         ({"token": Displays(bytes(32)).token(someone())}, 422, "no-display"),
-        ({"token": ""}, 400, "invalid"),
-        ({"token": "x" * 200}, 400, "invalid"),
-        ({"id": ""}, 400, "invalid"),
-        ({"id": "two words"}, 400, "invalid"),
-        ({"place": ""}, 400, "invalid"),
-        ({"place": "\x00"}, 400, "invalid"),
-        ({"place": "11010519491231002X"}, 400, "invalid"),
-        ({"scanned_at": "2022-03-01T08:00:00"}, 400, "invalid"),
+        ({"token": ""}, 422, "invalid"),
+        ({"token": "x" * 200}, 422, "invalid"),
+        ({"id": ""}, 422, "invalid"),
+        ({"id": "two words"}, 422, "invalid"),
+        ({"place": ""}, 422, "invalid"),
+        ({"place": "\x00"}, 422, "invalid"),
+        ({"place": "11010519491231002X"}, 422, "invalid"),
+        ({"scanned_at": "2022-03-01T08:00:00"}, 422, "invalid"),
         ({"scanned_at": "2022-03-01T08:00:00+08:00"}, 422, "no-display"),
-        ({"more": 1}, 400, "invalid"),
+        ({"more": 1}, 422, "invalid"),
         ({"place": "x" * 5_000}, 413, "body-too-large"),
     ],
 )
@@ -448,20 +448,22 @@ async def test_a_bad_scan_is_refused_with_its_field(
 
 
 @pytest.mark.parametrize(
-    ("body", "code"),
+    ("body", "status", "code"),
     [
-        (b"", "invalid"),
-        (b"[]", "invalid"),
-        (b"{", "bad-request"),
-        (b"\xff", "bad-request"),
-        (b'{"id":NaN}', "bad-request"),
-        (b"[" * 3_000, "bad-request"),
+        (b"", 422, "invalid"),
+        (b"[]", 422, "invalid"),
+        (b"{", 400, "bad-request"),
+        (b"\xff", 400, "bad-request"),
+        (b'{"id":NaN}', 400, "bad-request"),
+        (b"[" * 3_000, 400, "too-deep"),
     ],
 )
-async def test_what_is_no_scan_is_refused(http: Http, model: Model, body: bytes, code: str) -> None:
+async def test_what_is_no_scan_is_refused(
+    http: Http, model: Model, body: bytes, status: int, code: str
+) -> None:
     headers = {**authorization(), "content-type": "application/json"}
     answer = await http.post("/v1/scans", content=body, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (400, code), answer.text
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
 @pytest.mark.parametrize(

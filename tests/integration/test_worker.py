@@ -23,6 +23,7 @@ from app.codec import encode
 from app.sample.broken import BREAKAGES, TOPIC, Breakage
 from app.sample.records import binary, structured
 from app.topology import input_topics
+from conftest import running_broker
 from models.codes import Cause, Colour, HealthCode, Reason, StatusChanged
 from models.events import Event
 from oracle import replay
@@ -32,6 +33,13 @@ from workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, u
 Record = ConsumerRecord[bytes, bytes]
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker of its own: what the worker leaves is compared whole."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from app.codec import (
     fields_with_document_number,
     parse_strict,
 )
-from app.gateway.problems import KINDS
+from app.problems import KINDS
 from models.events import EARLIEST, Event, type_of
 from unit import strategies
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import MediaType, Request, Response, Router, get
+from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
 from app.view.pages.code_page import code_page
@@ -26,7 +27,7 @@ def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
         return entry_page(port, language_of(request))
 
     @get("/people/{person:str}", media_type=MediaType.HTML)
-    async def show_code(request: AnyRequest, person: str) -> Response[str]:
+    async def show_code(request: AnyRequest, person: FromPath[str]) -> Response[str]:
         reload = request.query_params.get("reload") != "off"
         return await code_page(port, person, language_of(request), reload=reload)
 

@@ -1,7 +1,7 @@
 """Every way to be refused, as RFC 9457 problems.
 
 A problem says what is wrong, where, and what would be right. Its `type` resolves on the gateway
-itself (`GET /problems/{code}`); `code` is the same name alone, as in dead letters.
+and on the view (`GET /problems/{code}`); `code` is the same name alone, as in dead letters.
 """
 
 from collections.abc import Mapping
@@ -35,16 +35,16 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "There is nothing at this address"),
     "method-not-allowed": Kind(405, "This address does not take this method"),
     "too-slow": Kind(408, "The body did not arrive in time"),
-    "body-too-large": Kind(413, "The body is larger than the gateway takes"),
-    "too-many": Kind(413, "The batch has more items than the gateway takes at once"),
-    "unsupported-media-type": Kind(415, "The gateway does not read this kind of content"),
-    "unsupported-encoding": Kind(415, "The gateway does not read this encoding"),
+    "body-too-large": Kind(413, "The body is larger than is taken"),
+    "too-many": Kind(413, "The batch has more items than are taken at once"),
+    "unsupported-media-type": Kind(415, "This kind of content is not read"),
+    "unsupported-encoding": Kind(415, "This encoding is not read"),
     "malformed-encoding": Kind(400, "The body is not what its Content-Encoding says"),
     "malformed-header": Kind(400, "A header cannot be read"),
     "bad-request": Kind(400, "The request cannot be read"),
     "too-often": Kind(429, "The source asks more often than it may"),
-    "internal": Kind(500, "The gateway failed"),
-    "busy": Kind(503, "The gateway has as much in hand as it may have"),
+    "internal": Kind(500, "The server failed"),
+    "busy": Kind(503, "As much is in hand as may be"),
     "kafka-away": Kind(503, "Kafka did not confirm the write"),
     # The event, under the names that the codec gives them; some only dead letters have
     "not-json": Kind(400, "This is not JSON"),
@@ -64,6 +64,12 @@ KINDS: dict[str, Kind] = {
     "document-number": Kind(422, "There is a document number where none may be"),
     "document": Kind(422, "There is no such document"),
     "person": Kind(422, "The event names no person, or names one twice"),
+    # A code, and those who follow
+    "no-terminal": Kind(403, "The token is not of a terminal"),
+    "no-code": Kind(404, "There is no code to draw"),
+    "no-display": Kind(422, "What was scanned is no code of ours, or no longer"),
+    "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),
+    "too-many-clients": Kind(503, "As many clients follow the changes as may"),
 }
 
 _CODES = {
@@ -132,9 +138,12 @@ def retry_later(code: str, detail: str, seconds: int) -> Refused:
 def on_refused(_: Request[Any, Any, Any], refused: Refused) -> Response[Problem]:
     """Answer a refused request."""
     problem = refused.problem()
-    metrics.GATEWAY_REQUESTS_REFUSED.labels(problem.code).inc()
+    metrics.HTTP_REQUESTS_REFUSED.labels(problem.code).inc()
     return Response(
-        problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=refused.headers
+        problem,
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **refused.headers},
     )
 
 
@@ -164,7 +173,7 @@ def on_failure(request: Request[Any, Any, Any], failure: Exception) -> Response[
     The log gets the place in the code, not the message: that could repeat what was sent.
     """
     log.error(
-        "gateway_failed",
+        "request_failed",
         method=request.method,
         failure=type(failure).__name__,
         at=_places(failure),
@@ -173,7 +182,7 @@ def on_failure(request: Request[Any, Any, Any], failure: Exception) -> Response[
         request,
         Refused(
             "internal",
-            "This is a fault of the gateway, not of the request; its operator can see it in the "
+            "This is a fault of the server, not of the request; its operator can see it in the "
             "log. Sending the same again does no harm.",
         ),
     )
@@ -187,3 +196,11 @@ def _places(failure: Exception) -> list[str]:
         places.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_name}")
         traceback = traceback.tb_next
     return places[-5:]
+
+
+def explain(code: str) -> dict[str, Any]:
+    """Say what a problem's type means; raise `Refused` (404) for an unknown one."""
+    kind = KINDS.get(code)
+    if kind is None:
+        raise Refused("not-found", f"There is no such problem; {len(KINDS)} are known.")
+    return {"type": TYPE_PREFIX + code, "title": kind.title, "status": kind.status}

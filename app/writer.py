@@ -21,7 +21,7 @@ from aiokafka.structs import RecordMetadata
 from msgspec import Struct
 
 from app import metrics
-from app.gateway.problems import Refused, retry_later
+from app.problems import Refused, retry_later
 
 WRITE_SECONDS_MAX = 5.0
 """After so long without the broker's word the answer is 503."""
@@ -122,7 +122,7 @@ class Writer:
 
     def _count(self, more: int) -> None:
         self._events_in_flight += more
-        metrics.GATEWAY_EVENTS_IN_FLIGHT.set(self._events_in_flight)
+        metrics.WRITER_EVENTS_IN_FLIGHT.set(self._events_in_flight)
 
     async def _write(self, records: Sequence[Record]) -> list[Place]:
         producer = self._producer
@@ -191,14 +191,14 @@ class Writer:
                 started = time.monotonic()
                 await producer.start()
                 self._producer = producer
-                metrics.GATEWAY_KAFKA_CONNECTED.set(1)
+                metrics.WRITER_KAFKA_CONNECTED.set(1)
                 log.info("kafka_connected", seconds=round(time.monotonic() - started, 3))
                 await self._broken.wait()
             except (KafkaError, OSError) as error:
                 log.warning("kafka_away", error=type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
             finally:
-                metrics.GATEWAY_KAFKA_CONNECTED.set(0)
+                metrics.WRITER_KAFKA_CONNECTED.set(0)
                 self._producer = None
                 await _close(producer)
 
