@@ -22,7 +22,7 @@ from app.engine.table import Fold, Told, Work
 from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
 from models.codes import changed
 from models.events import StatusEvent
-from models.person import Outcome, Person, advance, apply, due_at, unknown
+from models.person import Outcome, Person, advance, due_at, fold, unknown
 
 Records = Sequence["ConsumerRecord[bytes, bytes]"]
 
@@ -35,7 +35,7 @@ def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
     """Add an agent for each topic that folds into the person table."""
     for topic in input_topics():
         if topic.folds_into == "people":
-            _register(app, topic, fold(topic, dead_letters))
+            _register(app, topic, chunk_fold(topic, dead_letters))
 
 
 def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
@@ -46,7 +46,7 @@ def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
                 await chunks.ack(event)
 
 
-def fold(topic: Topic, dead_letters: DeadLetters) -> Fold:
+def chunk_fold(topic: Topic, dead_letters: DeadLetters) -> Fold:
     """Return the fold for records of `topic`."""
 
     def fold_records(work: Work, records: Records) -> None:
@@ -114,7 +114,7 @@ class People:
         key = record.key
         assert key is not None
         row = self._row(key) or unknown(event.partitionkey, arrived_at)
-        outcome = apply(row, event, arrived_at)
+        outcome = fold(row, event, arrived_at)
         if outcome.person.facts is row.facts and not outcome.changes and not outcome.notices:
             return  # a duplicate: nothing to write, nothing to tell
         self._take(key, outcome, record)

@@ -18,7 +18,7 @@ TOPIC = CATALOGUE.topics["scans"]
 
 def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
     """Add the agent for scans."""
-    check = checker(dead_letters)
+    check = chunk_check(dead_letters)
 
     @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="check-scans")
     async def check_scans(chunks: StreamT[Chunk]) -> None:
@@ -27,7 +27,7 @@ def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
                 await chunks.ack(event)
 
 
-def checker(dead_letters: DeadLetters) -> Fold:
+def chunk_check(dead_letters: DeadLetters) -> Fold:
     """Return the fold for scans: it writes no row."""
 
     def check(work: Work, records: Records) -> None:

@@ -1,7 +1,7 @@
 """What comes out of the judgement: a person's code, its reasons, and how they lift.
 
 A `HealthCode` does not depend on the time of asking: it holds every reason as an interval
-`[start, end)`. `show` reads it at an instant, so a reason that ends by time ends at that
+`[start, end)`. `judge` reads it at an instant, so a reason that ends by time ends at that
 instant wherever the code is read, with nothing written.
 """
 
@@ -110,7 +110,7 @@ class Interval(Struct, frozen=True, omit_defaults=True):
 
 
 class HealthCode(Struct, frozen=True, omit_defaults=True):
-    """A person's code as the topic health-codes carries it; read it with `show`.
+    """A person's code as the topic health-codes carries it; read it with `judge`.
 
     `version` grows by one with every change of the code; `judged_at` is the instant of that
     change. `colour` and `reasons` are what status-changes last told, in `told_version` (for
@@ -128,7 +128,7 @@ class HealthCode(Struct, frozen=True, omit_defaults=True):
     intervals: tuple[Interval, ...] = ()
 
 
-class Shown(Struct, frozen=True):
+class Judgement(Struct, frozen=True):
     """A code at an instant: the open reasons by rank, and when that changes by itself."""
 
     colour: Colour
@@ -141,7 +141,7 @@ class Shown(Struct, frozen=True):
         return Status(self.colour, tuple(sorted({interval.reason for interval in self.open})))
 
 
-def show(code: HealthCode, at: datetime) -> Shown:
+def judge(code: HealthCode, at: datetime) -> Judgement:
     """Read `code` at `at`: red if any reason is open, green if none is, none if not verified."""
     intervals = code.intervals
     open_now = tuple(
@@ -151,7 +151,7 @@ def show(code: HealthCode, at: datetime) -> Shown:
     red_or_green = Colour.RED if open_now else Colour.GREEN
     edges = [code.verified_since, *(edge for i in intervals for edge in (i.start, i.end))]
     ahead = (edge for edge in edges if edge is not None and edge > at)
-    return Shown(red_or_green if verified else Colour.NONE, open_now, min(ahead, default=None))
+    return Judgement(red_or_green if verified else Colour.NONE, open_now, min(ahead, default=None))
 
 
 class Cause(Struct, frozen=True, omit_defaults=True):

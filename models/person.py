@@ -5,7 +5,7 @@ them. The code is judged from the whole set, so the end does not depend on the o
 time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
 correction may come before what it corrects.
 
-What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `apply`
+What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold`
 what changed by an event. Both keep one chain per person, each link with the version of the last.
 """
 
@@ -16,7 +16,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from models.codes import Cause, HealthCode, Status, StatusChange, show
+from models.codes import Cause, HealthCode, Status, StatusChange, judge
 from models.events import StatusEvent, type_of
 from models.policy import policy_at
 from models.reasons import assess, corrects
@@ -72,7 +72,7 @@ def unknown(person: str, at: datetime) -> Person:
     return Person(HealthCode(person=person, version=0, judged_at=at), at)
 
 
-def apply(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
+def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
     """Fold `event`, which arrived at `arrived_at`, into `row`.
 
     First tells what changed by time until then. A redelivered or duplicated event changes
@@ -90,7 +90,7 @@ def apply(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         return _object(outcome, _row_full(event, facts_max))
     facts = (*row.facts[:place], Fact(event, arrived_at), *row.facts[place:])
     cause = Cause(event.source, event.id, type_of(event))
-    judged, change = _judge(replace(row, facts=facts), at, cause)
+    judged, change = _judge_anew(replace(row, facts=facts), at, cause)
     return Outcome(
         judged,
         (*outcome.changes, *change),
@@ -107,7 +107,7 @@ def advance(row: Person, to: datetime) -> Outcome:
     notices: list[Notice] = []
     while (due := due_at(row)) is not None and due <= to:
         notices += _unanswered(row, due)
-        row, change = _judge(row, due, Cause())
+        row, change = _judge_anew(row, due, Cause())
         changes += change
     if to > row.judged_at:
         row = replace(row, judged_at=to)
@@ -116,7 +116,7 @@ def advance(row: Person, to: datetime) -> Outcome:
 
 def due_at(row: Person) -> datetime | None:
     """Return the next instant after `row.judged_at` at which time alone changes something."""
-    code_changes = show(row.code, row.judged_at).changes_at
+    code_changes = judge(row.code, row.judged_at).changes_at
     waits = (
         deadline
         for fact in row.facts
@@ -127,7 +127,7 @@ def due_at(row: Person) -> datetime | None:
     return min((at for at in (code_changes, *waits) if at is not None), default=None)
 
 
-def _judge(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[StatusChange, ...]]:
+def _judge_anew(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[StatusChange, ...]]:
     """Judge the facts as of `at`; the code's version grows if anything in it changed."""
     old = row.code
     found = assess(fact.event for fact in row.facts)
@@ -137,7 +137,7 @@ def _judge(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[Statu
         city=found.city,
         intervals=tuple(i for i in found.intervals if i.end is None or i.end > at),
     )
-    told, status = Status(old.colour, old.reasons), show(code, at).status
+    told, status = Status(old.colour, old.reasons), judge(code, at).status
     if code == old and status == told:
         return replace(row, judged_at=at), ()
     version = old.version + 1

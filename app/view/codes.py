@@ -26,7 +26,7 @@ from app.view.limits import (
     STALE_SECONDS,
 )
 from app.view.pages.ports import Read, Unavailable
-from models.codes import Colour, ConditionKind, EventRef, Interval, Owner, show
+from models.codes import Colour, ConditionKind, EventRef, Interval, Owner, judge
 from models.policy import ZONE, policy_at
 
 Clock = Callable[[], datetime]
@@ -163,7 +163,7 @@ class CodeAnswer(Struct, frozen=True):
 
 def answer(person: str, read: Read) -> CodeAnswer:
     """Return what is said of a code over HTTP."""
-    shown = None if read.code is None else show(read.code, read.at)
+    shown = None if read.code is None else judge(read.code, read.at)
     policy = policy_at(read.at).version
     if read.code is None or shown is None or shown.colour is Colour.NONE:
         return CodeAnswer(

@@ -12,7 +12,7 @@ from app.sample.client import Gateway
 from app.sample.day import plan_day
 from app.sample.publish import Publication
 from gateways import TOKENS, running_gateway
-from models.codes import NO_CODE, HealthCode, show
+from models.codes import NO_CODE, HealthCode, judge
 from oracle import replay
 from workers import Worker, everything, running_worker, until
 
@@ -69,4 +69,6 @@ def now() -> datetime:
 
 
 def shown(row: bytes | None) -> object:
-    return NO_CODE if row is None else show(msgspec.json.decode(row, type=HealthCode), now()).status
+    return (
+        NO_CODE if row is None else judge(msgspec.json.decode(row, type=HealthCode), now()).status
+    )

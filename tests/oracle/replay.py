@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord
 from app.catalogue import CATALOGUE
 from app.codec import Refusal, decode
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged
-from models.person import Person, advance, apply, unknown
+from models.person import Person, advance, fold, unknown
 
 Record = ConsumerRecord[bytes, bytes]
 
@@ -38,7 +38,7 @@ def replay(records: Iterable[Record]) -> tuple[dict[str, Person], int]:
             refused += 1
             continue
         person = event.partitionkey
-        outcome = apply(people.get(person) or unknown(person, arrived_at), event, arrived_at)
+        outcome = fold(people.get(person) or unknown(person, arrived_at), event, arrived_at)
         refused += sum(notice.refused for notice in outcome.notices)
         people[person] = outcome.person
     return people, refused

@@ -49,7 +49,7 @@ class Store(dict[bytes, bytes]):
 def fold(store: Store, *records: Any) -> list[Told]:
     """Fold one chunk and commit it."""
     work = Work(cast(Any, store))
-    people.fold(CATALOGUE.topics[records[0].topic], LETTERS)(work, records)
+    people.chunk_fold(CATALOGUE.topics[records[0].topic], LETTERS)(work, records)
     return store.commit(work)
 
 
@@ -119,7 +119,7 @@ def test_a_row_that_waits_for_time_carries_its_due_instant() -> None:
 
 def test_metrics_count_what_is_committed_and_nothing_else() -> None:
     work = Work(cast(Any, Store()))
-    people.fold(CATALOGUE.topics["identities"], LETTERS)(
+    people.chunk_fold(CATALOGUE.topics["identities"], LETTERS)(
         work, [record(b"{", NOW, 0, "identities", b.PERSON.encode())]
     )
     counter = work._counted[0][0]
@@ -159,7 +159,7 @@ def test_a_scan_changes_nothing_and_a_bad_one_is_a_dead_letter() -> None:
     data = ScanData("T-1", "Gate 1", NOW)
     scan = b.make(ScanRecorded, data, at=NOW, source="/terminals/440100-0001")
     work = Work(cast(Any, Store()))
-    check = scans.checker(LETTERS)
+    check = scans.chunk_check(LETTERS)
     check(work, [record(scan, NOW), record(b"{", NOW, 1, "scans", b.PERSON.encode())])
     assert work.rows == {}
     assert [t.topic for t in work.told] == [DEAD_LETTERS]

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import builders as b
 from models import policy
-from models.codes import NO_CODE, Colour, ConditionKind, Owner, Reason, Status, StatusChange, show
+from models.codes import NO_CODE, Colour, ConditionKind, Owner, Reason, Status, StatusChange, judge
 from models.events import (
     IdentityVerified,
     NatResultReported,
@@ -28,7 +28,7 @@ from models.events import (
     StatusEvent,
     faults,
 )
-from models.person import Outcome, Person, advance, apply, unknown
+from models.person import Outcome, Person, advance, fold, unknown
 from models.reasons import assess
 from oracle.naive import (
     Spell,
@@ -72,10 +72,10 @@ def status(events: Iterable[StatusEvent], at: datetime) -> Status:
     return Status(colour, tuple(sorted(reasons)))
 
 
-def fold(events: Iterable[StatusEvent], arrived_at: datetime = LATER) -> Person:
+def fold_all(events: Iterable[StatusEvent], arrived_at: datetime = LATER) -> Person:
     row = unknown(b.PERSON, START)
     for event in events:
-        row = apply(row, event, arrived_at).person
+        row = fold(row, event, arrived_at).person
     return row
 
 
@@ -316,7 +316,7 @@ def test_any_order_and_any_duplication_give_the_same_state(
     copies = data.draw(st.lists(st.sampled_from(world), max_size=6)) if world else []
     other = [*world, *copies]
     random.shuffle(other)
-    assert state(fold(other)) == state(fold(world))
+    assert state(fold_all(other)) == state(fold_all(world))
 
 
 @given(worlds(), st.data())
@@ -326,10 +326,10 @@ def test_any_arrival_gives_the_same_state(world: list[StatusEvent], data: st.Dat
     row = unknown(b.PERSON, START)
     told: list[StatusChange] = []
     for event in data.draw(st.permutations(world)):
-        outcome = apply(row, event, data.draw(arrivals(event)))
+        outcome = fold(row, event, data.draw(arrivals(event)))
         row = outcome.person
         told += outcome.changes
-    assert state(row) == state(fold(world))
+    assert state(row) == state(fold_all(world))
     assert_chain(told)
 
 
@@ -347,7 +347,7 @@ def test_any_split_and_replay_tells_the_same(world: list[StatusEvent], data: st.
     now = START
     for number, event in enumerate(world):
         now += timedelta(hours=data.draw(st.integers(0, 96)))
-        outcome = apply(whole, event, now)
+        outcome = fold(whole, event, now)
         whole = outcome.person
         told += outcome.changes
         if data.draw(st.booleans()):
@@ -357,7 +357,7 @@ def test_any_split_and_replay_tells_the_same(world: list[StatusEvent], data: st.
             told_in_parts += timer.changes
         again = data.draw(st.integers(0, number))
         for replayed in [*world[again:number], event, event]:
-            outcome = apply(parts, replayed, now)
+            outcome = fold(parts, replayed, now)
             parts = outcome.person
             told_in_parts += outcome.changes
     assert parts == whole
@@ -369,24 +369,24 @@ def test_any_split_and_replay_tells_the_same(world: list[StatusEvent], data: st.
 def test_the_fold_agrees_with_the_oracle_at_every_instant_to_come(
     world: list[StatusEvent], data: st.DataObject
 ) -> None:
-    row = fold(world)
+    row = fold_all(world)
     for at in {LATER, *(edge for edge in edges(world) if edge > LATER)}:
-        assert show(row.code, at).status == status(world, at)
+        assert judge(row.code, at).status == status(world, at)
 
 
 @given(worlds())
 @QUICK
 def test_never_green_unless_verified(world: list[StatusEvent]) -> None:
-    row = fold(event for event in world if not isinstance(event, IdentityVerified))
-    assert all(show(row.code, at).colour is Colour.NONE for at in [LATER, *edges(world)])
+    row = fold_all(event for event in world if not isinstance(event, IdentityVerified))
+    assert all(judge(row.code, at).colour is Colour.NONE for at in [LATER, *edges(world)])
 
 
 @given(worlds())
 @QUICK
 def test_red_if_and_only_if_a_reason_is_open(world: list[StatusEvent]) -> None:
-    row = fold([*world, b.verified(START, id="verified", source="/identity-providers/other")])
+    row = fold_all([*world, b.verified(START, id="verified", source="/identity-providers/other")])
     for at in {LATER, *(edge for edge in edges(world) if edge > LATER)}:
-        shown = show(row.code, at)
+        shown = judge(row.code, at)
         assert (shown.colour is Colour.RED) == bool(shown.open)
         assert shown.colour is not Colour.NONE
 
@@ -401,8 +401,8 @@ def test_a_correction_equals_never_having_sent_the_corrected_event(
     correction = retract(event, id="correction", sequence=10**17)
     never_sent = [other for other in world if other is not event]
     place = data.draw(st.integers(0, len(world)))
-    _, *corrected = state(fold([*world[:place], correction, *world[place:]]))
-    _, *without = state(fold(never_sent))
+    _, *corrected = state(fold_all([*world[:place], correction, *world[place:]]))
+    _, *without = state(fold_all(never_sent))
     assert corrected == without
     assert red_intervals([*world, correction]) == red_intervals(never_sent)
 
@@ -415,8 +415,8 @@ def test_a_correction_taken_back_equals_never_having_been_sent(
     event = data.draw(st.sampled_from(world))
     correction = retract(event, id="correction", sequence=10**17)
     back = retract(correction, id="back", sequence=10**17 + 1)
-    _, *taken_back = state(fold(data.draw(st.permutations([*world, correction, back]))))
-    _, *without = state(fold(world))
+    _, *taken_back = state(fold_all(data.draw(st.permutations([*world, correction, back]))))
+    _, *without = state(fold_all(world))
     assert taken_back == without
 
 
@@ -453,7 +453,7 @@ class Life(RuleBasedStateMachine):
         self.told += outcome.changes
 
     def arrive(self, event: StatusEvent) -> None:
-        self.take(apply(self.row, event, at_step(self.now)))
+        self.take(fold(self.row, event, at_step(self.now)))
         self.sent.append(event)
         self.expect(at_step(self.now))
 
@@ -512,7 +512,7 @@ class Life(RuleBasedStateMachine):
     def what_is_shown_now_and_later_is_what_the_oracle_says(self) -> None:
         now = at_step(self.now)
         for at in {now, *(edge for edge in edges(self.sent) if edge > now)}:
-            assert show(self.row.code, at).status == status(self.sent, at)
+            assert judge(self.row.code, at).status == status(self.sent, at)
 
 
 TestLife = Life.TestCase

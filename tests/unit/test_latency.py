@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from app.latency import Plan, Report, Run, Spread, spread
-from models.codes import Colour, show
+from models.codes import Colour, judge
 from models.events import Event, ProvincialCodeReported
-from models.person import Person, apply, unknown
+from models.person import Person, fold, unknown
 
 PLAN = Plan(rate=500, seconds=1, follow_rate=50, interval_ms=2, deadline_seconds=0.2)
 
@@ -41,7 +41,7 @@ class FakeLog:
 
     def _fold(self, event: Any) -> None:
         row = self.rows.get(event.partitionkey) or unknown(event.partitionkey, event.time)
-        self.rows[event.partitionkey] = apply(row, event, event.time).person
+        self.rows[event.partitionkey] = fold(row, event, event.time).person
 
     async def ask(self, person: str) -> bytes:
         row = self.rows.get(person)
@@ -80,7 +80,7 @@ async def test_nobody_is_left_red_or_with_a_code() -> None:
     log = FakeLog(delay=0.001)
     await run(log, PLAN)
     for row in log.rows.values():
-        shown = show(row.code, row.judged_at)
+        shown = judge(row.code, row.judged_at)
         assert shown.colour is Colour.NONE
         assert not shown.open
 

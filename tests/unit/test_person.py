@@ -18,7 +18,7 @@ from builders import (
     verified,
 )
 from models.codes import NO_CODE, Colour, Reason, StatusChange
-from models.person import Objection, Outcome, Person, advance, apply, due_at, unknown
+from models.person import Objection, Outcome, Person, advance, due_at, fold, unknown
 from models.policy import POLICIES
 
 RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
@@ -31,7 +31,7 @@ def send(*events: Any, row: Person | None = None, at: datetime | None = None) ->
     changes: list[StatusChange] = []
     notices: list[Any] = []
     for event in events:
-        outcome = apply(row, event, at or event.time)
+        outcome = fold(row, event, at or event.time)
         row = outcome.person
         changes += outcome.changes
         notices += outcome.notices
@@ -60,13 +60,13 @@ def test_the_chain_goes_from_no_code_to_the_present_without_a_gap() -> None:
 def test_a_duplicate_changes_nothing() -> None:
     result = positive(day(2))
     row = send(verified(), result).person
-    again = apply(row, result, row.judged_at)
+    again = fold(row, result, row.judged_at)
     assert again == Outcome(row)
 
 
 def test_the_same_identity_with_another_content_is_refused_and_the_first_stays() -> None:
     row = send(verified(), positive(day(2), id="r")).person
-    outcome = apply(row, negative(day(2), id="r"), day(3))
+    outcome = fold(row, negative(day(2), id="r"), day(3))
     assert [n.objection for n in outcome.notices] == [Objection.CONFLICT]
     assert outcome.notices[0].refused
     assert outcome.person.facts == row.facts
@@ -75,7 +75,7 @@ def test_the_same_identity_with_another_content_is_refused_and_the_first_stays()
 
 def test_an_event_that_changes_no_code_keeps_the_version() -> None:
     row = send(verified()).person
-    after = apply(row, negative(day(2)), day(3)).person
+    after = fold(row, negative(day(2)), day(3)).person
     assert after.code == row.code
     assert len(after.facts) == 2
 
@@ -112,7 +112,7 @@ def test_when_the_timer_runs_does_not_matter() -> None:
 
 def test_an_event_that_arrives_before_what_was_told_is_told_after_it() -> None:
     row = advance(send(verified(), ordered("home", day(1), day(8))).person, day(10)).person
-    outcome = apply(row, positive(day(2)), day(3))
+    outcome = fold(row, positive(day(2)), day(3))
     assert outcome.changes[0].at == day(10)
 
 
@@ -166,8 +166,8 @@ def test_a_circle_of_corrections_is_told_whichever_comes_last(first: int) -> Non
 def test_a_row_is_bounded_and_says_so() -> None:
     row = send(verified()).person
     for number in range(POLICIES[0].facts_max - 1):
-        row = apply(row, negative(day(2), id=f"n{number}"), day(3)).person
-    outcome = apply(row, positive(day(3)), day(4))
+        row = fold(row, negative(day(2), id=f"n{number}"), day(3)).person
+    outcome = fold(row, positive(day(3)), day(4))
     assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
     assert outcome.person.facts == row.facts
 

@@ -23,7 +23,7 @@ from builders import (
     transferred,
     verified,
 )
-from models.codes import Colour, ConditionKind, HealthCode, Reason, show
+from models.codes import Colour, ConditionKind, HealthCode, Reason, judge
 from models.reasons import assess
 
 
@@ -35,11 +35,11 @@ def code(*events: Any) -> HealthCode:
 
 
 def colour(at: datetime, *events: Any) -> Colour:
-    return show(code(verified(), *events), at).colour
+    return judge(code(verified(), *events), at).colour
 
 
 def reasons(at: datetime, *events: Any) -> tuple[Reason, ...]:
-    return show(code(verified(), *events), at).status.reasons
+    return judge(code(verified(), *events), at).status.reasons
 
 
 def ends(*events: Any) -> list[datetime | None]:
@@ -50,11 +50,11 @@ MOMENT = timedelta(microseconds=1)
 
 
 def test_an_unknown_person_has_no_code() -> None:
-    assert show(code(), day(1)).colour is Colour.NONE
+    assert judge(code(), day(1)).colour is Colour.NONE
 
 
 def test_someone_not_verified_has_no_code_even_with_a_reason() -> None:
-    shown = show(code(positive(day(1))), day(2))
+    shown = judge(code(positive(day(1))), day(2))
     assert shown.colour is Colour.NONE
     assert shown.status.reasons == (Reason.CONFIRMED_OR_POSITIVE,)
 
@@ -65,7 +65,7 @@ def test_verified_without_a_reason_is_green() -> None:
 
 def test_a_retracted_verification_leaves_no_code() -> None:
     identity = verified()
-    assert show(code(identity, retracted(identity, day(2))), day(3)).colour is Colour.NONE
+    assert judge(code(identity, retracted(identity, day(2))), day(3)).colour is Colour.NONE
 
 
 def test_every_open_reason_is_shown_and_the_highest_rank_first() -> None:
@@ -201,7 +201,7 @@ def test_a_contact_lifts_fourteen_days_after_the_last_exposure_with_its_tests() 
 
 
 def test_a_contact_without_the_last_test_stays_red_and_says_so() -> None:
-    shown = show(code(verified(), contact(day(1)), *CONTACT_TESTS[:3]), day(20))
+    shown = judge(code(verified(), contact(day(1)), *CONTACT_TESTS[:3]), day(20))
     assert shown.colour is Colour.RED
     missing = [c for c in shown.open[0].conditions if c.met_at is None]
     assert [(c.kind, c.not_before) for c in missing] == [(ConditionKind.NEGATIVE_TEST, day(15, 0))]
@@ -259,7 +259,7 @@ def test_an_older_green_that_arrives_late_does_not_lift() -> None:
 
 def test_centralised_quarantine_waits_for_the_release_notice() -> None:
     order = ordered("centralised", day(1), day(15))
-    shown = show(code(verified(), order), day(20))
+    shown = judge(code(verified(), order), day(20))
     assert shown.colour is Colour.RED
     assert shown.open[0].conditions[0].kind is ConditionKind.RELEASE_NOTICE
     assert colour(day(22), order, released(day(21))) is Colour.GREEN

@@ -23,9 +23,9 @@ from app.sample.day import (
 )
 from app.sample.documents import RESIDENCE_PERMITS, Document
 from app.sample.stories import HISTORY
-from models.codes import Colour, Reason, show
+from models.codes import Colour, Reason, judge
 from models.events import DocumentType, Event, ScanRecorded, faults
-from models.person import Objection, apply, unknown
+from models.person import Objection, fold, unknown
 
 NOW = datetime(2020, 4, 20, 1, 30, tzinfo=UTC)
 
@@ -133,14 +133,14 @@ def test_a_scenario_comes_to_what_it_expects(scenario: Scenario, backwards: bool
     objections: set[Objection] = set()
     for event in reversed(events) if backwards else events:
         if not isinstance(event, ScanRecorded):
-            outcome = apply(row, event, NOW)
+            outcome = fold(row, event, NOW)
             row = outcome.person
             objections |= {notice.objection for notice in outcome.notices}
-    assert show(row.code, NOW).status == scenario.expected_at(NOW)
+    assert judge(row.code, NOW).status == scenario.expected_at(NOW)
     if scenario.changes_at is not None:
-        assert show(row.code, NOW).changes_at == scenario.changes_at
+        assert judge(row.code, NOW).changes_at == scenario.changes_at
         at = scenario.changes_at
-        assert show(row.code, at).status == scenario.expected_at(at) == scenario.then
+        assert judge(row.code, at).status == scenario.expected_at(at) == scenario.then
     if not backwards:
         assert objections == ({scenario.objection} if scenario.objection else set())
 
@@ -153,8 +153,8 @@ def test_everyone_comes_to_what_is_expected_and_few_are_red(day: Day) -> None:
         row = unknown(key_of(person.document), NOW)
         for event in events[person.document]:
             if not isinstance(event, ScanRecorded):
-                row = apply(row, event, NOW).person
-        shown = show(row.code, NOW)
+                row = fold(row, event, NOW).person
+        shown = judge(row.code, NOW)
         assert shown.status == person.expected, person.name
         colours[shown.colour] += 1
         reasons.update(shown.status.reasons)

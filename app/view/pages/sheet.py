@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.view.pages import names
 from app.view.pages.language import Words, day, moment
-from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, show
+from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, judge
 from models.policy import ZONE
 
 
@@ -57,7 +57,7 @@ def sheet(code: HealthCode | None, at: datetime, policy: str) -> Sheet:
     """Read `code` at `at`; `policy` is the version in force, for a code without reasons."""
     if code is None:
         return NO_SHEET
-    shown = show(code, at)
+    shown = judge(code, at)
     if shown.colour is Colour.NONE:
         return NO_SHEET
     return Sheet(
