@@ -6,10 +6,11 @@ looks at no clock and at no order of arrival. One function per reason of the man
 集中隔离人员、居家隔离人员).
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,17 +20,23 @@ from models.events import (
     CaseConfirmed,
     CaseDischarged,
     CaseExcluded,
+    CaseRetracted,
     CaseSuspected,
     ContactListed,
+    ContactRetracted,
     ContactWithdrawn,
     Envelope,
+    IdentityRetracted,
     IdentityVerified,
     NatResultReported,
+    NatResultRetracted,
     ProvincialCodeReported,
+    ProvincialCodeRetracted,
     ProvincialColour,
     QuarantineKind,
     QuarantineOrdered,
     QuarantineReleased,
+    QuarantineRetracted,
     QuarantineTransferred,
     Result,
     ResultStatus,
@@ -75,8 +82,17 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
                 quarantines[event.source, event.data.order].append(event)
             case ProvincialCodeReported():
                 provinces[event.source, event.data.province].append(event)
-            case _:  # a retraction takes back and says nothing else
-                pass
+            case (
+                IdentityRetracted()
+                | NatResultRetracted()
+                | CaseRetracted()
+                | ContactRetracted()
+                | QuarantineRetracted()
+                | ProvincialCodeRetracted()
+            ):
+                pass  # takes back, and says nothing else
+            case _:
+                assert_never(event)
 
     negatives = [r for r in results if r.data.result is Result.NEGATIVE]
     positives = [r for r in results if r.data.result is Result.POSITIVE]
@@ -206,8 +222,9 @@ def positive_results(
     It belongs to a case that was confirmed before it could lift and not discharged before it
     was sampled; then the case's discharge lifts it and tests do not.
     """
+    runs = _runs(positives, negatives)
     for positive in positives:
-        alone = _two_negatives(positive, positives, negatives)
+        alone = _two_negatives(positive, runs)
         own = [
             case
             for case in confirmed
@@ -222,35 +239,57 @@ def positive_results(
         yield alone
 
 
-def _two_negatives(
-    positive: NatResultReported,
-    positives: Sequence[NatResultReported],
-    negatives: Sequence[NatResultReported],
-) -> Interval:
-    """Without a case: two negatives sampled after it, a day apart, no positive between them."""
+class _Run(NamedTuple):
+    """Negatives with no positive between them, by sampling; `after` is the positive before."""
+
+    after: datetime
+    negatives: list[NatResultReported]
+
+    def first_pair(self, apart: timedelta) -> tuple[NatResultReported, NatResultReported] | None:
+        """Return the two, sampled at least `apart`, that are both reported first."""
+        best: tuple[NatResultReported, NatResultReported] | None = None
+        first: NatResultReported | None = None
+        ahead = iter(self.negatives)
+        candidate = next(ahead, None)
+        for second in self.negatives:
+            while (
+                candidate is not None
+                and candidate.data.sampled_at <= second.data.sampled_at - apart
+            ):
+                if first is None or candidate.data.reported_at < first.data.reported_at:
+                    first = candidate
+                candidate = next(ahead, None)
+            if first is not None and (best is None or _complete((first, second)) < _complete(best)):
+                best = first, second
+        return best
+
+
+def _runs(
+    positives: Sequence[NatResultReported], negatives: Sequence[NatResultReported]
+) -> list[_Run]:
+    """Cut the negatives at every positive; each positive begins a run, in order of sampling."""
+    starts = sorted({p.data.sampled_at for p in positives})
+    runs = [_Run(start, []) for start in starts]
+    # A negative sampled at the very instant of a positive is not after it, nor apart from it
+    # (own decision).
+    contradicted = set(starts)
+    for negative in sorted(negatives, key=lambda n: (n.data.sampled_at, n.data.reported_at)):
+        at = negative.data.sampled_at
+        if at not in contradicted and (place := bisect_left(starts, at)):
+            runs[place - 1].negatives.append(negative)
+    return runs
+
+
+def _two_negatives(positive: NatResultReported, runs: Sequence[_Run]) -> Interval:
+    """Without a case: two negatives sampled after it, far enough apart, no positive between."""
     start = positive.data.reported_at
     policy = policy_at(start)
-    # A negative sampled at the very instant of a positive is not after it, nor apart from it.
-    contradicted = {p.data.sampled_at for p in positives}
-    clear = (n for n in negatives if n.data.sampled_at not in contradicted)
-    sampled = sorted(
-        (r for r in (*positives, *clear) if r.data.sampled_at >= positive.data.sampled_at),
-        key=lambda r: (r.data.sampled_at, r.data.reported_at),
+    pairs = (
+        run.first_pair(policy.negatives_apart)
+        for run in runs
+        if run.after >= positive.data.sampled_at
     )
-    best: tuple[NatResultReported, NatResultReported] | None = None
-    run: list[NatResultReported] = []
-    for result in sampled:
-        if result.data.result is Result.POSITIVE:
-            run = []
-            continue
-        firsts = [
-            n for n in run if result.data.sampled_at - n.data.sampled_at >= policy.negatives_apart
-        ]
-        run.append(result)
-        if firsts:
-            pair = (min(firsts, key=lambda n: n.data.reported_at), result)
-            if best is None or _complete(pair) < _complete(best):
-                best = pair
+    best = min((pair for pair in pairs if pair is not None), key=_complete, default=None)
     if best is not None:
         conditions = tuple(
             Condition(
@@ -267,7 +306,7 @@ def _two_negatives(
             )
         )
     else:
-        conditions = _awaited_negatives(sampled, run, policy.negatives_apart)
+        conditions = _awaited_negatives(runs[-1], policy.negatives_apart)
     return Interval(
         reason=Reason.CONFIRMED_OR_POSITIVE,
         start=start,
@@ -282,12 +321,10 @@ def _complete(pair: tuple[NatResultReported, NatResultReported]) -> datetime:
     return max(negative.data.reported_at for negative in pair)
 
 
-def _awaited_negatives(
-    sampled: Sequence[NatResultReported], run: Sequence[NatResultReported], apart: timedelta
-) -> tuple[Condition, Condition]:
+def _awaited_negatives(run: _Run, apart: timedelta) -> tuple[Condition, Condition]:
     """The checklist while a negative is missing, counted from the newest positive."""
-    newest = max(r.data.sampled_at for r in sampled if r.data.result is Result.POSITIVE)
-    first = run[0] if run else None
+    newest = run.after
+    first = run.negatives[0] if run.negatives else None
     return (
         Condition(
             ConditionKind.NEGATIVE_TEST,

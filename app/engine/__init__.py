@@ -19,7 +19,7 @@ Each override has a test that fails when upstream changes underneath (tests/topo
 
 from importlib.metadata import version
 
-TESTED_WITH = {"faust-streaming": "0.15.", "aiokafka": "0.14."}
+TESTED_WITH = {"faust-streaming": "0.15.", "mode-streaming": "0.7.", "aiokafka": "0.14."}
 
 
 def check_versions() -> None:

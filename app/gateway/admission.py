@@ -58,7 +58,7 @@ class Admission:
         """
         if isinstance(event, dict):
             event = self._with_person(_of_source(event, source))
-            if carries_document_number(orjson.dumps(event)):
+            if carries_document_number(_written(event)):
                 raise document_number(source, *fields_with_document_number(event))
         decoded = from_mapping(event, self._now())
         topic = CATALOGUE.topic_of(type_of(decoded))
@@ -121,6 +121,13 @@ class Admission:
                 f"There is no such document: {error.detail}",
                 (FieldError(f"{path}.{error.field}", error.detail, error.expected),),
             ) from None
+
+
+def _written(event: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(event)
+    except orjson.JSONEncodeError:  # in binary mode data lies one deeper than it was read
+        raise Refused("too-deep", "Objects and arrays lie too deep in one another.") from None
 
 
 def _of_source(event: dict[str, Any], source: str) -> dict[str, Any]:

@@ -31,7 +31,8 @@ TYPE = "yuekang.scan.recorded.v1"
 class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a terminal read. `id` is its own and makes the scan one; send it again unchanged.
 
-    `scanned_at` is now unless given; a scan kept back may be sent within a day.
+    `scanned_at` is when the code was shown unless given, which is the same whenever it is sent; a
+    scan kept back may be sent within a day.
     """
 
     id: EventId
@@ -95,7 +96,6 @@ class Scans:
 
     def _check(self, source: str, asked: ScanRequest, now: datetime) -> tuple[Record, str, bool]:
         """Return the record, the person, and whether the token is good now."""
-        scanned_at = asked.scanned_at or now
         try:
             display = self._displays.read(asked.token)
         except InvalidDisplay:
@@ -104,6 +104,7 @@ class Scans:
                 "This is not what a code page shows.",
                 (FieldError("token", "It was not made here."),),
             ) from None
+        scanned_at = asked.scanned_at or display.made_at
         if not display.was_good(scanned_at) or now - scanned_at > timedelta(
             seconds=SCAN_LATE_SECONDS
         ):

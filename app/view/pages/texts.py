@@ -173,7 +173,7 @@ ENTRY: dict[str, Words] = {
     "samples": Words("示例人员（虚构）", "Sample people (synthetic)"),
     "samples_what": Words(
         "仅在开发环境显示。打开后即为居民出示的页面。",
-        "Judgement in development only. Each opens the page that a resident shows.",
+        "Shown in development only. Each opens the page that a resident shows.",
     ),
 }
 
