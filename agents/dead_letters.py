@@ -28,7 +28,8 @@ Header = tuple[str, bytes]
 class DeadLetters:
     """Writes dead letters. `public_key` seals those that carry a document number.
 
-    Only the holder of the private key can read them, so the number lies nowhere in plain text.
+    Only the holder of the private key can read them. The refused record itself stays in its input
+    topic until that lets go of it.
     """
 
     def __init__(self, public_key: bytes) -> None:

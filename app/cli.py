@@ -67,7 +67,7 @@ app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True)
 def _yuekang() -> None:
     """粤康码: a provincial health code as an event-driven stream processor.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+    Exit codes: 0 done, 1 failed, 2 wrong usage or settings; `publish` has more, see there.
     """
 
 

@@ -336,7 +336,9 @@ async def log_name(bootstrap: str) -> str:
         await admin.close()
     for topic in topics:
         if len(topic["partitions"]) != CATALOGUE.topics[topic["topic"]].partitions:
-            raise Unfit(f"{topic['topic']} is missing or unlike topics.yaml: see `yuekang topics`.")
+            raise Unfit(
+                f"{topic['topic']} is missing or unlike topics.yaml: run `yuekang topics check`."
+            )
     return f"{cluster}/{CATALOGUE.generation}"
 
 

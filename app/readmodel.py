@@ -23,7 +23,7 @@ something.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -87,10 +87,6 @@ class Position(Struct, frozen=True):
 
     offset: int
     as_of: float | None = None
-
-
-Positions = Mapping[str, Sequence[Position]]
-"""Topic → a position for each partition."""
 
 
 class State(Struct, frozen=True):

@@ -76,18 +76,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {}
         faults = []
         for name, kind in TYPES.items():
-            text = environ.get(_variable(name), "")
+            text = environ.get(variable_of(name), "")
             if not text:
                 if name in required:
-                    faults.append(f"{_variable(name)} is not set; {_expected(name, kind)}.")
+                    faults.append(f"{variable_of(name)} is not set; {_expected(name, kind)}.")
                 continue
             try:
                 values[name] = _secret(text) if name in SECRETS else _value(text, kind)
             except ValueError as error:
                 # A secret is never repeated.
                 shown = "" if name in SECRETS else f" is {text!r}, but"
-                faults.append(f"{_variable(name)}{shown} must be {_expected(name, kind)} ({error})")
-        known = {_variable(name) for name in TYPES} | OTHERS
+                faults.append(
+                    f"{variable_of(name)}{shown} must be {_expected(name, kind)} ({error})"
+                )
+        known = {variable_of(name) for name in TYPES} | OTHERS
         faults += (
             f"{name} is no setting; known are {', '.join(sorted(known))}."
             for name in sorted(environ)
@@ -108,7 +110,8 @@ OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
 """Variables that one command alone reads."""
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """Return the variable that a field is read from."""
     return PREFIX + name.upper()
 
 

@@ -7,7 +7,6 @@ instant wherever the code is read, with nothing written.
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any
 
 from msgspec import Struct
 
@@ -114,7 +113,7 @@ class HealthCode(Struct, frozen=True, omit_defaults=True):
 
     `version` grows by one with every change of the code; `judged_at` is the instant of that
     change. `colour` and `reasons` are what status-changes last told, in `told_version` (for
-    counting, not for showing). Intervals that ended before `judged_at` are left out.
+    counting, not for showing). Intervals that ended long before `judged_at` are left out.
     """
 
     person: str
@@ -219,8 +218,3 @@ def changed(change: StatusChange) -> StatusChanged:
         partitionkey=change.person,
         data=change,
     )
-
-
-def schema_types() -> tuple[type[Any], ...]:
-    """Types of the records on the output topics, for their published schemas."""
-    return (HealthCode, StatusChanged)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from models.codes import Cause, HealthCode, Status, StatusChange, judge
-from models.events import StatusEvent, type_of
+from models.events import NatResultReported, Result, ResultStatus, StatusEvent, type_of
 from models.policy import policy_at
 from models.reasons import assess, corrects
 
@@ -85,7 +85,8 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         if row.facts[place].event == event:
             return outcome
         return _object(outcome, _conflict(event))
-    facts_max = policy_at(at).facts_max
+    policy = policy_at(at)
+    facts_max = policy.facts_max + (0 if _opens_nothing(event) else policy.facts_reserved)
     if len(row.facts) >= facts_max:
         return _object(outcome, _row_full(event, facts_max))
     facts = (*row.facts[:place], Fact(event, arrived_at), *row.facts[place:])
@@ -131,11 +132,12 @@ def _judge_anew(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[
     """Judge the facts as of `at`; the code's version grows if anything in it changed."""
     old = row.code
     found = assess(fact.event for fact in row.facts)
+    kept_from = at - policy_at(at).ended_kept
     code = replace(
         old,
         verified_since=found.verified_since,
         city=found.city,
-        intervals=tuple(i for i in found.intervals if i.end is None or i.end > at),
+        intervals=tuple(i for i in found.intervals if i.end is None or i.end > kept_from),
     )
     told, status = Status(old.colour, old.reasons), judge(code, at).status
     if code == old and status == told:
@@ -189,6 +191,12 @@ def _conflict(event: StatusEvent) -> Notice:
         f"Event {event.id} of {event.source} arrived before with another content, which stays. "
         "Send a new event with an id of its own that supersedes it.",
         refused=True,
+    )
+
+
+def _opens_nothing(event: StatusEvent) -> bool:
+    return isinstance(event, NatResultReported) and not (
+        event.data.result is Result.POSITIVE and event.data.status is ResultStatus.FINAL
     )
 
 

@@ -1,12 +1,13 @@
 """The rules' numbers: dated, versioned, each with its source.
 
-Nothing in `models/` carries a duration of its own. A reason is governed by the policy in force
-at the instant it opens, so a later policy neither shortens nor lengthens what already runs, and
-no code turns red because a policy changed.
+No rule for a code carries a duration of its own; what an event may be at all is in models.events.
+A reason is governed by the policy in force at the instant it opens, so a later policy neither
+shortens nor lengthens what already runs, and no code turns red because a policy changed.
 
-Sources: "manual" is the 粤康码 user manual; "design" is the project's design, which follows the
-national prevention protocol of the time; "own decision" is what was chosen where both are silent,
-in favour of a resident who would otherwise face an unexplained red.
+Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations; "design"
+is the project's design, which follows the national prevention protocol of the time; "own
+decision" is what was chosen where both are silent, in favour of a resident who would otherwise
+face an unexplained red.
 """
 
 from datetime import date, datetime, timedelta
@@ -50,7 +51,16 @@ class Policy(Struct, frozen=True):
     (own decision: 24 hours)."""
 
     facts_max: int
-    """Most events kept about one person; one more is refused (own decision)."""
+    """Most events kept about one person before results that open nothing (negative, inconclusive
+    or preliminary) are refused (own decision)."""
+
+    facts_reserved: int
+    """Room beyond `facts_max` for whatever opens or closes a reason; then all is refused
+    (own decision)."""
+
+    ended_kept: timedelta
+    """How long a reason that ended stays in the code, shown no longer. A clock of ours that runs
+    ahead by less can take no reason from a reader whose clock is right (own decision)."""
 
 
 POLICIES = (
@@ -65,6 +75,8 @@ POLICIES = (
         planned_end_lifts=frozenset({QuarantineKind.HOME}),
         correction_wait=timedelta(hours=24),
         facts_max=512,
+        facts_reserved=256,
+        ended_kept=timedelta(days=2),
     ),
 )
 """In order of time; each begins where the one before ends."""

@@ -1,9 +1,21 @@
 """The six reasons for a red code: which events open each, and what lifts it.
 
 `assess` reads the set of events about a person and returns every reason as an interval; it
-looks at no clock and at no order of arrival. One function per reason of the manual's list
+looks at no clock and at no order of arrival. The reasons are those of the manual's list
 (三（一）: 确诊病例或核酸检测阳性、疑似病例、密切接触者、外省健康码红黄码人员、
 集中隔离人员、居家隔离人员).
+
+| Rank | Opens with | Lifts with | Function |
+|---|---|---|---|
+| 1 | a confirmed case | its discharge, and `after_discharge` | `confirmed_cases` |
+| 1 | a final positive NAT | two negatives `negatives_apart`; or its case | `positive_results` |
+| 2 | a suspected case | its exclusion or confirmation | `suspected_case` |
+| 3 | a contact's listing | `after_exposure` and its tests; or withdrawal | `close_contact` |
+| 4 | another province's red or yellow | the same province's green | `out_of_province_code` |
+| 5, 6 | an order, a transfer | the release notice, the next step, or planned end | `quarantine` |
+
+The numbers are in models.policy. Whatever closes a reason closes it from the instant that it
+names, also when that lies before the reason's start: then the reason never was (own decision).
 """
 
 from bisect import bisect_left
@@ -94,7 +106,7 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
             case _:
                 assert_never(event)
 
-    negatives = [r for r in results if r.data.result is Result.NEGATIVE]
+    negatives = _swabs(r for r in results if r.data.result is Result.NEGATIVE)
     positives = [r for r in results if r.data.result is Result.POSITIVE]
     confirmed: list[ConfirmedCase] = []
     intervals: list[Interval] = []
@@ -122,6 +134,15 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
             )
         ),
     )
+
+
+def _swabs(results: Iterable[NatResultReported]) -> list[NatResultReported]:
+    """Count one swab once, as first reported, however often its laboratory reports it
+    (own decision)."""
+    found: dict[tuple[str, datetime], NatResultReported] = {}
+    for result in sorted(results, key=lambda r: (r.data.reported_at, r.source, r.id)):
+        found.setdefault((result.source, result.data.sampled_at), result)
+    return list(found.values())
 
 
 def standing(events: Iterable[StatusEvent]) -> list[StatusEvent]:
@@ -542,15 +563,20 @@ def _quarantine(
     end = closed_at
     if data.kind in policy.planned_end_lifts and (end is None or data.planned_end_at < end):
         end = data.planned_end_at
-        condition = Condition(ConditionKind.TIME, Owner.TIME, not_before=end, met_at=end)
-    else:
-        condition = Condition(
+        conditions: tuple[Condition, ...] = (
+            Condition(ConditionKind.TIME, Owner.TIME, not_before=end, met_at=end),
+        )
+    elif closed is None or isinstance(closed, QuarantineReleased):
+        notice = Condition(
             ConditionKind.RELEASE_NOTICE,
             Owner.QUARANTINE_COMMAND,
             not_before=data.planned_end_at,
             met_at=end,
             met_by=ref(closed) if closed else None,
         )
+        conditions = (notice,)
+    else:
+        conditions = ()  # the next step of the order takes its place; nothing is waited for
     return Interval(
         reason=(
             Reason.CENTRALISED_QUARANTINE
@@ -561,7 +587,7 @@ def _quarantine(
         end=end,
         opened_by=ref(opened),
         policy=policy.version,
-        conditions=(condition,),
+        conditions=conditions,
     )
 
 

@@ -54,6 +54,9 @@ DUE = struct.Struct(">q")
 BATCH_BYTES_MAX = 900_000
 """Largest record batch sent, below the topics' max.message.bytes of 1 MiB."""
 
+FENCED_SECONDS_MAX = 30.0
+"""How long a fenced partition waits for the rebalance that should follow."""
+
 QUEUE_STALE_MAX = 1_024
 """Entries of due times since changed, beyond as many as are valid, before they are cleared out."""
 
@@ -449,6 +452,9 @@ class Table:
             # Another worker holds the partition, and this one has not heard of the rebalance yet.
             partition.lost = True
             metrics.WORKER_FENCED.labels(self.settings.name).inc()
+            asyncio.get_running_loop().call_later(
+                FENCED_SECONDS_MAX, self._check_fenced, partition, self._generation
+            )
             log.warning(
                 "fenced",
                 table=self.settings.name,
@@ -460,6 +466,18 @@ class Table:
             work.count(metrics.WORKER_TOLD.labels(topic), len(told))
         work.committed()
         return True
+
+    def _check_fenced(self, partition: Partition, generation: int) -> None:
+        """End the process where a rebalance should have come and has not: only it can take the
+        partition anew. A transaction that the broker gave up on fences too, with no successor."""
+        held = self.held.get(partition.number) is partition
+        if held and partition.lost and generation == self._generation:
+            self._on_failure(
+                RuntimeError(
+                    f"partition {partition.number} of {self.settings.name} was fenced, and no "
+                    f"rebalance followed within {FENCED_SECONDS_MAX:g} s"
+                )
+            )
 
 
 def _by_topic(told: Iterable[Told]) -> dict[str, list[Told]]:

@@ -264,7 +264,9 @@ def _probes(gateway: Gateway) -> list[Any]:
         )
         if missing:
             raise problems.retry_later(
-                "kafka-away", f"Topics are missing: {', '.join(missing)}. Run `yuekang topics`.", 5
+                "kafka-away",
+                f"Topics are missing: {', '.join(missing)}. Run `yuekang topics create`.",
+                5,
             )
         return "ready\n"
 

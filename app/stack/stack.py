@@ -11,7 +11,8 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from app.catalogue import create_topics
-from app.settings import Settings
+from app.settings import SECRETS as ALL_SECRETS
+from app.settings import Settings, variable_of
 from app.stack import ports
 from app.stack.broker import Broker
 from app.stack.processes import (
@@ -33,6 +34,14 @@ not end the stack, a bug does."""
 
 HEALTHY_SECONDS = 60.0
 """A process that ran for so long begins counting anew."""
+
+SECRETS = {
+    "projection": frozenset[str](),
+    "worker": frozenset({"dead_letter_public_key"}),
+    "gateway": frozenset({"person_key_secret", "token_key"}),
+    "view": frozenset({"token_key", "display_key"}),
+}
+"""The secrets that each process is given; it never sees another."""
 
 WRONG_SETTINGS = 2
 """The exit code that no restart can mend."""
@@ -61,7 +70,9 @@ class Stack:
 
         def process(name: str, address: str) -> HttpProcess:
             command = [str(Path(sys.executable).with_name("yuekang")), name]
-            return HttpProcess(name, command, directory, environment, address)
+            withheld = {variable_of(secret) for secret in ALL_SECRETS - SECRETS[name]}
+            own = {key: value for key, value in environment.items() if key not in withheld}
+            return HttpProcess(name, command, directory, own, address)
 
         status = f"http://{settings.status_host}"
         self.projection = process("projection", f"{status}:{settings.projection_status_port}")

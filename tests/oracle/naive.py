@@ -292,12 +292,22 @@ def contact_end(
     days_over_at = last_exposure_at + numbers.after_exposure
     if not thresholds:
         return days_over_at
-    negatives = [x.data for x in results if x.data.result is e.Result.NEGATIVE]
+    reported = [x for x in results if x.data.result is e.Result.NEGATIVE]
+    negatives = [x.data for x in reported if not any(is_same_swab(y, x) for y in reported)]
     for reported_at in sorted(x.reported_at for x in negatives):
         samples = [x.sampled_at for x in negatives if x.reported_at <= reported_at]
         if each_has_its_own(thresholds, samples):
             return max(days_over_at, reported_at)
     return None
+
+
+def is_same_swab(first: e.NatResultReported, again: e.NatResultReported) -> bool:
+    """Say whether `again` reports a sample that the same laboratory reported first by `first`."""
+    return (
+        first.source == again.source
+        and first.data.sampled_at == again.data.sampled_at
+        and (first.data.reported_at, first.id) < (again.data.reported_at, again.id)
+    )
 
 
 def each_has_its_own(thresholds: Sequence[datetime], samples: Sequence[datetime]) -> bool:

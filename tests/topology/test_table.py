@@ -126,6 +126,24 @@ async def test_a_fenced_worker_writes_nothing_and_acks_nothing(partition: Partit
     assert log.committed == []
 
 
+async def test_a_fence_without_a_rebalance_ends_the_process(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "FENCED_SECONDS_MAX", 0.01)
+    with_log(partition, Log(ProducerFenced()))
+    held, failures = table_of(partition), list[BaseException]()
+    held.on_failure(failures.append)
+    await held.process(chunk(0), put_each)
+    await asyncio.sleep(0.05)
+    assert "no rebalance followed" in str(failures)
+    failures.clear()
+    partition.lost = False
+    await held.process(chunk(0), put_each)
+    await held.revoke()
+    await asyncio.sleep(0.05)
+    assert failures == []
+
+
 async def test_records_that_come_again_are_left_out(partition: Partition) -> None:
     log = with_log(partition, Log())
     held = table_of(partition)

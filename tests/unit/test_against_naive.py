@@ -251,7 +251,7 @@ def test_a_checklist_that_is_met_ends_its_reason(world: list[StatusEvent]) -> No
                 assert max(interval.start, interval.end) <= due
             else:
                 assert max(interval.start, interval.end) == due
-        elif interval.end is not None:
+        elif interval.conditions and interval.end is not None:
             assert interval.reason is Reason.CLOSE_CONTACT
 
 

@@ -523,3 +523,26 @@ def test_any_headers_are_read_or_refused(headers: list[tuple[str, bytes]]) -> No
 
 def test_every_code_is_a_problem_over_http() -> None:
     assert {str(code) for code in Code} <= KINDS.keys()
+
+
+SPECIMEN = b"11010519491231002X"
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (None, SPECIMEN),
+        (b"{}", b"H12345678"),
+        (b'{"source":"' + SPECIMEN + b'"}', b"p1-x"),
+        (b'{"source":"/laboratories/' + SPECIMEN + b'"}', b"p1-x"),
+        (b'{"note":"' + SPECIMEN.replace(b"1", b"\\u0031") + b'"', b"p1-x"),
+    ],
+    ids=["key-of-tombstone", "permit-as-key", "source", "within-source", "escaped-in-broken-json"],
+)
+def test_a_document_number_is_found_wherever_it_stands_and_never_repeated(
+    value: bytes | None, key: bytes
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        decode(value, key, (), CATALOGUE.topics["identities"], NOW)
+    assert caught.value.code is Code.DOCUMENT_NUMBER
+    assert SPECIMEN.decode() not in f"{caught.value.detail} {caught.value.source}"

@@ -1,5 +1,6 @@
 """The display token: what it says, for how long, and that it always fits its QR."""
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,3 +61,12 @@ def test_every_token_fits_the_fixed_qr(person: str, colour: Colour) -> None:
     assert svg.startswith("<svg xmlns=")
     assert 'fill="#fff"' in svg  # the quiet zone is light on any background
     assert person not in svg
+
+
+def test_a_token_tells_its_reader_nothing() -> None:
+    token = Displays(KEY).token(PERSON)
+    sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    digest = base64.b32decode(PERSON.partition("-")[2].upper())
+    assert digest not in sealed
+    assert PERSON.encode() not in sealed
+    assert Displays(KEY).token(PERSON) != token

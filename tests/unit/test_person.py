@@ -17,7 +17,7 @@ from builders import (
     retracted,
     verified,
 )
-from models.codes import NO_CODE, Colour, Reason, StatusChange
+from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
 from models.person import Objection, Outcome, Person, advance, due_at, fold, unknown
 from models.policy import POLICIES
 
@@ -167,9 +167,34 @@ def test_a_row_is_bounded_and_says_so() -> None:
     row = send(verified()).person
     for number in range(POLICIES[0].facts_max - 1):
         row = fold(row, negative(day(2), id=f"n{number}"), day(3)).person
-    outcome = fold(row, positive(day(3)), day(4))
+    outcome = fold(row, negative(day(3)), day(4))
     assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
     assert outcome.person.facts == row.facts
+
+
+def test_a_row_full_of_negatives_has_room_for_what_opens_and_closes_a_reason() -> None:
+    policy = POLICIES[0]
+    row = send(verified()).person
+    for number in range(policy.facts_max - 1):
+        row = fold(row, negative(day(2), id=f"n{number}"), day(3)).person
+    found = positive(day(3))
+    row = fold(row, found, day(4)).person
+    assert row.code.colour is Colour.RED
+    row = fold(row, retracted(found, day(4)), day(5)).person
+    assert row.code.colour is Colour.GREEN
+    for number in range(policy.facts_reserved - 2):
+        outcome = fold(row, provincial("green", day(5), id=f"g{number}"), day(5))
+        assert outcome.notices == ()
+        row = outcome.person
+    outcome = fold(row, positive(day(6)), day(6))
+    assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
+
+
+def test_a_clock_that_ran_ahead_takes_no_reason_from_a_reader_whose_clock_is_right() -> None:
+    row = send(verified(), ordered("home", day(1), day(7))).person
+    ahead = advance(row, day(8)).person
+    assert ahead.code.colour is Colour.GREEN
+    assert judge(ahead.code, day(2)).colour is Colour.RED
 
 
 def test_a_checklist_that_fills_grows_the_version_but_tells_no_change() -> None:
