@@ -32,6 +32,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app import metrics
 from app.catalogue import CATALOGUE
+from app.judged import Judged, Watch
 from app.logs import configure
 from app.readmodel import (
     FOREIGN,
@@ -154,7 +155,13 @@ class Projection:
             writer = Writer(redis, await log_name(self._kafka), self._id)
             await consumer.start()
             state = await self._begin(writer, consumer)
-            await self._follow(writer, consumer, state)
+            watch = Watch(self._kafka)
+            watching = asyncio.create_task(watch.run())
+            try:
+                await self._follow(writer, consumer, state, watch)
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
         except ResponseError as error:
             if str(error).startswith(FOREIGN):
                 raise Unfit(f"Redis: {error}. Set YUEKANG_REDIS_URL to another.") from None
@@ -185,9 +192,14 @@ class Projection:
         return msgspec.structs.replace(state, writer=self._id)
 
     async def _follow(
-        self, writer: Writer, consumer: "AIOKafkaConsumer[bytes, bytes]", state: State
+        self,
+        writer: Writer,
+        consumer: "AIOKafkaConsumer[bytes, bytes]",
+        state: State,
+        watch: Watch,
     ) -> None:
         reached: set[TopicPartition] = set()
+        judged: Judged | None = None
         consumer.assign(PARTITIONS)
         for tp in PARTITIONS:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
@@ -202,6 +214,12 @@ class Projection:
                     tp: await _position(consumer, tp, state, fetched.get(tp, ()), reached)
                     for tp in PARTITIONS
                 }
+                if judged is None or all(
+                    (positions[tp].as_of or 0.0) >= judged.asked_at for tp in CODES
+                ):
+                    # All that was told before it was asked is here: it holds for what is here.
+                    positions.update(_judged(positions, judged))
+                    judged = watch.newest
                 state = msgspec.structs.replace(
                     state,
                     at=time.time(),
@@ -230,6 +248,24 @@ PARTITIONS = tuple(
     for name in TOPICS
     for number in range(CATALOGUE.topics[name].partitions)
 )
+
+
+CODES = [tp for tp in PARTITIONS if tp.topic == HEALTH_CODES]
+
+
+def _judged(
+    positions: Mapping[TopicPartition, Position], judged: Judged | None
+) -> dict[TopicPartition, Position]:
+    """Return the positions of health-codes with what is now known of the worker."""
+    until = {} if judged is None else judged.until
+    return {
+        tp: msgspec.structs.replace(
+            positions[tp],
+            judged_until=max(until[tp.partition], positions[tp].judged_until or 0.0),
+        )
+        for tp in CODES
+        if tp.partition in until
+    }
 
 
 def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
@@ -276,14 +312,15 @@ async def _position(
     """
     offset = await consumer.position(tp)
     end, asked_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
-    as_of = state.positions[tp.topic][tp.partition].as_of
+    before = state.positions[tp.topic][tp.partition]
+    as_of = before.as_of
     if end is not None and offset >= end:
         reached.add(tp)
         as_of = max(as_of or 0.0, asked_ms / 1_000)
     elif records:
         newest = max(record.timestamp for record in records) / 1_000
         as_of = max(as_of or 0.0, min(newest, time.time()))
-    return Position(offset, as_of)
+    return Position(offset, as_of, before.judged_until)
 
 
 def _continues(

@@ -44,7 +44,7 @@ HEALTH_CODES = "health-codes"
 STATUS_CHANGES = "status-changes"
 """The topics that the model is of."""
 
-FORMAT = 1
+FORMAT = 2
 """Of all the above; a model of another format is built anew."""
 
 CHANGES_KEPT = 50_000
@@ -87,6 +87,16 @@ class Position(Struct, frozen=True):
 
     offset: int
     as_of: float | None = None
+    judged_until: float | None = None
+    """Of health-codes: the instant up to which the worker had judged its input when all it told
+    until then was here; None before there was a worker."""
+
+    @property
+    def known_until(self) -> float | None:
+        """The instant up to which everything appended to the input is here (s since 1970)."""
+        if self.as_of is None or self.judged_until is None:
+            return self.as_of
+        return min(self.as_of, self.judged_until)
 
 
 class State(Struct, frozen=True):

@@ -96,7 +96,7 @@ class Codes:
         positions = self._decoded(state).positions[HEALTH_CODES]
         partition, code = (None, None) if stored is None else read_code(stored)
         # Who is not there may be in any partition, and just not have come through it.
-        known = _oldest(positions) if partition is None else positions[partition].as_of
+        known = _oldest(positions) if partition is None else positions[partition].known_until
         at = self._now()
         if known is None or at.timestamp() - known > REFUSE_SECONDS:
             raise Unavailable("stale", RETRY_STALE_SECONDS)
@@ -114,7 +114,7 @@ class Codes:
 
 
 def _oldest(positions: "tuple[Position, ...]") -> float | None:
-    known = [position.as_of for position in positions if position.as_of is not None]
+    known = [p.known_until for p in positions if p.known_until is not None]
     return min(known) if len(known) == len(positions) else None
 
 

@@ -63,11 +63,11 @@ def lags_of(state: State, at: datetime) -> list[PartitionLag]:
     """Return how far each partition of health-codes is behind at `at`."""
     return [
         PartitionLag(number, None, None)
-        if position.as_of is None
+        if (until := position.known_until) is None
         else PartitionLag(
             number,
-            datetime.fromtimestamp(position.as_of, ZONE),
-            round(max(0.0, at.timestamp() - position.as_of), 3),
+            datetime.fromtimestamp(until, ZONE),
+            round(max(0.0, at.timestamp() - until), 3),
         )
         for number, position in enumerate(state.positions[HEALTH_CODES])
     ]

@@ -114,9 +114,9 @@ _OPENAPI = OpenAPIConfig(
     title="Yuekang view",
     version="1",
     description=(
-        "The read side. Every answer says up to when it follows health-codes (`as_of`); beyond a "
-        "limit there is no colour at all. Until login exists, whoever knows a person key may ask."
-        " Problems are RFC 9457."
+        "The read side. Every answer says up to when all events are judged and here (`as_of`); "
+        "beyond a limit there is no colour at all. Until login exists, whoever knows a person key "
+        "may ask. Problems are RFC 9457."
     ),
     use_handler_docstrings=True,
     # The framework's own address for it, which cannot be at the root; no page from elsewhere.

@@ -11,12 +11,20 @@ from aiokafka import AIOKafkaProducer
 from app.sample.client import Gateway
 from app.sample.day import plan_day
 from app.sample.publish import Publication
+from conftest import running_broker
 from gateways import TOKENS, running_gateway
 from models.codes import NO_CODE, HealthCode, judge
 from oracle import replay
 from workers import Worker, everything, running_worker, until
 
 PEOPLE = 600
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker of its own: what a worker has committed makes others' read models grow old."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="module")

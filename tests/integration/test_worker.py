@@ -5,6 +5,7 @@ import gzip
 import os
 import secrets
 import signal
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +18,11 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from nacl.public import SealedBox
+from redis.asyncio import Redis
 
 import builders as b
 from app.codec import encode
+from app.readmodel import read_state
 from app.sample.broken import BREAKAGES, TOPIC, Breakage
 from app.sample.records import binary, structured
 from app.topology import input_topics
@@ -28,6 +31,7 @@ from models.codes import Cause, Colour, HealthCode, Reason, StatusChanged
 from models.events import Event
 from oracle import replay
 from topology.test_records import BadName
+from views import running_projection
 from workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, until
 
 Record = ConsumerRecord[bytes, bytes]
@@ -342,6 +346,40 @@ async def test_what_fell_due_while_no_worker_ran_is_told_once_with_its_instant(
     changes = await changes_of(kafka, person)
     assert [c.data.at for c in changes][-1] == end
     assert len(changes) == 3
+
+
+async def test_a_view_without_a_worker_says_how_old_it_is(
+    kafka: str, tmp_path: Path, worker: Worker, redis_url: str
+) -> None:
+    """Health-codes is at its end all the time; what is not judged yet is in the input."""
+    redis = Redis.from_url(redis_url.removesuffix("/0") + "/5")
+    person = someone()
+
+    async def age(number: int) -> float:
+        state = await read_state(redis)
+        until = state and state.positions["health-codes"][number].known_until
+        return 1e9 if until is None else time.time() - until
+
+    with running_projection(kafka, redis_url.removesuffix("/0") + "/5", tmp_path):
+        place = await append(
+            kafka, "identities", person.encode(), encode(b.verified(person=person))
+        )
+        await code_of(kafka, person)
+        async with asyncio.timeout(30):
+            while max([await age(number) for number in range(4)]) > 4:
+                await asyncio.sleep(0.2)
+        worker.stop()
+        unread = b.positive(b.day(2), person=person)
+        await append(kafka, TOPIC, person.encode(), encode(unread))
+        await asyncio.sleep(6)
+        assert await age(place.partition) > 5
+        worker.start()
+        await asyncio.to_thread(worker.wait_ready)
+        async with asyncio.timeout(30):
+            while await age(place.partition) > 4:
+                await asyncio.sleep(0.2)
+    assert (await code_of(kafka, person, 2)).colour is Colour.RED
+    await redis.aclose()
 
 
 def day_of_many(people: int) -> list[Event]:

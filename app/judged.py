@@ -1,0 +1,104 @@
+"""Up to when the worker has judged its input, as Kafka knows it: what its group has committed,
+against where the log ends.
+
+An offset is committed after everything before it is on health-codes. So whoever asks here, and
+then reads health-codes to its end, knows up to when what is read there is whole, also when no
+worker runs at all.
+"""
+
+import asyncio
+import time
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from msgspec import Struct
+
+from app.catalogue import CATALOGUE
+
+INTERVAL_SECONDS = 1.0
+FETCH_SECONDS = 0.5
+
+GROUP = f"yuekang-g{CATALOGUE.generation}"
+"""The worker's consumer group."""
+
+INPUTS = [
+    TopicPartition(topic.name, number)
+    for topic in CATALOGUE.topics.values()
+    if topic.folds_into == "people"
+    for number in range(topic.partitions)
+]
+
+log = structlog.get_logger()
+
+
+class Judged(Struct, frozen=True):
+    """What was learned at `asked_at`: for each partition, the instant up to which every event
+    appended is judged (s since 1970). Empty before the group's first commit."""
+
+    asked_at: float
+    until: dict[int, float]
+
+
+class Watch:
+    """Asks once a second for as long as it runs; `newest` is the last answer, None at first."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self.newest: Judged | None = None
+
+    async def run(self) -> None:
+        """Ask until cancelled. While Kafka is away the last answer stays, and grows old."""
+        while True:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+            consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap,
+                isolation_level="read_committed",
+                auto_offset_reset="earliest",
+            )
+            try:
+                await admin.start()
+                await consumer.start()
+                while True:
+                    self.newest = await ask(admin, consumer)
+                    await asyncio.sleep(INTERVAL_SECONDS)
+            except (KafkaError, OSError) as error:
+                log.warning("judged_unknown", error=type(error).__name__)
+                await asyncio.sleep(INTERVAL_SECONDS)
+            finally:
+                await consumer.stop()
+                await admin.close()
+
+
+async def ask(admin: AIOKafkaAdminClient, consumer: "AIOKafkaConsumer[bytes, bytes]") -> Judged:
+    """Ask once; raise a `KafkaError` where Kafka does not answer."""
+    committed = {
+        tp: metadata.offset
+        for tp, metadata in (await admin.list_consumer_group_offsets(GROUP)).items()
+        if metadata.offset >= 0
+    }
+    asked_at = time.time()
+    if not committed:
+        return Judged(asked_at, {})
+    ends = await consumer.end_offsets(INPUTS)
+    until: dict[int, float] = {}
+    for tp in INPUTS:
+        instant = asked_at
+        if committed.get(tp, 0) < ends[tp]:
+            instant = await _first_after(consumer, tp, committed.get(tp, 0)) or asked_at
+        until[tp.partition] = min(instant, until.get(tp.partition, instant))
+    return Judged(asked_at, until)
+
+
+async def _first_after(
+    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int
+) -> float | None:
+    """Return when the first record from `offset` on was appended; None if there is none, since a
+    producer's transactions leave markers, which take offsets."""
+    consumer.assign([tp])
+    consumer.seek(tp, offset)
+    fetched = await consumer.getmany(tp, timeout_ms=int(FETCH_SECONDS * 1000), max_records=1)
+    for record in fetched.get(tp, ()):
+        return float(record.timestamp) / 1_000
+    return None
