@@ -31,8 +31,8 @@ TYPE = "yuekang.scan.recorded.v1"
 class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a terminal read. `id` is its own and makes the scan one; send it again unchanged.
 
-    `scanned_at` is when the code was shown unless given, which is the same whenever it is sent; a
-    scan kept back may be sent within a day.
+    Without `scanned_at` it was now, and is recorded as of when the code was shown, which is the
+    same whenever it is sent. A scan kept back may be sent within a day, with its time.
     """
 
     id: EventId
@@ -104,15 +104,15 @@ class Scans:
                 "This is not what a code page shows.",
                 (FieldError("token", "It was not made here."),),
             ) from None
-        scanned_at = asked.scanned_at or display.made_at
-        if not display.was_good(scanned_at) or now - scanned_at > timedelta(
-            seconds=SCAN_LATE_SECONDS
-        ):
+        read_at = asked.scanned_at or now
+        if not display.was_good(read_at) or now - read_at > timedelta(seconds=SCAN_LATE_SECONDS):
             raise Refused(
                 "no-display",
                 f"A shown code is good for {DISPLAY_SECONDS} s. Ask for it to be shown anew.",
                 (FieldError("token", "It was too old when it was scanned."),),
             )
+        # Without a time of its own it is recorded with one that a copy of it has too.
+        scanned_at = asked.scanned_at or display.made_at
         record = self._record_of(source, asked, display.person, scanned_at, now)
         return record, display.person, display.was_good(now)
 
