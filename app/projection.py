@@ -199,7 +199,7 @@ class Projection:
         watch: Watch,
     ) -> None:
         reached: set[TopicPartition] = set()
-        judged: Judged | None = None
+        waited_for: Judged | None = None
         consumer.assign(PARTITIONS)
         for tp in PARTITIONS:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
@@ -214,12 +214,13 @@ class Projection:
                     tp: await _position(consumer, tp, state, fetched.get(tp, ()), reached)
                     for tp in PARTITIONS
                 }
-                if judged is None or all(
-                    (positions[tp].as_of or 0.0) >= judged.asked_at for tp in CODES
-                ):
-                    # All that was told before it was asked is here: it holds for what is here.
-                    positions.update(_judged(positions, judged))
-                    judged = watch.newest
+                # The newest answer if it holds already; else the one that is waited for.
+                for answer in (watch.newest, waited_for):
+                    if answer is not None and _holds(answer, positions):
+                        positions.update(_judged(positions, answer))
+                        waited_for = None
+                        break
+                waited_for = waited_for or watch.newest
                 state = msgspec.structs.replace(
                     state,
                     at=time.time(),
@@ -253,18 +254,22 @@ PARTITIONS = tuple(
 CODES = [tp for tp in PARTITIONS if tp.topic == HEALTH_CODES]
 
 
+def _holds(judged: Judged, positions: Mapping[TopicPartition, Position]) -> bool:
+    """Say whether all that was told before the answer was asked for is here."""
+    return all((positions[tp].as_of or 0.0) >= judged.asked_at for tp in CODES)
+
+
 def _judged(
-    positions: Mapping[TopicPartition, Position], judged: Judged | None
+    positions: Mapping[TopicPartition, Position], judged: Judged
 ) -> dict[TopicPartition, Position]:
     """Return the positions of health-codes with what is now known of the worker."""
-    until = {} if judged is None else judged.until
     return {
         tp: msgspec.structs.replace(
             positions[tp],
-            judged_until=max(until[tp.partition], positions[tp].judged_until or 0.0),
+            judged_until=max(judged.until[tp.partition], positions[tp].judged_until or 0.0),
         )
         for tp in CODES
-        if tp.partition in until
+        if tp.partition in judged.until
     }
 
 
