@@ -10,7 +10,7 @@ import asyncio
 import time
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
@@ -18,7 +18,7 @@ from msgspec import Struct
 from app.catalogue import CATALOGUE
 
 INTERVAL_SECONDS = 1.0
-FETCH_SECONDS = 0.5
+FETCH_MS = 1_000
 
 GROUP = f"yuekang-g{CATALOGUE.generation}"
 """The worker's consumer group."""
@@ -84,21 +84,26 @@ async def ask(admin: AIOKafkaAdminClient, consumer: "AIOKafkaConsumer[bytes, byt
     ends = await consumer.end_offsets(INPUTS)
     until: dict[int, float] = {}
     for tp in INPUTS:
-        instant = asked_at
-        if committed.get(tp, 0) < ends[tp]:
-            instant = await _first_after(consumer, tp, committed.get(tp, 0)) or asked_at
+        offset, instant = committed.get(tp, 0), asked_at
+        if offset < ends[tp]:
+            unread = await first_between(consumer, tp, offset, ends[tp])
+            instant = asked_at if unread is None else unread.timestamp / 1_000
         until[tp.partition] = min(instant, until.get(tp.partition, instant))
     return Judged(asked_at, until)
 
 
-async def _first_after(
-    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int
-) -> float | None:
-    """Return when the first record from `offset` on was appended; None if there is none, since a
-    producer's transactions leave markers, which take offsets."""
+async def first_between(
+    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int, end: int
+) -> "ConsumerRecord[bytes, bytes] | None":
+    """Return the first record in `[offset, end)`; None if there is none, since a producer's
+    transactions leave markers, which take offsets. Raise `TimeoutError` if it is not known in time.
+    """
     consumer.assign([tp])
     consumer.seek(tp, offset)
-    fetched = await consumer.getmany(tp, timeout_ms=int(FETCH_SECONDS * 1000), max_records=1)
-    for record in fetched.get(tp, ()):
-        return float(record.timestamp) / 1_000
+    while (before := await consumer.position(tp)) < end:
+        fetched = await consumer.getmany(tp, timeout_ms=FETCH_MS, max_records=1)
+        for record in fetched.get(tp, ()):
+            return record
+        if await consumer.position(tp) == before:
+            raise TimeoutError(f"{tp.topic}[{tp.partition}] gave nothing within {FETCH_MS} ms")
     return None

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app import metrics
+from app.judged import first_between
 from app.topology import YuekangApp, input_topics
 
 log = structlog.get_logger()
@@ -75,7 +76,7 @@ class Lag:
                 self._asked_at = time.monotonic()
                 self._compare(ends)
                 for tp in [tp for tp in ends if self._suspect(tp)]:
-                    if await _nothing_after(consumer, tp, self._applied[tp], ends[tp]):
+                    if await first_between(consumer, tp, self._applied[tp] + 1, ends[tp]) is None:
                         self._behind[tp] = 0
                 await asyncio.sleep(INTERVAL_SECONDS)
         finally:
@@ -113,18 +114,3 @@ class Lag:
             metrics.WORKER_LAG_RECORDS.labels(topic.name).set(
                 sum(n for tp, n in self._behind.items() if tp.topic == topic.name)
             )
-
-
-async def _nothing_after(
-    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, place: int, end: int
-) -> bool:
-    """Say whether no record lies between `place` and `end`."""
-    consumer.assign([tp])
-    consumer.seek(tp, place + 1)
-    while await consumer.position(tp) < end:
-        fetched = await consumer.getmany(tp, timeout_ms=1_000, max_records=1)
-        if fetched.get(tp):
-            return False
-        if await consumer.position(tp) == place + 1:
-            return False  # not known in this time
-    return True

@@ -32,6 +32,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app import metrics
 from app.catalogue import CATALOGUE
+from app.engine.records import install
 from app.judged import Judged, Watch
 from app.logs import configure
 from app.readmodel import (
@@ -393,6 +394,7 @@ def projection() -> None:
     """
     settings = Settings.from_environment()
     configure(settings.log_level)
+    install()  # app.judged reads the input too
     try:
         asyncio.run(_serve(settings))
     except (Unreadable, Unfit) as error:
