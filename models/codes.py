@@ -113,7 +113,7 @@ class HealthCode(Struct, frozen=True, omit_defaults=True):
 
     `version` grows by one with every change of the code; `judged_at` is the instant of that
     change. `colour` and `reasons` are what status-changes last told, in `told_version` (for
-    counting, not for showing). Intervals that ended long before `judged_at` are left out.
+    counting, not for showing). An interval leaves it some time after its end (policy).
     """
 
     person: str

@@ -16,7 +16,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from models.codes import Cause, HealthCode, Status, StatusChange, judge
+from models.codes import Cause, HealthCode, Interval, Status, StatusChange, judge
 from models.events import NatResultReported, Result, ResultStatus, StatusEvent, type_of
 from models.policy import policy_at
 from models.reasons import assess, corrects
@@ -118,6 +118,7 @@ def advance(row: Person, to: datetime) -> Outcome:
 def due_at(row: Person) -> datetime | None:
     """Return the next instant after `row.judged_at` at which time alone changes something."""
     code_changes = judge(row.code, row.judged_at).changes_at
+    leaves = (_kept_until(interval) for interval in row.code.intervals)
     waits = (
         deadline
         for fact in row.facts
@@ -125,19 +126,18 @@ def due_at(row: Person) -> datetime | None:
         and (deadline := _deadline(fact)) > row.judged_at
         and _target(row.facts, fact.event) is None
     )
-    return min((at for at in (code_changes, *waits) if at is not None), default=None)
+    return min((at for at in (code_changes, *leaves, *waits) if at is not None), default=None)
 
 
 def _judge_anew(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[StatusChange, ...]]:
     """Judge the facts as of `at`; the code's version grows if anything in it changed."""
     old = row.code
     found = assess(fact.event for fact in row.facts)
-    kept_from = at - policy_at(at).ended_kept
     code = replace(
         old,
         verified_since=found.verified_since,
         city=found.city,
-        intervals=tuple(i for i in found.intervals if i.end is None or i.end > kept_from),
+        intervals=tuple(i for i in found.intervals if (u := _kept_until(i)) is None or u > at),
     )
     told, status = Status(old.colour, old.reasons), judge(code, at).status
     if code == old and status == told:
@@ -159,6 +159,12 @@ def _judge_anew(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[
         city=code.city,
     )
     return Person(replace(code, told_version=version), at, row.facts), (change,)
+
+
+def _kept_until(interval: Interval) -> datetime | None:
+    """Return when an interval leaves the code. It does so at that instant and not with whatever
+    comes next, so that a code is a function of the facts and the instant."""
+    return interval.end and interval.end + policy_at(interval.end).ended_kept
 
 
 def _identity(fact: Fact) -> tuple[str, str]:

@@ -6,9 +6,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.stack.broker import Broker
 from app.stack.redis_server import RedisServer
+
+settings.register_profile(
+    "test",
+    max_examples=150,
+    deadline=None,
+    derandomize=True,  # the same worlds every time: a commit is green or it is not
+    suppress_health_check=list(HealthCheck),
+)
+settings.register_profile(
+    "search",  # pytest tests/unit --hypothesis-profile=search: new worlds, and many
+    parent=settings.get_profile("test"),
+    max_examples=5_000,
+    derandomize=False,
+)
+settings.load_profile("test")
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -47,8 +47,6 @@ from unit.strategies import (
     status_events,
     worlds,
 )
-
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 START = at_step(0)
 LATER = at_step(STEPS_MAX)
@@ -175,7 +173,6 @@ def test_the_oracle_agrees_with_cases_worked_out_by_hand(
 
 
 @given(worlds())
-@QUICK
 def test_the_worlds_are_valid(world: list[StatusEvent]) -> None:
     assert [fault for event in world for fault in faults(event, LATER)] == []
 
@@ -195,7 +192,6 @@ def written_out(spells: Iterable[Spell]) -> list[str]:
 @pytest.mark.parametrize("policies", POLICY_SETS, ids=["as-is", "stricter-later", "laxer-later"])
 def test_the_judgement_agrees_with_the_oracle(policies: tuple[policy.Policy, ...]) -> None:
     @given(worlds(events_min=2))
-    @settings(QUICK, max_examples=400)
     def agree(world: list[StatusEvent]) -> None:
         with patch.object(policy, "POLICIES", policies):
             found = assess(world)
@@ -234,7 +230,6 @@ def test_a_positive_sampled_with_the_second_negative_voids_the_pair() -> None:
 
 
 @given(worlds())
-@QUICK
 def test_a_checklist_that_is_met_ends_its_reason(world: list[StatusEvent]) -> None:
     """Only the withdrawal of a contact ends a reason before its checklist is met."""
     for interval in assess(world).intervals:
@@ -256,7 +251,6 @@ def test_a_checklist_that_is_met_ends_its_reason(world: list[StatusEvent]) -> No
 
 
 @given(worlds())
-@QUICK
 def test_each_required_test_is_met_by_a_negative_of_its_own(world: list[StatusEvent]) -> None:
     results = {(x.source, x.id): x for x in effective(world) if isinstance(x, NatResultReported)}
     for interval in assess(world).intervals:
@@ -271,7 +265,6 @@ def test_each_required_test_is_met_by_a_negative_of_its_own(world: list[StatusEv
 
 
 @given(worlds(), st.booleans())
-@QUICK
 def test_negatives_taken_when_the_checklist_says_lift_the_reason(
     world: list[StatusEvent], early: bool
 ) -> None:
@@ -298,7 +291,6 @@ def test_negatives_taken_when_the_checklist_says_lift_the_reason(
 
 
 @given(worlds())
-@QUICK
 def test_a_reason_without_an_end_says_what_it_waits_for(world: list[StatusEvent]) -> None:
     for interval in assess(world).intervals:
         if interval.end is None:
@@ -309,7 +301,6 @@ def test_a_reason_without_an_end_says_what_it_waits_for(world: list[StatusEvent]
 
 
 @given(worlds(), st.randoms(use_true_random=False), st.data())
-@QUICK
 def test_any_order_and_any_duplication_give_the_same_state(
     world: list[StatusEvent], random: Random, data: st.DataObject
 ) -> None:
@@ -320,7 +311,6 @@ def test_any_order_and_any_duplication_give_the_same_state(
 
 
 @given(worlds(), st.data())
-@QUICK
 def test_any_arrival_gives_the_same_state(world: list[StatusEvent], data: st.DataObject) -> None:
     """Clocks of different partitions and topics run apart: arrivals may run backwards."""
     row = unknown(b.PERSON, START)
@@ -334,7 +324,6 @@ def test_any_arrival_gives_the_same_state(world: list[StatusEvent], data: st.Dat
 
 
 @given(worlds(), st.data())
-@QUICK
 def test_any_split_and_replay_tells_the_same(world: list[StatusEvent], data: st.DataObject) -> None:
     """Neither a timer nor a redelivery adds, loses or moves a change, or a version.
 
@@ -365,7 +354,6 @@ def test_any_split_and_replay_tells_the_same(world: list[StatusEvent], data: st.
 
 
 @given(worlds(), st.data())
-@QUICK
 def test_the_fold_agrees_with_the_oracle_at_every_instant_to_come(
     world: list[StatusEvent], data: st.DataObject
 ) -> None:
@@ -375,14 +363,12 @@ def test_the_fold_agrees_with_the_oracle_at_every_instant_to_come(
 
 
 @given(worlds())
-@QUICK
 def test_never_green_unless_verified(world: list[StatusEvent]) -> None:
     row = fold_all(event for event in world if not isinstance(event, IdentityVerified))
     assert all(judge(row.code, at).colour is Colour.NONE for at in [LATER, *edges(world)])
 
 
 @given(worlds())
-@QUICK
 def test_red_if_and_only_if_a_reason_is_open(world: list[StatusEvent]) -> None:
     row = fold_all([*world, b.verified(START, id="verified", source="/identity-providers/other")])
     for at in {LATER, *(edge for edge in edges(world) if edge > LATER)}:
@@ -392,7 +378,6 @@ def test_red_if_and_only_if_a_reason_is_open(world: list[StatusEvent]) -> None:
 
 
 @given(worlds(events_min=1), st.data())
-@QUICK
 def test_a_correction_equals_never_having_sent_the_corrected_event(
     world: list[StatusEvent], data: st.DataObject
 ) -> None:
@@ -408,7 +393,6 @@ def test_a_correction_equals_never_having_sent_the_corrected_event(
 
 
 @given(worlds(events_min=1), st.data())
-@QUICK
 def test_a_correction_taken_back_equals_never_having_been_sent(
     world: list[StatusEvent], data: st.DataObject
 ) -> None:
@@ -516,6 +500,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestLife.settings = settings(stateful_step_count=30)

@@ -197,6 +197,20 @@ def test_a_clock_that_ran_ahead_takes_no_reason_from_a_reader_whose_clock_is_rig
     assert judge(ahead.code, day(2)).colour is Colour.RED
 
 
+def test_an_ended_reason_leaves_the_code_at_an_instant_of_its_own_and_nothing_is_told() -> None:
+    row = send(verified(), ordered("home", day(1), day(7))).person
+    leaves = day(7) + POLICIES[0].ended_kept
+    lifted = advance(row, day(8)).person
+    assert due_at(lifted) == leaves
+    outcome = advance(lifted, leaves)
+    assert outcome.changes == ()
+    assert outcome.person.code.intervals == ()
+    assert outcome.person.code.version == lifted.code.version + 1
+    assert due_at(outcome.person) is None
+    late = send(verified(), ordered("home", day(1), day(7)), at=leaves).person
+    assert late.code.intervals == ()
+
+
 def test_a_checklist_that_fills_grows_the_version_but_tells_no_change() -> None:
     row = send(verified(), contact(day(1))).person
     outcome = send(negative(day(2)), row=row)
