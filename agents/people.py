@@ -22,7 +22,7 @@ from app.engine.table import Fold, Told, Work
 from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
 from models.codes import changed
 from models.events import StatusEvent
-from models.person import Outcome, Person, advance, due_at, fold, unknown
+from models.person import Outcome, Person, advance, fold, unknown
 
 Records = Sequence["ConsumerRecord[bytes, bytes]"]
 
@@ -85,8 +85,9 @@ class People:
     def __init__(self, work: Work, dead_letters: DeadLetters) -> None:
         self._work = work
         self._dead_letters = dead_letters
-        self._rows: dict[bytes, Person] = {}
+        self._rows: dict[bytes, Person | None] = {}
         self._versions: dict[bytes, int] = {}
+        self._changed: dict[bytes, Person] = {}
 
     def check_partition(self, record: "ConsumerRecord[bytes, bytes]", topic: Topic) -> None:
         """Raise `Refusal` for a new person whose key belongs to another partition.
@@ -127,24 +128,25 @@ class People:
 
     def write(self) -> None:
         """Write the rows that changed, and the code of everyone whose code changed."""
-        for key, row in self._rows.items():
-            due = due_at(row)
-            self._work.put(key, _encode_row(row), 0 if due is None else microseconds(due))
+        for key, row in self._changed.items():
+            due = 0 if row.due_at is None else microseconds(row.due_at)
+            self._work.put(key, _encode_row(row), due)
             if row.code.version != self._versions[key]:
                 self._work.tell(Told(HEALTH_CODES, key, _encode_json(row.code)))
 
     def _row(self, key: bytes) -> Person | None:
-        row = self._rows.get(key)
-        if row is None and (stored := self._work.get(key)) is not None:
-            row = _decode_row(stored)
-            self._versions[key] = row.code.version
+        if key in self._rows:
+            return self._rows[key]
+        stored = self._work.get(key)
+        row = None if stored is None else _decode_row(stored)
+        self._rows[key] = row
+        self._versions[key] = 0 if row is None else row.code.version
         return row
 
     def _take(
         self, key: bytes, outcome: Outcome, record: "ConsumerRecord[bytes, bytes] | None"
     ) -> None:
-        self._versions.setdefault(key, 0)
-        self._rows[key] = outcome.person
+        self._rows[key] = self._changed[key] = outcome.person
         for change in outcome.changes:
             self._work.tell(Told(STATUS_CHANGES, key, _encode_json(changed(change))))
         for notice in outcome.notices:

@@ -1,9 +1,8 @@
 """`yuekang explain PERSON`: what the view says of a person's code, as a table."""
 
-import re
 import sys
 from datetime import datetime
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import httpx
 import msgspec
@@ -14,12 +13,10 @@ from rich.table import Table
 from app.problems import Problem
 from app.settings import Settings
 from app.view.codes import CodeAnswer, ConditionAnswer, ReasonAnswer
-from models.events import PersonKey
+from models.events import PERSON_KEY
 from models.policy import ZONE
 
 ANSWER_SECONDS_MAX = 5.0
-
-_PERSON = re.compile(str(get_args(PersonKey)[1].pattern))
 
 
 def explain(
@@ -32,7 +29,7 @@ def explain(
 
     Asks the view. Exits with 1 where that has no answer.
     """
-    if not _PERSON.fullmatch(person):
+    if not PERSON_KEY.fullmatch(person):
         raise typer.BadParameter("A person key is p1- (or another version) and 32 characters.")
     raw = _ask(Settings.from_environment().view_url, person)
     if as_json:

@@ -9,18 +9,12 @@ import base64
 import hashlib
 import hmac
 import re
-from typing import get_args
 
-from msgspec import Meta
-
-from models.events import Source
+from models.events import SOURCE, SOURCE_LENGTH_MAX
 
 KEY_BYTES_MIN = 32
 TOKEN_LENGTH_MAX = 160
 
-_META: Meta = get_args(Source)[1]
-_SOURCE = re.compile(str(_META.pattern))
-_SOURCE_LENGTH_MAX = int(_META.max_length or 0)
 _TOKEN = re.compile(r"yk(?P<version>[1-9][0-9]{0,3})\.(?P<source>/[a-z0-9/-]+)\.[a-z2-7]{52}")
 
 
@@ -39,10 +33,10 @@ class Tokens:
 
     def token_for(self, source: str) -> str:
         """Return the token of `source`; raise `ValueError` if no source can be named so."""
-        if len(source) > _SOURCE_LENGTH_MAX or not _SOURCE.fullmatch(source):
+        if len(source) > SOURCE_LENGTH_MAX or not SOURCE.fullmatch(source):
             raise ValueError(
                 f"{source!r} is no source; write it as /laboratories/440100-001: lower-case "
-                f"letters, digits and hyphens, at most {_SOURCE_LENGTH_MAX} characters."
+                f"letters, digits and hyphens, at most {SOURCE_LENGTH_MAX} characters."
             )
         # The first words keep this use of the key apart from any other.
         message = f"yuekang source token {self._version}:{source}".encode()

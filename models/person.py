@@ -32,11 +32,13 @@ class Fact(Struct, frozen=True, array_like=True):
 class Person(Struct, frozen=True, array_like=True):
     """A row of the person table. `judged_at`: everything until then has been told.
 
+    `due_at` is the next instant at which time alone changes something, None if none does.
     `facts` are sorted by (source, id), each identity once.
     """
 
     code: HealthCode
     judged_at: datetime
+    due_at: datetime | None = None
     facts: tuple[Fact, ...] = ()
 
 
@@ -91,7 +93,7 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         return _object(outcome, _row_full(event, facts_max))
     facts = (*row.facts[:place], Fact(event, arrived_at), *row.facts[place:])
     cause = Cause(event.source, event.id, type_of(event))
-    judged, change = _judge_anew(replace(row, facts=facts), at, cause)
+    judged, change = _judge_anew(row.code, facts, at, cause)
     return Outcome(
         judged,
         (*outcome.changes, *change),
@@ -106,48 +108,37 @@ def advance(row: Person, to: datetime) -> Outcome:
     """
     changes: list[StatusChange] = []
     notices: list[Notice] = []
-    while (due := due_at(row)) is not None and due <= to:
-        notices += _unanswered(row, due)
-        row, change = _judge_anew(row, due, Cause())
+    while row.due_at is not None and row.due_at <= to:
+        notices += _unanswered(row, row.due_at)
+        row, change = _judge_anew(row.code, row.facts, row.due_at, Cause())
         changes += change
     if to > row.judged_at:
-        row = replace(row, judged_at=to)
+        row = Person(row.code, to, row.due_at, row.facts)
     return Outcome(row, tuple(changes), tuple(notices))
 
 
-def due_at(row: Person) -> datetime | None:
-    """Return the next instant after `row.judged_at` at which time alone changes something."""
-    code_changes = judge(row.code, row.judged_at).changes_at
-    leaves = (_kept_until(interval) for interval in row.code.intervals)
-    waits = (
-        deadline
-        for fact in row.facts
-        if fact.event.supersedes is not None
-        and (deadline := _deadline(fact)) > row.judged_at
-        and _target(row.facts, fact.event) is None
-    )
-    return min((at for at in (code_changes, *leaves, *waits) if at is not None), default=None)
-
-
-def _judge_anew(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[StatusChange, ...]]:
+def _judge_anew(
+    old: HealthCode, facts: tuple[Fact, ...], at: datetime, cause: Cause
+) -> tuple[Person, tuple[StatusChange, ...]]:
     """Judge the facts as of `at`; the code's version grows if anything in it changed."""
-    old = row.code
-    found = assess(fact.event for fact in row.facts)
+    found = assess([fact.event for fact in facts])
     code = replace(
         old,
         verified_since=found.verified_since,
         city=found.city,
         intervals=tuple(i for i in found.intervals if (u := _kept_until(i)) is None or u > at),
     )
-    told, status = Status(old.colour, old.reasons), judge(code, at).status
+    shown = judge(code, at)
+    due_at = _due_at(code, shown.changes_at, facts, at)
+    told, status = Status(old.colour, old.reasons), shown.status
     if code == old and status == told:
-        return replace(row, judged_at=at), ()
+        return Person(old, at, due_at, facts), ()
     version = old.version + 1
     code = replace(
         code, version=version, judged_at=at, colour=status.colour, reasons=status.reasons
     )
     if status == told:
-        return Person(code, at, row.facts), ()
+        return Person(code, at, due_at, facts), ()
     change = StatusChange(
         person=code.person,
         version=version,
@@ -158,7 +149,23 @@ def _judge_anew(row: Person, at: datetime, cause: Cause) -> tuple[Person, tuple[
         cause=cause,
         city=code.city,
     )
-    return Person(replace(code, told_version=version), at, row.facts), (change,)
+    return Person(replace(code, told_version=version), at, due_at, facts), (change,)
+
+
+def _due_at(
+    code: HealthCode, changes_at: datetime | None, facts: tuple[Fact, ...], at: datetime
+) -> datetime | None:
+    """Return the next instant after `at` at which time alone changes something: the status, what
+    the code keeps, or a correction's wait."""
+    leaves = (_kept_until(interval) for interval in code.intervals)
+    waits = (
+        deadline
+        for fact in facts
+        if fact.event.supersedes is not None
+        and (deadline := _deadline(fact)) > at
+        and _target(facts, fact.event) is None
+    )
+    return min((due for due in (changes_at, *leaves, *waits) if due is not None), default=None)
 
 
 def _kept_until(interval: Interval) -> datetime | None:

@@ -22,6 +22,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple, TypeVar, assert_never
 
 from msgspec import Struct
@@ -74,18 +75,22 @@ class Assessment(Struct, frozen=True):
 def assess(events: Iterable[StatusEvent]) -> Assessment:
     """Judge the events about one person, in any order; each (source, id) at most once."""
     identities: list[IdentityVerified] = []
-    results: list[NatResultReported] = []
+    positives: list[NatResultReported] = []
+    negatives: list[NatResultReported] = []
     cases: defaultdict[tuple[str, str], list[CaseReport]] = defaultdict(list)
     contacts: defaultdict[tuple[str, str], list[ContactReport]] = defaultdict(list)
     quarantines: defaultdict[tuple[str, str], list[QuarantineReport]] = defaultdict(list)
     provinces: defaultdict[tuple[str, str], list[ProvincialCodeReported]] = defaultdict(list)
     for event in standing(events):
         match event:
+            case NatResultReported(data=data):  # by far the most
+                if data.status is ResultStatus.FINAL:
+                    if data.result is Result.NEGATIVE:
+                        negatives.append(event)
+                    elif data.result is Result.POSITIVE:
+                        positives.append(event)
             case IdentityVerified():
                 identities.append(event)
-            case NatResultReported():
-                if event.data.status is ResultStatus.FINAL:
-                    results.append(event)
             case CaseSuspected() | CaseConfirmed() | CaseExcluded() | CaseDischarged():
                 cases[event.source, event.data.case].append(event)
             case ContactListed() | ContactWithdrawn():
@@ -106,8 +111,8 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
             case _:
                 assert_never(event)
 
-    negatives = _swabs(r for r in results if r.data.result is Result.NEGATIVE)
-    positives = [r for r in results if r.data.result is Result.POSITIVE]
+    # Negatives bear on these two alone.
+    negatives = _swabs(negatives) if positives or contacts else []
     confirmed: list[ConfirmedCase] = []
     intervals: list[Interval] = []
     for case_reports in cases.values():
@@ -154,7 +159,7 @@ def standing(events: Iterable[StatusEvent]) -> list[StatusEvent]:
 
     Returned by (source, id), so that nothing that follows can depend on an order of arrival.
     """
-    events = sorted(events, key=lambda e: (e.source, e.id))
+    events = sorted(events, key=attrgetter("source", "id"))
     if all(event.supersedes is None for event in events):
         return events
     known = {(event.source, event.id): event for event in events}

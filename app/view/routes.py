@@ -36,7 +36,7 @@ from app.view.port import Port
 from app.view.scans import ScanAnswer, ScanRequest, Scans
 from app.writer import Writer
 from models.codes import Colour
-from models.events import PersonKey, Source
+from models.events import PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
 from models.policy import ZONE
 
 REDIS_CONNECTIONS_MAX = 16
@@ -180,9 +180,7 @@ def _refusals(*codes: str) -> dict[int, ResponseSpec]:
     }
 
 
-Person = Annotated[
-    str, PathParameter(pattern=PersonKey.__metadata__[0].pattern, description="A person key.")
-]
+Person = Annotated[str, PathParameter(pattern=PERSON_KEY.pattern, description="A person key.")]
 City = Annotated[
     str | None,
     QueryParameter(
@@ -197,8 +195,8 @@ ReasonName = Annotated[
 Publisher = Annotated[
     str | None,
     QueryParameter(
-        pattern=Source.__metadata__[0].pattern,
-        max_length=Source.__metadata__[0].max_length,
+        pattern=SOURCE.pattern,
+        max_length=SOURCE_LENGTH_MAX,
         description="A source, such as /cdc/440100, or a whole kind of them, such as /cdc.",
     ),
 ]

@@ -170,8 +170,8 @@ def test_interrupted_it_goes_on_where_it_was(url: str, tmp_path: Path, how: sign
         assert time.monotonic() < until
         time.sleep(0.005)
     first.send_signal(how)
-    first.communicate(timeout=FINISHED_SECONDS_MAX)
-    assert first.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
+    said = first.communicate(timeout=FINISHED_SECONDS_MAX)
+    assert first.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL), said
     assert 0 < json.loads(place.read_text())["line"] < count
     done = publish(path, url)
     assert done.code == 1

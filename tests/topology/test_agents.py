@@ -27,6 +27,7 @@ from app.topology import (
 from models.codes import Colour, HealthCode, Reason
 from models.events import ScanData, ScanRecorded
 from models.person import Person
+from models.policy import POLICIES
 from topology.records import record
 
 KEY = PrivateKey.generate()
@@ -114,6 +115,10 @@ def test_a_row_that_waits_for_time_carries_its_due_instant() -> None:
     [change] = of(told, STATUS_CHANGES)
     assert datetime.fromisoformat(change["data"]["at"]) == end
     assert change["data"]["before"]["reasons"] == [int(Reason.HOME_QUARANTINE)]
+    left = end + POLICIES[0].ended_kept
+    assert int.from_bytes(store[b.PERSON.encode()][:8], "big") == people.microseconds(left)
+    people.advance_due(left, LETTERS)(work := Work(cast(Any, store)), [b.PERSON.encode()])
+    assert of(store.commit(work), STATUS_CHANGES) == []
     assert int.from_bytes(store[b.PERSON.encode()][:8], "big") == 0
 
 

@@ -18,7 +18,7 @@ from builders import (
     verified,
 )
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
-from models.person import Objection, Outcome, Person, advance, due_at, fold, unknown
+from models.person import Objection, Outcome, Person, advance, fold, unknown
 from models.policy import POLICIES
 
 RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
@@ -82,7 +82,7 @@ def test_an_event_that_changes_no_code_keeps_the_version() -> None:
 
 def test_a_reason_that_ends_by_time_is_told_at_its_instant() -> None:
     row = send(verified(), ordered("home", day(1), day(8))).person
-    assert due_at(row) == day(8)
+    assert row.due_at == day(8)
     outcome = advance(row, day(20))
     assert told(outcome) == [GREEN]
     assert outcome.changes[0].at == day(8)
@@ -136,7 +136,7 @@ def test_a_correction_without_its_event_is_told_to_its_source_once() -> None:
     lost = retracted(positive(day(2)), day(3))
     row = send(verified(), lost).person
     wait = POLICIES[0].correction_wait
-    assert due_at(row) == lost.time + wait
+    assert row.due_at == lost.time + wait
     outcome = advance(row, lost.time + wait)
     assert [n.objection for n in outcome.notices] == [Objection.CORRECTION_WITHOUT_TARGET]
     assert not outcome.notices[0].refused
@@ -201,12 +201,12 @@ def test_an_ended_reason_leaves_the_code_at_an_instant_of_its_own_and_nothing_is
     row = send(verified(), ordered("home", day(1), day(7))).person
     leaves = day(7) + POLICIES[0].ended_kept
     lifted = advance(row, day(8)).person
-    assert due_at(lifted) == leaves
+    assert lifted.due_at == leaves
     outcome = advance(lifted, leaves)
     assert outcome.changes == ()
     assert outcome.person.code.intervals == ()
     assert outcome.person.code.version == lifted.code.version + 1
-    assert due_at(outcome.person) is None
+    assert outcome.person.due_at is None
     late = send(verified(), ordered("home", day(1), day(7)), at=leaves).person
     assert late.code.intervals == ()
 

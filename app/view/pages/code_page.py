@@ -1,8 +1,7 @@
 """`GET /people/{person}`: the page that a resident shows at a gate (亮码)."""
 
-import re
 from datetime import datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 
 from litestar import Response
 
@@ -12,7 +11,7 @@ from app.view.pages.ports import PagePort, Read, Unavailable
 from app.view.pages.sheet import Sheet, sheet
 from app.view.pages.site import page
 from models.codes import Colour
-from models.events import PersonKey
+from models.events import PERSON_KEY
 from models.policy import ZONE, policy_at
 
 RELOAD_S = 10
@@ -20,14 +19,12 @@ RELOAD_S = 10
 
 Context = dict[str, Any]
 
-_PERSON = re.compile(get_args(PersonKey)[1].pattern)
-
 
 async def code_page(
     port: PagePort, person: str, language: Language, *, reload: bool
 ) -> Response[str]:
     """Answer with one of four pages: a colour, no code (200), 亮码失败 (503), no such address."""
-    if not _PERSON.fullmatch(person):
+    if not PERSON_KEY.fullmatch(person):
         return page("grey.html", language, _no_such_address(), status=404)
     context: Context = {"person": person, "reload_s": RELOAD_S if reload else None}
     try:
