@@ -10,35 +10,60 @@ what changed by an event. Both keep one chain per person, each link with the ver
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from models.codes import Cause, HealthCode, Interval, Status, StatusChange, judge
-from models.events import NatResultReported, Result, ResultStatus, StatusEvent, type_of
+from models.events import IdentityVerified, StatusEvent, type_of
 from models.policy import policy_at
-from models.reasons import assess, corrects
+from models.reasons import assess, corrects, opens_nothing
 
 
 class Fact(Struct, frozen=True, array_like=True):
-    """An event about a person, and when it arrived (its append to the log)."""
+    """An event about a person, and when it arrived (its append to the log).
 
-    event: StatusEvent
+    The event itself is kept as written and read when a rule asks for it: of most rows that a
+    chunk touches, none does.
+    """
+
+    source: str
+    id: str
+    supersedes: str | None
     arrived_at: datetime
+    written: Raw
+
+    @property
+    def event(self) -> StatusEvent:
+        """The event."""
+        return _read(self.written)
+
+
+_read: Callable[[Raw], StatusEvent] = msgspec.msgpack.Decoder(StatusEvent).decode
+_write = msgspec.msgpack.Encoder().encode
+
+
+def _fact(event: StatusEvent, arrived_at: datetime) -> Fact:
+    return Fact(event.source, event.id, event.supersedes, arrived_at, Raw(_write(event)))
 
 
 class Person(Struct, frozen=True, array_like=True):
     """A row of the person table. `judged_at`: everything until then has been told.
 
     `due_at` is the next instant at which time alone changes something, None if none does.
-    `facts` are sorted by (source, id), each identity once.
+    `facts` are sorted by (source, id), each identity once. A row is `plain` while all that it
+    holds is who someone is, and results that open nothing.
     """
 
     code: HealthCode
     judged_at: datetime
     due_at: datetime | None = None
+    plain: bool = True
     facts: tuple[Fact, ...] = ()
 
 
@@ -82,18 +107,24 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
     """
     outcome = advance(row, arrived_at)
     row, at = outcome.person, outcome.person.judged_at
-    place = bisect_left(row.facts, (event.source, event.id), key=_identity)
-    if place < len(row.facts) and _identity(row.facts[place]) == (event.source, event.id):
-        if row.facts[place].event == event:
+    facts, new = row.facts, _fact(event, arrived_at)
+    place = bisect_left(facts, _identity(new), key=_identity)
+    if place < len(facts) and _identity(facts[place]) == _identity(new):
+        if facts[place].written == new.written:
             return outcome
         return _object(outcome, _conflict(event))
+    plain = opens_nothing(event)
     policy = policy_at(at)
-    facts_max = policy.facts_max + (0 if _opens_nothing(event) else policy.facts_reserved)
-    if len(row.facts) >= facts_max:
+    facts_max = policy.facts_max + (0 if plain else policy.facts_reserved)
+    if len(facts) >= facts_max:
         return _object(outcome, _row_full(event, facts_max))
-    facts = (*row.facts[:place], Fact(event, arrived_at), *row.facts[place:])
-    cause = Cause(event.source, event.id, type_of(event))
-    judged, change = _judge_anew(row.code, facts, at, cause)
+    facts = (*facts[:place], new, *facts[place:])
+    if row.plain and plain:  # one more of them says nothing new, and corrects nothing
+        return replace(outcome, person=Person(row.code, at, row.due_at, True, facts))
+    stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
+    judged, change = _judge_anew(
+        row.code, facts, stays_plain, at, Cause(event.source, event.id, type_of(event))
+    )
     return Outcome(
         judged,
         (*outcome.changes, *change),
@@ -110,15 +141,15 @@ def advance(row: Person, to: datetime) -> Outcome:
     notices: list[Notice] = []
     while row.due_at is not None and row.due_at <= to:
         notices += _unanswered(row, row.due_at)
-        row, change = _judge_anew(row.code, row.facts, row.due_at, Cause())
+        row, change = _judge_anew(row.code, row.facts, row.plain, row.due_at, Cause())
         changes += change
     if to > row.judged_at:
-        row = Person(row.code, to, row.due_at, row.facts)
+        row = Person(row.code, to, row.due_at, row.plain, row.facts)
     return Outcome(row, tuple(changes), tuple(notices))
 
 
 def _judge_anew(
-    old: HealthCode, facts: tuple[Fact, ...], at: datetime, cause: Cause
+    old: HealthCode, facts: tuple[Fact, ...], plain: bool, at: datetime, cause: Cause
 ) -> tuple[Person, tuple[StatusChange, ...]]:
     """Judge the facts as of `at`; the code's version grows if anything in it changed."""
     found = assess([fact.event for fact in facts])
@@ -132,13 +163,13 @@ def _judge_anew(
     due_at = _due_at(code, shown.changes_at, facts, at)
     told, status = Status(old.colour, old.reasons), shown.status
     if code == old and status == told:
-        return Person(old, at, due_at, facts), ()
+        return Person(old, at, due_at, plain, facts), ()
     version = old.version + 1
     code = replace(
         code, version=version, judged_at=at, colour=status.colour, reasons=status.reasons
     )
     if status == told:
-        return Person(code, at, due_at, facts), ()
+        return Person(code, at, due_at, plain, facts), ()
     change = StatusChange(
         person=code.person,
         version=version,
@@ -149,7 +180,7 @@ def _judge_anew(
         cause=cause,
         city=code.city,
     )
-    return Person(replace(code, told_version=version), at, due_at, facts), (change,)
+    return Person(replace(code, told_version=version), at, due_at, plain, facts), (change,)
 
 
 def _due_at(
@@ -161,9 +192,9 @@ def _due_at(
     waits = (
         deadline
         for fact in facts
-        if fact.event.supersedes is not None
+        if fact.supersedes is not None
         and (deadline := _deadline(fact)) > at
-        and _target(facts, fact.event) is None
+        and _target(facts, fact) is None
     )
     return min((due for due in (changes_at, *leaves, *waits) if due is not None), default=None)
 
@@ -174,19 +205,18 @@ def _kept_until(interval: Interval) -> datetime | None:
     return interval.end and interval.end + policy_at(interval.end).ended_kept
 
 
-def _identity(fact: Fact) -> tuple[str, str]:
-    return fact.event.source, fact.event.id
+_identity: Callable[[Fact], tuple[str, str]] = attrgetter("source", "id")
 
 
 def _deadline(fact: Fact) -> datetime:
     return fact.arrived_at + policy_at(fact.arrived_at).correction_wait
 
 
-def _target(facts: tuple[Fact, ...], event: StatusEvent) -> StatusEvent | None:
-    """Find the event that `event` claims to correct."""
-    if event.supersedes is None:
+def _target(facts: tuple[Fact, ...], claim: Fact | StatusEvent) -> StatusEvent | None:
+    """Find the event that `claim` says it corrects."""
+    if claim.supersedes is None:
         return None
-    identity = event.source, event.supersedes
+    identity = claim.source, claim.supersedes
     place = bisect_left(facts, identity, key=_identity)
     if place < len(facts) and _identity(facts[place]) == identity:
         return facts[place].event
@@ -204,12 +234,6 @@ def _conflict(event: StatusEvent) -> Notice:
         f"Event {event.id} of {event.source} arrived before with another content, which stays. "
         "Send a new event with an id of its own that supersedes it.",
         refused=True,
-    )
-
-
-def _opens_nothing(event: StatusEvent) -> bool:
-    return isinstance(event, NatResultReported) and not (
-        event.data.result is Result.POSITIVE and event.data.status is ResultStatus.FINAL
     )
 
 
@@ -233,7 +257,7 @@ def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
     if target is not None and not corrects(event, target):
         notices.append(_later_event(event))
     elif target is None and event.supersedes is not None:
-        others = {f.event.source for f in facts if f.event.id == event.supersedes}
+        others = {fact.source for fact in facts if fact.id == event.supersedes}
         if others:
             notices.append(
                 Notice(
@@ -247,8 +271,8 @@ def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
     notices += (
         _later_event(fact.event)
         for fact in facts
-        if fact.event.supersedes == event.id
-        and fact.event.source == event.source
+        if fact.supersedes == event.id
+        and fact.source == event.source
         and not corrects(fact.event, event)
     )
     return notices
@@ -271,13 +295,13 @@ def _unanswered(row: Person, at: datetime) -> list[Notice]:
         Notice(
             fact.event,
             Objection.CORRECTION_WITHOUT_TARGET,
-            f"supersedes names {fact.event.supersedes}, and no such event of {fact.event.source} "
+            f"supersedes names {fact.supersedes}, and no such event of {fact.source} "
             "about this person has arrived. Check the id and the person; the correction still "
             "takes effect if that event comes.",
             refused=False,
         )
         for fact in row.facts
-        if fact.event.supersedes is not None
+        if fact.supersedes is not None
         and _deadline(fact) == at
-        and _target(row.facts, fact.event) is None
+        and _target(row.facts, fact) is None
     ]

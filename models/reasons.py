@@ -141,6 +141,16 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
     )
 
 
+def opens_nothing(event: StatusEvent) -> bool:
+    """Say whether `event` is a result that opens no reason and corrects no event. It bears on the
+    reasons that others opened, and on nothing else."""
+    return (
+        isinstance(event, NatResultReported)
+        and event.supersedes is None
+        and not (event.data.result is Result.POSITIVE and event.data.status is ResultStatus.FINAL)
+    )
+
+
 def _swabs(results: Iterable[NatResultReported]) -> list[NatResultReported]:
     """Count one swab once, as first reported, however often its laboratory reports it
     (own decision)."""

@@ -168,7 +168,7 @@ class Job(Struct, frozen=True):
                 asyncio.run(self._publish(run, moved))
         except Unreached as error:
             failure, code = f"{error} Run it again to go on.", EXIT_UNREACHED
-        except (KeyboardInterrupt, asyncio.CancelledError):  # whichever asyncio makes of SIGINT
+        except KeyboardInterrupt:
             failure, code = "Interrupted. Run it again to go on.", EXIT_INTERRUPTED
         else:
             ledger.end()

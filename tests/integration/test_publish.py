@@ -75,6 +75,8 @@ def start(path: Path | str, url: str, *options: str, **kw: Any) -> "subprocess.P
         env=environment("127.0.0.1:1", 1),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell that runs the tests in its background has SIGINT ignored, and so all below it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **kw,
     )
 
