@@ -234,16 +234,33 @@ class Partition:
         try:
             self._store = rocksdict.Rdict(str(path), options=_options())
         except Exception as error:  # rocksdict raises bare Exception
-            if "lock" in str(error).lower():
+            if "/LOCK:" in str(error):
                 raise RuntimeError(
                     f"{path} is in use by another worker; give each its own YUEKANG_DATA_DIR."
                 ) from error
-            log.warning("store_unreadable", **self._where(), error=str(error))
+            damage = str(error)
+        else:
+            damage = self._schedule_all()
+        if damage:
+            log.warning("store_unreadable", **self._where(), error=damage)
             self._wipe()
-        rows = cast("Iterator[tuple[bytes, bytes]]", self.store.items())
-        for key, value in rows:
+
+    def _schedule_all(self) -> str:
+        """Read when each row is due; return what is wrong with the store, if anything is."""
+        key = META
+        for key, value in cast("Iterator[tuple[bytes, bytes]]", self.store.items()):
             if not key.startswith(META):
                 self._schedule(key, DUE.unpack_from(value)[0])
+        # `items` ends at a damaged block as at the last row; only this iterator tells which it was.
+        rest = self.store.iter()
+        rest.seek(key)
+        if rest.valid():
+            rest.next()
+        try:
+            rest.status()
+        except Exception as error:  # not raised on: it would keep the iterator, and so the store
+            return str(error)
+        return ""
 
     def _wipe(self) -> None:
         """Begin with an empty store; the log has everything."""

@@ -1,6 +1,7 @@
 """The order in which a table writes: the log first, the store second, the ack last."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -233,3 +234,21 @@ def test_due_times_are_read_from_the_store_again(partition: Partition) -> None:
     partition._open()
     assert partition.due(10, 10) == [b"a"]
     assert partition._stored() == 3
+
+
+def test_a_store_with_a_damaged_block_begins_anew(partition: Partition) -> None:
+    """Or the rows behind the damage would never be due, and reading one would end each process."""
+    rows = [(b"%05d" % n, engine.DUE.pack(7) + os.urandom(100)) for n in range(5_000)]
+    partition._apply(rows, 3)
+    for _ in range(2):  # a store that is opened moves what it logged into a file of blocks
+        partition.close()
+        partition._open()
+        assert len(partition.due(10, 10_000)) == 5_000
+    partition.close()
+    [blocks] = partition._path().glob("*.sst")
+    with blocks.open("r+b") as file:
+        file.seek(blocks.stat().st_size // 2)
+        file.write(b"\xff" * 64)
+    partition._open()
+    assert partition._stored() == -1, "all of it comes from the log again"
+    assert partition.due(10, 10) == []
