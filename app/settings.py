@@ -42,6 +42,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     view_port: Port = 8080
     view_url: Url = ""
     status_host: Text = "127.0.0.1"
+    worker_session_seconds: Annotated[float, Meta(ge=2, le=60, description="2 to 60 s")] = 10.0
+    """A worker that is not heard of for so long loses its partitions. Short, since they stand
+    still until then; a fold never holds the heartbeat, which has a thread of its own. A broker
+    takes no less than its group.min.session.timeout.ms, 6 s unless told otherwise."""
     worker_status_port: Port = 9101
     projection_status_port: Port = 9102
     environment: Literal["production", "development"] = "production"

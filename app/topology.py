@@ -35,10 +35,6 @@ CHUNKS_WAITING_MAX = 16
 """Chunks that wait before an agent. At four fifths of it the partitions that bring more are not
 fetched, until two fifths are left."""
 
-SESSION_SECONDS = 10.0
-"""A worker that is not heard of for so long loses its partitions. Short, since they stand still
-until then; a fold never holds the heartbeat, which has a thread of its own."""
-
 TAKE_OVER_SECONDS_MAX = 30.0
 """How long finishing the chunks in hand may hold up a rebalance or a stop."""
 
@@ -74,8 +70,8 @@ def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
         consumer_auto_offset_reset="earliest",
         broker_max_poll_records=CHUNK_RECORDS_MAX,
         broker_commit_interval=1.0,
-        broker_session_timeout=SESSION_SECONDS,
-        broker_heartbeat_interval=SESSION_SECONDS / 5,
+        broker_session_timeout=settings.worker_session_seconds,
+        broker_heartbeat_interval=settings.worker_session_seconds / 5,
         broker_rebalance_timeout=TAKE_OVER_SECONDS_MAX,
         stream_buffer_maxsize=CHUNKS_WAITING_MAX,
         stream_wait_empty=False,

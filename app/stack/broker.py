@@ -73,11 +73,12 @@ class Broker(Process):
         finally:
             await admin.close()
 
-    def _format(self) -> None:
+    def _cluster_id(self) -> str:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if cluster.startswith("-"):
-            cluster = "y" + cluster[1:]  # it would be read as an option
-        config = str(self._properties)
+        return "y" + cluster[1:]  # it may begin with -, and would be read as an option
+
+    def _format(self) -> None:
+        cluster, config = self._cluster_id(), str(self._properties)
         command = _java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", config)
         done = subprocess.run(
             [program(command[0]), *command[1:]],
