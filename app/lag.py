@@ -86,7 +86,7 @@ class Lag:
         """Return the last offset applied of each input partition that is held and live."""
         tables = {table.settings.name: table for table in self._app.held_tables}
         return {
-            TopicPartition(topic.name, number): partition.place(topic.name)
+            TopicPartition(topic.name, number): partition.store.place(topic.name)
             for topic in input_topics()
             for number, partition in tables[str(topic.folds_into)].held.items()
             if partition.live.is_set()

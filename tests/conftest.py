@@ -13,7 +13,7 @@ from app.stack.redis_server import RedisServer
 
 settings.register_profile(
     "test",
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,  # the same worlds every time: a commit is green or it is not
     suppress_health_check=list(HealthCheck),

@@ -21,15 +21,12 @@ process, and a new one starts from 1.
 """
 
 import asyncio
-import heapq
-import shutil
-import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import rocksdict
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
@@ -38,18 +35,9 @@ from prometheus_client import Counter
 
 from app import metrics
 from app.engine.chunks import Chunk
+from app.engine.store import DUE, PLACE, Store
 
 log = structlog.get_logger()
-
-META = b"\x00"
-"""Keys that begin with it are the engine's own, in store and changelog; no row's key may."""
-PLACE = META + b"place:"
-"""+ input topic: the last offset applied of this topic's same partition."""
-STORED = META + b"stored"
-"""The last changelog offset in the store (store only)."""
-
-DUE = struct.Struct(">q")
-"""A row begins with the instant it is due, in microseconds of the epoch; 0: never."""
 
 BATCH_BYTES_MAX = 900_000
 """Largest record batch sent, below the topics' max.message.bytes of 1 MiB."""
@@ -57,8 +45,8 @@ BATCH_BYTES_MAX = 900_000
 FENCED_SECONDS_MAX = 30.0
 """How long a fenced partition waits for the rebalance that should follow."""
 
-QUEUE_STALE_MAX = 1_024
-"""Entries of due times since changed, beyond as many as are valid, before they are cleared out."""
+PROGRESS_SECONDS = 2.0
+"""How often a long catching up says how far it is."""
 
 CATCH_UP_RECORDS = 20_000
 """Records applied to the store at a time while catching up; bounds its memory."""
@@ -76,18 +64,26 @@ class Told(NamedTuple):
 class Work:
     """What one chunk reads and changes: rows are read through, and written when it commits."""
 
-    def __init__(self, store: rocksdict.Rdict) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
+        self._read: dict[bytes, bytes | None] = {}
         self.rows: dict[bytes, tuple[int, bytes] | None] = {}
         self.told: list[Told] = []
         self._counted: list[tuple[Counter, int]] = []
+
+    def read(self, keys: Iterable[bytes]) -> None:
+        """Read the rows at `keys` together, which costs less than one by one in `get`."""
+        wanted = [key for key in dict.fromkeys(keys) if key not in self._read]
+        self._read.update(zip(wanted, self._store.get_many(wanted), strict=True))
 
     def get(self, key: bytes) -> bytes | None:
         """Return the row at `key` as this chunk sees it."""
         if key in self.rows:
             row = self.rows[key]
             return None if row is None else row[1]
-        stored = self._store.get(key)
+        if key not in self._read:
+            self.read([key])
+        stored = self._read[key]
         return None if stored is None else stored[DUE.size :]
 
     def put(self, key: bytes, value: bytes, due: int = 0) -> None:
@@ -133,20 +129,13 @@ class Partition:
         self._settings = settings
         self._tp = TopicPartition(settings.changelog, number)
         self._producer: AIOKafkaProducer | None = None
-        self._store: rocksdict.Rdict | None = None
-        self._due: dict[bytes, int] = {}
-        self._queue: list[tuple[int, bytes]] = []
+        self._store: Store | None = None
 
     @property
-    def store(self) -> rocksdict.Rdict:
+    def store(self) -> Store:
         """The store, open since `take`."""
         assert self._store is not None, "partition is not taken"
         return self._store
-
-    def place(self, topic: str) -> int:
-        """Return the last offset applied of `topic`, -1 before the first."""
-        stored = self.store.get(PLACE + topic.encode())
-        return -1 if stored is None else int(stored)
 
     async def take(self) -> None:
         """Fence the predecessor, catch up with the log, go live."""
@@ -174,7 +163,6 @@ class Partition:
         if self._store is not None:
             self._store.close()
             self._store = None
-            self._due, self._queue = {}, []
 
     async def _fence(self) -> None:
         producer = AIOKafkaProducer(
@@ -194,7 +182,8 @@ class Partition:
 
     async def _catch_up(self) -> None:
         if self._store is None:
-            self._open()
+            self._store = Store(self._settings.directory / self._settings.name / str(self.number))
+        store = self._store
         consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
             bootstrap_servers=self._settings.bootstrap,
             isolation_level="read_committed",
@@ -206,110 +195,27 @@ class Partition:
         try:
             consumer.assign([self._tp])
             end = (await consumer.end_offsets([self._tp]))[self._tp]
-            stored = self._stored()
-            if stored >= end:
-                log.warning("store_ahead_of_log", **self._where(), stored=stored, end=end)
-                self._wipe()
-                stored = -1
-            consumer.seek(self._tp, stored + 1)
+            if store.offset >= end:
+                log.warning("store_ahead_of_log", **self._where(), stored=store.offset, end=end)
+                store.wipe()
+            consumer.seek(self._tp, store.offset + 1)
+            started = told_at = time.monotonic()
             applied = 0
-            while await consumer.position(self._tp) < end:
+            while (position := await consumer.position(self._tp)) < end:
+                if time.monotonic() > told_at + PROGRESS_SECONDS:
+                    told_at = time.monotonic()
+                    log.info("catching_up", **self._where(), rows=applied, left=end - position)
                 fetched = await consumer.getmany(timeout_ms=500, max_records=CATCH_UP_RECORDS)
                 for records in fetched.values():
-                    self._apply(((r.key, r.value) for r in records), records[-1].offset)
+                    store.write(((r.key, r.value) for r in records), records[-1].offset)
                     applied += len(records)
-            log.info("caught_up", **self._where(), records=applied, rows_due=len(self._due))
+            seconds = round(time.monotonic() - started, 1)
+            log.info("caught_up", **self._where(), rows=applied, seconds=seconds)
         finally:
             await consumer.stop()
 
     def _where(self) -> dict[str, Any]:
         return {"table": self._settings.name, "partition": self.number}
-
-    def _path(self) -> Path:
-        return self._settings.directory / self._settings.name / str(self.number)
-
-    def _open(self) -> None:
-        path = self._path()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._store = rocksdict.Rdict(str(path), options=_options())
-        except Exception as error:  # rocksdict raises bare Exception
-            if "/LOCK:" in str(error):
-                raise RuntimeError(
-                    f"{path} is in use by another worker; give each its own YUEKANG_DATA_DIR."
-                ) from error
-            damage = str(error)
-        else:
-            damage = self._schedule_all()
-        if damage:
-            log.warning("store_unreadable", **self._where(), error=damage)
-            self._wipe()
-
-    def _schedule_all(self) -> str:
-        """Read when each row is due; return what is wrong with the store, if anything is."""
-        key = META
-        for key, value in cast("Iterator[tuple[bytes, bytes]]", self.store.items()):
-            if not key.startswith(META):
-                self._schedule(key, DUE.unpack_from(value)[0])
-        # `items` ends at a damaged block as at the last row; only this iterator tells which it was.
-        rest = self.store.iter()
-        rest.seek(key)
-        if rest.valid():
-            rest.next()
-        try:
-            rest.status()
-        except Exception as error:  # not raised on: it would keep the iterator, and so the store
-            return str(error)
-        return ""
-
-    def _wipe(self) -> None:
-        """Begin with an empty store; the log has everything."""
-        self.close()
-        shutil.rmtree(self._path(), ignore_errors=True)
-        self._store = rocksdict.Rdict(str(self._path()), options=_options())
-
-    def _stored(self) -> int:
-        stored = self.store.get(STORED)
-        return -1 if stored is None else int(stored)
-
-    def _apply(self, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
-        """Write to the store what the log holds up to `offset`, in one batch."""
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in rows:
-            if value is None:
-                batch.delete(key)
-                self._schedule(key, 0)
-            else:
-                batch.put(key, value)
-                if not key.startswith(META):
-                    self._schedule(key, DUE.unpack_from(value)[0])
-        batch.put(STORED, b"%d" % offset)
-        self.store.write(batch)
-
-    def _schedule(self, key: bytes, due: int) -> None:
-        if due:
-            if self._due.get(key) != due:
-                self._due[key] = due
-                heapq.heappush(self._queue, (due, key))
-                if len(self._queue) > 2 * len(self._due) + QUEUE_STALE_MAX:
-                    self._queue = [(at, other) for other, at in self._due.items()]
-                    heapq.heapify(self._queue)
-        else:
-            self._due.pop(key, None)
-
-    def due(self, until: int, limit: int) -> list[bytes]:
-        """Return at most `limit` keys of rows due at or before `until` (µs), earliest first.
-
-        They stay due until a row with another due time is written.
-        """
-        found: list[tuple[int, bytes]] = []
-        while self._queue and self._queue[0][0] <= until and len(found) < limit:
-            entry = heapq.heappop(self._queue)
-            if self._due.get(entry[1]) == entry[0]:
-                found.append(entry)
-        for entry in found:
-            heapq.heappush(self._queue, entry)
-        return [key for _, key in dict.fromkeys(found)]
 
     async def commit(self, work: Work, places: Mapping[str, int]) -> None:
         """Write `work` and the `places` reached in the input: the log first, then the store.
@@ -335,7 +241,7 @@ class Partition:
         ]
         await self._producer.commit_transaction()
         last: RecordMetadata = sent[0][-1][0].result()
-        self._apply(rows, last.offset + sent[0][-1][1] - 1)
+        self.store.write(rows, last.offset + sent[0][-1][1] - 1)
 
     async def _send(
         self,
@@ -420,7 +326,7 @@ class Table:
         async with self._turn(chunk.partition, chunk.generation) as partition:
             if partition is None:
                 return False
-            place = partition.place(chunk.topic)
+            place = partition.store.place(chunk.topic)
             records = [record for record in chunk.records if record.offset > place]
             if not records:
                 return True
@@ -441,7 +347,7 @@ class Table:
             if not held.live.is_set():
                 continue
             async with self._turn(number, self._generation) as partition:
-                if partition is None or not (keys := partition.due(until, limit)):
+                if partition is None or not (keys := partition.store.due(until, limit)):
                     continue
                 work = Work(partition.store)
                 fold(work, keys)
@@ -506,18 +412,3 @@ def _by_topic(told: Iterable[Told]) -> dict[str, list[Told]]:
 
 def _unhandled(error: BaseException) -> None:
     raise error
-
-
-def _options() -> rocksdict.Options:
-    """Small and fixed: Faust's defaults are 2 GiB of cache for each partition."""
-    options = rocksdict.Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_max_open_files(256)
-    options.set_write_buffer_size(16 * 1024 * 1024)
-    options.set_max_write_buffer_number(2)
-    table = rocksdict.BlockBasedOptions()
-    table.set_bloom_filter(10, block_based=False)
-    table.set_block_cache(rocksdict.Cache(16 * 1024 * 1024))
-    options.set_block_based_table_factory(table)
-    options.set_compression_type(rocksdict.DBCompressionType.lz4())
-    return options

@@ -1,7 +1,6 @@
 """The order in which a table writes: the log first, the store second, the ack last."""
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from aiokafka.errors import ProducerFenced
 
 from app.engine import table as engine
 from app.engine.chunks import Chunk
+from app.engine.store import Store
 from app.engine.table import Partition, Table, TableSettings, Told, Work
 from topology.records import record
 
@@ -43,7 +43,7 @@ class Log:
         if self.fails_with is not None:
             raise self.fails_with
         assert self.partition is not None
-        self.store_at_commit = list(self.partition.store.keys())
+        self.store_at_commit = everything(self.partition)
         self.committed += self.open
 
     async def stop(self) -> None:
@@ -66,11 +66,15 @@ class Batch:
         return len(self.records)
 
 
+def everything(partition: Partition) -> list[bytes]:
+    return list(partition.store._db.keys())
+
+
 @pytest.fixture
 def partition(tmp_path: Path) -> Iterator[Partition]:
     settings = TableSettings("people", "test", "nowhere:1", tmp_path, "changelog")
     held = Partition(settings, 0)
-    held._open()
+    held._store = Store(tmp_path / "people" / "0")
     yield held
     held.close()
 
@@ -106,22 +110,22 @@ async def test_the_log_has_it_before_the_store(partition: Partition) -> None:
     assert log.store_at_commit == []
     assert partition.store.get(b"row1") is not None
     assert {topic for topic, _ in log.committed} == {"changelog", "out"}
-    assert partition.place("in") == 1
+    assert partition.store.place("in") == 1
 
 
 async def test_what_the_log_does_not_take_the_store_does_not_have(partition: Partition) -> None:
     with_log(partition, Log(OSError("gone")))
     with pytest.raises(OSError, match="gone"):
         await table_of(partition).process(chunk(0), put_each)
-    assert list(partition.store.keys()) == []
-    assert partition.place("in") == -1
+    assert everything(partition) == []
+    assert partition.store.place("in") == -1
 
 
 async def test_a_fenced_worker_writes_nothing_and_acks_nothing(partition: Partition) -> None:
     log = with_log(partition, Log(ProducerFenced()))
     held = table_of(partition)
     assert not await held.process(chunk(0), put_each)
-    assert list(partition.store.keys()) == []
+    assert everything(partition) == []
     log.fails_with = None
     assert not await held.process(chunk(1), put_each), "lost until it is taken again"
     assert log.committed == []
@@ -198,24 +202,16 @@ async def test_agents_take_turns_on_a_partition(partition: Partition) -> None:
         return chunk(*range(5))._replace(topic=topic)
 
     await asyncio.gather(*(held.process(from_topic(f"t{n}"), add_one) for n in range(20)))
-    assert partition.store[b"n"][engine.DUE.size :] == b"100"
+    assert Work(partition.store).get(b"n") == b"100"
 
 
-async def test_due_rows_come_in_order_and_the_queue_stays_bounded(partition: Partition) -> None:
-    log = with_log(partition, Log())
+async def test_due_rows_are_folded_once(partition: Partition) -> None:
+    with_log(partition, Log())
     held = table_of(partition)
-    for due in range(5_000, 0, -1):
-        work = Work(partition.store)
-        work.put(b"late", b"x", due)
-        await partition.commit(work, {})
-    assert len(partition._queue) <= 2 + engine.QUEUE_STALE_MAX + 1
     work = Work(partition.store)
-    work.put(b"soon", b"x", 0)
-    work.put(b"first", b"x", 1)
+    for key, due in ((b"late", 5), (b"soon", 0), (b"first", 1)):
+        work.put(key, b"x", due)
     await partition.commit(work, {})
-    assert partition.due(0, 10) == []
-    assert set(partition.due(10, 10)) == {b"first", b"late"}
-    log.committed.clear()
     done: list[bytes] = []
 
     def clear(work: Work, keys: Sequence[bytes]) -> None:
@@ -225,30 +221,4 @@ async def test_due_rows_come_in_order_and_the_queue_stays_bounded(partition: Par
 
     assert await held.process_due(10, 10, clear) == 2
     assert await held.process_due(10, 10, clear) == 0
-    assert set(done) == {b"first", b"late"}
-
-
-def test_due_times_are_read_from_the_store_again(partition: Partition) -> None:
-    partition._apply([(b"a", engine.DUE.pack(7) + b"x"), (b"b", engine.DUE.pack(0) + b"x")], 3)
-    partition.close()
-    partition._open()
-    assert partition.due(10, 10) == [b"a"]
-    assert partition._stored() == 3
-
-
-def test_a_store_with_a_damaged_block_begins_anew(partition: Partition) -> None:
-    """Or the rows behind the damage would never be due, and reading one would end each process."""
-    rows = [(b"%05d" % n, engine.DUE.pack(7) + os.urandom(100)) for n in range(5_000)]
-    partition._apply(rows, 3)
-    for _ in range(2):  # a store that is opened moves what it logged into a file of blocks
-        partition.close()
-        partition._open()
-        assert len(partition.due(10, 10_000)) == 5_000
-    partition.close()
-    [blocks] = partition._path().glob("*.sst")
-    with blocks.open("r+b") as file:
-        file.seek(blocks.stat().st_size // 2)
-        file.write(b"\xff" * 64)
-    partition._open()
-    assert partition._stored() == -1, "all of it comes from the log again"
-    assert partition.due(10, 10) == []
+    assert done == [b"first", b"late"]

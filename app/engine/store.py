@@ -1,0 +1,174 @@
+"""What RocksDB keeps of one partition of a table: rows, places, and when rows are due.
+
+The log is what counts. A store may be old, empty or gone at any time; it says how far the log is
+in it (`offset`), and what is missing is read from there. Nothing is held in memory for each row,
+so opening costs the same for ten people and for a million.
+
+| Key | Value |
+|---|---|
+| a row's | the instant it is due (`DUE`), then the row |
+| `PLACE` + input topic | the last offset applied of that topic's same partition |
+| `AGENDA` + due instant + a row's key | nothing; the rows that are due, in order |
+| `STORED` | the last changelog offset in the store |
+
+The agenda is not in the log: it follows from the rows. An entry whose row has another due instant
+by now is stale, and goes when its time comes.
+"""
+
+import shutil
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+import rocksdict
+import structlog
+
+log = structlog.get_logger()
+
+META = b"\x00"
+"""Keys that begin with it are the engine's own, in store and changelog; no row's key may."""
+PLACE = META + b"place:"
+AGENDA = META + b"due:"
+STORED = META + b"stored"
+
+DUE = struct.Struct(">q")
+"""Microseconds of the epoch; 0: never. None is negative, so bytes sort as the instants do."""
+
+STALE_MAX = 10_000
+"""Stale entries of the agenda that one look at it clears away."""
+
+
+class StoreDamaged(RuntimeError):
+    """A block of the store cannot be read. The next start begins with an empty one."""
+
+
+class Store:
+    """The store in the folder `path`, open until `close`. One process at a time may have it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mark = path.with_name(f"{path.name}.damaged")
+        self._agenda_from = 0
+        self._db: rocksdict.Rdict
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self._mark.exists():
+            self._remove()
+        try:
+            self._db = rocksdict.Rdict(str(path), options=_options())
+        except Exception as error:  # rocksdict raises bare Exception
+            if "/LOCK:" in str(error):
+                raise RuntimeError(
+                    f"{path} is in use by another worker; give each its own YUEKANG_DATA_DIR."
+                ) from error
+            log.warning("store_unreadable", path=str(path), error=str(error))
+            self.wipe()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._db.close()
+
+    def wipe(self) -> None:
+        """Begin with an empty store; the log has everything."""
+        if hasattr(self, "_db"):
+            self._db.close()
+        self._remove()
+        self._db = rocksdict.Rdict(str(self._path), options=_options())
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
+        self._mark.unlink(missing_ok=True)
+
+    @property
+    def offset(self) -> int:
+        """The last changelog offset in the store, -1 in an empty one."""
+        stored = self.get(STORED)
+        return -1 if stored is None else int(stored)
+
+    def place(self, topic: str) -> int:
+        """Return the last offset applied of `topic`, -1 before the first."""
+        stored = self.get(PLACE + topic.encode())
+        return -1 if stored is None else int(stored)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return what is at `key`; raise `StoreDamaged`."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return what is at each of `keys`; raise `StoreDamaged`."""
+        try:
+            return cast("list[bytes | None]", self._db.get(list(keys)))
+        except Exception as error:  # rocksdict raises bare Exception
+            raise self._damaged(error) from error
+
+    def write(self, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Write what the log holds up to `offset`, all or nothing."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows:
+            if value is None:
+                batch.delete(key)
+                continue
+            batch.put(key, value)
+            if not key.startswith(META) and (due := DUE.unpack_from(value)[0]):
+                batch.put(AGENDA + value[: DUE.size] + key, b"")
+                self._agenda_from = min(self._agenda_from, due)
+        batch.put(STORED, b"%d" % offset)
+        self._db.write(batch)
+
+    def due(self, until: int, limit: int) -> list[bytes]:
+        """Return at most `limit` keys of rows due at or before `until` (µs), earliest first.
+
+        They stay due until a row with another due time is written. Raise `StoreDamaged`.
+        """
+        found: list[bytes] = []
+        stale = rocksdict.WriteBatch(raw_mode=True)
+        entries = self._db.iter()
+        # What lies before was cleared away; RocksDB would step over each of its tombstones.
+        entries.seek(AGENDA + DUE.pack(self._agenda_from))
+        at = until
+        while entries.valid() and len(found) < limit and stale.len() < STALE_MAX:
+            entry = cast(bytes, entries.key())
+            if not entry.startswith(AGENDA):
+                break
+            instant, key = entry[len(AGENDA) :][: DUE.size], entry[len(AGENDA) + DUE.size :]
+            [at] = DUE.unpack(instant)
+            if at > until:
+                break
+            row = self.get(key)
+            if row is not None and row.startswith(instant):
+                found.append(key)
+            else:
+                stale.delete(entry)
+            entries.next()
+        self._check(entries)
+        if stale.len():
+            self._db.write(stale)
+        if not found:
+            self._agenda_from = min(at, until)
+        return found
+
+    def _check(self, entries: rocksdict.RdictIter) -> None:
+        """Raise `StoreDamaged` where an iterator ended at a damaged block, as at the last row."""
+        try:
+            entries.status()
+        except Exception as error:  # rocksdict raises bare Exception
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> StoreDamaged:
+        self._mark.touch()
+        return StoreDamaged(f"the store in {self._path} cannot be read: {error}")
+
+
+def _options() -> rocksdict.Options:
+    """Small and fixed: Faust's defaults are 2 GiB of cache for each partition."""
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_max_open_files(256)
+    options.set_write_buffer_size(16 * 1024 * 1024)
+    options.set_max_write_buffer_number(2)
+    table = rocksdict.BlockBasedOptions()
+    table.set_bloom_filter(10, block_based=False)
+    table.set_block_cache(rocksdict.Cache(16 * 1024 * 1024))
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(rocksdict.DBCompressionType.lz4())
+    return options
