@@ -31,7 +31,7 @@ HEALTH_CODES = "health-codes"
 STATUS_CHANGES = "status-changes"
 DEAD_LETTERS = "dead-letters"
 
-CHUNKS_WAITING_MAX = 16
+CHUNKS_WAITING_MAX = 8
 """Chunks that wait before an agent. At four fifths of it the partitions that bring more are not
 fetched, until two fifths are left."""
 

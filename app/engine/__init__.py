@@ -7,9 +7,9 @@ repeat, stop or crawl (docs/decisions/0001 to 0003):
 - `chunks`: agents get one event per partition and fetched batch, not one per record. Faust spends
   about 77 µs on each event in tasks and callbacks; per chunk that cost vanishes. An agent acks by
   hand, after everything the chunk caused is in the log.
-- `table`, `store`: state goes to the log first and to RocksDB second, one Kafka transaction for a chunk's
-  rows, its place in the input, and all it tells. The transactional producer of a partition is
-  its fence: whoever takes the partition over shuts the predecessor out. Faust's own tables write
+- `table`, `store`: state goes to the log first and to RocksDB second, one Kafka transaction for a
+  chunk's rows, its place in the input, and all it tells. The transactional producer of a partition
+  is its fence: whoever takes the partition over shuts the predecessor out. Faust's own tables write
   the store first, are not fenced, and recover one record at a time with two idle time-outs.
 - `records`: a header name that is not UTF-8 ends aiokafka's fetch, and so the worker, for good.
   Here it is read with its bytes escaped.

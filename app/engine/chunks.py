@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import faust
 from aiokafka import ConsumerRecord
@@ -12,7 +13,8 @@ from faust.types.tuples import Message
 from mode.utils.queues import ThrowableQueue
 
 
-class Chunk(NamedTuple):
+@dataclass(slots=True)
+class Chunk:
     """Consecutive records of one topic partition, as fetched in one consumer-group generation."""
 
     topic: str
@@ -20,10 +22,18 @@ class Chunk(NamedTuple):
     generation: int
     records: list["ConsumerRecord[bytes, bytes]"]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return sum(record.serialized_value_size for record in self.records)
 
-CHUNK_RECORDS_MAX = 2_000
-"""Records in one chunk, and in one fetch over all partitions. Bounds the memory and the
-transaction of a chunk."""
+
+CHUNK_RECORDS_MAX = 8_000
+"""Records in one chunk, and in one fetch over all partitions."""
+
+CHUNK_BYTES_MAX = 4 * 1024 * 1024
+"""Bytes up to which chunks that wait join into one. With `CHUNK_RECORDS_MAX` it bounds the memory
+and the transaction of a chunk; one fetch of a partition is at most 1 MiB before decompression."""
 
 FETCH_WAIT_MS = 50
 """How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so
@@ -100,8 +110,9 @@ class ChunkTransport(Transport):
 class ChunkQueue(ThrowableQueue[EventT[Any]]):
     """What waits before an agent.
 
-    A chunk joins the one of its partition that waits already, up to `CHUNK_RECORDS_MAX`: the
-    further behind an agent is, the larger its chunks, and the cheaper each record.
+    A chunk joins the one of its partition that waits already, up to `CHUNK_RECORDS_MAX` and
+    `CHUNK_BYTES_MAX`: the further behind an agent is, the larger its chunks, and the cheaper each
+    record.
 
     Partitions that were paused for the queue's length all go on together. Faust wakes one at a
     time, any, and only while the queue is short; the others keep it from being short, and one
@@ -134,6 +145,7 @@ def _may_join(chunk: Chunk, other: Chunk) -> bool:
     return (
         chunk.generation == other.generation
         and len(chunk.records) + len(other.records) <= CHUNK_RECORDS_MAX
+        and chunk.size + other.size <= CHUNK_BYTES_MAX
     )
 
 

@@ -7,15 +7,19 @@ import pytest
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
-from app.engine.chunks import CHUNK_RECORDS_MAX, Chunk, ChunkQueue
+from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, ChunkQueue
 
 
 def queue(maxsize: int = 16) -> ChunkQueue:
     return ChunkQueue(maxsize=maxsize, flow_control=FlowControlEvent())
 
 
+def sized(offset: int, size: int = 100) -> Any:
+    return SimpleNamespace(offset=offset, serialized_value_size=size)
+
+
 def event(partition: int, *offsets: int, generation: int = 1) -> Any:
-    chunk: Any = Chunk("in", partition, generation, list(offsets))  # type: ignore[arg-type]
+    chunk: Any = Chunk("in", partition, generation, [sized(n) for n in offsets])
     message = SimpleNamespace(tp=TP("in", partition), offset=offsets[-1])
     return SimpleNamespace(value=chunk, message=message)
 
@@ -24,7 +28,8 @@ def drain(waiting: ChunkQueue) -> list[tuple[int, list[Any], int]]:
     found = []
     while waiting.qsize():
         one: Any = waiting.get_nowait()
-        found.append((one.value.partition, one.value.records, one.message.offset))
+        records = [record.offset for record in one.value.records]
+        found.append((one.value.partition, records, one.message.offset))
     return found
 
 
@@ -40,7 +45,7 @@ async def test_a_chunk_in_hand_is_left_as_it_is() -> None:
     waiting.force_put_nowait(event(0, 1))
     in_hand: Any = waiting.get_nowait()
     waiting.force_put_nowait(event(0, 2))
-    assert in_hand.value.records == [1]
+    assert [record.offset for record in in_hand.value.records] == [1]
     assert drain(waiting) == [(0, [2], 2)]
 
 
@@ -59,6 +64,15 @@ async def test_a_chunk_has_its_bound_and_keeps_its_order() -> None:
     found = drain(waiting)
     assert [len(records) for _, records, _ in found] == [CHUNK_RECORDS_MAX, 10]
     assert [n for _, records, _ in found for n in records] == list(range(CHUNK_RECORDS_MAX + 10))
+
+
+async def test_chunks_of_large_values_stay_apart() -> None:
+    waiting = queue()
+    for offset in range(3):
+        large = event(0, offset)
+        large.value.records = [sized(offset, CHUNK_BYTES_MAX // 2)]
+        waiting.force_put_nowait(large)
+    assert drain(waiting) == [(0, [0, 1], 1), (0, [2], 2)]
 
 
 @pytest.mark.parametrize("paused", [1, 3])

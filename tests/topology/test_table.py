@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -199,7 +200,7 @@ async def test_agents_take_turns_on_a_partition(partition: Partition) -> None:
             work.put(b"n", b"%d" % (int(work.get(b"n") or b"0") + 1))
 
     def from_topic(topic: str) -> Chunk:
-        return chunk(*range(5))._replace(topic=topic)
+        return replace(chunk(*range(5)), topic=topic)
 
     await asyncio.gather(*(held.process(from_topic(f"t{n}"), add_one) for n in range(20)))
     assert Work(partition.store).get(b"n") == b"100"
