@@ -1,4 +1,5 @@
-"""What is refused goes to dead-letters: the bytes as they came, and in headers where and why."""
+"""What is refused goes to dead-letters, what a parked source sent to parked: the bytes as they
+came, and in headers where and why."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from nacl.public import PublicKey, SealedBox
 from app import metrics
 from app.codec import Code, Refusal
 from app.engine.table import Told, Work
-from app.topology import DEAD_LETTERS
+from app.topology import DEAD_LETTERS, PARKED
 from models.person import Notice
 
 VALUE_BYTES_MAX = 3 * 1024 * 1024
@@ -37,6 +38,32 @@ class DeadLetters:
 
     def refuse(self, work: Work, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> None:
         """Write the dead letter of a record that is refused."""
+        _write(work, refusal.code, self._refused(DEAD_LETTERS, record, refusal))
+
+    def park(
+        self,
+        work: Work,
+        record: "ConsumerRecord[bytes, bytes]",
+        source: str,
+        refusal: Refusal | None = None,
+    ) -> None:
+        """Put a record of a parked source aside; with `refusal`, which says why, an invalid one."""
+        if refusal is not None:
+            told = self._refused(PARKED, record, refusal)
+        else:
+            headers = [
+                *_place(record),
+                *_why("parked", "Its source is parked; the event itself is valid.", source),
+                ("yk_refused", b"false"),
+                *_kept(record),
+            ]
+            told = Told(PARKED, record.key, record.value, headers)
+        work.tell(told)
+        work.count(metrics.WORKER_PARKED.labels(record.topic))
+
+    def _refused(
+        self, topic: str, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal
+    ) -> Told:
         raw, key = record.value or b"", record.key
         headers = [
             *_place(record),
@@ -57,7 +84,7 @@ class DeadLetters:
             headers.append(("yk_sealed", b"true"))
         else:
             headers += _kept(record)
-        _write(work, refusal.code, Told(DEAD_LETTERS, key, raw, headers))
+        return Told(topic, key, raw, headers)
 
     def notify(
         self,
@@ -104,8 +131,10 @@ def _why(reason: str, detail: str, source: str | None) -> list[Header]:
 
 
 def _kept(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:
-    """Return the record's own headers as far as they may go along; ours cannot be forged."""
+    """Return the record's own headers as far as they may go along, those of the event first, so
+    that a valid one has them all; ours cannot be forged."""
     own = [(name, value or b"") for name, value in record.headers if not name.startswith("yk_")]
+    own.sort(key=lambda header: not header[0].startswith("ce_"))
     kept = [
         (name, value)
         for name, value in own[:HEADERS_MAX]

@@ -2,7 +2,7 @@
 
 Redelivery changes nothing: the table knows how far each topic was applied. A duplicate, a late
 or a reordered event ends in the state that its own order gives (models.person). What is refused
-goes to dead-letters and the chunk goes on.
+goes to dead-letters, what a parked source sent to parked (agents.poison), and the chunk goes on.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from aiokafka.partitioner import murmur2
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
+from agents.poison import Poison
 from app.catalogue import Topic
 from app.codec import Code, Refusal, decode
 from app.engine.chunks import Chunk
@@ -23,6 +24,7 @@ from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
 from models.codes import changed
 from models.events import StatusEvent
 from models.person import Outcome, Person, advance, fold, unknown
+from models.sources import SOURCE_LIMIT, Limit
 
 Records = Sequence["ConsumerRecord[bytes, bytes]"]
 
@@ -31,11 +33,11 @@ _decode_row = msgspec.msgpack.Decoder(Person).decode
 _encode_json = msgspec.json.Encoder().encode
 
 
-def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
+def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
     """Add an agent for each topic that folds into the person table."""
     for topic in input_topics():
         if topic.folds_into == "people":
-            _register(app, topic, chunk_fold(topic, dead_letters))
+            _register(app, topic, chunk_fold(topic, dead_letters, unreadable))
 
 
 def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
@@ -46,21 +48,24 @@ def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
                 await chunks.ack(event)
 
 
-def chunk_fold(topic: Topic, dead_letters: DeadLetters) -> Fold:
+def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for records of `topic`."""
 
     def fold_records(work: Work, records: Records) -> None:
         people = People(work, dead_letters)
+        poison = Poison(work, topic, dead_letters, unreadable)
         for record in records:
             arrived_at = instant(record.timestamp)
             try:
                 event = decode(record.value, record.key, record.headers, topic, arrived_at)
                 people.check_partition(record, topic)
             except Refusal as refusal:
-                dead_letters.refuse(work, record, refusal)
+                poison.refuse(record, refusal)
             else:
-                people.apply(cast(StatusEvent, event), arrived_at, record)
+                if not (poison.watching and poison.parks(record, event.source)):
+                    people.apply(cast(StatusEvent, event), arrived_at, record)
         people.write()
+        poison.write()
 
     return fold_records
 

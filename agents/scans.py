@@ -1,24 +1,27 @@
 """Check recorded scans, apart from the person table: a colour never queues behind a scan.
 
-A valid scan stays in its topic for as long as the catalogue says; nothing else is kept of it.
+A valid scan stays in its topic for as long as the catalogue says; nothing else is kept of it. One
+of a parked source is in parked as well (agents.poison).
 """
 
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
 from agents.people import Records, instant
+from agents.poison import Poison
 from app.catalogue import CATALOGUE
 from app.codec import Refusal, decode
 from app.engine.chunks import Chunk
 from app.engine.table import Fold, Work
 from app.topology import YuekangApp
+from models.sources import SOURCE_LIMIT, Limit
 
 TOPIC = CATALOGUE.topics["scans"]
 
 
-def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
+def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
     """Add the agent for scans."""
-    check = chunk_check(dead_letters)
+    check = chunk_check(dead_letters, unreadable)
 
     @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="check-scans")
     async def check_scans(chunks: StreamT[Chunk]) -> None:
@@ -27,14 +30,20 @@ def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
                 await chunks.ack(event)
 
 
-def chunk_check(dead_letters: DeadLetters) -> Fold:
+def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for scans: it writes no row."""
 
     def check(work: Work, records: Records) -> None:
+        poison = Poison(work, TOPIC, dead_letters, unreadable)
         for record in records:
+            arrived_at = instant(record.timestamp)
             try:
-                decode(record.value, record.key, record.headers, TOPIC, instant(record.timestamp))
+                event = decode(record.value, record.key, record.headers, TOPIC, arrived_at)
             except Refusal as refusal:
-                dead_letters.refuse(work, record, refusal)
+                poison.refuse(record, refusal)
+            else:
+                if poison.watching:
+                    poison.parks(record, event.source)
+        poison.write()
 
     return check

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, ProvincialCodeData
+from models.sources import SOURCE_RELEASED
 
 PATH = Path(__file__).parents[1] / "topics.yaml"
 
@@ -29,6 +30,9 @@ BATCH_BYTES_MAX = 1024 * 1024
 
 SHOWN_SECONDS_MAX = 30.0
 """How long a topic that was made may take until the broker shows it; usually milliseconds."""
+
+EVERY_TABLE = "every"
+"""What a topic folds into whose every partition has every record."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Cleanup = Literal["delete", "compact"]
@@ -48,7 +52,7 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     cleanup: Cleanup
     data_class: DataClass
     events: tuple[str, ...] = ()
-    folds_into: Literal["people", "scans"] | None = None
+    folds_into: Literal["people", "scans", "every"] | None = None
     retention_days: Positive | None = None
     value_bytes_max: Positive | None = None
 
@@ -156,7 +160,7 @@ class Catalogue:
         return None
 
     def _faults(self) -> Iterator[str]:
-        known = {*EVENT_TYPES, STATUS_CHANGED}
+        known = {*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED}
         for authority, patterns in self.authorities.items():
             if not patterns or not all(pattern.startswith("/") for pattern in patterns):
                 yield f"authority {authority}: its sources are one or more, and begin with /."
@@ -167,7 +171,8 @@ class Catalogue:
                 yield f"{topic.name}: unknown event types {', '.join(sorted(unknown))}."
             if (topic.cleanup == "delete") != (topic.retention_days is not None):
                 yield f"{topic.name}: cleanup delete needs retention_days, compact takes none."
-            if topic.folds_into and (topic.key != "person" or not topic.events):
+            by_person = topic.key == "person" or topic.folds_into == EVERY_TABLE
+            if topic.folds_into and not (by_person and topic.events):
                 yield f"{topic.name}: what folds into a table is keyed by person and has events."
         listed = [type_ for topic in self.topics.values() for type_ in topic.events]
         if twice := {type_ for type_ in listed if listed.count(type_) > 1}:

@@ -129,6 +129,18 @@ _decode_json = msgspec.json.Decoder(Event).decode
 _DEFAULTS = (b'"datacontenttype":"application/json"', b'"status":"final"')
 
 
+def source_in(value: bytes | None, headers: Headers) -> str | None:
+    """Return who a record seems to be from, however broken it is; None where that is unreadable.
+
+    It is read from the header of binary mode, else from the first member of that name.
+    """
+    named = [raw or b"" for name, raw in headers if name == "ce_source"]
+    found = _SOURCE_IN.search(b'"source":"%s"' % named[0] if named else value or b"")
+    if found is None or carries_document_number(b'"%s"' % found[1]):
+        return None
+    return found[1].decode()
+
+
 def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) -> Event:
     """Return the event that `parsed` JSON says, or raise `Refusal`.
 

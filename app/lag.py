@@ -83,14 +83,19 @@ class Lag:
             await consumer.stop()
 
     def _places(self) -> dict[TopicPartition, int]:
-        """Return the last offset applied of each input partition that is held and live."""
-        tables = {table.settings.name: table for table in self._app.held_tables}
-        return {
-            TopicPartition(topic.name, number): partition.store.place(topic.name)
-            for topic in input_topics()
-            for number, partition in tables[str(topic.folds_into)].held.items()
-            if partition.live.is_set()
-        }
+        """Return the last offset applied of each input partition that is held and live.
+
+        Where several tables apply a topic, that of the last of them.
+        """
+        places: dict[TopicPartition, int] = {}
+        for topic in input_topics():
+            for table in self._app.tables_of(topic):
+                for number, partition in table.held.items():
+                    if partition.live.is_set():
+                        tp = TopicPartition(topic.name, number)
+                        place = partition.store.place(topic.name)
+                        places[tp] = min(place, places.get(tp, place))
+        return places
 
     def _compare(self, ends: dict[TopicPartition, int]) -> None:
         now = time.monotonic()

@@ -67,6 +67,21 @@ WORKER_DEAD_LETTERS = Counter(
     "Dead letters, by reason.",
     ["reason"],
 )
+WORKER_PARKED = Counter(
+    "yuekang_worker_parked_total",
+    "Records of parked sources, put aside, by topic.",
+    ["topic"],
+)
+WORKER_SOURCES_PARKED = Gauge(
+    "yuekang_worker_sources_parked",
+    "Sources parked in the partitions held, by topic; one counts once a partition.",
+    ["topic"],
+)
+WORKER_SOURCES_NOT_PARKED = Counter(
+    "yuekang_worker_sources_not_parked_total",
+    "Times that a source was to be parked and no more could be, by topic.",
+    ["topic"],
+)
 WORKER_CHUNK_SECONDS = Histogram(
     "yuekang_worker_chunk_seconds",
     "Commit of one chunk, log and store, by table.",

@@ -14,6 +14,7 @@ import msgspec
 from app.catalogue import CATALOGUE, Topic
 from models.codes import STATUS_CHANGED, HealthCode, StatusChanged
 from models.events import EVENT_TYPES
+from models.sources import SOURCE_RELEASED, SourceReleased
 
 Json = dict[str, Any]
 
@@ -30,7 +31,12 @@ HEALTH_CODE = "health-code.v1"
 CLOUDEVENT = ("specversion", "type", "source", "id")
 """What every CloudEvent must have, also where a class of ours has a default."""
 
-CLASSES: dict[str, Any] = {**EVENT_TYPES, STATUS_CHANGED: StatusChanged, HEALTH_CODE: HealthCode}
+CLASSES: dict[str, Any] = {
+    **EVENT_TYPES,
+    STATUS_CHANGED: StatusChanged,
+    SOURCE_RELEASED: SourceReleased,
+    HEALTH_CODE: HealthCode,
+}
 """Name of a schema → its class."""
 
 

@@ -50,6 +50,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     projection_status_port: Port = 9102
     environment: Literal["production", "development"] = "production"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    unreadable_in_a_row: Annotated[int, Meta(ge=1, description="1 or more")] = 100
+    unreadable_percent: Annotated[int, Meta(ge=0, le=100, description="0 to 100")] = 1
     person_key_version: Annotated[int, Meta(ge=1, le=9999, description="1 to 9999")] = 1
     person_key_secret: bytes = b""
     token_key: bytes = b""

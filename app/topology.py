@@ -4,14 +4,18 @@
     laboratory-results  ─┤
     case-reports        ─┤                     ┌─> health-codes   (compacted)
     contact-listings    ─┼─> agents/people ────┼─> status-changes
-    quarantine-orders   ─┤     people table    └─> dead-letters
-    provincial-codes    ─┘     + due rows (agents/lifts)
-    scans               ───> agents/scans ───────> dead-letters
+    quarantine-orders   ─┤     people table    ├─> dead-letters
+    provincial-codes    ─┘     + due rows      └─> parked
+                               (agents/lifts)
+    scans               ───> agents/scans ───────> dead-letters, parked
                                scans table
+    source-releases     ───> agents/releases
+                               both tables
 
 Each input topic has an agent of its own; all that fold into one table take turns per partition
-(app.engine.table), so no two ever interleave on the same person. All topics are keyed by person
-and have the same number of partitions, so one worker holds the same partition of all of them.
+(app.engine.table), so no two ever interleave on the same person. All input topics are keyed by
+person, but for source-releases, of which each partition has every record. All
+have the same number of partitions, so one worker holds the same partition of all of them.
 """
 
 import asyncio
@@ -21,7 +25,7 @@ from typing import Any
 from faust.types import TP
 from mode import CrashingSupervisor
 
-from app.catalogue import CATALOGUE, Topic
+from app.catalogue import CATALOGUE, EVERY_TABLE, Topic
 from app.engine import check_versions, records
 from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
 from app.engine.table import Table, TableSettings
@@ -30,6 +34,8 @@ from app.settings import Settings
 HEALTH_CODES = "health-codes"
 STATUS_CHANGES = "status-changes"
 DEAD_LETTERS = "dead-letters"
+PARKED = "parked"
+SOURCE_RELEASES = "source-releases"
 
 CHUNKS_WAITING_MAX = 8
 """Chunks that wait before an agent. At four fifths of it the partitions that bring more are not
@@ -49,6 +55,14 @@ class YuekangApp(ChunkApp):
     def held_tables(self) -> tuple[Table, ...]:
         """Every table; each is taken and given up with the partitions of the input."""
         return self.people, self.scans
+
+    def tables_of(self, topic: Topic) -> tuple[Table, ...]:
+        """Return the tables that a topic folds into."""
+        return tuple(
+            table
+            for table in self.held_tables
+            if topic.folds_into in (table.settings.name, EVERY_TABLE)
+        )
 
 
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:

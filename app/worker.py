@@ -12,6 +12,8 @@ from mode import Service
 
 import agents.lifts
 import agents.people
+import agents.poison
+import agents.releases
 import agents.scans
 from agents.dead_letters import DeadLetters
 from app.catalogue import differences
@@ -72,9 +74,12 @@ def make_app(settings: Settings, cluster: str) -> YuekangApp:
     """Make the app with all its agents; once per event loop."""
     app = create_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
-    agents.people.register(app, dead_letters)
-    agents.scans.register(app, dead_letters)
+    unreadable = agents.poison.unreadable_limit(settings)
+    agents.people.register(app, dead_letters, unreadable)
+    agents.scans.register(app, dead_letters, unreadable)
+    agents.releases.register(app, dead_letters)
     agents.lifts.register(app, dead_letters)
+    agents.poison.register(app)
     return app
 
 

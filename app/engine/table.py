@@ -90,6 +90,10 @@ class Work:
         """Write a row; `due` in microseconds of the epoch, 0 for never."""
         self.rows[key] = (due, value)
 
+    def delete(self, key: bytes) -> None:
+        """Delete a row."""
+        self.rows[key] = None
+
     def tell(self, told: Told) -> None:
         """Add a record for an output topic."""
         self.told.append(told)

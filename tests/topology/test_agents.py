@@ -11,9 +11,9 @@ from faust.types import TP
 from nacl.public import PrivateKey
 
 import builders as b
-from agents import lifts, people, scans
+from agents import lifts, people, poison, releases, scans
 from agents.dead_letters import DeadLetters
-from app.catalogue import CATALOGUE
+from app.catalogue import CATALOGUE, EVERY_TABLE
 from app.engine.table import Told, Work
 from app.settings import Settings
 from app.topology import (
@@ -145,15 +145,15 @@ async def app(tmp_path: Path) -> Any:
 async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app: Any) -> None:
     people.register(app, LETTERS)
     scans.register(app, LETTERS)
+    releases.register(app, LETTERS)
     lifts.register(app, LETTERS)
     app.finalize()
     read = sorted(topic for agent in app.agents.values() for topic in agent.channel.topics)
     assert read == sorted(topic.name for topic in input_topics())
     assert all(agent.concurrency == 1 for agent in app.agents.values())
     assert {table.settings.changelog for table in app.held_tables} < set(CATALOGUE.topics)
-    assert {topic.folds_into for topic in input_topics()} == {
-        table.settings.name for table in app.held_tables
-    }
+    tables = {table.settings.name for table in app.held_tables}
+    assert {topic.folds_into for topic in input_topics()} == {*tables, EVERY_TABLE}
 
 
 def test_a_partition_without_all_its_topics_is_refused() -> None:
@@ -169,5 +169,5 @@ def test_a_scan_changes_nothing_and_a_bad_one_is_a_dead_letter() -> None:
     work = Work(cast(Any, Store()))
     check = scans.chunk_check(LETTERS)
     check(work, [record(scan, NOW), record(b"{", NOW, 1, "scans", b.PERSON.encode())])
-    assert work.rows == {}
+    assert list(work.rows) == [poison.TALLY + b"scans"]
     assert [t.topic for t in work.told] == [DEAD_LETTERS]

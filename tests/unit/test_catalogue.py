@@ -8,11 +8,13 @@ import pytest
 import yaml
 
 from app.catalogue import CATALOGUE, PATH, Catalogue, CatalogueError
-from app.engine.table import Table
+from app.letters.marks import RESENT
 from app.settings import Settings
 from app.topology import (
     DEAD_LETTERS,
     HEALTH_CODES,
+    PARKED,
+    SOURCE_RELEASES,
     STATUS_CHANGES,
     create_app,
     input_topics,
@@ -25,8 +27,11 @@ from models.events import (
     RetractionData,
     RetractionReason,
 )
+from models.sources import SOURCE_RELEASED
 
 Json = dict[str, Any]
+
+LETTERS = (DEAD_LETTERS, PARKED)
 
 RETRACTION = RetractionData(RetractionReason.DUPLICATE)
 
@@ -53,7 +58,7 @@ def written(change: Json, tmp_path: Path) -> Path:
 
 def test_every_event_type_is_in_one_topic_and_no_other_is() -> None:
     listed = [type_ for topic in CATALOGUE.topics.values() for type_ in topic.events]
-    assert sorted(listed) == sorted([*EVENT_TYPES, STATUS_CHANGED])
+    assert sorted(listed) == sorted([*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED])
 
 
 def test_a_retraction_goes_where_what_it_takes_back_goes() -> None:
@@ -68,16 +73,24 @@ def test_the_topics_that_agents_read_and_write_are_in_it() -> None:
     assert {topic.name for topic in input_topics()} == {
         topic.name for topic in CATALOGUE.topics.values() if topic.authority != "yuekang"
     }
-    assert {HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS} <= CATALOGUE.topics.keys()
+    written = {HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES}
+    assert written <= CATALOGUE.topics.keys()
+
+
+def test_what_says_that_a_letter_was_sent_again_outlives_the_letter() -> None:
+    kept = {name: CATALOGUE.topics[name].retention_days or 0 for name in LETTERS}
+    assert CATALOGUE.topics[RESENT].retention_days >= 2 * max(kept.values())  # type: ignore[operator]
 
 
 async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
     tmp_path: Path,
 ) -> None:
     app = create_app(Settings(data_dir=str(tmp_path)), "cluster")
-    for name in {topic.folds_into for topic in input_topics()}:
-        table = getattr(app, str(name))
-        assert isinstance(table, Table)
+    tables = {table for topic in input_topics() for table in app.tables_of(topic)}
+    assert all(app.tables_of(topic) for topic in input_topics())
+    assert tables == set(app.held_tables)
+    assert app.tables_of(CATALOGUE.topics[SOURCE_RELEASES]) == app.held_tables
+    for table in tables:
         changelog = CATALOGUE.topics[table.settings.changelog]
         assert changelog.cleanup == "compact"
 
@@ -112,6 +125,8 @@ def test_the_broker_takes_every_value_that_the_catalogue_allows() -> None:
         ("/terminals/1", "yuekang.identity.verified.v1", False),
         ("/yuekang", STATUS_CHANGED, True),
         ("/cdc/440100", STATUS_CHANGED, False),
+        ("/operator", SOURCE_RELEASED, True),
+        ("/cdc/440100", SOURCE_RELEASED, False),
     ],
 )
 def test_a_source_may_publish_what_its_authority_may(

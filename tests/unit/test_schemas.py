@@ -25,12 +25,17 @@ from app.schemas import HEALTH_CODE, asyncapi, example, expectation, schemas
 from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChange, StatusChanged
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event
+from models.sources import SOURCE_RELEASED, SourceReleased
 from unit import strategies
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((FIXTURES / "events").glob("*/*.json"))
-OUTPUTS: dict[str, Any] = {STATUS_CHANGED: StatusChanged, HEALTH_CODE: HealthCode}
+OUTPUTS: dict[str, Any] = {
+    STATUS_CHANGED: StatusChanged,
+    SOURCE_RELEASED: SourceReleased,
+    HEALTH_CODE: HealthCode,
+}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 Json = dict[str, Any]

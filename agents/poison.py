@@ -1,0 +1,150 @@
+"""Bound the poison: park a source that sends too much of it, stop where nobody's is readable.
+
+The tally of a topic partition (models.sources) is a row of its table, written in the transaction
+of the chunk that changed it; so it is the same after a restart, a rebalance or a kill.
+"""
+
+from datetime import timedelta
+
+import msgspec
+import structlog
+from aiokafka import ConsumerRecord
+
+from agents.dead_letters import DeadLetters
+from app import metrics
+from app.catalogue import Topic
+from app.codec import Refusal, source_in
+from app.engine.table import META, Work
+from app.settings import Settings, variable_of
+from app.topology import YuekangApp, input_topics
+from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
+
+log = structlog.get_logger()
+
+TALLY = META + b"tally:"
+"""+ input topic: the tally of this topic's same partition. No row of a person's has such a key."""
+
+GAUGE_INTERVAL = timedelta(seconds=5)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Tally).decode
+
+
+class UnreadableError(RuntimeError):
+    """So many records have no readable source that the reader is in question; it ends here."""
+
+
+def unreadable_limit(settings: Settings) -> Limit:
+    """Return the limit of records without a readable source, which an operator may raise."""
+    return Limit(settings.unreadable_in_a_row, settings.unreadable_percent, SOURCE_LIMIT.records)
+
+
+def register(app: YuekangApp) -> None:
+    """Add the timer that says how many sources are parked."""
+
+    @app.timer(interval=GAUGE_INTERVAL.total_seconds())  # type: ignore[untyped-decorator]
+    async def count_parked() -> None:
+        for topic in input_topics():
+            live = [
+                partition
+                for table in app.tables_of(topic)
+                for partition in table.held.values()
+                if partition.live.is_set() and not partition.lost
+            ]
+            metrics.WORKER_SOURCES_PARKED.labels(topic.name).set(
+                sum(len(tally_of(Work(partition.store), topic.name).parked) for partition in live)
+            )
+
+
+def tally_of(work: Work, topic: str) -> Tally:
+    """Return the tally of `topic` in the partition of `work`."""
+    stored = work.get(TALLY + topic.encode())
+    return Tally() if stored is None else _decode(stored)
+
+
+def write_tally(work: Work, topic: str, tally: Tally) -> None:
+    """Write the tally; none where nothing is counted or parked."""
+    key = TALLY + topic.encode()
+    stored, row = work.get(key), _encode(tally) if tally else None
+    if row is None and stored is not None:
+        work.delete(key)
+    elif row is not None and row != stored:
+        work.put(key, row)
+
+
+class Poison:
+    """Counts the records of one chunk, and writes what is refused or put aside.
+
+    While `watching` is false nothing is counted or parked: a valid record is of no interest.
+    """
+
+    def __init__(
+        self, work: Work, topic: Topic, dead_letters: DeadLetters, unreadable: Limit
+    ) -> None:
+        self._work = work
+        self._topic = topic.name
+        self._dead_letters = dead_letters
+        self._unreadable = unreadable
+        self._tally = tally_of(work, topic.name)
+        self.watching = bool(self._tally)
+
+    def refuse(self, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> None:
+        """Write a record that is refused to dead-letters, or to parked.
+
+        Raise `UnreadableError` where it is one too many without a readable source.
+        """
+        self.watching = True
+        source = refusal.source or source_in(record.value, record.headers)
+        refusal.source = source
+        if source is not None and source in self._tally.parked:
+            self._dead_letters.park(self._work, record, source, refusal)
+        else:
+            self._dead_letters.refuse(self._work, record, refusal)
+        self._count(record, source, True)
+
+    def parks(self, record: "ConsumerRecord[bytes, bytes]", source: str) -> bool:
+        """Say whether a valid record is of a parked source; it is then put aside."""
+        parked = source in self._tally.parked
+        if parked:
+            self._dead_letters.park(self._work, record, source)
+        self._count(record, source, False)
+        return parked
+
+    def write(self) -> None:
+        """Write the tally, if it changed."""
+        if self.watching:
+            write_tally(self._work, self._topic, self._tally)
+
+    def _count(
+        self, record: "ConsumerRecord[bytes, bytes]", source: str | None, invalid: bool
+    ) -> None:
+        verdict = self._tally.add(source, invalid, record.offset, self._unreadable)
+        if verdict is Verdict.NOTHING:
+            return
+        where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        if verdict is Verdict.PARKED:
+            log.error("source_parked", **where, source=source)
+        elif verdict is Verdict.NOT_PARKED:
+            log.error("source_not_parked_too_many", **where, source=source)
+            self._work.count(metrics.WORKER_SOURCES_NOT_PARKED.labels(record.topic))
+        else:
+            raise UnreadableError(self._unreadable_at(record))
+
+    def _unreadable_at(self, record: "ConsumerRecord[bytes, bytes]") -> str:
+        count, limit = self._tally.unreadable, self._unreadable
+        assert count is not None
+        row = count.in_a_row >= limit.in_a_row
+        if row:
+            since, what, setting = count.row_since, "in a row", "unreadable_in_a_row"
+            value = f"{limit.in_a_row}"
+        else:
+            since, what, setting = count.since, f"of {count.records}", "unreadable_percent"
+            value = f"{limit.percent}"
+        return (
+            f"{record.topic}[{record.partition}]: {count.in_a_row if row else count.invalid} "
+            f"records {what}, at offsets {since} to {record.offset}, have no readable source. "
+            "More likely this worker cannot read them than that all are wrong, so it stops; "
+            "nothing of this chunk is applied. Look at them there. If the reader is at fault, "
+            f"mend it and start again. If they are rubbish, start with {variable_of(setting)} "
+            f"above {value}: they then go to dead-letters. See docs/operations.md."
+        )

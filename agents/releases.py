@@ -1,0 +1,65 @@
+"""Let a parked source go on, where an operator has released it.
+
+Each partition of the topic has every release, and folds into every table: what a partition counted
+of the source is forgotten, in all topics. A release that comes again, or for a source that is not
+parked, changes nothing.
+"""
+
+import msgspec
+import structlog
+from faust.types import StreamT
+
+from agents.dead_letters import DeadLetters
+from agents.people import Records
+from agents.poison import tally_of, write_tally
+from app.catalogue import CATALOGUE
+from app.codec import Code, Refusal
+from app.engine.chunks import Chunk
+from app.engine.table import Fold, Work
+from app.topology import SOURCE_RELEASES, YuekangApp, input_topics
+from models.sources import SourceReleased
+
+log = structlog.get_logger()
+
+TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
+
+_decode = msgspec.json.Decoder(SourceReleased).decode
+
+
+def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
+    """Add the agent for releases."""
+    folds = [
+        (table, chunk_release(table.settings.name, dead_letters if table is app.people else None))
+        for table in app.tables_of(TOPIC)
+    ]
+
+    @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="release-sources")
+    async def release_sources(chunks: StreamT[Chunk]) -> None:
+        async for event in chunks.noack().events():  # type: ignore[attr-defined]
+            if all([await table.process(event.value, fold) for table, fold in folds]):
+                await chunks.ack(event)
+
+
+def chunk_release(table: str, dead_letters: DeadLetters | None) -> Fold:
+    """Return the fold for releases in `table`; one of the tables has `dead_letters`."""
+    topics = [topic.name for topic in input_topics() if topic.folds_into == table]
+
+    def release(work: Work, records: Records) -> None:
+        for record in records:
+            try:
+                source = _decode(record.value or b"").data.source
+            except msgspec.DecodeError as error:  # also what is JSON and no release
+                if dead_letters is not None:
+                    refusal = Refusal(Code.INVALID, f"This is no release: {error}.")
+                    dead_letters.refuse(work, record, refusal)
+                continue
+            for topic in topics:
+                tally = tally_of(work, topic)
+                if source in tally.parked:
+                    log.warning(
+                        "source_released", topic=topic, partition=record.partition, source=source
+                    )
+                tally.release(source)
+                write_tally(work, topic, tally)
+
+    return release

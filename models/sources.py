@@ -1,0 +1,179 @@
+"""Which sources are parked: what they send goes aside until an operator releases them.
+
+An invalid event changes no code, but a source that sends little else is broken, and its valid
+events are not to be trusted either. Whether a source is parked is a function of the log of one
+topic partition, in its order, and of the releases; not of the clock, of chunks or of restarts.
+
+Counting begins at an invalid record, so a clean source costs nothing. Invalid is what is wrong
+with a record by itself; what the fold objects to depends on other topics and is not counted.
+"""
+
+from datetime import datetime
+from enum import Enum, auto
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from models.events import EventId, Instant
+
+
+class Limit(Struct, frozen=True):
+    """Reached by `in_a_row` invalid records in a row, or by more than `percent` of `records`."""
+
+    in_a_row: int
+    percent: int
+    records: int
+
+
+SOURCE_LIMIT = Limit(in_a_row=100, percent=1, records=1_000)
+"""100 in a row, or above 1% of 1,000: at these numbers Arroyo, Sentry's library for consumers,
+no longer believes that single records are at fault (its dead-letter limits)."""
+
+COUNTED_MAX = 1_000
+"""Sources counted at once in a topic partition. One more, and the one heard of longest ago is
+forgotten: its count begins anew at its next invalid record (own decision: with `PARKED_MAX` this
+keeps a tally below 256 KB, also when each source has the longest of names)."""
+
+PARKED_MAX = 1_000
+"""Sources parked at once in a topic partition; none of them is ever forgotten. A further one that
+reaches its limit is not parked and counted anew: its invalid events are dead letters as before
+(own decision)."""
+
+
+class Verdict(Enum):
+    """What a record does to the one who sent it, from the next record on."""
+
+    NOTHING = auto()
+    PARKED = auto()
+    NOT_PARKED = auto()  # it would be, but for PARKED_MAX
+    UNREADABLE = auto()  # the limit of records without a readable source is reached
+
+
+class Count(Struct, array_like=True):
+    """Records since `since`, the offset of an invalid one; the row of invalid ones up to now."""
+
+    since: int
+    records: int = 0
+    invalid: int = 0
+    in_a_row: int = 0
+    row_since: int = 0
+
+    def add(self, invalid: bool, offset: int) -> None:
+        """Count one more."""
+        self.records += 1
+        if not invalid:
+            self.in_a_row = 0
+            return
+        if not self.in_a_row:
+            self.row_since = offset
+        self.invalid += 1
+        self.in_a_row += 1
+
+    def reaches(self, limit: Limit) -> bool:
+        """Say whether this is too much."""
+        return self.in_a_row >= limit.in_a_row or (
+            self.records >= limit.records and self.invalid * 100 > limit.percent * self.records
+        )
+
+    def rest(self, limit: Limit) -> "Count | None":
+        """Return what goes on being counted: at the window's end a row that is not over."""
+        if self.records < limit.records:
+            return self
+        if not self.in_a_row:
+            return None
+        row = self.in_a_row
+        return Count(self.row_since, row, row, row, self.row_since)
+
+
+class Tally(Struct, array_like=True):
+    """The counts of one topic partition. Bounded by `COUNTED_MAX` and `PARKED_MAX`.
+
+    `counting` has the source heard of longest ago first; `parked` has the offset of the record
+    that reached the limit, after which the source's records are put aside.
+    """
+
+    counting: dict[str, Count] = {}
+    parked: dict[str, int] = {}
+    unreadable: Count | None = None
+
+    def __bool__(self) -> bool:
+        """Say whether anything is counted or parked."""
+        return bool(self.counting or self.parked or self.unreadable)
+
+    def add(
+        self, source: str | None, invalid: bool, offset: int, unreadable: Limit = SOURCE_LIMIT
+    ) -> Verdict:
+        """Count the record at `offset`; None is the source of one whose source is unreadable.
+
+        A row of unreadable records is broken by any record with a source, and their share is
+        that of all records of the partition: what is in question is the reader, not a source.
+        """
+        if source is None or self.unreadable is not None:
+            count = self.unreadable or Count(offset)
+            count.add(source is None, offset)
+            reached = count.reaches(unreadable)
+            self.unreadable = count if reached else count.rest(unreadable)
+            if reached:
+                return Verdict.UNREADABLE
+        if source is None or source in self.parked:
+            return Verdict.NOTHING
+        return self._add(source, invalid, offset)
+
+    def _add(self, source: str, invalid: bool, offset: int) -> Verdict:
+        count = self.counting.pop(source, None)
+        if count is None:
+            if not invalid:
+                return Verdict.NOTHING
+            count = Count(offset)
+        count.add(invalid, offset)
+        if count.reaches(SOURCE_LIMIT):
+            if len(self.parked) >= PARKED_MAX:
+                return Verdict.NOT_PARKED
+            self.parked[source] = offset
+            return Verdict.PARKED
+        if (rest := count.rest(SOURCE_LIMIT)) is not None:
+            if len(self.counting) >= COUNTED_MAX:
+                del self.counting[next(iter(self.counting))]
+            self.counting[source] = rest  # at the end: heard of last
+        return Verdict.NOTHING
+
+    def release(self, source: str) -> None:
+        """Forget all about a source; its next records are applied."""
+        self.parked.pop(source, None)
+        self.counting.pop(source, None)
+
+
+SOURCE_RELEASED: Final = "yuekang.source.released.v1"
+
+SourceRead = Annotated[
+    str,
+    Meta(
+        pattern=r"^/[A-Za-z0-9/._-]{1,95}$",
+        description="A source as it is read from a record, also from one that is refused for it.",
+    ),
+]
+
+
+class SourceReleasedData(Struct, frozen=True, forbid_unknown_fields=True):
+    source: SourceRead
+
+
+class SourceReleased(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The CloudEvent on source-releases: an operator has looked, and lets a source go on.
+
+    Written to every partition; each holder of a partition forgets what it counted of the source
+    there, in every topic.
+    """
+
+    id: EventId
+    time: Instant
+    data: SourceReleasedData
+    type: Literal["yuekang.source.released.v1"] = SOURCE_RELEASED
+    source: Literal["/operator"] = "/operator"
+    specversion: Literal["1.0"] = "1.0"
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
+def released(source: str, id: str, at: datetime) -> SourceReleased:
+    """Return the release of `source`."""
+    return SourceReleased(id=id, time=at, data=SourceReleasedData(source))
