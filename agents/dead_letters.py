@@ -134,7 +134,7 @@ def _kept(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:
     """Return the record's own headers as far as they may go along, those of the event first, so
     that a valid one has them all; ours cannot be forged."""
     own = [(name, value or b"") for name, value in record.headers if not name.startswith("yk_")]
-    own.sort(key=lambda header: not header[0].startswith("ce_"))
+    own.sort(key=lambda header: not header[0].lower().startswith(("ce_", "content-type")))
     kept = [
         (name, value)
         for name, value in own[:HEADERS_MAX]

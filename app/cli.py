@@ -20,6 +20,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
     "publish": ("app.publish.command:publish", "Publish a file of events through the gateway."),
     "sample": ("app.sample.command:sample", "Publish the sample day of a synthetic city."),
+    "dead-letters": (
+        "app.letters.commands:dead_letters",
+        "List, show, send again what was refused.",
+    ),
+    "parked": ("app.letters.commands:parked", "The same for parked sources; release one."),
     "topics": ("app.catalogue_commands:topics", "Make or check the topics of topics.yaml."),
     "schemas": ("app.catalogue_commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),

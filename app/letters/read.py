@@ -1,18 +1,21 @@
 """The letters on dead-letters and parked, as agents.dead_letters writes them."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from msgspec import Struct
 
 FETCH_MS = 500
+SILENT_SECONDS_MAX = 30.0
 RECORDS_MAX = 500
 """Records read at a time; with their fetch of 1 MiB a partition this bounds the memory."""
 
 Header = tuple[str, bytes]
-Record = ConsumerRecord[bytes, bytes]
+Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
 
 class Place(Struct, frozen=True):
@@ -116,44 +119,40 @@ class Reader:
 
     async def records(self, since: datetime | None = None) -> AsyncIterator[Record]:
         """Yield the records, of each partition in its order; with `since` no much older ones."""
-        for tp, found in self._ranges.items():
-            self._consumer.seek(tp, found.begin)
+        starts = {tp: found.begin for tp, found in self._ranges.items()}
         if since is not None:
-            milliseconds = int(since.timestamp() * 1_000)
-            times = dict.fromkeys(self._ranges, milliseconds)
+            times = dict.fromkeys(self._ranges, int(since.timestamp() * 1_000))
             for tp, first in (await self._consumer.offsets_for_times(times)).items():
-                found = self._ranges[tp]
-                self._consumer.seek(tp, found.end if first is None else first.offset)
-        while await self._left():
+                starts[tp] = self._ranges[tp].end if first is None else first.offset
+        async for record in self._from(starts):
+            yield record
+
+    async def one(self, partition: int, offset: int) -> Record | None:
+        """Return the record that lies there, None where there is none."""
+        for tp, found in self._ranges.items():
+            if tp.partition == partition and found.begin <= offset < found.end:
+                async for record in self._from({tp: offset}):
+                    return record if record.offset == offset else None
+        return None
+
+    async def _from(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
+        """Yield what lies between `starts` and the ends; raise `TimeoutError` if Kafka is away."""
+        self._consumer.assign(list(starts))
+        for tp, start in starts.items():
+            self._consumer.seek(tp, start)
+        positions, moved_at = dict(starts), time.monotonic()
+        # Markers of transactions take offsets too: it is the position that tells what is left.
+        while any(position < self._ranges[tp].end for tp, position in positions.items()):
             fetched = await self._consumer.getmany(timeout_ms=FETCH_MS, max_records=RECORDS_MAX)
             for tp, records in fetched.items():
                 for record in records:
                     if record.offset < self._ranges[tp].end:
                         yield record
-
-    async def _left(self) -> bool:
-        """Say whether anything is left to read. Markers of transactions take offsets too."""
-        for tp, found in self._ranges.items():
-            if await self._consumer.position(tp) < found.end:
-                return True
-        return False
-
-    async def one(self, partition: int, offset: int) -> Record | None:
-        """Return the record that lies there, None where there is none."""
-        for tp, found in self._ranges.items():
-            self._consumer.seek(tp, found.end)
-            if tp.partition == partition and found.begin <= offset < found.end:
-                self._consumer.seek(tp, offset)
-        async for record in self._rest():
-            return record if (record.partition, record.offset) == (partition, offset) else None
-        return None
-
-    async def _rest(self) -> AsyncIterator[Record]:
-        while await self._left():
-            fetched = await self._consumer.getmany(timeout_ms=FETCH_MS, max_records=1)
-            for records in fetched.values():
-                for record in records:
-                    yield record
+            before, positions = positions, {tp: await self._consumer.position(tp) for tp in starts}
+            if positions != before:
+                moved_at = time.monotonic()
+            elif time.monotonic() - moved_at > SILENT_SECONDS_MAX:
+                raise TimeoutError(f"Kafka gave nothing for {SILENT_SECONDS_MAX:g} s")
 
 
 @asynccontextmanager
@@ -176,7 +175,10 @@ async def reading(
         ends = {} if ends is None else ends
         yield Reader(
             consumer,
-            {tp: Range(begins[tp], min(found[tp], ends.get(tp.partition, found[tp]))) for tp in tps},
+            {
+                tp: Range(begins[tp], min(found[tp], ends.get(tp.partition, found[tp])))
+                for tp in tps
+            },
         )
     finally:
         await consumer.stop()

@@ -1,0 +1,305 @@
+"""`yuekang dead-letters` and `yuekang parked`: list, show, send again; and release a source.
+
+All of it streams, so the number of letters does not matter.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from aiokafka.errors import KafkaError, ProducerFenced
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, SealedBox
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from app.catalogue import CATALOGUE
+from app.letters.marks import marks_of
+from app.letters.mend import Sending
+from app.letters.read import Filter, Letter, Place, letter_in, reading
+from app.letters.releases import release as release_source
+from app.letters.releases import still_parked
+from app.letters.resend import Job, Outcome, Watcher, resend
+from app.letters.show import escaped, print_letter, print_list
+from app.settings import Settings, variable_of
+from app.topology import DEAD_LETTERS, PARKED, input_topics
+from models.policy import ZONE
+from models.sources import SourceReleasedData
+
+WAIT_SECONDS_MAX = 30.0
+"""How long `release` waits for the worker."""
+
+SHOWN_MAX = 20
+"""Letters told one by one when many are sent again; all are counted."""
+
+EXIT_INTERRUPTED = 130  # as shells say it of Ctrl-C
+
+T = TypeVar("T")
+
+Partition = Annotated[int, typer.Argument(min=0, help="The letter's partition.")]
+Offset = Annotated[int, typer.Argument(min=0, help="The letter's offset.")]
+From = Annotated[str | None, typer.Option("--from", help="Only from this input topic.")]
+Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as not-json.")]
+Source = Annotated[str | None, typer.Option(help="Only from this source.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only since then: 2022-04-20 or 2022-04-20T08:00, in Asia/Shanghai."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+def _wanted(topic: str | None, reason: str | None, source: str | None, since: str | None) -> Filter:
+    names = [t.name for t in input_topics()]
+    if topic is not None and topic not in names:
+        raise typer.BadParameter(f"There is no input topic {topic}; there are {', '.join(names)}.")
+    try:
+        at = None if since is None else datetime.fromisoformat(since)
+    except ValueError:
+        raise typer.BadParameter(f"{since!r} is no time; write it as 2022-04-20T08:00.") from None
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=ZONE)
+    return Filter(topic, reason, source, at)
+
+
+def _commands(topic: str, about: str) -> typer.Typer:
+    """Return the commands for the letters on `topic`."""
+    commands = typer.Typer(add_completion=False, no_args_is_help=True, help=about)
+    partitions = CATALOGUE.topics[topic].partitions
+
+    @commands.command("list")
+    def list_letters(
+        came_from: From = None,
+        reason: Reason = None,
+        source: Source = None,
+        since: Since = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """List them, each partition in its order."""
+        wanted = _wanted(came_from, reason, source, since)
+
+        async def run(kafka: str) -> None:
+            async with reading(kafka, topic, partitions) as reader:
+                marks = await marks_of(kafka, topic, reader.ranges)
+                await print_list(reader, wanted, marks, as_json)
+
+        _ask(run)
+
+    @commands.command()
+    def show(
+        partition: Partition,
+        offset: Offset,
+        raw: Annotated[
+            bool, typer.Option("--raw", help="Print the bytes alone, as they are.")
+        ] = False,
+        unseal: Annotated[
+            bool, typer.Option("--open", help="Open a sealed one with the private key.")
+        ] = False,
+        key_file: Annotated[
+            Path | None,
+            typer.Option(
+                help="File with the private key in hexadecimal; without it the key is in "
+                f"{variable_of('dead_letter_private_key')}."
+            ),
+        ] = None,
+    ) -> None:
+        """Show one: where it stood, why it is here, its headers and its bytes."""
+
+        async def run(kafka: str) -> Letter | None:
+            async with reading(kafka, topic, partitions) as reader:
+                record = await reader.one(partition, offset)
+                return None if record is None else letter_in(record)
+
+        letter = _ask(run)
+        if letter is None:
+            raise _failed(_none_there(Place(topic, partition, offset)))
+        value = letter.value
+        if letter.sealed and (unseal or key_file is not None):
+            value = _opened(letter, _private_key(key_file))
+            letter = msgspec.structs.replace(letter, sealed=False)
+        if raw:
+            sys.stdout.buffer.write(value or b"")
+        else:
+            print_letter(letter, value)
+
+    @commands.command("resend")
+    def resend_letters(
+        partition: Annotated[int | None, typer.Argument(min=0)] = None,
+        offset: Annotated[int | None, typer.Argument(min=0)] = None,
+        everything: Annotated[
+            bool, typer.Option("--all", help="All of them, where no option says which.")
+        ] = False,
+        came_from: From = None,
+        reason: Reason = None,
+        source: Source = None,
+        since: Since = None,
+        replace: Annotated[
+            Path | None,
+            typer.Option(help="File with the mended event, as JSON, to send in its place."),
+        ] = None,
+        force: Annotated[
+            bool, typer.Option("--force", help="Send one also if it would be refused again.")
+        ] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+    ) -> None:
+        """Send one again (PARTITION OFFSET), or all that the options choose; never one twice.
+
+        A record goes where it came from, a mended one where its event belongs. One that would be
+        refused again is not sent. Exits with 1 if any was not, 0 if all were, now or before.
+        """
+        wanted = _wanted(came_from, reason, source, since)
+        one = _one(topic, partition, offset)
+        if one is None and wanted == Filter() and not everything:
+            raise typer.BadParameter("Say which: PARTITION OFFSET, an option, or --all.")
+        if one is None and (replace is not None or force):
+            raise typer.BadParameter("--replace and --force are for one: give PARTITION OFFSET.")
+        if one is not None and (everything or wanted != Filter()):
+            raise typer.BadParameter("PARTITION OFFSET says which; leave the other options out.")
+        job = Job(topic, one, wanted, _read(replace), force, dry_run)
+        outcome = _resend(job)
+        if as_json:
+            print(msgspec.json.encode(outcome).decode())
+        else:
+            print(
+                f"{outcome.sent} {'would be sent' if dry_run else 'sent'}, {outcome.sent_before} "
+                f"sent before, {outcome.not_sent} not sent."
+            )
+        if one is not None and outcome == Outcome():
+            raise _failed(_none_there(one))
+        if outcome.not_sent:
+            raise typer.Exit(1)
+
+    return commands
+
+
+dead_letters = _commands(DEAD_LETTERS, "What was refused: list it, show it, send it again.")
+parked = _commands(PARKED, "What parked sources sent: list it, show it, release, send it again.")
+
+
+@parked.command()
+def release(
+    source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")],
+) -> None:
+    """Let a parked source go on; from then on its new records are applied.
+
+    What was put aside is sent again by `resend --source SOURCE`. Exits with 1 where no worker has
+    applied the release in time; it is written then, and will be.
+    """
+    try:
+        msgspec.convert({"source": source}, SourceReleasedData)
+    except msgspec.ValidationError as error:
+        raise typer.BadParameter(f"{source!r} is no source ({error}).") from None
+    if not _ask(lambda kafka: release_source(kafka, source, WAIT_SECONDS_MAX)):
+        raise _failed(
+            f"The release of {source} is written, but no worker has applied it within "
+            f"{WAIT_SECONDS_MAX:g} s. Does one run?"
+        )
+    print(f"{source} is released. Send what was put aside: parked resend --source {source}")
+
+
+def _private_key(file: Path | None) -> bytes:
+    if file is None:
+        return Settings.from_environment("dead_letter_private_key").dead_letter_private_key
+    try:
+        return bytes.fromhex((_read(file) or b"").decode().strip())
+    except ValueError:
+        raise typer.BadParameter(f"{file} is no key in hexadecimal.") from None
+
+
+def _opened(letter: Letter, key: bytes) -> bytes:
+    try:
+        return bytes(SealedBox(PrivateKey(key)).decrypt(letter.value or b""))
+    except (CryptoError, ValueError, TypeError):
+        raise _failed("This is not the private key that opens it.") from None
+
+
+def _one(topic: str, partition: int | None, offset: int | None) -> Place | None:
+    if partition is None:
+        return None
+    if offset is None:
+        raise typer.BadParameter("OFFSET is missing; `list` shows it.")
+    return Place(topic, partition, offset)
+
+
+def _none_there(place: Place) -> str:
+    return f"There is no letter at {place}; `list` shows what there is."
+
+
+def _read(file: Path | None) -> bytes | None:
+    try:
+        return None if file is None else file.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}.") from None
+
+
+def _resend(job: Job) -> Outcome:
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    shown = 0
+
+    def tell(letter: Letter, what: str) -> None:
+        nonlocal shown
+        shown += 1
+        if shown <= SHOWN_MAX:
+            console.print(escaped(f"{letter.place}: {what}"))
+        elif shown == SHOWN_MAX + 1:
+            console.print("… more are not shown here.")
+
+    def sent(letter: Letter, sending: Sending) -> None:
+        if job.dry_run or job.place is not None:
+            would = "would go" if job.dry_run else "sent"
+            size = len(sending.value or b"")
+            tell(letter, f"{would} to {sending.topic}[{sending.partition}], {size} bytes")
+
+    with _progress(console) as read:
+        watcher = Watcher(sent, tell, read)
+
+        async def run(kafka: str) -> Outcome:
+            return await resend(kafka, job, await still_parked(kafka), watcher)
+
+        return _ask(run)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Any]:
+    if not console.is_terminal:
+        yield lambda count: None
+        return
+    columns = (TextColumn("Sending again"), BarColumn(), TextColumn("{task.completed:.0f}"))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda count: bar.advance(task, count)
+
+
+def _ask(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+    """Ask Kafka; exit with 1 and a message where that fails."""
+    kafka = Settings.from_environment().kafka
+    # The client logs each failure to connect as an error; it is told once, below.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(question(kafka))
+    except ProducerFenced:
+        raise _failed(
+            "Another resend has begun and shut this one out; what it was about to send is not sent."
+        ) from None
+    except (KafkaError, OSError) as error:
+        raise _failed(
+            f"Kafka at {kafka}: {error or type(error).__name__}. Start it, or set YUEKANG_KAFKA; "
+            "then run this again."
+        ) from None
+    except KeyboardInterrupt:
+        print("Interrupted. Run it again to go on.", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _failed(message: str) -> typer.Exit:
+    print(message, file=sys.stderr)
+    return typer.Exit(1)

@@ -1,0 +1,115 @@
+"""What of a letter is sent again, and why not: the record's own bytes, or mended ones."""
+
+from datetime import datetime
+
+from aiokafka.partitioner import murmur2
+from msgspec import Struct
+
+from app.catalogue import CATALOGUE, Topic
+from app.codec import Refusal, decode, from_mapping, parse_strict
+from app.letters.read import Header, Letter
+from app.topology import DEAD_LETTERS
+from models.events import type_of
+from models.person import Objection
+
+STRUCTURED: tuple[Header, ...] = (("content-type", b"application/cloudevents+json"),)
+
+RESENT_FROM = "yk_resent_from"
+"""Header of a record that is sent again: the letter's topic, partition and offset. Whoever refuses
+it again leaves it out of that letter."""
+
+
+class NotSentError(Exception):
+    """A letter is not sent again; the message says why, and what would be right."""
+
+
+class Sending(Struct, frozen=True):
+    """A record as it is sent again."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+
+
+def mend(
+    letter: Letter, now: datetime, replacement: bytes | None = None, force: bool = False
+) -> Sending:
+    """Return what is sent for `letter`, or raise `NotSentError`.
+
+    Without `replacement` it is the record as it came, to its topic and partition; with it the
+    event that this says, to where such an event of that person belongs. `force` also sends what
+    would be refused again.
+    """
+    if letter.came_from is None or (letter.place.topic == DEAD_LETTERS and not letter.refused):
+        raise NotSentError(
+            "Its event was not refused and stands; only its claim on another is of no effect. "
+            "Nothing is there to send again."
+        )
+    if replacement is not None:
+        return _replaced(letter, replacement, now, force)
+    return _as_it_came(letter, now, force)
+
+
+def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
+    place = letter.came_from
+    assert place is not None
+    if letter.sealed:
+        raise NotSentError(
+            "It carries a document number and is sealed; as it is it must not be sent. Mend it "
+            "(show --open --raw), and send that with --replace."
+        )
+    if letter.bytes_left_out:
+        raise NotSentError(
+            f"{letter.bytes_left_out} of its bytes were left out. Take the record from {place}, "
+            "or mended bytes, and send that with --replace."
+        )
+    if letter.reason in set(Objection) and not force:
+        raise NotSentError(
+            f"It is valid by itself, and was refused beside the person's other events "
+            f"({letter.reason}): {letter.detail} Mend it and use --replace, or --force where those "
+            "are others now."
+        )
+    topic = CATALOGUE.topics[place.topic]
+    partition = place.partition
+    try:
+        decode(letter.value, letter.key, letter.own_headers, topic, now)
+        partition = _partition_of(letter.key or b"", topic)  # another where that was the fault
+    except Refusal as refusal:
+        if not force:
+            raise NotSentError(
+                f"It would be refused again: {refusal}. Mend it (show --raw) and use --replace, or "
+                "--force."
+            ) from None
+    return Sending(topic.name, partition, letter.key, letter.value, _headers(letter))
+
+
+def _replaced(letter: Letter, replacement: bytes, now: datetime, force: bool) -> Sending:
+    try:
+        event = from_mapping(parse_strict(replacement), now)
+        topic = CATALOGUE.topic_of(type_of(event))
+        key = event.partitionkey.encode()
+        decode(replacement, key, STRUCTURED, topic, now)
+    except Refusal as refusal:
+        raise NotSentError(f"The replacement would be refused: {refusal}.") from None
+    if letter.source not in (None, event.source) and not force:
+        raise NotSentError(
+            f"The replacement is from {event.source}, the record was from {letter.source}. A "
+            "mended event has the source that sent it; with --force it need not."
+        )
+    origin = (RESENT_FROM, _origin(letter))
+    return Sending(topic.name, _partition_of(key, topic), key, replacement, (*STRUCTURED, origin))
+
+
+def _partition_of(key: bytes, topic: Topic) -> int:
+    return int((murmur2(key) & 0x7FFFFFFF) % topic.partitions)
+
+
+def _headers(letter: Letter) -> tuple[Header, ...]:
+    return (*letter.own_headers, (RESENT_FROM, _origin(letter)))
+
+
+def _origin(letter: Letter) -> bytes:
+    place = letter.place
+    return f"{place.topic}/{place.partition}/{place.offset}".encode()

@@ -1,0 +1,167 @@
+"""Send letters again, each at most once, whatever is killed.
+
+1. fence: the transactional producer is initialised under its one fixed name. The broker finishes
+   or aborts what a predecessor left open, and refuses what that would still write;
+2. read: the marks on `resent`, to the end. Nobody else can add to them any more;
+3. send: what has no mark yet, each with its mark, some hundreds in one transaction.
+
+Killed before the end of a transaction neither record nor mark is there, after it both are; so the
+next run begins where this one ended. While a killed run's transaction is open the worker, which
+reads what is committed, waits at it: at most for `TRANSACTION_MS_MAX` and the broker's next look.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from msgspec import Struct
+
+from app.catalogue import CATALOGUE
+from app.letters.marks import RESENT, mark_of, marks_of
+from app.letters.mend import NotSentError, Sending, mend
+from app.letters.read import Filter, Letter, Place, Reader, letter_in, reading
+
+TRANSACTIONAL_ID = f"yuekang-g{CATALOGUE.generation}-resend"
+TRANSACTION_MS_MAX = 10_000
+
+BATCH_LETTERS_MAX = 500
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+"""What is sent in one transaction; one letter more bytes may be in it."""
+
+REQUEST_BYTES_MAX = 1024 * 1024
+"""As the topics of events take it. A larger one is refused by the producer, before anything of
+its transaction is sent."""
+
+
+class Job(Struct, frozen=True):
+    """What is to be sent again: one letter, or all that a filter takes."""
+
+    topic: str
+    place: Place | None
+    wanted: Filter
+    replacement: bytes | None = None
+    force: bool = False
+    dry_run: bool = False
+
+
+class Outcome(Struct):
+    """How many letters there were, of each kind."""
+
+    sent: int = 0
+    sent_before: int = 0
+    not_sent: int = 0
+
+
+class Watcher(Struct, frozen=True):
+    """Who is told: of each letter that is (or would be) sent, of each that is not, of how far."""
+
+    sent: Callable[[Letter, Sending], None]
+    not_sent: Callable[[Letter, str], None]
+    read: Callable[[int], None]
+
+
+Parked = Callable[[Letter], bool]
+"""Says whether a letter's source is still parked."""
+
+
+async def resend(bootstrap: str, job: Job, parked: Parked, watcher: Watcher) -> Outcome:
+    """Send again; return what came of it. A dry run only reads, and stops no other.
+
+    Raises a `KafkaError`: what is in a transaction that failed is then not sent, or, where its
+    last word did not arrive, marked; running it again is always right.
+    """
+    outcome = Outcome()
+    async with (
+        _producer(bootstrap, job.dry_run) as producer,
+        reading(bootstrap, job.topic, CATALOGUE.topics[job.topic].partitions) as reader,
+    ):
+        marks = await marks_of(bootstrap, job.topic, reader.ranges)
+        async for letters in _batches(reader, job):
+            sendings: list[tuple[Letter, Sending]] = []
+            for letter in letters:
+                if letter.place in marks:
+                    outcome.sent_before += 1
+                    continue
+                try:
+                    sendings.append((letter, _sending(letter, job, parked)))
+                except NotSentError as error:
+                    outcome.not_sent += 1
+                    watcher.not_sent(letter, str(error))
+            if producer is not None and sendings:
+                await _send(producer, sendings)
+            for letter, sending in sendings:
+                outcome.sent += 1
+                watcher.sent(letter, sending)
+            watcher.read(len(letters))
+    return outcome
+
+
+def _sending(letter: Letter, job: Job, parked: Parked) -> Sending:
+    if parked(letter) and not job.force:
+        raise NotSentError(
+            f"{letter.source} is still parked, so this would be put aside again. Release it first "
+            f"(yuekang parked release {letter.source})."
+        )
+    return mend(letter, datetime.now(UTC), job.replacement, job.force)
+
+
+async def _batches(reader: Reader, job: Job) -> AsyncIterator[list[Letter]]:
+    """Yield the letters of `job`, as many as go in one transaction."""
+    if job.place is not None:
+        record = await reader.one(job.place.partition, job.place.offset)
+        yield [] if record is None else [letter_in(record)]
+        return
+    batch: list[Letter] = []
+    size = 0
+    async for record in reader.records(job.wanted.since):
+        letter = letter_in(record)
+        if job.wanted.takes(letter):
+            batch.append(letter)
+            size += len(letter.value or b"")
+        if len(batch) >= BATCH_LETTERS_MAX or size >= BATCH_BYTES_MAX:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+@asynccontextmanager
+async def _producer(bootstrap: str, dry_run: bool) -> AsyncIterator[AIOKafkaProducer | None]:
+    if dry_run:
+        yield None
+        return
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        transactional_id=TRANSACTIONAL_ID,
+        transaction_timeout_ms=TRANSACTION_MS_MAX,
+        acks="all",
+        max_request_size=REQUEST_BYTES_MAX,
+    )
+    try:
+        await producer.start()
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def _send(producer: AIOKafkaProducer, sendings: Sequence[tuple[Letter, Sending]]) -> None:
+    """Send the records and their marks in one transaction."""
+    async with producer.transaction():
+        confirmed = []
+        for letter, sending in sendings:
+            confirmed.append(
+                await producer.send(
+                    sending.topic,
+                    sending.value,
+                    sending.key,
+                    sending.partition,
+                    headers=list(sending.headers),
+                )
+            )
+            mark = msgspec.json.encode({"topic": sending.topic, "partition": sending.partition})
+            confirmed.append(
+                await producer.send(RESENT, mark, mark_of(letter.place), letter.place.partition)
+            )
+        for future in confirmed:
+            await future
