@@ -4,8 +4,6 @@ The tally of a topic partition (models.sources) is a row of its table, written i
 of the chunk that changed it; so it is the same after a restart, a rebalance or a kill.
 """
 
-from datetime import timedelta
-
 import msgspec
 import structlog
 from aiokafka import ConsumerRecord
@@ -24,7 +22,7 @@ log = structlog.get_logger()
 TALLY = META + b"tally:"
 """+ input topic: the tally of this topic's same partition. No row of a person's has such a key."""
 
-GAUGE_INTERVAL = timedelta(seconds=5)
+GAUGE_INTERVAL_SECONDS = 1.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Tally).decode
@@ -42,7 +40,7 @@ def unreadable_limit(settings: Settings) -> Limit:
 def register(app: YuekangApp) -> None:
     """Add the timer that says how many sources are parked."""
 
-    @app.timer(interval=GAUGE_INTERVAL.total_seconds())  # type: ignore[untyped-decorator]
+    @app.timer(interval=GAUGE_INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
     async def count_parked() -> None:
         for topic in input_topics():
             live = [
@@ -133,18 +131,16 @@ class Poison:
     def _unreadable_at(self, record: "ConsumerRecord[bytes, bytes]") -> str:
         count, limit = self._tally.unreadable, self._unreadable
         assert count is not None
-        row = count.in_a_row >= limit.in_a_row
-        if row:
-            since, what, setting = count.row_since, "in a row", "unreadable_in_a_row"
-            value = f"{limit.in_a_row}"
+        if count.in_a_row >= limit.in_a_row:
+            since, what = count.row_since, f"{count.in_a_row} records in a row"
         else:
-            since, what, setting = count.since, f"of {count.records}", "unreadable_percent"
-            value = f"{limit.percent}"
+            since, what = count.since, f"{count.invalid} records of {count.records}"
         return (
-            f"{record.topic}[{record.partition}]: {count.in_a_row if row else count.invalid} "
-            f"records {what}, at offsets {since} to {record.offset}, have no readable source. "
-            "More likely this worker cannot read them than that all are wrong, so it stops; "
-            "nothing of this chunk is applied. Look at them there. If the reader is at fault, "
-            f"mend it and start again. If they are rubbish, start with {variable_of(setting)} "
-            f"above {value}: they then go to dead-letters. See docs/operations.md."
+            f"{record.topic}[{record.partition}]: {what}, at offsets {since} to {record.offset}, "
+            "have no readable source. More likely this worker cannot read them than that all are "
+            "wrong, so it stops; nothing of this chunk is applied. Look at them there. If the "
+            "reader is at fault, mend it and start again. If they are rubbish, start with "
+            f"{variable_of('unreadable_in_a_row')} above {limit.in_a_row} and "
+            f"{variable_of('unreadable_percent')} above {limit.percent}, as far as it takes: they "
+            "then go to dead-letters. docs/operations.md tells more."
         )

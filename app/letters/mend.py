@@ -79,7 +79,7 @@ def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
     except Refusal as refusal:
         if not force:
             raise NotSentError(
-                f"It would be refused again: {refusal}. Mend it (show --raw) and use --replace, or "
+                f"It would be refused again: {refusal} Mend it (show --raw) and use --replace, or "
                 "--force."
             ) from None
     return Sending(topic.name, partition, letter.key, letter.value, _headers(letter))
@@ -92,7 +92,7 @@ def _replaced(letter: Letter, replacement: bytes, now: datetime, force: bool) ->
         key = event.partitionkey.encode()
         decode(replacement, key, STRUCTURED, topic, now)
     except Refusal as refusal:
-        raise NotSentError(f"The replacement would be refused: {refusal}.") from None
+        raise NotSentError(f"The replacement would be refused: {refusal}") from None
     if letter.source not in (None, event.source) and not force:
         raise NotSentError(
             f"The replacement is from {event.source}, the record was from {letter.source}. A "

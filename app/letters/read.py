@@ -137,7 +137,8 @@ class Reader:
 
     async def _from(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
         """Yield what lies between `starts` and the ends; raise `TimeoutError` if Kafka is away."""
-        self._consumer.assign(list(starts))
+        # Not by another assignment: aiokafka 0.14 may never stop if that comes just before.
+        self._consumer.pause(*(self._ranges.keys() - starts.keys()))
         for tp, start in starts.items():
             self._consumer.seek(tp, start)
         positions, moved_at = dict(starts), time.monotonic()

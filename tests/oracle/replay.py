@@ -5,7 +5,7 @@ events in order of arrival, and compares.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +25,18 @@ def arrival(record: Record) -> datetime:
     return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
-def replay(records: Iterable[Record]) -> tuple[dict[str, Person], int]:
-    """Fold all input records; return the people, and how many records are refused."""
+def replay(
+    records: Iterable[Record], parked: Container[tuple[str, int, int]] = frozenset()
+) -> tuple[dict[str, Person], int]:
+    """Fold all input records; return the people, and how many records are refused.
+
+    Those at the places `parked` are neither; each record has one fate.
+    """
     people: dict[str, Person] = {}
     refused = 0
     for record in sorted(records, key=lambda r: (r.timestamp, r.topic, r.offset)):
+        if (record.topic, record.partition, record.offset) in parked:
+            continue
         arrived_at = arrival(record)
         topic = CATALOGUE.topics[record.topic]
         try:

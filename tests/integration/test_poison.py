@@ -1,0 +1,371 @@
+"""Poison on a real Kafka with a real worker: parked, released, sent again, and never twice."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from typer.testing import CliRunner
+
+import builders as b
+from app.catalogue import create_topics
+from app.codec import encode
+from app.letters import commands
+from app.topology import input_topics
+from conftest import running_broker
+from models.codes import Colour, HealthCode
+from oracle import replay
+from topology.records import partition_of
+from workers import DEAD_LETTER_KEY, Worker, everything, send, until
+
+Record = ConsumerRecord[bytes, bytes]
+TOPIC = "laboratory-results"
+GOOD, BAD = "/laboratories/440100-001", "/laboratories/440100-666"
+NUMBER = 3
+"""The partition that is poisoned."""
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker of its own: what is left on it is compared whole."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
+        asyncio.run(create_topics(bootstrap))
+        yield bootstrap
+
+
+@pytest.fixture(scope="module")
+def worker(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    worker = Worker(kafka, tmp_path_factory.mktemp("worker"))
+    worker.start()
+    worker.wait_ready()
+    yield worker
+    worker.stop()
+
+
+def someone(number: int = NUMBER) -> str:
+    """A person of this partition."""
+    while True:
+        person = "p1-" + "".join(
+            secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32)
+        )
+        if partition_of(person.encode()) == number:
+            return person
+
+
+def bad(person: str, source: str = BAD) -> bytes:
+    return encode(b.positive(b.day(2), person=person, source=source)).replace(
+        b'"positive"', b'"probably"'
+    )
+
+
+async def append(kafka: str, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
+    """Append records to the poisoned partition, in this order."""
+    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as out:
+        for person, value in records:
+            await out.send(topic, value, person.encode(), NUMBER)
+
+
+def started(kafka: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start a command as a process, to be killed or to meet another."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("yuekang")), *arguments],
+        env={**os.environ, "YUEKANG_KAFKA": kafka},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+async def run(kafka: str, group: str, *arguments: str, code: int = 0) -> str:
+    """Run a command to its end, which must be `code`; return what it printed."""
+    environment = {
+        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(DEAD_LETTER_KEY).hex(),
+    }
+    command = {"parked": commands.parked, "dead-letters": commands.dead_letters}[group]
+    result = await asyncio.to_thread(CliRunner().invoke, command, arguments, env=environment)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout if code == 0 else result.output
+
+
+def place(record: Record) -> tuple[str, int, int]:
+    """The place in the input that a letter names."""
+    said = dict(record.headers)
+    return said["yk_topic"].decode(), int(said["yk_partition"]), int(said["yk_offset"])
+
+
+async def letters(kafka: str, topic: str, source: str = BAD) -> list[Record]:
+    """The letters of a source, in their order."""
+    found = await everything(kafka, topic)
+    return [r for r in found if dict(r.headers).get("yk_source") == source.encode()]
+
+
+async def code_of(kafka: str, person: str, version: int = 1) -> HealthCode:
+    def found(records: list[Record]) -> HealthCode | None:
+        values = [r.value for r in records if r.key == person.encode()]
+        code = msgspec.json.decode(values[-1] or b"", type=HealthCode) if values else None
+        return code if code and code.version >= version else None
+
+    code: HealthCode = await until(kafka, "health-codes", found)
+    return code
+
+
+async def parked_is(worker: Worker, count: int) -> bool:
+    """Wait until the worker's metric says that so many sources are parked."""
+    line = f'yuekang_worker_sources_parked{{topic="{TOPIC}"}} {count:.1f}'
+    async with asyncio.timeout(15), httpx.AsyncClient(trust_env=False) as http:
+        while line not in (await http.get(f"{worker.url}/metrics")).text.splitlines():
+            await asyncio.sleep(0.2)
+    return True
+
+
+async def test_a_bad_source_is_parked_while_others_flow_also_when_killed_in_the_middle(
+    kafka: str, worker: Worker
+) -> None:
+    people = [someone() for _ in range(20)]
+    await send(kafka, [b.verified(person=person) for person in people])
+    for part in range(4):
+        # 35 bad ones at a time, one good one after each 7: the limit lies in the third part.
+        for begin in range(0, 35, 7):
+            number = part * 5 + begin // 7
+            good = encode(b.positive(b.day(2), person=people[number], source=GOOD))
+            await append(
+                kafka,
+                TOPIC,
+                [*((someone(), bad(someone())) for _ in range(7)), (people[number], good)],
+            )
+        if part < 3:
+            await asyncio.sleep(0.3 * part)
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGKILL)
+            while worker.exited() is None:
+                await asyncio.sleep(0.02)
+            worker.start()
+    await append(
+        kafka, TOPIC, [(p := someone(), encode(b.positive(b.day(2), person=p, source=BAD)))]
+    )
+    for person in people:
+        assert (await code_of(kafka, person, 2)).colour is Colour.RED
+    await until(kafka, "parked", lambda records: len(records) >= 41)
+    inputs = [r for r in await everything(kafka, TOPIC) if b'"' + BAD.encode() in (r.value or b"")]
+    dead, aside = await letters(kafka, "dead-letters"), await letters(kafka, "parked")
+    assert [place(r)[2] for r in dead] == [r.offset for r in inputs[:100]]
+    assert [place(r)[2] for r in aside] == [r.offset for r in inputs[100:]]
+    assert len(aside) == 41
+    assert [dict(r.headers)["yk_refused"] for r in aside] == [b"true"] * 40 + [b"false"]
+    assert await parked_is(worker, 1)
+    said = worker.log.read_text() + worker.log.with_suffix(".log.1").read_text()
+    assert "source_parked" in said
+    assert BAD in said
+    assert "p1-" not in said
+
+
+async def test_every_record_has_one_fate(kafka: str, worker: Worker) -> None:
+    """Applied, a dead letter, or put aside; and the people are those of a pure replay."""
+    inputs = [
+        record
+        for topic in input_topics()
+        if topic.folds_into == "people"
+        for record in await everything(kafka, topic.name)
+    ]
+    dead = {place(r) for r in await everything(kafka, "dead-letters")}
+    aside = {place(r) for r in await everything(kafka, "parked")}
+    assert dead & aside == set()
+    expected, refused = replay.replay(inputs, aside)
+    found = replay.table(await everything(kafka, "yuekang-people-changelog"))
+    assert replay.differences(expected, found) == []
+    assert refused == len(dead) == 100
+    facts = sum(len(person.facts) for person in found.values())
+    assert facts + len(dead) + len(aside) == len(inputs)
+
+
+async def test_a_parked_source_is_released_and_its_events_sent_again_once(
+    kafka: str, worker: Worker
+) -> None:
+    [aside] = [
+        r for r in await letters(kafka, "parked") if dict(r.headers)["yk_refused"] == b"false"
+    ]
+    assert aside.key is not None
+    person = aside.key.decode()
+    at = str(aside.partition), str(aside.offset)
+    said = await run(kafka, "parked", "resend", *at, code=1)
+    assert f"{BAD} is still parked" in said
+    said = await run(kafka, "parked", "release", BAD)
+    assert "is released" in said
+    assert await parked_is(worker, 0)
+    before = len(await everything(kafka, TOPIC))
+    said = await run(kafka, "parked", "resend", "--source", BAD, "--dry-run", code=1)
+    assert "1 would be sent, 0 sent before, 40 not sent." in said
+    assert len(await everything(kafka, TOPIC)) == before
+    said = await run(kafka, "parked", "resend", "--source", BAD, code=1)
+    assert "1 sent, 0 sent before, 40 not sent." in said
+    assert "would be refused again: invalid: data.result" in said
+    said = await run(kafka, "parked", "resend", *at)
+    assert said == "0 sent, 1 sent before, 0 not sent.\n"
+    assert (await code_of(kafka, person)).reasons
+    sent = [r for r in await everything(kafka, TOPIC) if r.key == person.encode()]
+    assert [r.value for r in sent] == [aside.value, aside.value]
+    listed = [
+        json.loads(line)
+        for line in (await run(kafka, "parked", "list", "--source", BAD, "--json")).splitlines()
+    ]
+    assert len(listed) == 41
+    assert [(line["offset"], line["refused"]) for line in listed if line["sent_again"]] == [
+        (aside.offset, False)
+    ]
+
+
+async def test_a_mended_dead_letter_turns_the_code_as_its_event_says_and_once(
+    kafka: str, worker: Worker, tmp_path: Path
+) -> None:
+    person = someone()
+    await send(kafka, [b.verified(person=person)])
+    await code_of(kafka, person)
+    await append(kafka, TOPIC, [(person, bad(person, GOOD))])
+
+    def found(records: list[Record]) -> Record | None:
+        return next((r for r in records if r.key == person.encode()), None)
+
+    letter = await until(kafka, "dead-letters", found)
+    at = str(letter.partition), str(letter.offset)
+    shown = await run(kafka, "dead-letters", "show", *at)
+    assert "reason: invalid" in shown
+    assert f"came from: {TOPIC}[{NUMBER}] at" in shown
+    raw = await run(kafka, "dead-letters", "show", *at, "--raw")
+    assert raw.encode() == letter.value
+    mended = tmp_path / "mended.json"
+    mended.write_text(raw.replace('"probably"', '"positive"'))
+    said = await run(kafka, "dead-letters", "resend", *at, code=1)
+    assert "data.result" in said
+    replaced = (*at, "--replace", str(mended))
+    assert "1 would be sent" in await run(kafka, "dead-letters", "resend", *replaced, "--dry-run")
+    assert "1 sent, 0 sent before" in await run(kafka, "dead-letters", "resend", *replaced)
+    assert (await code_of(kafka, person, 2)).colour is Colour.RED
+    assert "0 sent, 1 sent before" in await run(kafka, "dead-letters", "resend", *replaced)
+    assert len([r for r in await everything(kafka, TOPIC) if r.key == person.encode()]) == 2
+    assert "There is no letter" in await run(kafka, "dead-letters", "show", "0", "99999", code=1)
+
+
+async def test_a_sealed_letter_is_opened_with_the_private_key_alone(
+    kafka: str, worker: Worker
+) -> None:
+    person = someone()
+    value = encode(b.negative(b.day(2), person=person, source="/laboratories/440100-777"))
+    value = value.replace(b"Laboratory 1", b"11010519491231002X")
+    await append(kafka, TOPIC, [(person, value)])
+
+    def found(records: list[Record]) -> Record | None:
+        return next((r for r in records if ("yk_sealed", b"true") in r.headers), None)
+
+    letter = await until(kafka, "dead-letters", found)
+    at = str(letter.partition), str(letter.offset)
+    shown = await run(kafka, "dead-letters", "show", *at)
+    assert "Sealed" in shown
+    assert "11010519491231002X" not in shown
+    assert (await run(kafka, "dead-letters", "show", *at, "--open", "--raw")).encode() == value
+
+
+async def test_a_resend_that_is_killed_again_and_again_sends_each_letter_once(kafka: str) -> None:
+    """Killed as soon as it has written something: within a transaction, or just after one."""
+    source, count = "/laboratories/440100-500", 1_600
+    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as out:
+        for offset in range(count):
+            person = someone()
+            value = encode(b.negative(b.day(2), person=person, source=source))
+            headers = {
+                "yk_topic": TOPIC,
+                "yk_partition": str(NUMBER),
+                "yk_offset": str(1_000_000 + offset),
+                "yk_reason": "not-json",
+                "yk_source": source,
+                "yk_refused": "true",
+            }
+            await out.send(
+                "dead-letters",
+                value,
+                person.encode(),
+                NUMBER,
+                headers=[(n, text.encode()) for n, text in headers.items()],
+            )
+    arguments = ("dead-letters", "resend", "--source", source)
+    async with watching(kafka, "resent") as written:
+        for _ in range(2):
+            before = await written()
+            process = started(kafka, *arguments)
+            while await written() == before and process.poll() is None:
+                await asyncio.sleep(0.002)
+            process.kill()
+            process.communicate()
+    both = [started(kafka, *arguments) for _ in range(2)]  # one may shut the other out
+    ends = [await asyncio.to_thread(process.communicate) for process in both]
+    for process, (_, err) in zip(both, ends, strict=True):
+        assert process.returncode == 0 or b"shut this one out" in err, err
+    await run(kafka, *arguments)
+    assert f"{count} sent before" in await run(kafka, *arguments)
+    sent = Counter(
+        dict(r.headers).get("yk_resent_from")
+        for r in await everything(kafka, TOPIC)
+        if source.encode() in (r.value or b"")
+    )
+    assert len(sent) == count
+    assert set(sent.values()) == {1}
+
+
+@asynccontextmanager
+async def watching(kafka: str, topic: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Give what says how far the poisoned partition is written, also by what is not committed."""
+    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await consumer.start()
+    tp = TopicPartition(topic, NUMBER)
+
+    async def written() -> int:
+        return int((await consumer.end_offsets([tp]))[tp])
+
+    try:
+        yield written
+    finally:
+        await consumer.stop()
+
+
+async def test_unreadable_bytes_stop_the_worker_until_its_limit_is_raised(
+    kafka: str, worker: Worker
+) -> None:
+    rubbish = [(someone(), secrets.token_bytes(40)) for _ in range(120)]
+    assert worker.exited() is None, worker.tail()
+    await append(kafka, "contact-listings", rubbish)
+    async with asyncio.timeout(40):
+        while (code := worker.exited()) is None:
+            await asyncio.sleep(0.1)
+    assert code == 1, worker.tail()
+    said = worker.log.read_text()
+    assert f"contact-listings[{NUMBER}]: 100 records in a row, at offsets 0 to 99" in said
+    assert "YUEKANG_UNREADABLE_IN_A_ROW above 100" in said
+    found = [r for r in await everything(kafka, "dead-letters") if place(r)[0] != TOPIC]
+    assert found == []
+    worker._environment = {
+        **(worker._environment or {}),
+        "YUEKANG_UNREADABLE_IN_A_ROW": "1000",
+        "YUEKANG_UNREADABLE_PERCENT": "100",
+    }
+    worker.start()
+    started = time.monotonic()
+    await until(
+        kafka,
+        "dead-letters",
+        lambda records: sum(place(r)[0] == "contact-listings" for r in records) == 120,
+    )
+    assert time.monotonic() - started < 30
+    person = someone()
+    await send(kafka, [b.verified(person=person)])
+    await code_of(kafka, person)

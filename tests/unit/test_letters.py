@@ -1,0 +1,244 @@
+"""What of a letter is sent again, and what is not; which letters are marked; what is shown."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import ConsumerRecord
+from typer.testing import CliRunner
+
+import builders as b
+from agents import people
+from agents.dead_letters import DeadLetters
+from agents.poison import unreadable_limit
+from app.catalogue import CATALOGUE
+from app.codec import Code, Refusal, encode
+from app.engine.table import Told, Work
+from app.letters import commands
+from app.letters.marks import Marks, mark_of
+from app.letters.mend import NotSentError, mend
+from app.letters.read import Filter, Letter, Place, Range, letter_in
+from app.letters.show import escaped, print_letter
+from app.settings import Settings
+from models.sources import SOURCE_LIMIT
+from topology.records import partition_of, record
+from topology.test_agents import Store
+
+LETTERS = DeadLetters(bytes(range(32)))
+TOPIC = "laboratory-results"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OTHER = "p1-" + "b" * 32
+SOURCE = "/laboratories/1"
+
+
+def written(told: Told, offset: int = 7) -> Letter:
+    """The letter as it is read again."""
+    return letter_in(
+        ConsumerRecord(
+            told.topic, 2, offset, 1_000, 0, told.key, told.value, None, 0, 0, tuple(told.headers)
+        )
+    )
+
+
+def refused(
+    value: bytes | None, key: bytes | None = b.PERSON.encode(), headers: Any = ()
+) -> Letter:
+    """The dead letter of a record as the agent writes it."""
+    work = Work(Store())  # type: ignore[arg-type]
+    one = record(value, b.day(20), 5, TOPIC, key, headers)
+    people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)(work, [one])
+    [told] = work.told
+    return written(told)
+
+
+def valid(**kw: Any) -> bytes:
+    return encode(b.negative(b.day(2), source=SOURCE, **kw))
+
+
+BROKEN = valid().replace(b"negative", b"probably")
+
+
+def why_not(letter: Letter, *args: Any) -> str:
+    with pytest.raises(NotSentError) as caught:
+        mend(letter, NOW, *args)
+    return str(caught.value)
+
+
+def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -> None:
+    """The reader was at fault, say, and is mended."""
+    value = valid()
+    headers = (("content-type", b"application/cloudevents+json"), ("trace", b"1"))
+    work = Work(Store())  # type: ignore[arg-type]
+    one = record(value, b.day(20), 5, TOPIC, b.PERSON.encode(), headers)
+    LETTERS.refuse(work, one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE))
+    sending = mend(written(work.told[0]), NOW)
+    assert (sending.topic, sending.partition) == (TOPIC, one.partition)
+    assert (sending.key, sending.value) == (b.PERSON.encode(), value)
+    assert sending.headers == (*headers, ("yk_resent_from", b"dead-letters/2/7"))
+
+
+def test_what_is_put_aside_goes_as_it_came() -> None:
+    work = Work(Store())  # type: ignore[arg-type]
+    one = record(valid(), b.day(20), 5, TOPIC, b.PERSON.encode())
+    LETTERS.park(work, one, SOURCE)
+    letter = written(work.told[0])
+    assert not letter.refused
+    assert mend(letter, NOW).value == one.value
+
+
+@pytest.mark.parametrize(
+    ("letter", "says"),
+    [
+        (refused(BROKEN), "would be refused again: invalid: data.result"),
+        (refused(b"{"), "would be refused again: not-json"),
+        (refused(None), "would be refused again: tombstone"),
+        (refused(valid(), None), "would be refused again: key"),
+        (refused(valid().replace(b"Laboratory 1", b"11010519491231002X")), "sealed"),
+        (refused(b"x" * 3_200_000), "54272 of its bytes were left out"),
+    ],
+)
+def test_what_would_be_refused_again_is_not_sent(letter: Letter, says: str) -> None:
+    assert says in why_not(letter)
+
+
+def test_force_sends_what_would_be_refused_to_where_it_came_from() -> None:
+    sending = mend(refused(BROKEN), NOW, None, True)
+    assert (sending.value, sending.partition) == (BROKEN, partition_of(b.PERSON.encode()))
+    assert mend(refused(None), NOW, None, True).value is None
+
+
+@pytest.mark.parametrize(
+    "letter", [refused(valid().replace(b"Laboratory 1", b"11010519491231002X"))]
+)
+def test_force_sends_no_document_number(letter: Letter) -> None:
+    assert "sealed" in why_not(letter, None, True)
+
+
+def test_a_mended_event_goes_where_it_belongs() -> None:
+    for letter in (refused(BROKEN), refused(b"{"), refused(valid(), OTHER.encode())):
+        sending = mend(letter, NOW, valid(person=OTHER))
+        assert (sending.topic, sending.key) == (TOPIC, OTHER.encode())
+        assert sending.partition == partition_of(OTHER.encode())
+    moved = encode(b.suspected(b.day(2), source=SOURCE))
+    assert "no-authority" in why_not(refused(BROKEN), moved)
+    moved = encode(b.suspected(b.day(2)))
+    letter = msgspec.structs.replace(refused(BROKEN), source=None)
+    assert mend(letter, NOW, moved).topic == "case-reports"
+
+
+def test_a_record_on_the_wrong_partition_goes_to_the_right_one() -> None:
+    right = partition_of(b.PERSON.encode())
+    place = Place(TOPIC, (right + 1) % 4, 5)
+    letter = msgspec.structs.replace(refused(BROKEN), value=valid(), came_from=place)
+    assert mend(letter, NOW).partition == right
+
+
+@pytest.mark.parametrize(
+    ("replacement", "says"),
+    [
+        (b"", "would be refused: not-json"),
+        (BROKEN, "would be refused: invalid"),
+        (valid().replace(b"Laboratory 1", b"11010519491231002X"), "document-number"),
+        (
+            encode(b.negative(b.day(2), source="/laboratories/2")),
+            "from /laboratories/2, the record was from /laboratories/1",
+        ),
+    ],
+)
+def test_a_replacement_that_is_wrong_is_not_sent(replacement: bytes, says: str) -> None:
+    assert says in why_not(refused(BROKEN), replacement)
+
+
+def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
+    store = Store()
+    work = Work(store)  # type: ignore[arg-type]
+    event = b.negative(b.day(2), source=SOURCE, id="twice")
+    other = b.positive(b.day(2), source=SOURCE, id="twice")
+    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
+    fold(work, [record(event, b.day(20)), record(other, b.day(20), 1)])
+    letter = written(next(t for t in work.told if t.topic == "dead-letters"))
+    assert "was refused beside the person's other events (conflict)" in why_not(letter)
+    assert mend(letter, NOW, None, True).value == letter.value
+
+
+def test_a_claim_in_vain_has_nothing_to_send() -> None:
+    work = Work(Store())  # type: ignore[arg-type]
+    one = b.negative(b.day(2), source=SOURCE, supersedes="p", sequence=9)
+    other = b.positive(b.day(2), source="/laboratories/2", id="p", sequence=8)
+    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
+    fold(work, [record(other, b.day(20)), record(one, b.day(20), 1)])
+    letter = written(next(t for t in work.told if t.topic == "dead-letters"))
+    assert not letter.refused
+    for args in ((), (valid(),), (None, True)):
+        assert "stands" in why_not(letter, *args)
+
+
+# Which letters are wanted, and marked
+
+
+def test_a_filter_takes_what_fits_in_all() -> None:
+    letter = refused(BROKEN)
+    assert Filter().takes(letter)
+    assert Filter(TOPIC, "invalid", SOURCE, letter.at).takes(letter)
+    assert not Filter(topic="scans").takes(letter)
+    assert not Filter(reason="not-json").takes(letter)
+    assert not Filter(source="/laboratories/2").takes(letter)
+    assert not Filter(since=NOW).takes(letter)
+
+
+def test_marks_are_of_one_topic_and_of_letters_that_are_kept() -> None:
+    marks = Marks("parked", {0: Range(10, 30), 1: Range(0, 0)})
+    for offset in (10, 17, 18, 29):
+        marks.add(mark_of(Place("parked", 0, offset)), 0)
+    marks.add(mark_of(Place("dead-letters", 0, 20)), 0)
+    marks.add(mark_of(Place("parked", 0, 9)), 0)  # gone
+    marks.add(mark_of(Place("parked", 0, 30)), 0)  # later than what is read
+    found = [n for n in range(10, 30) if Place("parked", 0, n) in marks]
+    assert found == [10, 17, 18, 29]
+
+
+# What is shown, and what is asked for
+
+
+def test_what_outsiders_wrote_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert escaped("a\x1b[2J\r\nb\u202e粤") == r"a\x1b[2J\r\nb\u202e粤"
+    letter = refused(b"\x1b[31m\xff{", headers=[("trace\x07", b"\x1b]0;x")])
+    print_letter(letter, letter.value)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert r"\x1b[31m\xff{" in shown
+    assert "reason: not-utf-8" in shown
+
+
+def test_a_sealed_letter_says_what_opens_it(capsys: pytest.CaptureFixture[str]) -> None:
+    letter = refused(valid().replace(b"Laboratory 1", b"11010519491231002X"))
+    print_letter(letter, letter.value)
+    shown = capsys.readouterr().out
+    assert "The private key opens it" in shown
+    assert "11010519491231002X" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["resend"], "Say which"),
+        (["resend", "1"], "OFFSET is missing"),
+        (["resend", "--all", "--force"], "are for one"),
+        (["resend", "--all", "--replace", "x"], "are for one"),
+        (["resend", "1", "2", "--all"], "leave the other options out"),
+        (["resend", "1", "2", "--replace", "/no/such"], "No such file"),
+        (["list", "--since", "yesterday"], "is no time"),
+        (["list", "--from", "health-codes"], "There is no input topic"),
+        (["release", "laboratories"], "is no source"),
+    ],
+)
+def test_wrong_usage_is_told_before_kafka_is_asked(arguments: list[str], says: str) -> None:
+    result = CliRunner().invoke(commands.parked, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
+
+
+def test_the_unreadable_limit_is_that_of_sources_unless_it_is_set() -> None:
+    assert unreadable_limit(Settings()) == SOURCE_LIMIT
