@@ -12,7 +12,8 @@ from agents.dead_letters import DeadLetters
 from app import metrics
 from app.catalogue import Topic
 from app.codec import Refusal, source_in
-from app.engine.table import META, Work
+from app.engine.store import META
+from app.engine.table import Work
 from app.settings import Settings, variable_of
 from app.topology import YuekangApp, input_topics
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from models.events import EventId, Instant
+from models.events import Instant
 
 
 class Limit(Struct, frozen=True):
@@ -145,6 +145,10 @@ class Tally(Struct, array_like=True):
 
 SOURCE_RELEASED: Final = "yuekang.source.released.v1"
 
+ReleaseId = Annotated[
+    str,
+    Meta(pattern=r"^[!-~]{1,64}$", description="Unique within the source; printable ASCII."),
+]
 SourceRead = Annotated[
     str,
     Meta(
@@ -165,7 +169,7 @@ class SourceReleased(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     there, in every topic.
     """
 
-    id: EventId
+    id: ReleaseId
     time: Instant
     data: SourceReleasedData
     type: Literal["yuekang.source.released.v1"] = SOURCE_RELEASED

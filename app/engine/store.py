@@ -27,7 +27,8 @@ import structlog
 log = structlog.get_logger()
 
 META = b"\x00"
-"""Keys that begin with it are the engine's own, in store and changelog; no row's key may."""
+"""Keys that begin with it are no person's rows and never due, in store and changelog: the engine's
+own, and the tallies (agents.poison)."""
 PLACE = META + b"place:"
 AGENDA = META + b"due:"
 STORED = META + b"stored"
