@@ -195,8 +195,8 @@ class Partition:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 * 1024 * 1024,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([self._tp])
             end = (await consumer.end_offsets([self._tp]))[self._tp]
             if store.offset >= end:
