@@ -1,7 +1,7 @@
 """Deliver to agents what was fetched, a chunk per partition, instead of record by record."""
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -64,6 +64,24 @@ class ChunkConsumer(Consumer):
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Fetch nothing more until the rebalance is over.
+
+        Faust stops the flow only where the worker held something. One that held nothing fetched on
+        after the seek to its new partitions, and what waited before the agents was then cleared
+        away with the queues: records were skipped.
+        """
+        self.stop_flow()
+        await super().on_partitions_revoked(revoked)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go back to what was committed, or to the beginning where nothing was: aiokafka leaves
+        such a partition where it is, and what was fetched and let go would be skipped."""
+        committed = await super().seek_to_committed()
+        if unknown := [tp for tp, offset in committed.items() if not offset]:
+            await self._thread.seek_to_beginning(*unknown)
+        return committed
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Fetch once; yield one message per partition."""
         fetched, active = await self._wait_next_records(timeout)
@@ -77,7 +95,6 @@ class ChunkConsumer(Consumer):
             if not self.flow_active or generation != self.app.consumer_generation_id:
                 return
             if active is None or tp in active or tp in self._buffered_partitions:
-                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, self._chunk_message(tp, batch, generation)
 
     def _chunk_message(self, tp: TP, batch: list[Any], generation: int) -> Message:

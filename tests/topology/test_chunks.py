@@ -1,5 +1,6 @@
 """Chunks that wait: those of a partition join, none is lost, and no partition starves."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
-from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, ChunkQueue
+from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, ChunkConsumer, ChunkQueue
+from app.settings import Settings
+from app.topology import create_app
 
 
 def queue(maxsize: int = 16) -> ChunkQueue:
@@ -95,3 +98,43 @@ async def test_all_that_were_paused_go_on_together(paused: int) -> None:
         waiting.get_nowait()
     waiting.get_nowait()
     assert sorted(went_on) == list(range(3, 3 + paused))
+
+
+@pytest.fixture
+async def consumer(tmp_path: Path) -> ChunkConsumer:
+    made: Any = create_app(Settings(data_dir=str(tmp_path)), "cluster").consumer
+    assert isinstance(made, ChunkConsumer)
+    return made
+
+
+async def test_nothing_is_fetched_in_a_rebalance_by_a_worker_that_held_nothing(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what it fetched before Faust clears the queues would be skipped."""
+    flows = []
+
+    async def revoked(_: set[TP]) -> None:
+        flows.append(consumer.flow_active)
+
+    monkeypatch.setattr(consumer, "_on_partitions_revoked", revoked)
+    assert consumer.flow_active
+    await consumer.on_partitions_revoked(set())
+    assert flows == [False]
+
+
+async def test_what_was_let_go_comes_again_also_before_the_first_commit(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = {TP("in", 0): 5, TP("in", 1): None, TP("in", 2): 0}
+    begun: list[TP] = []
+
+    class Thread:
+        async def seek_to_committed(self) -> dict[TP, int | None]:
+            return committed
+
+        async def seek_to_beginning(self, *partitions: TP) -> None:
+            begun.extend(partitions)
+
+    monkeypatch.setattr(consumer, "_thread", Thread())
+    await consumer.perform_seek()
+    assert begun == [TP("in", 1), TP("in", 2)]
