@@ -52,6 +52,7 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
     """Return the fold for records of `topic`."""
 
     def fold_records(work: Work, records: Records) -> None:
+        work.read(record.key for record in records if record.key)
         people = People(work, dead_letters)
         poison = Poison(work, topic, dead_letters, unreadable)
         for record in records:
@@ -76,6 +77,7 @@ def advance_due(
     """Return the fold for rows that are due at `until`."""
 
     def fold_due(work: Work, keys: Sequence[bytes]) -> None:
+        work.read(keys)
         people = People(work, dead_letters)
         for key in keys:
             people.advance(key, until)

@@ -2,11 +2,13 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import faust
 from aiokafka import ConsumerRecord
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, EventT
 from faust.types.tuples import Message
@@ -88,7 +90,10 @@ class ChunkConsumer(Consumer):
         if fetched is None or self.should_stop:
             return
         if not self.flow_active:  # a rebalance began meanwhile: what was fetched comes again
-            await self.perform_seek()
+            # Where another one takes a partition away under the seek, Faust seeks after that.
+            with suppress(IllegalStateError, AssertionError):
+                if fetched:
+                    await self.perform_seek()
             return
         generation = self.app.consumer_generation_id
         for tp, batch in cast(dict[TP, list[Any]], fetched).items():

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
@@ -138,3 +139,24 @@ async def test_what_was_let_go_comes_again_also_before_the_first_commit(
     monkeypatch.setattr(consumer, "_thread", Thread())
     await consumer.perform_seek()
     assert begun == [TP("in", 1), TP("in", 2)]
+
+
+async def test_a_partition_lost_under_a_seek_ends_nothing(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rebalance that took it away seeks again."""
+    sought = 0
+
+    async def fetched(_: float) -> Any:
+        return {TP("in", 0): [object()]}, {TP("in", 0)}
+
+    async def seek() -> None:
+        nonlocal sought
+        sought += 1
+        raise IllegalStateError("No current assignment for partition in[0]")
+
+    monkeypatch.setattr(consumer, "_wait_next_records", fetched)
+    monkeypatch.setattr(consumer, "perform_seek", seek)
+    consumer.stop_flow()
+    assert [found async for found in consumer.getmany(1.0)] == []
+    assert sought == 1
