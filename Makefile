@@ -14,7 +14,7 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 
 test: PACKAGES = --tests
 test: setup lint ## Set up, and run every check and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff check --no-cache
