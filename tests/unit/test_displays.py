@@ -46,6 +46,7 @@ def test_a_token_is_good_for_a_while(seconds: int, good: bool) -> None:
         Displays(bytes(32)).token(PERSON),
         "x" * (TOKEN_LENGTH_MAX + 1),
     ],
+    ids=["empty", "short", "a person key", "cut", "longer", "of another key", "too long"],
 )
 def test_what_this_key_did_not_make_is_no_token(token: str) -> None:
     with pytest.raises(InvalidDisplay):
