@@ -1,0 +1,54 @@
+"""The broker of the benchmark: the stack's own, on free ports, in a folder that is begun anew."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.stack.broker import Broker
+
+JOIN_SECONDS = 3
+"""How long a new group waits for its members, so that two workers begin together."""
+
+SETTINGS = {
+    "group.initial.rebalance.delay.ms": JOIN_SECONDS * 1_000,
+    # Topics are deleted after each run; their files go at once.
+    "log.segment.delete.delay.ms": 1_000,
+    # The cleaner would run in some rounds and not in others.
+    "log.cleaner.backoff.ms": 3_600_000,
+}
+
+
+class BenchBroker(Broker):
+    """A broker with the settings above, beyond those that every broker has."""
+
+    def _configuration(self) -> str:
+        own = "".join(f"{name}={value}\n" for name, value in SETTINGS.items())
+        lines = [
+            line
+            for line in super()._configuration().splitlines()
+            if line.partition("=")[0] not in SETTINGS
+        ]
+        return "\n".join([*lines, own])
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_broker(directory: Path) -> Iterator[Broker]:
+    """Run a broker without a topic."""
+    shutil.rmtree(directory, ignore_errors=True)
+    broker = BenchBroker(directory, free_port(), free_port())
+    broker.start()
+    try:
+        broker.wait_ready()
+        yield broker
+    finally:
+        broker.stop()
+        shutil.rmtree(directory / "kafka", ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The processes that are measured. Each is a command of its own and knows nothing of the runner."""

@@ -1,0 +1,45 @@
+"""The limit: what this client costs alone. Fetch, parse, commit; nothing is kept or told."""
+
+import asyncio
+import sys
+import time
+
+import orjson
+from aiokafka import AIOKafkaConsumer
+
+from bench import counting, workload
+
+RECORDS_MAX = 5_000
+
+
+async def consume(topic: str, bootstrap: str, group: str, commit_seconds: float) -> None:
+    """Read `topic` until cancelled."""
+    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+    loads = orjson.loads
+    async with consumer:
+        committed_at = time.monotonic()
+        while True:
+            for records in (await consumer.getmany(timeout_ms=50, max_records=RECORDS_MAX)).values():
+                for record in records:
+                    # Some records of the real fold are no JSON; that is found, and passed by.
+                    try:
+                        loads(record.value or b"")
+                    except orjson.JSONDecodeError:
+                        pass
+            if time.monotonic() - committed_at > commit_seconds:
+                await consumer.commit()
+                committed_at = time.monotonic()
+
+
+if __name__ == "__main__":
+    fold, bootstrap, group, commit_seconds = sys.argv[1:]
+    topic = counting.TOPIC if fold == "counting" else workload.TOPIC
+    asyncio.run(consume(topic, bootstrap, group, float(commit_seconds)))

@@ -1,0 +1,128 @@
+"""Us: a worker with the engine and the agents' own fold, on the benchmark's input topic.
+
+It is built as app.topology builds the worker, with one table and one input topic. No timer runs:
+no side of the benchmark has one, so what changes by time is told with the event that comes after.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import faust
+import msgspec
+from aiokafka import ConsumerRecord
+from faust.types import TP
+from mode import CrashingSupervisor
+from nacl.public import PrivateKey
+
+from agents.dead_letters import DeadLetters
+from agents.people import chunk_fold
+from app.engine import check_versions, records
+from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
+from app.engine.table import Fold, Table, TableSettings, Work
+from app.topology import CHUNKS_WAITING_MAX, SESSION_SECONDS, TAKE_OVER_SECONDS_MAX
+from bench import counting, workload
+
+_decode_report = msgspec.json.Decoder(counting.Report).decode
+_decode_row = msgspec.msgpack.Decoder(counting.Counts).decode
+_encode_row = msgspec.msgpack.Encoder().encode
+
+
+def count(work: Work, chunk: "list[ConsumerRecord[bytes, bytes]]") -> None:
+    """Fold a chunk of reports: each row is decoded once and written once."""
+    rows: dict[bytes, counting.Counts] = {}
+    for record in chunk:
+        key = record.key
+        assert key is not None
+        row = rows.get(key)
+        if row is None and (stored := work.get(key)) is not None:
+            row = _decode_row(stored)
+        rows[key] = counting.count(row, _decode_report(record.value or b""))
+    for key, row in rows.items():
+        work.put(key, _encode_row(row))
+
+
+def make_app(
+    fold: str, bootstrap: str, group: str, directory: Path, commit_seconds: float
+) -> ChunkApp:
+    """Make the app for one of the folds."""
+    check_versions()
+    records.install()
+    directory.mkdir(parents=True, exist_ok=True)
+    app = ChunkApp(
+        group,
+        broker=f"kafka://{bootstrap}",
+        datadir=str(directory / "faust"),
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_auto_offset_reset="earliest",
+        broker_max_poll_records=CHUNK_RECORDS_MAX,
+        broker_commit_interval=commit_seconds,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=SESSION_SECONDS / 5,
+        broker_rebalance_timeout=TAKE_OVER_SECONDS_MAX,
+        stream_buffer_maxsize=CHUNKS_WAITING_MAX,
+        stream_wait_empty=False,
+        agent_supervisor=CrashingSupervisor,
+    )
+    table = Table(
+        TableSettings(
+            name="rows",
+            application=group,
+            bootstrap=bootstrap,
+            directory=directory / "tables",
+            changelog=f"{group}-changelog",
+        )
+    )
+    table.on_failure(lambda error: asyncio.ensure_future(app.crash(error)))
+
+    async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
+        await table.revoke()
+
+    async def assigned(_: Any, /, *args: set[TP], **kwargs: Any) -> None:
+        await table.assign({tp.partition for tp in args[0]}, app.consumer_generation_id)
+
+    async def before_shutdown(_: Any, /, *args: Any, **kwargs: Any) -> None:
+        await table.stop()
+
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_before_shutdown.connect(before_shutdown, weak=False)
+
+    topic, fold_records = _fold(fold)
+
+    @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")
+    async def fold_topic(chunks: Any) -> None:
+        async for event in chunks.noack().events():
+            if await table.process(event.value, fold_records):
+                await chunks.ack(event)
+
+    return app
+
+
+def _fold(name: str) -> tuple[str, Fold]:
+    if name == "counting":
+        return counting.TOPIC, count  # type: ignore[return-value]
+    dead_letters = DeadLetters(bytes(PrivateKey.generate().public_key))
+    return workload.TOPIC, chunk_fold(workload.INPUT, dead_letters)
+
+
+def main() -> None:
+    """Run until a signal; arguments: fold, bootstrap, group, folder, commit interval in s."""
+    fold, bootstrap, group, directory, commit_seconds = sys.argv[1:]
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = make_app(fold, bootstrap, group, Path(directory), float(commit_seconds))
+    worker = faust.Worker(
+        app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True
+    )
+    worker.spinner = None
+    worker.execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""What both folds' input has in common."""
+
+from typing import NamedTuple
+
+PARTITIONS = 4
+"""Of every topic of the benchmark, as of those of topics.yaml."""
+
+
+class Record(NamedTuple):
+    """A record to be published; `timestamp_ms` is when it arrived, None for now."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    timestamp_ms: int | None = None

@@ -1,0 +1,478 @@
+"""The events of the real fold: many people, some of whom each rule meets, in order of arrival.
+
+Everybody lives through a story of one event a step; a step takes six days, so that reasons lift
+by time between two events of a person. Late events, copies, corrections of every kind and records
+that must be refused are among them. The same arguments yield the same bytes and the same arrivals.
+
+All lie in one topic, so that each person's events have one order, and with it each side tells the
+same chain of changes. A record's timestamp is when it arrived (the topic keeps its producer's), so
+the time in which a side folds does not matter to what it must tell.
+"""
+
+from base64 import b32encode
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from math import gcd
+from random import Random
+from typing import Any
+
+import msgspec
+from aiokafka.partitioner import murmur2
+from msgspec import Struct
+
+from app.catalogue import CATALOGUE
+from app.codec import Refusal, decode
+from bench import counting
+from bench.records import PARTITIONS, Record
+from models.codes import HealthCode, StatusChange
+from models.events import EVENT_TYPES
+from models.person import Person, fold, unknown
+
+TOPIC = "bench-events"
+
+INPUT = msgspec.structs.replace(
+    CATALOGUE.topics["identities"],
+    name=TOPIC,
+    partitions=PARTITIONS,
+    events=tuple(type_ for type_ in EVENT_TYPES if type_ != "yuekang.scan.recorded.v1"),
+)
+"""As the catalogue would have it: everything that bears on a code."""
+
+STEPS = 6
+"""Events of a person, unless asked for otherwise; more are negative results."""
+
+STEP = timedelta(days=6)
+
+BEGIN = datetime(2022, 3, 1, tzinfo=UTC)
+
+COPIES_SHARE = 0.02
+LATE_SHARE = 0.03
+LATE_DAYS_MAX = 10
+ORDINARY_SHARE = 0.8
+"""Verified, and tested negative ever after. The others share the stories below evenly."""
+
+Json = dict[str, Any]
+
+
+class Turn(Struct, frozen=True):
+    """One step of one person: everything that its event is made of."""
+
+    number: int
+    """Of this event among all, growing with its arrival."""
+    person: str
+    file: str
+    step: int
+    arrival: datetime
+    random: Random
+    happened: datetime
+    """Before the arrival, by minutes mostly, by days where it comes late."""
+
+    def id(self, step: int) -> str:
+        """Return the id of this person's event of a step."""
+        return f"{self.file}-{step}"
+
+    def event(self, type_: str, source: str, data: Json, **attributes: Any) -> Json:
+        """Return an event."""
+        made = {
+            "specversion": "1.0",
+            "id": self.id(self.step),
+            "source": source,
+            "type": type_,
+            "time": text(self.happened),
+            "partitionkey": self.person,
+            "sequence": str(self.number),
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+        return {**made, **attributes}
+
+
+def text(at: datetime) -> str:
+    """Write an instant as laboratories do, in the time of Asia/Shanghai."""
+    return (at + timedelta(hours=8)).strftime("%Y-%m-%dT%H:%M:%S+08:00")
+
+
+# What agencies say
+
+
+def verified(turn: Turn, city: str = "440100") -> Json:
+    data = {
+        "verified_at": text(turn.happened),
+        "document_type": "resident-identity-card",
+        "city": city,
+    }
+    return turn.event("yuekang.identity.verified.v1", "/identity-providers/gd", data)
+
+
+def tested(
+    turn: Turn, result: str, laboratory: int | None = None, status: str = "final", **kw: Any
+) -> Json:
+    number = turn.random.randrange(40) if laboratory is None else laboratory
+    took = timedelta(minutes=turn.random.randrange(180, 480))
+    data = {
+        "sampled_at": text(turn.happened - took),
+        "reported_at": text(turn.happened),
+        "result": result,
+        "institution": counting.INSTITUTIONS[number],
+        "status": status,
+    }
+    source = f"/laboratories/440100-{number:03d}"
+    return turn.event("yuekang.nat-result.reported.v1", source, data, **kw)
+
+
+def negative(turn: Turn, **kw: Any) -> Json:
+    return tested(turn, "negative", **kw)
+
+
+def positive(turn: Turn, **kw: Any) -> Json:
+    return tested(turn, "positive", **kw)
+
+
+def inconclusive(turn: Turn) -> Json:
+    return tested(turn, "inconclusive")
+
+
+def preliminary(turn: Turn) -> Json:
+    return tested(turn, "positive", status="preliminary")
+
+
+def case(turn: Turn, what: str, field: str, ago: timedelta = timedelta()) -> Json:
+    data = {"case": f"C-{turn.file}", field: text(turn.happened - ago)}
+    return turn.event(f"yuekang.case.{what}.v1", "/cdc/440100", data)
+
+
+def suspected(turn: Turn) -> Json:
+    return case(turn, "suspected", "reported_at")
+
+
+def confirmed(turn: Turn) -> Json:
+    return case(turn, "confirmed", "confirmed_at")
+
+
+def excluded(turn: Turn) -> Json:
+    return case(turn, "excluded", "excluded_at")
+
+
+def discharged(turn: Turn) -> Json:
+    return case(turn, "discharged", "discharged_at", timedelta(days=4))
+
+
+def listed(turn: Turn, exposed_days_ago: float = 1.0) -> Json:
+    data = {
+        "listing": f"L-{turn.file}",
+        "last_exposure_at": text(turn.happened - timedelta(days=exposed_days_ago)),
+        "listed_at": text(turn.happened),
+    }
+    return turn.event("yuekang.contact.listed.v1", "/cdc/440100", data)
+
+
+def withdrawn(turn: Turn) -> Json:
+    data = {"listing": f"L-{turn.file}", "withdrawn_at": text(turn.happened)}
+    return turn.event("yuekang.contact.withdrawn.v1", "/cdc/440100", data)
+
+
+def ordered(turn: Turn, kind: str, days: float) -> Json:
+    data = {
+        "order": f"Q-{turn.file}",
+        "kind": kind,
+        "starts_at": text(turn.happened),
+        "planned_end_at": text(turn.happened + timedelta(days=days)),
+    }
+    return turn.event("yuekang.quarantine.ordered.v1", "/quarantine-commands/440100", data)
+
+
+def transferred(turn: Turn, kind: str, days: float) -> Json:
+    data = {
+        "order": f"Q-{turn.file}",
+        "kind": kind,
+        "transferred_at": text(turn.happened),
+        "planned_end_at": text(turn.happened + timedelta(days=days)),
+    }
+    return turn.event("yuekang.quarantine.transferred.v1", "/quarantine-commands/440100", data)
+
+
+def released(turn: Turn) -> Json:
+    data = {
+        "order": f"Q-{turn.file}",
+        "notice": f"N-{turn.file}",
+        "released_at": text(turn.happened),
+    }
+    return turn.event("yuekang.quarantine.released.v1", "/quarantine-commands/440100", data)
+
+
+def provincial(turn: Turn, colour: str, province: str = "43") -> Json:
+    data = {"province": province, "colour": colour, "reported_at": text(turn.happened)}
+    return turn.event("yuekang.provincial-code.reported.v1", f"/provinces/{province}", data)
+
+
+def retracted(turn: Turn, noun: str, source: str, step: int, **kw: Any) -> Json:
+    return turn.event(
+        f"yuekang.{noun}.retracted.v1",
+        source,
+        {"reason": "entered-in-error"},
+        supersedes=turn.id(step),
+        **kw,
+    )
+
+
+LABORATORY = "/laboratories/440100-007"
+
+Step = Callable[[Turn], Json]
+
+STORIES: tuple[tuple[Step, ...], ...] = (
+    # a positive without a case, and two negatives
+    (verified, positive, negative, negative, negative, negative),
+    (verified, positive, negative, positive, negative, negative),
+    # never verified, or late, elsewhere, or in error
+    (negative, positive, negative, suspected, negative, negative),
+    (
+        positive,
+        negative,
+        verified,
+        lambda t: verified(t, "440300"),
+        lambda t: retracted(t, "identity", "/identity-providers/gd", 2),
+        lambda t: retracted(t, "identity", "/identity-providers/gd", 3),
+    ),
+    # cases
+    (verified, suspected, confirmed, positive, discharged, negative),
+    (verified, suspected, excluded, suspected, confirmed, discharged),
+    (verified, suspected, lambda t: retracted(t, "case", "/cdc/440100", 1), negative, confirmed,
+     discharged),
+    # contacts
+    (verified, listed, negative, negative, negative, negative),
+    (verified, listed, negative, withdrawn, negative, negative),
+    (verified, listed, lambda t: listed(t, 0.2), negative, negative, negative),
+    (verified, listed, lambda t: retracted(t, "contact", "/cdc/440100", 1), negative, listed,
+     negative),
+    # another province
+    (
+        verified,
+        lambda t: provincial(t, "red"),
+        lambda t: provincial(t, "yellow"),
+        lambda t: provincial(t, "green"),
+        lambda t: provincial(t, "yellow", "45"),
+        lambda t: retracted(t, "provincial-code", "/provinces/45", 4),
+    ),
+    # quarantine
+    (
+        verified,
+        lambda t: ordered(t, "centralised", 14),
+        lambda t: transferred(t, "home", 4),
+        negative,
+        released,
+        negative,
+    ),
+    (verified, lambda t: ordered(t, "home", 7), negative, negative, negative, inconclusive),
+    (
+        verified,
+        lambda t: ordered(t, "centralised", 7),
+        negative,
+        lambda t: retracted(t, "quarantine", "/quarantine-commands/440100", 1),
+        lambda t: ordered(t, "centralised", 7),
+        released,
+    ),
+    # many reasons
+    (
+        verified,
+        listed,
+        lambda t: ordered(t, "centralised", 14),
+        positive,
+        confirmed,
+        lambda t: provincial(t, "red"),
+    ),
+    # corrections: a result taken back, replaced, before it arrives, of what never arrives
+    (
+        verified,
+        lambda t: positive(t, laboratory=7),
+        lambda t: retracted(t, "nat-result", LABORATORY, 1),
+        lambda t: positive(t, laboratory=7),
+        lambda t: negative(t, laboratory=7, supersedes=t.id(3)),
+        negative,
+    ),
+    (
+        verified,
+        lambda t: retracted(t, "nat-result", LABORATORY, 2),
+        lambda t: positive(t, laboratory=7, sequence="1"),
+        lambda t: retracted(t, "nat-result", LABORATORY, 9),
+        negative,
+        preliminary,
+    ),
+    # corrections of no effect: of another's event, of a later one
+    (
+        verified,
+        lambda t: positive(t, laboratory=7),
+        lambda t: negative(t, laboratory=8, supersedes=t.id(1)),
+        lambda t: negative(t, laboratory=7, sequence="2", supersedes=t.id(1)),
+        negative,
+        negative,
+    ),
+    # another content under a known identity
+    (
+        verified,
+        lambda t: negative(t, laboratory=7),
+        lambda t: positive(t, laboratory=7, id=t.id(1)),
+        negative,
+        negative,
+        negative,
+    ),
+)
+
+ORDINARY: tuple[Step, ...] = (verified, *[negative] * (STEPS - 1))
+
+
+# What must be refused
+
+
+def _json(change: Callable[[Json], Json]) -> Callable[[Json], bytes]:
+    return lambda event: msgspec.json.encode(change(event))
+
+
+def _data(**fields: Any) -> Callable[[Json], bytes]:
+    return _json(lambda event: {**event, "data": {**event["data"], **fields}})
+
+
+def _bytes(change: Callable[[bytes], bytes | None]) -> Callable[[Json], bytes | None]:
+    return lambda event: change(msgspec.json.encode(event))
+
+
+def _without(name: str) -> Callable[[Json], bytes]:
+    return _json(lambda event: {key: value for key, value in event.items() if key != name})
+
+
+BREAKAGES: tuple[Callable[[Json], bytes | None], ...] = (
+    _bytes(lambda raw: None),
+    _bytes(lambda raw: b"positive, 3 swabs, see fax"),
+    _bytes(lambda raw: raw[:40]),
+    _bytes(lambda raw: raw.replace(b'"institution":"', b'"institution":"\xff\xfe')),
+    _bytes(lambda raw: raw.replace(b'"data":{', b'"data":{"result":"positive",')),
+    _bytes(lambda raw: b"[" + raw + b"]"),
+    _json(lambda event: {**event, "specversion": "0.3"}),
+    _json(lambda event: {**event, "type": "yuekang.antibody.reported.v1"}),
+    _json(lambda event: {**event, "type": 7}),
+    _without("sequence"),
+    _without("data"),
+    _json(lambda event: {**event, "note": "see fax"}),
+    _json(lambda event: {**event, "id": "with blank"}),
+    _json(lambda event: {**event, "sequence": "-1"}),
+    _json(lambda event: {**event, "supersedes": event["id"]}),
+    _json(lambda event: {**event, "source": "/cdc/440100"}),
+    _json(lambda event: {**event, "source": "laboratory"}),
+    _json(lambda event: {**event, "partitionkey": "p1-" + "a" * 32}),
+    _json(lambda event: {**event, "partitionkey": "44010519491231002"}),
+    _json(lambda event: {**event, "type": "yuekang.nat-result.retracted.v1",
+                         "data": {"reason": "duplicate"}}),
+    _data(result="probably"),
+    _data(institution=7),
+    _data(ct=31),
+    _data(sampled_at="2022-03-20T08:00:00"),
+    _data(sampled_at="yesterday"),
+    _data(reported_at="2999-01-01T00:00:00+08:00"),
+    _data(sampled_at="2019-11-30T00:00:00+08:00"),
+    _data(sampled_at="2023-01-01T00:00:00+08:00", reported_at="2022-03-01T00:00:00+08:00"),
+)  # fmt: skip
+"""Ways to break a laboratory's result."""
+
+BROKEN_EVERY = 400
+"""One record of so many is refused."""
+
+
+def events(people: int, seed: int, steps: int = STEPS) -> Iterator[Record]:
+    """Yield everything in order of arrival."""
+    encode = msgspec.json.Encoder().encode
+    # People come up in another order than they are numbered, each once in a step.
+    stride = next(n for n in range(max(1, people * 618 // 1000), 2 * people + 2)
+                  if gcd(n, people) == 1)
+    number = 0
+    for step in range(steps):
+        for place in range(people):
+            number += 1
+            who = place * stride % people
+            arrival = BEGIN + step * STEP + STEP * place / people
+            turn = _turn(number, who, step, arrival, seed)
+            event = _story(who, people, seed)(step)(turn)
+            key = turn.person.encode()
+            stamp = round(arrival.timestamp() * 1000)
+            record = Record(TOPIC, key, encode(event), stamp)
+            yield record
+            if turn.random.random() < COPIES_SHARE:
+                yield record
+            if number % BROKEN_EVERY == 0:
+                breakage = BREAKAGES[number // BROKEN_EVERY % len(BREAKAGES)]
+                swab = {**negative(turn), "id": f"{turn.file}-x{step}"}
+                yield Record(TOPIC, key, breakage(swab), stamp)
+
+
+def _turn(number: int, who: int, step: int, arrival: datetime, seed: int) -> Turn:
+    digest = blake2b(b"%d/%d" % (seed, who), digest_size=20).digest()
+    random = Random(number * 1_000_003 + seed)
+    before = timedelta(minutes=1 + 120 * random.random())
+    if random.random() < LATE_SHARE:
+        before += timedelta(days=LATE_DAYS_MAX * random.random())
+    return Turn(
+        # Small sequences are left to corrections that are out of turn.
+        number=number + 100,
+        person="p1-" + b32encode(digest).decode().lower(),
+        file=f"{who:07d}",
+        step=step,
+        arrival=arrival,
+        random=random,
+        happened=(arrival - before).replace(microsecond=0),
+    )
+
+
+def _story(who: int, people: int, seed: int) -> Callable[[int], Step]:
+    draw = (who * 0x9E3779B1 + seed * 7_919) % 1_000_003 / 1_000_003
+    if draw < ORDINARY_SHARE:
+        story = ORDINARY
+    else:
+        story = STORIES[int((draw - ORDINARY_SHARE) / (1 - ORDINARY_SHARE) * len(STORIES))]
+    return lambda step: story[step] if step < len(story) else negative
+
+
+# What every side must end with
+
+
+class Refused(Struct, frozen=True, order=True):
+    """A dead letter by its meaning: where it stood, why, and whether the event was left out."""
+
+    partition: int
+    offset: int
+    reason: str
+    refused: bool
+
+
+class Expected(Struct):
+    """Everything that a side has to tell."""
+
+    codes: dict[str, HealthCode]
+    changes: dict[str, list[StatusChange]]
+    refused: list[Refused]
+
+
+def expected(records: Iterator[Record]) -> Expected:
+    """Fold everything through `models`, with nothing of agents or engine."""
+    rows: dict[str, Person] = {}
+    found = Expected({}, {}, [])
+    offsets = [0] * PARTITIONS
+    for record in records:
+        assert record.timestamp_ms is not None
+        partition = (murmur2(record.key) & 0x7FFFFFFF) % PARTITIONS
+        offset, offsets[partition] = offsets[partition], offsets[partition] + 1
+        at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        try:
+            event: Any = decode(record.value, record.key, (), INPUT, at)
+        except Refusal as refusal:
+            found.refused.append(Refused(partition, offset, str(refusal.code), True))
+            continue
+        person = event.partitionkey
+        outcome = fold(rows.get(person) or unknown(person, at), event, at)
+        rows[person] = outcome.person
+        if outcome.changes:
+            found.changes.setdefault(person, []).extend(outcome.changes)
+        found.refused += (
+            Refused(partition, offset, str(notice.objection), notice.refused)
+            for notice in outcome.notices
+        )
+    found.codes = {person: row.code for person, row in rows.items() if row.code.version}
+    return found
