@@ -1,5 +1,6 @@
 package yuekang.bench;
 
+import java.io.IOException;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
@@ -11,18 +12,23 @@ import org.apache.kafka.streams.Topology;
 /**
  * Runs one of the folds until a signal ends it.
  *
- * <p>Arguments: fold (counting, real), bootstrap, application id, state folder, guarantee, threads,
+ * <p>Arguments: "replay" (see {@link Replay}), or: fold (counting, real), bootstrap, application id, state folder, guarantee, threads,
  * commit interval in ms, cache in bytes.
  */
 public final class Main {
   private Main() {}
 
-  public static void main(String[] args) throws InterruptedException {
+  public static void main(String[] args) throws InterruptedException, IOException {
+    if (args[0].equals("replay")) {
+      Replay.run();
+      return;
+    }
     String fold = args[0];
     String application = args[2];
     Topology topology =
         switch (fold) {
           case "counting" -> Counting.topology();
+          case "real" -> RealFold.topology(application);
           default -> throw new IllegalArgumentException("no fold " + fold);
         };
     KafkaStreams streams = new KafkaStreams(topology, settings(args));

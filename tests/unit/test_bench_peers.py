@@ -1,0 +1,148 @@
+"""The peers do the same work: what the Java one judges is held against models/, world by world."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+import builders
+from unit import strategies
+from app.codec import Refusal, decode
+from app.stack.broker import ROOT
+from bench import workload
+from models.codes import HealthCode, StatusChanged, changed
+from models.person import Person, fold, unknown
+
+TARGET = ROOT / "bench" / "peers" / "java" / "target"
+
+pytestmark = pytest.mark.skipif(
+    not (TARGET / "bench-peer.jar").exists(), reason="the peers are not built: make bench-setup"
+)
+
+Arrival = tuple[int, bytes]
+
+
+class Peer:
+    """The Java peer, folding what it is given."""
+
+    def __init__(self) -> None:
+        java = shutil.which("java")
+        assert java is not None
+        classes = f"{TARGET}/bench-peer.jar:{TARGET}/libs/*"
+        self._process = subprocess.Popen(
+            [java, "-cp", classes, "yuekang.bench.Main", "replay"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def told(self, arrivals: list[Arrival]) -> tuple[Any, Any, list[str]]:
+        """Return the code, the changes and the reasons of dead letters, for one person."""
+        lines = [b"%d\t%s\n" % arrival for arrival in arrivals]
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(b"".join([*lines, b"\n"]))
+        self._process.stdin.flush()
+        code, changes, refused = (self._process.stdout.readline() for _ in range(3))
+        return (
+            msgspec.json.decode(code, type=HealthCode | None),
+            [event.data for event in msgspec.json.decode(changes, type=list[StatusChanged])],
+            [reason for reason in refused.decode().strip().split(",") if reason],
+        )
+
+    def stop(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(30) == 0
+
+
+def told_by_models(arrivals: list[Arrival]) -> tuple[Any, Any, list[str]]:
+    """Return the same, by app.codec and models."""
+    row: Person | None = None
+    changes: list[Any] = []
+    refused: list[str] = []
+    for stamp, value in arrivals:
+        at = datetime.fromtimestamp(stamp / 1000, tz=workload.BEGIN.tzinfo)
+        key = builders.PERSON.encode()
+        try:
+            event: Any = decode(value, key, (), workload.INPUT, at)
+        except Refusal as refusal:
+            refused.append(str(refusal.code))
+            continue
+        outcome = fold(row or unknown(builders.PERSON, at), event, at)
+        row = outcome.person
+        changes += (changed(change).data for change in outcome.changes)
+        refused += (str(notice.objection) for notice in outcome.notices)
+    return row.code if row else None, changes, refused
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    running = Peer()
+    yield running
+    running.stop()
+
+
+@st.composite
+def arrivals(draw: DrawFn) -> list[Arrival]:
+    """A world's events as they arrive, some twice, in order of arrival or against it."""
+    events = draw(strategies.worlds())
+    found = [
+        (round(draw(strategies.arrivals(event)).timestamp() * 1000), msgspec.json.encode(event))
+        for event in events
+    ]
+    if found:
+        found += draw(st.lists(st.sampled_from(found), max_size=3))
+    return sorted(found) if draw(st.booleans()) else found
+
+
+@settings(max_examples=3_000, deadline=None)
+@given(arrivals=arrivals())
+def test_the_java_peer_tells_what_the_models_tell(peer: Peer, arrivals: list[Arrival]) -> None:
+    assert peer.told(arrivals) == told_by_models(arrivals)
+
+
+@pytest.mark.parametrize("number", range(len(workload.BREAKAGES)))
+def test_the_java_peer_refuses_what_the_codec_refuses(peer: Peer, number: int) -> None:
+    at = builders.day(5)
+    event = msgspec.to_builtins(builders.negative(builders.day(2)))
+    value = workload.BREAKAGES[number](event)
+    if value is None or b"\xff" in value or b"partitionkey" not in value:
+        pytest.skip("the line-by-line replay cannot carry it; the comparison of outputs does")
+    given_ = [(round((at + timedelta(days=1)).timestamp() * 1000), value)]
+    code, changes, refused = told_by_models(given_)
+    if refused == ["key"]:
+        pytest.skip("the replay takes the key from the event")
+    assert refused, "the breakage is none"
+    assert peer.told(given_) == (code, changes, refused)
+
+
+NUMBERS = [
+    b"11010519491231002X",
+    b"110105194912310021",
+    b"M12345678",
+    b"H1234567890",
+    b"h12345678",
+    b"1234567890123456789",
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("place", [b'"institution":"', b'"sequence":"', b'"institution":"x '])
+def test_the_java_peer_finds_the_document_numbers_that_the_codec_finds(
+    peer: Peer, number: bytes, place: bytes
+) -> None:
+    value = msgspec.json.encode(builders.negative(builders.day(2)))
+    start = value.find(place.partition(b":")[0] + b':"')
+    end = value.find(b'"', start + len(place.partition(b":")[0]) + 2)
+    text = place.partition(b':"')[2] + number
+    name = place.partition(b":")[0]
+    changed_value = value[:start] + name + b':"' + text + value[end:]
+    given_ = [(round(builders.day(6).timestamp() * 1000), changed_value)]
+    assert peer.told(given_)[2] == told_by_models(given_)[2]
