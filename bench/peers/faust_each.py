@@ -7,7 +7,9 @@ from typing import Any
 import faust
 import msgspec
 
-from bench import counting
+from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
+from bench import counting, workload
+from bench.peers import each
 from bench.records import PARTITIONS
 
 _decode_report = msgspec.json.Decoder(counting.Report).decode
@@ -55,6 +57,32 @@ def count_each(app: faust.App) -> None:
             table[person] = _encode_row(counting.count(row, _decode_report(value)))
 
 
+def fold_each(app: faust.App, group: str) -> None:
+    """Add the agent of the real fold."""
+    table = table_of_bytes(app)
+    topics = {
+        name: app.topic(f"{group}-{name}", key_serializer="raw", value_serializer="raw")
+        for name in (HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS)
+    }
+
+    @app.agent(app.topic(workload.TOPIC, key_type=bytes, value_serializer="raw"))
+    async def fold(stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            key = message.key
+            record = each.Incoming(
+                message.partition, message.offset, round(message.timestamp * 1000), key,
+                message.value,
+            )  # fmt: skip
+            row, told = each.fold_one(table.get(key), record)
+            if row is not None:
+                table[key] = row
+            for one in told:
+                await topics[one.topic].send(
+                    key=key, value=one.value, headers=dict(one.headers) or None
+                )
+
+
 def main() -> None:
     """Run until a signal; arguments: fold, bootstrap, group, folder, commit interval in s."""
     fold, bootstrap, group, directory, seconds = sys.argv[1:]
@@ -63,6 +91,8 @@ def main() -> None:
     app = make_app(bootstrap, group, directory, float(seconds))
     if fold == "counting":
         count_each(app)
+    else:
+        fold_each(app, group)
     worker = faust.Worker(app, loop=loop, redirect_stdouts=False, loglevel="WARN", quiet=True)
     worker.spinner = None
     worker.execute_from_commandline()

@@ -7,7 +7,9 @@ import msgspec
 from quixstreams import Application, State
 from quixstreams.context import message_context
 
+from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting, workload
+from bench.peers import each
 
 _decode_report = msgspec.json.Decoder(counting.Report).decode
 _decode_row = msgspec.msgpack.Decoder(counting.Counts).decode
@@ -19,6 +21,28 @@ def count(value: bytes, state: State) -> None:
     stored = state.get_bytes("row")
     row = None if stored is None else _decode_row(stored)
     state.set_bytes("row", _encode_row(counting.count(row, _decode_report(value))))
+
+
+def fold_event(
+    value: bytes | None, key: bytes, timestamp: int, headers: Any, state: State
+) -> list[each.Told]:
+    """Fold one event; what is returned goes on, one by one."""
+    place = message_context()
+    record = each.Incoming(place.partition, place.offset, timestamp, key, value)
+    row, told = each.fold_one(state.get_bytes("row"), record)
+    if row is not None:
+        state.set_bytes("row", row)
+    return told
+
+
+def tell(app: Any, folded: Any, group: str) -> None:
+    """Send what was told, each to its topic."""
+    for name in (HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS):
+        topic = app.topic(f"{group}-{name}", value_serializer="bytes")
+        of_topic = folded.filter(lambda told, name=name: told.topic == name)
+        if name == DEAD_LETTERS:
+            of_topic = of_topic.set_headers(lambda told, *_: list(told.headers))
+        of_topic.apply(lambda told: told.value).to_topic(topic)
 
 
 def application(bootstrap: str, group: str, directory: str, guarantee: str, seconds: float) -> Any:
@@ -54,6 +78,10 @@ def main() -> None:
     if fold == "counting":
         topic = app.topic(counting.TOPIC, value_deserializer="bytes")
         app.dataframe(topic).apply(count, stateful=True)
+    else:
+        topic = app.topic(workload.TOPIC, value_deserializer="bytes")
+        folded = app.dataframe(topic).apply(fold_event, stateful=True, metadata=True, expand=True)
+        tell(app, folded, group)
     app.run()
 
 
