@@ -1,5 +1,6 @@
 """Side by side: every side folds the same backlog, in rounds, in another order each round."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from app.stack.broker import Broker
 from app.stack.processes import Process, said
 from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting, outputs, topics, workload
@@ -21,7 +23,9 @@ from bench.sides import SIDES, Place, Side
 SHORT = 10
 """A side that is `short` gets one of so many events."""
 
-JOIN_SECONDS_MAX = 60.0
+INPUTS = {f"{name}{end}" for name in (counting.TOPIC, workload.TOPIC) for end in ("", "-short")}
+
+JOIN_SECONDS_MAX = 120.0
 RUN_SECONDS_MAX = 900.0
 
 INPUT_SETTINGS = {
@@ -58,6 +62,7 @@ class Run(Struct, frozen=True):
     warm_seconds: float = 0.0
     """Of the second half of the records."""
     cpu_seconds: float = 0.0
+    warm_cpu_seconds: float = 0.0
     broker_cpu_seconds: float = 0.0
     memory_mib: float = 0.0
     load_before: float = 0.0
@@ -79,6 +84,11 @@ class Run(Struct, frozen=True):
         """Events a second of CPU time of the side's own processes."""
         return self.records / self.cpu_seconds
 
+    @property
+    def warm_per_core(self) -> float:
+        """Events a second of CPU time in the second half."""
+        return self.records / 2 / self.warm_cpu_seconds
+
 
 class Settings(Struct, frozen=True):
     """What to compare."""
@@ -86,126 +96,161 @@ class Settings(Struct, frozen=True):
     rounds: int
     seed: int
     events: Mapping[str, int]
-    people: Mapping[str, int]
+    people: int
     sides: Sequence[str]
+    folds: Sequence[str]
     directory: Path
 
 
+class Comparison(Struct, frozen=True):
+    """What was found."""
+
+    seed: int
+    rounds: int
+    runs: Sequence[Run]
+
+
 def fill(
-    bootstrap: str, fold: str, events: int, people: int, seed: int, tick: Callable[[int], None]
+    bootstrap: str,
+    fold: str,
+    events: int,
+    people: int,
+    seed: int,
+    short: bool,
+    tick: Callable[[int], None],
 ) -> Backlog:
     """Make and fill the input topic of a fold, and work out what must come of it."""
+    name = counting.TOPIC if fold == "counting" else workload.TOPIC
+    topic = f"{name}-short" if short else name
     if fold == "counting":
-        topic = counting.TOPIC
         records: Iterator[Record] = (
             Record(topic, key, value) for key, value in counting.reports(events, people, seed)
         )
     else:
-        topic = workload.TOPIC
         people = max(1, events // workload.STEPS)
-        records = workload.events(people, seed)
+        records = (r._replace(topic=topic) for r in workload.events(people, seed))
     topics.make(bootstrap, [topic], INPUT_SETTINGS)
     published = topics.publish(bootstrap, records, tick)
     expected = outputs.expected_of(fold, events, people, seed)
     return Backlog(fold, topic, published, topics.ends(bootstrap, topic), people, expected)
 
 
-def run_once(bootstrap: str, broker_pid: int, backlog: Backlog, side: Side, round_: int,
-             directory: Path) -> Run:  # fmt: skip
+def run_once(broker: Broker, backlog: Backlog, side: Side, round_: int, directory: Path) -> Run:
     """Let one side fold the backlog from nothing; measure it; check what it left."""
-    group = f"bench-{backlog.fold}-{side.name}-{round_}"
-    place = Place(backlog.fold, bootstrap, group, directory / "state" / group)
-    shutil.rmtree(place.directory, ignore_errors=True)
-    place.directory.mkdir(parents=True)
-    names = _prepare(bootstrap, backlog, side, group)
+    group = group_of(backlog, side, round_)
     found: dict[str, Any] = {
         "fold": backlog.fold,
         "round": round_,
         "side": side.name,
         "records": backlog.records,
-        "load_before": float(Path("/proc/loadavg").read_text().split()[0]),
+        "load_before": os.getloadavg()[0],
     }
     try:
-        with _running(place, side, directory) as processes:
-            found |= _watch(bootstrap, broker_pid, backlog, side, group, processes)
+        with started(broker, backlog, side, directory, round_) as (observer, processes):
+            found |= _watch(broker, side, observer, processes)
         if side.keeps:
-            if backlog.fold == "counting":
-                differences = outputs.counting_differences(
-                    bootstrap, side.name, group, backlog.expected
-                )
-            else:
-                differences = outputs.real_differences(bootstrap, names, backlog.expected)
-            found["failures"] = tuple(differences)
+            found["failures"] = _differences(broker.bootstrap, backlog, side, group)
     except (Stalled, TimeoutError) as error:
         found["failures"] = (str(error),)
     finally:
-        shutil.rmtree(place.directory, ignore_errors=True)
-        topics.delete_but(bootstrap, {counting.TOPIC, workload.TOPIC})
+        topics.delete_but(broker.bootstrap, INPUTS)
     return Run(**found)
 
 
-def _prepare(bootstrap: str, backlog: Backlog, side: Side, group: str) -> Mapping[str, str]:
-    """Make the topics that a side writes to, where it does not make them itself."""
-    if side.name.startswith("us"):
-        names = {name: name for name in (HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS)}
-        topics.make(bootstrap, [f"{group}-changelog"], CHANGELOG_SETTINGS)
-    else:
-        names = {name: f"{group}-{name}" for name in (HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS)}
-    if backlog.fold == "real" and side.keeps:
-        topics.make(bootstrap, names.values(), OUTPUT_SETTINGS)
-    return names
+def _differences(bootstrap: str, backlog: Backlog, side: Side, group: str) -> tuple[str, ...]:
+    if backlog.fold == "counting":
+        return tuple(
+            outputs.counting_differences(
+                bootstrap, side.name, group, backlog.topic, backlog.expected
+            )
+        )
+    return tuple(outputs.real_differences(bootstrap, _told_topics(side, group), backlog.expected))
 
 
 @contextmanager
-def _running(place: Place, side: Side, directory: Path) -> Iterator[Sequence[Process]]:
+def started(
+    broker: Broker, backlog: Backlog, side: Side, directory: Path, round_: int = 0
+) -> Iterator[tuple[Observer, Sequence[Process]]]:
+    """Start a side's processes on a backlog, from nothing; end them, and remove their state."""
+    group = group_of(backlog, side, round_)
+    place = Place(backlog.fold, backlog.topic, broker.bootstrap, group, directory / "state" / group)
+    shutil.rmtree(place.directory, ignore_errors=True)
+    place.directory.mkdir(parents=True)
+    _make_topics(broker.bootstrap, backlog, side, group)
     processes = [
-        Process(f"{place.group}-{number}", side.command(place, number), directory)
+        Process(f"{group}-{number}", side.command(place, number), directory)
         for number in range(side.processes)
     ]
-    try:
-        for process in processes:
-            process.start()
-        yield processes
-    finally:
-        for process in processes:
-            process.signal_stop()
-        for process in processes:
-            process.stop()
 
-
-def _watch(bootstrap: str, broker_pid: int, backlog: Backlog, side: Side, group: str,
-           processes: Sequence[Process]) -> Mapping[str, Any]:  # fmt: skip
     def alive() -> None:
         for process in processes:
             if (code := process.exited()) is not None:
                 raise Stalled(f"{process.name} ended with {said(code)}.\n{process.tail()}")
 
+    try:
+        for process in processes:
+            process.start()
+        yield Observer(broker.bootstrap, group, backlog.topic, backlog.ends, alive), processes
+    finally:
+        for process in processes:
+            process.signal_stop()
+        for process in processes:
+            process.stop()
+        shutil.rmtree(place.directory, ignore_errors=True)
+
+
+def group_of(backlog: Backlog, side: Side, round_: int) -> str:
+    """Return the group of a run, which also begins its topics' names."""
+    return f"bench-{backlog.fold}-{side.name}-{round_}"
+
+
+def _told_topics(side: Side, group: str) -> Mapping[str, str]:
+    """Return the topics that a side tells, by what they hold; ours have the catalogue's names."""
+    prefix = "" if side.name.startswith("us") else f"{group}-"
+    return {name: f"{prefix}{name}" for name in (HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS)}
+
+
+def _make_topics(bootstrap: str, backlog: Backlog, side: Side, group: str) -> None:
+    """Make the topics that a side writes to, where it does not make them itself."""
+    if side.name.startswith("us"):
+        topics.make(bootstrap, [f"{group}-changelog"], CHANGELOG_SETTINGS)
+    if backlog.fold == "real" and side.keeps:
+        topics.make(bootstrap, _told_topics(side, group).values(), OUTPUT_SETTINGS)
+
+
+def _watch(
+    broker: Broker, side: Side, observer: Observer, processes: Sequence[Process]
+) -> Mapping[str, Any]:
     def cpu() -> float:
         return sum(cpu_seconds(process.pid or 0) for process in processes)
 
-    observer = Observer(bootstrap, group, backlog.topic, backlog.ends, alive)
     begun = time.monotonic()
     observer.wait_stable(side.members, JOIN_SECONDS_MAX)
-    startup, cpu_before, broker_before = time.monotonic() - begun, cpu(), cpu_seconds(broker_pid)
-    samples = observer.wait_done(RUN_SECONDS_MAX)
+    startup, broker_before = time.monotonic() - begun, cpu_seconds(broker.pid or 0)
+    samples = observer.wait_done(RUN_SECONDS_MAX, cpu)
+    half = _half(samples)
     return {
         "startup_seconds": round(startup, 2),
         "seconds": round(samples[-1].seconds, 3),
-        "warm_seconds": round(_second_half(samples), 3),
-        "cpu_seconds": round(cpu() - cpu_before, 2),
-        "broker_cpu_seconds": round(cpu_seconds(broker_pid) - broker_before, 2),
+        "warm_seconds": round(samples[-1].seconds - half.seconds, 3),
+        "cpu_seconds": round(samples[-1].cpu_seconds, 2),
+        "warm_cpu_seconds": round(samples[-1].cpu_seconds - half.cpu_seconds, 2),
+        "broker_cpu_seconds": round(cpu_seconds(broker.pid or 0) - broker_before, 2),
         "memory_mib": round(sum(peak_memory_mib(p.pid or 0) for p in processes)),
     }
 
 
-def _second_half(samples: Sequence[Sample]) -> float:
-    """Return the seconds that the second half of the records took, between samples in line."""
+def _half(samples: Sequence[Sample]) -> Sample:
+    """Return the sample at half of the records, on the line between those beside it."""
     half = samples[-1].committed / 2
     for before, after in zip(samples, samples[1:], strict=False):
         if after.committed >= half:
             share = (half - before.committed) / (after.committed - before.committed)
-            at = before.seconds + share * (after.seconds - before.seconds)
-            return samples[-1].seconds - at
+            return Sample(
+                before.seconds + share * (after.seconds - before.seconds),
+                round(half),
+                before.cpu_seconds + share * (after.cpu_seconds - before.cpu_seconds),
+            )
     raise AssertionError("the last sample is all of it")
 
 

@@ -43,23 +43,28 @@ def count(row: Counts | None, report: Report) -> Counts:
 def reports(events: int, people: int, seed: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of each record. The same arguments yield the same bytes."""
     random = Random(seed)
-    keys = [b"p1-" + blake2b(b"%d/%d" % (seed, n), digest_size=16).hexdigest().encode()
-            for n in range(people)]
+    keys = [
+        b"p1-" + blake2b(b"%d/%d" % (seed, n), digest_size=16).hexdigest().encode()
+        for n in range(people)
+    ]
     encode = msgspec.json.Encoder().encode
     for number in range(events):
         key = keys[random.randrange(people)]
         minute = number % 60
-        yield key, encode(
-            {
-                "event_id": f"{number:032x}",
-                "person_id": key.decode(),
-                "result": "positive" if random.random() < POSITIVE_SHARE else "negative",
-                "kind": "NAT",
-                "institution": INSTITUTIONS[number % len(INSTITUTIONS)],
-                "sampled_at": f"2022-03-10T08:{minute:02d}:00+08:00",
-                "reported_at": f"2022-03-{10 + number * 20 // events:02d}T14:{minute:02d}:00+08:00",
-                "source": "/laboratories/440100-001",
-            }
+        yield (
+            key,
+            encode(
+                {
+                    "event_id": f"{number:032x}",
+                    "person_id": key.decode(),
+                    "result": "positive" if random.random() < POSITIVE_SHARE else "negative",
+                    "kind": "NAT",
+                    "institution": INSTITUTIONS[number % len(INSTITUTIONS)],
+                    "sampled_at": f"2022-03-10T08:{minute:02d}:00+08:00",
+                    "reported_at": f"2022-03-{10 + number * 20 // events:02d}T14:{minute:02d}:00+08:00",
+                    "source": "/laboratories/440100-001",
+                }
+            ),
         )
 
 

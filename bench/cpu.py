@@ -31,3 +31,15 @@ def peak_memory_mib(group: int) -> float:
                     status = (entry / "status").read_text()
                     kib += int(status.partition("VmHWM:")[2].split()[0])
     return kib / 1024
+
+
+def thread_cpu_seconds(pid: int) -> dict[str, float]:
+    """Return the CPU time of a process's threads, summed by their names."""
+    found: dict[str, float] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            head, _, tail = (task / "stat").read_text().rpartition(")")
+            fields = tail.split()
+            name = head.partition("(")[2]
+            found[name] = found.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / TICKS
+    return found

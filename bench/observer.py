@@ -32,10 +32,11 @@ class Stalled(Exception):
 
 
 class Sample(NamedTuple):
-    """What was committed at an instant of the clock."""
+    """What was committed at an instant of the clock, for how much CPU time."""
 
     seconds: float
     committed: int
+    cpu_seconds: float
 
 
 class Observer:
@@ -61,16 +62,19 @@ class Observer:
         while not self._stable(members):
             self._wait(until, "did not join its group")
 
-    def wait_done(self, seconds_max: float) -> Sequence[Sample]:
-        """Return once everything is committed, with what was committed when."""
-        begun = time.monotonic()
-        samples = [Sample(0.0, 0)]
+    def wait_done(self, seconds_max: float, cpu: Callable[[], float]) -> Sequence[Sample]:
+        """Return once everything is committed, with what was committed when.
+
+        `cpu` tells the CPU time that the side has used so far.
+        """
+        begun, before = time.monotonic(), cpu()
+        samples = [Sample(0.0, 0, 0.0)]
         total = sum(self._ends.values())
         while samples[-1].committed < total:
             self._wait(begun + seconds_max, f"committed {samples[-1].committed} of {total}")
             committed = self._committed()
             if committed != samples[-1].committed:
-                samples.append(Sample(time.monotonic() - begun, committed))
+                samples.append(Sample(time.monotonic() - begun, committed, cpu() - before))
         return samples
 
     def _wait(self, until: float, what: str) -> None:

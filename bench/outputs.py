@@ -20,8 +20,8 @@ CHANGELOGS = {
     "us-2": "{group}-changelog",
     "streams-alo": "{group}-counts-changelog",
     "streams-eos": "{group}-counts-changelog",
-    "quix-alo": "changelog__{group}--" + counting.TOPIC + "--default",
-    "quix-eos": "changelog__{group}--" + counting.TOPIC + "--default",
+    "quix-alo": "changelog__{group}--{topic}--default",
+    "quix-eos": "changelog__{group}--{topic}--default",
     "faust": "{group}-rows-changelog",
 }
 
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 
 def counting_differences(
-    bootstrap: str, side: str, group: str, expected: Mapping[bytes, Counts]
+    bootstrap: str, side: str, group: str, topic: str, expected: Mapping[bytes, Counts]
 ) -> list[str]:
     """Say how a side's changelog differs, as a fresh reader sees it."""
-    topic = CHANGELOGS[side].format(group=group)
+    changelog = CHANGELOGS[side].format(group=group, topic=topic)
     found: dict[bytes, Counts] = {}
     read = ROWS[side.partition("-")[0]]
-    for record in topics.read(bootstrap, topic):
+    for record in topics.read(bootstrap, changelog):
         found.update(read(record))
     return _different(expected, found)
 

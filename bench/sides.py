@@ -26,6 +26,7 @@ class Place(Struct, frozen=True):
     """Where one run of a side lives: its group, which also begins its topics' names."""
 
     fold: str
+    topic: str
     bootstrap: str
     group: str
     directory: Path
@@ -59,7 +60,7 @@ def kafka_version() -> str:
 
 def _us(place: Place, number: int) -> Sequence[str]:
     return (
-        str(OWN_PYTHON), "-m", "bench.peers.us", place.fold, place.bootstrap, place.group,
+        str(OWN_PYTHON), "-m", "bench.peers.us", place.fold, place.topic, place.bootstrap, place.group,
         str(place.directory / str(number)), str(COMMIT_SECONDS),
     )  # fmt: skip
 
@@ -72,7 +73,7 @@ def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
     def command(place: Place, number: int) -> Sequence[str]:
         return (
             java, *JVM, "-cp", f"{target}/bench-peer.jar:{target}/libs/*", "yuekang.bench.Main",
-            place.fold, place.bootstrap, place.group, str(place.directory), guarantee, "2",
+            place.fold, place.topic, place.bootstrap, place.group, str(place.directory), guarantee, "2",
             f"{COMMIT_SECONDS * 1000:.0f}", str(CACHE_BYTES),
         )  # fmt: skip
 
@@ -82,7 +83,7 @@ def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
 def _quix(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
     def command(place: Place, number: int) -> Sequence[str]:
         return (
-            sys.executable, "-m", "bench.peers.quix", place.fold, place.bootstrap, place.group,
+            sys.executable, "-m", "bench.peers.quix", place.fold, place.topic, place.bootstrap, place.group,
             str(place.directory), guarantee, str(COMMIT_SECONDS),
         )  # fmt: skip
 
@@ -91,14 +92,14 @@ def _quix(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
 
 def _faust(place: Place, number: int) -> Sequence[str]:
     return (
-        str(OWN_PYTHON), "-m", "bench.peers.faust_each", place.fold, place.bootstrap, place.group,
+        str(OWN_PYTHON), "-m", "bench.peers.faust_each", place.fold, place.topic, place.bootstrap, place.group,
         str(place.directory), str(COMMIT_SECONDS),
     )  # fmt: skip
 
 
 def _limit(place: Place, number: int) -> Sequence[str]:
     return (
-        str(OWN_PYTHON), "-m", "bench.peers.limit", place.fold, place.bootstrap, place.group,
+        str(OWN_PYTHON), "-m", "bench.peers.limit", place.fold, place.topic, place.bootstrap, place.group,
         str(COMMIT_SECONDS),
     )  # fmt: skip
 

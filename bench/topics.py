@@ -83,7 +83,9 @@ def publish(bootstrap: str, records: Iterable[Record], tick: Callable[[int], Non
             tick(1_000)
     producer.flush(SECONDS_MAX)
     if failed or len(producer):
-        raise RuntimeError(f"{len(failed) or len(producer)} records were not published: {failed[:1]}")
+        raise RuntimeError(
+            f"{len(failed) or len(producer)} records were not published: {failed[:1]}"
+        )
     return number
 
 

@@ -237,14 +237,26 @@ STORIES: tuple[tuple[Step, ...], ...] = (
     # cases
     (verified, suspected, confirmed, positive, discharged, negative),
     (verified, suspected, excluded, suspected, confirmed, discharged),
-    (verified, suspected, lambda t: retracted(t, "case", "/cdc/440100", 1), negative, confirmed,
-     discharged),
+    (
+        verified,
+        suspected,
+        lambda t: retracted(t, "case", "/cdc/440100", 1),
+        negative,
+        confirmed,
+        discharged,
+    ),
     # contacts
     (verified, listed, negative, negative, negative, negative),
     (verified, listed, negative, withdrawn, negative, negative),
     (verified, listed, lambda t: listed(t, 0.2), negative, negative, negative),
-    (verified, listed, lambda t: retracted(t, "contact", "/cdc/440100", 1), negative, listed,
-     negative),
+    (
+        verified,
+        listed,
+        lambda t: retracted(t, "contact", "/cdc/440100", 1),
+        negative,
+        listed,
+        negative,
+    ),
     # another province
     (
         verified,
@@ -381,8 +393,9 @@ def events(people: int, seed: int, steps: int = STEPS) -> Iterator[Record]:
     """Yield everything in order of arrival."""
     encode = msgspec.json.Encoder().encode
     # People come up in another order than they are numbered, each once in a step.
-    stride = next(n for n in range(max(1, people * 618 // 1000), 2 * people + 2)
-                  if gcd(n, people) == 1)
+    stride = next(
+        n for n in range(max(1, people * 618 // 1000), 2 * people + 2) if gcd(n, people) == 1
+    )
     number = 0
     for step in range(steps):
         for place in range(people):

@@ -8,7 +8,7 @@ import faust
 import msgspec
 
 from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
-from bench import counting, workload
+from bench import counting
 from bench.peers import each
 from bench.records import PARTITIONS
 
@@ -45,11 +45,11 @@ def table_of_bytes(app: faust.App) -> Any:
     return table
 
 
-def count_each(app: faust.App) -> None:
+def count_each(app: faust.App, topic: str) -> None:
     """Add the agent of the counting fold."""
     table = table_of_bytes(app)
 
-    @app.agent(app.topic(counting.TOPIC, key_type=bytes, value_serializer="raw"))
+    @app.agent(app.topic(topic, key_type=bytes, value_serializer="raw"))
     async def count(reports: Any) -> None:
         async for person, value in reports.items():
             stored = table.get(person)
@@ -57,7 +57,7 @@ def count_each(app: faust.App) -> None:
             table[person] = _encode_row(counting.count(row, _decode_report(value)))
 
 
-def fold_each(app: faust.App, group: str) -> None:
+def fold_each(app: faust.App, topic: str, group: str) -> None:
     """Add the agent of the real fold."""
     table = table_of_bytes(app)
     topics = {
@@ -65,7 +65,7 @@ def fold_each(app: faust.App, group: str) -> None:
         for name in (HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS)
     }
 
-    @app.agent(app.topic(workload.TOPIC, key_type=bytes, value_serializer="raw"))
+    @app.agent(app.topic(topic, key_type=bytes, value_serializer="raw"))
     async def fold(stream: Any) -> None:
         async for event in stream.events():
             message = event.message
@@ -84,15 +84,15 @@ def fold_each(app: faust.App, group: str) -> None:
 
 
 def main() -> None:
-    """Run until a signal; arguments: fold, bootstrap, group, folder, commit interval in s."""
-    fold, bootstrap, group, directory, seconds = sys.argv[1:]
+    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, commit interval in s."""
+    fold, topic, bootstrap, group, directory, seconds = sys.argv[1:]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(bootstrap, group, directory, float(seconds))
     if fold == "counting":
-        count_each(app)
+        count_each(app, topic)
     else:
-        fold_each(app, group)
+        fold_each(app, topic, group)
     worker = faust.Worker(app, loop=loop, redirect_stdouts=False, loglevel="WARN", quiet=True)
     worker.spinner = None
     worker.execute_from_commandline()

@@ -7,8 +7,6 @@ import time
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from bench import counting, workload
-
 RECORDS_MAX = 5_000
 
 
@@ -27,7 +25,9 @@ async def consume(topic: str, bootstrap: str, group: str, commit_seconds: float)
     async with consumer:
         committed_at = time.monotonic()
         while True:
-            for records in (await consumer.getmany(timeout_ms=50, max_records=RECORDS_MAX)).values():
+            for records in (
+                await consumer.getmany(timeout_ms=50, max_records=RECORDS_MAX)
+            ).values():
                 for record in records:
                     # Some records of the real fold are no JSON; that is found, and passed by.
                     try:
@@ -40,6 +40,5 @@ async def consume(topic: str, bootstrap: str, group: str, commit_seconds: float)
 
 
 if __name__ == "__main__":
-    fold, bootstrap, group, commit_seconds = sys.argv[1:]
-    topic = counting.TOPIC if fold == "counting" else workload.TOPIC
+    _, topic, bootstrap, group, commit_seconds = sys.argv[1:]
     asyncio.run(consume(topic, bootstrap, group, float(commit_seconds)))

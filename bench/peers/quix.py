@@ -8,7 +8,7 @@ from quixstreams import Application, State
 from quixstreams.context import message_context
 
 from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
-from bench import counting, workload
+from bench import counting
 from bench.peers import each
 
 _decode_report = msgspec.json.Decoder(counting.Report).decode
@@ -72,14 +72,13 @@ def application(bootstrap: str, group: str, directory: str, guarantee: str, seco
 
 
 def main() -> None:
-    """Run until a signal; arguments: fold, bootstrap, group, folder, guarantee, commit in s."""
-    fold, bootstrap, group, directory, guarantee, seconds = sys.argv[1:]
+    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, guarantee, commit in s."""
+    fold, name, bootstrap, group, directory, guarantee, seconds = sys.argv[1:]
     app = application(bootstrap, group, directory, guarantee, float(seconds))
+    topic = app.topic(name, value_deserializer="bytes")
     if fold == "counting":
-        topic = app.topic(counting.TOPIC, value_deserializer="bytes")
         app.dataframe(topic).apply(count, stateful=True)
     else:
-        topic = app.topic(workload.TOPIC, value_deserializer="bytes")
         folded = app.dataframe(topic).apply(fold_event, stateful=True, metadata=True, expand=True)
         tell(app, folded, group)
     app.run()

@@ -6,6 +6,7 @@ no side of the benchmark has one, so what changes by time is told with the event
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _decode_row = msgspec.msgpack.Decoder(counting.Counts).decode
 _encode_row = msgspec.msgpack.Encoder().encode
 
 
-def count(work: Work, chunk: "list[ConsumerRecord[bytes, bytes]]") -> None:
+def count(work: Work, chunk: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
     """Fold a chunk of reports: each row is decoded once and written once."""
     rows: dict[bytes, counting.Counts] = {}
     for record in chunk:
@@ -44,7 +45,7 @@ def count(work: Work, chunk: "list[ConsumerRecord[bytes, bytes]]") -> None:
 
 
 def make_app(
-    fold: str, bootstrap: str, group: str, directory: Path, commit_seconds: float
+    fold: str, topic: str, bootstrap: str, group: str, directory: Path, commit_seconds: float
 ) -> ChunkApp:
     """Make the app for one of the folds."""
     check_versions()
@@ -93,7 +94,7 @@ def make_app(
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_before_shutdown.connect(before_shutdown, weak=False)
 
-    topic, fold_records = _fold(fold)
+    fold_records = _fold(fold)
 
     @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")
     async def fold_topic(chunks: Any) -> None:
@@ -104,19 +105,19 @@ def make_app(
     return app
 
 
-def _fold(name: str) -> tuple[str, Fold]:
+def _fold(name: str) -> Fold:
     if name == "counting":
-        return counting.TOPIC, count  # type: ignore[return-value]
+        return count
     dead_letters = DeadLetters(bytes(PrivateKey.generate().public_key))
-    return workload.TOPIC, chunk_fold(workload.INPUT, dead_letters)
+    return chunk_fold(workload.INPUT, dead_letters)
 
 
 def main() -> None:
-    """Run until a signal; arguments: fold, bootstrap, group, folder, commit interval in s."""
-    fold, bootstrap, group, directory, commit_seconds = sys.argv[1:]
+    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, commit interval in s."""
+    fold, topic, bootstrap, group, directory, commit_seconds = sys.argv[1:]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = make_app(fold, bootstrap, group, Path(directory), float(commit_seconds))
+    app = make_app(fold, topic, bootstrap, group, Path(directory), float(commit_seconds))
     worker = faust.Worker(
         app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True
     )

@@ -20,8 +20,6 @@ import org.apache.kafka.streams.state.KeyValueStore;
 
 /** The counting fold: per person the last report, whether ever positive, and how many. */
 final class Counting {
-  static final String TOPIC = "bench-counting";
-
   private Counting() {}
 
   @JsonIgnoreProperties(ignoreUnknown = true)
@@ -35,9 +33,9 @@ final class Counting {
 
   private static final Counts NONE = new Counts("", false, 0);
 
-  static Topology topology() {
+  static Topology topology(String topic) {
     StreamsBuilder builder = new StreamsBuilder();
-    builder.stream(TOPIC, Consumed.with(Serdes.String(), reports()))
+    builder.stream(topic, Consumed.with(Serdes.String(), reports()))
         .groupByKey()
         .aggregate(
             () -> NONE,

@@ -12,7 +12,7 @@ import org.apache.kafka.streams.Topology;
 /**
  * Runs one of the folds until a signal ends it.
  *
- * <p>Arguments: "replay" (see {@link Replay}), or: fold (counting, real), bootstrap, application id, state folder, guarantee, threads,
+ * <p>Arguments: "replay" (see {@link Replay}), or: fold (counting, real), input topic, bootstrap, application id, state folder, guarantee, threads,
  * commit interval in ms, cache in bytes.
  */
 public final class Main {
@@ -24,11 +24,11 @@ public final class Main {
       return;
     }
     String fold = args[0];
-    String application = args[2];
+    String application = args[3];
     Topology topology =
         switch (fold) {
-          case "counting" -> Counting.topology();
-          case "real" -> RealFold.topology(application);
+          case "counting" -> Counting.topology(args[1]);
+          case "real" -> RealFold.topology(args[1], application);
           default -> throw new IllegalArgumentException("no fold " + fold);
         };
     KafkaStreams streams = new KafkaStreams(topology, settings(args));
@@ -52,13 +52,13 @@ public final class Main {
 
   private static Properties settings(String[] args) {
     Properties settings = new Properties();
-    settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, args[1]);
-    settings.put(StreamsConfig.APPLICATION_ID_CONFIG, args[2]);
-    settings.put(StreamsConfig.STATE_DIR_CONFIG, args[3]);
-    settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, args[4]);
-    settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, args[5]);
-    settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, args[6]);
-    settings.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, args[7]);
+    settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, args[2]);
+    settings.put(StreamsConfig.APPLICATION_ID_CONFIG, args[3]);
+    settings.put(StreamsConfig.STATE_DIR_CONFIG, args[4]);
+    settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, args[5]);
+    settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, args[6]);
+    settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, args[7]);
+    settings.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, args[8]);
     settings.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
     settings.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest");
     // Larger than the defaults, all for throughput.

@@ -21,7 +21,6 @@ import yuekang.bench.model.Person.Outcome;
 
 /** The real fold: decode, judge, keep the person's row, tell codes, changes and dead letters. */
 final class RealFold {
-  static final String TOPIC = "bench-events";
   private static final int PARTITIONS = 4;
   private static final String PEOPLE = "people";
   private static final String HEALTH_CODES = "health-codes";
@@ -30,12 +29,12 @@ final class RealFold {
 
   private RealFold() {}
 
-  /** The topics that it tells begin with {@code prefix}. */
-  static Topology topology(String prefix) {
+  /** Folds {@code input}; the topics that it tells begin with {@code prefix}. */
+  static Topology topology(String input, String prefix) {
     Topology topology = new Topology();
     topology
         .addSource(
-            "events", Serdes.String().deserializer(), Serdes.ByteArray().deserializer(), TOPIC)
+            "events", Serdes.String().deserializer(), Serdes.ByteArray().deserializer(), input)
         .addProcessor("fold", Fold::new, "events")
         .addStateStore(
             Stores.keyValueStoreBuilder(

@@ -1,0 +1,180 @@
+"""`make bench`: run the parts that are asked for, keep what they found, and write the report."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.stack.processes import StackError
+from bench import compare, delay, machine, report, scale, stages
+from bench.broker import running_broker
+from bench.sides import SIDES
+
+DIRECTORY = Path(".run/bench")
+FREE_MIB_MIN = 6_144
+"""Five million events, and what is made of them."""
+
+
+class Part(StrEnum):
+    """What can be measured."""
+
+    COMPARE = "compare"
+    SCALE = "scale"
+    STAGES = "stages"
+    LATENCY = "latency"
+
+
+class Terminal:
+    """Says how far it is: a bar on a terminal, lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {text}")
+
+    @contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show a bar; what is yielded moves it on."""
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        if not self.console.is_terminal:
+            self.say(f"{what} ({total:,})")
+        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda by: bar.advance(task, by)
+
+
+def main(
+    parts: Annotated[
+        list[Part] | None, typer.Argument(help="What to measure; everything unless told.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the comparison.")] = 5,
+    events: Annotated[int, typer.Option(min=1_000, help="Events of the counting fold.")] = 300_000,
+    people: Annotated[int, typer.Option(min=100, help="People of the counting fold.")] = 100_000,
+    real_events: Annotated[int, typer.Option(min=600, help="Events of the real fold.")] = 120_000,
+    backlog: Annotated[
+        int, typer.Option(min=10_000, help="The largest backlog of the scale.")
+    ] = 5_000_000,
+    sides: Annotated[str, typer.Option(help="Sides, with commas between; all unless told.")] = "",
+    folds: Annotated[str, typer.Option(help="Folds to compare.")] = "counting,real",
+    seed: Annotated[int, typer.Option(min=0, help="Of the events and of the order.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("docs/benchmarks"),
+) -> None:
+    """Measure, and write the report into `--out`. Exits with 1 if any output differed."""
+    terminal = Terminal()
+    wanted = parts or list(Part)
+    chosen = [name for name in sides.split(",") if name] or list(SIDES)
+    if unknown := set(chosen) - set(SIDES):
+        terminal.say(
+            f"[red]No side {', '.join(sorted(unknown))};[/red] there are {', '.join(SIDES)}."
+        )
+        raise typer.Exit(2)
+    _check_disk(terminal)
+    out.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    failed = False
+    try:
+        for part in wanted:
+            begun = time.monotonic()
+            load = machine.load()
+            match part:
+                case Part.COMPARE:
+                    settings = compare.Settings(
+                        rounds=rounds,
+                        seed=seed,
+                        events={"counting": events, "real": real_events},
+                        people=people,
+                        sides=chosen,
+                        folds=folds.split(","),
+                        directory=DIRECTORY / "data",
+                    )
+                    found: Any = _compare(settings, terminal)
+                    failed |= any(run.failures for run in found.runs)
+                case Part.SCALE:
+                    found = scale.measure(DIRECTORY / "data", backlog, seed, terminal)
+                    failed |= any(run.failures for run in found)
+                case Part.STAGES:
+                    found = stages.measure(DIRECTORY / "data", real_events, seed, terminal)
+                case Part.LATENCY:
+                    found = delay.measure(DIRECTORY / "latency", terminal)
+            kept = report.Kept(
+                command=command,
+                at=datetime.now(UTC),
+                seconds=round(time.monotonic() - begun),
+                load_before=load,
+                machine=machine.described(),
+                found=found,
+            )
+            path = out / f"{part.value}.json"
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+            terminal.say(f"{part.value} took {kept.seconds} s: {path}")
+    except StackError as error:
+        terminal.console.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    terminal.say(f"report: {report.write(out)}")
+    if failed:
+        terminal.say(
+            "[red]A side left other outputs than it had to, or failed; see the report.[/red]"
+        )
+        raise typer.Exit(1)
+
+
+def _compare(settings: compare.Settings, terminal: Terminal) -> compare.Comparison:
+    runs: list[compare.Run] = []
+    for fold in settings.folds:
+        with running_broker(settings.directory) as broker:
+            backlogs = {}
+            for short in (False, True):
+                if any(SIDES[name].short is short for name in settings.sides):
+                    count = settings.events[fold] // (compare.SHORT if short else 1)
+                    people = settings.people // (compare.SHORT if short else 1)
+                    with terminal.bar(f"Fill the {fold} topic", count) as tick:
+                        backlogs[short] = compare.fill(
+                            broker.bootstrap, fold, count, people, settings.seed, short, tick
+                        )
+            total = settings.rounds * len(settings.sides)
+            with terminal.bar(f"Compare on the {fold} fold", total) as tick:
+                for round_ in range(1, settings.rounds + 1):
+                    for name in compare.order(settings.sides, round_, settings.seed):
+                        side = SIDES[name]
+                        run = compare.run_once(
+                            broker, backlogs[side.short], side, round_, settings.directory
+                        )
+                        runs.append(run)
+                        terminal.say(told(run))
+                        tick(1)
+    return compare.Comparison(settings.seed, settings.rounds, runs)
+
+
+def told(run: compare.Run) -> str:
+    """Say what a run found, in a line."""
+    head = f"{run.fold} {run.round} {run.side}:"
+    if run.failures:
+        return f"{head} [red]failed[/red], {run.failures[0]}"
+    return (
+        f"{head} {run.rate:,.0f} events/s ({run.warm_rate:,.0f} in the second half), "
+        f"{run.per_core:,.0f} per CPU second; outputs equal"
+    )
+
+
+def _check_disk(terminal: Terminal) -> None:
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    free_mib = shutil.disk_usage(DIRECTORY).free // 2**20
+    if free_mib < FREE_MIB_MIN:
+        terminal.say(f"[red]{free_mib} MiB are free[/red] in {DIRECTORY}; it takes {FREE_MIB_MIN}.")
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,63 @@
+"""What everything ran on."""
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.sides import OWN_PYTHON, PEER, kafka_version
+
+
+def load() -> float:
+    """Return the load of the last minute: how much else the machine had to do."""
+    return os.getloadavg()[0]
+
+
+def described() -> dict[str, str]:
+    """Describe the machine and the versions of everything that is measured."""
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
+    assert memory is not None
+    return {
+        "CPU": f"{os.cpu_count()} x {cpu[1] if cpu else platform.processor()}",
+        "memory": f"{int(memory[1]) / 2**20:.1f} GiB",
+        "kernel": platform.release(),
+        "Python": platform.python_version(),
+        "Java": _java(),
+        "Kafka (broker and Streams)": kafka_version(),
+        "Yuekang": _commit(),
+        "faust-streaming": _own("faust-streaming"),
+        "aiokafka": _own("aiokafka"),
+        "rocksdict": _own("rocksdict"),
+        "quixstreams": version("quixstreams"),
+        "confluent-kafka (in Quix)": version("confluent-kafka"),
+        "rocksdbjni (in Streams)": _jar("rocksdbjni"),
+    }
+
+
+def _said(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    found = re.search(r'version "(.*)"', _said(f"{home}/bin/java" if home else "java", "-version"))
+    return found[1] if found else "unknown"
+
+
+def _commit() -> str:
+    changed = " with changes" if _said("git", "status", "--porcelain", "-uno") else ""
+    return _said("git", "rev-parse", "--short", "HEAD") + changed
+
+
+def _own(package: str) -> str:
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    return _said(str(OWN_PYTHON), "-c", code)
+
+
+def _jar(name: str) -> str:
+    [path] = (PEER / "target" / "libs").glob(f"{name}-*.jar")
+    return path.stem.removeprefix(f"{name}-")

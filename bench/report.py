@@ -1,0 +1,383 @@
+"""The report: tables and plots from what was kept, and nothing that was not measured."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from pygal import Bar, Config, HorizontalStackedBar
+from pygal.style import Style
+
+from bench import scale
+from bench.compare import SHORT, Comparison, Run
+from bench.scale import Point
+from bench.sides import COMMIT_SECONDS, SIDES
+from bench.stages import Profile
+
+US = "us"
+
+STYLE = Style(
+    background="#ffffff",
+    plot_background="#ffffff",
+    foreground="#1f2328",
+    foreground_strong="#1f2328",
+    foreground_subtle="#d0d7de",
+    colors=("#1d4ed8", "#d97706", "#059669", "#b91c1c", "#7c3aed", "#0891b2", "#be185d",
+            "#4d7c0f", "#6b7280", "#92400e", "#1e3a8a"),
+    transition="0s",
+    font_family="system-ui, sans-serif",
+)  # fmt: skip
+
+
+class Kept(Struct, frozen=True):
+    """What one part found, with what it ran on."""
+
+    command: str
+    at: datetime
+    seconds: int
+    load_before: float
+    machine: Mapping[str, str]
+    found: Any
+
+
+class Spread(Struct, frozen=True):
+    """Median and range of what the rounds found."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread of at least one value."""
+        return cls(median(values), min(values), max(values))
+
+    def text(self, form: str) -> str:
+        """Write it: median (least to most)."""
+        middle, least, most = (format(v, form) for v in (self.median, self.least, self.most))
+        return f"{middle} ({least}–{most})"
+
+
+def write(out: Path) -> Path:
+    """Write README.md and the plots into `out` from the parts that were kept there."""
+    parts = {
+        name: msgspec.json.decode((out / f"{name}.json").read_bytes(), type=Kept)
+        for name in ("compare", "scale", "stages", "latency")
+        if (out / f"{name}.json").exists()
+    }
+    found: dict[str, Any] = {
+        name: msgspec.convert(kept.found, TYPES[name]) for name, kept in parts.items()
+    }
+    path = out / "README.md"
+    path.write_text("\n".join(_lines(out, parts, found)) + "\n")
+    return path
+
+
+TYPES: Mapping[str, Any] = {
+    "compare": Comparison,
+    "scale": list[Point],
+    "stages": Profile,
+    "latency": dict[str, Any],
+}
+
+
+def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]:
+    yield "# Benchmarks"
+    yield ""
+    yield "Written by `make bench` (`bench/report.py`); every figure comes from the JSON beside it."
+    yield from _goals(found)
+    if "compare" in found:
+        for fold in dict.fromkeys(run.fold for run in found["compare"].runs):
+            yield from _fold(out, fold, found["compare"])
+        yield from _how()
+    if "scale" in found:
+        yield from _scale(found["scale"])
+    if "stages" in found:
+        yield from _stages(out, found["stages"])
+    if "latency" in found:
+        yield from _latency(found["latency"])
+    yield from _machine(parts)
+
+
+# Goals
+
+
+class Ratios:
+    """Ratios of two sides within each round, on one fold; a round with a failure has none."""
+
+    def __init__(self, comparison: Comparison, fold: str) -> None:
+        self._runs = {
+            (run.round, run.side): run
+            for run in comparison.runs
+            if run.fold == fold and not run.failures
+        }
+        self._rounds = sorted({round_ for round_, _ in self._runs})
+
+    def of(self, one: str, other: str, figure: Callable[[Run], float]) -> Spread | None:
+        """Return how many times `other` `one` is."""
+        values = [
+            figure(self._runs[round_, one]) / figure(self._runs[round_, other])
+            for round_ in self._rounds
+            if (round_, one) in self._runs and (round_, other) in self._runs
+        ]
+        return Spread.of(values) if values else None
+
+
+def _rate(run: Run) -> float:
+    return run.rate
+
+
+def _per_core(run: Run) -> float:
+    return run.per_core
+
+
+def _warm_per_core(run: Run) -> float:
+    return run.warm_per_core
+
+
+GOALS: Sequence[tuple[str, str, str, str, Callable[[Run], float], float]] = (
+    ("Counting fold: one worker, times Kafka Streams exactly once", "counting", US, "streams-eos",
+     _rate, 1.5),
+    ("Counting fold: one worker, times Quix Streams exactly once", "counting", US, "quix-eos",
+     _rate, 2.0),
+    ("Counting fold: one worker, times the limit", "counting", US, "limit", _rate, 0.25),
+    ("Counting fold: two workers, times one", "counting", "us-2", US, _rate, 1.6),
+    ("Real fold: two workers, times one", "real", "us-2", US, _rate, 1.6),
+    ("Real fold per core: one worker, times Kafka Streams exactly once", "real", US,
+     "streams-eos", _per_core, 1.0),
+    ("The same in the second half of the run, where Java's compiler has done its work", "real",
+     US, "streams-eos", _warm_per_core, 1.0),
+)  # fmt: skip
+
+LATENCY_P99_MS = 250.0
+
+
+def _goals(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", "## Goals", "", "| Goal | Wanted | Measured | |", "|---|---|---|---|")
+    if "compare" in found:
+        for what, fold, one, other, figure, wanted in GOALS:
+            ratio = Ratios(found["compare"], fold).of(one, other, figure)
+            if ratio is not None:
+                met = _met(ratio.median >= wanted)
+                yield f"| {what} | at least {wanted:g} | {ratio.text('.2f')} | {met} |"
+    if "scale" in found:
+        costs = [point.cpu_microseconds for point in found["scale"] if not point.failures]
+        if costs:
+            grown = max(costs) / min(costs) - 1
+            flat = _met(scale.is_flat(found["scale"]))
+            yield (
+                "| Cost per event from 1,000 to 1,000,000 people, and a backlog of "
+                f"{max(p.events for p in found['scale']):,} | flat within {scale.FLAT:.0%} "
+                f"| the dearest is {grown:.0%} above the cheapest | {flat} |"
+            )
+    if "latency" in found and found["latency"]["visible"]:
+        latency = found["latency"]
+        p99, reached = latency["visible"]["p99_ms"], latency["rate_reached"]
+        fast = p99 < LATENCY_P99_MS and reached >= 0.98 * latency["rate_asked"]
+        yield (
+            f"| Latency, append to visible over HTTP, p99 at {latency['rate_asked']:,} events/s "
+            f"| under {LATENCY_P99_MS:g} ms | {p99:g} ms at {reached:,.0f} events/s "
+            f"| {_met(fast)} |"
+        )
+    yield ""
+    yield "Ratios are taken within each round: median (least–most) of the rounds."
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "**missed**"
+
+
+# Side by side
+
+FOLDS = {
+    "counting": "The counting fold: per person the last report, whether ever positive, how many",
+    "real": "The real fold: decode and check, judge by the rules, the person's row, what is told",
+}
+
+
+def _fold(out: Path, fold: str, comparison: Comparison) -> Iterator[str]:
+    runs = [run for run in comparison.runs if run.fold == fold]
+    ratios = Ratios(comparison, fold)
+    yield from ("", f"## {FOLDS[fold]}", "")
+    yield f"![events a second]({fold}.svg)"
+    yield ""
+    yield (
+        "| Side | Guarantee | Events/s | Times us | In the second half | Events per CPU second | "
+        "Times us | In the second half | Broker's CPU s | Memory, MiB | Start, s | Outputs |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    bars: list[tuple[str, float]] = []
+    for name, side in SIDES.items():
+        of_side = [run for run in runs if run.side == name]
+        good = [run for run in of_side if not run.failures]
+        if not of_side:
+            continue
+        title = side.title + (" [1]" if side.short else "")
+        if not good:
+            yield f"| {title} | {side.guarantee} | failed |" + " |" * 9
+            continue
+
+        def spread(figure: Callable[[Run], float], form: str, good: list[Run] = good) -> str:
+            return Spread.of([figure(run) for run in good]).text(form)
+
+        def times(figure: Callable[[Run], float], name: str = name) -> str:
+            ratio = ratios.of(name, US, figure)
+            return "" if ratio is None else ratio.text(".2f")
+
+        equal = f"equal in {len(good)} of {len(of_side)}" if side.keeps else "none"
+        bars.append((f"{side.title}, {side.guarantee}", median(run.rate for run in good)))
+        yield (
+            f"| {title} | {side.guarantee} | {spread(_rate, ',.0f')} | {times(_rate)} "
+            f"| {spread(lambda run: run.warm_rate, ',.0f')} "
+            f"| {spread(_per_core, ',.0f')} | {times(_per_core)} "
+            f"| {spread(_warm_per_core, ',.0f')} "
+            f"| {spread(lambda run: run.broker_cpu_seconds, '.1f')} "
+            f"| {spread(lambda run: run.memory_mib, ',.0f')} "
+            f"| {spread(lambda run: run.startup_seconds, '.1f')} | {equal} |"
+        )
+    records = max(run.records for run in runs)
+    loads = Spread.of([run.load_before for run in runs]).text(".1f")
+    yield ""
+    yield (
+        f"{records:,} events in {comparison.rounds} rounds, each in another order of the sides "
+        f"(seed {comparison.seed}). The machine's load when a run began: {loads}."
+    )
+    if any(SIDES[run.side].short for run in runs):
+        yield ""
+        yield f"[1] On a workload of a {SHORT}th of the people and of the events."
+    for run in runs:
+        if run.failures:
+            yield f"- Round {run.round}, {run.side}, failed: `{run.failures[0][:300]}`"
+    _draw_rates(out / f"{fold}.svg", bars)
+
+
+def _draw_rates(path: Path, bars: Sequence[tuple[str, float]]) -> None:
+    chart = Bar(
+        Config(style=STYLE, js=[], width=900, height=420, show_legend=True, legend_at_bottom=True),
+        legend_at_bottom_columns=2,
+        y_title="events a second, median",
+        pretty_print=True,
+        print_values=True,
+        value_formatter=lambda value: f"{value:,.0f}",
+    )
+    for title, rate in bars:
+        chart.add(title, rate)
+    path.write_bytes(chart.render())
+
+
+def _how() -> Iterator[str]:
+    yield from ("", "## How it is measured", "")
+    yield from (
+        "- One broker, one input topic of 4 partitions for each fold, filled before; every side "
+        "begins with nothing and works the backlog off. Sides run one after the other, in rounds.",
+        "- The clock starts when the side's group is stable, and stops when its committed offsets "
+        "are the end of the input; an observer polls the broker for both, every 50 ms. No side is "
+        "asked. Starting the process is shown apart.",
+        f"- Every side commits its offsets every {COMMIT_SECONDS:g} s, after or in one transaction "
+        "with its outputs. We write a transaction for each chunk: what we tell is visible within "
+        "milliseconds, what the others tell exactly once, after their interval.",
+        "- After each run the outputs are read as committed and compared with what they must be. "
+        "Counting: the changelog, row by row. Real: each person's code (colour, reasons, "
+        "intervals with their conditions, since when verified, city, version), the chain of "
+        "changes (before, after, instant, cause, version), and every dead letter (place, reason). "
+        "A run with a difference is a failure and no figure.",
+        "- The real fold's input is one topic with all types of events, so that each person's "
+        "events have one order and the chains can be compared link by link. A record's timestamp "
+        "is when it arrived, days apart: what changes by time is told with the next event, on "
+        "every side; no side has a timer. We keep our index of due rows all the same.",
+        "- The second half is a figure of its own, since a JVM is still compiling in the first.",
+        "- The Java peer's rules are a port of models/, held against them over generated worlds "
+        "(tests/unit/test_bench_peers.py). The Python peers use models/ and the codec itself.",
+        "",
+        "| Side | Settings |",
+        "|---|---|",
+    )
+    for side in SIDES.values():
+        yield f"| {side.title}, {side.guarantee} | {side.settings} |"
+
+
+# The other parts
+
+
+def _scale(points: Sequence[Point]) -> Iterator[str]:
+    yield from ("", "## Cost per event as the table grows", "")
+    yield "One worker, counting fold, full guarantees."
+    yield ""
+    yield "| People | Events | Events/s | CPU of the worker, µs an event | Memory, MiB | Outputs |"
+    yield "|---|---|---|---|---|---|"
+    for point in points:
+        if point.failures:
+            yield f"| {point.people:,} | {point.events:,} | failed | | | {point.failures[0][:80]} |"
+        else:
+            yield (
+                f"| {point.people:,} | {point.events:,} | {point.run.rate:,.0f} "
+                f"| {point.cpu_microseconds:.1f} | {point.run.memory_mib:,.0f} | equal |"
+            )
+
+
+def _stages(out: Path, profile: Profile) -> Iterator[str]:
+    yield from ("", "## Where a worker's time goes", "")
+    yield "![CPU time of the worker by stage, in microseconds an event](stages.svg)"
+    yield ""
+    yield (
+        f"Real fold, {profile.events:,} events, one worker: {profile.cpu_seconds:g} s of CPU time "
+        f"in {profile.seconds:.1f} s, {profile.samples:,} samples. Profiling itself slows it."
+    )
+    yield from ("", "| Stage | µs an event | Share |", "|---|---|---|")
+    chart = HorizontalStackedBar(
+        Config(style=STYLE, js=[], width=900, height=300, legend_at_bottom=True),
+        legend_at_bottom_columns=5,
+        x_title="µs of CPU an event",
+        value_formatter=lambda value: f"{value:.1f}",
+    )
+    for name, seconds in profile.stages.items():
+        micros = seconds / profile.events * 1e6
+        chart.add(name, round(micros, 2))
+        yield f"| {name} | {micros:.1f} | {seconds / profile.cpu_seconds:.1%} |"
+    whole = sum(profile.stages.values())
+    yield (
+        f"| **the whole** | **{whole / profile.events * 1e6:.1f}** "
+        f"| {whole / profile.cpu_seconds:.1%} |"
+    )
+    (out / "stages.svg").write_bytes(chart.render())
+
+
+def _latency(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", "## Latency", "")
+    yield (
+        f"`yuekang latency --rate {found['rate_asked']} --seconds {found['seconds']:.0f}` against "
+        "the whole stack on this machine (Kafka, Redis, worker, projection, gateway, view, and the "
+        f"publisher): {found['rate_reached']:,.0f} events/s reached, {found['seen']:,} of "
+        f"{found['followed']:,} followed events seen. The start is the {found['clock']}."
+    )
+    yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
+    for name, key in (
+        ("append to visible", "visible"),
+        ("schedule to visible", "from_schedule"),
+        ("resolution", "resolution"),
+        ("sent later than scheduled", "sent_late"),
+    ):
+        if (spread := found.get(key)) is not None:
+            values = (spread[f"{at}_ms"] for at in ("p50", "p95", "p99", "max"))
+            yield f"| {name} | " + " | ".join(f"{value:g}" for value in values) + " |"
+
+
+def _machine(parts: Mapping[str, Kept]) -> Iterator[str]:
+    yield from ("", "## The machine", "")
+    if parts:
+        newest = max(parts.values(), key=lambda kept: kept.at)
+        yield from ("| | |", "|---|---|")
+        yield from (f"| {name} | {value} |" for name, value in newest.machine.items())
+    yield from (
+        "",
+        "| Part | Command | When | Commit | Took | Load before |",
+        "|---|---|---|---|---|---|",
+    )
+    for name, kept in parts.items():
+        yield (
+            f"| {name} | `{kept.command}` | {kept.at:%Y-%m-%d %H:%M} UTC "
+            f"| {kept.machine['Yuekang']} | {kept.seconds} s | {kept.load_before:.1f} |"
+        )

@@ -1,0 +1,121 @@
+"""Where a worker's CPU time goes, by stage: samples of its stacks on the real fold.
+
+py-spy looks at the worker 200 times a second and notes the stack of each thread that runs. Each
+sample counts for the first stage that its stack, from its root, names; so nothing counts twice and
+all of it counts once. Threads without Python (RocksDB's own) are told by the difference to what
+the kernel says that the process used.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from bench import compare
+from bench.broker import running_broker
+from bench.cpu import cpu_seconds, thread_cpu_seconds
+from bench.scale import Terminal
+from bench.sides import SIDES
+
+SAMPLES_A_SECOND = 200
+
+STAGES: Sequence[tuple[str, str]] = (
+    ("fetch", r"\((aiokafka/consumer|aiokafka/record/(memory|default)_records|faust/transport|"
+              r"app/engine/(chunks|records)|faust/(streams|agents|topics|channels|events)|"
+              r"faust/transport/conductor|mode/utils/queues)"),
+    ("decode", r"(decode|from_mapping|parse_strict) \(app/codec|instant \(agents/people"),
+    ("read", r"(_row|_stored|get_rows?) \(agents/people|get\w* \(app/engine/table|"
+             r"place \(app/engine/table"),
+    ("judge", r"\((models/(person|reasons|codes|policy))"),
+    ("encode", r"(write|_take) \(agents/people|\(agents/dead_letters"),
+    ("store", r"(_apply|_schedule) \(app/engine/table"),
+    ("commit", r"(begin_transaction|commit_transaction|send_offsets\w*) \(aiokafka|"
+               r"\(aiokafka/producer/transaction_manager|commit \(faust"),
+    ("changelog", r"(_send|_submit|_by_topic|commit) \(app/engine/table|\(aiokafka/producer|"
+                  r"\(aiokafka/record"),
+    ("fold loop", r"\(agents/people"),
+)  # fmt: skip
+"""Stage and what names it, in the order in which they are tried at each frame."""
+
+OTHER = "event loop, rest"
+NATIVE = "RocksDB's threads"
+
+
+class Profile(Struct, frozen=True):
+    """CPU seconds by stage, which add up to `cpu_seconds`; `unnamed` are frames of the rest."""
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+    samples: int
+    stages: dict[str, float]
+    unnamed: dict[str, int]
+
+
+def measure(directory: Path, events: int, seed: int, terminal: Terminal) -> Profile:
+    """Profile one worker on the real fold."""
+    raw = directory.parent / "stacks.txt"
+    with running_broker(directory) as broker:
+        with terminal.bar("Fill the real topic", events) as tick:
+            backlog = compare.fill(broker.bootstrap, "real", events, 0, seed, False, tick)
+        with compare.started(broker, backlog, SIDES["us"], directory) as (observer, processes):
+            observer.wait_stable(1, compare.JOIN_SECONDS_MAX)
+            pid = processes[0].pid or 0
+            spy = subprocess.Popen(
+                [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid),
+                 "--format", "raw", "--output", str(raw), "--rate", str(SAMPLES_A_SECOND),
+                 "--duration", "100000", "--full-filenames", "--threads"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            before, threads_before = cpu_seconds(pid), thread_cpu_seconds(pid)
+            samples = observer.wait_done(compare.RUN_SECONDS_MAX, lambda: cpu_seconds(pid))
+            used, threads = cpu_seconds(pid) - before, thread_cpu_seconds(pid)
+            spy.send_signal(signal.SIGINT)
+            if spy.wait(60):
+                raise RuntimeError("py-spy cannot look at the worker; it needs ptrace")
+    python = {name for name in threads if not name.startswith(("rocksdb", "rdk"))}
+    native = sum(threads[n] - threads_before.get(n, 0.0) for n in threads.keys() - python)
+    stages, unnamed = staged(raw.read_text())
+    total = sum(stages.values())
+    share = (used - native) / total
+    return Profile(
+        events=backlog.records,
+        seconds=samples[-1].seconds,
+        cpu_seconds=round(used, 2),
+        samples=total,
+        stages={
+            **{name: round(count * share, 3) for name, count in stages.items()},
+            NATIVE: round(native, 3),
+        },
+        unnamed=dict(unnamed.most_common(20)),
+    )
+
+
+def staged(stacks: str) -> tuple[Counter[str], Counter[str]]:
+    """Count samples by stage, and the leaves of those that no stage names."""
+    stages: Counter[str] = Counter({name: 0 for name, _ in STAGES})
+    unnamed: Counter[str] = Counter()
+    for line in stacks.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = [short(frame) for frame in stack.split(";")]
+        name = next(filter(None, map(_stage, frames)), None)
+        if name is None:
+            name = OTHER
+            unnamed[frames[-1]] += int(count)
+        stages[name] += int(count)
+    return stages, unnamed
+
+
+def _stage(frame: str) -> str | None:
+    return next((name for name, pattern in STAGES if re.search(pattern, frame)), None)
+
+
+def short(frame: str) -> str:
+    """Return a frame with its file from the package on."""
+    return re.sub(r"\(/.*?(?:site-packages/|/(?=(?:app|agents|models|bench)/))", "(", frame)
