@@ -4,10 +4,19 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help run test lint setup system lock clean
+BENCH = .run/bench
+PEER = bench/peers/java
+KAFKA_VERSION = $(shell sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}' docker/kafka/pom.xml)
+# make bench PARTS=compare ROUNDS=3 EVENTS=100000 PEOPLE=50000 REAL_EVENTS=60000 SIDES=us,limit
+OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) \
+	$(if $(PEOPLE),--people $(PEOPLE)) $(if $(REAL_EVENTS),--real-events $(REAL_EVENTS)) \
+	$(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(SIDES),--sides $(SIDES)) \
+	$(if $(FOLDS),--folds $(FOLDS)) $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
+
+.PHONY: help run test lint bench bench-setup setup system lock clean
 
 help: ## Print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 run: setup ## Set up, start everything, and stay up until Ctrl-C
 	@exec $(BIN)/yuekang up
@@ -15,6 +24,24 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 test: PACKAGES = --tests
 test: setup lint ## Set up, and run every check and every test
 	$(BIN)/pytest -n 2 --dist loadfile
+
+bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; half an hour
+	$(BIN)/pytest -q tests/unit/test_bench_peers.py
+	@exec $(BENCH)/venv/bin/python -m bench $(PARTS) $(OPTIONS)
+
+bench-setup: PACKAGES = --bench
+bench-setup: setup $(BENCH)/stamp $(PEER)/target/bench-peer.jar ## Build the peers, and set up what measures
+
+$(BENCH)/stamp: bench/requirements.lock pyproject.toml setup.cfg
+	@echo "Setting up the benchmark's virtual environment ..."
+	@$(PYTHON) -m venv $(BENCH)/venv
+	@$(BENCH)/venv/bin/pip install -q --require-hashes -r bench/requirements.lock
+	@$(BENCH)/venv/bin/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(PEER)/target/bench-peer.jar: $(PEER)/pom.xml docker/kafka/pom.xml $(shell find $(PEER)/src -name '*.java')
+	@echo "Building the Java peer for Kafka $(KAFKA_VERSION) ..."
+	@mvn -B -q -f $(PEER)/pom.xml -Dkafka.version=$(KAFKA_VERSION) clean package
 
 lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff check --no-cache
@@ -38,6 +65,9 @@ lock: .venv/stamp ## Write requirements.lock anew from setup.cfg
 	@echo 'setuptools >=77,<90' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --extra dev \
 		-o requirements.lock setup.cfg -
+	@echo 'setuptools >=77,<90' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --extra bench \
+		-o bench/requirements.lock setup.cfg -
 
 clean: ## Remove what was set up and all data
-	rm -rf .venv .run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .run build $(PEER)/target *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

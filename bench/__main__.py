@@ -38,11 +38,11 @@ class Terminal:
     """Says how far it is: a bar on a terminal, lines elsewhere."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self.console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {text}")
+        self.console.print(f"[dim]{datetime.now(UTC):%H:%M:%S}[/dim] {text}")
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

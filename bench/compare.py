@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,9 +17,9 @@ from app.stack.processes import Process, said
 from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting, outputs, topics, workload
 from bench.cpu import cpu_seconds, peak_memory_mib
-from bench.records import Record
 from bench.observer import Observer, Sample, Stalled
-from bench.sides import SIDES, Place, Side
+from bench.records import Record
+from bench.sides import Place, Side
 
 SHORT = 10
 """A side that is `short` gets one of so many events."""
@@ -243,7 +244,7 @@ def _watch(
 def _half(samples: Sequence[Sample]) -> Sample:
     """Return the sample at half of the records, on the line between those beside it."""
     half = samples[-1].committed / 2
-    for before, after in zip(samples, samples[1:], strict=False):
+    for before, after in pairwise(samples):
         if after.committed >= half:
             share = (half - before.committed) / (after.committed - before.committed)
             return Sample(

@@ -50,7 +50,7 @@ def reports(events: int, people: int, seed: int) -> Iterator[tuple[bytes, bytes]
     encode = msgspec.json.Encoder().encode
     for number in range(events):
         key = keys[random.randrange(people)]
-        minute = number % 60
+        day, minute = 10 + number * 20 // events, number % 60
         yield (
             key,
             encode(
@@ -61,7 +61,7 @@ def reports(events: int, people: int, seed: int) -> Iterator[tuple[bytes, bytes]
                     "kind": "NAT",
                     "institution": INSTITUTIONS[number % len(INSTITUTIONS)],
                     "sampled_at": f"2022-03-10T08:{minute:02d}:00+08:00",
-                    "reported_at": f"2022-03-{10 + number * 20 // events:02d}T14:{minute:02d}:00+08:00",
+                    "reported_at": f"2022-03-{day:02d}T14:{minute:02d}:00+08:00",
                     "source": "/laboratories/440100-001",
                 }
             ),

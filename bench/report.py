@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from pygal import Bar, Config, HorizontalStackedBar
-from pygal.style import Style
+from pygal import Bar, Config, HorizontalStackedBar  # type: ignore[import-untyped]
+from pygal.style import Style  # type: ignore[import-untyped]
 
 from bench import scale
 from bench.compare import SHORT, Comparison, Run

@@ -31,6 +31,11 @@ class Place(Struct, frozen=True):
     group: str
     directory: Path
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What every side's command begins with."""
+        return self.fold, self.topic, self.bootstrap, self.group
+
 
 class Side(Struct, frozen=True):
     """One side. `processes` are started together; `members` is what they are in the group.
@@ -60,9 +65,13 @@ def kafka_version() -> str:
 
 def _us(place: Place, number: int) -> Sequence[str]:
     return (
-        str(OWN_PYTHON), "-m", "bench.peers.us", place.fold, place.topic, place.bootstrap, place.group,
-        str(place.directory / str(number)), str(COMMIT_SECONDS),
-    )  # fmt: skip
+        str(OWN_PYTHON),
+        "-m",
+        "bench.peers.us",
+        *place.arguments,
+        str(place.directory / str(number)),
+        str(COMMIT_SECONDS),
+    )
 
 
 def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
@@ -72,10 +81,18 @@ def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
 
     def command(place: Place, number: int) -> Sequence[str]:
         return (
-            java, *JVM, "-cp", f"{target}/bench-peer.jar:{target}/libs/*", "yuekang.bench.Main",
-            place.fold, place.topic, place.bootstrap, place.group, str(place.directory), guarantee, "2",
-            f"{COMMIT_SECONDS * 1000:.0f}", str(CACHE_BYTES),
-        )  # fmt: skip
+            java,
+            *JVM,
+            "-cp",
+            f"{target}/bench-peer.jar:{target}/libs/*",
+            "yuekang.bench.Main",
+            *place.arguments,
+            str(place.directory),
+            guarantee,
+            "2",
+            f"{COMMIT_SECONDS * 1000:.0f}",
+            str(CACHE_BYTES),
+        )
 
     return command
 
@@ -83,25 +100,37 @@ def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
 def _quix(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
     def command(place: Place, number: int) -> Sequence[str]:
         return (
-            sys.executable, "-m", "bench.peers.quix", place.fold, place.topic, place.bootstrap, place.group,
-            str(place.directory), guarantee, str(COMMIT_SECONDS),
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "bench.peers.quix",
+            *place.arguments,
+            str(place.directory),
+            guarantee,
+            str(COMMIT_SECONDS),
+        )
 
     return command
 
 
 def _faust(place: Place, number: int) -> Sequence[str]:
     return (
-        str(OWN_PYTHON), "-m", "bench.peers.faust_each", place.fold, place.topic, place.bootstrap, place.group,
-        str(place.directory), str(COMMIT_SECONDS),
-    )  # fmt: skip
+        str(OWN_PYTHON),
+        "-m",
+        "bench.peers.faust_each",
+        *place.arguments,
+        str(place.directory),
+        str(COMMIT_SECONDS),
+    )
 
 
 def _limit(place: Place, number: int) -> Sequence[str]:
     return (
-        str(OWN_PYTHON), "-m", "bench.peers.limit", place.fold, place.topic, place.bootstrap, place.group,
+        str(OWN_PYTHON),
+        "-m",
+        "bench.peers.limit",
+        *place.arguments,
         str(COMMIT_SECONDS),
-    )  # fmt: skip
+    )
 
 
 _OURS = "a transaction a chunk (at most 2,000 events), fenced; lz4; no cache, no timers"

@@ -105,7 +105,7 @@ def verified(turn: Turn, city: str = "440100") -> Json:
     return turn.event("yuekang.identity.verified.v1", "/identity-providers/gd", data)
 
 
-def tested(
+def nat(
     turn: Turn, result: str, laboratory: int | None = None, status: str = "final", **kw: Any
 ) -> Json:
     number = turn.random.randrange(40) if laboratory is None else laboratory
@@ -122,19 +122,19 @@ def tested(
 
 
 def negative(turn: Turn, **kw: Any) -> Json:
-    return tested(turn, "negative", **kw)
+    return nat(turn, "negative", **kw)
 
 
 def positive(turn: Turn, **kw: Any) -> Json:
-    return tested(turn, "positive", **kw)
+    return nat(turn, "positive", **kw)
 
 
 def inconclusive(turn: Turn) -> Json:
-    return tested(turn, "inconclusive")
+    return nat(turn, "inconclusive")
 
 
 def preliminary(turn: Turn) -> Json:
-    return tested(turn, "positive", status="preliminary")
+    return nat(turn, "positive", status="preliminary")
 
 
 def case(turn: Turn, what: str, field: str, ago: timedelta = timedelta()) -> Json:

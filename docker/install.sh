@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the system packages that Yuekang needs and this machine lacks: with root directly, else
-# through sudo. --tests adds what the tests of the pages need. PYTHON names the Python to use.
+# through sudo. --tests adds what the tests of the pages need, --bench what builds the benchmark's
+# peers. PYTHON names the Python to use.
 set -eu
 
 python=${PYTHON:-python3}
@@ -29,6 +30,7 @@ missing=
 need() { missing="$missing${missing:+ }$1"; }
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need "python$version-venv"
 java_is_recent || need openjdk-17-jre-headless
+[ "${1:-}" != --bench ] || has "${java}c" || need openjdk-17-jdk-headless
 has mvn || need maven
 has redis-server || need redis-server
 has setpriv || need util-linux

@@ -40,7 +40,7 @@ def make_app(bootstrap: str, group: str, directory: str, seconds: float) -> faus
 
 def table_of_bytes(app: faust.App) -> Any:
     """Return a table whose keys and values are bytes as they are; its own codecs quote them."""
-    table = app.Table("rows", partitions=PARTITIONS, key_type=bytes, value_type=bytes)
+    table: Any = app.Table("rows", partitions=PARTITIONS, key_type=bytes, value_type=bytes)
     table.key_serializer = table.value_serializer = "raw"
     return table
 
@@ -84,7 +84,7 @@ def fold_each(app: faust.App, topic: str, group: str) -> None:
 
 
 def main() -> None:
-    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, commit interval in s."""
+    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, commit interval."""
     fold, topic, bootstrap, group, directory, seconds = sys.argv[1:]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import suppress
 
 import orjson
 from aiokafka import AIOKafkaConsumer
@@ -30,10 +31,8 @@ async def consume(topic: str, bootstrap: str, group: str, commit_seconds: float)
             ).values():
                 for record in records:
                     # Some records of the real fold are no JSON; that is found, and passed by.
-                    try:
+                    with suppress(orjson.JSONDecodeError):
                         loads(record.value or b"")
-                    except orjson.JSONDecodeError:
-                        pass
             if time.monotonic() - committed_at > commit_seconds:
                 await consumer.commit()
                 committed_at = time.monotonic()

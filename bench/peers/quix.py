@@ -72,7 +72,7 @@ def application(bootstrap: str, group: str, directory: str, guarantee: str, seco
 
 
 def main() -> None:
-    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, guarantee, commit in s."""
+    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, guarantee, interval."""
     fold, name, bootstrap, group, directory, guarantee, seconds = sys.argv[1:]
     app = application(bootstrap, group, directory, guarantee, float(seconds))
     topic = app.topic(name, value_deserializer="bytes")

@@ -79,7 +79,7 @@ def make_app(
             changelog=f"{group}-changelog",
         )
     )
-    table.on_failure(lambda error: asyncio.ensure_future(app.crash(error)))
+    table.on_failure(lambda error: _end(app, error))
 
     async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
         await table.revoke()
@@ -105,6 +105,13 @@ def make_app(
     return app
 
 
+def _end(app: ChunkApp, error: BaseException) -> None:
+    """End the process visibly."""
+    app.log.error("taking a partition failed: %r", error, exc_info=error)
+    task = asyncio.ensure_future(app.crash(error))
+    task.add_done_callback(lambda _: None)
+
+
 def _fold(name: str) -> Fold:
     if name == "counting":
         return count
@@ -113,7 +120,7 @@ def _fold(name: str) -> Fold:
 
 
 def main() -> None:
-    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, commit interval in s."""
+    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, commit interval."""
     fold, topic, bootstrap, group, directory, commit_seconds = sys.argv[1:]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

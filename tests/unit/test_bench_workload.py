@@ -1,0 +1,74 @@
+"""What the benchmark folds: the same every time, and something for every rule and refusal."""
+
+import msgspec
+import pytest
+
+from bench import counting, workload
+from bench.records import Record
+from models.events import EVENT_TYPES
+from models.person import Objection
+
+PEOPLE = 1_500
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return list(workload.events(PEOPLE, 1))
+
+
+@pytest.fixture(scope="module")
+def expected(records: list[Record]) -> workload.Expected:
+    return workload.expected(iter(records))
+
+
+def test_the_same_seed_yields_the_same_records(records: list[Record]) -> None:
+    assert list(workload.events(PEOPLE, 1)) == records
+    assert list(workload.events(PEOPLE, 2)) != records
+
+
+def test_arrivals_never_go_back(records: list[Record]) -> None:
+    stamps = [record.timestamp_ms or 0 for record in records]
+    assert stamps == sorted(stamps)
+
+
+def test_every_type_that_bears_on_a_code_occurs(records: list[Record]) -> None:
+    types = {type_.encode() for type_ in EVENT_TYPES} - {b"yuekang.scan.recorded.v1"}
+    assert {t for t in types if any(t in (record.value or b"") for record in records)} == types
+
+
+def test_everybody_has_a_code_or_is_never_verified(expected: workload.Expected) -> None:
+    assert len(expected.codes) > PEOPLE * 0.98
+
+
+def test_changes_by_time_are_among_what_is_told(expected: workload.Expected) -> None:
+    changes = [change for chain in expected.changes.values() for change in chain]
+    assert {change.cause.type is None for change in changes} == {True, False}
+
+
+def test_every_objection_but_that_of_a_full_row_occurs(expected: workload.Expected) -> None:
+    reasons = {refused.reason for refused in expected.refused}
+    assert {str(o) for o in Objection} - {str(Objection.ROW_FULL)} <= reasons
+
+
+def test_each_way_to_break_an_event_is_refused() -> None:
+    event = next(
+        found
+        for record in workload.events(10, 1)
+        if (found := msgspec.json.decode(record.value or b"{}"))
+        .get("type", "")
+        .endswith("nat-result.reported.v1")
+    )
+    stamp = int(workload.BEGIN.timestamp() * 1000) + 40 * 24 * 3_600_000
+    broken = [
+        Record(workload.TOPIC, event["partitionkey"].encode(), change(event), stamp)
+        for change in workload.BREAKAGES
+    ]
+    found = workload.expected(iter(broken))
+    assert len(found.refused) == len(workload.BREAKAGES)
+
+
+def test_counting_yields_what_its_fold_expects() -> None:
+    rows = counting.expected(1_000, 50, 1)
+    assert sum(row.count for row in rows.values()) == 1_000
+    assert len(rows) == 50
+    assert any(row.red for row in rows.values())
