@@ -1,5 +1,6 @@
 """`make bench`: run the parts that are asked for, keep what they found, and write the report."""
 
+import fcntl
 import shutil
 import sys
 import time
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import msgspec
 import typer
@@ -81,6 +82,7 @@ def main(
         )
         raise typer.Exit(2)
     _check_disk(terminal)
+    lock = _hold(terminal)
     out.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python -m bench", *sys.argv[1:]])
     failed = False
@@ -123,6 +125,7 @@ def main(
         terminal.console.print(str(error), markup=False)
         raise typer.Exit(1) from None
     terminal.say(f"report: {report.write(out)}")
+    lock.close()
     if failed:
         terminal.say(
             "[red]A side left other outputs than it had to, or failed; see the report.[/red]"
@@ -168,6 +171,17 @@ def told(run: compare.Run) -> str:
     )
 
 
+def _hold(terminal: Terminal) -> TextIO:
+    """Hold the folder, so that no second benchmark clears it away."""
+    lock = (DIRECTORY / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        terminal.say(f"[red]Another benchmark runs in {DIRECTORY.absolute()}.[/red]")
+        raise typer.Exit(1) from None
+    return lock
+
+
 def _check_disk(terminal: Terminal) -> None:
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     free_mib = shutil.disk_usage(DIRECTORY).free // 2**20
@@ -177,4 +191,6 @@ def _check_disk(terminal: Terminal) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -1,9 +1,9 @@
 """Where a worker's CPU time goes, by stage: samples of its stacks on the real fold.
 
 py-spy looks at the worker 200 times a second and notes the stack of each thread that runs. Each
-sample counts for the first stage that its stack, from its root, names; so nothing counts twice and
-all of it counts once. Threads without Python (RocksDB's own) are told by the difference to what
-the kernel says that the process used.
+sample counts for one stage, so nothing counts twice, and what no stage names is shown as the rest.
+The samples share out the CPU time that the kernel has counted for the process, less that of
+RocksDB's own threads, which have no stacks of Python.
 """
 
 import re
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from app.stack.broker import ROOT
 from bench import compare
 from bench.broker import running_broker
 from bench.cpu import cpu_seconds, thread_cpu_seconds
@@ -25,22 +26,28 @@ from bench.sides import SIDES
 SAMPLES_A_SECOND = 200
 
 STAGES: Sequence[tuple[str, str]] = (
-    ("fetch", r"\((aiokafka/consumer|aiokafka/record/(memory|default)_records|faust/transport|"
-              r"app/engine/(chunks|records)|faust/(streams|agents|topics|channels|events)|"
-              r"faust/transport/conductor|mode/utils/queues)"),
-    ("decode", r"(decode|from_mapping|parse_strict) \(app/codec|instant \(agents/people"),
-    ("read", r"(_row|_stored|get_rows?) \(agents/people|get\w* \(app/engine/table|"
-             r"place \(app/engine/table"),
+    ("decode", r"\b(decode|instant) \((app/codec|agents/people)"),
+    ("read", r"\b(_row|get|_rows|get_\w+|place) \((agents/people|app/engine/table)"),
     ("judge", r"\((models/(person|reasons|codes|policy))"),
-    ("encode", r"(write|_take) \(agents/people|\(agents/dead_letters"),
-    ("store", r"(_apply|_schedule) \(app/engine/table"),
-    ("commit", r"(begin_transaction|commit_transaction|send_offsets\w*) \(aiokafka|"
-               r"\(aiokafka/producer/transaction_manager|commit \(faust"),
-    ("changelog", r"(_send|_submit|_by_topic|commit) \(app/engine/table|\(aiokafka/producer|"
-                  r"\(aiokafka/record"),
-    ("fold loop", r"\(agents/people"),
+    ("encode", r"\b(write|_take) \(agents/people|\(agents/dead_letters"),
+    ("store", r"\b(_apply|_schedule|_open|_catch_up) \(app/engine/table"),
+    ("commit", r"\b(begin|commit)_transaction \(|\b\w*(txn|Txn|transaction)\w*[^ ]* \(aiokafka/producer|"
+               r"\(aiokafka/producer/transaction_manager|\bcommit \((faust|aiokafka/consumer)"),
+    ("changelog", r"\b(_send|_submit|_by_topic) \(app/engine/table|"
+                  r"\(aiokafka/producer/(message_accumulator|producer)"),
+    ("fetch", r"\((aiokafka/(consumer|record)|faust/transport|app/engine/(chunks|records))"),
 )  # fmt: skip
-"""Stage and what names it, in the order in which they are tried at each frame."""
+"""Stage and what names it. Of a stack, the frame nearest to its root that names one counts."""
+
+REST: Sequence[tuple[str, str]] = (
+    ("changelog", r"\bcommit \(app/engine/table|\(aiokafka/producer"),
+    ("fold loop", r"\((agents/people|app/engine/table)"),
+    ("fetch", r"\((faust|mode)/"),
+)
+"""The same for stacks in which none of those is."""
+
+RUN = "Handle._run ("
+"""The frame of the event loop below which a task or a callback begins."""
 
 OTHER = "event loop, rest"
 NATIVE = "RocksDB's threads"
@@ -99,23 +106,28 @@ def measure(directory: Path, events: int, seed: int, terminal: Terminal) -> Prof
 
 def staged(stacks: str) -> tuple[Counter[str], Counter[str]]:
     """Count samples by stage, and the leaves of those that no stage names."""
-    stages: Counter[str] = Counter({name: 0 for name, _ in STAGES})
+    stages: Counter[str] = Counter({name: 0 for name, _ in (*STAGES, *REST)})
     unnamed: Counter[str] = Counter()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = [short(frame) for frame in stack.split(";")]
-        name = next(filter(None, map(_stage, frames)), None)
+        frames = [short(frame) for frame in stack.partition(RUN)[2].split(";")]
+        name = _named(frames, STAGES) or _named(frames, REST)
         if name is None:
             name = OTHER
-            unnamed[frames[-1]] += int(count)
+            unnamed[short(stack.rpartition(";")[2])] += int(count)
         stages[name] += int(count)
     return stages, unnamed
 
 
-def _stage(frame: str) -> str | None:
-    return next((name for name, pattern in STAGES if re.search(pattern, frame)), None)
+def _named(frames: Sequence[str], stages: Sequence[tuple[str, str]]) -> str | None:
+    for frame in frames:
+        for name, pattern in stages:
+            if re.search(pattern, frame):
+                return name
+    return None
 
 
 def short(frame: str) -> str:
     """Return a frame with its file from the package on."""
-    return re.sub(r"\(/.*?(?:site-packages/|/(?=(?:app|agents|models|bench)/))", "(", frame)
+    frame = frame.replace(f"({ROOT}/", "(")
+    return re.sub(r"\([^ ]*/(site-packages|lib/python3\.\d+)/", "(", frame)
