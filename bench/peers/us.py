@@ -22,8 +22,12 @@ from agents.people import chunk_fold
 from app.engine import check_versions, records
 from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
 from app.engine.table import Fold, Table, TableSettings, Work
-from app.topology import CHUNKS_WAITING_MAX, SESSION_SECONDS, TAKE_OVER_SECONDS_MAX
+from app.settings import Settings
+from app.topology import CHUNKS_WAITING_MAX, TAKE_OVER_SECONDS_MAX
 from bench import counting, workload
+
+SETTINGS = Settings()
+"""A worker's own defaults."""
 
 _decode_report = msgspec.json.Decoder(counting.Report).decode
 _decode_row = msgspec.msgpack.Decoder(counting.Counts).decode
@@ -63,8 +67,8 @@ def make_app(
         consumer_auto_offset_reset="earliest",
         broker_max_poll_records=CHUNK_RECORDS_MAX,
         broker_commit_interval=commit_seconds,
-        broker_session_timeout=SESSION_SECONDS,
-        broker_heartbeat_interval=SESSION_SECONDS / 5,
+        broker_session_timeout=SETTINGS.worker_session_seconds,
+        broker_heartbeat_interval=SETTINGS.worker_session_seconds / 5,
         broker_rebalance_timeout=TAKE_OVER_SECONDS_MAX,
         stream_buffer_maxsize=CHUNKS_WAITING_MAX,
         stream_wait_empty=False,

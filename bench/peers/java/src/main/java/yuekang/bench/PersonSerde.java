@@ -14,7 +14,6 @@ import java.util.List;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serializer;
-import yuekang.bench.model.Event;
 import yuekang.bench.model.Event.EventRef;
 import yuekang.bench.model.HealthCode;
 import yuekang.bench.model.HealthCode.Condition;
@@ -24,13 +23,6 @@ import yuekang.bench.model.Person.Fact;
 
 /** A row of the store as compact binary: enums by ordinal, instants in microseconds. */
 final class PersonSerde implements Serde<Person> {
-  private static final Event.DocumentType[] DOCUMENT_TYPES = Event.DocumentType.values();
-  private static final Event.Result[] RESULTS = Event.Result.values();
-  private static final Event.ResultStatus[] STATUSES = Event.ResultStatus.values();
-  private static final Event.QuarantineKind[] KINDS = Event.QuarantineKind.values();
-  private static final Event.ProvincialColour[] COLOURS = Event.ProvincialColour.values();
-  private static final Event.RetractionReason[] RETRACTIONS = Event.RetractionReason.values();
-  private static final Event.Noun[] NOUNS = Event.Noun.values();
   private static final HealthCode.Colour[] CODE_COLOURS = HealthCode.Colour.values();
   private static final HealthCode.Reason[] REASONS = HealthCode.Reason.values();
   private static final HealthCode.ConditionKind[] CONDITIONS = HealthCode.ConditionKind.values();
@@ -54,10 +46,16 @@ final class PersonSerde implements Serde<Person> {
       DataOutputStream out = new DataOutputStream(bytes);
       write(out, person.code());
       instant(out, person.judgedAt());
+      instant(out, person.dueAt());
+      out.writeBoolean(person.plain());
       out.writeShort(person.facts().size());
       for (Fact fact : person.facts()) {
+        out.writeUTF(fact.source());
+        out.writeUTF(fact.id());
+        text(out, fact.supersedes());
         instant(out, fact.arrivedAt());
-        write(out, fact.event());
+        out.writeShort(fact.written().length);
+        out.write(fact.written());
       }
     } catch (IOException error) {
       throw new UncheckedIOException(error);
@@ -70,13 +68,20 @@ final class PersonSerde implements Serde<Person> {
       DataInputStream in = new DataInputStream(new ByteArrayInputStream(bytes));
       HealthCode code = code(in);
       Instant judgedAt = instant(in);
+      Instant dueAt = instant(in);
+      boolean plain = in.readBoolean();
       int count = in.readUnsignedShort();
       List<Fact> facts = new ArrayList<>(count);
       for (int i = 0; i < count; i++) {
+        String source = in.readUTF();
+        String id = in.readUTF();
+        String supersedes = text(in);
         Instant arrivedAt = instant(in);
-        facts.add(new Fact(event(in, code.person()), arrivedAt));
+        byte[] written = new byte[in.readUnsignedShort()];
+        in.readFully(written);
+        facts.add(new Fact(source, id, supersedes, arrivedAt, written));
       }
-      return new Person(code, judgedAt, facts);
+      return new Person(code, judgedAt, dueAt, plain, facts);
     } catch (IOException error) {
       throw new UncheckedIOException(error);
     }
@@ -185,102 +190,5 @@ final class PersonSerde implements Serde<Person> {
     }
     return new HealthCode(
         person, version, judgedAt, colour, reasons, toldVersion, verifiedSince, city, intervals);
-  }
-
-  private static void write(DataOutput out, Event event) throws IOException {
-    out.writeUTF(event.id());
-    out.writeUTF(event.source());
-    instant(out, event.time());
-    out.writeUTF(event.sequence());
-    text(out, event.supersedes());
-    Event.Data data = event.data();
-    if (data instanceof Event.NatResult d) {
-      out.writeByte(0);
-      instant(out, d.sampledAt());
-      instant(out, d.reportedAt());
-      out.writeByte(d.result().ordinal());
-      out.writeUTF(d.institution());
-      out.writeByte(d.status().ordinal());
-    } else if (data instanceof Event.IdentityVerified d) {
-      out.writeByte(1);
-      instant(out, d.verifiedAt());
-      out.writeByte(d.documentType().ordinal());
-      out.writeUTF(d.city());
-    } else if (data instanceof Event.CaseReport d) {
-      out.writeByte(
-          d instanceof Event.CaseSuspected
-              ? 2
-              : d instanceof Event.CaseConfirmed ? 3 : d instanceof Event.CaseExcluded ? 4 : 5);
-      out.writeUTF(d.file());
-      instant(out, d.at());
-    } else if (data instanceof Event.ContactListed d) {
-      out.writeByte(6);
-      out.writeUTF(d.file());
-      instant(out, d.lastExposureAt());
-      instant(out, d.listedAt());
-    } else if (data instanceof Event.ContactWithdrawn d) {
-      out.writeByte(7);
-      out.writeUTF(d.file());
-      instant(out, d.withdrawnAt());
-    } else if (data instanceof Event.QuarantineStep d) {
-      out.writeByte(d instanceof Event.QuarantineOrdered ? 8 : 9);
-      out.writeUTF(d.file());
-      out.writeByte(d.kind().ordinal());
-      instant(out, d.at());
-      instant(out, d.plannedEndAt());
-    } else if (data instanceof Event.QuarantineReleased d) {
-      out.writeByte(10);
-      out.writeUTF(d.file());
-      out.writeUTF(d.notice());
-      instant(out, d.at());
-    } else if (data instanceof Event.ProvincialCode d) {
-      out.writeByte(11);
-      out.writeUTF(d.province());
-      out.writeByte(d.colour().ordinal());
-      instant(out, d.reportedAt());
-    } else if (data instanceof Event.Retraction d) {
-      out.writeByte(12);
-      out.writeByte(d.noun().ordinal());
-      out.writeByte(d.reason().ordinal());
-    } else {
-      throw new IllegalStateException(data.type());
-    }
-  }
-
-  private static Event event(DataInput in, String person) throws IOException {
-    String id = in.readUTF();
-    String source = in.readUTF();
-    Instant time = instant(in);
-    String sequence = in.readUTF();
-    String supersedes = text(in);
-    return new Event(id, source, time, person, sequence, supersedes, data(in));
-  }
-
-  private static Event.Data data(DataInput in) throws IOException {
-    int kind = in.readByte();
-    return switch (kind) {
-      case 0 ->
-          new Event.NatResult(
-              instant(in), instant(in), RESULTS[in.readByte()], in.readUTF(), STATUSES[in.readByte()]);
-      case 1 ->
-          new Event.IdentityVerified(instant(in), DOCUMENT_TYPES[in.readByte()], in.readUTF());
-      case 2 -> new Event.CaseSuspected(in.readUTF(), instant(in));
-      case 3 -> new Event.CaseConfirmed(in.readUTF(), instant(in));
-      case 4 -> new Event.CaseExcluded(in.readUTF(), instant(in));
-      case 5 -> new Event.CaseDischarged(in.readUTF(), instant(in));
-      case 6 -> new Event.ContactListed(in.readUTF(), instant(in), instant(in));
-      case 7 -> new Event.ContactWithdrawn(in.readUTF(), instant(in));
-      case 8 ->
-          new Event.QuarantineOrdered(
-              in.readUTF(), KINDS[in.readByte()], instant(in), instant(in));
-      case 9 ->
-          new Event.QuarantineTransferred(
-              in.readUTF(), KINDS[in.readByte()], instant(in), instant(in));
-      case 10 -> new Event.QuarantineReleased(in.readUTF(), in.readUTF(), instant(in));
-      case 11 ->
-          new Event.ProvincialCode(in.readUTF(), COLOURS[in.readByte()], instant(in));
-      case 12 -> new Event.Retraction(NOUNS[in.readByte()], RETRACTIONS[in.readByte()]);
-      default -> throw new IllegalStateException("kind " + kind);
-    };
   }
 }

@@ -137,6 +137,12 @@ public record HealthCode(
       Cause cause,
       String city) {}
 
+  /** Returns this code with what was found anew. */
+  HealthCode with(Instant verifiedSince, String city, List<Interval> intervals) {
+    return new HealthCode(
+        person, version, judgedAt, colour, reasons, toldVersion, verifiedSince, city, intervals);
+  }
+
   /** Reads the code at an instant. */
   public Status status(Instant at) {
     if (verifiedSince == null || verifiedSince.isAfter(at)) {

@@ -2,8 +2,10 @@ package yuekang.bench.model;
 
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import yuekang.bench.model.Event.IdentityVerified;
 import yuekang.bench.model.Event.NatResult;
 import yuekang.bench.model.Event.Result;
 import yuekang.bench.model.Event.ResultStatus;
@@ -16,11 +18,21 @@ import yuekang.bench.model.HealthCode.StatusChange;
 /**
  * What is held about one person, and how one more event folds into it: models/person.py.
  *
+ * @param dueAt the next instant at which time alone changes something, or null
+ * @param plain while all it holds is who someone is, and results that open nothing
  * @param facts sorted by (source, id), each identity once
  */
-public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
+public record Person(
+    HealthCode code, Instant judgedAt, Instant dueAt, boolean plain, List<Fact> facts) {
 
-  public record Fact(Event event, Instant arrivedAt) {}
+  /** An event, kept as written and read when a rule asks for it. */
+  public record Fact(
+      String source, String id, String supersedes, Instant arrivedAt, byte[] written) {
+    static Fact of(Event event, Instant arrivedAt) {
+      return new Fact(
+          event.source(), event.id(), event.supersedes(), arrivedAt, EventBytes.write(event));
+    }
+  }
 
   public enum Objection {
     CONFLICT("conflict"),
@@ -44,7 +56,7 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
   public static Person unknown(String person, Instant at) {
     HealthCode code =
         new HealthCode(person, 0, at, Colour.NONE, List.of(), 0, null, null, List.of());
-    return new Person(code, at, List.of());
+    return new Person(code, at, null, true, List.of());
   }
 
   /** Folds an event; first tells what changed by time until its arrival. */
@@ -53,24 +65,33 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
     List<Notice> notices = new ArrayList<>();
     Person row = advance(arrivedAt, changes, notices);
     Instant at = row.judgedAt;
+    Fact known = Fact.of(event, arrivedAt);
     int place = row.placeOf(event.source(), event.id());
     if (place >= 0) {
-      if (!row.facts.get(place).event().equals(event)) {
+      Fact there = row.facts.get(place);
+      if (!Objects.equals(there.supersedes, known.supersedes)
+          || !Arrays.equals(there.written, known.written)) {
         notices.add(new Notice(event, Objection.CONFLICT, true));
       }
       return new Outcome(row, changes, notices);
     }
     Policy policy = Policy.at(at);
-    int most = policy.factsMax() + (opensNothing(event) ? 0 : policy.factsReserved());
+    boolean opensNothing = opensNothing(event);
+    int most = policy.factsMax() + (opensNothing ? 0 : policy.factsReserved());
     if (row.facts.size() >= most) {
       notices.add(new Notice(event, Objection.ROW_FULL, true));
       return new Outcome(row, changes, notices);
     }
     List<Fact> facts = new ArrayList<>(row.facts.size() + 1);
     facts.addAll(row.facts);
-    facts.add(-place - 1, new Fact(event, arrivedAt));
+    facts.add(-place - 1, known);
+    if (row.plain && opensNothing) { // one more of them says nothing new, and corrects nothing
+      return new Outcome(new Person(row.code, at, row.dueAt, true, facts), changes, notices);
+    }
+    boolean staysPlain =
+        row.plain && event.data() instanceof IdentityVerified && event.supersedes() == null;
     Cause cause = new Cause(event.source(), event.id(), event.type());
-    Person judged = new Person(row.code, row.judgedAt, facts).judgeAnew(at, cause, changes);
+    Person judged = judgeAnew(row.code, facts, staysPlain, at, cause, changes);
     judged.claims(event, notices);
     return new Outcome(judged, changes, notices);
   }
@@ -78,23 +99,24 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
   /** Tells what time alone changes until an instant. */
   private Person advance(Instant to, List<StatusChange> changes, List<Notice> notices) {
     Person row = this;
-    Instant due;
-    while ((due = row.dueAt()) != null && !due.isAfter(to)) {
-      row.unanswered(due, notices);
-      row = row.judgeAnew(due, Cause.TIME, changes);
+    while (row.dueAt != null && !row.dueAt.isAfter(to)) {
+      row.unanswered(row.dueAt, notices);
+      row = judgeAnew(row.code, row.facts, row.plain, row.dueAt, Cause.TIME, changes);
     }
-    return to.isAfter(row.judgedAt) ? new Person(row.code, to, row.facts) : row;
+    return to.isAfter(row.judgedAt)
+        ? new Person(row.code, to, row.dueAt, row.plain, row.facts)
+        : row;
   }
 
-  private Instant dueAt() {
-    Instant due = code.changesAt(judgedAt);
+  private static Instant dueAt(HealthCode code, List<Fact> facts, Instant at) {
+    Instant due = code.changesAt(at);
     for (Interval interval : code.intervals()) {
       due = sooner(due, interval.keptUntil());
     }
     for (Fact fact : facts) {
-      if (fact.event().supersedes() != null) {
+      if (fact.supersedes != null) {
         Instant deadline = deadline(fact);
-        if (deadline.isAfter(judgedAt) && target(fact.event()) == null) {
+        if (deadline.isAfter(at) && placeOf(facts, fact.source, fact.supersedes) < 0) {
           due = sooner(due, deadline);
         }
       }
@@ -106,30 +128,29 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
     return one == null || other != null && other.isBefore(one) ? other : one;
   }
 
-  private Person judgeAnew(Instant at, Cause cause, List<StatusChange> changes) {
-    Reasons.Assessment found = Reasons.assess(facts.stream().map(Fact::event).toList());
-    List<Interval> kept =
-        found.intervals().stream()
-            .filter(i -> i.keptUntil() == null || i.keptUntil().isAfter(at))
-            .toList();
-    HealthCode judged =
-        new HealthCode(
-            code.person(),
-            code.version(),
-            code.judgedAt(),
-            code.colour(),
-            code.reasons(),
-            code.toldVersion(),
-            found.verifiedSince(),
-            found.city(),
-            kept);
+  private static Person judgeAnew(
+      HealthCode code,
+      List<Fact> facts,
+      boolean plain,
+      Instant at,
+      Cause cause,
+      List<StatusChange> changes) {
+    List<Event> events = new ArrayList<>(facts.size());
+    for (Fact fact : facts) {
+      events.add(EventBytes.read(fact, code.person()));
+    }
+    Reasons.Assessment found = Reasons.assess(events);
+    List<Interval> kept = new ArrayList<>(found.intervals());
+    kept.removeIf(i -> i.keptUntil() != null && !i.keptUntil().isAfter(at));
+    HealthCode judged = code.with(found.verifiedSince(), found.city(), kept);
+    Instant dueAt = dueAt(judged, facts, at);
     Status told = new Status(code.colour(), code.reasons());
     Status status = judged.status(at);
-    if (status.equals(told) && sameAs(judged)) {
-      return new Person(code, at, facts);
+    boolean changed = !status.equals(told);
+    if (!changed && judged.equals(code)) {
+      return new Person(code, at, dueAt, plain, facts);
     }
     int version = code.version() + 1;
-    boolean changed = !status.equals(told);
     HealthCode next =
         new HealthCode(
             code.person(),
@@ -146,25 +167,23 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
           new StatusChange(
               code.person(), version, code.toldVersion(), at, told, status, cause, found.city()));
     }
-    return new Person(next, at, facts);
-  }
-
-  private boolean sameAs(HealthCode judged) {
-    return Objects.equals(code.verifiedSince(), judged.verifiedSince())
-        && Objects.equals(code.city(), judged.city())
-        && code.intervals().equals(judged.intervals());
+    return new Person(next, at, dueAt, plain, facts);
   }
 
   /** Returns where a fact is, or -(where it would be) - 1. */
   private int placeOf(String source, String id) {
+    return placeOf(facts, source, id);
+  }
+
+  private static int placeOf(List<Fact> facts, String source, String id) {
     int low = 0;
     int high = facts.size() - 1;
     while (low <= high) {
       int middle = (low + high) >>> 1;
-      Event other = facts.get(middle).event();
-      int order = other.source().compareTo(source);
+      Fact other = facts.get(middle);
+      int order = other.source.compareTo(source);
       if (order == 0) {
-        order = other.id().compareTo(id);
+        order = other.id.compareTo(id);
       }
       if (order == 0) {
         return middle;
@@ -179,7 +198,11 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
   }
 
   private static Instant deadline(Fact fact) {
-    return fact.arrivedAt().plus(Policy.at(fact.arrivedAt()).correctionWait());
+    return fact.arrivedAt.plus(Policy.at(fact.arrivedAt).correctionWait());
+  }
+
+  private Event event(Fact fact) {
+    return EventBytes.read(fact, code.person());
   }
 
   private Event target(Event event) {
@@ -187,11 +210,12 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
       return null;
     }
     int place = placeOf(event.source(), event.supersedes());
-    return place < 0 ? null : facts.get(place).event();
+    return place < 0 ? null : event(facts.get(place));
   }
 
   private static boolean opensNothing(Event event) {
     return event.data() instanceof NatResult result
+        && event.supersedes() == null
         && !(result.result() == Result.POSITIVE && result.status() == ResultStatus.FINAL);
   }
 
@@ -201,15 +225,15 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
     if (target != null && !event.corrects(target)) {
       notices.add(new Notice(event, Objection.CORRECTION_OF_LATER_EVENT, false));
     } else if (target == null && event.supersedes() != null) {
-      if (facts.stream().anyMatch(fact -> fact.event().id().equals(event.supersedes()))) {
+      if (facts.stream().anyMatch(fact -> fact.id.equals(event.supersedes()))) {
         notices.add(new Notice(event, Objection.CORRECTION_OF_OTHER_SOURCE, false));
       }
     }
     for (Fact fact : facts) {
-      if (event.id().equals(fact.event().supersedes())
-          && fact.event().source().equals(event.source())
-          && !fact.event().corrects(event)) {
-        notices.add(new Notice(fact.event(), Objection.CORRECTION_OF_LATER_EVENT, false));
+      if (event.id().equals(fact.supersedes)
+          && fact.source.equals(event.source())
+          && !event(fact).corrects(event)) {
+        notices.add(new Notice(event(fact), Objection.CORRECTION_OF_LATER_EVENT, false));
       }
     }
   }
@@ -217,10 +241,10 @@ public record Person(HealthCode code, Instant judgedAt, List<Fact> facts) {
   /** Objects to corrections whose wait for the event they name ends at an instant. */
   private void unanswered(Instant at, List<Notice> notices) {
     for (Fact fact : facts) {
-      if (fact.event().supersedes() != null
+      if (fact.supersedes != null
           && deadline(fact).equals(at)
-          && target(fact.event()) == null) {
-        notices.add(new Notice(fact.event(), Objection.CORRECTION_WITHOUT_TARGET, false));
+          && placeOf(fact.source, fact.supersedes) < 0) {
+        notices.add(new Notice(event(fact), Objection.CORRECTION_WITHOUT_TARGET, false));
       }
     }
   }
