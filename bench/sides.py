@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from app.engine.chunks import CHUNK_RECORDS_MAX
 from app.stack.broker import ROOT
 
 COMMIT_SECONDS = 1.0
@@ -133,7 +134,7 @@ def _limit(place: Place, number: int) -> Sequence[str]:
     )
 
 
-_OURS = "a transaction a chunk (at most 2,000 events), fenced; lz4; no cache, no timers"
+_OURS = f"a transaction a chunk (at most {CHUNK_RECORDS_MAX:,} events), fenced; lz4; no cache or timer"
 _STREAMS = (
     "2 threads; max.poll.records 5000; caching on, statestore.cache.max.bytes 64 MiB; "
     "linger 100 ms, batch 256 KiB, lz4, acks all; heap 1 GiB, ParallelGC"

@@ -27,11 +27,11 @@ SAMPLES_A_SECOND = 200
 
 STAGES: Sequence[tuple[str, str]] = (
     ("decode", r"\b(decode|instant) \((app/codec|agents/people)"),
-    ("read", r"\b(_row|get|_rows|get_\w+|place) \((agents/people|app/engine/table)"),
+    ("read", r"\b(_row|read|get|get_many|place) \((agents/people|app/engine/(table|store))"),
     ("judge", r"\((models/(person|reasons|codes|policy))"),
     ("encode", r"\b(write|_take) \(agents/people|\(agents/dead_letters"),
-    ("store", r"\b(_apply|_schedule|_open|_catch_up) \(app/engine/table"),
-    ("commit", r"\b(begin|commit)_transaction \(|\b\w*(txn|Txn|transaction)\w*[^ ]* \(aiokafka/producer|"
+    ("store", r"\(app/engine/store"),
+    ("commit", r"\b(begin|commit)_transaction \(|(txn|transaction)[^ ]* \(aiokafka/producer|"
                r"\(aiokafka/producer/transaction_manager|\bcommit \((faust|aiokafka/consumer)"),
     ("changelog", r"\b(_send|_submit|_by_topic) \(app/engine/table|"
                   r"\(aiokafka/producer/(message_accumulator|producer)"),

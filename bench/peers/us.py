@@ -35,8 +35,9 @@ _encode_row = msgspec.msgpack.Encoder().encode
 
 
 def count(work: Work, chunk: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
-    """Fold a chunk of reports: each row is decoded once and written once."""
+    """Fold a chunk of reports: its rows are read at once, each decoded once and written once."""
     rows: dict[bytes, counting.Counts] = {}
+    work.read(record.key for record in chunk if record.key is not None)
     for record in chunk:
         key = record.key
         assert key is not None
