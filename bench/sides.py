@@ -134,7 +134,9 @@ def _limit(place: Place, number: int) -> Sequence[str]:
     )
 
 
-_OURS = f"a transaction a chunk (at most {CHUNK_RECORDS_MAX:,} events), fenced; lz4; no cache or timer"
+_OURS = (
+    f"a transaction a chunk, at most {CHUNK_RECORDS_MAX:,} events; fenced; lz4; no cache, no timers"
+)
 _STREAMS = (
     "2 threads; max.poll.records 5000; caching on, statestore.cache.max.bytes 64 MiB; "
     "linger 100 ms, batch 256 KiB, lz4, acks all; heap 1 GiB, ParallelGC"
