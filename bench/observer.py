@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from bench.topics import client
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 
 NOT_YET = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 """A broker's answers while it has no group yet."""

@@ -274,11 +274,12 @@ def _how() -> Iterator[str]:
         "- One broker, one input topic of 4 partitions for each fold, filled before; every side "
         "begins with nothing and works the backlog off. Sides run one after the other, in rounds.",
         "- The clock starts when the side's group is stable, and stops when its committed offsets "
-        "are the end of the input; an observer polls the broker for both, every 50 ms. No side is "
+        "are the end of the input; an observer polls the broker for both, every 20 ms. No side is "
         "asked. Starting the process is shown apart.",
         f"- Every side commits its offsets every {COMMIT_SECONDS:g} s, after or in one transaction "
         "with its outputs. We write a transaction for each chunk: what we tell is visible within "
-        "milliseconds, what the others tell exactly once, after their interval.",
+        "milliseconds, what the others tell exactly once, after their interval. The limit also commits "
+        "when it has nothing left, since it is over in less than an interval.",
         "- After each run the outputs are read as committed and compared with what they must be. "
         "Counting: the changelog, row by row. Real: each person's code (colour, reasons, "
         "intervals with their conditions, since when verified, city, version), the chain of "

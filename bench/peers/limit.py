@@ -24,18 +24,19 @@ async def consume(topic: str, bootstrap: str, group: str, commit_seconds: float)
     )
     loads = orjson.loads
     async with consumer:
-        committed_at = time.monotonic()
+        committed_at, pending = time.monotonic(), False
         while True:
-            for records in (
-                await consumer.getmany(timeout_ms=50, max_records=RECORDS_MAX)
-            ).values():
+            fetched = await consumer.getmany(timeout_ms=50, max_records=RECORDS_MAX)
+            for records in fetched.values():
                 for record in records:
                     # Some records of the real fold are no JSON; that is found, and passed by.
                     with suppress(orjson.JSONDecodeError):
                         loads(record.value or b"")
-            if time.monotonic() - committed_at > commit_seconds:
+            pending = pending or bool(fetched)
+            # At the end it waits for no interval: it is over in less than one.
+            if pending and (not fetched or time.monotonic() - committed_at > commit_seconds):
                 await consumer.commit()
-                committed_at = time.monotonic()
+                committed_at, pending = time.monotonic(), False
 
 
 if __name__ == "__main__":
