@@ -278,8 +278,8 @@ def _how() -> Iterator[str]:
         "asked. Starting the process is shown apart.",
         f"- Every side commits its offsets every {COMMIT_SECONDS:g} s, after or in one transaction "
         "with its outputs. We write a transaction for each chunk: what we tell is visible within "
-        "milliseconds, what the others tell exactly once, after their interval. The limit also commits "
-        "when it has nothing left, since it is over in less than an interval.",
+        "milliseconds, what the others tell exactly once, after their interval. The limit also "
+        "commits when it has nothing left, since it is over in less than an interval.",
         "- After each run the outputs are read as committed and compared with what they must be. "
         "Counting: the changelog, row by row. Real: each person's code (colour, reasons, "
         "intervals with their conditions, since when verified, city, version), the chain of "
