@@ -1,0 +1,139 @@
+"""Three brokers that take each other's place, or one."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
+from msgspec.structs import replace
+
+from app.catalogue import CATALOGUE
+from app.stack.broker import COMMON, Broker
+
+CLUSTER_ID = "yFaultSuiteOfYuekang00"
+
+SETTINGS = {
+    "unclean.leader.election.enable": "false",
+    # Shorter than the workers' session, or a broker that is gone would cost them theirs.
+    "replica.lag.time.max.ms": "5000",
+    "group.min.session.timeout.ms": "1000",
+    # Leaders go back to the first of their replicas: a reassignment in another order moves them.
+    "auto.leader.rebalance.enable": "true",
+    "leader.imbalance.check.interval.seconds": "2",
+    "leader.imbalance.per.broker.percentage": "0",
+    # Compacted topics are really compacted, though not what the oracle has yet to read.
+    "log.segment.bytes": str(4 * 1024 * 1024),
+    "log.cleaner.backoff.ms": "5000",
+    "log.cleaner.min.cleanable.ratio": "0.1",
+    "log.cleaner.min.compaction.lag.ms": "600000",
+    # An open transaction of a dead agency's producer holds up readers for no longer.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "2000",
+}
+
+
+def with_copies(copies: int) -> None:
+    """Let the catalogue of this process ask for so many copies of each partition."""
+    CATALOGUE.topics.update(
+        {name: replace(t, replication_factor=copies) for name, t in CATALOGUE.topics.items()}
+    )
+
+
+class Node(Broker):
+    """One broker of several. `addresses` has one for each, in order of their numbers."""
+
+    ready_seconds_max = 120.0
+
+    def __init__(self, directory: Path, number: int, addresses: Sequence[str], port: int) -> None:
+        super().__init__(directory / f"broker-{number}", port + number, port + 10 + number)
+        self.number = number
+        self._addresses = addresses
+        self._ports = port
+        self.address = addresses[number - 1]
+        self.bootstrap = f"{self.address}:{port + number}"
+        self.wanted = True
+
+    def _cluster_id(self) -> str:
+        return CLUSTER_ID
+
+    def _configuration(self) -> str:
+        count = len(self._addresses)
+        copies = min(3, count)
+        settings = {
+            **SETTINGS,
+            "node.id": self.number,
+            "listeners": f"BROKER://0.0.0.0:{self._port},CONTROLLER://127.0.0.1:"
+            f"{self._controller_port}",
+            "advertised.listeners": f"BROKER://{self.bootstrap}",
+            "controller.quorum.voters": ",".join(
+                f"{n}@127.0.0.1:{self._ports + 10 + n}" for n in range(1, count + 1)
+            ),
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": max(1, copies - 1),
+            "log.dirs": self._home / "log",
+        }
+        own = "".join(f"{name}={value}\n" for name, value in settings.items())
+        return COMMON.read_text() + own
+
+
+async def behind(bootstrap: str) -> list[str]:
+    """Name the partitions of which some copy is not in step; raise `KafkaError` if none answers."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
+    await admin.start()
+    try:
+        topics = await admin.describe_topics()
+        return [
+            f"{topic['topic']}[{partition['partition']}]"
+            for topic in topics
+            for partition in topic["partitions"]
+            if len(partition["isr"]) < len(partition["replicas"]) or partition["leader"] < 0
+        ]
+    finally:
+        await admin.close()
+
+
+async def wait_in_step(bootstrap: str, seconds_max: float = 90.0) -> None:
+    """Return when every copy of every partition is in step."""
+    async with asyncio.timeout(seconds_max):
+        while True:
+            try:
+                if not await behind(bootstrap):
+                    return
+            except (KafkaError, OSError):
+                pass
+            await asyncio.sleep(0.5)
+
+
+async def reorder(bootstrap: str, order: Sequence[int]) -> None:
+    """Give every partition its replicas in this order: the first becomes the leader."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        topics = await admin.describe_topics()
+        request = AlterPartitionReassignmentsRequest(
+            10_000,
+            [
+                (
+                    topic["topic"],
+                    [
+                        (p["partition"], _rotated(order, p["partition"]), {})
+                        for p in topic["partitions"]
+                    ],
+                    {},
+                )
+                for topic in topics
+            ],
+            {},
+        )
+        answer = await admin._send_request(request)
+        if answer.error_code:
+            raise KafkaError(f"reassignment: {answer.error_message}")
+    finally:
+        await admin.close()
+
+
+def _rotated(order: Sequence[int], by: int) -> list[int]:
+    by %= len(order)
+    return [*order[by:], *order[:by]]

@@ -1,0 +1,461 @@
+"""The kinds of faults, each a coroutine that makes it happen once and heals it.
+
+`WORKER` and `AROUND` list them; a round draws from both. Each draws what is open (which worker,
+which moment, how long) from the round's own random numbers. A fault that could not happen raises
+`Missed`, and is counted apart.
+"""
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from faults.cluster import reorder, wait_in_step
+from faults.points import POINTS, Act
+from faults.stage import FAKETIME, SESSION_SECONDS, Stage, Worker
+
+REACHED_SECONDS_MAX = 25.0
+"""How long a worker may take from its start to the point at which it dies."""
+
+DAMAGE_BYTES = 256
+
+
+class Missed(Exception):
+    """The fault did not happen; the message says why."""
+
+
+class Scene(NamedTuple):
+    """Where a fault happens, and what it draws from."""
+
+    stage: Stage
+    random: Random
+    locks: dict[str, asyncio.Lock]
+    notes: list[str]
+
+    def lock(self, what: str) -> asyncio.Lock:
+        """Return the lock of what only one fault may have at a time."""
+        return self.locks.setdefault(what, asyncio.Lock())
+
+    def worker(self) -> Worker:
+        """Draw one of the two workers that always run."""
+        return self.random.choice(self.stage.workers[:2])
+
+
+Fault = Callable[[Scene], Awaitable[None]]
+
+
+class Kind(NamedTuple):
+    """A fault by its name in the report. `isolated`: it needs namespaces; `brokers`: so many."""
+
+    name: str
+    happen: Fault
+    isolated: bool = False
+    brokers: int = 1
+    clock: bool = False
+
+
+# Workers
+
+
+async def killed(scene: Scene) -> None:
+    worker = scene.worker()
+    async with scene.lock(worker.name):
+        await running(worker)
+        await asyncio.sleep(scene.random.uniform(0, 3))
+        worker.send(signal.SIGKILL)
+        await worker.gone()
+
+
+async def ended(scene: Scene) -> None:
+    worker = scene.worker()
+    async with scene.lock(worker.name):
+        await running(worker)
+        worker.send(signal.SIGTERM)
+        await worker.gone()
+
+
+async def stopped(scene: Scene) -> None:
+    """Mostly some seconds beyond the session; up to 40 s."""
+    worker = scene.worker()
+    seconds = 5 + 35 * scene.random.random() ** 3
+    async with scene.lock(worker.name):
+        await running(worker)
+        worker.send(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        worker.send(signal.SIGCONT)
+
+
+async def third_joins_and_leaves(scene: Scene) -> None:
+    """A third worker comes, the second leaves, the second comes again, the third leaves."""
+    _, second, third = scene.stage.workers
+    async with scene.lock(second.name):
+        third.wanted = True
+        await running(third)
+        await asyncio.sleep(scene.random.uniform(1, 5))
+        second.wanted = False
+        second.send(scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
+        await second.gone()
+        await asyncio.sleep(scene.random.uniform(0, 3))
+        second.wanted = True
+        await running(second)
+        third.wanted = False
+        third.send(scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
+        await third.gone()
+
+
+async def at_point(
+    scene: Scene, point: str, act: Act = "kill", passing: int | None = None
+) -> None:
+    """A worker starts, and dies when it passes a point of the commit path the n-th time."""
+    worker = scene.worker()
+    async with scene.lock(worker.name):
+        # Taking partitions and catching up come once a partition, the others once a chunk.
+        few = point.endswith(("fence", "catch-up"))
+        number = passing or scene.random.randint(1, 2 if few else 40)
+        await restart(worker, partial(worker.arm_point, point, number, act))
+        dead = worker.pid
+        if act == "stop":
+            await until_stopped(worker)
+            await asyncio.sleep(SESSION_SECONDS + scene.random.uniform(2, 8))
+            worker.send(signal.SIGCONT)
+            return
+        try:
+            async with asyncio.timeout(REACHED_SECONDS_MAX):
+                while worker.pid == dead and worker.running:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise Missed(f"{point} was not passed {number} times") from None
+
+
+async def until_stopped(worker: Worker) -> None:
+    """Return when the worker has stopped itself."""
+    try:
+        async with asyncio.timeout(REACHED_SECONDS_MAX):
+            while not is_stopped(worker):
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise Missed("the worker did not stop") from None
+
+
+def is_stopped(worker: Worker) -> bool:
+    """Say whether it is in the state of a stopped process."""
+    if not worker.running:
+        return False
+    stat = Path(f"/proc/{worker.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
+# Its store
+
+
+async def store_full(scene: Scene) -> None:
+    worker = scene.worker()
+    assert worker.disk is not None
+    async with scene.lock(worker.name):
+        await running(worker)
+        worker.disk.fill(scene.random.randrange(0, 300_000))
+        await asyncio.sleep(scene.random.uniform(4, 10))
+        worker.disk.empty()
+
+
+async def store_deleted(scene: Scene) -> None:
+    worker = scene.worker()
+    async with scene.lock(worker.name), down(worker):
+        shutil.rmtree(worker.tables, ignore_errors=True)
+
+
+async def store_deleted_while_open(scene: Scene) -> None:
+    """It goes on in files that have no name any more, until it needs a new one."""
+    worker = scene.worker()
+    async with scene.lock(worker.name):
+        await running(worker)
+        await asyncio.to_thread(shutil.rmtree, worker.tables, ignore_errors=True)
+        await asyncio.sleep(3)
+        worker.send(signal.SIGKILL)
+        await worker.gone()
+
+
+async def store_corrupted(scene: Scene) -> None:
+    """Bytes of several files are overwritten while the worker is down."""
+    worker = scene.worker()
+    async with scene.lock(worker.name), down(worker):
+        files = [
+            path
+            for pattern in ("*.sst", "MANIFEST-*", "*.log", "CURRENT")
+            for path in sorted(worker.tables.rglob(pattern))
+            if path.stat().st_size > 0
+        ]
+        if not files:
+            raise Missed("there is no store yet")
+        for path in scene.random.sample(files, min(len(files), scene.random.randint(1, 4))):
+            damage(path, scene.random)
+
+
+def damage(path: Path, random: Random) -> None:
+    """Overwrite some bytes of a file."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(random.randrange(size))
+        file.write(random.randbytes(min(DAMAGE_BYTES, size)))
+    if path.stat().st_size > size:
+        with path.open("r+b") as file:
+            file.truncate(size)
+
+
+async def store_from_before(scene: Scene) -> None:
+    """A copy is taken, the worker goes on for a while, and finds the copy when it comes back."""
+    worker = scene.worker()
+    copy = worker.data / "copy"
+    async with scene.lock(worker.name):
+        async with down(worker):
+            if not worker.tables.exists():
+                raise Missed("there is no store yet")
+            await asyncio.to_thread(shutil.copytree, worker.tables, copy)
+        await running(worker)
+        await asyncio.sleep(scene.random.uniform(3, 6))
+        async with down(worker):
+            await asyncio.to_thread(shutil.rmtree, worker.tables)
+            copy.rename(worker.tables)
+
+
+# Its clock and its network
+
+
+async def clock_stepped(scene: Scene, sign: int) -> None:
+    worker = scene.worker()
+    async with scene.lock(worker.name):
+        await restart(worker, worker.arm_clock)
+        await running(worker)
+        worker.step_clock(sign * scene.random.choice((5, 30, 120, 25 * 3600)))
+        await asyncio.sleep(scene.random.uniform(4, 8))
+        worker.step_clock(0)
+
+
+async def cut_off(scene: Scene) -> None:
+    """No packet goes between the worker and any broker."""
+    worker = scene.worker()
+    assert worker.link is not None
+    async with scene.lock(worker.name):
+        await running(worker)
+        worker.link.cut()
+        await asyncio.sleep(scene.random.uniform(2, 12))
+        worker.link.join()
+
+
+async def cut_off_from_one(scene: Scene) -> None:
+    """No packet goes from the worker to one of the brokers."""
+    worker = scene.worker()
+    assert worker.link is not None
+    async with scene.lock(worker.name):
+        await running(worker)
+        worker.link.cut_broker(scene.random.choice((1, 2, 3)))
+        await asyncio.sleep(scene.random.uniform(3, 12))
+        worker.link.join()
+
+
+# Brokers
+
+
+async def broker_down(scene: Scene, number: signal.Signals) -> None:
+    async with scene.lock("brokers"):
+        node = scene.random.choice(scene.stage.nodes)
+        node.wanted = False
+        await asyncio.to_thread(end_node, node, number)
+        await asyncio.sleep(scene.random.uniform(2, 6))
+        node.wanted = True
+        await asyncio.sleep(1)
+        await wait_in_step(scene.stage.bootstrap)
+
+
+def end_node(node: object, number: signal.Signals) -> None:
+    """Send a signal to a broker, and wait until it has ended."""
+    import os
+    import time
+
+    from faults.cluster import Node
+
+    assert isinstance(node, Node)
+    assert node.pid is not None
+    os.kill(node.pid, number)
+    until = time.monotonic() + 30
+    while node.exited() is None:
+        if time.monotonic() > until:
+            os.kill(node.pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+async def broker_stopped(scene: Scene) -> None:
+    import os
+
+    async with scene.lock("brokers"):
+        node = scene.random.choice(scene.stage.nodes)
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGSTOP)
+        await asyncio.sleep(scene.random.uniform(3, 9))
+        os.kill(node.pid, signal.SIGCONT)
+        await wait_in_step(scene.stage.bootstrap)
+
+
+async def leaders_moved(scene: Scene) -> None:
+    """Every partition gets another leader, its groups' and transactions' coordinators too."""
+    async with scene.lock("brokers"):
+        for _ in range(2):
+            order = [node.number for node in scene.stage.nodes]
+            scene.random.shuffle(order)
+            await reorder(scene.stage.bootstrap, order)
+            await asyncio.sleep(5)
+
+
+# Redis and the projection
+
+
+async def redis_killed(scene: Scene) -> None:
+    """It comes back empty, as it keeps nothing on disk."""
+    import os
+
+    async with scene.lock("redis"):
+        scene.stage.redis_wanted = False
+        assert scene.stage.redis.pid is not None
+        os.kill(scene.stage.redis.pid, signal.SIGKILL)
+        await asyncio.sleep(scene.random.uniform(0.5, 4))
+        scene.stage.redis_wanted = True
+
+
+async def redis_flushed(scene: Scene) -> None:
+    async with scene.lock("redis"):
+        for _ in range(scene.random.randint(1, 3)):
+            await scene.stage.redis_command("FLUSHALL")
+            await asyncio.sleep(scene.random.uniform(0.5, 2))
+
+
+async def redis_slow(scene: Scene) -> None:
+    """It holds every command for longer than the projection waits."""
+    async with scene.lock("redis"):
+        milliseconds = scene.random.randint(2_000, 8_000)
+        await scene.stage.redis_command("CLIENT", "PAUSE", str(milliseconds), "ALL")
+        await asyncio.sleep(milliseconds / 1_000)
+
+
+async def redis_stopped(scene: Scene) -> None:
+    import os
+
+    async with scene.lock("redis"):
+        assert scene.stage.redis.pid is not None
+        os.kill(scene.stage.redis.pid, signal.SIGSTOP)
+        await asyncio.sleep(scene.random.uniform(2, 9))
+        os.kill(scene.stage.redis.pid, signal.SIGCONT)
+
+
+async def projection_killed(scene: Scene) -> None:
+    projection = scene.stage.projections[0]
+    async with scene.lock("projection"):
+        for _ in range(2):
+            await running(projection)
+            await asyncio.sleep(scene.random.uniform(0, 2))
+            projection.send(signal.SIGKILL)
+            await projection.gone()
+
+
+async def projection_replaced(scene: Scene) -> None:
+    """It is stopped, another takes over, and it wakes up again."""
+    first, second = scene.stage.projections
+    async with scene.lock("projection"):
+        await running(first)
+        second.wanted = True
+        await running(second)
+        first.send(signal.SIGSTOP)
+        await asyncio.sleep(scene.random.uniform(5, 9))
+        first.send(signal.SIGCONT)
+        await asyncio.sleep(2)
+        second.wanted = False
+        second.send(signal.SIGTERM)
+        await second.gone()
+
+
+# What they have in common
+
+
+async def running(process: object, seconds_max: float = 40.0) -> None:
+    """Return when a worker or projection is ready; go on where that takes too long."""
+    from faults.stage import Python
+
+    assert isinstance(process, Python)
+    try:
+        async with asyncio.timeout(seconds_max):
+            while not (process.running and await asyncio.to_thread(process.ready)):
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        pass  # another fault holds it up; this one may add to that
+
+
+class down:
+    """A worker is killed, and started again at the end."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def __aenter__(self) -> None:
+        self._worker.wanted = False
+        self._worker.send(signal.SIGKILL)
+        await self._worker.gone()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._worker.wanted = True
+
+
+async def restart(worker: Worker, prepare: Callable[[], None]) -> None:
+    """Start a worker anew, and return when it has a process again."""
+    async with down(worker):
+        prepare()
+    while not worker.running:
+        await asyncio.sleep(0.05)
+
+
+ZOMBIES = ("before changelog send", "after changelog send", "before confirmation", "after confirmation")
+
+WORKER: tuple[Kind, ...] = (
+    Kind("worker killed", killed),
+    Kind("worker ended and started", ended),
+    Kind("worker stopped, woken after its session", stopped),
+    Kind("third worker joins, second leaves and returns", third_joins_and_leaves),
+    *(Kind(f"worker dies {point}", partial(at_point, point=point)) for point in POINTS),
+    *(
+        Kind(f"worker stopped {point}, woken after its session", partial(at_point, point=point, act="stop"))
+        for point in ZOMBIES
+    ),
+    Kind("store: disk full", store_full, isolated=True),
+    Kind("store: deleted", store_deleted),
+    Kind("store: deleted while open", store_deleted_while_open),
+    Kind("store: bytes overwritten", store_corrupted),
+    Kind("store: an old copy put back", store_from_before),
+    Kind("clock: stepped back", partial(clock_stepped, sign=-1), clock=True),
+    Kind("clock: stepped forward", partial(clock_stepped, sign=1), clock=True),
+    Kind("network: worker cut off", cut_off, isolated=True),
+    Kind("network: worker cut off from one broker", cut_off_from_one, isolated=True, brokers=3),
+)
+
+AROUND: tuple[Kind, ...] = (
+    Kind("broker killed", partial(broker_down, number=signal.SIGKILL), brokers=3),
+    Kind("broker ended and started", partial(broker_down, number=signal.SIGTERM), brokers=3),
+    Kind("broker stopped and woken", broker_stopped, brokers=3),
+    Kind("leaders moved", leaders_moved, brokers=3),
+    Kind("Redis killed, back empty", redis_killed),
+    Kind("Redis flushed", redis_flushed),
+    Kind("Redis slow", redis_slow),
+    Kind("Redis stopped and woken", redis_stopped),
+    Kind("projection killed", projection_killed),
+    Kind("projection stopped, replaced, woken", projection_replaced),
+)
+
+
+def possible(kind: Kind, isolated: bool, brokers: int) -> bool:
+    """Say whether a fault can happen on such a stage."""
+    return (
+        (isolated or not kind.isolated)
+        and brokers >= kind.brokers
+        and (FAKETIME.exists() or not kind.clock)
+    )

@@ -1,0 +1,136 @@
+"""Points of the commit path at which a process may be made to die, from outside the engine.
+
+A point is passed before and after a step. What is here names the engine's methods; where one is
+gone, importing the wrapped process fails and says which, and the point must be named anew.
+"""
+
+import asyncio
+import inspect
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Literal, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from faust.transport.drivers.aiokafka import Consumer
+
+from app.engine.table import Partition
+from faults.journal import write
+
+Act = Literal["kill", "stop", "linger"]
+"""SIGKILL; SIGSTOP until somebody sends SIGCONT; a while of doing nothing here, then SIGKILL."""
+
+LINGER_SECONDS = 3.0
+"""Long enough for Faust to commit offsets, which it does each second."""
+
+
+class Step(NamedTuple):
+    """A method, and for which of its calls it is the step."""
+
+    owner: type[Any]
+    method: str
+    counts: Callable[..., bool]
+
+
+def _of_people(producer: AIOKafkaProducer, *_: Any, **__: Any) -> bool:
+    manager = producer._txn_manager
+    return manager is not None and "-people-" in (manager.transactional_id or "")
+
+
+def _to_changelog(_: Any, batch: Any, topic: str, **__: Any) -> bool:
+    return topic == "yuekang-people-changelog"
+
+
+def _to_others(_: Any, batch: Any, topic: str, **__: Any) -> bool:
+    return not topic.endswith("-changelog")
+
+
+def _while_live(partition: Partition, *_: Any) -> bool:
+    return partition.live.is_set() and "people" in str(partition._path())
+
+
+def _while_catching_up(partition: Partition, *_: Any) -> bool:
+    return not partition.live.is_set()
+
+
+def _always(*_: Any, **__: Any) -> bool:
+    return True
+
+
+STEPS = {
+    "fence": Step(AIOKafkaProducer, "start", _of_people),
+    "catch-up": Step(Partition, "_apply", _while_catching_up),
+    "changelog send": Step(AIOKafkaProducer, "send_batch", _to_changelog),
+    "told send": Step(AIOKafkaProducer, "send_batch", _to_others),
+    "confirmation": Step(AIOKafkaProducer, "commit_transaction", _of_people),
+    "store write": Step(Partition, "_apply", _while_live),
+    "offset commit": Step(Consumer, "_commit", _always),
+}
+POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"))
+
+
+class Trap:
+    """What to do at the `passing`-th time that `point` is passed."""
+
+    def __init__(self, point: str, passing: int, act: Act) -> None:
+        self.point = point
+        self._left = passing
+        self._act = act
+
+    def spring(self) -> float:
+        """Count a passing of the point; return for how long to linger there (s)."""
+        self._left -= 1
+        if self._left == 0:
+            write("at-point", point=self.point, act=self._act)
+            if self._act == "linger":
+                return LINGER_SECONDS
+            os.kill(os.getpid(), signal.SIGSTOP if self._act == "stop" else signal.SIGKILL)
+        return 0.0
+
+    def die(self) -> None:
+        """End as the power does."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def install(trap: Trap) -> None:
+    """Wrap the step of the trap's point."""
+    when, _, name = trap.point.partition(" ")
+    owner, method, counts = STEPS[name]
+    inner = getattr(owner, method)
+
+    async def pass_slowly() -> None:
+        if seconds := trap.spring():
+            await asyncio.sleep(seconds)
+            trap.die()
+
+    if inspect.iscoroutinefunction(inner):
+        step: Callable[..., Awaitable[Any]] = inner
+
+        @wraps(inner)
+        async def outer(*args: Any, **kwargs: Any) -> Any:
+            counted = counts(*args, **kwargs)
+            if counted and when == "before":
+                await pass_slowly()
+            result = await step(*args, **kwargs)
+            if counted and when == "after":
+                await pass_slowly()
+            return result
+
+        setattr(owner, method, outer)
+        return
+
+    @wraps(inner)
+    def outer_sync(*args: Any, **kwargs: Any) -> Any:
+        counted = counts(*args, **kwargs)
+        if counted and when == "before" and (seconds := trap.spring()):
+            time.sleep(seconds)
+            trap.die()
+        result = inner(*args, **kwargs)
+        if counted and when == "after" and (seconds := trap.spring()):
+            time.sleep(seconds)
+            trap.die()
+        return result
+
+    setattr(owner, method, outer_sync)

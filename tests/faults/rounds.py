@@ -1,0 +1,243 @@
+"""A round: events flow, faults happen, all is healed, the workers drain, the oracle compares."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+from aiokafka.errors import KafkaError
+from msgspec import Struct
+
+from faults.isolation import isolated
+from faults.kinds import AROUND, WORKER, Kind, Missed, Scene, possible, running
+from faults.stage import Stage
+from faults.workload import Workload
+from oracle.audit import Audit, Differences
+
+DRAIN_SECONDS_MAX = 30.0
+"""From the healing of the last fault to committed offsets at the end of the log."""
+
+REDIS_SECONDS_MAX = 30.0
+FLOW_SECONDS = 8.0
+"""Events flow for no less than this."""
+
+FAULT_SECONDS_MAX = 150.0
+WHOLE_EVERY = 5
+"""Rounds from one whole comparison of Redis, and one by a fresh reader, to the next."""
+
+
+class Result(Struct, kw_only=True):
+    """What a round came to, as docs/faults.jsonl keeps it."""
+
+    seed: str
+    round: int
+    kinds: list[str]
+    missed: list[str]
+    events: int
+    told: int
+    letters: int
+    by_time: int
+    rebalances: int
+    redelivered: int
+    fenced: int
+    restarts: int
+    drain_seconds: float
+    seconds: float
+    differences: dict[str, int]
+    examples: dict[str, list[str]]
+
+
+class Suite:
+    """A stage with its workload and its audit, through many rounds."""
+
+    def __init__(self, stage: Stage, isolate: bool) -> None:
+        self.stage = stage
+        self.workload = Workload(stage.bootstrap)
+        self.audit = Audit(stage.bootstrap, stage.redis.url)
+        self.isolate = isolate and isolated()
+        self._generation = 0
+        self._lines: list[dict[str, Any]] = []
+        self._assigned: dict[tuple[int | None, str], list[int]] = {}
+
+    async def round(self, seed: str, number: int, kinds: Sequence[Kind]) -> Result:
+        """Run one round with these faults at once."""
+        begun = time.monotonic()
+        random = Random(f"{seed}:{number}")
+        audit = self.audit
+        audit.found = Differences()
+        before = audit.records, audit.told, audit.letters, audit.by_time
+        restarts = sum(p.restarts for p in self.stage.pythons)
+        missed = await self._happen(random, kinds)
+        drained = await self._drain()
+        whole = number % WHOLE_EVERY == 0 or any("Redis" in k.name for k in kinds)
+        await self._compare(whole)
+        self.workload.poison.clear()
+        self._note()
+        lines, self._lines = self._lines, []
+        return Result(
+            seed=seed,
+            round=number,
+            kinds=[kind.name for kind in kinds],
+            missed=missed,
+            events=audit.records - before[0],
+            told=audit.told - before[1],
+            letters=audit.letters - before[2],
+            by_time=audit.by_time - before[3],
+            rebalances=self._rebalances(lines),
+            redelivered=sum(line["records"] for line in lines if line["what"] == "came-again"),
+            fenced=sum(line["what"] == "fenced" for line in lines),
+            restarts=sum(p.restarts for p in self.stage.pythons) - restarts,
+            drain_seconds=round(drained, 1),
+            seconds=round(time.monotonic() - begun, 1),
+            differences=dict(audit.found.counts),
+            examples=dict(audit.found.examples),
+        )
+
+    def _rebalances(self, lines: Sequence[dict[str, Any]]) -> int:
+        """Return how many generations of the group there were."""
+        newest = max((x["generation"] for x in lines if x["what"] == "assigned"), default=0)
+        more = max(0, newest - self._generation)
+        self._generation = max(self._generation, newest)
+        return more
+
+    async def _happen(self, random: Random, kinds: Sequence[Kind]) -> list[str]:
+        """Let events flow and faults happen; return which of them did not."""
+        stop = asyncio.Event()
+        flowing = asyncio.create_task(self.workload.run(random, stop))
+        scene_locks: dict[str, asyncio.Lock] = {}
+        missed: list[str] = []
+
+        async def one(kind: Kind, own: Random) -> None:
+            scene = Scene(self.stage, own, scene_locks, missed)
+            await asyncio.sleep(own.uniform(0.5, 2.5))
+            try:
+                async with asyncio.timeout(FAULT_SECONDS_MAX):
+                    await kind.happen(scene)
+            except Missed as why:
+                missed.append(f"{kind.name}: {why}")
+
+        try:
+            await asyncio.gather(
+                asyncio.sleep(FLOW_SECONDS),
+                *(one(kind, Random(f"{random.random()}{kind.name}")) for kind in kinds),
+            )
+            self.stage.check()
+        finally:
+            stop.set()
+            await flowing
+        return missed
+
+    async def _drain(self) -> float:
+        """Wait until everything is applied, told and committed; return how long that took (s)."""
+        begun = time.monotonic()
+        until, left = datetime.now(UTC) - timedelta(seconds=1), "nothing was read"
+        while time.monotonic() - begun < DRAIN_SECONDS_MAX:
+            self.stage.check()
+            with suppress(KafkaError, OSError, TimeoutError):
+                left = await self._left(until)
+                if not left:
+                    return time.monotonic() - begun
+            await asyncio.sleep(0.3)
+        self.audit.found.add("committed offsets", f"after {DRAIN_SECONDS_MAX:g} s: {left}")
+        return time.monotonic() - begun
+
+    async def _left(self, until: datetime) -> str:
+        """Say what is not applied, told or committed yet."""
+        await self.audit.read()
+        if unapplied := self.audit.unapplied():
+            return f"{unapplied} records are not applied"
+        if due := self.audit.due(until):
+            return f"{due} rows are due"
+        if uncommitted := await self.audit.uncommitted():
+            return f"not committed: {', '.join(uncommitted)}"
+        return ""
+
+    async def _compare(self, whole: bool) -> None:
+        audit = self.audit
+        async with asyncio.timeout(120):
+            await self._settle()
+        audit.compare(self.workload.poison)
+        behind = ""
+        until = time.monotonic() + REDIS_SECONDS_MAX
+        while time.monotonic() < until and (behind := await audit.redis_behind()):
+            await asyncio.sleep(0.3)
+        if behind:
+            audit.found.add("redis behind", behind)
+        else:
+            await audit.compare_redis(whole)
+        if whole:
+            await audit.compare_fresh()
+        await self._compare_stores()
+
+    async def _compare_stores(self) -> None:
+        """Compare the store of each partition, at the worker that holds it."""
+        for worker in self.stage.workers:
+            if worker.wanted:
+                await running(worker)
+        whole, attempts = self.audit.found, 5
+        while True:
+            # Time may tell something in between; what is wrong stays wrong.
+            self.audit.found = Differences()
+            await self._settle()
+            self._note()
+            for directory, table, number in self._held():
+                self.audit.compare_store(directory, table, number)
+            attempts -= 1
+            if not self.audit.found or not attempts:
+                break
+            await asyncio.sleep(0.5)
+        whole.take(self.audit.found)
+        self.audit.found = whole
+
+    async def _settle(self) -> None:
+        """Read on until what was told is whole: time may have told something a moment ago."""
+        for _ in range(10):
+            with suppress(KafkaError, OSError, TimeoutError):
+                await self.audit.read()
+                if self.audit.quiet():
+                    return
+            await asyncio.sleep(0.3)
+
+    def _note(self) -> None:
+        """Read the journal on."""
+        self._lines += self.stage.journal.read()
+        for entry in self._lines:
+            if entry["what"] == "assigned":
+                self._assigned[entry["pid"], entry["table"]] = entry["numbers"]
+
+    def _held(self) -> Iterator[tuple[Path, str, int]]:
+        """Yield folder, table and partition of each store that is held now."""
+        for worker in self.stage.workers:
+            for table in ("people", "scans"):
+                for directory in worker.tables.glob("*/g*"):
+                    for number in self._assigned.get((worker.pid, table), ()):
+                        yield directory, table, number
+
+
+def drawn(seed: str, number: int, brokers: int, isolate: bool) -> list[Kind]:
+    """Return the faults of a round: two of workers, one around them, each as often as another."""
+    workers = [k for k in WORKER if possible(k, isolate, brokers)]
+    around = [k for k in AROUND if possible(k, isolate, brokers)]
+    return [
+        _of_bag(workers, f"{seed}:workers", 2 * number),
+        _of_bag(workers, f"{seed}:workers", 2 * number + 1),
+        _of_bag(around, f"{seed}:around", number),
+    ]
+
+
+def _of_bag(kinds: Sequence[Kind], seed: str, place: int) -> Kind:
+    """Return what is drawn at a place of endless draws from a bag that is filled when empty."""
+    bag, at = divmod(place, len(kinds))
+    shuffled = list(kinds)
+    Random(f"{seed}:{bag}").shuffle(shuffled)
+    return shuffled[at]
+
+
+def line(result: Struct) -> bytes:
+    """Return a result as a line of docs/faults.jsonl."""
+    return msgspec.json.encode(result) + b"\n"

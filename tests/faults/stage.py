@@ -1,0 +1,276 @@
+"""Everything that runs while faults happen: brokers, Redis, projections, workers.
+
+What ends is started again, as an operator's supervisor would. Processes are started from the main
+thread alone, since they end with the thread that started them.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nacl.public import PrivateKey
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.catalogue import create_topics
+from app.stack.processes import HttpProcess, Process
+from app.stack.redis_server import RedisServer
+from faults import journal
+from faults.cluster import Node, wait_in_step, with_copies
+from faults.isolation import BROKERS, Link, SmallDisk, isolated
+from faults.points import Act
+
+SESSION_SECONDS = 4.0
+"""Of a worker: what a fault holds up for longer goes through a rebalance."""
+
+WATCH_SECONDS = 0.2
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
+ROOT = Path(__file__).parents[2]
+
+Environment = dict[str, str]
+
+
+class Python(HttpProcess):
+    """A worker or projection under test, started again when it ends."""
+
+    def __init__(self, kind: str, name: str, directory: Path, own: Environment, url: str) -> None:
+        # Not through `setpriv` alone: the namespace is entered by what starts the worker.
+        self.command = [sys.executable, "-m", "faults.process", kind]
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+            **own,
+        }
+        super().__init__(name, self.command, directory, self.environment, url)
+        self.wanted = False
+        self.restarts = 0
+        self._trap: Environment = {}
+
+    def arm(self, trap: Environment) -> None:
+        """Give the next start, and only that, more of an environment."""
+        self._trap = trap
+
+    def start(self) -> None:
+        """Start it; the log of the run before is kept."""
+        if self.log.exists():
+            with self.log.open("rb") as old, self.log.with_suffix(".all.log").open("ab") as out:
+                shutil.copyfileobj(old, out)
+        self._environment = {**self.environment, **self._trap}
+        self._trap = {}
+        super().start()
+
+    @property
+    def running(self) -> bool:
+        """Say whether there is a process."""
+        return self.pid is not None and self.exited() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.running:
+            assert self.pid is not None
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def gone(self, seconds_max: float = 40.0) -> None:
+        """Return when there is no process; SIGKILL at the end of the time."""
+        try:
+            async with asyncio.timeout(seconds_max):
+                while self.running:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            journal_note(self, "did-not-end")
+            self.send(signal.SIGKILL)
+            while self.running:
+                await asyncio.sleep(0.05)
+
+
+def journal_note(process: Process, what: str) -> None:
+    """Note down what was seen of a process from outside."""
+    journal.write(what, process=process.name)
+
+
+class Worker(Python):
+    """A worker with its own data, clock and, where that can be had, network."""
+
+    def __init__(
+        self, number: int, directory: Path, own: Environment, port: int, link: Link | None
+    ) -> None:
+        self.number = number
+        self.link = link
+        self.data = directory / f"worker-{number}"
+        self.disk = SmallDisk(self.data) if link is not None else None
+        self.data.mkdir(exist_ok=True)
+        self._clock = directory / f"clock-{number}"
+        address = "127.0.0.1" if link is None else link.address
+        environment = {
+            **own,
+            "YUEKANG_DATA_DIR": str(self.data / "data"),
+            "YUEKANG_STATUS_HOST": address,
+            "YUEKANG_WORKER_STATUS_PORT": str(port),
+            "YUEKANG_WORKER_SESSION_SECONDS": f"{SESSION_SECONDS:g}",
+            "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),
+        }
+        self.step_clock(0)
+        name = f"worker-{number}"
+        super().__init__("worker", name, directory, environment, f"http://{address}:{port}")
+        if link is not None:
+            self._command = ["ip", "netns", "exec", link.namespace, *self.command]
+
+    @property
+    def tables(self) -> Path:
+        """The folder of its stores."""
+        return self.data / "data" / "tables"
+
+    def step_clock(self, seconds: float) -> None:
+        """Set its wall clock off from the machine's; also while it runs."""
+        new = self._clock.with_suffix(".new")
+        new.write_text(f"{seconds:+.3f}\n")
+        new.replace(self._clock)
+
+    def arm_clock(self) -> None:
+        """Let the next start have a wall clock that can be stepped."""
+        self.arm(
+            {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        )
+
+    def arm_point(self, point: str, passing: int, act: Act) -> None:
+        """Let the next start die at a point of the commit path."""
+        self.arm({"FAULTS_POINT": point, "FAULTS_PASSING": str(passing), "FAULTS_ACT": act})
+
+
+class Stage:
+    """All processes. `port` and some after it are free."""
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        brokers: int = 3,
+        mutant: str = "",
+        isolate: bool = False,
+    ) -> None:
+        isolate = isolate and isolated()
+        self.directory = directory
+        self.copies = min(3, brokers)
+        addresses = [
+            f"{BROKERS}.{n}" if isolate else "127.0.0.1" for n in range(1, brokers + 1)
+        ]
+        self.nodes = [Node(directory, n, addresses, port) for n in range(1, brokers + 1)]
+        self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
+        self.redis = RedisServer(directory, port + 20)
+        self.redis_wanted = True
+        os.environ[journal.VARIABLE] = str(directory / "journal")
+        self.journal = journal.Journal(directory / "journal")
+        own = {
+            "YUEKANG_KAFKA": self.bootstrap,
+            "YUEKANG_REDIS_URL": self.redis.url,
+            "FAULTS_COPIES": str(self.copies),
+            "FAULTS_MUTANT": mutant,
+        }
+        self.workers = [
+            Worker(n, directory, own, port + 30 + n, Link(n) if isolate else None)
+            for n in (1, 2, 3)
+        ]
+        self.projections = [
+            Python(
+                "projection",
+                f"projection-{n}",
+                directory,
+                {**own, "YUEKANG_PROJECTION_STATUS_PORT": str(port + 40 + n)},
+                f"http://127.0.0.1:{port + 40 + n}",
+            )
+            for n in (1, 2)
+        ]
+        self._watching: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start brokers, topics, Redis, two workers and a projection."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for node in self.nodes:
+            node.start()
+        self.redis.start()
+        for node in self.nodes:
+            await asyncio.to_thread(node.wait_ready)
+        with_copies(self.copies)
+        await create_topics(self.bootstrap)
+        await wait_in_step(self.bootstrap)
+        for process in (*self.workers[:2], self.projections[0]):
+            process.wanted = True
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Start what is wanted and does not run."""
+        while True:
+            for process in self.pythons:
+                if process.wanted and not process.running:
+                    process.restarts += process.pid is not None
+                    process.start()
+            for node in self.nodes:
+                if node.wanted and node.exited() is not None:
+                    node.start()
+            if self.redis_wanted and self.redis.exited() is not None:
+                self.redis.start()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    @property
+    def pythons(self) -> tuple[Python, ...]:
+        """Workers and projections."""
+        return (*self.workers, *self.projections)
+
+    async def redis_command(self, *words: str) -> None:
+        """Give Redis a command, if it can be reached."""
+        redis: Redis = Redis.from_url(self.redis.url, socket_timeout=2)
+        with suppress(RedisError):
+            await redis.execute_command(*words)
+        await redis.aclose()
+
+    def check(self) -> None:
+        """Raise what ended the watching."""
+        if self._watching is not None and self._watching.done():
+            self._watching.result()
+
+    async def close(self) -> None:
+        """End everything."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        for process in self.pythons:
+            process.send(signal.SIGCONT)
+            process.send(signal.SIGKILL)
+        for other in (*self.nodes, self.redis):
+            with suppress(Exception):
+                if other.exited() is None and other.pid is not None:
+                    os.kill(other.pid, signal.SIGCONT)
+                    os.kill(other.pid, signal.SIGKILL)
+        for process in self.pythons:
+            if process.pid is not None:
+                await process.gone()
+
+    def kept(self) -> dict[str, Any]:
+        """Return what is worth telling of the processes."""
+        return {process.name: process.restarts for process in self.pythons}
+
+
+@asynccontextmanager
+async def opened(directory: Path, port: int, **settings: Any) -> AsyncIterator[Stage]:
+    """A stage that runs; its folder is new."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    stage = Stage(directory, port, **settings)
+    try:
+        await stage.open()
+        yield stage
+    finally:
+        await stage.close()
