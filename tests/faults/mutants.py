@@ -1,2 +1,365 @@
-"""Mutants."""
-MUTANTS = {}
+"""The engine with one of its safeguards taken out, and the fault that shows what it was for.
+
+A mutant is put into the processes under test by `faults.process`; it is never in the application.
+The suite must catch each. One that it does not catch means that the suite is weak, or that what
+was taken out is superfluous.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import aiokafka
+
+import app.engine.table as table
+import app.projection as projection
+import app.readmodel as readmodel
+from app.engine.chunks import Chunk, ChunkConsumerThread
+from app.engine.store import DUE, META, PLACE, Store
+from app.engine.table import Fold, Partition, Table, Told, Work
+
+
+class Mutant(NamedTuple):
+    """What is taken out, and the faults, one after another, that provoke the harm."""
+
+    breaks: str
+    install: Callable[[], None]
+    faults: tuple[str, ...]
+
+
+def no_guard() -> None:
+    Store.place = lambda self, topic: -1  # type: ignore[method-assign]
+
+
+def ack_before_confirmation() -> None:
+    process = Table.process
+    tasks: set[asyncio.Task[bool]] = set()
+
+    async def early(self: Table, chunk: Chunk, fold: Fold) -> bool:
+        task = asyncio.create_task(process(self, chunk, fold))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return True
+
+    Table.process = early  # type: ignore[method-assign]
+
+
+def store_before_log() -> None:
+    commit = Partition.commit
+
+    async def reversed_(self: Partition, work: Work, places: Mapping[str, int]) -> None:
+        self.store.write(_stored(work, places), self.store.offset)
+        await commit(self, work, places)
+
+    Partition.commit = reversed_  # type: ignore[method-assign]
+
+
+def no_fence() -> None:
+    import os
+
+    class OwnName(aiokafka.AIOKafkaProducer):
+        def __init__(self, *args: Any, transactional_id: str, **kwargs: Any) -> None:
+            own = f"{transactional_id}-{os.getpid()}"
+            super().__init__(*args, transactional_id=own, **kwargs)
+
+    table.AIOKafkaProducer = OwnName  # type: ignore[misc]
+
+
+def catch_up_reads_uncommitted() -> None:
+    table.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[misc]
+
+
+def input_reads_uncommitted() -> None:
+    create = ChunkConsumerThread._create_worker_consumer
+
+    def uncommitted(self: ChunkConsumerThread, transport: Any) -> Any:
+        consumer = create(self, transport)
+        consumer._isolation_level = "read_uncommitted"
+        return consumer
+
+    ChunkConsumerThread._create_worker_consumer = uncommitted  # type: ignore[method-assign]
+
+
+def projection_reads_uncommitted() -> None:
+    projection.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[misc]
+
+
+def _reads_uncommitted() -> Any:
+    def consumer(*args: Any, isolation_level: str = "", **kwargs: Any) -> Any:
+        return aiokafka.AIOKafkaConsumer(*args, isolation_level="read_uncommitted", **kwargs)
+
+    return consumer
+
+
+def told_after_its_transaction() -> None:
+    commit = Partition.commit
+
+    async def apart(self: Partition, work: Work, places: Mapping[str, int]) -> None:
+        told, work.told = work.told, []
+        await commit(self, work, places)
+        work.told = told
+        producer = self._producer
+        if told and producer is not None:
+            await producer.begin_transaction()
+            await _tell(self, told)
+            await producer.commit_transaction()
+
+    Partition.commit = apart  # type: ignore[method-assign]
+
+
+def told_dropped() -> None:
+    send = Partition._send
+    count = 0
+
+    async def forgetful(self: Partition, topic: str, records: Iterable[Any]) -> Any:
+        nonlocal count
+        if topic == "status-changes":
+            count += 1
+            if count % 20 == 0:
+                return []
+        return await send(self, topic, records)
+
+    Partition._send = forgetful  # type: ignore[method-assign]
+
+
+def timer_without_the_row() -> None:
+    commit = Partition.commit
+
+    async def without(self: Partition, work: Work, places: Mapping[str, int]) -> None:
+        producer = self._producer
+        if places or producer is None:
+            await commit(self, work, places)
+            return
+        await producer.begin_transaction()
+        await _tell(self, work.told)
+        await producer.commit_transaction()
+        self.store.write(_stored(work, places), self.store.offset)
+
+    Partition.commit = without  # type: ignore[method-assign]
+
+
+def place_not_in_the_transaction() -> None:
+    send = Partition._send
+
+    async def placeless(self: Partition, topic: str, records: Iterable[Any]) -> Any:
+        kept = [record for record in records if not (record[0] or b"").startswith(PLACE)]
+        return await send(self, topic, kept)
+
+    Partition._send = placeless  # type: ignore[method-assign]
+
+
+def catch_up_skipped() -> None:
+    async def only_open(self: Partition) -> None:
+        if self._store is None:
+            path = self._settings.directory / self._settings.name / str(self.number)
+            self._store = Store(path)
+
+    Partition._catch_up = only_open  # type: ignore[method-assign]
+
+
+def turns_not_taken() -> None:
+    """The lock is taken for the commit alone, after the rows were read."""
+    commit = Partition.commit
+
+    @asynccontextmanager
+    async def no_turn(
+        self: Table, number: int, generation: int
+    ) -> AsyncIterator[Partition | None]:
+        partition = self.held.get(number)
+        if partition is None or generation != self._generation:
+            yield None
+            return
+        await partition.live.wait()
+        holds = partition.live.is_set() and not partition.lost
+        yield partition if holds and generation == self._generation else None
+
+    async def locked(self: Partition, work: Work, places: Mapping[str, int]) -> None:
+        async with self.lock:
+            await commit(self, work, places)
+
+    Table._turn = no_turn  # type: ignore[method-assign]
+    Partition.commit = locked  # type: ignore[method-assign]
+
+
+def generation_not_checked() -> None:
+    turn = Table._turn
+
+    def any_generation(self: Table, number: int, generation: int) -> Any:
+        return turn(self, number, self._generation)
+
+    Table._turn = any_generation  # type: ignore[method-assign, assignment]
+
+
+def agenda_not_kept() -> None:
+    """Due instants are written as rows change, but not as a store catches up."""
+    from faults.points import _catching_up, _mark_catching_up
+
+    _mark_catching_up()
+    write = Store.write
+
+    def without(self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        if not _catching_up.get():
+            write(self, rows, offset)
+            return
+        rows = list(rows)
+        write(self, rows, offset)
+        for key, value in rows:
+            if value is not None and not key.startswith(META):
+                self._db.delete(b"\x00due:" + value[: DUE.size] + key)
+
+    Store.write = without  # type: ignore[method-assign]
+
+
+def offset_before_its_rows() -> None:
+    """The store's offset is written first, its rows a moment later."""
+    write = Store.write
+
+    def in_two(self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        rows = list(rows)
+        write(self, (), offset)
+        _between_writes()
+        write(self, rows, offset)
+
+    Store.write = in_two  # type: ignore[method-assign]
+
+
+def _between_writes() -> None:
+    """Die here once, at the thirtieth write of the first process that comes so far."""
+    import os
+    import signal
+    from pathlib import Path
+
+    from faults import journal
+
+    global _writes
+    _writes += 1
+    once = Path(os.environ[journal.VARIABLE]).with_name("died-between-writes")
+    if _writes == 30 and not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_writes = 0
+
+
+def redis_state_not_compared() -> None:
+    readmodel._APPLY = _replaced("return 0", "")
+
+
+def redis_versions_not_compared() -> None:
+    readmodel._APPLY = _replaced("elseif not old or version(old) < version(new) then", "else")
+
+
+def _replaced(old: str, new: str) -> str:
+    assert readmodel._APPLY.count(old) == 1, f"{old!r} is not in the script"
+    return readmodel._APPLY.replace(old, new)
+
+
+def _stored(work: Work, places: Mapping[str, int]) -> list[tuple[bytes, bytes | None]]:
+    """Return what the engine writes to the store for a chunk."""
+    rows: list[tuple[bytes, bytes | None]] = [
+        (key, None if row is None else DUE.pack(row[0]) + row[1]) for key, row in work.rows.items()
+    ]
+    return rows + [(PLACE + topic.encode(), b"%d" % at) for topic, at in places.items()]
+
+
+async def _tell(partition: Partition, told: list[Told]) -> None:
+    """Send what is told, within a transaction that is open."""
+    for topic, records in table._by_topic(told).items():
+        await partition._send(topic, [(t.key, t.value, t.headers) for t in records])
+
+
+MUTANTS: Mapping[str, Mutant] = {
+    "no-guard": Mutant(
+        "Records at or before the place reached are applied again.",
+        no_guard,
+        ("worker dies before offset commit",),
+    ),
+    "ack-before-confirmation": Mutant(
+        "A chunk is acked when its processing begins.",
+        ack_before_confirmation,
+        ("worker lingers and dies before confirmation",),
+    ),
+    "store-before-log": Mutant(
+        "A chunk goes to RocksDB before its transaction is confirmed.",
+        store_before_log,
+        ("worker dies before confirmation",),
+    ),
+    "offset-before-rows": Mutant(
+        "The store's offset is written in a batch before that of its rows.",
+        offset_before_its_rows,
+        ("worker killed",),
+    ),
+    "no-fence": Mutant(
+        "Each process has transactional ids of its own, so none shuts out its predecessor.",
+        no_fence,
+        ("worker stopped before changelog send, woken after its session",),
+    ),
+    "catch-up-reads-uncommitted": Mutant(
+        "Catching up reads aborted transactions too.",
+        catch_up_reads_uncommitted,
+        ("worker lingers and dies before confirmation",),
+    ),
+    "input-reads-uncommitted": Mutant(
+        "Agents get records of transactions that were given up.",
+        input_reads_uncommitted,
+        (),
+    ),
+    "told-after-its-transaction": Mutant(
+        "What is told goes out in a transaction after that of the rows.",
+        told_after_its_transaction,
+        ("worker dies after confirmation of rows",),
+    ),
+    "told-dropped": Mutant(
+        "One batch of status-changes in twenty is not sent.",
+        told_dropped,
+        (),
+    ),
+    "timer-without-the-row": Mutant(
+        "What time changes is told without the row in the same transaction.",
+        timer_without_the_row,
+        ("store: deleted",),
+    ),
+    "place-not-in-the-transaction": Mutant(
+        "The place reached is kept in the store alone.",
+        place_not_in_the_transaction,
+        ("worker dies before offset commit", "store: deleted"),
+    ),
+    "catch-up-skipped": Mutant(
+        "A partition goes live without reading its changelog.",
+        catch_up_skipped,
+        ("worker killed",),
+    ),
+    "turns-not-taken": Mutant(
+        "Agents of one partition read rows while another's commit is under way.",
+        turns_not_taken,
+        (),
+    ),
+    "generation-not-checked": Mutant(
+        "Chunks from before a rebalance are processed after it.",
+        generation_not_checked,
+        ("third worker joins, second leaves and returns", "worker killed"),
+    ),
+    "agenda-not-rebuilt": Mutant(
+        "A store that catches up does not learn when its rows are due.",
+        agenda_not_kept,
+        ("store: deleted",),
+    ),
+    "redis-state-not-compared": Mutant(
+        "A batch is written to Redis whatever was written since.",
+        redis_state_not_compared,
+        ("projection stopped, replaced, woken",),
+    ),
+    "redis-versions-not-compared": Mutant(
+        "An older code replaces a newer one in Redis.",
+        redis_versions_not_compared,
+        ("projection stopped, replaced, woken", "Redis flushed", "projection killed"),
+    ),
+    "projection-reads-uncommitted": Mutant(
+        "The projection reads aborted transactions too.",
+        projection_reads_uncommitted,
+        ("worker lingers and dies before confirmation",),
+    ),
+}

@@ -10,12 +10,14 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Literal, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from faust.transport.drivers.aiokafka import Consumer
 
+from app.engine.store import Store
 from app.engine.table import Partition
 from faults.journal import write
 
@@ -47,12 +49,15 @@ def _to_others(_: Any, batch: Any, topic: str, **__: Any) -> bool:
     return not topic.endswith("-changelog")
 
 
-def _while_live(partition: Partition, *_: Any) -> bool:
-    return partition.live.is_set() and "people" in str(partition._path())
+def _of_rows(store: Store, *_: Any) -> bool:
+    return not _catching_up.get() and store._path.parent.name == "people"
 
 
-def _while_catching_up(partition: Partition, *_: Any) -> bool:
-    return not partition.live.is_set()
+def _of_catching_up(store: Store, *_: Any) -> bool:
+    return _catching_up.get()
+
+
+_catching_up = ContextVar("catching up", default=False)
 
 
 def _always(*_: Any, **__: Any) -> bool:
@@ -61,11 +66,11 @@ def _always(*_: Any, **__: Any) -> bool:
 
 STEPS = {
     "fence": Step(AIOKafkaProducer, "start", _of_people),
-    "catch-up": Step(Partition, "_apply", _while_catching_up),
+    "catch-up": Step(Store, "write", _of_catching_up),
     "changelog send": Step(AIOKafkaProducer, "send_batch", _to_changelog),
     "told send": Step(AIOKafkaProducer, "send_batch", _to_others),
     "confirmation": Step(AIOKafkaProducer, "commit_transaction", _of_people),
-    "store write": Step(Partition, "_apply", _while_live),
+    "store write": Step(Store, "write", _of_rows),
     "offset commit": Step(Consumer, "_commit", _always),
 }
 POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"))
@@ -96,6 +101,7 @@ class Trap:
 
 def install(trap: Trap) -> None:
     """Wrap the step of the trap's point."""
+    _mark_catching_up()
     when, _, name = trap.point.partition(" ")
     owner, method, counts = STEPS[name]
     inner = getattr(owner, method)
@@ -134,3 +140,16 @@ def install(trap: Trap) -> None:
         return result
 
     setattr(owner, method, outer_sync)
+
+
+def _mark_catching_up() -> None:
+    catch_up = Partition._catch_up
+
+    async def marked(self: Partition) -> None:
+        token = _catching_up.set(True)
+        try:
+            await catch_up(self)
+        finally:
+            _catching_up.reset(token)
+
+    Partition._catch_up = marked  # type: ignore[method-assign]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ DRAIN_SECONDS_MAX = 30.0
 """From the healing of the last fault to committed offsets at the end of the log."""
 
 REDIS_SECONDS_MAX = 30.0
+ATTEMPTS = 4
 FLOW_SECONDS = 8.0
 """Events flow for no less than this."""
 
@@ -162,37 +163,42 @@ class Suite:
         async with asyncio.timeout(120):
             await self._settle()
         audit.compare(self.workload.poison)
-        behind = ""
-        until = time.monotonic() + REDIS_SECONDS_MAX
-        while time.monotonic() < until and (behind := await audit.redis_behind()):
-            await asyncio.sleep(0.3)
-        if behind:
-            audit.found.add("redis behind", behind)
-        else:
-            await audit.compare_redis(whole)
+        await self._again(lambda: self._compare_redis(whole))
         if whole:
             await audit.compare_fresh()
-        await self._compare_stores()
+        for process in self.stage.pythons:
+            if process.wanted:
+                await running(process)
+        await self._again(self._compare_stores)
+
+    async def _again(self, compare: Callable[[], Awaitable[None]]) -> None:
+        """Compare, and again if something differs: time may tell more while it goes on. What is
+        wrong stays wrong."""
+        whole = self.audit.found
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(attempt)
+            await self._settle()
+            self.audit.found = Differences()
+            await compare()
+            if not self.audit.found:
+                break
+        whole.take(self.audit.found)
+        self.audit.found = whole
+
+    async def _compare_redis(self, whole: bool) -> None:
+        until = time.monotonic() + REDIS_SECONDS_MAX
+        while behind := await self.audit.redis_behind():
+            if time.monotonic() > until:
+                self.audit.found.add("redis behind", behind)
+                return
+            await asyncio.sleep(0.3)
+        await self.audit.compare_redis(whole)
 
     async def _compare_stores(self) -> None:
         """Compare the store of each partition, at the worker that holds it."""
-        for worker in self.stage.workers:
-            if worker.wanted:
-                await running(worker)
-        whole, attempts = self.audit.found, 5
-        while True:
-            # Time may tell something in between; what is wrong stays wrong.
-            self.audit.found = Differences()
-            await self._settle()
-            self._note()
-            for directory, table, number in self._held():
-                self.audit.compare_store(directory, table, number)
-            attempts -= 1
-            if not self.audit.found or not attempts:
-                break
-            await asyncio.sleep(0.5)
-        whole.take(self.audit.found)
-        self.audit.found = whole
+        self._note()
+        for directory, table, number in self._held():
+            self.audit.compare_store(directory, table, number)
 
     async def _settle(self) -> None:
         """Read on until what was told is whole: time may have told something a moment ago."""
@@ -212,7 +218,7 @@ class Suite:
 
     def _held(self) -> Iterator[tuple[Path, str, int]]:
         """Yield folder, table and partition of each store that is held now."""
-        for worker in self.stage.workers:
+        for worker in (w for w in self.stage.workers if w.running):
             for table in ("people", "scans"):
                 for directory in worker.tables.glob("*/g*"):
                     for number in self._assigned.get((worker.pid, table), ()):

@@ -30,6 +30,9 @@ CITIES = ("440100", "440300", "445200")
 CODECS: tuple[Any, ...] = (None, "gzip", "snappy", "lz4", "zstd")
 
 EVENTS_PER_SECOND = 200
+EVENTS_MAX = 4_000
+"""Of a round; where its faults take longer, few events a second go on."""
+FEW_PER_SECOND = 20
 BURST_SECONDS = 0.25
 NEW_PEOPLE = 0.35
 """Of all stories; the others are about people who are known."""
@@ -83,7 +86,10 @@ class Workload:
             while not stop.is_set() or plan:
                 now = loop.time() - begun
                 if not stop.is_set():
-                    while told < now * EVENTS_PER_SECOND:
+                    full = EVENTS_MAX / EVENTS_PER_SECOND
+                    wanted = min(now, full) * EVENTS_PER_SECOND
+                    wanted += max(0.0, now - full) * FEW_PER_SECOND
+                    while told < wanted:
                         for planned in self._story(random, now):
                             heapq.heappush(plan, planned)
                             told += 1
@@ -266,9 +272,12 @@ class Teller:
         at = self.soon() if self.random.random() < 0.2 else self.ago(30)
         return [b.verified(at, self.random.choice(CITIES), **self._ids())]
 
-    def result(self, result: str, sampled: datetime, reported: datetime | None = None, **kw: Any) -> Any:
+    def result(
+        self, result: str, sampled: datetime, reported: datetime | None = None, **kw: Any
+    ) -> Any:
         source = f"/laboratories/44{self.random.randrange(1, 40):04}"
-        return b.nat(result, sampled, reported or sampled, **{"source": source, **self._ids(), **kw})
+        reported = reported or sampled + timedelta(minutes=1)
+        return b.nat(result, sampled, reported, **{"source": source, **self._ids(), **kw})
 
     def positive_cleared_soon(self) -> list[Any]:
         one, two = self.ago(2), self.ago(0.9)
@@ -324,7 +333,7 @@ class Teller:
         days = [day_start(exposure, day) for day in POLICY.contact_test_days]
         source = "/laboratories/440001"
         tests = [
-            self.result("negative", min(day + timedelta(seconds=1), self.now), source=source)
+            self.result("negative", min(day, self.now - timedelta(minutes=2)), source=source)
             for day in days
         ]
         listed = b.contact(exposure, self.ago(13), listing, **self._ids())

@@ -31,7 +31,7 @@ from redis.exceptions import RedisError
 
 from app.catalogue import CATALOGUE
 from app.codec import Code, Refusal, decode
-from app.engine.table import DUE, META, PLACE, STORED
+from app.engine.store import AGENDA, DUE, META, PLACE, STORED
 from app.judged import GROUP
 from app.readmodel import (
     CHANGES,
@@ -130,6 +130,7 @@ class Audit:
         self._touched: set[bytes] = set()
         self._codes: dict[bytes, bytes] = {}
         self._codes_touched: set[bytes] = set()
+        self._codes_changing: set[bytes] = set()
         self._changes: Counter[bytes] = Counter()
         self._changes_count = 0
         self._minutes: Counter[tuple[int, str]] = Counter()
@@ -234,7 +235,7 @@ class Audit:
         if tp.topic == "health-codes":
             self._actual[tp.topic][key].append(_decode_code(value))
             self._codes[key] = stored(value, tp.partition)
-            self._codes_touched.add(key)
+            self._codes_changing.add(key)
             return
         self.told += 1
         change = _decode_change(value)
@@ -467,6 +468,7 @@ class Audit:
         self._letters_found.clear()
         self._letter_bytes.clear()
         self._inputs_by_place.clear()
+        self._codes_touched, self._codes_changing = self._codes_changing, set()
         self._compare_free()
 
     def quiet(self) -> bool:
@@ -553,6 +555,12 @@ class Audit:
             self.found.add("store", f"{table}[{number}]: holds offset {at}, the log {last}")
         rows = self.rows[number] if table == "people" else {}
         kept = {**rows, **self.meta[table, number]}
+        agenda = {key for key in found if key.startswith(AGENDA)}
+        for key, row in rows.items():
+            due = row[: DUE.size]
+            if any(due) and AGENDA + due + key not in agenda:
+                self.found.add("store", f"{table}[{number}]: {key!r} is not on the agenda")
+        found = {key: row for key, row in found.items() if key not in agenda}
         self._compare_rows("store", f"{table}[{number}]", kept, found)
 
     # Redis
@@ -573,8 +581,9 @@ class Audit:
         return ""
 
     async def compare_redis(self, whole: bool) -> None:
-        """Compare the read model: codes (`whole`: of all people), counts, changes, minutes."""
-        keys = list(self._codes) if whole else list(self._codes_touched)
+        """Compare the read model: codes (`whole`: of all people, else of those whose code
+        changed since the `compare` before the last), counts, changes, minutes."""
+        keys = list(self._codes) if whole else list(self._codes_touched | self._codes_changing)
         for begin in range(0, len(keys), 500):
             part = keys[begin : begin + 500]
             for key, value in zip(
@@ -588,7 +597,6 @@ class Audit:
                 there += 1
             if there != len(self._codes):
                 self.found.add("redis codes", f"{there} codes, not {len(self._codes)}")
-        self._codes_touched = set()
         counts = {k.decode(): int(n) for k, n in (await self._redis.hgetall(COUNTS)).items()}
         if counts != self._counts():
             self.found.add("redis counts", f"{counts}, not {self._counts()}")
