@@ -13,7 +13,7 @@ OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) 
 	$(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(SIDES),--sides $(SIDES)) \
 	$(if $(FOLDS),--folds $(FOLDS)) $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help run test lint bench bench-setup setup system lock clean
+.PHONY: help run test faults lint bench bench-setup setup system lock clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -42,6 +42,12 @@ $(BENCH)/stamp: bench/requirements.lock pyproject.toml setup.cfg
 $(PEER)/target/bench-peer.jar: $(PEER)/pom.xml docker/kafka/pom.xml $(shell find $(PEER)/src -name '*.java')
 	@echo "Building the Java peer for Kafka $(KAFKA_VERSION) ..."
 	@mvn -B -q -f $(PEER)/pom.xml -Dkafka.version=$(KAFKA_VERSION) clean package
+
+faults: PACKAGES = --faults
+faults: setup ## Set up, and run the fault suite: ROUNDS=100 SEED=..., its mutants, its report
+	PYTHONPATH=.:tests $(BIN)/python -m faults rounds --rounds $(or $(ROUNDS),100) --seed "$(SEED)"
+	PYTHONPATH=.:tests $(BIN)/python -m faults mutants
+	PYTHONPATH=.:tests $(BIN)/python -m faults report
 
 lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff check --no-cache

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the system packages that Yuekang needs and this machine lacks: with root directly, else
-# through sudo. --tests adds what the tests of the pages need, --bench what builds the benchmark's
-# peers. PYTHON names the Python to use.
+# through sudo. --tests adds what the tests need, --faults what the fault suite needs beside that,
+# --bench what builds the benchmark's peers. PYTHON names the Python to use.
 set -eu
 
 python=${PYTHON:-python3}
@@ -34,6 +34,14 @@ java_is_recent || need openjdk-17-jre-headless
 has mvn || need maven
 has redis-server || need redis-server
 has setpriv || need util-linux
+has_faketime() { ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; }
+if [ "${1:-}" = --tests ] || [ "${1:-}" = --faults ]; then
+    has_faketime || need libfaketime
+fi
+if [ "${1:-}" = --faults ]; then
+    has ip || need iproute2
+    has unshare && has mount || need "util-linux mount"
+fi
 if [ "${1:-}" = --tests ]; then
     has chromium || need chromium
     [ -d /usr/share/fonts/opentype/noto ] || need fonts-noto-cjk

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -40,26 +41,34 @@ def with_copies(copies: int) -> None:
     )
 
 
+class Place(NamedTuple):
+    """Where a broker is for clients, and its port for controllers."""
+
+    address: str
+    port: int
+    controller_port: int
+
+
 class Node(Broker):
-    """One broker of several. `addresses` has one for each, in order of their numbers."""
+    """One broker of several, which are at `places` in order of their numbers."""
 
     ready_seconds_max = 120.0
 
-    def __init__(self, directory: Path, number: int, addresses: Sequence[str], port: int) -> None:
-        super().__init__(directory / f"broker-{number}", port + number, port + 10 + number)
+    def __init__(self, directory: Path, number: int, places: Sequence[Place]) -> None:
+        self._place = places[number - 1]
+        super().__init__(
+            directory / f"broker-{number}", self._place.port, self._place.controller_port
+        )
         self.number = number
-        self._addresses = addresses
-        self._ports = port
-        self.address = addresses[number - 1]
-        self.bootstrap = f"{self.address}:{port + number}"
+        self._places = places
+        self.bootstrap = f"{self._place.address}:{self._place.port}"
         self.wanted = True
 
     def _cluster_id(self) -> str:
         return CLUSTER_ID
 
     def _configuration(self) -> str:
-        count = len(self._addresses)
-        copies = min(3, count)
+        copies = min(3, len(self._places))
         settings = {
             **SETTINGS,
             "node.id": self.number,
@@ -67,7 +76,7 @@ class Node(Broker):
             f"{self._controller_port}",
             "advertised.listeners": f"BROKER://{self.bootstrap}",
             "controller.quorum.voters": ",".join(
-                f"{n}@127.0.0.1:{self._ports + 10 + n}" for n in range(1, count + 1)
+                f"{n}@127.0.0.1:{place.controller_port}" for n, place in enumerate(self._places, 1)
             ),
             "offsets.topic.replication.factor": copies,
             "transaction.state.log.replication.factor": copies,

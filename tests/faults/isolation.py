@@ -29,7 +29,7 @@ def enter(module: str) -> None:
         _set_up()
         return
     own = [*UNSHARE] if os.geteuid() == 0 else [*UNSHARE, "--user", "--map-root-user"]
-    trial = "ip link set lo up && mount -t tmpfs none /run && ip link add name va type veth peer name vb"
+    trial = "ip link set lo up && mount -t tmpfs none /run && ip link add va type veth peer name vb"
     done = subprocess.run([*own, "sh", "-c", trial], capture_output=True, text=True, check=False)
     if done.returncode:
         print(

@@ -39,3 +39,8 @@ class Journal:
         whole = raw[: raw.rfind(b"\n") + 1]
         self._at += len(whole)
         return [json.loads(line) for line in whole.splitlines()]
+
+    def has(self, pid: int | None, what: str) -> bool:
+        """Say whether a process has ever noted this down."""
+        mark = f'"pid": {pid}, "what": "{what}"'.encode()
+        return self.path.exists() and mark in self.path.read_bytes()

@@ -8,7 +8,7 @@ which moment, how long) from the round's own random numbers. A fault that could 
 import asyncio
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from faults.cluster import reorder, wait_in_step
 from faults.points import POINTS, Act
-from faults.stage import FAKETIME, SESSION_SECONDS, Stage, Worker
+from faults.stage import FAKETIME, SESSION_SECONDS, Python, Stage, Worker, gone, send
 
-REACHED_SECONDS_MAX = 25.0
+REACHED_SECONDS_MAX = 30.0
 """How long a worker may take from its start to the point at which it dies."""
 
 DAMAGE_BYTES = 256
@@ -66,16 +66,16 @@ async def killed(scene: Scene) -> None:
     async with scene.lock(worker.name):
         await running(worker)
         await asyncio.sleep(scene.random.uniform(0, 3))
-        worker.send(signal.SIGKILL)
-        await worker.gone()
+        send(worker, signal.SIGKILL)
+        await gone(worker)
 
 
 async def ended(scene: Scene) -> None:
     worker = scene.worker()
     async with scene.lock(worker.name):
         await running(worker)
-        worker.send(signal.SIGTERM)
-        await worker.gone()
+        send(worker, signal.SIGTERM)
+        await gone(worker)
 
 
 async def stopped(scene: Scene) -> None:
@@ -84,9 +84,9 @@ async def stopped(scene: Scene) -> None:
     seconds = 5 + 35 * scene.random.random() ** 3
     async with scene.lock(worker.name):
         await running(worker)
-        worker.send(signal.SIGSTOP)
+        send(worker, signal.SIGSTOP)
         await asyncio.sleep(seconds)
-        worker.send(signal.SIGCONT)
+        send(worker, signal.SIGCONT)
 
 
 async def third_joins_and_leaves(scene: Scene) -> None:
@@ -97,56 +97,35 @@ async def third_joins_and_leaves(scene: Scene) -> None:
         await running(third)
         await asyncio.sleep(scene.random.uniform(1, 5))
         second.wanted = False
-        second.send(scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
-        await second.gone()
+        send(second, scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
+        await gone(second)
         await asyncio.sleep(scene.random.uniform(0, 3))
         second.wanted = True
         await running(second)
         third.wanted = False
-        third.send(scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
-        await third.gone()
+        send(third, scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
+        await gone(third)
 
 
-async def at_point(
-    scene: Scene, point: str, act: Act = "kill", passing: int | None = None
-) -> None:
+async def at_point(scene: Scene, point: str, act: Act = "kill", passing: int | None = None) -> None:
     """A worker starts, and dies when it passes a point of the commit path the n-th time."""
     worker = scene.worker()
     async with scene.lock(worker.name):
         # Taking partitions and catching up come once a partition, the others once a chunk.
         few = point.endswith(("fence", "catch-up"))
-        number = passing or scene.random.randint(1, 2 if few else 40)
+        number = passing or scene.random.randint(1, 2 if few else 12)
         await restart(worker, partial(worker.arm_point, point, number, act))
-        dead = worker.pid
+        armed = worker.pid
+        until = asyncio.get_running_loop().time() + REACHED_SECONDS_MAX
+        while not scene.stage.journal.has(armed, "at-point"):
+            if worker.pid != armed or asyncio.get_running_loop().time() > until:
+                async with down(worker):
+                    pass  # disarmed, or it would come after the round
+                raise Missed(f"{point} was not passed {number} times")
+            await asyncio.sleep(0.2)
         if act == "stop":
-            await until_stopped(worker)
             await asyncio.sleep(SESSION_SECONDS + scene.random.uniform(2, 8))
-            worker.send(signal.SIGCONT)
-            return
-        try:
-            async with asyncio.timeout(REACHED_SECONDS_MAX):
-                while worker.pid == dead and worker.running:
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise Missed(f"{point} was not passed {number} times") from None
-
-
-async def until_stopped(worker: Worker) -> None:
-    """Return when the worker has stopped itself."""
-    try:
-        async with asyncio.timeout(REACHED_SECONDS_MAX):
-            while not is_stopped(worker):
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise Missed("the worker did not stop") from None
-
-
-def is_stopped(worker: Worker) -> bool:
-    """Say whether it is in the state of a stopped process."""
-    if not worker.running:
-        return False
-    stat = Path(f"/proc/{worker.pid}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] == "T"
+            send(worker, signal.SIGCONT)
 
 
 # Its store
@@ -175,8 +154,8 @@ async def store_deleted_while_open(scene: Scene) -> None:
         await running(worker)
         await asyncio.to_thread(shutil.rmtree, worker.tables, ignore_errors=True)
         await asyncio.sleep(3)
-        worker.send(signal.SIGKILL)
-        await worker.gone()
+        send(worker, signal.SIGKILL)
+        await gone(worker)
 
 
 async def store_corrupted(scene: Scene) -> None:
@@ -264,39 +243,20 @@ async def broker_down(scene: Scene, number: signal.Signals) -> None:
     async with scene.lock("brokers"):
         node = scene.random.choice(scene.stage.nodes)
         node.wanted = False
-        await asyncio.to_thread(end_node, node, number)
+        send(node, number)
+        await gone(node)
         await asyncio.sleep(scene.random.uniform(2, 6))
         node.wanted = True
         await asyncio.sleep(1)
         await wait_in_step(scene.stage.bootstrap)
 
 
-def end_node(node: object, number: signal.Signals) -> None:
-    """Send a signal to a broker, and wait until it has ended."""
-    import os
-    import time
-
-    from faults.cluster import Node
-
-    assert isinstance(node, Node)
-    assert node.pid is not None
-    os.kill(node.pid, number)
-    until = time.monotonic() + 30
-    while node.exited() is None:
-        if time.monotonic() > until:
-            os.kill(node.pid, signal.SIGKILL)
-        time.sleep(0.05)
-
-
 async def broker_stopped(scene: Scene) -> None:
-    import os
-
     async with scene.lock("brokers"):
         node = scene.random.choice(scene.stage.nodes)
-        assert node.pid is not None
-        os.kill(node.pid, signal.SIGSTOP)
+        send(node, signal.SIGSTOP)
         await asyncio.sleep(scene.random.uniform(3, 9))
-        os.kill(node.pid, signal.SIGCONT)
+        send(node, signal.SIGCONT)
         await wait_in_step(scene.stage.bootstrap)
 
 
@@ -315,12 +275,9 @@ async def leaders_moved(scene: Scene) -> None:
 
 async def redis_killed(scene: Scene) -> None:
     """It comes back empty, as it keeps nothing on disk."""
-    import os
-
     async with scene.lock("redis"):
         scene.stage.redis_wanted = False
-        assert scene.stage.redis.pid is not None
-        os.kill(scene.stage.redis.pid, signal.SIGKILL)
+        send(scene.stage.redis, signal.SIGKILL)
         await asyncio.sleep(scene.random.uniform(0.5, 4))
         scene.stage.redis_wanted = True
 
@@ -341,13 +298,10 @@ async def redis_slow(scene: Scene) -> None:
 
 
 async def redis_stopped(scene: Scene) -> None:
-    import os
-
     async with scene.lock("redis"):
-        assert scene.stage.redis.pid is not None
-        os.kill(scene.stage.redis.pid, signal.SIGSTOP)
+        send(scene.stage.redis, signal.SIGSTOP)
         await asyncio.sleep(scene.random.uniform(2, 9))
-        os.kill(scene.stage.redis.pid, signal.SIGCONT)
+        send(scene.stage.redis, signal.SIGCONT)
 
 
 async def projection_killed(scene: Scene) -> None:
@@ -356,8 +310,8 @@ async def projection_killed(scene: Scene) -> None:
         for _ in range(2):
             await running(projection)
             await asyncio.sleep(scene.random.uniform(0, 2))
-            projection.send(signal.SIGKILL)
-            await projection.gone()
+            send(projection, signal.SIGKILL)
+            await gone(projection)
 
 
 async def projection_replaced(scene: Scene) -> None:
@@ -367,23 +321,20 @@ async def projection_replaced(scene: Scene) -> None:
         await running(first)
         second.wanted = True
         await running(second)
-        first.send(signal.SIGSTOP)
+        send(first, signal.SIGSTOP)
         await asyncio.sleep(scene.random.uniform(5, 9))
-        first.send(signal.SIGCONT)
+        send(first, signal.SIGCONT)
         await asyncio.sleep(2)
         second.wanted = False
-        second.send(signal.SIGTERM)
-        await second.gone()
+        send(second, signal.SIGTERM)
+        await gone(second)
 
 
 # What they have in common
 
 
-async def running(process: object, seconds_max: float = 40.0) -> None:
+async def running(process: Python, seconds_max: float = 40.0) -> None:
     """Return when a worker or projection is ready; go on where that takes too long."""
-    from faults.stage import Python
-
-    assert isinstance(process, Python)
     try:
         async with asyncio.timeout(seconds_max):
             while not (process.running and await asyncio.to_thread(process.ready)):
@@ -400,8 +351,8 @@ class down:
 
     async def __aenter__(self) -> None:
         self._worker.wanted = False
-        self._worker.send(signal.SIGKILL)
-        await self._worker.gone()
+        send(self._worker, signal.SIGKILL)
+        await gone(self._worker)
 
     async def __aexit__(self, *_: object) -> None:
         self._worker.wanted = True
@@ -415,7 +366,12 @@ async def restart(worker: Worker, prepare: Callable[[], None]) -> None:
         await asyncio.sleep(0.05)
 
 
-ZOMBIES = ("before changelog send", "after changelog send", "before confirmation", "after confirmation")
+ZOMBIES = (
+    "before changelog send",
+    "after changelog send",
+    "before confirmation",
+    "after confirmation",
+)
 
 WORKER: tuple[Kind, ...] = (
     Kind("worker killed", killed),
@@ -424,7 +380,10 @@ WORKER: tuple[Kind, ...] = (
     Kind("third worker joins, second leaves and returns", third_joins_and_leaves),
     *(Kind(f"worker dies {point}", partial(at_point, point=point)) for point in POINTS),
     *(
-        Kind(f"worker stopped {point}, woken after its session", partial(at_point, point=point, act="stop"))
+        Kind(
+            f"worker stopped {point}, woken after its session",
+            partial(at_point, point=point, act="stop"),
+        )
         for point in ZOMBIES
     ),
     Kind("store: disk full", store_full, isolated=True),
@@ -450,6 +409,32 @@ AROUND: tuple[Kind, ...] = (
     Kind("projection killed", projection_killed),
     Kind("projection stopped, replaced, woken", projection_replaced),
 )
+
+
+PROVOKING: tuple[Kind, ...] = (
+    *WORKER,
+    *AROUND,
+    Kind(
+        "worker lingers and dies before confirmation",
+        partial(at_point, point="before confirmation", act="linger"),
+    ),
+    Kind(
+        "worker dies after confirmation of rows",
+        partial(at_point, point="after confirmation", passing=11),  # the others are of what is told
+    ),
+)
+"""What mutants are provoked with."""
+
+
+def in_turn(names: Sequence[str]) -> Kind:
+    """Return the fault that is these, one after another."""
+    by_name = {kind.name: kind for kind in PROVOKING}
+
+    async def happen(scene: Scene) -> None:
+        for name in names:
+            await by_name[name].happen(scene)
+
+    return Kind("; ".join(names), happen)
 
 
 def possible(kind: Kind, isolated: bool, brokers: int) -> bool:

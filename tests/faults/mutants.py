@@ -8,7 +8,6 @@ was taken out is superfluous.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 import aiokafka
@@ -164,9 +163,7 @@ def turns_not_taken() -> None:
     commit = Partition.commit
 
     @asynccontextmanager
-    async def no_turn(
-        self: Table, number: int, generation: int
-    ) -> AsyncIterator[Partition | None]:
+    async def no_turn(self: Table, number: int, generation: int) -> AsyncIterator[Partition | None]:
         partition = self.held.get(number)
         if partition is None or generation != self._generation:
             yield None

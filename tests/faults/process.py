@@ -14,14 +14,13 @@ import sys
 from collections.abc import Iterable
 from typing import Any, cast
 
-from faults import mutants, points
-from faults.cluster import with_copies
-from faults.journal import write
-
 import app.projection
 import app.worker
 from app.engine.chunks import Chunk
 from app.engine.table import Fold, Table
+from faults import mutants, points
+from faults.cluster import with_copies
+from faults.journal import write
 
 
 def main() -> None:
@@ -77,9 +76,6 @@ def _keep_journal() -> None:
     Table.process = noted_process  # type: ignore[method-assign]
     Table._commit = noted_commit  # type: ignore[method-assign]
 
-
-if os.environ.get("FAULTS_DEBUG"):
-    exec(open("/tmp/debug_patch.py").read())
 
 if __name__ == "__main__":
     main()

@@ -9,12 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
 from aiokafka.errors import KafkaError
-from msgspec import Struct
 
 from faults.isolation import isolated
 from faults.kinds import AROUND, WORKER, Kind, Missed, Scene, possible, running
+from faults.results import Result, commit
 from faults.stage import Stage
 from faults.workload import Workload
 from oracle.audit import Audit, Differences
@@ -23,6 +22,9 @@ DRAIN_SECONDS_MAX = 30.0
 """From the healing of the last fault to committed offsets at the end of the log."""
 
 REDIS_SECONDS_MAX = 30.0
+SETTLE_SECONDS_MAX = 15.0
+"""A transaction ends on one partition before another; no longer than this."""
+
 ATTEMPTS = 4
 FLOW_SECONDS = 8.0
 """Events flow for no less than this."""
@@ -30,27 +32,6 @@ FLOW_SECONDS = 8.0
 FAULT_SECONDS_MAX = 150.0
 WHOLE_EVERY = 5
 """Rounds from one whole comparison of Redis, and one by a fresh reader, to the next."""
-
-
-class Result(Struct, kw_only=True):
-    """What a round came to, as docs/faults.jsonl keeps it."""
-
-    seed: str
-    round: int
-    kinds: list[str]
-    missed: list[str]
-    events: int
-    told: int
-    letters: int
-    by_time: int
-    rebalances: int
-    redelivered: int
-    fenced: int
-    restarts: int
-    drain_seconds: float
-    seconds: float
-    differences: dict[str, int]
-    examples: dict[str, list[str]]
 
 
 class Suite:
@@ -61,9 +42,14 @@ class Suite:
         self.workload = Workload(stage.bootstrap)
         self.audit = Audit(stage.bootstrap, stage.redis.url)
         self.isolate = isolate and isolated()
+        self._commit = commit()
         self._generation = 0
         self._lines: list[dict[str, Any]] = []
         self._assigned: dict[tuple[int | None, str], list[int]] = {}
+
+    async def close(self) -> None:
+        """Let go of what was compared with."""
+        await self.audit.close()
 
     async def round(self, seed: str, number: int, kinds: Sequence[Kind]) -> Result:
         """Run one round with these faults at once."""
@@ -81,6 +67,7 @@ class Suite:
         self._note()
         lines, self._lines = self._lines, []
         return Result(
+            commit=self._commit,
             seed=seed,
             round=number,
             kinds=[kind.name for kind in kinds],
@@ -160,8 +147,7 @@ class Suite:
 
     async def _compare(self, whole: bool) -> None:
         audit = self.audit
-        async with asyncio.timeout(120):
-            await self._settle()
+        await self._settle()
         audit.compare(self.workload.poison)
         await self._again(lambda: self._compare_redis(whole))
         if whole:
@@ -202,7 +188,8 @@ class Suite:
 
     async def _settle(self) -> None:
         """Read on until what was told is whole: time may have told something a moment ago."""
-        for _ in range(10):
+        until = time.monotonic() + SETTLE_SECONDS_MAX
+        while time.monotonic() < until:
             with suppress(KafkaError, OSError, TimeoutError):
                 await self.audit.read()
                 if self.audit.quiet():
@@ -242,8 +229,3 @@ def _of_bag(kinds: Sequence[Kind], seed: str, place: int) -> Kind:
     shuffled = list(kinds)
     Random(f"{seed}:{bag}").shuffle(shuffled)
     return shuffled[at]
-
-
-def line(result: Struct) -> bytes:
-    """Return a result as a line of docs/faults.jsonl."""
-    return msgspec.json.encode(result) + b"\n"

@@ -8,9 +8,10 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from app.catalogue import create_topics
 from app.stack.processes import HttpProcess, Process
 from app.stack.redis_server import RedisServer
 from faults import journal
-from faults.cluster import Node, wait_in_step, with_copies
+from faults.cluster import Node, Place, wait_in_step, with_copies
 from faults.isolation import BROKERS, Link, SmallDisk, isolated
 from faults.points import Act
 
@@ -30,7 +31,7 @@ SESSION_SECONDS = 4.0
 """Of a worker: what a fault holds up for longer goes through a rebalance."""
 
 WATCH_SECONDS = 0.2
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), Path("/nowhere"))
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
 ROOT = Path(__file__).parents[2]
 
@@ -71,29 +72,32 @@ class Python(HttpProcess):
         """Say whether there is a process."""
         return self.pid is not None and self.exited() is None
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it runs."""
-        if self.running:
-            assert self.pid is not None
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
 
-    async def gone(self, seconds_max: float = 40.0) -> None:
-        """Return when there is no process; SIGKILL at the end of the time."""
-        try:
-            async with asyncio.timeout(seconds_max):
-                while self.running:
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            journal_note(self, "did-not-end")
-            self.send(signal.SIGKILL)
-            while self.running:
-                await asyncio.sleep(0.05)
+def send(process: Process, number: signal.Signals) -> None:
+    """Send a signal to a process, if it runs."""
+    if process.pid is not None and process.exited() is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
-def journal_note(process: Process, what: str) -> None:
-    """Note down what was seen of a process from outside."""
-    journal.write(what, process=process.name)
+async def gone(process: Process, seconds_max: float = 40.0) -> None:
+    """Return when a process that was sent a signal has ended; SIGKILL at the end of the time."""
+    pid = process.pid
+    until = asyncio.get_running_loop().time() + seconds_max
+    while process.pid == pid and pid is not None and process.exited() is None:
+        if asyncio.get_running_loop().time() > until:
+            journal.write("did-not-end", process=process.name)
+            send(process, signal.SIGKILL)
+        await asyncio.sleep(0.05)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback address that nothing listens on."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Worker(Python):
@@ -150,26 +154,36 @@ class Worker(Python):
         self.arm({"FAULTS_POINT": point, "FAULTS_PASSING": str(passing), "FAULTS_ACT": act})
 
 
+def _projection(number: int, directory: Path, own: Environment, port: int) -> Python:
+    return Python(
+        "projection",
+        f"projection-{number}",
+        directory,
+        {**own, "YUEKANG_PROJECTION_STATUS_PORT": str(port)},
+        f"http://127.0.0.1:{port}",
+    )
+
+
 class Stage:
-    """All processes. `port` and some after it are free."""
+    """All processes, on ports that were free."""
 
     def __init__(
         self,
         directory: Path,
-        port: int,
         brokers: int = 3,
         mutant: str = "",
         isolate: bool = False,
     ) -> None:
         isolate = isolate and isolated()
         self.directory = directory
+        directory.mkdir(parents=True)
         self.copies = min(3, brokers)
-        addresses = [
-            f"{BROKERS}.{n}" if isolate else "127.0.0.1" for n in range(1, brokers + 1)
-        ]
-        self.nodes = [Node(directory, n, addresses, port) for n in range(1, brokers + 1)]
+        addresses = [f"{BROKERS}.{n}" if isolate else "127.0.0.1" for n in range(1, brokers + 1)]
+        ports = iter(free_ports(2 * brokers + 6))
+        places = [Place(address, next(ports), next(ports)) for address in addresses]
+        self.nodes = [Node(directory, n, places) for n in range(1, brokers + 1)]
         self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
-        self.redis = RedisServer(directory, port + 20)
+        self.redis = RedisServer(directory, next(ports))
         self.redis_wanted = True
         os.environ[journal.VARIABLE] = str(directory / "journal")
         self.journal = journal.Journal(directory / "journal")
@@ -180,19 +194,9 @@ class Stage:
             "FAULTS_MUTANT": mutant,
         }
         self.workers = [
-            Worker(n, directory, own, port + 30 + n, Link(n) if isolate else None)
-            for n in (1, 2, 3)
+            Worker(n, directory, own, next(ports), Link(n) if isolate else None) for n in (1, 2, 3)
         ]
-        self.projections = [
-            Python(
-                "projection",
-                f"projection-{n}",
-                directory,
-                {**own, "YUEKANG_PROJECTION_STATUS_PORT": str(port + 40 + n)},
-                f"http://127.0.0.1:{port + 40 + n}",
-            )
-            for n in (1, 2)
-        ]
+        self.projections = [_projection(n, directory, own, next(ports)) for n in (1, 2)]
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -246,29 +250,19 @@ class Stage:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
-        for process in self.pythons:
-            process.send(signal.SIGCONT)
-            process.send(signal.SIGKILL)
-        for other in (*self.nodes, self.redis):
-            with suppress(Exception):
-                if other.exited() is None and other.pid is not None:
-                    os.kill(other.pid, signal.SIGCONT)
-                    os.kill(other.pid, signal.SIGKILL)
-        for process in self.pythons:
-            if process.pid is not None:
-                await process.gone()
-
-    def kept(self) -> dict[str, Any]:
-        """Return what is worth telling of the processes."""
-        return {process.name: process.restarts for process in self.pythons}
+        everything = (*self.pythons, *self.nodes, self.redis)
+        for process in everything:
+            send(process, signal.SIGCONT)
+            send(process, signal.SIGKILL)
+        for process in everything:
+            await gone(process)
 
 
 @asynccontextmanager
-async def opened(directory: Path, port: int, **settings: Any) -> AsyncIterator[Stage]:
+async def opened(directory: Path, **settings: Any) -> AsyncIterator[Stage]:
     """A stage that runs; its folder is new."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    stage = Stage(directory, port, **settings)
+    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+    stage = Stage(directory, **settings)
     try:
         await stage.open()
         yield stage

@@ -293,9 +293,7 @@ class Teller:
 
     def positive_corrected(self) -> list[Any]:
         found = self.result("positive", self.ago(1))
-        right = self.result(
-            "negative", self.ago(1), source=found.source, supersedes=found.id
-        )
+        right = self.result("negative", self.ago(1), source=found.source, supersedes=found.id)
         return self.shuffled([found, right])
 
     def claims_in_vain(self) -> list[Any]:
@@ -304,8 +302,14 @@ class Teller:
         other = self.result("negative", self.ago(1), source="/laboratories/1", supersedes=found.id)
         early = self.result("negative", self.ago(1), source=found.source, supersedes=found.id)
         early = b.make(
-            type(early), early.data, at=early.time, source=early.source, id=early.id, sequence=1,
-            supersedes=found.id, person=early.partitionkey,
+            type(early),
+            early.data,
+            at=early.time,
+            source=early.source,
+            id=early.id,
+            sequence=1,
+            supersedes=found.id,
+            person=early.partitionkey,
         )
         lost = self.result("inconclusive", self.ago(1), supersedes="never-sent")
         return [found, other, early, lost]

@@ -418,7 +418,9 @@ class Audit:
         """Return how many rows are due at `until` and not judged since."""
         at = _microseconds(until)
         return sum(
-            0 < DUE.unpack_from(row)[0] <= at for rows in self.rows.values() for row in rows.values()
+            0 < DUE.unpack_from(row)[0] <= at
+            for rows in self.rows.values()
+            for row in rows.values()
         )
 
     async def uncommitted(self) -> list[str]:
@@ -523,9 +525,7 @@ class Audit:
             partitions = [TopicPartition(CHANGELOGS["people"], number) for number in NUMBERS]
             consumer.assign(partitions)
             await consumer.seek_to_beginning()
-            while any(
-                [await consumer.position(tp) < self._positions[tp] for tp in partitions]
-            ):
+            while any([await consumer.position(tp) < self._positions[tp] for tp in partitions]):
                 for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                     for record in records:
                         if record.offset < self._positions[tp]:
@@ -617,9 +617,7 @@ class Audit:
             self.found.add("redis changes", "not the changes that were told")
         now = int(datetime.now(UTC).timestamp() // 60)
         for minute in range(now - 50, now + 1):
-            expected = {
-                field: n for (at, field), n in self._minutes.items() if at == minute
-            }
+            expected = {field: n for (at, field), n in self._minutes.items() if at == minute}
             raw = await self._redis.hgetall(f"{MINUTE}{minute}")
             found = {k.decode(): int(n) for k, n in raw.items()}
             if found != expected:
@@ -674,7 +672,10 @@ def _unlike(row: Person, expected: Person) -> str:
         for name, same in (
             ("facts", row.facts == expected.facts),
             (f"code v{row.code.version} not v{expected.code.version}", row.code == expected.code),
-            (f"judged {row.judged_at} not {expected.judged_at}", row.judged_at == expected.judged_at),
+            (
+                f"judged {row.judged_at} not {expected.judged_at}",
+                row.judged_at == expected.judged_at,
+            ),
         )
         if not same
     )
