@@ -18,7 +18,7 @@ from faults.cluster import reorder, wait_in_step
 from faults.points import POINTS, Act
 from faults.stage import FAKETIME, SESSION_SECONDS, Python, Stage, Worker, gone, send
 
-REACHED_SECONDS_MAX = 30.0
+REACHED_SECONDS_MAX = 60.0
 """How long a worker may take from its start to the point at which it dies."""
 
 DAMAGE_BYTES = 256
@@ -111,8 +111,8 @@ async def at_point(scene: Scene, point: str, act: Act = "kill", passing: int | N
     """A worker starts, and dies when it passes a point of the commit path the n-th time."""
     worker = scene.worker()
     async with scene.lock(worker.name):
-        # Taking partitions and catching up come once a partition, the others once a chunk.
-        few = point.endswith(("fence", "catch-up"))
+        # These come once a partition or once a second, the others once a chunk.
+        few = point.endswith(("fence", "catch-up", "offset commit"))
         number = passing or scene.random.randint(1, 2 if few else 12)
         await restart(worker, partial(worker.arm_point, point, number, act))
         armed = worker.pid
