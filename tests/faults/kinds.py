@@ -107,9 +107,15 @@ async def third_joins_and_leaves(scene: Scene) -> None:
         await gone(third)
 
 
-async def at_point(scene: Scene, point: str, act: Act = "kill", passing: int | None = None) -> None:
+async def at_point(
+    scene: Scene,
+    point: str,
+    act: Act = "kill",
+    passing: int | None = None,
+    of: Worker | None = None,
+) -> None:
     """A worker starts, and dies when it passes a point of the commit path the n-th time."""
-    worker = scene.worker()
+    worker = of or scene.worker()
     async with scene.lock(worker.name):
         # These come once a partition or once a second, the others once a chunk.
         few = point.endswith(("fence", "catch-up", "offset commit"))
@@ -126,6 +132,20 @@ async def at_point(scene: Scene, point: str, act: Act = "kill", passing: int | N
         if act == "stop":
             await asyncio.sleep(SESSION_SECONDS + scene.random.uniform(2, 8))
             send(worker, signal.SIGCONT)
+
+
+async def alone_at_point(scene: Scene, point: str) -> None:
+    """The only worker dies at a point; nobody takes over before it is back with its store."""
+    first, second = scene.stage.workers[:2]
+    async with scene.lock(second.name):
+        second.wanted = False
+        send(second, signal.SIGTERM)
+        await gone(second)
+        try:
+            await at_point(scene, point, of=first)
+            await running(first)
+        finally:
+            second.wanted = True
 
 
 # Its store
@@ -385,6 +405,12 @@ WORKER: tuple[Kind, ...] = (
             partial(at_point, point=point, act="stop"),
         )
         for point in ZOMBIES
+    ),
+    Kind(
+        "only worker dies before confirmation", partial(alone_at_point, point="before confirmation")
+    ),
+    Kind(
+        "only worker dies after confirmation", partial(alone_at_point, point="after confirmation")
     ),
     Kind("store: disk full", store_full, isolated=True),
     Kind("store: deleted", store_deleted),

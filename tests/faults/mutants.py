@@ -282,7 +282,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "store-before-log": Mutant(
         "A chunk goes to RocksDB before its transaction is confirmed.",
         store_before_log,
-        ("worker dies before confirmation",),
+        ("only worker dies before confirmation",),
     ),
     "offset-before-rows": Mutant(
         "The store's offset is written in a batch before that of its rows.",

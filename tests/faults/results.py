@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Result(Struct, kw_only=True, tag_field="what", tag="round"):
-    """A round."""
+    """A round. `load`: how many processes wanted a core in its last minute."""
 
     commit: str
     seed: str
@@ -33,6 +33,7 @@ class Result(Struct, kw_only=True, tag_field="what", tag="round"):
     restarts: int
     drain_seconds: float
     seconds: float
+    load: float
     differences: dict[str, int]
     examples: dict[str, list[str]]
 
@@ -82,6 +83,7 @@ def page(results: Sequence[Result | MutantResult]) -> str:
 
 def _head(rounds: Sequence[Result]) -> Iterable[str]:
     drains = sorted(r.drain_seconds for r in rounds)
+    loads = sorted(r.load for r in rounds)
     commits = ", ".join(dict.fromkeys(r.commit for r in rounds))
     yield "# Faults"
     yield ""
@@ -109,7 +111,7 @@ def _head(rounds: Sequence[Result]) -> Iterable[str]:
         f"{', '.join(dict.fromkeys(r.seed for r in rounds))}. Commits: {commits}. Machine: "
         f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python "
         f"{platform.python_version()}; three brokers, two to three workers and everything else on "
-        "it."
+        f"it; {loads[len(loads) // 2]:g} processes wanted a core (median)."
     )
 
 

@@ -1,6 +1,7 @@
 """A round: events flow, faults happen, all is healed, the workers drain, the oracle compares."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -82,6 +83,7 @@ class Suite:
             restarts=sum(p.restarts for p in self.stage.pythons) - restarts,
             drain_seconds=round(drained, 1),
             seconds=round(time.monotonic() - begun, 1),
+            load=round(os.getloadavg()[0], 1),
             differences=dict(audit.found.counts),
             examples=dict(audit.found.examples),
         )
