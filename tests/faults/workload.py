@@ -14,17 +14,22 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 import builders as b
+from app.catalogue import CATALOGUE
 from app.codec import encode
 from app.sample.broken import BREAKAGES
 from app.sample.records import Record, binary, structured
 from models import events as e
 from models.policy import POLICIES, day_start
+from models.sources import SOURCE_LIMIT, released
+from topology.records import PARTITIONS, partition_of
 
 POLICY = POLICIES[-1]
+encode_json = msgspec.json.Encoder().encode
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CITIES = ("440100", "440300", "445200")
 CODECS: tuple[Any, ...] = (None, "gzip", "snappy", "lz4", "zstd")
@@ -44,7 +49,11 @@ TWICE = 0.05
 LATER_ROUNDS = 0.2
 """Of the copies."""
 POISON = 0.004
-"""Of all records: less than what has a source parked."""
+"""Of results. It is of many sources, so none is parked for it."""
+BAD_SOURCES = 0.5
+"""Of rounds: one source sends so much poison that it is parked, and is released."""
+UNREADABLE_SCANS = 0.002
+"""Of scans: well below what stops a worker."""
 
 Position = tuple[str, int, int]
 
@@ -82,6 +91,9 @@ class Workload:
         for record in self._later:
             heapq.heappush(plan, self._planned(random.uniform(0, 10), record))
         self._later = []
+        if random.random() < BAD_SOURCES:
+            for planned in self._bad_source(random, random.uniform(0, 5)):
+                heapq.heappush(plan, planned)
         try:
             while not stop.is_set() or plan:
                 now = loop.time() - begun
@@ -221,14 +233,37 @@ class Workload:
                     self._later.append(record)
                 else:
                     yield self._planned(at + random.uniform(0, 8), record)
-            if random.random() < 2 * POISON:
+            if random.random() < POISON:
                 yield from self._poison(random, at, teller)
         if random.random() < 0.3:
             scan = teller.scan()
             yield self._planned(now, structured(scan))
-            if random.random() < 2 * POISON:
+            if random.random() < UNREADABLE_SCANS:
                 cut = Record("scans", scan.partitionkey.encode(), encode(scan)[:50])
                 yield self._planned(now, cut, code="not-json")
+
+    def _bad_source(self, random: Random, now: float) -> Iterator[Planned]:
+        """Yield so much poison of one source that it is parked, some of it that is valid, and
+        after a while its release."""
+        source = f"/laboratories/bad-{self._number()}"
+        person = self._someone(random)
+        teller = Teller(random, lambda: self._ids(person))
+        [broken] = [breakage for breakage in BREAKAGES if breakage.name == "field-missing"]
+
+        def result() -> Any:
+            return teller.result("negative", teller.ago(1), source=source)
+
+        for place in range(SOURCE_LIMIT.in_a_row + 5):
+            record = broken.record(result())
+            yield self._planned(now + 0.01 * place, record, code=broken.code)
+        for place in range(5):
+            yield self._planned(now + 2 + place, structured(result()))
+        release = encode_json(released(source, f"r{self._number()}", teller.now))
+        for partition in range(CATALOGUE.partitions):
+            record = Record("source-releases", None, release, ())
+            yield self._planned(now + 5, record, partition=partition)
+        for place in range(3):
+            yield self._planned(now + 8 + place, structured(result()))
 
     def _poison(self, random: Random, at: float, teller: "Teller") -> Iterator[Planned]:
         event = teller.result("negative", teller.ago(1))
@@ -243,8 +278,6 @@ class Workload:
             yield self._planned(at, breakage.record(event), code=breakage.code)
 
     def _wrong_partition(self, random: Random, at: float, event: Any) -> Planned:
-        from topology.records import PARTITIONS, partition_of
-
         right = partition_of(event.partitionkey.encode())
         wrong = (right + random.randrange(1, PARTITIONS)) % PARTITIONS
         return self._planned(at, structured(event), partition=wrong, code="wrong-partition")

@@ -29,8 +29,8 @@ from aiokafka.partitioner import murmur2
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.catalogue import CATALOGUE
-from app.codec import Code, Refusal, decode
+from app.catalogue import CATALOGUE, EVERY_TABLE
+from app.codec import Code, Refusal, decode, source_in
 from app.engine.store import AGENDA, DUE, META, PLACE, STORED
 from app.judged import GROUP
 from app.readmodel import (
@@ -45,6 +45,7 @@ from app.readmodel import (
 )
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed
 from models.person import Notice, Person, advance, fold, unknown
+from models.sources import SourceReleased, Tally
 from oracle.replay import arrival, meaning
 
 Record = ConsumerRecord[bytes, bytes]
@@ -53,10 +54,13 @@ Input = tuple[str, int]
 NUMBERS = range(CATALOGUE.partitions)
 INPUTS = {topic.name: topic for topic in CATALOGUE.topics.values() if topic.folds_into}
 CHANGELOGS = {"people": "yuekang-people-changelog", "scans": "yuekang-scans-changelog"}
-OUTPUTS = ("health-codes", "status-changes", "dead-letters")
+ASIDE = ("dead-letters", "parked")
+OUTPUTS = ("health-codes", "status-changes", *ASIDE)
+TALLY = META + b"tally:"
 TOLD_PER_CHECK = 5
 
 _decode_row = msgspec.msgpack.Decoder(Person).decode
+_decode_tally = msgspec.msgpack.Decoder(Tally).decode
 _encode_row = msgspec.msgpack.Encoder().encode
 _decode_code = msgspec.json.Decoder(HealthCode).decode
 _decode_change = msgspec.json.Decoder(StatusChanged).decode
@@ -72,8 +76,9 @@ class Transaction(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """What a dead letter is told by."""
+    """What a dead letter, or a parked record, is told by."""
 
+    topic: str
     place: tuple[str, int, int] | None
     reason: str
     refused: bool
@@ -116,12 +121,14 @@ class Audit:
             for number in NUMBERS
         }
         self._read: dict[tuple[str, int], deque[Record]] = defaultdict(deque)
-        self._queued: dict[Input, deque[Record]] = defaultdict(deque)
+        self._queued: dict[tuple[str, str, int], deque[Record]] = defaultdict(deque)
         self._arrived: list[Record] = []
         self.found = Differences()
         self.last: dict[Input, int] = {}
         """The last offset of each input partition that holds a record."""
-        self.places: dict[Input, int] = {}
+        self.places: dict[tuple[str, str, int], int] = {}
+        self._tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
+        self._parked: set[tuple[str, int, int]] = set()
         self.rows: dict[int, dict[bytes, bytes]] = {number: {} for number in NUMBERS}
         """The changelog's newest rows, as they are stored."""
         self.meta: dict[tuple[str, int], dict[bytes, bytes]] = defaultdict(dict)
@@ -198,13 +205,14 @@ class Audit:
 
     def _take(self, tp: TopicPartition, records: Sequence[Record]) -> None:
         if tp.topic in INPUTS:
-            self._queued[tp.topic, tp.partition].extend(records)
+            for table in _tables(tp.topic):
+                self._queued[table, tp.topic, tp.partition].extend(records)
             self._arrived.extend(records)
             self.last[tp.topic, tp.partition] = records[-1].offset
             self.records += len(records)
             for record in records:
                 self._inputs_by_place[tp.topic, tp.partition, record.offset] = record.value
-        elif tp.topic == "dead-letters":
+        elif tp.topic in ASIDE:
             for record in records:
                 self._take_letter(record)
         elif tp.topic in OUTPUTS:
@@ -220,13 +228,14 @@ class Audit:
         if "yk_topic" in said:
             place = said["yk_topic"], int(said["yk_partition"]), int(said["yk_offset"])
         raw, event = record.value or b"", None
-        by_fold = said["yk_reason"] not in set(Code)
+        by_fold = said["yk_reason"] not in {*Code, "parked"}
         if by_fold:
-            refused = msgspec.json.decode(raw)
-            event = refused["source"], refused["id"]
+            told = msgspec.json.decode(raw)
+            event = told["source"], told["id"]
         elif "yk_sealed" not in said and "yk_bytes" not in said and place is not None:
             self._letter_bytes.append((place, raw))
-        letter = Letter(place, said["yk_reason"], said["yk_refused"] == "true", event)
+        refused = said["yk_refused"] == "true"
+        letter = Letter(record.topic, place, said["yk_reason"], refused, event)
         self._letters_found[letter] += 1
 
     def _take_told(self, tp: TopicPartition, record: Record) -> None:
@@ -297,8 +306,8 @@ class Audit:
         before: dict[bytes, Person | None] = {}
         if places:
             for topic, reached in places:
-                for record in self._input_until(topic, number, reached):
-                    self._fold(record, work, before)
+                for record in self._input_until(transaction.table, topic, number, reached):
+                    self._fold(transaction.table, record, work, before)
         else:
             self.by_time += 1
             for key, value in rows.items():
@@ -310,30 +319,52 @@ class Audit:
                 self.found.add("rows", f"{key!r}: a change that is not in its transaction")
         for record in transaction.records:
             if (record.key or b"").startswith(META):
-                self.meta[transaction.table, number][record.key or b""] = record.value or b""
+                self._take_meta(transaction.table, number, record.key or b"", record.value)
+        self._compare_tallies(transaction.table, number)
         self.changelog_last[transaction.table, number] = transaction.records[-1].offset
 
-    def _input_until(self, topic: str, number: int, reached: int) -> Iterator[Record]:
-        before = self.places.get((topic, number), -1)
+    def _take_meta(self, table: str, number: int, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.meta[table, number].pop(key, None)
+        else:
+            self.meta[table, number][key] = value
+
+    def _compare_tallies(self, table: str, number: int) -> None:
+        """Compare what is counted of sources with the replay's."""
+        for topic in INPUTS:
+            if table in _tables(topic):
+                tally = self._tallies[topic, number]
+                raw = self.meta[table, number].get(TALLY + topic.encode())
+                found = Tally() if raw is None else _decode_tally(raw[DUE.size :])
+                if found != tally and topic != "source-releases":
+                    self.found.add("tallies", f"{topic}[{number}]: {found}, not {tally}")
+                    self._tallies[topic, number] = found
+
+    def _input_until(self, table: str, topic: str, number: int, reached: int) -> Iterator[Record]:
+        before = self.places.get((table, topic, number), -1)
         if reached <= before:
             self.found.add("places", f"{topic}[{number}]: from {before} back to {reached}")
             return
-        self.places[topic, number] = reached
-        queue = self._queued[topic, number]
+        self.places[table, topic, number] = reached
+        queue = self._queued[table, topic, number]
         while queue and queue[0].offset <= reached:
             yield queue.popleft()
 
     def _fold(
-        self, record: Record, work: dict[bytes, Person], before: dict[bytes, Person | None]
+        self,
+        table: str,
+        record: Record,
+        work: dict[bytes, Person],
+        before: dict[bytes, Person | None],
     ) -> None:
-        arrived_at, place = arrival(record), (record.topic, record.partition, record.offset)
-        event, code = _decoded(record)
-        if code is not None:
-            self._letters_expected[Letter(place, code, True, None)] += 1
+        if record.topic == "source-releases":
+            self._release(table, record)
             return
-        if record.topic == "scans":
+        place = record.topic, record.partition, record.offset
+        event, refusal = _decoded(record)
+        if not self._goes_on(record, place, event, refusal) or record.topic == "scans":
             return
-        key = event.partitionkey.encode()
+        key, arrived_at = event.partitionkey.encode(), arrival(record)
         row = self._row(record.partition, key, work, before)
         outcome = fold(row or unknown(event.partitionkey, arrived_at), event, arrived_at)
         self._expect_letters(outcome.notices, place)
@@ -341,6 +372,31 @@ class Audit:
         told = outcome.changes or outcome.notices
         if row is None or told or outcome.person.facts != row.facts:
             work[key] = outcome.person  # else it came twice, and what nobody was told may stay
+
+    def _goes_on(
+        self, record: Record, place: tuple[str, int, int], event: Any, refusal: Refusal | None
+    ) -> bool:
+        """Count a record of its source; say whether it is neither refused nor put aside."""
+        if refusal is None:
+            source = event.source
+        else:
+            source = refusal.source or source_in(record.value, record.headers)
+        tally = self._tallies[record.topic, record.partition]
+        parked = source in tally.parked
+        if refusal is not None or parked:
+            reason = "parked" if refusal is None else str(refusal.code)
+            topic = "parked" if parked else "dead-letters"
+            letter = Letter(topic, place, reason, refusal is not None, None)
+            self._letters_expected[letter] += 1
+            self._parked.add(place)
+        tally.add(source, refusal is not None, record.offset)
+        return refusal is None and not parked
+
+    def _release(self, table: str, record: Record) -> None:
+        source = msgspec.json.decode(record.value or b"", type=SourceReleased).data.source
+        for topic in INPUTS:
+            if _tables(topic) == (table,):
+                self._tallies[topic, record.partition].release(source)
 
     def _advance(
         self,
@@ -378,7 +434,7 @@ class Audit:
     ) -> None:
         for notice in notices:
             event = notice.event.source, notice.event.id
-            letter = Letter(place, str(notice.objection), notice.refused, event)
+            letter = Letter("dead-letters", place, str(notice.objection), notice.refused, event)
             self._letters_expected[letter] += 1
 
     def _compare(
@@ -411,7 +467,7 @@ class Audit:
     # What must be, once all is applied
 
     def unapplied(self) -> int:
-        """Return how many input records no transaction stands for yet."""
+        """Return how many input records no transaction stands for yet, in each table they go to."""
         return sum(len(queue) for queue in self._queued.values())
 
     def due(self, until: datetime) -> int:
@@ -483,8 +539,11 @@ class Audit:
     def _compare_free(self) -> None:
         """Fold what arrived in its order of arrival, and compare where it ends."""
         for record in sorted(self._arrived, key=lambda r: (r.timestamp, r.topic, r.offset)):
-            event, code = _decoded(record)
-            if code is not None or record.topic == "scans":
+            place = record.topic, record.partition, record.offset
+            if record.topic in ("scans", "source-releases") or place in self._parked:
+                continue
+            event, refusal = _decoded(record)
+            if refusal is not None:
                 continue
             key, arrived_at = event.partitionkey.encode(), arrival(record)
             raw = self._free.get(key)
@@ -492,6 +551,7 @@ class Audit:
             self._free[key] = _encode_row(fold(row, event, arrived_at).person)
             self._touched.add(key)
         self._arrived = []
+        self._parked = set()
         for key in self._touched:
             self._compare_end(key)
         self._touched = set()
@@ -641,17 +701,23 @@ def _places(transaction: Transaction) -> Iterator[tuple[str, int]]:
             yield record.key[len(PLACE) :].decode(), int(record.value or b"")
 
 
-def _decoded(record: Record) -> tuple[Any, str | None]:
+def _tables(topic: str) -> tuple[str, ...]:
+    """Return the tables that an input topic folds into."""
+    into = INPUTS[topic].folds_into
+    return tuple(CHANGELOGS) if into == EVERY_TABLE else (str(into),)
+
+
+def _decoded(record: Record) -> tuple[Any, Refusal | None]:
     """Return the event of a record, or why it is refused."""
     topic = INPUTS[record.topic]
     try:
         event = decode(record.value, record.key, record.headers, topic, arrival(record))
     except Refusal as refusal:
-        return None, str(refusal.code)
+        return None, refusal
     if record.topic != "scans":
         right = (murmur2(record.key) & 0x7FFFFFFF) % topic.partitions
         if right != record.partition:
-            return None, str(Code.WRONG_PARTITION)
+            return None, Refusal(Code.WRONG_PARTITION, "")
     return event, None
 
 
