@@ -11,7 +11,7 @@ from msgspec import Struct
 from pygal import Bar, Config, HorizontalStackedBar  # type: ignore[import-untyped]
 from pygal.style import Style  # type: ignore[import-untyped]
 
-from bench import scale
+from bench import delay, scale
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -88,6 +88,13 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
     yield "# Benchmarks"
     yield ""
     yield "Written by `make bench` (`bench/report.py`); every figure comes from the JSON beside it."
+    busy = [name for name, kept in parts.items() if kept.load_before > LOAD_MAX]
+    if busy:
+        yield ""
+        yield (
+            f"**The machine had other work when {', '.join(busy)} began** (see the loads at the "
+            "end). These figures say little: measure again on a machine that does nothing else."
+        )
     yield from _goals(found)
     if "compare" in found:
         for fold in dict.fromkeys(run.fold for run in found["compare"].runs):
@@ -100,6 +107,10 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
     if "latency" in found:
         yield from _latency(found["latency"])
     yield from _machine(parts)
+
+
+LOAD_MAX = 0.5
+"""More than so much load before a part begins, and it measures what others do as well."""
 
 
 # Goals
@@ -349,7 +360,7 @@ def _stages(out: Path, profile: Profile) -> Iterator[str]:
 def _latency(found: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Latency", "")
     yield (
-        f"`yuekang latency --rate {found['rate_asked']} --seconds {found['seconds']:.0f}` against "
+        f"`yuekang latency --rate {found['rate_asked']} --seconds {delay.SECONDS}` against "
         "the whole stack on this machine (Kafka, Redis, worker, projection, gateway, view, and the "
         f"publisher): {found['rate_reached']:,.0f} events/s reached, {found['seen']:,} of "
         f"{found['followed']:,} followed events seen. The start is the {found['clock']}."
