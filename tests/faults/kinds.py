@@ -121,14 +121,7 @@ async def at_point(
         few = point.endswith(("fence", "catch-up", "offset commit"))
         number = passing or scene.random.randint(1, 2 if few else 12)
         await restart(worker, partial(worker.arm_point, point, number, act))
-        armed = worker.pid
-        until = asyncio.get_running_loop().time() + REACHED_SECONDS_MAX
-        while not scene.stage.journal.has(armed, "at-point"):
-            if worker.pid != armed or asyncio.get_running_loop().time() > until:
-                async with down(worker):
-                    pass  # disarmed, or it would come after the round
-                raise Missed(f"{point} was not passed {number} times")
-            await asyncio.sleep(0.2)
+        await armed(scene, worker, point)
         if act == "stop":
             await asyncio.sleep(SESSION_SECONDS + scene.random.uniform(2, 8))
             send(worker, signal.SIGCONT)
@@ -350,7 +343,36 @@ async def projection_replaced(scene: Scene) -> None:
         await gone(second)
 
 
+async def projection_at_point(
+    scene: Scene, point: str, successor_ends_by: signal.Signals = signal.SIGTERM
+) -> None:
+    """It stops with a batch in hand, another takes over and goes, and it wakes up to write."""
+    first, second = scene.stage.projections
+    async with scene.lock("projection"):
+        await restart(first, partial(first.arm_point, point, scene.random.randint(1, 3), "stop"))
+        await armed(scene, first, point)
+        second.wanted = True
+        await running(second)
+        await asyncio.sleep(scene.random.uniform(2, 4))
+        second.wanted = False
+        send(second, successor_ends_by)
+        await gone(second)
+        send(first, signal.SIGCONT)
+
+
 # What they have in common
+
+
+async def armed(scene: Scene, process: Python, point: str) -> None:
+    """Return when a process has come to the point that it was armed with."""
+    pid, clock = process.pid, asyncio.get_running_loop().time
+    until = clock() + REACHED_SECONDS_MAX
+    while not scene.stage.journal.has(pid, "at-point"):
+        if process.pid != pid or clock() > until:
+            async with down(process):
+                pass  # disarmed, or it would come after the round
+            raise Missed(f"{point} was not passed so often")
+        await asyncio.sleep(0.2)
 
 
 async def running(process: Python, seconds_max: float = 40.0) -> None:
@@ -364,25 +386,25 @@ async def running(process: Python, seconds_max: float = 40.0) -> None:
 
 
 class down:
-    """A worker is killed, and started again at the end."""
+    """A process is killed, and started again at the end."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, process: Python) -> None:
+        self._process = process
 
     async def __aenter__(self) -> None:
-        self._worker.wanted = False
-        send(self._worker, signal.SIGKILL)
-        await gone(self._worker)
+        self._process.wanted = False
+        send(self._process, signal.SIGKILL)
+        await gone(self._process)
 
     async def __aexit__(self, *_: object) -> None:
-        self._worker.wanted = True
+        self._process.wanted = True
 
 
-async def restart(worker: Worker, prepare: Callable[[], None]) -> None:
-    """Start a worker anew, and return when it has a process again."""
-    async with down(worker):
+async def restart(process: Python, prepare: Callable[[], None]) -> None:
+    """Start a process anew, and return when it runs again."""
+    async with down(process):
         prepare()
-    while not worker.running:
+    while not process.running:
         await asyncio.sleep(0.05)
 
 
@@ -434,6 +456,18 @@ AROUND: tuple[Kind, ...] = (
     Kind("Redis stopped and woken", redis_stopped),
     Kind("projection killed", projection_killed),
     Kind("projection stopped, replaced, woken", projection_replaced),
+    Kind(
+        "projection stopped before write to Redis, replaced, woken",
+        partial(projection_at_point, point="before write to Redis"),
+    ),
+    Kind(
+        "projection stopped before write without changes, replaced by one that is killed, woken",
+        partial(
+            projection_at_point,
+            point="before write without changes",
+            successor_ends_by=signal.SIGKILL,
+        ),
+    ),
 )
 
 

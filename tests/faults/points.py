@@ -19,6 +19,7 @@ from faust.transport.drivers.aiokafka import Consumer
 
 from app.engine.store import Store
 from app.engine.table import Partition
+from app.readmodel import Batch, Writer
 from faults.journal import write
 
 Act = Literal["kill", "stop", "linger"]
@@ -60,6 +61,10 @@ def _of_catching_up(store: Store, *_: Any) -> bool:
 _catching_up = ContextVar("catching up", default=False)
 
 
+def _without_changes(_: Writer, batch: Batch, __: Any) -> bool:
+    return not batch.changes
+
+
 def _always(*_: Any, **__: Any) -> bool:
     return True
 
@@ -74,6 +79,13 @@ STEPS = {
     "offset commit": Step(Consumer, "_commit", _always),
 }
 POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"))
+"""Of a worker."""
+
+STEPS |= {
+    "write to Redis": Step(Writer, "apply", _always),
+    "write without changes": Step(Writer, "apply", _without_changes),
+}
+"""And of a projection."""
 
 
 class Trap:

@@ -175,6 +175,8 @@ def _mutants(newest: dict[str, MutantResult]) -> Iterable[str]:
         caught = "not run yet"
         if result is not None:
             checks = sorted(result.caught_by.items(), key=lambda item: -item[1])
-            caught = ", ".join(f"{check} ({count})" for check, count in checks) or "**not caught**"
+            caught = ", ".join(f"{check} ({count})" for check, count in checks) or (
+                f"not caught: {mutant.superfluous}" if mutant.superfluous else "**not caught**"
+            )
         faults = "; ".join(mutant.faults) or "none needed"
         yield f"| {name} | {mutant.breaks} | {faults} | {caught} |"

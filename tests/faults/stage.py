@@ -58,6 +58,10 @@ class Python(HttpProcess):
         """Give the next start, and only that, more of an environment."""
         self._trap = trap
 
+    def arm_point(self, point: str, passing: int, act: Act) -> None:
+        """Let the next start die at a point of the commit path."""
+        self.arm({"FAULTS_POINT": point, "FAULTS_PASSING": str(passing), "FAULTS_ACT": act})
+
     def start(self) -> None:
         """Start it; the log of the run before is kept."""
         if self.log.exists():
@@ -148,10 +152,6 @@ class Worker(Python):
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         )
-
-    def arm_point(self, point: str, passing: int, act: Act) -> None:
-        """Let the next start die at a point of the commit path."""
-        self.arm({"FAULTS_POINT": point, "FAULTS_PASSING": str(passing), "FAULTS_ACT": act})
 
 
 def _projection(number: int, directory: Path, own: Environment, port: int) -> Python:
