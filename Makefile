@@ -23,7 +23,7 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 
 test: PACKAGES = --tests
 test: setup lint ## Set up, and run every check and every test
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/faults
 
 bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; half an hour
 	$(BIN)/pytest -q tests/unit/test_bench_peers.py

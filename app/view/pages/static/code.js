@@ -106,10 +106,8 @@
     const hands = HANDS.format(now());
     if (hands < before.textContent) alone(refresh); // midnight: the date is the server's
     before.textContent = hands;
-    if (now() >= Number(main.dataset.changes ?? Infinity)) {
-      delete main.dataset.changes;
-      alone(refresh);
-    }
+    // Each second until it is answered: one that was lost, or met another question, is asked again.
+    if (now() >= Number(main.dataset.changes ?? Infinity)) alone(refresh);
   }
 
   function run() {
