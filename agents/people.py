@@ -11,12 +11,11 @@ from typing import cast
 
 import msgspec
 from aiokafka import ConsumerRecord
-from aiokafka.partitioner import murmur2
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
 from agents.poison import Poison
-from app.catalogue import Topic
+from app.catalogue import Topic, partition_of
 from app.codec import Code, Refusal, decode
 from app.engine.chunks import Chunk
 from app.engine.table import Fold, Told, Work
@@ -103,7 +102,7 @@ class People:
         """
         assert record.key is not None
         if self._row(record.key) is None:
-            expected = (murmur2(record.key) & 0x7FFFFFFF) % topic.partitions
+            expected = partition_of(record.key, topic.partitions)
             if expected != record.partition:
                 raise Refusal(
                     Code.WRONG_PARTITION,

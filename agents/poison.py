@@ -48,7 +48,7 @@ def register(app: YuekangApp) -> None:
                 partition
                 for table in app.tables_of(topic)
                 for partition in table.held.values()
-                if partition.live.is_set() and not partition.lost
+                if partition.ready
             ]
             metrics.WORKER_SOURCES_PARKED.labels(topic.name).set(
                 sum(len(tally_of(Work(partition.store), topic.name).parked) for partition in live)

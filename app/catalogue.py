@@ -13,6 +13,7 @@ import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.partitioner import murmur2
 from msgspec import Meta, Struct
 
 from models.codes import STATUS_CHANGED
@@ -184,6 +185,11 @@ class Catalogue:
 @lru_cache(maxsize=65_536)  # sources come again and again; fnmatch alone is 2 µs
 def _matches(source: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(source, pattern) for pattern in patterns)
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition to which Kafka's default partitioner (murmur2) sends `key`."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 CATALOGUE = Catalogue.load()

@@ -25,6 +25,7 @@ from stdnum.iso7064 import mod_11_2
 from app.catalogue import CATALOGUE, Topic
 from app.schemas import expectation
 from models.events import EVENT_TYPES, Event, Fault, faults, misfits, type_of
+from models.sources import SOURCE_READ
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -275,8 +276,8 @@ def _may_hold_permit(raw: bytes) -> bool:
     return b'"H' in raw or b'"M' in raw or b'"h' in raw or b'"m' in raw
 
 
-_SOURCE = re.compile(r"/[A-Za-z0-9/._-]{1,95}")
-_SOURCE_IN = re.compile(rb'"source"\s*:\s*"(/[A-Za-z0-9/._-]{1,95})"')
+_SOURCE = re.compile(SOURCE_READ)
+_SOURCE_IN = re.compile(rf'"source"\s*:\s*"({SOURCE_READ})"'.encode())
 
 
 def _source_of(parsed: Mapping[str, Any]) -> str | None:

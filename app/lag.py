@@ -42,8 +42,7 @@ class Lag:
         found = [
             f"Table {table.settings.name}: {taken} of {len(table.held)} partitions are live."
             for table in self._app.held_tables
-            if (taken := sum(p.live.is_set() and not p.lost for p in table.held.values()))
-            < len(table.held)
+            if (taken := sum(p.ready for p in table.held.values())) < len(table.held)
         ]
         if not any(table.held for table in self._app.held_tables):
             found.append("No partition is held yet.")

@@ -1,12 +1,12 @@
 """The broker of the benchmark: the stack's own, on free ports, in a folder that is begun anew."""
 
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from app.stack.broker import Broker
+from app.stack.ports import free_port
 
 JOIN_SECONDS = 3
 """How long a new group waits for its members, so that two workers begin together."""
@@ -31,13 +31,6 @@ class BenchBroker(Broker):
             if line.partition("=")[0] not in SETTINGS
         ]
         return "\n".join([*lines, own])
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from app.stack.ports import free_port
 from app.stack.processes import Process, StackError
-from bench.broker import free_port
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
 

@@ -18,10 +18,9 @@ from random import Random
 from typing import Any
 
 import msgspec
-from aiokafka.partitioner import murmur2
 from msgspec import Struct
 
-from app.catalogue import CATALOGUE
+from app.catalogue import CATALOGUE, partition_of
 from app.codec import Refusal, decode
 from bench import counting
 from bench.records import PARTITIONS, Record
@@ -470,7 +469,7 @@ def expected(records: Iterator[Record]) -> Expected:
     offsets = [0] * PARTITIONS
     for record in records:
         assert record.timestamp_ms is not None
-        partition = (murmur2(record.key) & 0x7FFFFFFF) % PARTITIONS
+        partition = partition_of(record.key, PARTITIONS)
         offset, offsets[partition] = offsets[partition], offsets[partition] + 1
         at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
         try:

@@ -30,6 +30,7 @@ def _form(pattern: str, description: str, length_max: int | None = None) -> Meta
 
 
 PERSON_KEY = re.compile(r"^p[1-9][0-9]{0,3}-[a-z2-7]{32}$")
+EVENT_ID = re.compile(r"^[!-~]{1,64}$")
 SOURCE = re.compile(r"^(/[a-z0-9]+(-[a-z0-9]+)*)+$")
 SOURCE_LENGTH_MAX = 96
 
@@ -42,7 +43,7 @@ PersonKey = Annotated[
 ]
 EventId = Annotated[
     str,
-    _form(r"^[!-~]{1,64}$", "Unique within the source; printable ASCII."),
+    _form(EVENT_ID.pattern, "Unique within the source; printable ASCII."),
 ]
 Source = Annotated[
     str,

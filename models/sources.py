@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from models.events import Instant
+from models.events import EVENT_ID, Instant
 
 
 class Limit(Struct, frozen=True):
@@ -145,14 +145,17 @@ class Tally(Struct, array_like=True):
 
 SOURCE_RELEASED: Final = "yuekang.source.released.v1"
 
+SOURCE_READ = r"/[A-Za-z0-9/._-]{1,95}"
+"""What can be read as a source, also in a record that is refused for it."""
+
 ReleaseId = Annotated[
     str,
-    Meta(pattern=r"^[!-~]{1,64}$", description="Unique within the source; printable ASCII."),
+    Meta(pattern=EVENT_ID.pattern, description="Unique within the source; printable ASCII."),
 ]
 SourceRead = Annotated[
     str,
     Meta(
-        pattern=r"^/[A-Za-z0-9/._-]{1,95}$",
+        pattern=f"^{SOURCE_READ}$",
         description="A source as it is read from a record, also from one that is refused for it.",
     ),
 ]

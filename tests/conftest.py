@@ -1,6 +1,5 @@
 """A real Kafka and a real Redis for the session, started by what `yuekang up` starts them with."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from app.stack.broker import Broker
+from app.stack.ports import free_port
 from app.stack.redis_server import RedisServer
 
 settings.register_profile(
@@ -25,13 +25,6 @@ settings.register_profile(
     derandomize=False,
 )
 settings.load_profile("test")
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import httpx
 
 from app.catalogue import create_topics
 from app.person_keys import PersonKeys
+from app.stack.ports import free_port
 from app.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType
@@ -61,12 +61,6 @@ def result(**fields: Any) -> Json:
         **fields,
     }
     return {name: value for name, value in whole.items() if value is not None}
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def environment(kafka: str, port: int) -> dict[str, str]:

@@ -14,6 +14,8 @@ repeat, stop or crawl (docs/decisions/0001 to 0003):
 - `records`: a header name that is not UTF-8 ends aiokafka's fetch, and so the worker, for good.
   Here it is read with its bytes escaped.
 
+`app` makes an app of all that, and takes and gives up its tables with the group's partitions.
+
 Each override has a test that fails when upstream changes underneath (tests/topology).
 """
 

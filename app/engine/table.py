@@ -136,6 +136,11 @@ class Partition:
         self._store: Store | None = None
 
     @property
+    def ready(self) -> bool:
+        """Say whether it is caught up and, as far as is known, nobody else's."""
+        return self.live.is_set() and not self.lost
+
+    @property
     def store(self) -> Store:
         """The store, open since `take`."""
         assert self._store is not None, "partition is not taken"
@@ -368,8 +373,7 @@ class Table:
             return
         await partition.live.wait()
         async with partition.lock:
-            holds = partition.live.is_set() and not partition.lost
-            yield partition if holds and generation == self._generation else None
+            yield partition if partition.ready and generation == self._generation else None
 
     async def _commit(self, partition: Partition, work: Work, places: Mapping[str, int]) -> bool:
         try:

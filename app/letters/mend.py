@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-from aiokafka.partitioner import murmur2
 from msgspec import Struct
 
-from app.catalogue import CATALOGUE, Topic
+from app.catalogue import CATALOGUE, partition_of
 from app.codec import Refusal, decode, from_mapping, parse_strict
 from app.letters.read import Header, Letter
 from app.topology import DEAD_LETTERS
@@ -75,7 +74,8 @@ def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
     partition = place.partition
     try:
         decode(letter.value, letter.key, letter.own_headers, topic, now)
-        partition = _partition_of(letter.key or b"", topic)  # another where that was the fault
+        # Another than it came from, where that was the fault.
+        partition = partition_of(letter.key or b"", topic.partitions)
     except Refusal as refusal:
         if not force:
             raise NotSentError(
@@ -99,11 +99,8 @@ def _replaced(letter: Letter, replacement: bytes, now: datetime, force: bool) ->
             "mended event has the source that sent it; with --force it need not."
         )
     origin = (RESENT_FROM, _origin(letter))
-    return Sending(topic.name, _partition_of(key, topic), key, replacement, (*STRUCTURED, origin))
-
-
-def _partition_of(key: bytes, topic: Topic) -> int:
-    return int((murmur2(key) & 0x7FFFFFFF) % topic.partitions)
+    partition = partition_of(key, topic.partitions)
+    return Sending(topic.name, partition, key, replacement, (*STRUCTURED, origin))
 
 
 def _headers(letter: Letter) -> tuple[Header, ...]:

@@ -21,6 +21,13 @@ def is_free(host: str, port: int) -> bool:
         return True
 
 
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on, for a moment at least."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def holder(port: int) -> str | None:
     """Name the process that listens on a port, or None where that cannot be read."""
     sockets = {f"socket:[{inode}]" for inode in _inodes(port)}

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka.partitioner import murmur2
 
+from app.catalogue import partition_of
 from app.codec import Code, Refusal, decode
 from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import workload
@@ -44,7 +44,7 @@ def fold_one(stored: bytes | None, record: Incoming) -> tuple[bytes | None, list
     at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
     try:
         event: Any = decode(record.value, record.key, (), workload.INPUT, at)
-        if stored is None and (murmur2(record.key) & 0x7FFFFFFF) % PARTITIONS != record.partition:
+        if stored is None and partition_of(record.key, PARTITIONS) != record.partition:
             raise Refusal(Code.WRONG_PARTITION, "")
     except Refusal as refusal:
         return None, [_dead_letter(record, str(refusal.code), True)]

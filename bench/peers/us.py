@@ -13,17 +13,14 @@ from typing import Any
 import faust
 import msgspec
 from aiokafka import ConsumerRecord
-from faust.types import TP
-from mode import CrashingSupervisor
 from nacl.public import PrivateKey
 
 from agents.dead_letters import DeadLetters
 from agents.people import chunk_fold
-from app.engine import check_versions, records
-from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
+from app.engine import app as engine
+from app.engine.chunks import ChunkApp
 from app.engine.table import Fold, Table, TableSettings, Work
 from app.settings import Settings
-from app.topology import CHUNKS_WAITING_MAX, TAKE_OVER_SECONDS_MAX
 from bench import counting, workload
 
 SETTINGS = Settings()
@@ -53,27 +50,8 @@ def make_app(
     fold: str, topic: str, bootstrap: str, group: str, directory: Path, commit_seconds: float
 ) -> ChunkApp:
     """Make the app for one of the folds."""
-    check_versions()
-    records.install()
-    directory.mkdir(parents=True, exist_ok=True)
-    app = ChunkApp(
-        group,
-        broker=f"kafka://{bootstrap}",
-        datadir=str(directory / "faust"),
-        store="memory://",
-        autodiscover=False,
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        consumer_auto_offset_reset="earliest",
-        broker_max_poll_records=CHUNK_RECORDS_MAX,
-        broker_commit_interval=commit_seconds,
-        broker_session_timeout=SETTINGS.worker_session_seconds,
-        broker_heartbeat_interval=SETTINGS.worker_session_seconds / 5,
-        broker_rebalance_timeout=TAKE_OVER_SECONDS_MAX,
-        stream_buffer_maxsize=CHUNKS_WAITING_MAX,
-        stream_wait_empty=False,
-        agent_supervisor=CrashingSupervisor,
+    app = engine.make_app(
+        ChunkApp, group, bootstrap, directory, SETTINGS.worker_session_seconds, commit_seconds
     )
     table = Table(
         TableSettings(
@@ -84,21 +62,7 @@ def make_app(
             changelog=f"{group}-changelog",
         )
     )
-    table.on_failure(lambda error: _end(app, error))
-
-    async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
-        await table.revoke()
-
-    async def assigned(_: Any, /, *args: set[TP], **kwargs: Any) -> None:
-        await table.assign({tp.partition for tp in args[0]}, app.consumer_generation_id)
-
-    async def before_shutdown(_: Any, /, *args: Any, **kwargs: Any) -> None:
-        await table.stop()
-
-    app.on_partitions_revoked.connect(revoked, weak=False)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    app.on_before_shutdown.connect(before_shutdown, weak=False)
-
+    engine.hold(app, [table], lambda assigned: {tp.partition for tp in assigned})
     fold_records = _fold(fold)
 
     @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")
@@ -108,13 +72,6 @@ def make_app(
                 await chunks.ack(event)
 
     return app
-
-
-def _end(app: ChunkApp, error: BaseException) -> None:
-    """End the process visibly."""
-    app.log.error("taking a partition failed: %r", error, exc_info=error)
-    task = asyncio.ensure_future(app.crash(error))
-    task.add_done_callback(lambda _: None)
 
 
 def _fold(name: str) -> Fold:

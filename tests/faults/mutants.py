@@ -171,7 +171,7 @@ def turns_not_taken() -> None:
             yield None
             return
         await partition.live.wait()
-        holds = partition.live.is_set() and not partition.lost
+        holds = partition.ready
         yield partition if holds and generation == self._generation else None
 
     async def locked(self: Partition, work: Work, places: Mapping[str, int]) -> None:
