@@ -16,6 +16,10 @@ CHUNKS_WAITING_MAX = 8
 """Chunks that wait before an agent. At four fifths of it the partitions that bring more are not
 fetched, until two fifths are left."""
 
+LEADERS_KNOWN_MS = 10_000
+"""How old what is known of partitions' leaders may be. Where aiokafka looks for the beginning of a
+partition it asks a leader of old again and again until then; its default is 5 minutes."""
+
 TAKE_OVER_SECONDS_MAX = 30.0
 """How long finishing the chunks in hand may hold up a rebalance or a stop."""
 
@@ -47,6 +51,7 @@ def make_app(
         topic_disable_leader=True,
         topic_allow_declare=False,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=LEADERS_KNOWN_MS,
         broker_max_poll_records=CHUNK_RECORDS_MAX,
         broker_commit_interval=commit_seconds,
         broker_session_timeout=session_seconds,

@@ -80,8 +80,10 @@ class ChunkConsumer(Consumer):
         """Go back to what was committed, or to the beginning where nothing was: aiokafka leaves
         such a partition where it is, and what was fetched and let go would be skipped."""
         committed = await super().seek_to_committed()
-        if unknown := [tp for tp, offset in committed.items() if not offset]:
-            await self._thread.seek_to_beginning(*unknown)
+        # To 0 and not "to the beginning": that waits for an answer of each partition's leader. Where
+        # 0 is gone already, the reset to the earliest comes with the fetch.
+        if unknown := {tp: 0 for tp, offset in committed.items() if not offset}:
+            await self._thread.seek_wait(unknown)
         return committed
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:

@@ -133,7 +133,8 @@ async def test_what_was_let_go_comes_again_also_before_the_first_commit(
         async def seek_to_committed(self) -> dict[TP, int | None]:
             return committed
 
-        async def seek_to_beginning(self, *partitions: TP) -> None:
+        async def seek_wait(self, partitions: dict[TP, int]) -> None:
+            assert set(partitions.values()) == {0}
             begun.extend(partitions)
 
     monkeypatch.setattr(consumer, "_thread", Thread())
