@@ -120,7 +120,11 @@ async def at_point(
         # These come once a partition or once a second, the others once a chunk.
         few = point.endswith(("fence", "catch-up", "offset commit"))
         number = passing or scene.random.randint(1, 2 if few else 12)
-        await restart(worker, partial(worker.arm_point, point, number, act))
+        async with down(worker):
+            if point.endswith("catch-up"):  # or there may be nothing to catch up with
+                await asyncio.to_thread(shutil.rmtree, worker.tables, ignore_errors=True)
+            worker.arm_point(point, number, act)
+        await started(worker)
         await armed(scene, worker, point)
         if act == "stop":
             await asyncio.sleep(SESSION_SECONDS + scene.random.uniform(2, 8))
@@ -404,6 +408,11 @@ async def restart(process: Python, prepare: Callable[[], None]) -> None:
     """Start a process anew, and return when it runs again."""
     async with down(process):
         prepare()
+    await started(process)
+
+
+async def started(process: Python) -> None:
+    """Return when it runs."""
     while not process.running:
         await asyncio.sleep(0.05)
 
