@@ -80,8 +80,8 @@ class ChunkConsumer(Consumer):
         """Go back to what was committed, or to the beginning where nothing was: aiokafka leaves
         such a partition where it is, and what was fetched and let go would be skipped."""
         committed = await super().seek_to_committed()
-        # To 0 and not "to the beginning": that waits for an answer of each partition's leader. Where
-        # 0 is gone already, the reset to the earliest comes with the fetch.
+        # To 0 and not "to the beginning", which waits for an answer of each partition's leader.
+        # Where 0 is gone already, the reset to the earliest comes with the fetch.
         if unknown := {tp: 0 for tp, offset in committed.items() if not offset}:
             await self._thread.seek_wait(unknown)
         return committed
@@ -166,8 +166,10 @@ class ChunkQueue(ThrowableQueue[EventT[Any]]):
 
 
 def _may_join(chunk: Chunk, other: Chunk) -> bool:
+    """Say whether `other` goes on where `chunk` ends. After a seek it may hold some of the same."""
     return (
         chunk.generation == other.generation
+        and chunk.records[-1].offset < other.records[0].offset
         and len(chunk.records) + len(other.records) <= CHUNK_RECORDS_MAX
         and chunk.size + other.size <= CHUNK_BYTES_MAX
     )

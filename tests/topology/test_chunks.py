@@ -61,6 +61,14 @@ async def test_chunks_of_two_generations_stay_apart() -> None:
     assert drain(waiting) == [(0, [1], 1), (0, [1, 2], 2)]
 
 
+async def test_a_chunk_that_holds_some_of_the_same_stays_apart() -> None:
+    """In one chunk a record would be applied twice: the place is looked at once a chunk."""
+    waiting = queue()
+    for one in (event(0, 1, 2, 3), event(0, 2, 3, 4), event(0, 5)):
+        waiting.force_put_nowait(one)
+    assert drain(waiting) == [(0, [1, 2, 3], 3), (0, [2, 3, 4, 5], 5)]
+
+
 async def test_a_chunk_has_its_bound_and_keeps_its_order() -> None:
     waiting = queue()
     for offset in range(CHUNK_RECORDS_MAX + 10):
