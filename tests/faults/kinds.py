@@ -8,7 +8,8 @@ which moment, how long) from the round's own random numbers. A fault that could 
 import asyncio
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -389,19 +390,16 @@ async def running(process: Python, seconds_max: float = 40.0) -> None:
         pass  # another fault holds it up; this one may add to that
 
 
-class down:
+@asynccontextmanager
+async def down(process: Python) -> AsyncIterator[None]:
     """A process is killed, and started again at the end."""
-
-    def __init__(self, process: Python) -> None:
-        self._process = process
-
-    async def __aenter__(self) -> None:
-        self._process.wanted = False
-        send(self._process, signal.SIGKILL)
-        await gone(self._process)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._process.wanted = True
+    process.wanted = False
+    send(process, signal.SIGKILL)
+    await gone(process)
+    try:
+        yield
+    finally:
+        process.wanted = True
 
 
 async def restart(process: Python, prepare: Callable[[], None]) -> None:

@@ -113,6 +113,8 @@ class Suite:
                     await kind.happen(scene)
             except Missed as why:
                 missed.append(f"{kind.name}: {why}")
+            except TimeoutError:
+                missed.append(f"{kind.name}: it was not over within {FAULT_SECONDS_MAX:g} s")
 
         try:
             await asyncio.gather(
@@ -121,6 +123,7 @@ class Suite:
             )
             self.stage.check()
         finally:
+            self.stage.heal()
             stop.set()
             await flowing
         return missed

@@ -210,8 +210,7 @@ class Stage:
         with_copies(self.copies)
         await create_topics(self.bootstrap)
         await wait_in_step(self.bootstrap)
-        for process in (*self.workers[:2], self.projections[0]):
-            process.wanted = True
+        self.heal()
         self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -232,6 +231,22 @@ class Stage:
     def pythons(self) -> tuple[Python, ...]:
         """Workers and projections."""
         return (*self.workers, *self.projections)
+
+    def heal(self) -> None:
+        """Undo whatever a fault may have left."""
+        for worker in self.workers:
+            worker.step_clock(0)
+            if worker.disk is not None:
+                worker.disk.empty()
+            if worker.link is not None:
+                worker.link.join()
+        for number, process in enumerate((*self.workers, *self.projections)):
+            process.wanted = number in (0, 1, 3)  # two workers, one projection
+        for node in self.nodes:
+            node.wanted = True
+        self.redis_wanted = True
+        for stopped in (*self.pythons, *self.nodes, self.redis):
+            send(stopped, signal.SIGCONT)
 
     async def redis_command(self, *words: str) -> None:
         """Give Redis a command, if it can be reached."""
