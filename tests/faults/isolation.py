@@ -5,6 +5,7 @@ has a network namespace in it, joined by a pair of links that can be taken down.
 with the last process. Where the machine allows none of it, faults that need it are left out.
 """
 
+import errno
 import os
 import subprocess
 import sys
@@ -98,10 +99,18 @@ class SmallDisk:
         self._filler = path / "filler"
 
     def fill(self, left: int) -> None:
-        """Leave `left` bytes."""
-        stat = os.statvfs(self.path)
+        """Leave `left` bytes, or what is there by then: others write too."""
         with self._filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, stat.f_bavail * stat.f_frsize - left))
+            while True:
+                stat = os.statvfs(self.path)
+                try:
+                    os.posix_fallocate(
+                        file.fileno(), 0, max(1, stat.f_bavail * stat.f_frsize - left)
+                    )
+                    return
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
 
     def empty(self) -> None:
         """Leave all that was free before."""
