@@ -5,16 +5,18 @@ has a network namespace in it, joined by a pair of links that can be taken down.
 with the last process. Where the machine allows none of it, faults that need it are left out.
 """
 
-import errno
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 VARIABLE = "FAULTS_ISOLATED"
 
 BROKERS = "10.99.0"
 """Brokers are at .1, .2 and .3 of it."""
+
+MEBIBYTE = 1024 * 1024
 
 UNSHARE = ["unshare", "--net", "--mount"]
 
@@ -90,7 +92,7 @@ class Link:
 class SmallDisk:
     """A file system in memory that can be filled up."""
 
-    SIZE = "1g"
+    SIZE = "512m"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,18 +101,12 @@ class SmallDisk:
         self._filler = path / "filler"
 
     def fill(self, left: int) -> None:
-        """Leave `left` bytes, or what is there by then: others write too."""
-        with self._filler.open("wb") as file:
-            while True:
-                stat = os.statvfs(self.path)
-                try:
-                    os.posix_fallocate(
-                        file.fileno(), 0, max(1, stat.f_bavail * stat.f_frsize - left)
-                    )
-                    return
-                except OSError as error:
-                    if error.errno != errno.ENOSPC:
-                        raise
+        """Leave about `left` bytes."""
+        with self._filler.open("wb", buffering=0) as file:
+            with suppress(OSError):  # no space is left
+                while file.write(bytes(MEBIBYTE)):
+                    pass
+            os.truncate(file.fileno(), max(0, file.tell() - left))
 
     def empty(self) -> None:
         """Leave all that was free before."""

@@ -154,7 +154,7 @@ async def store_full(scene: Scene) -> None:
     assert worker.disk is not None
     async with scene.lock(worker.name):
         await running(worker)
-        worker.disk.fill(scene.random.randrange(0, 300_000))
+        await asyncio.to_thread(worker.disk.fill, scene.random.randrange(0, 300_000))
         await asyncio.sleep(scene.random.uniform(4, 10))
         worker.disk.empty()
 
