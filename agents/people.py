@@ -7,6 +7,7 @@ goes to dead-letters, what a parked source sent to parked (agents.poison), and t
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -43,8 +44,7 @@ def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
     @app.agent(app.topic(topic.name, value_serializer="raw"), name=f"fold-{topic.name}")
     async def fold_topic(chunks: StreamT[Chunk]) -> None:
         async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            if await app.people.process(event.value, fold_records):
-                await chunks.ack(event)
+            await app.people.begin(event.value, fold_records, partial(chunks.ack, event))
 
 
 def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:

@@ -4,6 +4,8 @@ A valid scan stays in its topic for as long as the catalogue says; nothing else 
 of a parked source is in parked as well (agents.poison).
 """
 
+from functools import partial
+
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
@@ -26,8 +28,7 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
     @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="check-scans")
     async def check_scans(chunks: StreamT[Chunk]) -> None:
         async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            if await app.scans.process(event.value, check):
-                await chunks.ack(event)
+            await app.scans.begin(event.value, check, partial(chunks.ack, event))
 
 
 def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:

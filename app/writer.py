@@ -181,7 +181,7 @@ class Writer:
                 bootstrap_servers=self._bootstrap,
                 acks="all",
                 enable_idempotence=True,
-                compression_type="lz4",
+                compression_type="zstd",
                 linger_ms=2,
                 max_batch_size=BATCH_BYTES_MAX,
                 max_request_size=REQUEST_BYTES_MAX,

@@ -12,7 +12,7 @@ them in Asia/Shanghai.
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 from typing import Annotated, Literal, NamedTuple, get_args, get_type_hints
@@ -436,8 +436,10 @@ def misfits(event: Event) -> tuple[Fault, ...]:
 CLOCK_SKEW = timedelta(minutes=10)
 """How far a publisher's clock may run ahead of ours before its event is refused."""
 
-EARLIEST = datetime.fromisoformat("2019-12-01T00:00:00+08:00")
+EARLIEST_DAY = "2019-12-01"
 """Nothing that this system judges happened before the first known cases."""
+
+EARLIEST = datetime.fromisoformat(f"{EARLIEST_DAY}T00:00:00+08:00").astimezone(UTC)
 
 AHEAD_MAX = timedelta(days=366)
 """How far ahead an order may start or be planned to end."""
@@ -458,9 +460,7 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
     if min(times) < EARLIEST or max(times) > arrived_at + CLOCK_SKEW:
         for field, instant in zip(known.instants, times[1:], strict=True):
             if instant < EARLIEST:
-                yield Fault(
-                    field, f"{instant.isoformat()} is before {EARLIEST.date()}, the earliest."
-                )
+                yield Fault(field, f"{instant.isoformat()} is before {EARLIEST_DAY}, the earliest.")
             elif instant > arrived_at + (AHEAD_MAX if field in _PLANNED else CLOCK_SKEW):
                 yield Fault(field, f"{instant.isoformat()} lies too far in the future.")
     if event.supersedes == event.id:

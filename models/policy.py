@@ -10,7 +10,7 @@ decision" is what was chosen where both are silent, in favour of a resident who 
 face an unexplained red.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -22,7 +22,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 
 class Policy(Struct, frozen=True):
-    """One dated set of numbers, in force in `[valid_from, valid_to)`."""
+    """One dated set of numbers, in force in `[valid_from, valid_to)`; both in UTC: to
+    compare instants of two zones takes twenty times as long."""
 
     version: str
     valid_from: datetime
@@ -66,7 +67,7 @@ class Policy(Struct, frozen=True):
 POLICIES = (
     Policy(
         version="2020-04",
-        valid_from=datetime.combine(date(2019, 12, 1), datetime.min.time(), ZONE),
+        valid_from=datetime.combine(date(2019, 12, 1), datetime.min.time(), ZONE).astimezone(UTC),
         valid_to=None,
         after_discharge=timedelta(days=14),
         negatives_apart=timedelta(hours=24),

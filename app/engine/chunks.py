@@ -53,14 +53,27 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[TP], **bounds: Any
+    ) -> dict[TP, list[Any]]:
+        """Begin with another partition each time. aiokafka empties what it holds of one before it
+        goes to the next; then a backlog of one topic delays all others, and chunks of one
+        partition, which take turns, follow one another."""
+        fetched = await super()._fetch_records(consumer, active_partitions, **bounds)
+        held = consumer._fetcher._records
+        for tp in fetched:
+            if tp in held:
+                held[tp] = held.pop(tp)
+        return cast(dict[TP, list[Any]], fetched)
+
 
 class ChunkConsumer(Consumer):
     """A Faust consumer whose messages are chunks: `value` is the `Chunk`, `offset` its last.
 
-    What may be committed is one past the newest acked chunk: an agent has concurrency 1 and acks
-    in order, and one that raises ends the process. So Faust's search for gaps between acked
-    offsets is left out; it also never sees the offsets that transaction markers take, and would
-    stand still there.
+    What may be committed is one past the newest acked chunk: those of a topic partition are
+    processed one at a time and acked in order, and a failure ends the process. So Faust's search
+    for gaps between acked offsets is left out; it also never sees the offsets that transaction
+    markers take, and would stand still there.
     """
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:

@@ -6,6 +6,8 @@ name is read with its bytes escaped, and means nothing to whoever reads it.
 """
 
 import struct
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -47,30 +49,27 @@ class LenientRecords:
 
 
 class LenientBatch:
-    """A batch, its own iterator as in aiokafka; a lenient reader takes over from a failed one."""
+    """A batch of aiokafka's; where its reader fails, a lenient one takes over."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
         self._raw = raw
-        self._given = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
-    def __iter__(self) -> "LenientBatch":
-        iter(self._batch)  # decompresses
-        return self
+    def __iter__(self) -> Iterator[Any]:
+        given = 0
+        try:
+            for record in self._batch:
+                given += 1
+                yield record
+        except UnicodeDecodeError:
+            yield from islice(_LenientReader(self._raw), given, None)
 
     def __next__(self) -> Any:
-        try:
-            record = next(self._batch)
-        except UnicodeDecodeError:
-            self._batch = iter(_LenientReader(self._raw))
-            for _ in range(self._given):
-                next(self._batch)
-            record = next(self._batch)
-        self._given += 1
-        return record
+        """Return the record of a control batch, which aiokafka reads without iterating."""
+        return next(self._batch)
 
 
 class _Escaping(bytearray):

@@ -114,7 +114,7 @@ class Store:
                 batch.put(AGENDA + value[: DUE.size] + key, b"")
                 self._agenda_from = min(self._agenda_from, due)
         batch.put(STORED, b"%d" % offset)
-        self._db.write(batch)
+        self._write(batch)
 
     def due(self, until: int, limit: int) -> list[bytes]:
         """Return at most `limit` keys of rows due at or before `until` (µs), earliest first.
@@ -143,10 +143,13 @@ class Store:
             entries.next()
         self._check(entries)
         if stale.len():
-            self._db.write(stale)
+            self._write(stale)
         if not found:
             self._agenda_from = min(at, until)
         return found
+
+    def _write(self, batch: rocksdict.WriteBatch) -> None:
+        self._db.write(batch, _LOG_HAS_IT)
 
     def _check(self, entries: rocksdict.RdictIter) -> None:
         """Raise `StoreDamaged` where an iterator ended at a damaged block, as at the last row."""
@@ -158,6 +161,17 @@ class Store:
     def _damaged(self, error: Exception) -> StoreDamaged:
         self._mark.touch()
         return StoreDamaged(f"the store in {self._path} cannot be read: {error}")
+
+
+def _log_has_it() -> rocksdict.WriteOptions:
+    """Write nothing ahead: what a crash takes from memory is read again from the log. A store
+    keeps its writes in order, so what is left is the state at some earlier `offset`."""
+    options = rocksdict.WriteOptions()
+    options.disable_wal = True  # type: ignore[method-assign, assignment]  # its stub is wrong
+    return options
+
+
+_LOG_HAS_IT = _log_has_it()
 
 
 def _options() -> rocksdict.Options:

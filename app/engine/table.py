@@ -6,7 +6,8 @@ One partition of a table is held by one worker at a time. Taking it (`Partition.
    or aborts the predecessor's open transaction and refuses all its later writes;
 2. catch up: changelog records after the store's own offset are read (read_committed) and written
    to the store. The log is complete, since nobody else can write to it any more;
-3. live: chunks and due rows are processed, one at a time per partition.
+3. live: chunks and due rows are processed, one at a time per partition; while the log answers
+   to one, those of other partitions are folded.
 
 Processing (`Partition.commit`), in this order:
 
@@ -22,7 +23,7 @@ process, and a new one starts from 1.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,7 +179,7 @@ class Partition:
             bootstrap_servers=self._settings.bootstrap,
             transactional_id=f"{self._settings.application}-{self._settings.name}-{self.number}",
             acks="all",
-            compression_type="lz4",
+            compression_type="zstd",
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=self._settings.value_bytes_max,
         )
@@ -286,10 +287,11 @@ class Table:
         self.held: dict[int, Partition] = {}
         self._generation = -1
         self._taking: set[asyncio.Task[None]] = set()
+        self._in_hand: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._on_failure: Callable[[BaseException], None] = _unhandled
 
     def on_failure(self, callback: Callable[[BaseException], None]) -> None:
-        """Call `callback` when taking a partition fails; it must end the process."""
+        """Call `callback` when taking a partition or a chunk fails; it must end the process."""
         self._on_failure = callback
 
     async def revoke(self) -> None:
@@ -311,9 +313,9 @@ class Table:
             partition = self.held.setdefault(number, Partition(self.settings, number))
             task = asyncio.create_task(partition.take())
             self._taking.add(task)
-            task.add_done_callback(self._taken)
+            task.add_done_callback(self._ended)
 
-    def _taken(self, task: "asyncio.Task[None]") -> None:
+    def _ended(self, task: "asyncio.Task[None]") -> None:
         self._taking.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(error)
@@ -324,6 +326,25 @@ class Table:
         for partition in self.held.values():
             partition.drop()
         self.held.clear()
+
+    async def begin(self, chunk: Chunk, fold: Fold, ack: Callable[[], Awaitable[object]]) -> None:
+        """Begin to `process` a chunk, and `ack` it when that is done.
+
+        Returns as soon as the one before of the same topic partition has ended, so there is one at
+        a time of each, in order; while the log answers to one, others are folded. What fails ends
+        the process.
+        """
+        source = chunk.topic, chunk.partition
+        if (before := self._in_hand.get(source)) is not None:
+            await before
+
+        async def process() -> None:
+            if await self.process(chunk, fold):
+                await ack()
+
+        task = self._in_hand[source] = asyncio.create_task(process())
+        task.add_done_callback(self._ended)
+        await asyncio.sleep(0)  # let it begin
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.
@@ -373,7 +394,12 @@ class Table:
             return
         await partition.live.wait()
         async with partition.lock:
-            yield partition if partition.ready and generation == self._generation else None
+            try:
+                yield partition if partition.ready and generation == self._generation else None
+            except BaseException:
+                # Log and store may differ now; whoever waits for the partition must not go on.
+                partition.lost = True
+                raise
 
     async def _commit(self, partition: Partition, work: Work, places: Mapping[str, int]) -> bool:
         try:

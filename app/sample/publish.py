@@ -186,7 +186,7 @@ async def _publish(settings: Settings, day: Day, begun: Summary, progress: Progr
         acks="all",
         enable_idempotence=True,
         linger_ms=20,
-        compression_type="lz4",
+        compression_type="zstd",
         max_request_size=REQUEST_BYTES_MAX,
     )
     async with Gateway(settings.gateway_url, Tokens(settings.token_key)) as gateway:

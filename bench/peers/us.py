@@ -7,6 +7,7 @@ no side of the benchmark has one, so what changes by time is told with the event
 import asyncio
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ def make_app(
     @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")
     async def fold_topic(chunks: Any) -> None:
         async for event in chunks.noack().events():
-            if await table.process(event.value, fold_records):
-                await chunks.ack(event)
+            await table.begin(event.value, fold_records, partial(chunks.ack, event))
 
     return app
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust.app.base import App
 from faust.transport.consumer import Consumer
@@ -35,6 +35,8 @@ READ = {
     AIOKafkaFaustConsumer._to_message: "7c24f6511b2f",
     AIOKafkaFaustConsumer._new_consumer_thread: "0870ec53dea7",
     AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
+    AIOKafkaConsumerThread._fetch_records: "39a2c6c79fc1",
+    Fetcher.fetched_records: "be4348896b9b",
     AIOKafkaConsumer.start: "2f1ba7044332",
     FlowControlQueue.maybe_endorse_pressure_drop: "dafd855ef5a0",
     FlowControlQueue.in_pressure_high_state: "3165f1488019",

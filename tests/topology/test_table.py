@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -204,6 +205,61 @@ async def test_agents_take_turns_on_a_partition(partition: Partition) -> None:
 
     await asyncio.gather(*(held.process(from_topic(f"t{n}"), add_one) for n in range(20)))
     assert Work(partition.store).get(b"n") == b"100"
+
+
+async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
+    partition: Partition, tmp_path: Path
+) -> None:
+    answers = asyncio.Event()
+
+    class Slow(Log):
+        async def commit_transaction(self) -> None:
+            await answers.wait()
+            await super().commit_transaction()
+
+    with_log(partition, Slow())
+    held = table_of(partition)
+    other = held.held[1] = Partition(partition._settings, 1)
+    other._store = Store(tmp_path / "people" / "1")
+    other.live.set()
+    with_log(other, Log())
+    acked: list[int] = []
+
+    async def ack(number: int) -> None:
+        acked.append(number)
+
+    for number, each in enumerate((chunk(0), replace(chunk(0), partition=1))):
+        await held.begin(each, put_each, partial(ack, number))
+    third = asyncio.create_task(held.begin(chunk(1), put_each, partial(ack, 2)))
+    await asyncio.sleep(0.01)
+    assert acked == [1], "the other partition's, and none before it is in the log"
+    assert not third.done(), "one at a time of a topic partition"
+    answers.set()
+    await third
+    await held.revoke()
+    assert acked == [1, 0, 2], "what was in hand is finished before the partition is let go"
+    other.close()
+
+
+async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
+    partition: Partition,
+) -> None:
+    log = with_log(partition, Log(OSError("gone")))
+    held, failures = table_of(partition), list[BaseException]()
+    held.on_failure(failures.append)
+
+    async def ack() -> None:
+        raise AssertionError("nothing to ack")
+
+    await held.begin(chunk(0), put_each, ack)
+    waiting = asyncio.create_task(held.process(replace(chunk(0), topic="other"), put_each))
+    await asyncio.sleep(0.01)
+    assert [str(failure) for failure in failures] == ["gone"]
+    log.fails_with = None
+    assert await waiting is False
+    with pytest.raises(OSError, match="gone"):
+        await held.begin(chunk(1), put_each, ack)
+    assert log.committed == []
 
 
 async def test_due_rows_are_folded_once(partition: Partition) -> None:
