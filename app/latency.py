@@ -1,9 +1,11 @@
 """`yuekang latency`: from append on Kafka to visible over HTTP.
 
-Every event changes a code that someone can see: another province reports red, and green again.
-They leave on a schedule that waits for nothing (an open loop), so a slow system is not asked
-less, and what waits in the publisher counts as lateness of its own. A sample of the red ones, one
-person each, is followed: the view is asked at a fixed interval until it names that very event.
+An event changes a code that someone can see: another province reports red, and green again. Among
+them may be negative results of people who are green, which change none, as on a day when everybody
+is tested. They leave on a schedule that waits for nothing (an open loop), so a slow system is not
+asked less, and what waits in the publisher counts as lateness of its own; what is due in the same
+`TICK_SECONDS` leaves as one batch for each partition. A sample of the red ones, one person each, is
+followed: the view is asked at a fixed interval until it names that very event.
 
 Clocks. The start is the broker's append time (LogAppendTime, whole milliseconds) if the topic has
 it, else the instant the broker's confirmation arrived here. The end is the instant the first
@@ -19,7 +21,7 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import aiohttp
@@ -27,10 +29,12 @@ import msgspec
 import typer
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from app.catalogue import CATALOGUE, partition_of
 from app.sample.command import progress_on
 from app.sample.publish import Progress
 from app.sample.records import structured
@@ -41,9 +45,12 @@ from models.events import (
     IdentityData,
     IdentityRetracted,
     IdentityVerified,
+    NatResultData,
+    NatResultReported,
     ProvincialCodeData,
     ProvincialCodeReported,
     ProvincialColour,
+    Result,
     RetractionData,
     RetractionReason,
 )
@@ -51,9 +58,21 @@ from models.events import (
 PROVINCE = "43"
 SOURCE = f"/provinces/{PROVINCE}"
 IDENTITY_PROVIDER = "/identity-providers/latency"
+LABORATORY = "/laboratories/latency"
+SWAB_TO_RESULT = timedelta(hours=6)
 
-BACKGROUND_PEOPLE = 1_000
-"""People besides the followed ones; at 500 events/s each changes every two seconds."""
+BACKGROUND_SECONDS = 10
+"""There are so many people besides the followed ones that each changes once in this time."""
+
+LOOKED_AT = 100
+"""One of so many people is looked at before the run begins."""
+
+TICK_SECONDS = 0.01
+"""How often the publisher looks what is due. Sent one by one, a core brings no more than some 1,500
+events a second on their way."""
+
+BATCH_BYTES = 256 * 1024
+"""A batch leaves when it is longer."""
 
 CONNECTIONS_MAX = 100
 """Requests to the view at once. More than that wait, and show in the resolution."""
@@ -69,13 +88,15 @@ LOG_APPEND_TIME = 1
 
 
 class Plan(Struct, frozen=True):
-    """What to measure. `follow_rate` of the `rate` events a second are followed."""
+    """What to measure. `follow_rate` of the `rate` events a second are followed; of the others
+    `changing_percent` change a code."""
 
     rate: int = 500
     seconds: int = 30
     follow_rate: int = 20
     interval_ms: int = 10
     deadline_seconds: float = 10.0
+    changing_percent: int = 100
 
     @property
     def events(self) -> int:
@@ -110,6 +131,7 @@ class Report(Struct, frozen=True):
     the event was due to be sent, so it counts what waited in the publisher."""
 
     rate_asked: int
+    changing_percent: int
     rate_reached: float
     seconds: float
     published: int
@@ -154,6 +176,15 @@ def latency(
     deadline_seconds: Annotated[
         float, typer.Option("--deadline", min=0.1, max=120, help="Not seen by then: failed.")
     ] = 10.0,
+    changing_percent: Annotated[
+        int,
+        typer.Option(
+            "--changing",
+            min=0,
+            max=100,
+            help="Per cent of the events not followed that change a code; negative results else.",
+        ),
+    ] = 100,
     p99_ms_max: Annotated[
         float | None, typer.Option("--p99-max", min=1, help="Fail if p99 is above, in ms.")
     ] = None,
@@ -165,7 +196,9 @@ def latency(
     """
     settings = Settings.from_environment()
     console = Console(stderr=True)
-    plan = Plan(rate, seconds, min(follow_rate, rate), interval_ms, deadline_seconds)
+    plan = Plan(
+        rate, seconds, min(follow_rate, rate), interval_ms, deadline_seconds, changing_percent
+    )
     try:
         with progress_on(console, "Events") as progress:
             report = asyncio.run(measure(settings, plan, progress))
@@ -190,7 +223,10 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
     do not get their codes.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=True,
+        max_batch_size=2 * BATCH_BYTES,
     )
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
     async with aiohttp.ClientSession(settings.view_url, connector=connector) as view:
@@ -225,11 +261,15 @@ class Run:
         # A followed event has a person of its own, so nothing else hides it or passes it.
         self._follow_every = max(1, plan.rate // plan.follow_rate)
         self._followed = [_made_up() for _ in range(math.ceil(plan.events / self._follow_every))]
-        self._background = [_made_up() for _ in range(BACKGROUND_PEOPLE)]
+        self._background = [_made_up() for _ in range(BACKGROUND_SECONDS * plan.rate)]
+        partitions = CATALOGUE.topics["provincial-codes"].partitions
+        self._partitions = {
+            person: partition_of(person.encode(), partitions) for person in self._people()
+        }
         self._log_append_time = True
 
     async def prepare(self) -> None:
-        """Verify the people, and wait until the view has a code for each."""
+        """Verify the people, and wait until the view has a code for them."""
         now = datetime.now(UTC)
         data = IdentityData(now, DocumentType.RESIDENT_IDENTITY_CARD, "440100")
         await self._send_all(
@@ -243,7 +283,7 @@ class Run:
             ]
         )
         async with asyncio.timeout(PREPARED_SECONDS_MAX):
-            for person in self._people():
+            for person in (*self._background[::LOOKED_AT], *self._followed):
                 # The view is another process: asking again is the only way to know.
                 while b'"green"' not in await self._ask(person):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
@@ -254,18 +294,24 @@ class Run:
         followers: list[asyncio.Task[Sighting | None]] = []
         late: list[float] = []
         begun = time.time()
-        for number in range(self._plan.events):
-            scheduled_at = begun + number / self._plan.rate
-            if (wait := scheduled_at - time.time()) > 0:
-                await asyncio.sleep(wait)
-            late.append(max(0.0, time.time() - scheduled_at))
-            event = self._event(number, scheduled_at)
-            sent = await self._send(event)
-            confirmations.append(sent)
-            if number % self._follow_every == 0:
-                followers.append(asyncio.create_task(self._follow(event, sent, scheduled_at)))
-            if number % self._plan.rate == 0:
-                self._progress(number, self._plan.events)
+        published = 0
+        while published < self._plan.events:
+            now = time.time()
+            until = min(int((now - begun) * self._plan.rate) + 1, self._plan.events)
+            due = range(published, until)
+            scheduled = [begun + number / self._plan.rate for number in due]
+            events = [self._event(n, at) for n, at in zip(due, scheduled, strict=True)]
+            sent = await self._send(events)
+            confirmations += sent
+            late += (now - at for at in scheduled)
+            followers += (
+                asyncio.create_task(self._follow(event, confirmed, at))
+                for number, event, confirmed, at in zip(due, events, sent, scheduled, strict=True)
+                if number % self._follow_every == 0
+            )
+            published = until
+            self._progress(published, self._plan.events)
+            await asyncio.sleep(max(0.0, now + TICK_SECONDS - time.time()))
         await asyncio.gather(*confirmations)
         ended = time.time()
         sightings = await asyncio.gather(*followers)
@@ -296,13 +342,20 @@ class Run:
         return [*self._background, *self._followed]
 
     def _event(self, number: int, scheduled_at: float) -> Event:
-        """Return event `number`: red for someone followed, red and green in turn for the rest."""
+        """Return event `number`: red for someone followed; for the rest red and green in turn, or
+        a negative result."""
         at = datetime.fromtimestamp(scheduled_at, UTC)
         if number % self._follow_every == 0:
             person, red = self._followed[number // self._follow_every], True
         else:
             round_, place = divmod(number, len(self._background))
             person, red = self._background[place], round_ % 2 == 0
+            if place % 100 >= self._plan.changing_percent:
+                return NatResultReported(
+                    **self._attributes(person, at, f"event-{number}"),
+                    source=LABORATORY,
+                    data=NatResultData(at - SWAB_TO_RESULT, at, Result.NEGATIVE, "Latency"),
+                )
         colour = ProvincialColour.RED if red else ProvincialColour.GREEN
         return ProvincialCodeReported(
             **self._attributes(person, at, f"event-{number}"),
@@ -323,15 +376,34 @@ class Run:
             "sequence": str(self._sequence),
         }
 
-    async def _send(self, event: Event) -> asyncio.Future[Any]:
-        record = structured(event)
-        sent: asyncio.Future[Any] = await self._producer.send(
-            record.topic, record.value, record.key, headers=list(record.headers)
-        )
-        return sent
+    async def _send(self, events: Sequence[Event]) -> list[asyncio.Future[Any]]:
+        """Send events, those of a partition together; return the confirmation of each."""
+        batches: dict[tuple[str, int], tuple[BatchBuilder, list[int]]] = {}
+        confirmations: dict[int, asyncio.Future[Any]] = {}
+
+        async def leave(topic: str, partition: int) -> None:
+            batch, numbers = batches.pop((topic, partition))
+            sent = await self._producer.send_batch(batch, topic, partition=partition)
+            confirmations.update(dict.fromkeys(numbers, sent))
+
+        for number, event in enumerate(events):
+            record = structured(event)
+            place = record.topic, self._partitions[event.partitionkey]
+            if place not in batches:
+                batches[place] = self._producer.create_batch(), []
+            batch, numbers = batches[place]
+            numbers.append(number)
+            batch.append(
+                key=record.key, value=record.value, timestamp=None, headers=list(record.headers)
+            )
+            if batch.size() > BATCH_BYTES:
+                await leave(*place)
+        for place in list(batches):
+            await leave(*place)
+        return [confirmations[number] for number in range(len(events))]
 
     async def _send_all(self, events: Sequence[Event]) -> None:
-        await asyncio.gather(*[await self._send(event) for event in events])
+        await asyncio.gather(*set(await self._send(events)))
 
     async def _follow(
         self, event: Event, sent: asyncio.Future[Any], scheduled_at: float
@@ -364,6 +436,7 @@ class Run:
         clock = "broker's append time" if self._log_append_time else "arrival of the confirmation"
         return Report(
             rate_asked=self._plan.rate,
+            changing_percent=self._plan.changing_percent,
             rate_reached=round(self._plan.events / seconds, 1),
             seconds=round(seconds, 2),
             published=self._plan.events,
@@ -402,7 +475,8 @@ def table_of(report: Report) -> Table:
     table = Table(
         title=f"{report.published} events at {report.rate_reached:g} of {report.rate_asked}/s; "
         f"{report.seen} of {report.followed} followed ones visible",
-        caption=f"Start: {report.clock}. The view was asked every {report.interval_ms} ms; "
+        caption=f"{report.changing_percent}% of them change a code. "
+        f"Start: {report.clock}. The view was asked every {report.interval_ms} ms; "
         f"deadline {report.deadline_seconds:g} s.",
     )
     for column in ("ms", "p50", "p95", "p99", "max"):

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.stack.processes import StackError
-from bench import compare, delay, machine, report, scale, stages
+from bench import compare, delay, machine, report, scale, stages, start
 from bench.broker import running_broker
 from bench.sides import SIDES
 
@@ -33,6 +33,7 @@ class Part(StrEnum):
     SCALE = "scale"
     STAGES = "stages"
     LATENCY = "latency"
+    START = "start"
 
 
 class Terminal:
@@ -67,6 +68,9 @@ def main(
     backlog: Annotated[
         int, typer.Option(min=10_000, help="The largest backlog of the scale.")
     ] = 5_000_000,
+    start_people: Annotated[
+        int, typer.Option(min=1_000, help="People of the stops and starts.")
+    ] = start.PEOPLE,
     sides: Annotated[str, typer.Option(help="Sides, with commas between; all unless told.")] = "",
     folds: Annotated[str, typer.Option(help="Folds to compare.")] = "counting,real",
     seed: Annotated[int, typer.Option(min=0, help="Of the events and of the order.")] = 1,
@@ -110,6 +114,8 @@ def main(
                     found = stages.measure(DIRECTORY / "data", real_events, seed, terminal)
                 case Part.LATENCY:
                     found = delay.measure(DIRECTORY / "latency", terminal)
+                case Part.START:
+                    found = start.measure(DIRECTORY / "start", start_people, seed, terminal)
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

@@ -16,6 +16,8 @@ from bench.sides import OWN_PYTHON
 
 RATE = 5_000
 SECONDS = 30
+CHANGING = (10, 100)
+"""Per cent of the events that change a code: a day on which everybody is tested, and the worst."""
 
 PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_PORT",
          "KAFKA_CONTROLLER_PORT")  # fmt: skip
@@ -32,8 +34,13 @@ class StackProcess(Process):
         return self.exited() is None and "Ready after" in self.log.read_text(errors="replace")
 
 
-def measure(directory: Path, terminal: Terminal, rate: int = RATE, seconds: int = SECONDS) -> Any:
-    """Start the stack, measure, end it; return the report of `yuekang latency`."""
+def measure(directory: Path, terminal: Terminal) -> list[Any]:
+    """Return the report of `yuekang latency` for each of `CHANGING`."""
+    return [_measure(directory, terminal, changing) for changing in CHANGING]
+
+
+def _measure(directory: Path, terminal: Terminal, changing: int) -> Any:
+    """Start the stack, measure, end it."""
     directory = directory.absolute()
     shutil.rmtree(directory, ignore_errors=True)
     environment = {
@@ -48,9 +55,19 @@ def measure(directory: Path, terminal: Terminal, rate: int = RATE, seconds: int 
     stack.start()
     try:
         stack.wait_ready()
-        terminal.say(f"latency at {rate:,} events/s for {seconds} s")
+        terminal.say(f"latency at {RATE:,} events/s for {SECONDS} s, {changing}% change a code")
         done = subprocess.run(
-            [yuekang, "latency", "--rate", str(rate), "--seconds", str(seconds), "--json"],
+            [
+                yuekang,
+                "latency",
+                "--rate",
+                str(RATE),
+                "--seconds",
+                str(SECONDS),
+                "--changing",
+                str(changing),
+                "--json",
+            ],
             env=environment,
             capture_output=True,
             check=False,

@@ -11,7 +11,7 @@ from msgspec import Struct
 from pygal import Bar, Config, HorizontalStackedBar  # type: ignore[import-untyped]
 from pygal.style import Style  # type: ignore[import-untyped]
 
-from bench import delay, scale
+from bench import delay, scale, start
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -65,7 +65,7 @@ def write(out: Path) -> Path:
     """Write README.md and the plots into `out` from the parts that were kept there."""
     parts = {
         name: msgspec.json.decode((out / f"{name}.json").read_bytes(), type=Kept)
-        for name in ("compare", "scale", "stages", "latency")
+        for name in TYPES
         if (out / f"{name}.json").exists()
     }
     found: dict[str, Any] = {
@@ -80,7 +80,8 @@ TYPES: Mapping[str, Any] = {
     "compare": Comparison,
     "scale": list[Point],
     "stages": Profile,
-    "latency": dict[str, Any],
+    "latency": list[dict[str, Any]],
+    "start": start.Found,
 }
 
 
@@ -106,6 +107,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _stages(out, found["stages"])
     if "latency" in found:
         yield from _latency(found["latency"])
+    if "start" in found:
+        yield from _start(found["start"])
     yield from _machine(parts)
 
 
@@ -184,17 +187,43 @@ def _goals(found: Mapping[str, Any]) -> Iterator[str]:
                 f"{max(p.events for p in found['scale']):,} | flat within {scale.FLAT:.0%} "
                 f"| the dearest is {grown:.0%} above the cheapest | {flat} |"
             )
-    if "latency" in found and found["latency"]["visible"]:
-        latency = found["latency"]
-        p99, reached = latency["visible"]["p99_ms"], latency["rate_reached"]
-        fast = p99 < LATENCY_P99_MS and reached >= 0.98 * latency["rate_asked"]
-        yield (
-            f"| Latency, append to visible over HTTP, p99 at {latency['rate_asked']:,} events/s "
-            f"| under {LATENCY_P99_MS:g} ms | {p99:g} ms at {reached:,.0f} events/s "
-            f"| {_met(fast)} |"
-        )
+    for latency in found.get("latency", ()):
+        if latency["visible"]:
+            p99, reached = latency["visible"]["p99_ms"], latency["rate_reached"]
+            fast = p99 < LATENCY_P99_MS and reached >= 0.98 * latency["rate_asked"]
+            yield (
+                f"| Latency, append to visible over HTTP, p99 at {latency['rate_asked']:,} "
+                f"events/s of which {latency['changing_percent']}% change a code "
+                f"| under {LATENCY_P99_MS:g} ms | {p99:g} ms at {reached:,.0f} events/s "
+                f"| {_met(fast)} |"
+            )
+    if "start" in found:
+        yield from _start_goals(found["start"])
     yield ""
     yield "Ratios are taken within each round: median (least–most) of the rounds."
+
+
+STOP_SECONDS = 10.0
+START_SECONDS = 10.0
+RECOVER_SECONDS = 60.0
+WORKER_MIB = 1_024
+
+
+def _start_goals(found: start.Found) -> Iterator[str]:
+    of = f"{found.people:,} people"
+    rows = (
+        ("A worker stops", STOP_SECONDS, found.stop_seconds),
+        (f"A worker of {of} starts with its store", START_SECONDS, found.start_with_store_seconds),
+        ("The same without its store", RECOVER_SECONDS, found.start_without_store_seconds),
+        (f"Redis of {of}, rebuilt from health-codes", RECOVER_SECONDS, found.redis_seconds),
+    )
+    for what, wanted, measured in rows:
+        yield f"| {what} | within {wanted:g} s | {measured:g} s | {_met(measured <= wanted)} |"
+    peak = max(found.worker_mib, found.rebuilding_mib)
+    yield (
+        f"| Memory of a worker of {of}, with a backlog of {found.backlog:,} events "
+        f"| at most {WORKER_MIB:,} MiB | {peak:,.0f} MiB | {_met(peak <= WORKER_MIB)} |"
+    )
 
 
 def _met(met: bool) -> str:
@@ -357,24 +386,53 @@ def _stages(out: Path, profile: Profile) -> Iterator[str]:
     (out / "stages.svg").write_bytes(chart.render())
 
 
-def _latency(found: Mapping[str, Any]) -> Iterator[str]:
+def _latency(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from ("", "## Latency", "")
     yield (
-        f"`yuekang latency --rate {found['rate_asked']} --seconds {delay.SECONDS}` against "
-        "the whole stack on this machine (Kafka, Redis, worker, projection, gateway, view, and the "
-        f"publisher): {found['rate_reached']:,.0f} events/s reached, {found['seen']:,} of "
-        f"{found['followed']:,} followed events seen. The start is the {found['clock']}."
+        "`yuekang latency` against the whole stack on this machine: Kafka, Redis, worker, "
+        "projection, gateway, view, and the publisher. Events that change no code are negative "
+        f"results. The start is the {found[0]['clock']}."
     )
-    yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
-    for name, key in (
-        ("append to visible", "visible"),
-        ("schedule to visible", "from_schedule"),
-        ("resolution", "resolution"),
-        ("sent later than scheduled", "sent_late"),
-    ):
-        if (spread := found.get(key)) is not None:
-            values = (spread[f"{at}_ms"] for at in ("p50", "p95", "p99", "max"))
-            yield f"| {name} | " + " | ".join(f"{value:g}" for value in values) + " |"
+    for run in found:
+        yield ""
+        yield (
+            f"{run['rate_reached']:,.0f} of {run['rate_asked']:,} events/s for {delay.SECONDS} s, "
+            f"{run['changing_percent']}% of them change a code; {run['seen']:,} of "
+            f"{run['followed']:,} followed events seen."
+        )
+        yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
+        for name, key in (
+            ("append to visible", "visible"),
+            ("schedule to visible", "from_schedule"),
+            ("resolution", "resolution"),
+            ("sent later than scheduled", "sent_late"),
+        ):
+            if (spread := run.get(key)) is not None:
+                values = (spread[f"{at}_ms"] for at in ("p50", "p95", "p99", "max"))
+                yield f"| {name} | " + " | ".join(f"{value:g}" for value in values) + " |"
+
+
+def _start(found: start.Found) -> Iterator[str]:
+    yield from ("", "## Stop and start with a large table", "")
+    yield (
+        f"The whole stack on this machine, one worker. A backlog of {found.backlog:,} events about "
+        f"{found.people:,} people, who somebody is and a negative result, came in while the worker "
+        "was down. Each time is until the process says that it is ready (all its partitions "
+        "live), or until the view shows a fresh code for everyone of a sample."
+    )
+    yield from ("", "| | |", "|---|---|")
+    yield f"| the backlog folded, every code told | {found.backlog_seconds:g} s |"
+    yield f"| the worker meanwhile, at most | {found.worker_mib:,.0f} MiB |"
+    yield f"| the projection meanwhile, at most | {found.projection_mib:,.0f} MiB |"
+    yield f"| Redis, at most | {found.redis_mib:,.0f} MiB |"
+    yield f"| SIGTERM to the worker's end, exit code 0 | {found.stop_seconds:g} s |"
+    yield f"| start with its store | {found.start_with_store_seconds:g} s |"
+    yield f"| start without its store | {found.start_without_store_seconds:g} s |"
+    yield f"| its progress lines meanwhile | {found.progress_lines} |"
+    yield f"| the worker meanwhile, at most | {found.rebuilding_mib:,.0f} MiB |"
+    yield f"| Redis empty to every code shown again | {found.redis_seconds:g} s |"
+    answers = ", ".join(f"{said} ({count})" for said, count in found.redis_answers.items())
+    yield f"| what the view answered meanwhile | {answers} |"
 
 
 def _machine(parts: Mapping[str, Kept]) -> Iterator[str]:

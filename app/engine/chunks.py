@@ -1,7 +1,7 @@
 """Deliver to agents what was fetched, a chunk per partition, instead of record by record."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -54,17 +54,21 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(
-        self, consumer: Any, active_partitions: set[TP], **bounds: Any
-    ) -> dict[TP, list[Any]]:
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Any:
         """Begin with another partition each time. aiokafka empties what it holds of one before it
         goes to the next; then a backlog of one topic delays all others, and chunks of one
         partition, which take turns, follow one another."""
-        fetched = await super()._fetch_records(consumer, active_partitions, **bounds)
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         held = consumer._fetcher._records
         for tp in fetched:
             if tp in held:
                 held[tp] = held.pop(tp)
-        return cast(dict[TP, list[Any]], fetched)
+        return fetched
 
 
 class ChunkConsumer(Consumer):
@@ -183,8 +187,15 @@ def _may_join(chunk: Chunk, other: Chunk) -> bool:
     return (
         chunk.generation == other.generation
         and chunk.records[-1].offset < other.records[0].offset
-        and len(chunk.records) + len(other.records) <= CHUNK_RECORDS_MAX
-        and chunk.size + other.size <= CHUNK_BYTES_MAX
+        and fits([chunk, other])
+    )
+
+
+def fits(chunks: Sequence[Chunk]) -> bool:
+    """Say whether chunks together are within the bounds of one."""
+    return (
+        sum(len(chunk.records) for chunk in chunks) <= CHUNK_RECORDS_MAX
+        and sum(chunk.size for chunk in chunks) <= CHUNK_BYTES_MAX
     )
 
 

@@ -25,6 +25,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ from aiokafka.structs import RecordMetadata
 from prometheus_client import Counter
 
 from app import metrics
-from app.engine.chunks import Chunk
+from app.engine.chunks import Chunk, fits
 from app.engine.store import DUE, PLACE, Store
 
 log = structlog.get_logger()
@@ -123,14 +124,25 @@ class TableSettings(NamedTuple):
     value_bytes_max: int = 8 * 1024 * 1024
 
 
+@dataclass(eq=False, slots=True)
+class Waiting:
+    """A chunk that waits for its turn on a partition; `committed` says what came of it."""
+
+    chunk: Chunk
+    fold: Fold
+    committed: bool | None = None
+
+
 class Partition:
-    """One partition of a table, while this worker holds it."""
+    """One partition of a table, while this worker holds it. Each topic has at most one chunk
+    among those `waiting`."""
 
     def __init__(self, settings: TableSettings, number: int) -> None:
         self.number = number
         self.live = asyncio.Event()
         self.lost = False
         self.lock = asyncio.Lock()
+        self.waiting: list[Waiting] = []
         self._settings = settings
         self._tp = TopicPartition(settings.changelog, number)
         self._producer: AIOKafkaProducer | None = None
@@ -351,19 +363,41 @@ class Table:
 
         A chunk from before a rebalance is left to whoever holds its partition now, who gets it
         again. `fold` runs alone on its partition, and sees the rows as all chunks before left
-        them.
+        them. Chunks of other topics that wait for the same turn share one transaction.
         """
-        async with self._turn(chunk.partition, chunk.generation) as partition:
-            if partition is None:
-                return False
-            place = partition.store.place(chunk.topic)
-            records = [record for record in chunk.records if record.offset > place]
-            if not records:
-                return True
-            work = Work(partition.store)
-            work.count(metrics.WORKER_RECORDS.labels(chunk.topic), len(records))
-            fold(work, records)
-            return await self._commit(partition, work, {chunk.topic: records[-1].offset})
+        held = self.held.get(chunk.partition)
+        if held is None:
+            return False
+        mine = Waiting(chunk, fold)
+        held.waiting.append(mine)
+        try:
+            async with self._turn(chunk.partition, chunk.generation) as partition:
+                if partition is not None and mine.committed is None:
+                    await self._process_waiting(partition)
+        finally:
+            if mine in held.waiting:
+                held.waiting.remove(mine)
+        return bool(mine.committed)
+
+    async def _process_waiting(self, partition: Partition) -> None:
+        """Fold what waits, in order and as much as one chunk may have, and commit it at once."""
+        work, places, turn = Work(partition.store), dict[str, int](), list[Waiting]()
+        for each in partition.waiting:
+            if each.chunk.generation != self._generation:
+                continue
+            if turn and not fits([*(t.chunk for t in turn), each.chunk]):
+                break
+            turn.append(each)
+            topic = each.chunk.topic
+            place = places.get(topic, partition.store.place(topic))
+            records = [record for record in each.chunk.records if record.offset > place]
+            if records:
+                work.count(metrics.WORKER_RECORDS.labels(topic), len(records))
+                each.fold(work, records)
+                places[topic] = records[-1].offset
+        committed = not places or await self._commit(partition, work, places)
+        for each in turn:
+            each.committed = committed
 
     async def process_due(
         self, until: int, limit: int, fold: Callable[[Work, Sequence[bytes]], None]

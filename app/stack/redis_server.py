@@ -15,7 +15,7 @@ class RedisServer(Process):
 
     ready_seconds_max = 20.0
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, memory: str = MEMORY) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
         self._home = directory.resolve() / "redis"
         settings = {
@@ -24,7 +24,7 @@ class RedisServer(Process):
             "dir": str(self._home),
             "save": "",
             "appendonly": "no",
-            "maxmemory": MEMORY,
+            "maxmemory": memory,
             "maxmemory-policy": "noeviction",
             # A title of its own would overwrite the environment by which it is found.
             "set-proc-title": "no",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+from aiokafka.producer.sender import AddPartitionsToTxnHandler
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust.app.base import App
 from faust.transport.consumer import Consumer
@@ -37,6 +38,7 @@ READ = {
     AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
     AIOKafkaConsumerThread._fetch_records: "39a2c6c79fc1",
     Fetcher.fetched_records: "be4348896b9b",
+    AddPartitionsToTxnHandler.handle_response: "67266db24da2",
     AIOKafkaConsumer.start: "2f1ba7044332",
     FlowControlQueue.maybe_endorse_pressure_drop: "dafd855ef5a0",
     FlowControlQueue.in_pressure_high_state: "3165f1488019",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import ProducerFenced
 
+from app.engine import chunks as chunks_module
 from app.engine import table as engine
 from app.engine.chunks import Chunk
 from app.engine.store import Store
@@ -26,11 +27,13 @@ class Log:
         self.fails_with = fails_with
         self.open: list[tuple[str, Any]] = []
         self.committed: list[tuple[str, Any]] = []
+        self.transactions = 0
         self.store_at_commit: list[bytes] | None = None
         self.partition: Partition | None = None
 
     async def begin_transaction(self) -> None:
         self.open = []
+        self.transactions += 1
 
     def create_batch(self) -> Any:
         return Batch()
@@ -260,6 +263,37 @@ async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
     with pytest.raises(OSError, match="gone"):
         await held.begin(chunk(1), put_each, ack)
     assert log.committed == []
+
+
+async def test_chunks_of_several_topics_that_wait_share_a_transaction(partition: Partition) -> None:
+    log = with_log(partition, Log())
+    held = table_of(partition)
+    chunks = [replace(chunk(0, 1), topic=f"t{number}") for number in range(3)]
+    stale = replace(chunk(0, generation=0), topic="stale")
+    async with partition.lock:
+        waiting = [asyncio.create_task(held.process(each, put_each)) for each in (*chunks, stale)]
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*waiting) == [True, True, True, False]
+    assert log.transactions == 1
+    assert [partition.store.place(f"t{number}") for number in range(3)] == [1, 1, 1]
+    assert partition.store.place("stale") == -1
+    assert partition.waiting == []
+
+
+async def test_what_waits_shares_no_more_than_a_chunk_may_have(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks_module, "CHUNK_RECORDS_MAX", 5)
+    log = with_log(partition, Log())
+    held = table_of(partition)
+    async with partition.lock:
+        waiting = [
+            asyncio.create_task(held.process(replace(chunk(0, 1), topic=f"t{n}"), put_each))
+            for n in range(4)
+        ]
+        await asyncio.sleep(0)
+    assert all(await asyncio.gather(*waiting))
+    assert log.transactions == 2
 
 
 async def test_due_rows_are_folded_once(partition: Partition) -> None:

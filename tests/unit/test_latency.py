@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from app.catalogue import CATALOGUE
 from app.latency import Plan, Report, Run, Spread, spread
 from models.codes import Colour, judge
-from models.events import Event, ProvincialCodeReported
+from models.events import Event, NatResultReported, ProvincialCodeReported, type_of
 from models.person import Person, fold, unknown
 
 PLAN = Plan(rate=500, seconds=1, follow_rate=50, interval_ms=2, deadline_seconds=0.2)
@@ -27,14 +28,19 @@ class FakeLog:
         self.rows: dict[str, Person] = {}
         self.by_person: Counter[str] = Counter()
 
-    async def send(
-        self, topic: str, value: bytes, key: bytes, headers: list[tuple[str, bytes]]
+    def create_batch(self) -> "FakeBatch":
+        return FakeBatch()
+
+    async def send_batch(
+        self, batch: "FakeBatch", topic: str, partition: int
     ) -> asyncio.Future[Any]:
-        event = msgspec.json.decode(value, type=Event)
-        self.sent.append(event)
-        self.by_person[event.partitionkey] += 1
         loop = asyncio.get_running_loop()
-        loop.call_later(self.delay, self._fold, event)
+        for value in batch.values:
+            event = msgspec.json.decode(value, type=Event)
+            assert CATALOGUE.topic_of(type_of(event)).name == topic
+            self.sent.append(event)
+            self.by_person[event.partitionkey] += 1
+            loop.call_later(self.delay, self._fold, event)
         sent: asyncio.Future[Any] = loop.create_future()
         sent.set_result(SimpleNamespace(timestamp_type=1, timestamp=int(time.time() * 1_000)))
         return sent
@@ -46,6 +52,19 @@ class FakeLog:
     async def ask(self, person: str) -> bytes:
         row = self.rows.get(person)
         return msgspec.json.encode(row.code) if row else b""
+
+
+class FakeBatch:
+    """Stands in for a batch of aiokafka's."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def append(self, *, key: bytes, value: bytes, timestamp: None, headers: Any) -> None:
+        self.values.append(value)
+
+    def size(self) -> int:
+        return sum(map(len, self.values))
 
 
 async def run(log: FakeLog, plan: Plan) -> Report:
@@ -95,6 +114,13 @@ async def test_every_followed_event_has_a_person_of_its_own() -> None:
     assert len({event.sequence for event in log.sent}) == len(log.sent)
 
 
+async def test_the_share_that_changes_codes_is_as_asked() -> None:
+    log = FakeLog(delay=0.001)
+    await run(log, replace(PLAN, changing_percent=30))
+    results = sum(isinstance(event, NatResultReported) for event in log.sent)
+    assert 0.6 * PLAN.events < results < 0.7 * PLAN.events, "but for the followed ones"
+
+
 def test_percentiles_are_of_the_nearest_rank() -> None:
     assert spread([n / 1_000 for n in range(1, 101)]) == Spread(50.0, 95.0, 99.0, 100.0)
     assert spread([]) is None
@@ -103,7 +129,7 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
 @pytest.fixture
 def good() -> Report:
     some = Spread(1, 2, 3, 4)
-    return Report(500, 499.9, 30, 15_000, 600, 600, 0, 10, "", some, some, 10, some, some)
+    return Report(500, 100, 499.9, 30, 15_000, 600, 600, 0, 10, "", some, some, 10, some, some)
 
 
 def test_a_good_run_has_no_failures(good: Report) -> None:

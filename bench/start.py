@@ -1,0 +1,253 @@
+"""Stop and start with a large table: fold a backlog, then lose each thing that can be lost.
+
+The whole stack runs, as `make run` starts it but for the sample day. While its worker is down, a
+backlog of two events about each person comes in. Then: the worker folds it (how much memory does
+that take?), is ended and started with its store, and without; Redis is ended and started empty,
+while somebody asks the view for codes.
+"""
+
+import os
+import re
+import shutil
+import time
+from base64 import b32encode
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from app.sample.records import structured
+from app.settings import Settings
+from app.stack.ports import free_port
+from app.stack.processes import StackError
+from app.stack.redis_server import RedisServer
+from app.stack.secrets import development_secrets
+from app.stack.stack import Stack
+from bench import topics
+from bench.cpu import peak_memory_mib
+from bench.records import Record
+from bench.scale import Terminal
+from models.events import (
+    DocumentType,
+    IdentityData,
+    IdentityVerified,
+    NatResultData,
+    NatResultReported,
+    Result,
+)
+
+PEOPLE = 1_000_000
+EVENTS_EACH = 2
+BATCH = 10_000
+"""People whose first events come in before their second."""
+
+REDIS_MEMORY = "2gb"
+SAMPLE = 200
+"""People for whom the view is asked, in turn."""
+
+SECONDS_MAX = 1_800.0
+POLL_SECONDS = 0.05
+
+APPLIED = r"(?m)^yuekang_worker_records_total.* (.*)"
+
+PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_PORT",
+         "KAFKA_CONTROLLER_PORT")  # fmt: skip
+
+
+class Found(Struct, frozen=True):
+    """What was measured, in seconds and MiB; each time is until the process says it is ready."""
+
+    people: int
+    backlog: int
+    backlog_seconds: float
+    """Until the worker had applied all of it."""
+    worker_mib: float
+    """The worker's peak while it did."""
+    projection_mib: float
+    redis_mib: float
+    stop_seconds: float
+    start_with_store_seconds: float
+    start_without_store_seconds: float
+    rebuilding_mib: float
+    progress_lines: int
+    """What the worker's log said of how far it was, while it had no store."""
+    redis_seconds: float
+    """From Redis's empty start to a view that answers for everyone asked for."""
+    redis_answers: dict[str, int]
+    """What the view answered meanwhile."""
+
+
+def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Found:
+    """Measure all of it; raise `StackError` or `TimeoutError` where it does not get ready."""
+    directory = directory.absolute()
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("YUEKANG_")},
+        **development_secrets(directory),
+        **{f"YUEKANG_{name}": str(free_port()) for name in PORTS},
+        "YUEKANG_KAFKA": f"127.0.0.1:{free_port()}",
+        "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "YUEKANG_DATA_DIR": str(directory),
+    }
+    settings = Settings.from_environment(environ=environment)
+    stack = Stack(settings, environment, directory, terminal.say)
+    redis_port = int(settings.redis_url.rpartition(":")[2].partition("/")[0])
+    stack.redis = RedisServer(directory, redis_port, REDIS_MEMORY)
+    for process in (stack.worker, stack.projection, stack.view):
+        process.ready_seconds_max = SECONDS_MAX
+    try:
+        stack.start(lambda _: None)
+        return _measure(stack, settings, people, seed, terminal)
+    finally:
+        stack.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal: Terminal) -> Found:
+    stack.worker.stop()
+    with terminal.bar("Fill the topics", people * EVENTS_EACH) as tick:
+        backlog = topics.publish(settings.kafka, _events(people), tick)
+    sample = [person(number) for number in Random(seed).sample(range(people), SAMPLE)]
+
+    begun = time.monotonic()
+    stack.worker.start()
+    with terminal.bar("Fold the backlog", backlog) as tick:
+        _wait_applied(stack, settings, backlog, tick)
+    backlog_seconds = time.monotonic() - begun
+    _wait_shown(settings, sample, Counter())
+    terminal.say(f"{backlog:,} events in {backlog_seconds:.0f} s")
+    worker_mib, projection_mib = _peak(stack.worker.pid), _peak(stack.projection.pid)
+
+    stop_seconds = _timed(stack.worker.stop)
+    if code := stack.worker.exited():
+        raise StackError(f"The worker ended with {code}.\n{stack.worker.tail()}")
+    with_store = _timed(stack.worker.start, stack.worker.wait_ready)
+    terminal.say(f"stopped in {stop_seconds:.1f} s, ready with its store in {with_store:.1f} s")
+
+    stack.worker.stop()
+    shutil.rmtree(stack.directory / "tables")
+    without_store = _timed(stack.worker.start, stack.worker.wait_ready)
+    rebuilding_mib = _peak(stack.worker.pid)
+    progress = len(re.findall("catching_up", stack.worker.log.read_text()))
+    terminal.say(f"ready without its store in {without_store:.1f} s, {progress} progress lines")
+
+    redis_mib = _peak(stack.redis.pid)
+    stack.redis.stop()
+    answers: Counter[str] = Counter()
+
+    def rebuilt() -> None:
+        stack.redis.start()
+        _wait_shown(settings, sample, answers)
+        stack.projection.wait_ready()
+
+    redis_seconds = _timed(rebuilt)
+    terminal.say(f"Redis rebuilt in {redis_seconds:.1f} s; the view meanwhile: {dict(answers)}")
+    return Found(
+        people=people,
+        backlog=backlog,
+        backlog_seconds=round(backlog_seconds, 1),
+        worker_mib=worker_mib,
+        projection_mib=projection_mib,
+        redis_mib=redis_mib,
+        stop_seconds=stop_seconds,
+        start_with_store_seconds=with_store,
+        start_without_store_seconds=without_store,
+        rebuilding_mib=rebuilding_mib,
+        progress_lines=progress,
+        redis_seconds=redis_seconds,
+        redis_answers=dict(answers),
+    )
+
+
+def person(number: int) -> str:
+    """Return the key of a person who belongs to no document."""
+    digest = blake2b(b"start:%d" % number, digest_size=20).digest()
+    return "p1-" + b32encode(digest).decode().lower()
+
+
+def _events(people: int) -> Iterator[Record]:
+    """Yield who everybody is, and then a negative result of each; of `BATCH` people at a time."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    for first in range(0, people, BATCH):
+        some = range(first, min(first + BATCH, people))
+        for number in some:
+            event = IdentityVerified(
+                specversion="1.0",
+                id=f"identity-{number}",
+                source="/identity-providers/start",
+                time=at,
+                partitionkey=person(number),
+                sequence=str(number),
+                data=IdentityData(at, DocumentType.RESIDENT_IDENTITY_CARD, "440100"),
+            )
+            yield _record(event)
+        for number in some:
+            result = NatResultReported(
+                specversion="1.0",
+                id=f"result-{number}",
+                source="/laboratories/440100-001",
+                time=at,
+                partitionkey=person(number),
+                sequence=str(number),
+                data=NatResultData(at - timedelta(hours=6), at, Result.NEGATIVE, "广州市某医院"),
+            )
+            yield _record(result)
+
+
+def _record(event: IdentityVerified | NatResultReported) -> Record:
+    record = structured(event)
+    assert record.key is not None
+    return Record(record.topic, record.key, record.value)
+
+
+def _wait_applied(stack: Stack, settings: Settings, backlog: int, tick: Any) -> None:
+    """Return once the worker has applied so many records."""
+    url = f"http://{settings.status_host}:{settings.worker_status_port}/metrics"
+    applied, until = 0.0, time.monotonic() + SECONDS_MAX
+    while applied < backlog:
+        if (code := stack.worker.exited()) is not None:
+            raise StackError(f"The worker ended with {code}.\n{stack.worker.tail()}")
+        if time.monotonic() > until:
+            raise TimeoutError(f"the worker applied {applied:,.0f} of {backlog:,} events in time")
+        time.sleep(POLL_SECONDS)
+        try:
+            text = httpx.get(url, timeout=10.0, trust_env=False).text
+        except httpx.TransportError:
+            continue
+        before = applied
+        applied = sum(map(float, re.findall(APPLIED, text)))
+        tick(int(applied - before))
+
+
+def _wait_shown(settings: Settings, sample: list[str], answers: Counter[str]) -> None:
+    """Return once the view shows a fresh green code for each of the sample, one after the other."""
+    left, until = list(sample), time.monotonic() + SECONDS_MAX
+    with httpx.Client(base_url=settings.view_url, timeout=10.0, trust_env=False) as view:
+        while left:
+            if time.monotonic() > until:
+                raise TimeoutError(f"the view showed no code for {len(left)} people: {answers}")
+            answer = view.get(f"/v1/people/{left[-1]}/code").json()
+            said = answer.get("code") or f"{answer.get('colour')}, stale: {answer.get('stale')}"
+            answers[str(said)] += 1
+            if answer.get("colour") == "green" and not answer.get("stale"):
+                left.pop()
+            else:
+                time.sleep(POLL_SECONDS)
+
+
+def _timed(*steps: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    for step in steps:
+        step()
+    return round(time.monotonic() - begun, 1)
+
+
+def _peak(pid: int | None) -> float:
+    return round(peak_memory_mib(pid or 0))
