@@ -348,7 +348,8 @@ class Table:
         """
         source = chunk.topic, chunk.partition
         if (before := self._in_hand.get(source)) is not None:
-            await before
+            await asyncio.wait([before])  # and not `await before`: an agent's end would cancel it
+            before.result()
 
         async def process() -> None:
             if await self.process(chunk, fold):

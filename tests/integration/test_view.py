@@ -157,20 +157,30 @@ async def test_a_reason_ends_between_two_reads_with_nothing_written(
     assert (await code_of(http, person))["colour"] == "green"
 
 
-@pytest.mark.parametrize("known", [True, False])
 async def test_older_than_the_first_limit_is_marked_older_than_the_second_refused(
-    http: Http, model: Model, clock: Clock, known: bool
+    http: Http, model: Model, clock: Clock
 ) -> None:
     person = someone()
-    if known:
-        await model.put(health_code(person))
-    else:
-        await model.put()
+    await model.put(health_code(person))
     clock.ahead = timedelta(seconds=STALE_SECONDS + 1)
     code = await code_of(http, person)
     assert code["stale"] is True
     assert code["lag_s"] > STALE_SECONDS
     clock.ahead = timedelta(seconds=REFUSE_SECONDS + 1)
+    await assert_refused(http, person)
+
+
+async def test_someone_unknown_is_not_denied_a_code_by_old_data(
+    http: Http, model: Model, clock: Clock
+) -> None:
+    person = someone()
+    await model.put()
+    assert (await code_of(http, person))["colour"] == "none"
+    clock.ahead = timedelta(seconds=STALE_SECONDS + 1)
+    await assert_refused(http, person)
+
+
+async def assert_refused(http: Http, person: str) -> None:
     for path in (f"/v1/people/{person}/code", f"/v1/people/{person}/code.svg"):
         answer = await http.get(path)
         assert answer.status_code == 503

@@ -244,6 +244,32 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
     other.close()
 
 
+async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition) -> None:
+    answers = asyncio.Event()
+
+    class Slow(Log):
+        async def commit_transaction(self) -> None:
+            await answers.wait()
+            await super().commit_transaction()
+
+    log = with_log(partition, Slow())
+    held = table_of(partition)
+    acked = asyncio.Event()
+
+    async def ack() -> None:
+        acked.set()
+
+    await held.begin(chunk(0), put_each, ack)
+    agent = asyncio.create_task(held.begin(chunk(1), put_each, ack))
+    await asyncio.sleep(0.01)
+    agent.cancel()
+    await asyncio.sleep(0.01)
+    answers.set()
+    await asyncio.wait_for(acked.wait(), 1)
+    assert log.committed
+    assert partition.store.place("in") == 0
+
+
 async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
     partition: Partition,
 ) -> None:
