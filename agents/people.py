@@ -138,7 +138,7 @@ class People:
             due = 0 if row.due_at is None else microseconds(row.due_at)
             self._work.put(key, _encode_row(row), due)
             if row.code.version != self._versions[key]:
-                self._work.tell(Told(HEALTH_CODES, key, _encode_json(row.code)))
+                self._work.tell_newest(Told(HEALTH_CODES, key, _encode_json(row.code)))
 
     def _row(self, key: bytes) -> Person | None:
         if key in self._rows:

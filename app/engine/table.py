@@ -71,6 +71,7 @@ class Work:
         self._read: dict[bytes, bytes | None] = {}
         self.rows: dict[bytes, tuple[int, bytes] | None] = {}
         self.told: list[Told] = []
+        self._newest: dict[tuple[str, bytes | None], int] = {}
         self._counted: list[tuple[Counter, int]] = []
 
     def read(self, keys: Iterable[bytes]) -> None:
@@ -99,6 +100,11 @@ class Work:
     def tell(self, told: Told) -> None:
         """Add a record for an output topic."""
         self.told.append(told)
+
+    def tell_newest(self, told: Told) -> None:
+        """Add a record for a compacted topic, in place of an earlier one with its key."""
+        place = self._newest.setdefault((told.topic, told.key), len(self.told))
+        self.told[place : place + 1] = [told]
 
     def count(self, counter: Counter, by: int = 1) -> None:
         """Raise a metric once this work is in the log; never if it does not get there."""

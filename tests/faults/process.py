@@ -10,13 +10,16 @@ It is the process of `yuekang worker`, with what the environment asks for wrappe
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import app.projection
 import app.worker
 from app.engine.chunks import Chunk
+from app.engine.store import Store
 from app.engine.table import Fold, Table
 from faults import mutants, points
 from faults.cluster import with_copies
@@ -37,6 +40,7 @@ def main() -> None:
         act = cast(points.Act, environ["ACT"] or "kill")
         points.install(points.Trap(environ["POINT"], int(environ["PASSING"] or 1), act))
     _keep_journal()
+    _flush_when_asked()
     if kind == "worker":
         app.worker.worker()
     else:
@@ -75,6 +79,29 @@ def _keep_journal() -> None:
     Table.assign = noted_assign  # type: ignore[method-assign]
     Table.process = noted_process  # type: ignore[method-assign]
     Table._commit = noted_commit  # type: ignore[method-assign]
+
+
+def _flush_when_asked() -> None:
+    """On SIGURG write to disk what the stores hold in memory, so that they can be compared."""
+    stores: set[Store] = set()
+    begin, close = Store.__init__, Store.close
+
+    def noted_begin(self: Store, path: Path) -> None:
+        begin(self, path)
+        stores.add(self)
+
+    def noted_close(self: Store) -> None:
+        stores.discard(self)
+        close(self)
+
+    def flush(*_: object) -> None:
+        for store in stores:
+            store._db.flush()
+        write("flushed")
+
+    Store.__init__ = noted_begin  # type: ignore[method-assign]
+    Store.close = noted_close  # type: ignore[method-assign]
+    signal.signal(signal.SIGURG, flush)
 
 
 if __name__ == "__main__":

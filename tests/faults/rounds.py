@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from aiokafka.errors import KafkaError
 from faults.isolation import isolated
 from faults.kinds import AROUND, WORKER, Kind, Missed, Scene, possible, running
 from faults.results import Result, commit
-from faults.stage import Stage
+from faults.stage import Stage, send
 from faults.workload import Workload
 from oracle.audit import Audit, Differences
 
@@ -26,6 +27,7 @@ GIVEN_UP_SECONDS = 200.0
 """After so long it is not slow: it stands still."""
 
 REDIS_SECONDS_MAX = 30.0
+FLUSH_SECONDS_MAX = 10.0
 SETTLE_SECONDS_MAX = 15.0
 """A transaction ends on one partition before another; no longer than this."""
 
@@ -200,9 +202,22 @@ class Suite:
 
     async def _compare_stores(self) -> None:
         """Compare the store of each partition, at the worker that holds it."""
+        await self._flush()
         self._note()
         for directory, table, number in self._held():
             self.audit.compare_store(directory, table, number)
+
+    async def _flush(self) -> None:
+        """Let the workers write to disk what their stores hold in memory. Where one does not, what
+        is compared then differs."""
+        running = [worker for worker in self.stage.workers if worker.running]
+        count = self.stage.journal.count("flushed") + len(running)
+        for worker in running:
+            send(worker, signal.SIGURG)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS_MAX):
+                while self.stage.journal.count("flushed") < count:
+                    await asyncio.sleep(0.05)
 
     async def _settle(self) -> None:
         """Read on until what was told is whole: time may have told something a moment ago."""

@@ -322,6 +322,20 @@ async def test_what_waits_shares_no_more_than_a_chunk_may_have(
     assert log.transactions == 2
 
 
+def test_of_a_compacted_topic_the_newest_record_of_a_key_is_told() -> None:
+    work = Work(None)  # type: ignore[arg-type]
+    for value in (b"1", b"2"):
+        work.tell_newest(Told("codes", b"a", value))
+        work.tell(Told("changes", b"a", value))
+    work.tell_newest(Told("codes", b"b", b"1"))
+    assert [(t.topic, t.key, t.value) for t in work.told] == [
+        ("codes", b"a", b"2"),
+        ("changes", b"a", b"1"),
+        ("changes", b"a", b"2"),
+        ("codes", b"b", b"1"),
+    ]
+
+
 async def test_due_rows_are_folded_once(partition: Partition) -> None:
     with_log(partition, Log())
     held = table_of(partition)
