@@ -23,9 +23,9 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 
 test: PACKAGES = --tests
 test: setup lint ## Set up, and run every check and every test
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/faults
+	$(BIN)/pytest -n 2 --dist loadfile
 
-bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; half an hour
+bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour
 	$(BIN)/pytest -q tests/unit/test_bench_peers.py
 	@exec $(BENCH)/venv/bin/python -m bench $(PARTS) $(OPTIONS)
 

@@ -62,7 +62,9 @@ def main(
         list[Part] | None, typer.Argument(help="What to measure; everything unless told.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the comparison.")] = 5,
-    events: Annotated[int, typer.Option(min=1_000, help="Events of the counting fold.")] = 300_000,
+    events: Annotated[
+        int, typer.Option(min=1_000, help="Events of the counting fold.")
+    ] = 1_000_000,
     people: Annotated[int, typer.Option(min=100, help="People of the counting fold.")] = 100_000,
     real_events: Annotated[int, typer.Option(min=600, help="Events of the real fold.")] = 120_000,
     backlog: Annotated[

@@ -155,6 +155,10 @@ def _warm_per_core(run: Run) -> float:
 GOALS: Sequence[tuple[str, str, str, str, Callable[[Run], float], float]] = (
     ("Counting fold: one worker, times Kafka Streams exactly once", "counting", US, "streams-eos",
      _rate, 1.5),
+    ("The same per core: Kafka Streams has two threads, a worker has one", "counting", US,
+     "streams-eos", _per_core, 1.5),
+    ("The same per core in the second half, where Java's compiler has done its work", "counting",
+     US, "streams-eos", _warm_per_core, 1.5),
     ("Counting fold: one worker, times Quix Streams exactly once", "counting", US, "quix-eos",
      _rate, 2.0),
     ("Counting fold: one worker, times the limit", "counting", US, "limit", _rate, 0.25),
