@@ -62,12 +62,10 @@ def tally_of(work: Work, topic: str) -> Tally:
 
 
 def write_tally(work: Work, topic: str, tally: Tally) -> None:
-    """Write the tally; none where nothing is counted or parked."""
+    """Write the tally, if it is not as it was; none before anything was counted."""
     key = TALLY + topic.encode()
-    stored, row = work.get(key), _encode(tally) if tally else None
-    if row is None and stored is not None:
-        work.delete(key)
-    elif row is not None and row != stored:
+    stored, row = work.get(key), _encode(tally)
+    if row != stored and (tally or stored is not None):
         work.put(key, row)
 
 

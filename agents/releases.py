@@ -36,6 +36,8 @@ def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
     @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="release-sources")
     async def release_sources(chunks: StreamT[Chunk]) -> None:
         async for event in chunks.noack().events():  # type: ignore[attr-defined]
+            # A list: every table takes it, also after one that did not. Not `begin`: the ack
+            # waits for all of them.
             if all([await table.process(event.value, fold) for table, fold in folds]):
                 await chunks.ack(event)
 

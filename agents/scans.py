@@ -32,7 +32,7 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
 
 
 def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
-    """Return the fold for scans: it writes no row."""
+    """Return the fold for scans: it writes nothing but the tally."""
 
     def check(work: Work, records: Records) -> None:
         poison = Poison(work, TOPIC, dead_letters, unreadable)

@@ -144,7 +144,7 @@ class Report(Struct, frozen=True):
     from_schedule: Spread | None
     interval_ms: int
     resolution: Spread | None
-    sent_late: Spread
+    sent_late: Spread | None
 
     def failures(self, p99_ms_max: float | None) -> list[str]:
         """Say why the measurement failed; nothing if it did not."""
@@ -303,7 +303,8 @@ class Run:
             events = [self._event(n, at) for n, at in zip(due, scheduled, strict=True)]
             sent = await self._send(events)
             confirmations += sent
-            late += (now - at for at in scheduled)
+            left_at = time.time()
+            late += (left_at - at for at in scheduled)
             followers += (
                 asyncio.create_task(self._follow(event, confirmed, at))
                 for number, event, confirmed, at in zip(due, events, sent, scheduled, strict=True)
@@ -449,7 +450,7 @@ class Run:
             from_schedule=spread([s.seen_at - s.scheduled_at for s in seen]),
             interval_ms=self._plan.interval_ms,
             resolution=spread([s.seen_at - s.hidden_at for s in seen]),
-            sent_late=spread(late) or Spread(0, 0, 0, 0),
+            sent_late=spread(late),
         )
 
 
@@ -475,7 +476,7 @@ def table_of(report: Report) -> Table:
     table = Table(
         title=f"{report.published} events at {report.rate_reached:g} of {report.rate_asked}/s; "
         f"{report.seen} of {report.followed} followed ones visible",
-        caption=f"{report.changing_percent}% of them change a code. "
+        caption=f"Of those not followed {report.changing_percent}% change a code. "
         f"Start: {report.clock}. The view was asked every {report.interval_ms} ms; "
         f"deadline {report.deadline_seconds:g} s.",
     )

@@ -1,8 +1,9 @@
 """`make bench`: this project and its peers, side by side on one broker and the same events.
 
 - `workload`: the events of the real fold; `counting`: those of the plain one, and its fold.
-- `broker`, `topics`: where they lie; `sides`: who processes them, and with which settings.
-- `observer`: when a side has committed everything, seen from outside.
+- `broker`, `topics`, `records`: where they lie; `sides`: who processes them, with which settings.
+- `observer`: when a side has committed everything, seen from outside; `cpu`: for what CPU time.
 - `outputs`: whether what it left is right.
-- `compare`, `scale`, `stages`, `delay`: the parts of the benchmark; `report` writes them down.
+- `compare`, `scale`, `stages`, `latency`, `start`: the parts of the benchmark. `stack`: the whole
+  stack, for the last two; `report` writes them down, and the `machine`.
 """

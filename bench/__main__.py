@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.stack.processes import StackError
-from bench import compare, delay, machine, report, scale, stages, start
+from bench import compare, latency, machine, report, scale, stages, start
 from bench.broker import running_broker
 from bench.sides import SIDES
 
@@ -115,7 +115,7 @@ def main(
                 case Part.STAGES:
                     found = stages.measure(DIRECTORY / "data", real_events, seed, terminal)
                 case Part.LATENCY:
-                    found = delay.measure(DIRECTORY / "latency", terminal)
+                    found = latency.measure(DIRECTORY / "latency", terminal)
                 case Part.START:
                     found = start.measure(DIRECTORY / "start", start_people, seed, terminal)
             kept = report.Kept(

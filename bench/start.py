@@ -6,7 +6,6 @@ that take?), is ended and started with its store, and without; Redis is ended an
 while somebody asks the view for codes.
 """
 
-import os
 import re
 import shutil
 import time
@@ -24,7 +23,6 @@ from msgspec import Struct
 
 from app.sample.records import structured
 from app.settings import Settings
-from app.stack.ports import free_port
 from app.stack.processes import StackError
 from app.stack.redis_server import RedisServer
 from app.stack.secrets import development_secrets
@@ -33,6 +31,7 @@ from bench import topics
 from bench.cpu import peak_memory_mib
 from bench.records import Record
 from bench.scale import Terminal
+from bench.stack import environment_of
 from models.events import (
     DocumentType,
     IdentityData,
@@ -53,6 +52,8 @@ SAMPLE = 200
 
 SECONDS_MAX = 1_800.0
 POLL_SECONDS = 0.05
+
+APPLIED = r"(?m)^yuekang_worker_records_total.* (.*)"
 
 APPLIED = r"(?m)^yuekang_worker_records_total.* (.*)"
 
@@ -88,14 +89,7 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
     directory = directory.absolute()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("YUEKANG_")},
-        **development_secrets(directory),
-        **{f"YUEKANG_{name}": str(free_port()) for name in PORTS},
-        "YUEKANG_KAFKA": f"127.0.0.1:{free_port()}",
-        "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
-        "YUEKANG_DATA_DIR": str(directory),
-    }
+    environment = {**environment_of(directory), **development_secrets(directory)}
     settings = Settings.from_environment(environ=environment)
     stack = Stack(settings, environment, directory, terminal.say)
     redis_port = int(settings.redis_url.rpartition(":")[2].partition("/")[0])

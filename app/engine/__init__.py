@@ -1,31 +1,60 @@
-"""What this project changes in Faust, and why. Written for faust-streaming 0.15 on aiokafka 0.14.
+"""What this project changes in Faust, and why: for faust-streaming 0.15, mode-streaming 0.7 and
+aiokafka 0.14, which are checked at the start.
 
-Faust keeps what it does well: agents, streams, the consumer group and its assignor, offset
-commits, the life of the process. Three things are done otherwise, because as they are they lose,
-repeat, stop or crawl (docs/decisions/0001 to 0003):
+Faust keeps what it does well: agents, streams, the consumer group and its assignor, when offsets
+are committed, the life of the process. Three things are done otherwise, because as they are they
+lose, repeat, stop or crawl (docs/decisions/0001 to 0003): how records come to an agent (`chunks`),
+which offset may be committed (`chunks`), and tables with their recovery (`table`, `store`). `app`
+makes an app of all that, and ties its tables to the partitions that the group gives it.
 
-- `chunks`: agents get one event per partition and fetched batch, not one per record. Faust spends
-  about 77 µs on each event in tasks and callbacks; per chunk that cost vanishes. An agent acks by
-  hand, after everything the chunk caused is in the log.
-- `table`, `store`: state goes to the log first and to RocksDB second, one Kafka transaction for a
-  chunk's rows, its place in the input, and all it tells. The transactional producer of a partition
-  is its fence: whoever takes the partition over shuts the predecessor out. Faust's own tables write
-  the store first, are not fenced, and recover one record at a time with two idle time-outs.
-- `records`: a header name that is not UTF-8 ends aiokafka's fetch, and so the worker, for good.
-  Here it is read with its bytes escaped.
+Overridden, of Faust's consumer and its thread:
 
-`app` makes an app of all that, and takes and gives up its tables with the group's partitions.
+- `getmany`: an event is a `Chunk`, not a record. Faust spends 77 µs on each event in tasks and
+  callbacks; per chunk that cost vanishes.
+- `_add_gap`, `_new_offset`: the newest acked chunk may be committed. Faust looks for gaps between
+  acked offsets, and transaction markers are gaps to it (robinhood/faust#401,
+  faust-streaming/faust#606).
+- `on_partitions_revoked`: stops the flow also where nothing was held; else records are fetched
+  before the seek and cleared away after it (akin to faust-streaming/faust#216).
+- `seek_to_committed`: goes to the beginning where nothing is committed, or what was let go is
+  skipped. That a partition is taken away under a seek ends nothing (faust-streaming/faust#54).
+- `on_stop`: does not wait for ever for a thread that a crash has ended.
+- `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no
+  setting for either.
+- `_fetch_records`: begins with another partition each time; aiokafka empties one before the next.
 
-Each override has a test that fails when upstream changes underneath (tests/topology).
+Of its app, `_new_transport` and the transport's `Consumer` put that in place, and:
+
+- `FlowControlQueue`: chunks that wait before an agent join (`_put`), and all partitions that were
+  paused go on together (`maybe_endorse_pressure_drop`; akin to faust-streaming/faust#53).
+- `app.Table` is not used. Faust's tables write the store before the log, are not fenced, and
+  recover one record at a time with two idle time-outs.
+
+For the whole process `make_app` sets `aiokafka.consumer.fetcher.MemoryRecords` (`records`: a header
+name that is not UTF-8 ends aiokafka's fetch, and so the worker, for good),
+`aiokafka.producer.sender.BACKOFF_OVERRIDE` (KAFKA-5477), and how often Python looks for reference
+cycles.
+
+tests/topology/test_overrides.py fails when upstream changes underneath any of them.
 """
 
 from importlib.metadata import version
+
+from faust import streams
 
 TESTED_WITH = {"faust-streaming": "0.15.", "mode-streaming": "0.7.", "aiokafka": "0.14."}
 
 
 def check_versions() -> None:
-    """Raise `RuntimeError` where an installed version is not one the overrides were made for."""
+    """Raise `RuntimeError` where an installed version is not one the overrides were made for.
+
+    Faust's streams in pure Python ack what they drop in a rebalance; those in Cython do not.
+    """
+    if getattr(streams, "_CStreamIterator", None) is None:
+        raise RuntimeError(
+            "Faust runs without its Cython extensions, and then acks chunks that it drops; unset "
+            "NO_CYTHON, and install a wheel that has them."
+        )
     for package, series in TESTED_WITH.items():
         if not version(package).startswith(series):
             raise RuntimeError(

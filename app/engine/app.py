@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,24 +17,28 @@ from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
 from app.engine.table import Table
 
 ASK_AGAIN_SECONDS = 0.004
-"""A producer that begins a transaction just after another waits so long before it asks the broker
-again whether that is over (KAFKA-5477), which takes some 2 ms. aiokafka has 20 ms fixed, four times
-what a whole small transaction takes."""
+"""How long a producer waits before it asks again to add partitions to a transaction, while the
+broker still ends the one before (KAFKA-5477), which takes some 2 ms. aiokafka has 20 ms fixed, four
+times what a whole small transaction takes."""
 
 CHUNKS_WAITING_MAX = 8
 """Chunks that wait before an agent. At four fifths of it the partitions that bring more are not
 fetched, until two fifths are left."""
 
 LEADERS_KNOWN_MS = 10_000
-"""How old what is known of partitions' leaders may be. Where aiokafka looks for the beginning of a
-partition it asks a leader of old again and again until then; its default is 5 minutes."""
+"""How old what is known of partitions' leaders may be. While aiokafka looks for the beginning of a
+partition it goes on asking a leader that has moved, until then; its default is 5 minutes."""
 
 TAKE_OVER_SECONDS_MAX = 30.0
 """How long finishing the chunks in hand may hold up a rebalance or a stop."""
 
 GC_OBJECTS = 50_000
-"""New objects after which Python looks for circles among them. Its 700 are a few records, of whose
-objects a chunk keeps all until its end: a tenth of the fold's time was spent looking."""
+"""New objects after which Python looks for reference cycles. Its default, 700, is a few records; a
+chunk keeps its objects until its end, so up to a tenth of a fold's time went into looking."""
+
+END_SECONDS_MAX = 45.0
+"""How long the end of a process may take. A broker that is away can hold it up for ever: aiokafka
+asks again without end whether a transaction is over, and its thread keeps the process alive."""
 
 A = TypeVar("A", bound=ChunkApp)
 
@@ -47,7 +53,8 @@ def make_app(
 ) -> A:
     """Make an app of this kind, once per event loop; raise `RuntimeError` for another Faust.
 
-    A worker that is not heard of for `session_seconds` loses its partitions.
+    A worker that is not heard of for `session_seconds` loses its partitions. Changes some of
+    aiokafka and Python for the whole process (`app.engine`). `memory://`: no table is Faust's.
     """
     check_versions()
     records.install()
@@ -97,8 +104,14 @@ def hold(
             await table.assign(numbers, generation)
 
     async def before_shutdown(_: Any, /, *args: Any, **kwargs: Any) -> None:
-        async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
-            await asyncio.gather(*(table.stop() for table in tables))
+        last = threading.Timer(END_SECONDS_MAX, _end_at_once)
+        last.daemon = True
+        last.start()
+        try:
+            async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
+                await asyncio.gather(*(table.stop() for table in tables))
+        except TimeoutError:  # Faust would end nothing else
+            app.log.error("chunks in hand were not finished within %g s", TAKE_OVER_SECONDS_MAX)
 
     # weak=False: nothing else refers to these functions.
     app.on_partitions_revoked.connect(revoked, weak=False)
@@ -106,8 +119,12 @@ def hold(
     app.on_before_shutdown.connect(before_shutdown, weak=False)
 
 
+def _end_at_once() -> None:
+    """End a process whose end takes too long. It may die at any instant, so nothing is lost."""
+    os._exit(1)
+
+
 def _end(app: ChunkApp, error: BaseException) -> None:
-    """End the process visibly: what cannot be taken over cannot be processed."""
-    app.log.error("taking a partition failed: %r", error, exc_info=error)
-    task = asyncio.ensure_future(app.crash(error))
-    task.add_done_callback(lambda _: None)
+    """End the process visibly: a partition cannot be taken, or a chunk failed."""
+    app.log.error("the worker ends: %r", error, exc_info=error)
+    app.add_future(app.crash(error))

@@ -1,5 +1,6 @@
 """Deliver to agents what was fetched, a chunk per partition, instead of record by record."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -41,6 +42,13 @@ FETCH_WAIT_MS = 50
 """How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so
 a partition that was just drained waits for the fetch of the idle ones: at Faust's fixed 1,500 ms
 that is the latency of a quiet system."""
+
+
+SEEK_SECONDS_MAX = 60.0
+"""Asking the group for its offsets for longer ends the process, and a new one begins again."""
+
+LAST_COMMIT_SECONDS_MAX = 3.0
+"""How long the end of a process waits for its last offsets to be committed."""
 
 
 class ChunkConsumerThread(AIOKafkaConsumerThread):
@@ -96,12 +104,26 @@ class ChunkConsumer(Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go back to what was committed, or to the beginning where nothing was: aiokafka leaves
         such a partition where it is, and what was fetched and let go would be skipped."""
-        committed = await super().seek_to_committed()
+        # Faust gives up a longer seek without a word, and then no rebalance makes it go on.
+        async with asyncio.timeout(SEEK_SECONDS_MAX):
+            committed = await super().seek_to_committed()
         # To 0 and not "to the beginning", which waits for an answer of each partition's leader.
         # Where 0 is gone already, the reset to the earliest comes with the fetch.
         if unknown := {tp: 0 for tp, offset in committed.items() if not offset}:
+            for tp in unknown:
+                # A commit that failed in the rebalance: Faust would take it for done.
+                self._committed_offset.pop(tp, None)
             await self._thread.seek_wait(unknown)
         return committed
+
+    async def on_stop(self) -> None:
+        """Commit what was acked, where somebody is there to do it. After a crash the consumer's
+        thread answers no more, and Faust would wait for it for ever. What is not committed comes
+        again, and is left out by its place."""
+        if not self.crashed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_COMMIT_SECONDS_MAX):
+                    await super().on_stop()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Fetch once; yield one message per partition."""
@@ -109,7 +131,8 @@ class ChunkConsumer(Consumer):
         if fetched is None or self.should_stop:
             return
         if not self.flow_active:  # a rebalance began meanwhile: what was fetched comes again
-            # Where another one takes a partition away under the seek, Faust seeks after that.
+            # Another one takes a partition away under the seek, or all (aiokafka asserts that some
+            # are left); Faust seeks again after that (faust-streaming/faust#54).
             with suppress(IllegalStateError, AssertionError):
                 if fetched:
                     await self.perform_seek()

@@ -149,7 +149,13 @@ class Store:
         return found
 
     def _write(self, batch: rocksdict.WriteBatch) -> None:
-        self._db.write(batch, _LOG_HAS_IT)
+        try:
+            self._db.write(batch, _WITHOUT_WAL)
+        except Exception as error:  # rocksdict raises bare Exception
+            # A damaged block that a compaction met; all that is written after it fails.
+            if str(error).startswith("Corruption"):
+                raise self._damaged(error) from error
+            raise
 
     def _check(self, entries: rocksdict.RdictIter) -> None:
         """Raise `StoreDamaged` where an iterator ended at a damaged block, as at the last row."""
@@ -163,15 +169,15 @@ class Store:
         return StoreDamaged(f"the store in {self._path} cannot be read: {error}")
 
 
-def _log_has_it() -> rocksdict.WriteOptions:
-    """Write nothing ahead: what a crash takes from memory is read again from the log. A store
+def _without_wal() -> rocksdict.WriteOptions:
+    """Nothing is written ahead: what a crash takes from memory is read again from the log. A store
     keeps its writes in order, so what is left is the state at some earlier `offset`."""
     options = rocksdict.WriteOptions()
     options.disable_wal = True  # type: ignore[method-assign, assignment]  # its stub is wrong
     return options
 
 
-_LOG_HAS_IT = _log_has_it()
+_WITHOUT_WAL = _without_wal()
 
 
 def _options() -> rocksdict.Options:

@@ -69,7 +69,7 @@ class Work:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._read: dict[bytes, bytes | None] = {}
-        self.rows: dict[bytes, tuple[int, bytes] | None] = {}
+        self.rows: dict[bytes, tuple[int, bytes]] = {}
         self.told: list[Told] = []
         self._newest: dict[tuple[str, bytes | None], int] = {}
         self._counted: list[tuple[Counter, int]] = []
@@ -82,20 +82,19 @@ class Work:
     def get(self, key: bytes) -> bytes | None:
         """Return the row at `key` as this chunk sees it."""
         if key in self.rows:
-            row = self.rows[key]
-            return None if row is None else row[1]
+            return self.rows[key][1]
         if key not in self._read:
             self.read([key])
         stored = self._read[key]
         return None if stored is None else stored[DUE.size :]
 
     def put(self, key: bytes, value: bytes, due: int = 0) -> None:
-        """Write a row; `due` in microseconds of the epoch, 0 for never."""
-        self.rows[key] = (due, value)
+        """Write a row; `due` in microseconds of the epoch, 0 for never.
 
-    def delete(self, key: bytes) -> None:
-        """Delete a row."""
-        self.rows[key] = None
+        A row is never deleted: compaction takes a tombstone from the log, and a store that has not
+        seen it by then would keep the row for good.
+        """
+        self.rows[key] = (due, value)
 
     def tell(self, told: Told) -> None:
         """Add a record for an output topic."""
@@ -252,10 +251,7 @@ class Partition:
         then in the log.
         """
         assert self._producer is not None, "partition is not taken"
-        rows: list[tuple[bytes, bytes | None]] = [
-            (key, None if row is None else DUE.pack(row[0]) + row[1])
-            for key, row in work.rows.items()
-        ]
+        rows = [(key, DUE.pack(due) + row) for key, (due, row) in work.rows.items()]
         rows += ((PLACE + topic.encode(), b"%d" % offset) for topic, offset in places.items())
         if not rows:
             return
@@ -304,6 +300,7 @@ class Table:
         self.settings = settings
         self.held: dict[int, Partition] = {}
         self._generation = -1
+        self._newest = -1
         self._taking: set[asyncio.Task[None]] = set()
         self._in_hand: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._on_failure: Callable[[BaseException], None] = _unhandled
@@ -326,7 +323,7 @@ class Table:
         numbers = set(numbers)
         for number in set(self.held) - numbers:
             self.held.pop(number).drop()
-        self._generation = generation
+        self._generation = self._newest = generation
         for number in sorted(numbers):
             partition = self.held.setdefault(number, Partition(self.settings, number))
             task = asyncio.create_task(partition.take())
@@ -372,6 +369,11 @@ class Table:
         again. `fold` runs alone on its partition, and sees the rows as all chunks before left
         them. Chunks of other topics that wait for the same turn share one transaction.
         """
+        if chunk.generation > self._newest:
+            raise RuntimeError(
+                f"a chunk of generation {chunk.generation} came before its partitions were "
+                "assigned: left out, it would be lost"
+            )
         held = self.held.get(chunk.partition)
         if held is None:
             return False
@@ -380,16 +382,18 @@ class Table:
         try:
             async with self._turn(chunk.partition, chunk.generation) as partition:
                 if partition is not None and mine.committed is None:
-                    await self._process_waiting(partition)
+                    await self._process_waiting(partition, mine)
         finally:
             if mine in held.waiting:
                 held.waiting.remove(mine)
         return bool(mine.committed)
 
-    async def _process_waiting(self, partition: Partition) -> None:
-        """Fold what waits, in order and as much as one chunk may have, and commit it at once."""
+    async def _process_waiting(self, partition: Partition, first: Waiting) -> None:
+        """Fold `first`, whose turn it is, and of what else waits as much as one chunk may have;
+        commit all of it at once."""
         work, places, turn = Work(partition.store), dict[str, int](), list[Waiting]()
-        for each in partition.waiting:
+        others = [w for w in partition.waiting if w is not first and w.committed is None]
+        for each in (first, *others):
             if each.chunk.generation != self._generation:
                 continue
             if turn and not fits([*(t.chunk for t in turn), each.chunk]):

@@ -101,7 +101,8 @@ class Codes:
         if known is None or at.timestamp() - known > REFUSE_SECONDS:
             raise Unavailable("stale", RETRY_STALE_SECONDS)
         lag_s = max(0.0, at.timestamp() - known)
-        if code is None and lag_s > STALE_SECONDS:
+        none = code is None or judge(code, at).colour is Colour.NONE
+        if none and lag_s > STALE_SECONDS:
             # A read model that is built anew has come through newer codes, not through all.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
         as_of = datetime.fromtimestamp(known, ZONE)

@@ -1,1 +1,10 @@
-"""The processes that are measured. Each is a command of its own and knows nothing of the runner."""
+"""The processes that are measured. Each is a command of its own and knows nothing of the runner.
+
+What helps us helps every side in Python: Python looks for reference cycles as seldom as in ours.
+"""
+
+import gc
+
+from app.engine.app import GC_OBJECTS
+
+gc.set_threshold(GC_OBJECTS)

@@ -8,10 +8,9 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.catalogue import create_topics
+from app.stack.ports import free_ports
 from app.stack.processes import HttpProcess, Process
 from app.stack.redis_server import RedisServer
 from faults import journal
@@ -93,15 +93,6 @@ async def gone(process: Process, seconds_max: float = 40.0) -> None:
             journal.write("did-not-end", process=process.name)
             send(process, signal.SIGKILL)
         await asyncio.sleep(0.05)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nothing listens on."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Worker(Python):

@@ -1,14 +1,17 @@
 """Chunks that wait: those of a partition join, none is lost, and no partition starves."""
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.errors import IllegalStateError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
+from app.engine import chunks
 from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, ChunkConsumer, ChunkQueue
 from app.settings import Settings
 from app.topology import create_app
@@ -114,6 +117,40 @@ async def consumer(tmp_path: Path) -> ChunkConsumer:
     made: Any = create_app(Settings(data_dir=str(tmp_path)), "cluster").consumer
     assert isinstance(made, ChunkConsumer)
     return made
+
+
+async def test_the_last_commit_holds_up_no_end(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def unanswered(_: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(chunks, "LAST_COMMIT_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(Consumer, "on_stop", unanswered)
+    await asyncio.wait_for(consumer.on_stop(), 1)
+    assert asked == 1
+    await consumer.crash(RuntimeError("gone"))
+    await consumer.on_stop()
+    assert asked == 1, "after a crash nobody is there to answer"
+
+
+async def test_each_fetch_begins_with_another_partition(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {TP("in", number): object() for number in range(3)}
+
+    async def first_of(*_: Any) -> Any:
+        return {next(iter(held)): ["records"]}
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_fetch_records", first_of)
+    fetching: Any = SimpleNamespace(_fetcher=SimpleNamespace(_records=held))
+    thread = consumer._new_consumer_thread()
+    fetched = [await thread._fetch_records(fetching, set()) for _ in range(4)]
+    assert [tp.partition for [tp] in fetched] == [0, 1, 2, 0]
 
 
 async def test_nothing_is_fetched_in_a_rebalance_by_a_worker_that_held_nothing(

@@ -1,5 +1,6 @@
 """Header names that are not UTF-8 are read, and so is everything beside them."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -68,3 +69,5 @@ def test_the_consumer_reads_so_once_it_is_installed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
     install()
     assert fetcher.MemoryRecords is LenientRecords
+    source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert "MemoryRecords(" in source, "where aiokafka looks it up"

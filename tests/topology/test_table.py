@@ -98,7 +98,7 @@ def chunk(*offsets: int, generation: int = 1) -> Chunk:
 def table_of(partition: Partition) -> Table:
     held = Table(partition._settings)
     held.held[0] = partition
-    held._generation = 1
+    held._generation = held._newest = 1
     partition.live.set()
     return held
 
@@ -171,6 +171,13 @@ async def test_a_chunk_from_before_a_rebalance_is_left_to_whoever_holds_it(
     log = with_log(partition, Log())
     assert not await table_of(partition).process(chunk(0, generation=0), put_each)
     assert log.committed == []
+
+
+async def test_a_chunk_from_before_its_assignment_ends_the_process(partition: Partition) -> None:
+    """What is left out is acked with the next one, and nobody would get it again."""
+    with_log(partition, Log())
+    with pytest.raises(RuntimeError, match="before its partitions were assigned"):
+        await table_of(partition).process(chunk(0, generation=2), put_each)
 
 
 async def test_a_chunk_that_waits_for_a_partition_goes_on_when_that_is_given_up(
@@ -304,6 +311,23 @@ async def test_chunks_of_several_topics_that_wait_share_a_transaction(partition:
     assert [partition.store.place(f"t{number}") for number in range(3)] == [1, 1, 1]
     assert partition.store.place("stale") == -1
     assert partition.waiting == []
+
+
+async def test_a_chunk_that_comes_first_to_its_turn_is_folded_in_it(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another stood before it and both are too much for one turn. Left out, it would
+    not be acked, and the next one's ack would pass it."""
+    monkeypatch.setattr(chunks_module, "CHUNK_RECORDS_MAX", 5)
+    with_log(partition, Log())
+    held = table_of(partition)
+    partition.live.clear()
+    first = asyncio.create_task(held.process(replace(chunk(*range(4)), topic="a"), put_each))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(held.process(replace(chunk(*range(4)), topic="b"), put_each))
+    partition.live.set()  # the second runs before the first has woken up
+    assert await asyncio.gather(first, second) == [True, True]
+    assert (partition.store.place("a"), partition.store.place("b")) == (3, 3)
 
 
 async def test_what_waits_shares_no_more_than_a_chunk_may_have(
