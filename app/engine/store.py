@@ -27,8 +27,8 @@ import structlog
 log = structlog.get_logger()
 
 META = b"\x00"
-"""Keys that begin with it are no person's rows and never due, in store and changelog: the engine's
-own, and the tallies (agents.poison)."""
+"""Keys that begin with it are no rows and never due, in store and changelog: the engine's own, and
+those that an application adds."""
 PLACE = META + b"place:"
 AGENDA = META + b"due:"
 STORED = META + b"stored"

@@ -44,6 +44,9 @@ log = structlog.get_logger()
 BATCH_BYTES_MAX = 900_000
 """Largest record batch sent, below the topics' max.message.bytes of 1 MiB."""
 
+REQUEST_BYTES_MAX = 8 * 1024 * 1024
+"""Largest request, before it is compressed: several batches go in one."""
+
 FENCED_SECONDS_MAX = 30.0
 """How long a fenced partition waits for the rebalance that should follow."""
 
@@ -126,7 +129,6 @@ class TableSettings(NamedTuple):
     bootstrap: str
     directory: Path
     changelog: str
-    value_bytes_max: int = 8 * 1024 * 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -198,7 +200,7 @@ class Partition:
             acks="all",
             compression_type="zstd",
             max_batch_size=BATCH_BYTES_MAX,
-            max_request_size=self._settings.value_bytes_max,
+            max_request_size=REQUEST_BYTES_MAX,
         )
         try:
             await producer.start()
@@ -452,6 +454,7 @@ class Table:
                 await partition.commit(work, places)
         except (ProducerFenced, OutOfOrderSequenceNumber) as error:
             # Another worker holds the partition, and this one has not heard of the rebalance yet.
+            # A batch that was under way may be told as out of order.
             partition.lost = True
             metrics.WORKER_FENCED.labels(self.settings.name).inc()
             asyncio.get_running_loop().call_later(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
@@ -286,7 +286,7 @@ def _ask(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(question(kafka))
-    except ProducerFenced:
+    except (ProducerFenced, OutOfOrderSequenceNumber):
         raise _failed(
             "Another resend has begun and shut this one out; what it was about to send is not sent."
         ) from None

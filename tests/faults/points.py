@@ -69,7 +69,7 @@ def _always(*_: Any, **__: Any) -> bool:
     return True
 
 
-STEPS = {
+WORKER_STEPS = {
     "fence": Step(AIOKafkaProducer, "start", _of_people),
     "catch-up": Step(Store, "write", _of_catching_up),
     "changelog send": Step(AIOKafkaProducer, "send_batch", _to_changelog),
@@ -78,14 +78,14 @@ STEPS = {
     "store write": Step(Store, "write", _of_rows),
     "offset commit": Step(Consumer, "_commit", _always),
 }
-POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"))
-"""Of a worker."""
-
-STEPS |= {
+PROJECTION_STEPS = {
     "write to Redis": Step(Writer, "apply", _always),
     "write without changes": Step(Writer, "apply", _without_changes),
 }
-"""And of a projection."""
+STEPS = WORKER_STEPS | PROJECTION_STEPS
+
+POINTS = tuple(f"{when} {step}" for step in WORKER_STEPS for when in ("before", "after"))
+"""Of a worker."""
 
 
 class Trap:

@@ -4,8 +4,8 @@ It is the process of `yuekang worker`, with what the environment asks for wrappe
 
     FAULTS_JOURNAL   file that it notes down in (required)
     FAULTS_COPIES    replication factor of the topics, in place of the catalogue's
-    FAULTS_POINT     point of the commit path at which it is to die, FAULTS_PASSING the how manieth
-                     time, FAULTS_ACT how (faults.points)
+    FAULTS_POINT     point of the commit path at which it is to die, FAULTS_PASSING at which passing
+                     of it (1 is the first), FAULTS_ACT how (faults.points)
     FAULTS_MUTANT    safeguard that is taken out (faults.mutants)
 """
 

@@ -210,9 +210,9 @@ class Suite:
     async def _flush(self) -> None:
         """Let the workers write to disk what their stores hold in memory. Where one does not, what
         is compared then differs."""
-        running = [worker for worker in self.stage.workers if worker.running]
-        count = self.stage.journal.count("flushed") + len(running)
-        for worker in running:
+        workers = [worker for worker in self.stage.workers if worker.running]
+        count = self.stage.journal.count("flushed") + len(workers)
+        for worker in workers:
             send(worker, signal.SIGURG)
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS_MAX):
