@@ -10,7 +10,7 @@ from nacl.public import PublicKey, SealedBox
 
 from app import metrics
 from app.codec import Code, Refusal
-from app.engine.table import Told, Work
+from app.engine.work import Told, Work
 from app.topology import DEAD_LETTERS, PARKED
 from models.person import Notice
 

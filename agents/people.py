@@ -5,7 +5,7 @@ or a reordered event ends in the state that its own order gives (models.person).
 goes to dead-letters, what a parked source sent to parked (agents.poison), and the chunk goes on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
@@ -19,14 +19,12 @@ from agents.poison import Poison
 from app.catalogue import Topic, partition_of
 from app.codec import Code, Refusal, decode
 from app.engine.chunks import Chunk
-from app.engine.table import Fold, Told, Work
+from app.engine.work import DueFold, Fold, Records, Told, Work
 from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
 from models.codes import changed
 from models.events import StatusEvent
 from models.person import Outcome, Person, advance, fold, unknown
 from models.sources import SOURCE_LIMIT, Limit
-
-Records = Sequence["ConsumerRecord[bytes, bytes]"]
 
 _encode_row = msgspec.msgpack.Encoder().encode
 _decode_row = msgspec.msgpack.Decoder(Person).decode
@@ -70,9 +68,7 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
     return fold_records
 
 
-def advance_due(
-    until: datetime, dead_letters: DeadLetters
-) -> Callable[[Work, Sequence[bytes]], None]:
+def advance_due(until: datetime, dead_letters: DeadLetters) -> DueFold:
     """Return the fold for rows that are due at `until`."""
 
     def fold_due(work: Work, keys: Sequence[bytes]) -> None:

@@ -13,7 +13,7 @@ from app import metrics
 from app.catalogue import Topic
 from app.codec import Refusal, source_in
 from app.engine.store import META
-from app.engine.table import Work
+from app.engine.work import Work
 from app.settings import Settings, variable_of
 from app.topology import YuekangApp, input_topics
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict

@@ -10,12 +10,11 @@ import structlog
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
-from agents.people import Records
 from agents.poison import tally_of, write_tally
 from app.catalogue import CATALOGUE
 from app.codec import Code, Refusal
 from app.engine.chunks import Chunk
-from app.engine.table import Fold, Work
+from app.engine.work import Fold, Records, Work
 from app.topology import SOURCE_RELEASES, YuekangApp, input_topics
 from models.sources import SourceReleased
 

@@ -9,12 +9,12 @@ from functools import partial
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
-from agents.people import Records, instant
+from agents.people import instant
 from agents.poison import Poison
 from app.catalogue import CATALOGUE
 from app.codec import Refusal, decode
 from app.engine.chunks import Chunk
-from app.engine.table import Fold, Work
+from app.engine.work import Fold, Records, Work
 from app.topology import YuekangApp
 from models.sources import SOURCE_LIMIT, Limit
 

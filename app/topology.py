@@ -25,7 +25,8 @@ from faust.types import TP
 from app.catalogue import CATALOGUE, EVERY_TABLE, Topic
 from app.engine.app import hold, make_app
 from app.engine.chunks import ChunkApp
-from app.engine.table import Table, TableSettings
+from app.engine.partition import TableSettings
+from app.engine.table import Table
 from app.settings import Settings
 
 HEALTH_CODES = "health-codes"

@@ -27,21 +27,21 @@ SAMPLES_A_SECOND = 200
 
 STAGES: Sequence[tuple[str, str]] = (
     ("decode", r"\b(decode|instant) \((app/codec|agents/people)"),
-    ("read", r"\b(_row|read|get|get_many|place) \((agents/people|app/engine/(table|store))"),
+    ("read", r"\b(_row|read|get|get_many|place) \((agents/people|app/engine/(work|table|store))"),
     ("judge", r"\((models/(person|reasons|codes|policy))"),
     ("encode", r"\b(write|_take) \(agents/people|\(agents/dead_letters"),
     ("store", r"\(app/engine/store"),
     ("commit", r"\b(begin|commit)_transaction \(|(txn|transaction)[^ ]* \(aiokafka/producer|"
                r"\(aiokafka/producer/transaction_manager|\bcommit \((faust|aiokafka/consumer)"),
-    ("changelog", r"\b(_send|_submit|_by_topic) \(app/engine/table|"
+    ("changelog", r"\b(_send|_submit|by_topic) \(app/engine/(partition|work)|"
                   r"\(aiokafka/producer/(message_accumulator|producer)"),
     ("fetch", r"\((aiokafka/(consumer|record)|faust/transport|app/engine/(chunks|records))"),
 )  # fmt: skip
 """Stage and what names it. Of a stack, the frame nearest to its root that names one counts."""
 
 REST: Sequence[tuple[str, str]] = (
-    ("changelog", r"\bcommit \(app/engine/table|\(aiokafka/producer"),
-    ("fold loop", r"\((agents/people|app/engine/table)"),
+    ("changelog", r"\bcommit \(app/engine/partition|\(aiokafka/producer"),
+    ("fold loop", r"\((agents/people|app/engine/(table|work))"),
     ("fetch", r"\((faust|mode)/"),
 )
 """The same for stacks in which none of those is."""

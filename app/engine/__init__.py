@@ -3,9 +3,11 @@ aiokafka 0.14, which are checked at the start.
 
 Faust keeps what it does well: agents, streams, the consumer group and its assignor, when offsets
 are committed, the life of the process. Three things are done otherwise, because as they are they
-lose, repeat, stop or crawl (docs/decisions/0001 to 0003): how records come to an agent (`chunks`),
-which offset may be committed (`chunks`), and tables with their recovery (`table`, `store`). `app`
-makes an app of all that, and ties its tables to the partitions that the group gives it.
+lose, repeat, stop or crawl (docs/decisions/0001 to 0003): how records come to an agent, which
+offset may be committed (both in `chunks`), and tables with their recovery: `table` has the turns
+that chunks take, `partition` the fence and the commit, `work` what a fold sees, `store` what
+RocksDB keeps. `app` makes an app of all that, and ties its tables to the partitions that the group
+gives it.
 
 Overridden, of Faust's consumer and its thread:
 

@@ -6,21 +6,21 @@ no side of the benchmark has one, so what changes by time is told with the event
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import faust
 import msgspec
-from aiokafka import ConsumerRecord
 from nacl.public import PrivateKey
 
 from agents.dead_letters import DeadLetters
 from agents.people import chunk_fold
 from app.engine import app as engine
 from app.engine.chunks import ChunkApp
-from app.engine.table import Fold, Table, TableSettings, Work
+from app.engine.partition import TableSettings
+from app.engine.table import Table
+from app.engine.work import Fold, Records, Work
 from app.settings import Settings
 from bench import counting, workload
 
@@ -32,7 +32,7 @@ _decode_row = msgspec.msgpack.Decoder(counting.Counts).decode
 _encode_row = msgspec.msgpack.Encoder().encode
 
 
-def count(work: Work, chunk: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
+def count(work: Work, chunk: Records) -> None:
     """Fold a chunk of reports: its rows are read at once, each decoded once and written once."""
     rows: dict[bytes, counting.Counts] = {}
     work.read(record.key for record in chunk if record.key is not None)

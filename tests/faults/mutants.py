@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 
 import aiokafka
 
+import app.engine.partition as partition
 import app.engine.table as table
 import app.projection as projection
 import app.readmodel as readmodel
 from app.engine.chunks import Chunk, ChunkConsumerThread
+from app.engine.partition import Partition
 from app.engine.store import DUE, META, PLACE, Store
-from app.engine.table import Fold, Partition, Table, Told, Work
+from app.engine.table import Table
+from app.engine.work import Fold, Told, Work, by_topic
 
 
 class Mutant(NamedTuple):
@@ -65,11 +68,11 @@ def no_fence() -> None:
             own = f"{transactional_id}-{os.getpid()}"
             super().__init__(*args, transactional_id=own, **kwargs)
 
-    table.AIOKafkaProducer = OwnName  # type: ignore[misc]
+    partition.AIOKafkaProducer = OwnName  # type: ignore[misc]
 
 
 def catch_up_reads_uncommitted() -> None:
-    table.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[misc]
+    partition.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[misc]
 
 
 def input_reads_uncommitted() -> None:
@@ -267,7 +270,7 @@ def _stored(work: Work, places: Mapping[str, int]) -> list[tuple[bytes, bytes | 
 
 async def _tell(partition: Partition, told: list[Told]) -> None:
     """Send what is told, within a transaction that is open."""
-    for topic, records in table._by_topic(told).items():
+    for topic, records in by_topic(told).items():
         await partition._send(topic, [(t.key, t.value, t.headers) for t in records])
 
 

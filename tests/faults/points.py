@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple
 from aiokafka import AIOKafkaProducer
 from faust.transport.drivers.aiokafka import Consumer
 
+from app.engine.partition import Partition
 from app.engine.store import Store
-from app.engine.table import Partition
 from app.readmodel import Batch, Writer
 from faults.journal import write
 

@@ -20,7 +20,8 @@ import app.projection
 import app.worker
 from app.engine.chunks import Chunk
 from app.engine.store import Store
-from app.engine.table import Fold, Table
+from app.engine.table import Table
+from app.engine.work import Fold
 from faults import mutants, points
 from faults.cluster import with_copies
 from faults.journal import write

@@ -16,7 +16,7 @@ from agents.dead_letters import DeadLetters
 from app import metrics
 from app.catalogue import CATALOGUE, EVERY_TABLE
 from app.codec import Code
-from app.engine.table import Told, Work
+from app.engine.work import Told, Work
 from app.settings import Settings
 from app.topology import (
     DEAD_LETTERS,

@@ -14,7 +14,7 @@ from agents.poison import UnreadableError
 from app import metrics
 from app.catalogue import CATALOGUE
 from app.codec import encode
-from app.engine.table import Fold, Told, Work
+from app.engine.work import Fold, Told, Work
 from app.sample.records import binary
 from app.topology import DEAD_LETTERS, PARKED, STATUS_CHANGES
 from models.events import ScanData, ScanRecorded

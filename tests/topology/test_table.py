@@ -15,8 +15,10 @@ from aiokafka.errors import ProducerFenced
 from app.engine import chunks as chunks_module
 from app.engine import table as engine
 from app.engine.chunks import Chunk
+from app.engine.partition import Partition, TableSettings
 from app.engine.store import Store
-from app.engine.table import Partition, Table, TableSettings, Told, Work
+from app.engine.table import Table
+from app.engine.work import Told, Work
 from topology.records import record
 
 
@@ -310,7 +312,7 @@ async def test_chunks_of_several_topics_that_wait_share_a_transaction(partition:
     assert log.transactions == 1
     assert [partition.store.place(f"t{number}") for number in range(3)] == [1, 1, 1]
     assert partition.store.place("stale") == -1
-    assert partition.waiting == []
+    assert held._waiting[0] == []
 
 
 async def test_a_chunk_that_comes_first_to_its_turn_is_folded_in_it(

@@ -14,7 +14,7 @@ from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
 from app.catalogue import CATALOGUE
 from app.codec import Code, Refusal, encode
-from app.engine.table import Told, Work
+from app.engine.work import Told, Work
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend

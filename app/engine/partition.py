@@ -1,0 +1,211 @@
+"""One partition of a table: written to the log first and to RocksDB second, and fenced.
+
+It is held by one worker at a time. Taking it (`Partition.take`):
+
+1. fence: a transactional producer named after the partition is initialised. The broker finishes
+   or aborts the predecessor's open transaction and refuses all its later writes;
+2. catch up: changelog records after the store's own offset are read (read_committed) and written
+   to the store. The log is complete, since nobody else can write to it any more;
+3. live: chunks and due rows are processed (`app.engine.table`).
+
+Committing (`Partition.commit`), in this order:
+
+1. one transaction: changed rows, the place reached in the input, and everything told;
+2. the same rows, place and changelog offset in one RocksDB write batch;
+3. the caller acks; Faust commits the group's offset when it likes.
+
+Dying between any two steps loses nothing and tells nothing twice: before the end of 1 the broker
+aborts, after it the log holds all, and catching up repairs the store; a chunk that comes again
+lies at or before the place reached and is left out. A step that fails for another reason ends the
+process, and a new one starts from 1.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
+
+from app.engine.store import DUE, PLACE, Store
+from app.engine.work import Work, by_topic
+
+log = structlog.get_logger()
+
+BATCH_BYTES_MAX = 900_000
+"""Largest record batch sent, below the topics' max.message.bytes of 1 MiB."""
+
+REQUEST_BYTES_MAX = 8 * 1024 * 1024
+"""Largest request, before it is compressed: several batches go in one."""
+
+PROGRESS_SECONDS = 2.0
+"""How often a long catching up says how far it is."""
+
+CATCH_UP_RECORDS = 20_000
+"""Records applied to the store at a time while catching up; bounds its memory."""
+
+
+class TableSettings(NamedTuple):
+    """Where a table lives."""
+
+    name: str
+    application: str
+    bootstrap: str
+    directory: Path
+    changelog: str
+
+
+class Partition:
+    """One partition of a table, while this worker holds it."""
+
+    def __init__(self, settings: TableSettings, number: int) -> None:
+        self.number = number
+        self.live = asyncio.Event()
+        self.lost = False
+        self.lock = asyncio.Lock()
+        self._settings = settings
+        self._tp = TopicPartition(settings.changelog, number)
+        self._producer: AIOKafkaProducer | None = None
+        self._store: Store | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Say whether it is caught up and, as far as is known, nobody else's."""
+        return self.live.is_set() and not self.lost
+
+    @property
+    def store(self) -> Store:
+        """The store, open since `take`."""
+        assert self._store is not None, "partition is not taken"
+        return self._store
+
+    async def take(self) -> None:
+        """Fence the predecessor, catch up with the log, go live."""
+        await self._fence()
+        await self._catch_up()
+        self.lost = False
+        self.live.set()
+
+    async def release(self) -> None:
+        """Give the partition up: finish what is in hand, then let go of log and store."""
+        self.live.clear()
+        async with self.lock:
+            if self._producer is not None:
+                producer, self._producer = self._producer, None
+                await producer.stop()
+
+    def drop(self) -> None:
+        """Give the partition up for good; only after `release`. Whoever waits for it goes on."""
+        self.lost = True
+        self.live.set()
+        self.close()
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    async def _fence(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap,
+            transactional_id=f"{self._settings.application}-{self._settings.name}-{self.number}",
+            acks="all",
+            compression_type="zstd",
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
+        )
+        try:
+            await producer.start()
+        except BaseException:  # also when a rebalance cancels it
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    async def _catch_up(self) -> None:
+        if self._store is None:
+            self._store = Store(self._settings.directory / self._settings.name / str(self.number))
+        store = self._store
+        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        try:
+            await consumer.start()
+            consumer.assign([self._tp])
+            end = (await consumer.end_offsets([self._tp]))[self._tp]
+            if store.offset >= end:
+                log.warning("store_ahead_of_log", **self._where(), stored=store.offset, end=end)
+                store.wipe()
+            consumer.seek(self._tp, store.offset + 1)
+            started = told_at = time.monotonic()
+            applied = 0
+            while (position := await consumer.position(self._tp)) < end:
+                if time.monotonic() > told_at + PROGRESS_SECONDS:
+                    told_at = time.monotonic()
+                    log.info("catching_up", **self._where(), rows=applied, left=end - position)
+                fetched = await consumer.getmany(timeout_ms=500, max_records=CATCH_UP_RECORDS)
+                for records in fetched.values():
+                    store.write(((r.key, r.value) for r in records), records[-1].offset)
+                    applied += len(records)
+            seconds = round(time.monotonic() - started, 1)
+            log.info("caught_up", **self._where(), rows=applied, seconds=seconds)
+        finally:
+            await consumer.stop()
+
+    def _where(self) -> dict[str, Any]:
+        return {"table": self._settings.name, "partition": self.number}
+
+    async def commit(self, work: Work, places: Mapping[str, int]) -> None:
+        """Write `work` and the `places` reached in the input: the log first, then the store.
+
+        Raises `ProducerFenced` when another worker has taken the partition; nothing of `work` is
+        then in the log.
+        """
+        assert self._producer is not None, "partition is not taken"
+        rows = [(key, DUE.pack(due) + row) for key, (due, row) in work.rows.items()]
+        rows += ((PLACE + topic.encode(), b"%d" % offset) for topic, offset in places.items())
+        if not rows:
+            return
+        await self._producer.begin_transaction()
+        sent = [
+            await self._send(self._tp.topic, [(key, value, ()) for key, value in rows]),
+            *[
+                await self._send(topic, [(t.key, t.value, t.headers) for t in told])
+                for topic, told in by_topic(work.told).items()
+            ],
+        ]
+        await self._producer.commit_transaction()
+        last: RecordMetadata = sent[0][-1][0].result()
+        self.store.write(rows, last.offset + sent[0][-1][1] - 1)
+
+    async def _send(
+        self,
+        topic: str,
+        records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]],
+    ) -> list[tuple["asyncio.Future[RecordMetadata]", int]]:
+        """Send records in as few batches as fit; return each batch's future and its count."""
+        producer = self._producer
+        assert producer is not None
+        sent = []
+        batch = producer.create_batch()
+        for key, value, headers in records:
+            while batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                assert batch.record_count(), "a batch takes at least one record of any size"
+                sent.append((await self._submit(batch, topic), batch.record_count()))
+                batch = producer.create_batch()
+        sent.append((await self._submit(batch, topic), batch.record_count()))
+        return sent
+
+    async def _submit(self, batch: Any, topic: str) -> "asyncio.Future[RecordMetadata]":
+        assert self._producer is not None
+        future: asyncio.Future[RecordMetadata] = await self._producer.send_batch(
+            batch, topic, partition=self.number
+        )
+        return future
