@@ -1,5 +1,6 @@
 """What both folds' input has in common."""
 
+from base64 import b32encode
 from typing import NamedTuple
 
 PARTITIONS = 4
@@ -13,3 +14,8 @@ class Record(NamedTuple):
     key: bytes
     value: bytes | None
     timestamp_ms: int | None = None
+
+
+def person_key(digest: bytes) -> str:
+    """Return 20 bytes as the key of a person who belongs to no document."""
+    return "p1-" + b32encode(digest).decode().lower()

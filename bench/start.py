@@ -9,7 +9,6 @@ while somebody asks the view for codes.
 import re
 import shutil
 import time
-from base64 import b32encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,7 +28,7 @@ from app.stack.secrets import development_secrets
 from app.stack.stack import Stack
 from bench import topics
 from bench.cpu import peak_memory_mib
-from bench.records import Record
+from bench.records import Record, person_key
 from bench.scale import Terminal
 from bench.stack import environment_of
 from models.events import (
@@ -161,36 +160,40 @@ def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal:
 
 
 def person(number: int) -> str:
-    """Return the key of a person who belongs to no document."""
-    digest = blake2b(b"start:%d" % number, digest_size=20).digest()
-    return "p1-" + b32encode(digest).decode().lower()
+    """Return the key of a person of this measurement."""
+    return person_key(blake2b(b"start:%d" % number, digest_size=20).digest())
 
 
 def _events(people: int) -> Iterator[Record]:
     """Yield who everybody is, and then a negative result of each; of `BATCH` people at a time."""
     at = datetime.now(UTC) - timedelta(hours=1)
+    identity = IdentityData(at, DocumentType.RESIDENT_IDENTITY_CARD, "440100")
+    negative = NatResultData(at - timedelta(hours=6), at, Result.NEGATIVE, "广州市某医院")
+
+    def attributes(number: int) -> dict[str, Any]:
+        return {
+            "specversion": "1.0",
+            "time": at,
+            "partitionkey": person(number),
+            "sequence": str(number),
+        }
+
     for first in range(0, people, BATCH):
         some = range(first, min(first + BATCH, people))
         for number in some:
             event = IdentityVerified(
-                specversion="1.0",
+                **attributes(number),
                 id=f"identity-{number}",
                 source="/identity-providers/start",
-                time=at,
-                partitionkey=person(number),
-                sequence=str(number),
-                data=IdentityData(at, DocumentType.RESIDENT_IDENTITY_CARD, "440100"),
+                data=identity,
             )
             yield _record(event)
         for number in some:
             result = NatResultReported(
-                specversion="1.0",
+                **attributes(number),
                 id=f"result-{number}",
                 source="/laboratories/440100-001",
-                time=at,
-                partitionkey=person(number),
-                sequence=str(number),
-                data=NatResultData(at - timedelta(hours=6), at, Result.NEGATIVE, "广州市某医院"),
+                data=negative,
             )
             yield _record(result)
 

@@ -9,7 +9,6 @@ same chain of changes. A record's timestamp is when it arrived (the topic keeps 
 the time in which a side folds does not matter to what it must tell.
 """
 
-from base64 import b32encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -23,7 +22,7 @@ from msgspec import Struct
 from app.catalogue import CATALOGUE, partition_of
 from app.codec import Refusal, decode
 from bench import counting
-from bench.records import PARTITIONS, Record
+from bench.records import PARTITIONS, Record, person_key
 from models.codes import HealthCode, StatusChange
 from models.events import EVENT_TYPES
 from models.person import Person, fold, unknown
@@ -424,7 +423,7 @@ def _turn(number: int, who: int, step: int, arrival: datetime, seed: int) -> Tur
     return Turn(
         # Small sequences are left to corrections that are out of turn.
         number=number + 100,
-        person="p1-" + b32encode(digest).decode().lower(),
+        person=person_key(digest),
         file=f"{who:07d}",
         step=step,
         arrival=arrival,

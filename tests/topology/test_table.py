@@ -57,6 +57,18 @@ class Log:
         pass
 
 
+class SlowLog(Log):
+    """A log that commits when it is told to."""
+
+    def __init__(self, answers: asyncio.Event) -> None:
+        super().__init__()
+        self._answers = answers
+
+    async def commit_transaction(self) -> None:
+        await self._answers.wait()
+        await super().commit_transaction()
+
+
 class Batch:
     """A batch of at most three records."""
 
@@ -224,12 +236,7 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
 ) -> None:
     answers = asyncio.Event()
 
-    class Slow(Log):
-        async def commit_transaction(self) -> None:
-            await answers.wait()
-            await super().commit_transaction()
-
-    with_log(partition, Slow())
+    with_log(partition, SlowLog(answers))
     held = table_of(partition)
     other = held.held[1] = Partition(partition._settings, 1)
     other._store = Store(tmp_path / "people" / "1")
@@ -256,12 +263,7 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
 async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition) -> None:
     answers = asyncio.Event()
 
-    class Slow(Log):
-        async def commit_transaction(self) -> None:
-            await answers.wait()
-            await super().commit_transaction()
-
-    log = with_log(partition, Slow())
+    log = with_log(partition, SlowLog(answers))
     held = table_of(partition)
     acked = asyncio.Event()
 
