@@ -34,6 +34,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     kafka: Servers = "127.0.0.1:29092"
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
+    rows_redis_url: RedisUrl = ""
+    sessions_redis_url: RedisUrl = ""
+    """Unless set, the two databases of the same server that come after that of `redis_url`."""
     data_dir: Text = ".run/data"
     gateway_host: Text = "127.0.0.1"
     gateway_port: Port = 8081
@@ -56,6 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     person_key_secret: bytes = b""
     token_key: bytes = b""
     display_key: bytes = b""
+    session_key: bytes = b""
     dead_letter_public_key: bytes = b""
     dead_letter_private_key: bytes = b""
 
@@ -65,11 +69,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(shown)})"
 
     def __post_init__(self) -> None:
-        """Derive the addresses that were not set from host and port."""
+        """Derive the addresses that were not set."""
         for server in ("gateway", "view"):
             if not getattr(self, f"{server}_url"):
                 host, port = getattr(self, f"{server}_host"), getattr(self, f"{server}_port")
                 msgspec.structs.force_setattr(self, f"{server}_url", f"http://{host}:{port}")
+        for after, name in enumerate(("rows_redis_url", "sessions_redis_url"), start=1):
+            if not getattr(self, name):
+                msgspec.structs.force_setattr(self, name, _database(self.redis_url, after))
 
     @classmethod
     def from_environment(
@@ -119,6 +126,14 @@ OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
 def variable_of(name: str) -> str:
     """Return the variable that a field is read from."""
     return PREFIX + name.upper()
+
+
+def _database(url: str, after: int) -> str:
+    """Return the address of the database that comes `after` so many of `url`."""
+    match = re.fullmatch(r"(\w+://[^/?]+)(?:/(\d*))?(\?.*)?", url)
+    if match is None:  # a socket's path, say, in which a number need not be the database's
+        return url
+    return f"{match[1]}/{int(match[2] or 0) + after}{match[3] or ''}"
 
 
 def _secret(text: str) -> bytes:

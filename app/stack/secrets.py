@@ -13,15 +13,18 @@ FILE = "secrets.env"
 
 
 def development_secrets(directory: Path) -> dict[str, str]:
-    """Return the variables of `<directory>/secrets.env`; make the file where there is none.
+    """Return the variables of `<directory>/secrets.env`, with those made that are not there yet.
 
     A shell can read it too: `set -a; . .run/data/secrets.env`.
     """
     path = directory / FILE
-    if not path.exists():
-        _write(path, _made())
-    lines = path.read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    made = _made()
+    if made.keys() - found.keys():
+        found = {**made, **found}
+        _write(path, found)
+    return found
 
 
 def _made() -> dict[str, str]:
@@ -31,6 +34,7 @@ def _made() -> dict[str, str]:
         "YUEKANG_PERSON_KEY_SECRET": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_TOKEN_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DISPLAY_KEY": token_hex(SECRET_BYTES_MIN),
+        "YUEKANG_SESSION_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(dead_letters.public_key).hex(),
         "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(dead_letters).hex(),
     }

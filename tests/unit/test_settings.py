@@ -41,6 +41,22 @@ def test_an_address_follows_host_and_port_unless_it_is_set() -> None:
     assert settings.view_url == "https://code.example"
 
 
+@pytest.mark.parametrize(
+    ("redis_url", "rows", "sessions"),
+    [
+        ("redis://a:1/0", "redis://a:1/1", "redis://a:1/2"),
+        ("redis://a:1", "redis://a:1/1", "redis://a:1/2"),
+        ("rediss://u:p@a:1/3?x=y", "rediss://u:p@a:1/4?x=y", "rediss://u:p@a:1/5?x=y"),
+    ],
+)
+def test_the_other_databases_come_after_the_first(redis_url: str, rows: str, sessions: str) -> None:
+    settings = read(redis_url=redis_url)
+    assert (settings.rows_redis_url, settings.sessions_redis_url) == (rows, sessions)
+    assert read(redis_url=redis_url, rows_redis_url="redis://b:2/7").rows_redis_url.endswith(
+        "b:2/7"
+    )
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert read(kafka="", token_key="") == Settings()
 
