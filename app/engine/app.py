@@ -64,7 +64,7 @@ def make_app(
     return kind(
         name,
         broker=f"kafka://{bootstrap}",
-        datadir=str(directory / "faust"),
+        datadir=str(directory / "faust" / name),
         store="memory://",
         autodiscover=False,
         web_enabled=False,

@@ -23,8 +23,9 @@ from app.sample.day import (
 )
 from app.sample.documents import RESIDENCE_PERMITS, Document
 from app.sample.stories import HISTORY
+from models.checks import faults
 from models.codes import Colour, Reason, judge
-from models.events import DocumentType, Event, ScanRecorded, faults
+from models.events import DocumentType, Event, ScanRecorded
 from models.person import Objection, fold, unknown
 
 NOW = datetime(2020, 4, 20, 1, 30, tzinfo=UTC)
