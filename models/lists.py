@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from models.corrections import standing
 from models.events import (
     BorderEntryRecorded,
     BorderEntryRetracted,
@@ -82,6 +83,11 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     data: Raw
     supersedes: str | None = None
 
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Place among the entries of the same source."""
+        return int(self.sequence), self.at, self.id
+
 
 class Listing(Struct, frozen=True, omit_defaults=True):
     """A row of the table: one list of one person, newest first.
@@ -133,20 +139,12 @@ def due_at(listing: Listing, name: ListName, at: datetime) -> datetime | None:
 
 
 def shown(listing: Listing, name: ListName, at: datetime) -> list[Entry]:
-    """Return what is to be shown at `at`, newest first: neither corrected, nor taken back, nor old.
-
-    Only its own source corrects an entry, by a later sequence, as with facts (models.reasons).
-    """
-    corrected = {
-        (entry.source, entry.supersedes): int(entry.sequence)
-        for entry in sorted(listing.entries, key=lambda e: int(e.sequence))
-        if entry.supersedes is not None
-    }
+    """Return what is to be shown at `at`, newest first: neither taken back, nor too old."""
+    stand = {(entry.source, entry.id) for entry in standing(listing.entries)}
     return [
         entry
         for entry in _in_time(listing.entries, bound_of(name, at), at)
-        if entry.data != _NOTHING
-        and corrected.get((entry.source, entry.id), -1) <= int(entry.sequence)
+        if entry.data != _NOTHING and (entry.source, entry.id) in stand
     ]
 
 

@@ -20,9 +20,10 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from models.codes import Cause, HealthCode, Interval, Status, StatusChange, judge
+from models.corrections import corrects
 from models.events import Event, IdentityVerified, StatusEvent, type_of
 from models.policy import policy_at
-from models.reasons import assess, corrects, opens_nothing
+from models.reasons import assess, opens_nothing
 
 
 class Fact(Struct, frozen=True, array_like=True):
