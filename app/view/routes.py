@@ -23,7 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.problems import KINDS, Problem, Refused, explain, on_failure, on_http_exception, on_refused
+from app.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
 from app.tokens import Tokens
 from app.view import codes, counts, limits, problems
@@ -33,6 +33,7 @@ from app.view.counts import Counting, CountsAnswer
 from app.view.displays import Displays
 from app.view.pages import Unavailable, routes
 from app.view.port import Port
+from app.view.refusals import refusals
 from app.view.scans import ScanAnswer, ScanRequest, Scans
 from app.writer import Writer
 from models.codes import Colour
@@ -168,18 +169,6 @@ def create_app(options: Options) -> Litestar:
     return app
 
 
-def _refusals(*codes: str) -> dict[int, ResponseSpec]:
-    found: dict[int, list[str]] = {}
-    for code in codes:
-        found.setdefault(KINDS[code].status, []).append(KINDS[code].title)
-    return {
-        status: ResponseSpec(
-            Problem, description="; ".join(titles), media_type="application/problem+json"
-        )
-        for status, titles in found.items()
-    }
-
-
 Person = Annotated[str, PathParameter(pattern=PERSON_KEY.pattern, description="A person key.")]
 City = Annotated[
     str | None,
@@ -207,7 +196,7 @@ def _people(view: View) -> list[Any]:
         "/v1/people/{person:str}/code",
         operation_id="readCode",
         summary="Read a person's code now",
-        responses=_refusals("invalid", "code-unavailable"),
+        responses=refusals("invalid", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def code(person: Person) -> CodeAnswer:
@@ -219,7 +208,7 @@ def _people(view: View) -> list[Any]:
         operation_id="drawCode",
         summary="Draw a person's QR",
         media_type="image/svg+xml",
-        responses=_refusals("invalid", "no-code", "code-unavailable"),
+        responses=refusals("invalid", "no-code", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def drawing(person: Person) -> str:
@@ -235,7 +224,7 @@ def _people(view: View) -> list[Any]:
         operation_id="scan",
         summary="Record a scan and get the colour",
         security=[{"terminalToken": []}],
-        responses=_refusals(
+        responses=refusals(
             "invalid",
             "unauthenticated",
             "no-terminal",
@@ -263,7 +252,7 @@ def _duty(view: View) -> list[Any]:
             200: ResponseSpec(
                 PublicChange, description="The stream.", media_type="text/event-stream"
             ),
-            **_refusals("invalid", "too-many-clients"),
+            **refusals("invalid", "too-many-clients"),
         },
     )
     async def changes(
@@ -296,7 +285,7 @@ def _duty(view: View) -> list[Any]:
         "/v1/counts",
         operation_id="count",
         summary="Count people by colour, reason and city",
-        responses=_refusals("code-unavailable"),
+        responses=refusals("code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def count() -> CountsAnswer:
@@ -353,7 +342,7 @@ async def reference(request: AnyRequest) -> dict[str, Any]:
     "/problems/{code:str}",
     operation_id="explainProblem",
     summary="Say what a problem's type means",
-    responses=_refusals("invalid", "not-found"),
+    responses=refusals("invalid", "not-found"),
 )
 async def explanation(code: FromPath[str]) -> dict[str, Any]:
     """Type, title and status."""
