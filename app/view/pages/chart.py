@@ -72,7 +72,7 @@ def chart(minutes: Sequence[Minute], language: Language, size: str = "wide") -> 
         no_data_text=_("暂时无法取得数据").of(language),
     )
     bars = StackedBar(config)
-    bars.add_xml_filter(_without_scripts)
+    bars.add_xml_filter(_bare)
     bars.x_labels = [f"{m.start.astimezone(ZONE):%H:%M}" for m in minutes]
     bars.y_labels = [0, top // 2, top] if top % 2 == 0 else [0, top]
     bars.value_formatter = lambda value: number(value).of(language)
@@ -102,10 +102,10 @@ def _round_up(most: int) -> int:
         power *= 10
 
 
-def _without_scripts(root: Any) -> Any:
-    """Take out the settings that pygal writes as a script for its own tooltips."""
+def _bare(root: Any) -> Any:
+    """Take out the script that pygal writes for its own tooltips, and its name as the title."""
     for parent in list(root.iter()):
         for child in list(parent):
-            if str(child.tag).endswith("script"):
+            if str(child.tag).endswith(("script", "title")):
                 parent.remove(child)
     return root
