@@ -181,9 +181,9 @@ def words_of_documents() -> tuple[set[str], set[str]]:
             yield node
 
     strings = set(within(orjson.loads(orjson.dumps([document(), asyncapi()]))))
-    names = {word for text in strings if " " not in text for word in LATIN.findall(text)}
+    named = {word for text in strings if " " not in text for word in LATIN.findall(text)}
     terms = {word for text in strings for word in HAN.findall(text)}
-    return names | {"GET", "POST"}, terms
+    return named | {"GET", "POST"}, terms
 
 
 def test_every_page_is_looked_at() -> None:
