@@ -81,7 +81,8 @@ class Policy(Struct, frozen=True):
 
     lists: dict[ListName, ListBound]
     """Bounds of the lists (own decision but for the displays' three days: an entry is kept as long
-    as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show)."""
+    as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show; a
+    phone's visits as long as a travel card in any zone goes back, some 25 a day)."""
 
 
 POLICIES = (
@@ -105,6 +106,7 @@ POLICIES = (
             **dict.fromkeys(ListName, ListBound(kept_max=100, kept_for=timedelta(days=400))),
             ListName.DISPLAYS: ListBound(kept_max=100, kept_for=timedelta(days=3)),
             ListName.TEMPERATURES: ListBound(kept_max=100, kept_for=timedelta(days=30)),
+            ListName.TELECOM_VISITS: ListBound(kept_max=400, kept_for=timedelta(days=16)),
         },
     ),
 )
