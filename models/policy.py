@@ -106,8 +106,8 @@ POLICIES = (
         nat_results_from=datetime.combine(date(2020, 4, 20), datetime.min.time(), ZONE),
         adult_years=18,
         display_days=3,
-            travel_days=14,
-    lists={
+        travel_days=14,
+        lists={
             **dict.fromkeys(ListName, ListBound(kept_max=100, kept_for=timedelta(days=400))),
             ListName.DISPLAYS: ListBound(kept_max=100, kept_for=timedelta(days=3)),
             ListName.TEMPERATURES: ListBound(kept_max=100, kept_for=timedelta(days=30)),
