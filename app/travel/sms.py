@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from app.problems import Refused, retry_later
+from app.problems import retry_later
 from app.settings import Settings, SettingsError, variable_of
 from app.travel.bounds import CODE_SECONDS, DRIVER_SECONDS_MAX, RETRY_SECONDS
 from app.travel.outbox import Outbox
@@ -101,13 +101,12 @@ async def deliver(driver: SmsDriver, phone: Phone, text: str) -> None:
     try:
         async with asyncio.timeout(DRIVER_SECONDS_MAX):
             await driver.send(phone.number, text)
+        return
     except Exception as failure:  # a carrier's own package may raise anything
-        log.warning("message_not_sent", failure=type(failure).__name__)
-        raise _not_sent() from None
-
-
-def _not_sent() -> Refused:
-    return retry_later(
+        why = type(failure).__name__
+    # Out here nothing that is logged or raised has the failure, and so the phone, for a context.
+    log.warning("message_not_sent", failure=why)
+    raise retry_later(
         "message-not-sent",
         "The carrier has not taken the message. This is no fault of yours and counts for nothing; "
         "ask for a code again.",

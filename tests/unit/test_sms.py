@@ -147,7 +147,7 @@ async def test_a_driver_may_fail_in_any_way(
         problem = caught.value.problem()
         assert (problem.status, problem.code) == (503, "message-not-sent")
         assert caught.value.headers["Retry-After"] == "5"
-        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
         assert "13800138000" not in str(caught.value)
     said = "".join(capsys.readouterr())
     assert "KeyError" in said
