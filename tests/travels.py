@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from app.person_keys import PersonKeys
 from app.problems import Refused, retry_later
 from app.travel.bounds import Bounds
-from app.travel.cards import TravelCards
+from app.travel.cards import PhoneVisits, TravelCards
 from gateways import SECRET
 from models.events import TelecomVisitData, Visit
 from models.phones import Phone
@@ -52,6 +52,8 @@ class Gateway:
     def __init__(self) -> None:
         self.away = False
 
+    async def close(self) -> None: ...
+
     async def key(self, phone: Phone) -> str:
         await asyncio.sleep(0)
         if self.away:
@@ -71,11 +73,11 @@ class Stage:
             redis, KEY, self.gateway, self.carrier, self._visits, lambda: self.at, bounds
         )
 
-    async def _visits(self, phone_key: str) -> Sequence[TelecomVisitData]:
+    async def _visits(self, phone_key: str) -> PhoneVisits:
         await asyncio.sleep(0)
         if self.rows_failure is not None:
             raise self.rows_failure
-        return self.rows.get(phone_key, ())
+        return PhoneVisits(self.rows.get(phone_key, ()), self.at - timedelta(seconds=1))
 
     def wait(self, **span: float) -> None:
         """Let time go by, for codes."""

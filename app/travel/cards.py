@@ -34,8 +34,16 @@ from models.phones import Phone, PhoneError, parse
 from models.policy import HIGH_RISK, HighRisk
 from models.travel import City, travel_card
 
-Visits = Callable[[str], Awaitable[Sequence[TelecomVisitData]]]
-"""Returns the visits of a phone key, in any order; raises what its handler answers."""
+
+class PhoneVisits(Struct, frozen=True):
+    """What telecoms said of a phone, in any order; all that had arrived by `as_of` is in it."""
+
+    visits: Sequence[TelecomVisitData]
+    as_of: datetime
+
+
+Visits = Callable[[str], Awaitable[PhoneVisits]]
+"""Returns the visits of a phone key; raises what its handler answers."""
 
 log = structlog.get_logger()
 
@@ -44,6 +52,8 @@ class PhoneKeySource(Protocol):
     """Gives the key of a phone, or raises `Refused` (503)."""
 
     async def key(self, phone: Phone) -> str: ...
+
+    async def close(self) -> None: ...
 
 
 class CodeSent(Struct, frozen=True):
@@ -56,10 +66,14 @@ class CodeSent(Struct, frozen=True):
 
 
 class TravelCardAnswer(Struct, frozen=True):
-    """A travel card as it is shown: the phone masked, the cities of the days since `since`."""
+    """A travel card as it is shown: the phone masked, the cities of the days since `since`.
+
+    `updated_at` is when it was asked for; what telecoms had said by `as_of` is in it.
+    """
 
     phone: str
     updated_at: datetime
+    as_of: datetime
     since: date
     cities: tuple[City, ...]
 
@@ -124,9 +138,11 @@ class TravelCards:
             task.exception()  # is the asker's, who may be gone
 
     async def close(self) -> None:
-        """Wait for the messages that are being sent; each is bounded in time."""
+        """Wait for the messages that are being sent, each of which is bounded in time; then give
+        up the gateway."""
         if self._sending:
             await asyncio.wait(self._sending)
+        await self._phone_keys.close()
 
     async def card(self, asker: str, phone: str, code: str, at: datetime) -> TravelCardAnswer:
         """Return the card of `phone` at `at`, for the code that `asker` was sent.
@@ -139,12 +155,13 @@ class TravelCards:
             async with _reachable():
                 await self._limits.ask(asker)
             phone_key = await self._phone_keys.key(known)
-            card = travel_card(await self._visits(phone_key), at, self._marks)
+            found = await self._visits(phone_key)
+            card = travel_card(found.visits, at, self._marks)
             async with _reachable():
                 tried = await self._codes.use(asker, phone_key, digits, at)
             if tried.outcome is not Outcome.GOOD:
                 raise _no_good(tried)
-            return TravelCardAnswer(known.masked, at, card.since, card.cities)
+            return TravelCardAnswer(known.masked, at, found.as_of, card.since, card.cities)
 
 
 def _phone(text: str) -> Phone:

@@ -9,14 +9,13 @@ from typing import Any
 from litestar import Request, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from app.problems import KINDS, MEDIA_TYPE, Problem
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.view.codes import Clock
 from app.view.pages.language import negotiate
+from app.view.refusals import refusals
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -50,7 +49,7 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         status_code=202,
         operation_id="sendTravelCode",
         summary="Have a code sent to a phone, for its travel card",
-        responses=_refusals(
+        responses=refusals(
             "invalid",
             "unauthenticated",
             "phone",
@@ -73,7 +72,7 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         status_code=200,
         operation_id="readTravelCard",
         summary="Get the travel card of a phone, for the code that was sent to it",
-        responses=_refusals(
+        responses=refusals(
             "invalid",
             "unauthenticated",
             "phone",
@@ -98,13 +97,3 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
 def _address(request: AnyRequest) -> str:
     """Return where the request comes from; behind a proxy, what the server was told to believe."""
     return request.client.host if request.client is not None else ""
-
-
-def _refusals(*codes: str) -> dict[int, ResponseSpec]:
-    found: dict[int, list[str]] = {}
-    for code in codes:
-        found.setdefault(KINDS[code].status, []).append(KINDS[code].title)
-    return {
-        status: ResponseSpec(Problem, description="; ".join(titles), media_type=MEDIA_TYPE)
-        for status, titles in found.items()
-    }

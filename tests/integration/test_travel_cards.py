@@ -59,6 +59,7 @@ async def test_a_code_gives_the_card_of_its_phone(stage: Stage) -> None:
     assert stage.carrier.sent[0][0] == PHONE
     card = await stage.cards.card(asker, PHONE, stage.carrier.code, AT)
     assert (card.phone, card.updated_at) == ("138****8000", AT)
+    assert card.as_of == AT - timedelta(seconds=1)
     assert str(card.since) == "2021-05-27"
     assert [(c.division, c.visit, c.high_risk) for c in card.cities] == [
         (GUANGZHOU, Visit.REACHED, True),
