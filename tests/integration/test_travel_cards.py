@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,21 +14,39 @@ from httpx import ASGITransport, AsyncClient
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerSecond
 from litestar import Litestar
 from litestar.di import Provide
+from msgspec.structs import replace
 from prometheus_client import generate_latest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from agents.lists import key_of
 from app.logs import configure
 from app.problems import KINDS, Refused, on_refused
+from app.readmodel import Position
+from app.rows import LISTS_CHANGELOG, TABLES, RowBatch, RowWriter
+from app.settings import Settings
 from app.tokens import Tokens
 from app.travel import limits as limits_module
+from app.travel.assembly import travel_cards
 from app.travel.bounds import CODE_KEPT_SECONDS, CODE_SECONDS, TRIES_MAX, Bounds
 from app.travel.cards import TravelCards
 from app.travel.limits import network_of
 from app.travel.phone_keys import SOURCE, PhoneKeys
 from app.travel.routes import routes
-from gateways import PHONE_KEY, TOKENS, free_port, running_gateway
-from models.events import Visit
+from app.view.information import Information
+from app.view.pages.ports import Unavailable
+from builders import make
+from gateways import PHONE_KEY, TELECOM, TOKENS, free_port, running_gateway
+from models.events import (
+    ListName,
+    RetractionData,
+    RetractionReason,
+    TelecomVisitData,
+    TelecomVisitReported,
+    TelecomVisitRetracted,
+    Visit,
+)
+from models.lists import EMPTY, add
 from models.phones import Phone
 from travels import AT, KEY, OTHER_PHONE, PHONE, WIDE, Carrier, Gateway, Stage, another
 from views import someone
@@ -488,6 +508,76 @@ async def test_a_gateway_that_gives_no_key_is_explained(
     assert int(caught.value.headers["Retry-After"]) > 0
     await keys.close()
     server.close()
+
+
+# The rows
+
+
+async def test_a_phones_rows_are_what_its_telecoms_said_and_did_not_take_back(
+    redis_url: str,
+) -> None:
+    rows = Redis.from_url(f"{redis_url.rpartition('/')[0]}/1")
+    await rows.flushdb()
+    listing = EMPTY
+    sent = [
+        visited(GUANGZHOU, AT - timedelta(hours=9)),
+        visited(SHENZHEN, AT - timedelta(hours=5)),
+        visited("420100", AT - timedelta(days=17)),
+    ]
+    taken_back = make(
+        TelecomVisitRetracted,
+        RetractionData(RetractionReason.ENTERED_IN_ERROR),
+        at=AT,
+        source=TELECOM,
+        supersedes=sent[1].id,
+        person=PHONE_KEY,
+    )
+    for event in (*sent, taken_back):
+        listing = add(listing, event, AT)
+    writer = RowWriter(rows, "test/1", "test")
+    positions = {topic: (Position(1, AT.timestamp()),) * 4 for topic in TABLES}
+    state = replace(writer.new_state("server", positions), built=True)
+    await writer.load()
+    assert await writer.begin_anew(state)
+    row = key_of(PHONE_KEY, ListName.TELECOM_VISITS)
+    batch = RowBatch({(LISTS_CHANGELOG, row): (0, msgspec.json.encode(listing))})
+    assert await writer.apply(batch, state)
+    information = Information(rows, lambda: AT)
+    found = await information.visits(PHONE_KEY)
+    assert [visit.city for visit in found.visits] == [GUANGZHOU]
+    assert found.as_of == AT
+    assert (await information.visits(someone())).visits == []
+    await rows.flushdb()
+    with pytest.raises(Unavailable):
+        await information.visits(PHONE_KEY)
+    await rows.aclose()
+
+
+def visited(city: str, at: datetime) -> TelecomVisitReported:
+    data = TelecomVisitData(city, Visit.REACHED, at)
+    event: TelecomVisitReported = make(
+        TelecomVisitReported, data, at=at, source=TELECOM, person=PHONE_KEY
+    )
+    return event
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+async def test_a_process_has_cards_from_its_settings(
+    redis: Redis, environment: Any, tmp_path: Path
+) -> None:
+    settings = Settings(
+        environment=environment,
+        data_dir=str(tmp_path),
+        token_key=bytes(32),
+        session_key=KEY,
+        gateway_url=f"http://127.0.0.1:{free_port()}",
+    )
+    stage = Stage(redis)
+    cards = travel_cards(settings, redis, stage._visits, lambda: AT)
+    with pytest.raises(Refused) as caught:
+        await cards.send_code(someone(), "", PHONE)
+    assert caught.value.code == "travel-card-unavailable", "there is no gateway"
+    await cards.close()
 
 
 # What is left behind
