@@ -9,10 +9,12 @@ from aiokafka import ConsumerRecord
 from nacl.public import PublicKey, SealedBox
 
 from app import metrics
-from app.codec import Code, Refusal
+from app.catalogue import CATALOGUE
+from app.codec import Code, Refusal, carries_phone_number
 from app.engine.work import Told, Work
 from app.topology import DEAD_LETTERS, PARKED
 from models.person import Notice
+from models.phones import without_phone_numbers
 
 VALUE_BYTES_MAX = 3 * 1024 * 1024
 """Raw bytes kept of a refused record. A larger one is cut; its header tells length and hash, and
@@ -27,7 +29,8 @@ Header = tuple[str, bytes]
 
 
 class DeadLetters:
-    """Writes dead letters. `public_key` seals those that carry a document number.
+    """Writes dead letters. `public_key` seals those that carry a document number, or may carry a
+    phone number.
 
     Only the holder of the private key can read them. The refused record itself stays in its input
     topic until that lets go of it.
@@ -67,7 +70,7 @@ class DeadLetters:
         raw, key = record.value or b"", record.key
         headers = [
             *_place(record),
-            *_why(refusal.code, refusal.detail, refusal.source),
+            *_why(refusal.code, without_phone_numbers(refusal.detail), refusal.source),
             ("yk_refused", b"true"),
         ]
         if record.value is None:
@@ -78,7 +81,10 @@ class DeadLetters:
                 ("yk_sha256", hashlib.sha256(raw).hexdigest().encode()),
             ]
             raw = raw[:VALUE_BYTES_MAX]
-        if refusal.code is Code.DOCUMENT_NUMBER:
+        topic_of_record = CATALOGUE.topics[record.topic]
+        if refusal.code is Code.DOCUMENT_NUMBER or carries_phone_number(
+            raw, key, record.headers, topic_of_record
+        ):
             # The record's own headers are left out: the number may be in one.
             raw, key = self._box.encrypt(raw), None
             headers.append(("yk_sealed", b"true"))

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schemas": ("app.catalogue_commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),
     "person-key": ("app.gateway.commands:person_key", "Print the person key of a document."),
+    "outbox": ("app.travel.outbox:outbox", "Show messages to phones, in development."),
     "explain": ("app.explain:explain", "Say why a person's code is what it is."),
     "latency": ("app.latency:latency", "Measure from append on Kafka to visible over HTTP."),
 }

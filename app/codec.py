@@ -25,7 +25,8 @@ from stdnum.iso7064 import mod_11_2
 from app.catalogue import CATALOGUE, Topic
 from app.schemas import expectation
 from models.checks import Fault, faults, misfits
-from models.events import EVENT_TYPES, Event, type_of
+from models.events import EVENT_ID, EVENT_TYPES, FILE_NUMBER, KEYED_BY_PHONE, Event, type_of
+from models.phones import holds_phone_number
 from models.sources import SOURCE_READ
 
 Headers = Sequence[tuple[str, bytes]]
@@ -249,6 +250,27 @@ def carries_document_number(raw: bytes) -> bool:
     return any(mod_11_2.is_valid(number.decode().upper()) for number in numbers)
 
 
+def carries_phone_number(
+    value: bytes | None, key: bytes | None, headers: Headers, topic: Topic
+) -> bool:
+    """Say whether a record of `topic` that is refused may carry a phone number.
+
+    It is slow, and never asked of a record that is taken: unlike a document number, a phone number
+    is nothing to refuse a record for. It has no check digit, so of the file numbers of 11 digits
+    every fourteenth would be taken for one, and an institution may give its own. Nor is there need:
+    an event's fields are a closed list, none of which is a phone; `data.document` is refused by its
+    name; and a telecom, which has nothing but phones at hand, may not write one into an id
+    (models.checks.faults). What is left are records that are refused anyway, and it is their dead
+    letters that keep what is found here sealed. The fields that hold a source's own numbers are
+    passed over, but for those of telecoms.
+    """
+    raw = _all(value, key, headers)
+    raw = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), raw)
+    if KEYED_BY_PHONE.isdisjoint(topic.events):
+        raw = _OWN_NUMBERS.sub(b"", raw)
+    return holds_phone_number(_SEQUENCE.sub(b"", raw).decode(errors="replace"))
+
+
 def document_number(source: str | None, *fields: str) -> Refusal:
     """Return the refusal of an event that carries a document number, in `fields` if known."""
     if source is not None and carries_document_number(b'"%s"' % source.encode()):
@@ -280,11 +302,24 @@ def fields_with_document_number(value: Any, path: str = "") -> Iterator[str]:
             yield path.lstrip(".") or "$"
 
 
+def _own_numbers() -> Iterator[str]:
+    """Yield the fields that hold a number of the source's own."""
+    forms = {FILE_NUMBER.pattern, EVENT_ID.pattern}
+    for cls in EVENT_TYPES.values():
+        for of in (cls, cls.__annotations__["data"]):
+            for field in msgspec.structs.fields(of):
+                for part in (field.type, *get_args(field.type)):
+                    for meta in getattr(part, "__metadata__", ()):
+                        if (meta.extra_json_schema or {}).get("pattern") in forms:
+                            yield field.name
+
+
 _CARD = re.compile(
     rb"(?<![0-9])[1-9]\d{5}(?:18|19|20)\d\d(?:0[1-9]|1[0-2])"
     rb"(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z])"
 )
 _SEQUENCE = re.compile(rb'"sequence"\s*:\s*"[0-9]*"')
+_OWN_NUMBERS = re.compile(rb'"(?:%s)"\s*:\s*"[^"]*"' % "|".join(sorted(_own_numbers())).encode())
 _ESCAPED = re.compile(rb"\\u00([0-7][0-9A-Fa-f])")
 _PERMIT = re.compile(rb'"[HMhm]\d{8}(?:\d\d)?"')
 _ROUGH = bytes.maketrans(b"123456789Mhm", b"000000000HHH")

@@ -143,6 +143,16 @@ VIEW_DISPLAYS = Counter(
     "Displays (亮码) to be recorded, by outcome: shown, failed, or lost since too many waited.",
     ["outcome"],
 )
+TRAVEL_CODES = Counter(
+    "yuekang_travel_codes_total",
+    "Codes for travel cards that were asked for: done, or why not, by the problem's code.",
+    ["outcome"],
+)
+TRAVEL_CARDS = Counter(
+    "yuekang_travel_cards_total",
+    "Travel cards that were asked for: done, or why not, by the problem's code.",
+    ["outcome"],
+)
 VIEW_CLIENTS = Gauge(
     "yuekang_view_clients",
     "Clients that follow the changes.",

@@ -1,8 +1,9 @@
-"""From a document to the person key, the only name that a person has beyond the gateway.
+"""From a document to the person key, the only name that a person has beyond the gateway; and from
+a phone to the phone key, in the same way.
 
-Document numbers can be enumerated, so a plain hash of one is as good as the number. The key is an
-HMAC; its secret is with the gateway alone. It begins with the version of the secret; a new
-version means topics made anew, never two keys for one person at once.
+Document numbers and phone numbers can be enumerated, so a plain hash of one is as good as the
+number. The key is an HMAC; its secret is with the gateway alone. It begins with the version of the
+secret; a new version means topics made anew, never two keys for one person at once.
 """
 
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import hmac
 
 from models.documents import Document
+from models.phones import MOBILE_PHONE_NUMBER, Phone
 
 SECRET_BYTES_MIN = 32
 """As many as the hash gives: a shorter one would be the weaker part."""
@@ -21,7 +23,7 @@ VERSION_MAX = 9_999
 
 
 class PersonKeys:
-    """Makes person keys of one secret; the same document always gives the same key."""
+    """Makes keys of one secret; the same document or phone always gives the same key."""
 
     def __init__(self, secret: bytes, version: int) -> None:
         if len(secret) < SECRET_BYTES_MIN:
@@ -33,8 +35,12 @@ class PersonKeys:
         self._secret = secret
         self._prefix = f"p{version}-"
 
-    def key(self, document: Document) -> str:
-        """Return the key of the holder of `document`, a `models.events.PersonKey`."""
-        message = f"{document.type.value}:{document.number}".encode()
+    def key(self, named: Document | Phone) -> str:
+        """Return the key of the holder of a document, or of a phone: a `models.events.PersonKey`.
+
+        The type goes in before the number, so no phone has the key of a person.
+        """
+        kind = MOBILE_PHONE_NUMBER if isinstance(named, Phone) else named.type.value
+        message = f"{kind}:{named.number}".encode()
         digest = hmac.digest(self._secret, message, hashlib.sha256)[:DIGEST_BYTES]
         return self._prefix + base64.b32encode(digest).decode().lower()

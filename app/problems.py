@@ -63,7 +63,8 @@ KINDS: dict[str, Kind] = {
     "no-authority": Kind(403, "The source has no authority for this type of event"),
     "document-number": Kind(422, "There is a document number where none may be"),
     "document": Kind(422, "There is no such document"),
-    "person": Kind(422, "The event names no person, or names one twice"),
+    "phone": Kind(422, "There is no such mobile phone number"),
+    "person": Kind(422, "The event names no person, names one twice, or names a phone instead"),
     # A code, and those who follow
     "no-terminal": Kind(403, "The token is not of a terminal"),
     "no-code": Kind(404, "There is no code to draw"),
@@ -72,6 +73,15 @@ KINDS: dict[str, Kind] = {
     "append-only": Kind(409, "What was submitted is neither changed nor deleted"),
     "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),
     "too-many-clients": Kind(503, "As many clients follow the changes as may"),
+    # The travel card (行程卡)
+    "no-code-sent": Kind(422, "No code was sent to this phone for who asks"),
+    "code-wrong": Kind(422, "The code is not the one that was sent"),
+    "code-expired": Kind(422, "The code is no longer good"),
+    "code-used": Kind(422, "The code was used"),
+    "code-spent": Kind(422, "The code was tried too often"),
+    "asked-too-often": Kind(429, "Someone asks for travel cards more often than one may"),
+    "message-not-sent": Kind(503, "The message with the code could not be sent"),
+    "travel-card-unavailable": Kind(503, "The travel card cannot be shown now"),
 }
 
 _CODES = {

@@ -22,6 +22,13 @@ Servers = Annotated[
 RedisUrl = Annotated[
     str, Meta(pattern=r"^(rediss?|unix)://\S+$", description="such as redis://127.0.0.1:6379/0")
 ]
+SmsDriver = Annotated[
+    str,
+    Meta(
+        pattern=r"^(outbox|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)$",
+        description="outbox, or a class as package.module:Class",
+    ),
+]
 Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
 
 
@@ -54,6 +61,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     lists_status_port: Port = 9103
     rows_status_port: Port = 9104
     environment: Literal["production", "development"] = "production"
+    sms_driver: SmsDriver = ""
+    """Who takes messages to phones: `outbox`, in development alone, or a class of the carrier's
+    (app.travel.sms). Unless set, the outbox in development and nobody in production."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     unreadable_in_a_row: Annotated[int, Meta(ge=1, description="1 or more")] = 100
     unreadable_percent: Annotated[int, Meta(ge=0, le=100, description="0 to 100")] = 1

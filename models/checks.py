@@ -25,7 +25,10 @@ from models.events import (
     QuarantineOrderedData,
     QuarantineTransferredData,
     RetractionData,
+    TelecomVisitReported,
+    TelecomVisitRetracted,
 )
+from models.phones import holds_phone_number
 
 
 class Fault(Struct, frozen=True):
@@ -115,6 +118,7 @@ AHEAD_MAX = timedelta(days=366)
 _PLANNED = frozenset({"data.starts_at", "data.planned_end_at", "data.arrives_at"})
 
 
+_BY_PHONE = frozenset({TelecomVisitReported, TelecomVisitRetracted})
 _COLOURS = frozenset({DisplayDetail.RED, DisplayDetail.GREEN})
 
 
@@ -124,8 +128,8 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
     An instant in the future (beyond `CLOCK_SKEW`; beyond `AHEAD_MAX` for planned ones) or before
     `EARLIEST`; a sample after its report; a plan that ends before it starts; an exposure after
     its listing; a certificate that ends before it is issued; a declaration to nobody, or a personal
-    one to somebody; a display whose detail is not of its outcome; a correction of itself; a
-    retraction that names nothing.
+    one to somebody; a display whose detail is not of its outcome; a telecom's id that looks like a
+    phone number; a correction of itself; a retraction that names nothing.
     """
     data = event.data
     known = _CLASSES[type(event)]
@@ -136,6 +140,10 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
                 yield Fault(field, f"{instant.isoformat()} is before {EARLIEST_DAY}, the earliest.")
             elif instant > arrived_at + (AHEAD_MAX if field in _PLANNED else CLOCK_SKEW):
                 yield Fault(field, f"{instant.isoformat()} lies too far in the future.")
+    if type(event) in _BY_PHONE:
+        for field, text in (("id", event.id), ("supersedes", event.supersedes)):
+            if text is not None and holds_phone_number(text):
+                yield Fault(field, "it has the form of a phone number; give it another.")
     if event.supersedes == event.id:
         yield Fault("supersedes", "an event cannot correct itself; name the earlier event's id.")
     match data:

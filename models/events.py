@@ -73,9 +73,17 @@ Country = Annotated[
     str,
     _form(r"^[A-Z]{2}$", "Country or region, ISO 3166-1 alpha-2, such as SG."),
 ]
+City = Annotated[
+    str,
+    _form(
+        r"^[1-8][0-9]([0-9]{2}00|90[0-9]{2})$",
+        "City, GB/T 2260, such as 440100; also a county that its province governs, such as 429004.",
+    ),
+]
+FILE_NUMBER = re.compile(r"^[0-9A-Za-z][0-9A-Za-z.-]{0,47}$")
 Number = Annotated[
     str,
-    _form(r"^[0-9A-Za-z][0-9A-Za-z.-]{0,47}$", "The source's own file number."),
+    _form(FILE_NUMBER.pattern, "The source's own file number."),
 ]
 Name = Annotated[
     str,
@@ -116,6 +124,13 @@ class ProvincialColour(StrEnum):
     RED = "red"
     YELLOW = "yellow"
     GREEN = "green"
+
+
+class Visit(StrEnum):
+    """How a phone was in a city (行程卡: 到达或途经)."""
+
+    REACHED = "reached"  # 到达
+    PASSED = "passed"  # 途经
 
 
 class DocumentType(StrEnum):
@@ -191,6 +206,7 @@ class ListName(StrEnum):
     DECLARATIONS = "declarations"  # 健康申报记录
     DISPLAYS = "displays"  # 亮码记录
     TEMPERATURES = "temperatures"  # 体温检测记录
+    TELECOM_VISITS = "telecom-visits"  # 行程卡, of a phone
 
 
 class RetractionReason(StrEnum):
@@ -362,6 +378,14 @@ class TemperatureData(_Data, frozen=True):
     place: Name
     celsius: Celsius
     measured_at: Instant
+
+
+class TelecomVisitData(_Data, frozen=True):
+    """Where a phone was, by the cells of its telecom. It is shown and changes no colour."""
+
+    city: City
+    visit: Visit
+    seen_at: Instant
 
 
 class RetractionData(_Data, frozen=True):
@@ -561,6 +585,22 @@ class TemperatureRetracted(
     data: RetractionData
 
 
+class TelecomVisitReported(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.telecom-visit.reported.v1"
+):
+    """`partitionkey` is the key of a phone, not of a person."""
+
+    data: TelecomVisitData
+
+
+class TelecomVisitRetracted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.telecom-visit.retracted.v1"
+):
+    """`partitionkey` is the key of a phone, not of a person."""
+
+    data: RetractionData
+
+
 Retracted = (
     IdentityRetracted
     | NatResultRetracted
@@ -601,6 +641,8 @@ ListedEvent = (
     | DisplayRecorded
     | TemperatureMeasured
     | TemperatureRetracted
+    | TelecomVisitReported
+    | TelecomVisitRetracted
 )
 """Events that fold into a list of a person's health information, and nowhere else."""
 
@@ -608,6 +650,11 @@ Event = StatusEvent | ScanRecorded | ListedEvent
 
 EVENT_TYPES: dict[str, type[Event]] = {cls.__struct_config__.tag: cls for cls in get_args(Event)}
 """Type attribute → class, for every event that may be published."""
+
+KEYED_BY_PHONE = frozenset(
+    str(cls.__struct_config__.tag) for cls in (TelecomVisitReported, TelecomVisitRetracted)
+)
+"""Types of events about a phone (models.phones); all others are about a person."""
 
 
 def type_of(event: Event) -> str:

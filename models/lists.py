@@ -36,6 +36,8 @@ from models.events import (
     ListName,
     NationalStatusReported,
     NationalStatusRetracted,
+    TelecomVisitReported,
+    TelecomVisitRetracted,
     TemperatureMeasured,
     TemperatureRetracted,
 )
@@ -58,6 +60,8 @@ OF: Final[dict[type[ListedEvent], tuple[ListName, str]]] = {
     DisplayRecorded: (ListName.DISPLAYS, "data.displayed_at"),
     TemperatureMeasured: (ListName.TEMPERATURES, "data.measured_at"),
     TemperatureRetracted: (ListName.TEMPERATURES, _RETRACTED),
+    TelecomVisitReported: (ListName.TELECOM_VISITS, "data.seen_at"),
+    TelecomVisitRetracted: (ListName.TELECOM_VISITS, _RETRACTED),
 }
 """Which list an event joins, and the instant that it has its place by."""
 

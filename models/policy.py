@@ -10,6 +10,7 @@ decision" is what was chosen where both are silent, in favour of a resident who 
 face an unexplained red.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -79,9 +80,13 @@ class Policy(Struct, frozen=True):
     display_days: int
     """Calendar days of displays that are listed, today among them (manual, 四.2: 近三天)."""
 
+    travel_days: int
+    """A travel card goes back to the day so many before today's (manual, 三（四）: 前 14 天内)."""
+
     lists: dict[ListName, ListBound]
     """Bounds of the lists (own decision but for the displays' three days: an entry is kept as long
-    as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show)."""
+    as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show; a
+    phone's visits as long as a travel card goes back, some 25 a day)."""
 
 
 POLICIES = (
@@ -101,10 +106,12 @@ POLICIES = (
         nat_results_from=datetime.combine(date(2020, 4, 20), datetime.min.time(), ZONE),
         adult_years=18,
         display_days=3,
+        travel_days=14,
         lists={
             **dict.fromkeys(ListName, ListBound(kept_max=100, kept_for=timedelta(days=400))),
             ListName.DISPLAYS: ListBound(kept_max=100, kept_for=timedelta(days=3)),
             ListName.TEMPERATURES: ListBound(kept_max=100, kept_for=timedelta(days=30)),
+            ListName.TELECOM_VISITS: ListBound(kept_max=400, kept_for=timedelta(days=16)),
         },
     ),
 )
@@ -123,3 +130,67 @@ def day_start(instant: datetime, days: int) -> datetime:
     """Return 00:00 of the calendar day of `instant` plus `days`, in `ZONE`."""
     day = instant.astimezone(ZONE).date() + timedelta(days=days)
     return datetime.combine(day, datetime.min.time(), ZONE)
+
+
+class HighRisk(Struct, frozen=True):
+    """A division that was high-risk from the day `first` until the day `until`, no longer on it.
+
+    None: until further notice. `where` is the part of it that the notice names.
+    """
+
+    division: str
+    first: date
+    until: date | None
+    where: str
+    source: str
+
+
+HIGH_RISK = (
+    HighRisk(
+        "420100",
+        date(2020, 1, 23),
+        date(2020, 4, 8),
+        "武汉市",
+        "武汉市新冠肺炎疫情防控指挥部通告第 1 号（离汉通道暂时关闭）; 湖北省, 4 月 8 日零时解除离汉"
+        "离鄂通道管控. Before there were grades (own decision: a closed city is high-risk).",
+    ),
+    HighRisk(
+        "110106",
+        date(2020, 6, 14),
+        date(2020, 7, 13),
+        "北京市丰台区花乡",
+        "新京报, 14 June 2020; 北京日报, 13 July 2020 (press conference 150)",
+    ),
+    HighRisk(
+        "130109",
+        date(2021, 1, 5),
+        date(2021, 2, 8),
+        "石家庄市藁城区（先为增村镇小果庄村）",
+        "北京日报, 5 January 2021; 人民网河北, 7 February 2021",
+    ),
+    HighRisk(
+        "440103",
+        date(2021, 6, 2),
+        date(2021, 6, 24),
+        "广州市荔湾区白鹤洞街、中南街",
+        "广州市部分区域疫情风险等级调整的通告, 2 and 24 June 2021",
+    ),
+    HighRisk(
+        "320115",
+        date(2021, 7, 23),
+        date(2021, 8, 15),
+        "南京市江宁区禄口街道",
+        "新华社, 23 July 2021; 南京市疫情防控新闻发布会, 16 August 2021",
+    ),
+)
+"""As dated notices say, in order of time. The list is not whole: the state grades streets and
+villages, day by day; these are the cases whose beginning and end were looked up."""
+
+
+def high_risk_on(day: date, marks: Iterable[HighRisk] = HIGH_RISK) -> frozenset[str]:
+    """Return the divisions that are high-risk on `day`, a day in `ZONE`."""
+    return frozenset(
+        mark.division
+        for mark in marks
+        if mark.first <= day and (mark.until is None or day < mark.until)
+    )

@@ -20,6 +20,7 @@ from app.stack.ports import free_port
 from app.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType
+from models.phones import MOBILE_PHONE_NUMBER, Phone
 
 SECRET, TOKEN_KEY = bytes(range(32)), bytes(range(1, 33))
 TOKENS = Tokens(TOKEN_KEY)
@@ -28,6 +29,10 @@ NUMBER = "11010519491231002X"
 CARD = {"type": "resident-identity-card", "number": NUMBER}
 PERSON = PersonKeys(SECRET, 1).key(Document(DocumentType.RESIDENT_IDENTITY_CARD, NUMBER))
 OTHER_PERSON = "p1-" + "a" * 32
+TELECOM = "/telecoms/gd-1"
+PHONE_NUMBER = "13800138000"
+PHONE = {"type": MOBILE_PHONE_NUMBER, "number": PHONE_NUMBER}
+PHONE_KEY = PersonKeys(SECRET, 1).key(Phone(PHONE_NUMBER))
 STARTED_SECONDS_MAX = 20.0
 
 Json = dict[str, Any]
@@ -61,6 +66,29 @@ def result(**fields: Any) -> Json:
         **fields,
     }
     return {name: value for name, value in whole.items() if value is not None}
+
+
+def visit(**fields: Any) -> Json:
+    """The data of a telecom's visit; None leaves a field out."""
+    whole = {
+        "city": "440100",
+        "visit": "reached",
+        "seen_at": "2022-03-01T08:00:00+08:00",
+        **fields,
+    }
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def visited(**attributes: Any) -> Json:
+    """A telecom's event about the phone PHONE."""
+    return event(
+        **{
+            "source": TELECOM,
+            "type": "yuekang.telecom-visit.reported.v1",
+            "data": visit(document=PHONE),
+            **attributes,
+        }
+    )
 
 
 def environment(kafka: str, port: int) -> dict[str, str]:
@@ -101,6 +129,7 @@ def running_gateway(kafka: str, directory: Path) -> Iterator[str]:
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0, log.read_text()
     assert NUMBER not in log.read_text(), "a document number is in the log"
+    assert PHONE_NUMBER not in log.read_text(), "a phone number is in the log"
     assert PERSON not in log.read_text(), "a person is in the log"
 
 

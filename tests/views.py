@@ -386,6 +386,23 @@ def running_projection(kafka: str, redis_url: str, directory: Path) -> Iterator[
 
 
 @contextmanager
+def running_rows(kafka: str, redis_url: str, directory: Path) -> Iterator[Running]:
+    """Run `yuekang rows`; it need not be ready yet."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_ROWS_REDIS_URL": redis_url,
+        "YUEKANG_ROWS_STATUS_PORT": str(port),
+    }
+    running = Running("rows", environment, port, directory / "rows.log")
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+@contextmanager
 def running_view(kafka: str, redis_url: str, directory: Path) -> Iterator[Running]:
     """Run a view; it need not be ready yet."""
     port = free_port()

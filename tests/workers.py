@@ -25,27 +25,27 @@ records.install()  # some tests write what aiokafka alone cannot read
 
 
 class Worker(HttpProcess):
-    """`yuekang worker` with its data in `directory`."""
+    """`yuekang worker`, or the lists' one, with its data in `directory`."""
 
-    def __init__(self, kafka: str, directory: Path) -> None:
+    def __init__(self, kafka: str, directory: Path, name: str = "worker") -> None:
         port = free_port()
         environment = {
             **os.environ,
             "YUEKANG_KAFKA": kafka,
             "YUEKANG_DATA_DIR": str(directory / "data"),
-            "YUEKANG_WORKER_STATUS_PORT": str(port),
+            f"YUEKANG_{name.split('-')[0].upper()}_STATUS_PORT": str(port),
             "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),
         }
-        command = [str(Path(sys.executable).with_name("yuekang")), "worker"]
+        command = [str(Path(sys.executable).with_name("yuekang")), name]
         self.url = f"http://127.0.0.1:{port}"
-        super().__init__("worker", command, directory, environment, self.url)
+        super().__init__(name, command, directory, environment, self.url)
 
 
 @contextmanager
-def running_worker(kafka: str, directory: Path) -> Iterator[Worker]:
+def running_worker(kafka: str, directory: Path, name: str = "worker") -> Iterator[Worker]:
     """Run a worker that is ready; at the end it must stop by itself."""
     asyncio.run(create_topics(kafka))
-    worker = Worker(kafka, directory)
+    worker = Worker(kafka, directory, name)
     worker.start()
     try:
         worker.wait_ready()

@@ -1,7 +1,8 @@
 """What one event must be to go in, and how it gets its person.
 
 The order matters: whose event it is comes first, so nobody learns anything about the events of
-others; then the document number is taken out, so nothing after it can repeat the number.
+others; then the document number, or a telecom's phone number, is taken out, so nothing after it
+can repeat the number.
 """
 
 from collections.abc import Callable
@@ -25,15 +26,17 @@ from app.codec import (
 from app.person_keys import PersonKeys
 from app.problems import FieldError, Refused
 from app.writer import Record
-from models import documents
+from models import documents, phones
 from models.documents import Document, DocumentError
-from models.events import EVENT_TYPES, EventId, type_of
+from models.events import EVENT_TYPES, KEYED_BY_PHONE, DocumentType, EventId, type_of
+from models.phones import MOBILE_PHONE_NUMBER, Phone, PhoneError
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
 Clock = Callable[[], datetime]
 
 _EXPECTED = "An object of type (such as resident-identity-card) and number, both text."
+_EXPECTED_PHONE = f"An object of type ({MOBILE_PHONE_NUMBER}) and number, both text."
 
 
 class Admitted(Struct, frozen=True):
@@ -72,11 +75,11 @@ class Admission:
         return Admitted(decoded.id, decoded.source, record)
 
     def person_key(self, document: Any, path: str) -> str:
-        """Return the person key of a document as JSON gave it; raise `Refused`.
+        """Return the key of a document or a phone as JSON gave it; raise `Refused`.
 
-        `path` is where the document stood, for the answer.
+        `path` is where it stood, for the answer.
         """
-        return self._person_keys.key(self._document(document, path))
+        return self._person_keys.key(self._named(document, path))
 
     def _with_person(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return the event with a person key in place of the document, if it has one."""
@@ -86,10 +89,11 @@ class Admission:
             # Without a known type it is more than the person that is missing: the codec says so.
             known = any(event.get("type") == name for name in EVENT_TYPES)
             if known and "partitionkey" not in event:
+                expected = _EXPECTED_PHONE if event["type"] in KEYED_BY_PHONE else _EXPECTED
                 raise Refused(
                     "person",
                     "The event does not say whom it is about.",
-                    (FieldError("data.document", "It is missing.", _EXPECTED),),
+                    (FieldError("data.document", "It is missing.", expected),),
                 )
             return event
         if "partitionkey" in event:
@@ -100,10 +104,11 @@ class Admission:
             )
         assert isinstance(data, dict)
         rest = {name: value for name, value in data.items() if name != "document"}
-        key = self.person_key(document, "data.document")
-        return {**event, "data": rest, "partitionkey": key}
+        named = self._named(document, "data.document")
+        _check_kind(named, event.get("type"))
+        return {**event, "data": rest, "partitionkey": self._person_keys.key(named)}
 
-    def _document(self, document: Any, path: str) -> Document:
+    def _named(self, document: Any, path: str) -> Document | Phone:
         match document:
             case {"type": str(type_name), "number": str(number), **rest} if not rest:
                 pass
@@ -114,13 +119,40 @@ class Admission:
                     (FieldError(path, "It is not a document.", _EXPECTED),),
                 )
         try:
+            if type_name == MOBILE_PHONE_NUMBER:
+                return phones.parse(number)
             return documents.parse(type_name, number, self._now().astimezone(ZONE).date())
+        except PhoneError as error:
+            raise Refused(
+                "phone",
+                f"There is no such phone: {error.detail}",
+                (FieldError(f"{path}.number", error.detail, error.expected),),
+            ) from None
         except DocumentError as error:
             raise Refused(
                 "document",
                 f"There is no such document: {error.detail}",
                 (FieldError(f"{path}.{error.field}", error.detail, error.expected),),
             ) from None
+
+
+def _check_kind(named: Document | Phone, type_: Any) -> None:
+    """Raise `Refused` for a phone in an event about a person, or a document in one about a phone.
+
+    Either would be folded into the row of nobody, and in silence. What type of event there is none
+    of is for the codec to say.
+    """
+    if not isinstance(type_, str) or type_ not in EVENT_TYPES:
+        return
+    about_phone = type_ in KEYED_BY_PHONE
+    if about_phone != isinstance(named, Phone):
+        types = MOBILE_PHONE_NUMBER if about_phone else ", ".join(DocumentType)
+        about = "a phone" if about_phone else "a person"
+        raise Refused(
+            "person",
+            f"The event is about {about}, and data.document is not of that kind.",
+            (FieldError("data.document.type", "It is of the other kind.", f"One of {types}."),),
+        )
 
 
 def _written(event: dict[str, Any]) -> bytes:

@@ -14,7 +14,9 @@ from app.gateway import messages
 from app.gateway.answers import Accepted, PersonKeyOf
 from app.gateway.body import BODY_BYTES_MAX
 from app.problems import KINDS, MEDIA_TYPE, Problem
-from models.events import EVENT_TYPES, DocumentType
+from models import documents, phones
+from models.events import EVENT_TYPES, KEYED_BY_PHONE, DocumentType
+from models.phones import MOBILE_PHONE_NUMBER
 
 VERSION = "1"
 REFS = "#/components/schemas/{name}"
@@ -38,7 +40,8 @@ def document() -> Node:
             "description": (
                 "The entrance for agencies. Every event is CloudEvents 1.0 JSON and belongs to "
                 "its source; `(source, id)` is its identity, so sending it again is always safe. "
-                "A document number is replaced by the person key and goes no further."
+                "A document number is replaced by the person key, a telecom's phone number by the "
+                "phone key, and goes no further."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -107,9 +110,10 @@ def _publish() -> Node:
 def _person_keys() -> Node:
     return {
         "operationId": "personKeys",
-        "summary": "Get the person keys of documents",
+        "summary": "Get the person keys of documents, and the keys of phones",
         "description": (
-            "For a source that writes to Kafka itself. An answer for each document, in order. "
+            "For a source that writes to Kafka itself. An answer for each document or phone, in "
+            "order; the key of a phone stands under `person` as well. "
             "Limited per source, and recorded: who asked for how many, never for whom."
         ),
         "requestBody": {
@@ -122,7 +126,7 @@ def _person_keys() -> Node:
                 "content": {"application/json": {"schema": _ref("PersonKeyResults")}},
             },
             "207": {
-                "description": "Some documents cannot exist: an answer for each.",
+                "description": "Some cannot exist: an answer for each.",
                 "content": {"application/json": {"schema": _ref("PersonKeyResults")}},
             },
             **_refusals(400, 401, 408, 413, 415, 422, 429),
@@ -181,21 +185,17 @@ def _schemas() -> Node:
     classes = tuple(EVENT_TYPES.values())
     answers = (Accepted, PersonKeyOf, Problem)
     _, schemas = msgspec.json.schema_components((*classes, *answers), ref_template=REFS)
+    by_phone = {EVENT_TYPES[name].__name__ for name in KEYED_BY_PHONE}
     for cls in classes:
-        _submitted(schemas, schemas[cls.__name__])
-    number = {
-        "type": "string",
-        "maxLength": 18,
-        "description": "As issued: no blanks, X as a capital.",
-    }
-    schemas["Document"] = {
-        "type": "object",
-        "description": "Goes no further than the gateway.",
-        "properties": {"type": {"enum": list(DocumentType)}, "number": number},
-        "required": ["type", "number"],
-        "additionalProperties": False,
-    }
-    schemas["Documents"] = _list_of("documents", _ref("Document"))
+        named = "Phone" if cls.__name__ in by_phone else "Document"
+        _submitted(schemas, schemas[cls.__name__], named)
+    schemas["Document"] = _numbered(
+        [*DocumentType], documents.NUMBER_LENGTH_MAX, "As issued: no blanks, X as a capital."
+    )
+    schemas["Phone"] = _numbered(
+        [MOBILE_PHONE_NUMBER], phones.NUMBER_LENGTH_MAX, "Of the mainland, with +86 or without."
+    )
+    schemas["Documents"] = _list_of("documents", _either("Document", "Phone"))
     # msgspec describes no union that it could not read back; these two are only written.
     schemas["Results"] = _list_of("results", _either("Accepted", "Problem"))
     schemas["PersonKeyResults"] = _list_of("results", _either("PersonKeyOf", "Problem"))
@@ -209,12 +209,31 @@ def _schemas() -> Node:
     return schemas
 
 
-def _submitted(schemas: Node, event: Node) -> None:
-    """Turn an event's schema into what the gateway takes: a document may stand for the person."""
+def _submitted(schemas: Node, event: Node, named: str) -> None:
+    """Turn an event's schema into what the gateway takes: a document may stand for the person, and
+    in an event about a phone the phone's number for its key."""
     event["required"].remove("partitionkey")
     event["description"] = "Has either partitionkey or data.document."
-    data = schemas[event["properties"]["data"]["$ref"].rsplit("/", 1)[-1]]
-    data["properties"]["document"] = _ref("Document")
+    data = event["properties"]["data"]["$ref"].rsplit("/", 1)[-1]
+    # A class of data may be of events of both kinds, such as that of retractions.
+    event["properties"]["data"] = _ref(submitted := f"{data}Of{named}")
+    schemas[submitted] = {
+        **schemas[data],
+        "properties": {**schemas[data]["properties"], "document": _ref(named)},
+    }
+
+
+def _numbered(types: list[str], length_max: int, description: str) -> Node:
+    return {
+        "type": "object",
+        "description": "Goes no further than the gateway.",
+        "properties": {
+            "type": {"enum": types},
+            "number": {"type": "string", "maxLength": length_max, "description": description},
+        },
+        "required": ["type", "number"],
+        "additionalProperties": False,
+    }
 
 
 def _list_of(name: str, items: Node) -> Node:

@@ -56,8 +56,8 @@ def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
     assert place is not None
     if letter.sealed:
         raise NotSentError(
-            "It carries a document number and is sealed; as it is it must not be sent. Mend it "
-            "(show --open --raw), and send that with --replace."
+            "It carries a document number, or what may be a phone number, and is sealed; as it is "
+            "it must not be sent. Mend it (show --open --raw), and send that with --replace."
         )
     if letter.bytes_left_out:
         raise NotSentError(

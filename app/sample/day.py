@@ -21,8 +21,8 @@ from app.sample.broken import (
     Breakage,
     DocumentBreakage,
 )
-from app.sample.documents import Document, Documents
-from app.sample.information import tell_all, tell_some
+from app.sample.documents import Document, Documents, Phone
+from app.sample.information import tell_all, tell_some, tell_visits
 from app.sample.logins import OF_STORY
 from app.sample.records import Record
 from app.sample.stories import ORDINARY, STORIES, Draft, Resident, Story
@@ -54,9 +54,9 @@ class Entrance(StrEnum):
 
 
 class Entry(Struct, frozen=True):
-    """A valid event about a person whose key is not known yet."""
+    """A valid event about a person, or a phone, whose key is not known yet."""
 
-    document: Document
+    document: Document | Phone
     entrance: Entrance
     id: str
     sequence: str
@@ -86,7 +86,7 @@ class BrokenEntry(Struct, frozen=True):
     breakage: Breakage
 
     @property
-    def document(self) -> Document:
+    def document(self) -> Document | Phone:
         """The person whose key the record carries, where it carries one."""
         return self.entry.document
 
@@ -230,6 +230,9 @@ def _tell(
     resident = Resident(number, document, now, random)
     story.tell(resident)
     (tell_all if login else tell_some)(resident, random)
+    if login:
+        resident.phone = login.phone
+        tell_visits(resident)
     return resident
 
 
@@ -265,10 +268,12 @@ def _numbered(
     entries = []
     for draft, resident, entrance in drafts:
         counts[draft.source] += 1
+        # No telecom of the sample writes to Kafka, so none needs the keys of phones.
+        by_phone = resident.phone if draft.of_phone else None
         entries.append(
             Entry(
-                document=resident.document,
-                entrance=entrance,
+                document=by_phone or resident.document,
+                entrance=Entrance.GATEWAY if by_phone else entrance,
                 id=ids[draft],
                 sequence=str(counts[draft.source]),
                 supersedes=ids[draft.supersedes] if draft.supersedes else None,

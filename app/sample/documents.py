@@ -1,4 +1,4 @@
-"""Document numbers that can exist in form and belong to nobody.
+"""Document numbers and phone numbers that can exist in form and belong to nobody.
 
 Region codes are those of prefectures (440100 for Guangzhou). Real cards carry the code of a county
 or district (such as 440103), so no number made here is a real person's; the check digit and the
@@ -8,11 +8,13 @@ birthday are right all the same, so that the gateway takes them.
 from collections.abc import Callable
 from datetime import date, timedelta
 from random import Random
+from typing import Literal
 
 from msgspec import Struct
 from stdnum.iso7064 import mod_11_2
 
 from models.events import DocumentType
+from models.phones import MOBILE_PHONE_NUMBER
 
 GUANGDONG = ("440100", "440300", "440600", "441900", "442000", "440400", "441300", "440700")
 ELSEWHERE = ("430100", "450100", "360100", "350100", "420100", "510100", "410100", "330100")
@@ -27,6 +29,14 @@ class Document(Struct, frozen=True):
 
     type: DocumentType
     number: str
+
+
+class Phone(Struct, frozen=True):
+    """A phone where an event has a document. Its number begins with 154, a network number that is
+    nobody's (工信部, 网号分配情况)."""
+
+    number: str
+    type: Literal["mobile-phone-number"] = MOBILE_PHONE_NUMBER
 
 
 class Documents:

@@ -2,7 +2,7 @@
 at; here and there something for the others."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from random import Random
 
 from app.sample.stories import NATIONAL_PLATFORM, TERMINALS, Resident
@@ -27,14 +27,19 @@ from models.events import (
     Outcome,
     Result,
     Symptom,
+    TelecomVisitData,
+    TelecomVisitReported,
     TemperatureData,
     TemperatureMeasured,
     Transport,
+    Visit,
 )
+from models.policy import HighRisk
 
 DESK = "/entry-desks/440100-03"
 IMMIGRATION = "/immigration/440300-01"
 PORTAL = "/portal"
+TELECOM = "/telecoms/gd-1"
 
 SHARE = 0.05
 """Of the people who are not to be looked at, for each list."""
@@ -132,6 +137,27 @@ def _temperatures(resident: Resident, random: Random) -> None:
         celsius = round(random.uniform(36.1, 37.1), 1)
         data = TemperatureData(terminal, f"样本场所 {terminal[-4:]}", celsius, at)
         resident.add(TemperatureMeasured, f"/terminals/{terminal}", at, data)
+
+
+HIGH_RISK_SAMPLE = HighRisk(
+    "360100", date(2020, 1, 1), None, "样本：南昌市", "the sample; never so in production"
+)
+"""So that a travel card of the sample shows the mark whenever it is looked at."""
+
+
+def tell_visits(resident: Resident) -> None:
+    """Tell where the person's phone was in the last days, and once before."""
+    for days, city, visit in (
+        (20.0, "420100", Visit.REACHED),
+        (6.2, "360100", Visit.REACHED),
+        (6.0, "440200", Visit.PASSED),
+        (5.9, "440100", Visit.REACHED),
+        (2.0, "440300", Visit.REACHED),
+        (1.0, "440100", Visit.REACHED),
+    ):
+        at = resident.ago(days=days)
+        data = TelecomVisitData(city, visit, at)
+        resident.add(TelecomVisitReported, TELECOM, at, data).of_phone = True
 
 
 _LISTS: tuple[Callable[[Resident, Random], None], ...] = (

@@ -5,11 +5,11 @@ from datetime import date
 
 from msgspec import Struct
 
-from app.sample.documents import Document, Documents
+from app.sample.documents import Document, Documents, Phone
 
 
 class Login(Struct, frozen=True):
-    """The first person of a story, with a document that fits, and what one will see."""
+    """The first person of a story, with a document that fits and a phone, and what one will see."""
 
     id: str
     story: str
@@ -17,6 +17,11 @@ class Login(Struct, frozen=True):
     zh: str
     en: str
     document: Callable[[Documents, date], Document] = lambda documents, _: documents.adult()
+
+    @property
+    def phone(self) -> Phone:
+        """The phone whose travel card there is."""
+        return Phone(f"1540000000{[login.id for login in LOGINS].index(self.id) + 1}")
 
 
 LOGINS = (

@@ -267,6 +267,7 @@ class Publication:
             self._advance(len(batch))
 
     async def _send(self, entry: AnyEntry) -> asyncio.Future[Any]:
+        assert isinstance(entry.document, Document)
         person = self._keys[entry.document]
         if isinstance(entry, BrokenEntry):
             record = entry.record(person)

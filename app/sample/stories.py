@@ -11,7 +11,7 @@ from random import Random
 
 from msgspec import Struct
 
-from app.sample.documents import Document
+from app.sample.documents import Document, Phone
 from models.codes import Colour, Reason, Status
 from models.events import (
     CaseConfirmed,
@@ -87,6 +87,8 @@ class Draft(Struct, eq=False):
     """Whether it is published before the event that it corrects."""
     in_turn: bool = False
     """Whether it must be published in its turn, never late."""
+    of_phone: bool = False
+    """Whether it is about the person's phone, not the person."""
 
 
 class Resident:
@@ -98,6 +100,7 @@ class Resident:
     def __init__(self, number: int, document: Document, now: datetime, random: Random) -> None:
         self.number = number
         self.document = document
+        self.phone: Phone | None = None
         self.now = now
         self.random = random
         self.drafts: list[Draft] = []

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.rows import NoRows, Rows, read_rows
+from app.travel.cards import PhoneVisits
 from app.view.codes import Clock
 from app.view.limits import (
     HISTORY_AT_ONCE_MAX,
@@ -25,13 +26,14 @@ from app.view.limits import (
 )
 from app.view.pages.ports import Unavailable
 from models import information
-from models.events import ListName, NationalStatusData
+from models.events import ListName, NationalStatusData, TelecomVisitData
 from models.information import LISTED, Item, Section
-from models.lists import EMPTY, Listing
+from models.lists import EMPTY, Listing, shown
 from models.person import Person
 
 _decode_person = msgspec.msgpack.Decoder(Person).decode
 _decode_listing = msgspec.json.Decoder(Listing).decode
+_decode_visit = msgspec.json.Decoder(TelecomVisitData).decode
 
 
 class SectionAnswer(Struct, frozen=True):
@@ -99,6 +101,12 @@ class Information:
         """Return the newest national status; raise `Unavailable`."""
         listings, _ = await self._listings(person, [ListName.NATIONAL_STATUSES])
         return information.national_status(listings[ListName.NATIONAL_STATUSES], self._now())
+
+    async def visits(self, phone_key: str) -> PhoneVisits:
+        """Return what telecoms said of a phone; raise `Unavailable`."""
+        listings, as_of = await self._listings(phone_key, [ListName.TELECOM_VISITS])
+        found = shown(listings[ListName.TELECOM_VISITS], ListName.TELECOM_VISITS, self._now())
+        return PhoneVisits([_decode_visit(entry.data) for entry in found], as_of)
 
     async def _listings(
         self, person: str, names: list[ListName]

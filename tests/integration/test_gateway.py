@@ -32,7 +32,11 @@ from gateways import (
     NUMBER,
     OTHER_PERSON,
     PERSON,
+    PHONE,
+    PHONE_KEY,
+    PHONE_NUMBER,
     SECRET,
+    TELECOM,
     TOKEN_KEY,
     TOKENS,
     Json,
@@ -42,6 +46,8 @@ from gateways import (
     free_port,
     result,
     running_gateway,
+    visit,
+    visited,
 )
 from models.events import Event
 
@@ -554,6 +560,84 @@ def test_person_keys_are_limited_for_each_source(http: httpx.Client) -> None:
     problem(answer, 429, "too-often")
     assert 1 <= int(answer.headers["retry-after"]) <= 60
     assert ask_keys(http, [CARD]).status_code == 200
+
+
+# Phones
+
+
+async def test_a_telecom_event_is_on_kafka_with_the_phone_key_alone(
+    http: httpx.Client, kafka: str
+) -> None:
+    for number in (PHONE_NUMBER, f"+86 {PHONE_NUMBER}"):
+        sent = visited(data=visit(document={**PHONE, "number": number}))
+        answer = post_event(http, sent, source=TELECOM)
+        assert answer.status_code == 202, answer.text
+        record = await record_at(kafka, answer.json())
+        assert (record.topic, record.key) == ("telecom-visits", PHONE_KEY.encode())
+        assert PHONE_NUMBER.encode() not in record.value
+        assert msgspec.json.decode(record.value, type=Event).data.city == "440100"
+
+
+def test_a_phone_has_a_key_of_the_same_form(http: httpx.Client) -> None:
+    answer = ask_keys(http, [PHONE, CARD, {**PHONE, "number": "12"}])
+    assert answer.status_code == 207
+    phone, card, wrong = answer.json()["results"]
+    assert (phone["person"], card["person"]) == (PHONE_KEY, PERSON)
+    assert (wrong["code"], wrong["errors"][0]["field"]) == ("phone", "documents[2].number")
+    assert "13 to 19" in wrong["errors"][0]["expected"]
+
+
+def test_a_phone_is_no_document_and_a_document_no_phone(http: httpx.Client) -> None:
+    """Nobody is verified, tested or listed by a phone, and no document was ever in a cell."""
+    for sent, source in (
+        (event(data=result(document=PHONE)), LABORATORY),
+        (visited(data=visit(document=CARD)), TELECOM),
+        (visited(data=visit()), TELECOM),
+    ):
+        body = problem(post_event(http, sent, source=source), 422, "person")
+        [error] = body["errors"]
+        assert error["field"].startswith("data.document")
+    verified = event(
+        source="/identity-providers/gd",
+        type="yuekang.identity.verified.v1",
+        data={
+            "verified_at": "2022-03-01T08:00:00+08:00",
+            "document_type": "mobile-phone-number",
+            "city": "440100",
+            "document": CARD,
+        },
+    )
+    body = problem(post_event(http, verified, source="/identity-providers/gd"), 422, "invalid")
+    assert body["errors"][0]["field"] == "data.document_type"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"id": f"V-{PHONE_NUMBER}"}, "id"),
+        ({"supersedes": PHONE_NUMBER}, "supersedes"),
+        ({"data": visit(document=PHONE, phone=PHONE_NUMBER)}, "data.phone"),
+        ({"data": visit(document=PHONE, city="440103")}, "data.city"),
+        ({"data": visit(document=PHONE, city="广州")}, "data.city"),
+        ({"data": visit(document=PHONE, visit="stayed")}, "data.visit"),
+        ({"data": visit(document=PHONE, seen_at=None)}, "data.seen_at"),
+    ],
+)
+def test_what_a_telecom_may_not_say_is_refused(
+    http: httpx.Client, changed: Json, field: str
+) -> None:
+    body = problem(post_event(http, visited(**changed), source=TELECOM), 422, "invalid")
+    assert body["errors"][0]["field"] == field
+
+
+def test_a_file_number_that_looks_like_a_phone_is_no_fault(http: httpx.Client) -> None:
+    """Every fourteenth file number of 11 digits does: models.phones, app.codec."""
+    data = result(document=CARD, institution=f"Laboratory 1, telephone {PHONE_NUMBER}")
+    assert post_event(http, event(id=f"{PHONE_NUMBER}-1", data=data)).status_code == 202
+
+
+def test_only_telecoms_say_where_a_phone_was(http: httpx.Client) -> None:
+    problem(post_event(http, visited(source=LABORATORY)), 403, "no-authority")
 
 
 # Around it

@@ -15,6 +15,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 import builders
 from models import events as e
+from models.checks import faults
 from models.policy import POLICIES, Policy
 
 STEP = timedelta(hours=6)
@@ -219,7 +220,7 @@ def retract(event: e.StatusEvent, *, id: str, sequence: int) -> e.StatusEvent:
 
 def arrivals(event: e.StatusEvent) -> SearchStrategy[datetime]:
     """Return instants at which `event` can arrive: once it has happened, by the grid's end."""
-    return st.integers(0, STEPS_MAX).map(at_step).filter(lambda at: not [*e.faults(event, at)])
+    return st.integers(0, STEPS_MAX).map(at_step).filter(lambda at: not [*faults(event, at)])
 
 
 @st.composite

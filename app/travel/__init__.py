@@ -1,0 +1,13 @@
+"""The travel card (行程卡; manual, 三（四）): a phone number, a one-time code, 14 days of cities.
+
+    asker ──> routes ──> cards ──> limits      how often one may ask
+                           ├─────> phone_keys  the gateway makes the phone's key
+                           ├─────> sms         the carrier takes the message; outbox in development
+                           ├─────> codes       sent, tried, used once
+                           └─────> visits      passed in: the phone's rows
+
+The asker is logged in with a real name and need not be the phone's owner on paper (a mother's
+phone, a firm's): to have the code is to have the phone, as with the real card. What is wrong with a
+request is said before anything is asked of others; what fails on the way to an answer costs no try.
+No phone number and no code is ever written anywhere but to the carrier.
+"""

@@ -1,0 +1,234 @@
+"""Sends codes, and gives a travel card for one."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import date, datetime
+from typing import Protocol
+
+import structlog
+from msgspec import Struct
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app import metrics
+from app.problems import FieldError, Refused, retry_later
+from app.travel.bounds import (
+    CODE_DIGITS,
+    CODE_SECONDS,
+    CODE_TEXT_MAX,
+    PHONE_TEXT_MAX,
+    RETRY_SECONDS,
+    TRIES_MAX,
+    Bounds,
+)
+from app.travel.codes import Codes, Outcome, Tried, new_code
+from app.travel.limits import Limits
+from app.travel.sms import SmsDriver, code_text, deliver
+from app.view.pages.language import CHINESE, Language
+from models.events import TelecomVisitData
+from models.phones import Phone, PhoneError, parse
+from models.policy import HIGH_RISK, HighRisk
+from models.travel import City, travel_card
+
+
+class PhoneVisits(Struct, frozen=True):
+    """What telecoms said of a phone, in any order; all that had arrived by `as_of` is in it."""
+
+    visits: Sequence[TelecomVisitData]
+    as_of: datetime
+
+
+Visits = Callable[[str], Awaitable[PhoneVisits]]
+"""Returns the visits of a phone key; raises what its handler answers."""
+
+log = structlog.get_logger()
+
+
+class PhoneKeySource(Protocol):
+    """Gives the key of a phone, or raises `Refused` (503)."""
+
+    async def key(self, phone: Phone) -> str: ...
+
+    async def close(self) -> None: ...
+
+
+class CodeSent(Struct, frozen=True):
+    """A code is on its way: to which phone, until when it is good, how often it may be tried."""
+
+    phone: str
+    good_until: datetime
+    good_for_s: int
+    tries: int
+
+
+class TravelCardAnswer(Struct, frozen=True):
+    """A travel card as it is shown: the phone masked, the cities of the days since `since`.
+
+    `updated_at` is when it was asked for; what telecoms had said by `as_of` is in it.
+    """
+
+    phone: str
+    updated_at: datetime
+    as_of: datetime
+    since: date
+    cities: tuple[City, ...]
+
+
+class TravelCards:
+    """What a handler calls. `asker` is the person key of who is logged in.
+
+    Everything it has to refuse is a `Refused`, also where Redis, the gateway or the carrier is
+    away; `visits` may raise its own. Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        key: bytes,
+        phone_keys: PhoneKeySource,
+        driver: SmsDriver,
+        visits: Visits,
+        now: Callable[[], datetime],
+        bounds: Bounds | None = None,
+        marks: Iterable[HighRisk] = HIGH_RISK,
+    ) -> None:
+        """`redis` is that of sessions; `key` a secret of which a label makes one of this use."""
+        own = hashlib.blake2b(key, digest_size=32, person=b"yuekang travel").digest()
+        self._limits = Limits(redis, own, bounds or Bounds())
+        self._codes = Codes(redis, own)
+        self._phone_keys = phone_keys
+        self._driver = driver
+        self._visits = visits
+        self._now = now
+        self._marks = tuple(marks)
+        self._sending: set[asyncio.Task[CodeSent]] = set()
+
+    async def send_code(
+        self, asker: str, address: str, phone: str, language: Language = CHINESE
+    ) -> CodeSent:
+        """Send a code to `phone` for `asker`, who asks from `address`; it replaces the one before.
+
+        Where this fails the code before is as good as it was.
+        """
+        with _counted(metrics.TRAVEL_CODES):
+            known = _phone(phone)
+            async with _reachable():
+                await self._limits.ask(asker)
+            # Who goes away while it is sent would else have a message for nothing.
+            task = asyncio.create_task(self._send(asker, address, known, language))
+            self._sending.add(task)
+            task.add_done_callback(self._sent)
+            return await asyncio.shield(task)
+
+    async def _send(self, asker: str, address: str, phone: Phone, language: Language) -> CodeSent:
+        async with _reachable(), self._limits.sending(asker, address):
+            phone_key = await self._phone_keys.key(phone)
+            code = new_code()
+            await deliver(self._driver, phone, code_text(code, language))
+            until = await self._codes.put(asker, phone_key, code, self._now())
+        return CodeSent(phone.masked, until, CODE_SECONDS, TRIES_MAX)
+
+    def _sent(self, task: "asyncio.Task[CodeSent]") -> None:
+        self._sending.discard(task)
+        if not task.cancelled():
+            task.exception()  # is the asker's, who may be gone
+
+    async def close(self) -> None:
+        """Wait for the messages that are being sent, each of which is bounded in time; then give
+        up the gateway."""
+        if self._sending:
+            await asyncio.wait(self._sending)
+        await self._phone_keys.close()
+
+    async def card(self, asker: str, phone: str, code: str, at: datetime) -> TravelCardAnswer:
+        """Return the card of `phone` at `at`, for the code that `asker` was sent.
+
+        All that may fail comes before the code is tried: a card that cannot be had costs no try
+        and no code.
+        """
+        with _counted(metrics.TRAVEL_CARDS):
+            known, digits = _phone(phone), _digits(code)
+            async with _reachable():
+                await self._limits.ask(asker)
+            phone_key = await self._phone_keys.key(known)
+            found = await self._visits(phone_key)
+            card = travel_card(found.visits, at, self._marks)
+            async with _reachable():
+                tried = await self._codes.use(asker, phone_key, digits, at)
+            if tried.outcome is not Outcome.GOOD:
+                raise _no_good(tried)
+            return TravelCardAnswer(known.masked, at, found.as_of, card.since, card.cities)
+
+
+def _phone(text: str) -> Phone:
+    try:
+        return parse(text[:PHONE_TEXT_MAX].strip())
+    except PhoneError as error:
+        raise Refused(
+            "phone", error.detail, (FieldError("phone", error.detail, error.expected),)
+        ) from None
+
+
+def _digits(text: str) -> str:
+    digits = re.sub(r"[ -]", "", text[:CODE_TEXT_MAX])
+    if not re.fullmatch(rf"[0-9]{{{CODE_DIGITS}}}", digits):
+        raise Refused(
+            "invalid",
+            f"A code is {CODE_DIGITS} digits, as they are in the message. This costs no try.",
+            (FieldError("code", "It is no code.", f"{CODE_DIGITS} digits."),),
+        )
+    return digits
+
+
+def _no_good(tried: Tried) -> Refused:
+    """Say what is wrong with a code, and what to do."""
+    match tried.outcome:
+        case Outcome.WRONG:
+            left = f"{tried.left} tries are" if tried.left > 1 else "1 try is"
+            said = f"Compare it with the newest message to this phone; {left} left."
+            return Refused("code-wrong", said, (FieldError("code", "It is another code."),))
+        case Outcome.SPENT:
+            said = f"It was tried {TRIES_MAX} times, and none was right. Ask for a new code."
+            return Refused("code-spent", said)
+        case Outcome.EXPIRED:
+            said = f"A code is good for {CODE_SECONDS // 60} minutes. Ask for a new one."
+            return Refused("code-expired", said)
+        case Outcome.USED:
+            return Refused("code-used", "A code gives one card. For another, ask for a new code.")
+        case _:
+            return Refused(
+                "no-code-sent",
+                "You have no code for this phone, or had it long ago. Ask for one; a code that "
+                "someone else was sent is of no use to you.",
+            )
+
+
+@contextmanager
+def _counted(counter: Counter) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        counter.labels(refused.code).inc()
+        raise
+    except Exception:
+        counter.labels("failed").inc()
+        raise
+    counter.labels("done").inc()
+
+
+@asynccontextmanager
+async def _reachable() -> AsyncIterator[None]:
+    """Turn what Redis raises into a refusal (503)."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as failure:
+        log.warning("travel_store_away", failure=type(failure).__name__)
+        raise retry_later(
+            "travel-card-unavailable",
+            "Where codes are kept does not answer. This costs no try; send the same again.",
+            RETRY_SECONDS,
+        ) from None

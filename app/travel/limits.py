@@ -1,0 +1,114 @@
+"""How often one may ask for travel cards and their codes.
+
+Everything is counted on who asks, nothing on the phone that is asked for: a limit on a phone could
+be filled by a stranger, who would so lock its owner out. For the same reason an address is charged
+only for messages that were sent, and those its askers' own limits have let through: to fill it
+takes a hundred people with real names behind it.
+
+A flood of messages to one phone is bounded all the same. Nobody asks without real-name login, so
+one person is one asker, and one asker has ten messages a day for all phones together: as many
+people as are bent on it, times ten. The message says that it can be ignored.
+
+What is charged is what was sent: where the carrier fails, the asker may try again at once, bounded
+by the limit of requests. So that two requests at once are not both let through, an asker sends one
+message at a time.
+"""
+
+import hashlib
+import hmac
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, cast
+
+from limits import RateLimitItem
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import Redis
+from redis.exceptions import LockError
+
+from app.problems import Refused, retry_later
+from app.travel.bounds import SENDING_SECONDS_MAX, Bounds
+
+PREFIX = "travel"
+SENDING = "travel:sending:"
+
+IPV6_PREFIX_BITS = 64
+"""What one household or server is given: it has as many addresses as it likes."""
+
+
+class Limits:
+    """Counts what is asked, in Redis, for all processes. Raises what Redis raises."""
+
+    def __init__(self, redis: Redis, key: bytes, bounds: Bounds) -> None:
+        self._redis = redis
+        self._key = key
+        self._bounds = bounds
+        storage = RedisStorage(
+            "async+redis://",  # the pool knows where
+            implementation="redispy",
+            key_prefix=PREFIX,
+            connection_pool=cast(Any, redis.connection_pool),  # its hint leaves pools out
+        )
+        self._windows = MovingWindowRateLimiter(storage)
+
+    async def ask(self, asker: str) -> None:
+        """Count a request; raise `Refused` (429) for one too many."""
+        for limit in self._bounds.asks:
+            if not await self._windows.hit(limit, "ask", asker):
+                raise await self._refused(limit, "ask", asker, "requests")
+
+    @asynccontextmanager
+    async def sending(self, asker: str, address: str) -> AsyncIterator[None]:
+        """Hold the turn to send a message; count it if the block ends well.
+
+        Raise `Refused` (429) where the asker or the address has had enough, or has a turn already.
+        The limit of an address may be passed by as many askers as send at the same time.
+        """
+        turn = self._redis.lock(SENDING + asker, timeout=SENDING_SECONDS_MAX, blocking=False)
+        if not await turn.acquire():
+            raise retry_later("asked-too-often", "A code is being sent to you already.", 1)
+        try:
+            counts = [(limit, "send", asker) for limit in self._bounds.sends]
+            masked = self._masked(address)
+            counts += [(limit, "address", masked) for limit in self._bounds.address_sends]
+            for limit, kind, of in counts:
+                if not await self._windows.test(limit, kind, of):
+                    raise await self._refused(limit, kind, of, "codes")
+            yield
+            for limit, kind, of in counts:
+                await self._windows.hit(limit, kind, of)
+        finally:
+            with suppress(LockError):  # it took longer than it is held
+                await turn.release()
+
+    async def _refused(self, limit: RateLimitItem, kind: str, of: str, what: str) -> Refused:
+        window = await self._windows.get_window_stats(limit, kind, of)
+        seconds = max(1, math.ceil(window.reset_time - time.time()))
+        who = "From this address" if kind == "address" else "For you"
+        span = f"{limit.multiples} {limit.GRANULARITY.name}{'s' if limit.multiples > 1 else ''}"
+        return retry_later(
+            "asked-too-often",
+            f"{who} there are at most {limit.amount} {what} in {span}; wait {seconds} s.",
+            seconds,
+        )
+
+    def _masked(self, address: str) -> str:
+        """Return a name for the network of `address` that does not tell it."""
+        digest = hmac.digest(self._key, f"address:{network_of(address)}".encode(), hashlib.sha256)
+        return digest.hex()
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: one of IPv4, a /64 of IPv6; what is neither, itself."""
+    try:
+        ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return str(ip.ipv4_mapped)
+        return str(ip_network((ip, IPV6_PREFIX_BITS), strict=False))
+    return str(ip)

@@ -1,0 +1,99 @@
+"""The addresses of the travel card, for who is logged in.
+
+The application that has them injects `person`, the person key of the session, and refuses who has
+none.
+"""
+
+from typing import Any
+
+from litestar import Request, post
+from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Struct
+
+from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
+from app.view.codes import Clock
+from app.view.pages.language import negotiate
+from app.view.refusals import refusals
+
+AnyRequest = Request[Any, Any, Any]
+
+NO_STORE = [ResponseHeader(name="cache-control", value="no-store")]
+
+
+class CodeRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The phone to send a code to, as it is dialled in the mainland, with +86 or without."""
+
+    phone: str
+
+    def __repr__(self) -> str:
+        return "CodeRequest()"
+
+
+class CardRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The phone, and the code that was sent to it."""
+
+    phone: str
+    code: str
+
+    def __repr__(self) -> str:
+        return "CardRequest()"
+
+
+def routes(cards: TravelCards, now: Clock) -> list[Any]:
+    """Return the handlers."""
+
+    @post(
+        "/v1/me/travel-card/code",
+        status_code=202,
+        operation_id="sendTravelCode",
+        summary="Have a code sent to a phone, for its travel card",
+        responses=refusals(
+            "invalid",
+            "unauthenticated",
+            "phone",
+            "asked-too-often",
+            "message-not-sent",
+            "travel-card-unavailable",
+        ),
+        response_headers=NO_STORE,
+    )
+    async def send_code(
+        request: AnyRequest, person: NamedDependency[str], data: JSONBody[CodeRequest]
+    ) -> CodeSent:
+        """The code is good for five minutes and five tries, for who asked for it and nobody else.
+        It takes the place of the one before."""
+        language = negotiate(None, request.headers.get("accept-language", ""))
+        return await cards.send_code(person, _address(request), data.phone, language)
+
+    @post(
+        "/v1/me/travel-card",
+        status_code=200,
+        operation_id="readTravelCard",
+        summary="Get the travel card of a phone, for the code that was sent to it",
+        responses=refusals(
+            "invalid",
+            "unauthenticated",
+            "phone",
+            "code-wrong",
+            "code-spent",
+            "code-expired",
+            "code-used",
+            "no-code-sent",
+            "asked-too-often",
+            "travel-card-unavailable",
+        ),
+        response_headers=NO_STORE,
+    )
+    async def card(person: NamedDependency[str], data: JSONBody[CardRequest]) -> TravelCardAnswer:
+        """Cities that the phone reached or passed since the day 14 days before today. A code gives
+        one card; an answer of 503 has not used it."""
+        return await cards.card(person, data.phone, data.code, now())
+
+    return [send_code, card]
+
+
+def _address(request: AnyRequest) -> str:
+    """Return where the request comes from; behind a proxy, what the server was told to believe."""
+    return request.client.host if request.client is not None else ""

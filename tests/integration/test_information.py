@@ -1,0 +1,219 @@
+"""Health information from an event on Kafka to what a resident reads, whatever is killed."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+import builders as b
+from app.rows import ROW
+from app.stack.redis_server import RedisServer
+from app.view.information import Information, SectionAnswer
+from app.view.limits import HISTORY_AT_ONCE_MAX
+from app.view.pages.ports import Unavailable
+from conftest import free_port
+from models.events import ListName, NationalStatus
+from models.information import Section
+from models.policy import ZONE
+from views import Running, running_rows, someone
+from workers import Worker, running_worker, send
+
+SECONDS_MAX = 60.0
+MANY = 3_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that a test may kill."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
+    server.start()
+    server.wait_ready()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def workers(
+    kafka: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Worker, Worker]]:
+    """The worker that codes come from, and that of the lists, with no store in common."""
+    people, lists = (tmp_path_factory.mktemp(name) for name in ("people", "lists"))
+    with (
+        running_worker(kafka, people) as worker,
+        running_worker(kafka, lists, "lists-worker") as lists_worker,
+    ):
+        yield worker, lists_worker
+
+
+@pytest.fixture(scope="module")
+def rows(
+    workers: tuple[Worker, Worker],
+    kafka: str,
+    server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    with running_rows(kafka, server.url, tmp_path_factory.mktemp("rows")) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    patient = Retry(ConstantBackoff(0.1), 50)
+    async with Redis.from_url(server.url, retry=patient) as client:
+        yield client
+
+
+@pytest.fixture
+def information(rows: Running, redis: Redis) -> Information:
+    return Information(redis, lambda: datetime.now(ZONE))
+
+
+def ago(**spans: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**spans)
+
+
+async def until(
+    information: Information,
+    person: str,
+    section: Section,
+    done: Callable[[SectionAnswer], bool],
+) -> SectionAnswer:
+    """Read a section until it is as wanted."""
+    last: Any = None
+    end = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < end:
+        try:
+            last = await information.section(person, section)
+        except Unavailable as failure:
+            last = failure
+        else:
+            if done(last):
+                return last
+        await asyncio.sleep(0.1)
+    raise AssertionError(last)
+
+
+async def test_each_section_shows_what_was_sent(kafka: str, information: Information) -> None:
+    person = someone()
+    at = ago(hours=30)
+    await send(
+        kafka,
+        [
+            b.verified(ago(days=3), person=person),
+            b.negative(ago(days=2), person=person),
+            b.negative(at, person=person),
+            b.ordered("centralised", ago(days=20), ago(days=6), person=person),
+            b.released(ago(days=5), person=person),
+            b.igg("positive", at, person=person),
+            b.declaration(at, "student-or-staff", person=person),
+            b.temperature(36.5, at, person=person),
+            b.national_status("high", at, person=person),
+            b.display(ago(hours=1), person=person),
+        ],
+    )
+    nat = await until(information, person, Section.NAT_RESULTS, lambda s: len(s.items) == 2)
+    assert [item.newest for item in nat.items] == [True, False]
+    assert json.loads(bytes(nat.items[0].data))["result"] == "negative"
+    notices = await until(information, person, Section.RELEASE_NOTICES, lambda s: bool(s.items))
+    assert json.loads(bytes(notices.items[0].data))["notice"]
+    for section in (Section.IGG_RESULTS, Section.DECLARATIONS, Section.TEMPERATURES):
+        answer = await until(information, person, section, lambda s: len(s.items) == 1)
+        assert not answer.more
+        assert not answer.stale
+    await until(information, person, Section.DISPLAYS, lambda s: len(s.items) == 1)
+    status = await information.national_status(person)
+    assert status is not None
+    assert status.status is NationalStatus.HIGH
+
+
+async def test_who_is_unknown_has_empty_sections(information: Information) -> None:
+    answers = await information.sections(someone(), Section)
+    assert [answer.section for answer in answers] == list(Section)
+    assert all(answer.items == () and not answer.stale for answer in answers)
+
+
+async def test_a_retraction_takes_a_line_back(kafka: str, information: Information) -> None:
+    person = someone()
+    wrong = b.temperature(39.9, ago(hours=2), person=person)
+    await send(kafka, [wrong, b.temperature(36.5, ago(hours=1), person=person)])
+    await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 2)
+    await send(kafka, [b.temperature_retracted(wrong, ago(minutes=1), person=person)])
+    left = await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 1)
+    assert json.loads(bytes(left.items[0].data))["celsius"] == 36.5
+
+
+async def test_a_person_of_many_events_is_within_the_bound_and_told_so(
+    kafka: str, information: Information, redis: Redis
+) -> None:
+    person, first = someone(), ago(days=2)
+    events = [b.temperature(36.5, first + timedelta(seconds=n), person=person) for n in range(MANY)]
+    await send(kafka, events, linger_ms=50)
+    newest = events[-1].id
+    answer = await until(
+        information,
+        person,
+        Section.TEMPERATURES,
+        lambda s: bool(s.items) and s.items[0].id == newest,
+    )
+    assert (len(answer.items), answer.more) == (100, True)
+    row = await redis.get(f"{ROW}lists:{person}:{ListName.TEMPERATURES}")
+    assert len(row or b"") < 64 * 1024
+
+
+async def test_a_killed_worker_loses_nothing_and_repeats_nothing(
+    kafka: str, information: Information, workers: tuple[Worker, Worker]
+) -> None:
+    people = [someone() for _ in range(5)]
+    _, lists_worker = workers
+    for number in range(20):
+        at = ago(hours=1, seconds=-number)
+        await send(kafka, [b.temperature(36.5, at, person=person) for person in people])
+        if number == 10:
+            assert lists_worker.pid is not None
+            os.kill(lists_worker.pid, signal.SIGKILL)
+            while lists_worker.exited() is None:
+                await asyncio.sleep(0.05)
+            lists_worker.start()
+    for person in people:
+        answer = await until(
+            information, person, Section.TEMPERATURES, lambda s: len(s.items) == 20
+        )
+        assert len({item.id for item in answer.items}) == 20
+
+
+async def test_an_emptied_redis_is_filled_anew_and_says_nothing_until_then(
+    kafka: str, information: Information, redis: Redis, rows: Running
+) -> None:
+    person = someone()
+    await send(kafka, [b.temperature(36.5, ago(hours=1), person=person)])
+    await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 1)
+    rows.send(signal.SIGSTOP)
+    await redis.flushdb()
+    with pytest.raises(Unavailable) as caught:
+        await information.section(person, Section.TEMPERATURES)
+    assert caught.value.cause == "store"
+    rows.send(signal.SIGCONT)
+    await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 1)
+
+
+async def test_a_rush_for_history_is_refused_as_busy(information: Information) -> None:
+    person = someone()
+    reads = [
+        information.section(person, Section.TEMPERATURES) for _ in range(HISTORY_AT_ONCE_MAX * 3)
+    ]
+    found = await asyncio.gather(*reads, return_exceptions=True)
+    refused = [f for f in found if isinstance(f, Unavailable)]
+    assert len(refused) == HISTORY_AT_ONCE_MAX * 2
+    assert {f.cause for f in refused} == {"busy"}
