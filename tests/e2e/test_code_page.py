@@ -130,7 +130,7 @@ def test_clock_runs_with_seconds_over_the_date(stage: Stage, page: Page) -> None
     assert re.fullmatch(r"\d\d:\d\d:\d\d", before)
     expect(hands).not_to_have_text(before, timeout=2500)
     today = people.now()
-    expect(page.locator(".date")).to_contain_text(f"{today.month}月{today.day}日 星期")
+    expect(page.locator(".date")).to_contain_text(f"{today.month}月{today.day}日星期")
 
 
 def test_page_turns_red_while_it_is_open_and_says_so(stage: Stage, page: Page) -> None:
