@@ -66,6 +66,7 @@ KINDS: dict[str, Kind] = {
     "person": Kind(422, "The event names no person, or names one twice"),
     # A code, and those who follow
     "no-terminal": Kind(403, "The token is not of a terminal"),
+    "no-operator": Kind(403, "The token is not the operator's"),
     "no-code": Kind(404, "There is no code to draw"),
     "no-display": Kind(422, "What was scanned is no code of ours, or no longer"),
     "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),

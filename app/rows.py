@@ -2,6 +2,8 @@
 
     row:<table>:<key>    the row, as the table has it
     row:as-of:<table>    the instant up to which the table's changelog is there (s since 1970)
+
+Nothing here writes them.
 """
 
 from collections.abc import Sequence

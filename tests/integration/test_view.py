@@ -80,6 +80,7 @@ def app_over(redis_url: str, clock: Clock, kafka: str = NOBODY) -> Litestar:
         Options(
             kafka=kafka,
             redis_url=redis_url,
+            rows_redis_url=redis_url,
             token_key=TOKEN_KEY,
             display_key=DISPLAY_KEY,
             now=clock,
