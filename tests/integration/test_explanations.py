@@ -1,7 +1,7 @@
 """A code explained over HTTP and by `yuekang explain`: to whom, and what is written down."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,8 +10,12 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
+from typer.testing import CliRunner
 
 import builders as b
+from app.catalogue import create_topics
+from app.cli import app as cli
+from app.logs import AUDIT
 from app.problems import Refused
 from app.tokens import Tokens
 from app.view import explanations
@@ -19,7 +23,7 @@ from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, STALE_SECONDS
 from app.view.routes import Options, create_app
 from rows import put_rows, row_of
-from views import DISPLAY_KEY, TOKEN_KEY, now, someone
+from views import DISPLAY_KEY, TOKEN_KEY, Running, now, running_view, someone
 
 NOBODY = "127.0.0.1:1"
 OPERATOR = "/operator"
@@ -294,3 +298,133 @@ async def test_it_is_written_down_also_where_there_is_no_answer(
 ) -> None:
     await refused(http, 503, "code-unavailable")
     assert len(audited) == 1
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def view(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    asyncio.run(create_topics(kafka))
+    with running_view(kafka, redis_url, tmp_path_factory.mktemp("view")) as running:
+        running.wait_live()
+        yield running
+
+
+def command(*arguments: str, **environment: str) -> Any:
+    """Run `yuekang explain` as on a wide terminal."""
+    given = {"COLUMNS": "200", "YUEKANG_TOKEN": "", "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex()}
+    return CliRunner(env={**given, **environment}).invoke(cli, ["explain", *arguments])
+
+
+async def test_the_command_tells_what_was_shown_and_what_is_known(
+    view: Running, redis: Redis
+) -> None:
+    person = someone()
+    row, result, back = mistaken(person)
+    await put_rows(redis, [row])
+    asked = ["--at", "2022-03-04 08:00", "--known-at", "2022-03-04T00:00:00Z"]
+    told = await asyncio.to_thread(command, person, *asked, YUEKANG_VIEW_URL=view.address)
+    assert told.exit_code == 0, told.output
+    head, _, rest = told.output.partition("Not known at")
+    for words in (
+        "red at 2022-03-04 08:00:00, by what was known at 2022-03-04 08:00:00",
+        "1 confirmed-or-positive, since 2022-03-02 14:00:00",
+        "negative-test",
+        f"opened by /laboratories/1 {result.id}; policy 2020-04",
+        "nat-result.reported",
+        "2022-03-03 08:00:00",
+    ):
+        assert words in head
+    assert back.id in rest.partition("shown then")[0]
+    assert "What made the difference" in rest
+    assert back.id in rest.partition("What made the difference")[2]
+    colours = next(line for line in rest.splitlines() if "colour" in line)
+    assert "red" in colours.partition("green")[0]
+    [line] = [line for line in view.audited() if line["person"] == person]
+    assert (line["logger"], line["event"]) == (AUDIT, "explanation_asked")
+    assert (line["by"], line["at"], line["known_at"]) == (
+        OPERATOR,
+        "2022-03-04T08:00:00+08:00",
+        "2022-03-04T00:00:00+00:00",
+    )
+    assert line.keys() == {
+        "by",
+        "person",
+        "at",
+        "known_at",
+        "event",
+        "level",
+        "logger",
+        "timestamp",
+    }
+
+
+async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, redis: Redis) -> None:
+    person = someone()
+    await put_rows(redis, [mistaken(person)[0]])
+    told = await asyncio.to_thread(command, person, YUEKANG_VIEW_URL=view.address)
+    assert told.exit_code == 0, told.output
+    assert "by what was known now" in told.output
+    assert "takes back" in told.output
+    assert "shown then" not in told.output
+    past = await asyncio.to_thread(
+        command, person, "--at", "2022-03-02 08:00", YUEKANG_VIEW_URL=view.address
+    )
+    assert "What was shown then is what is known now of then." in past.output
+
+
+async def test_the_command_prints_the_answer_as_it_is(view: Running, redis: Redis) -> None:
+    person = someone()
+    await put_rows(redis, [mistaken(person)[0]])
+    token = Tokens(TOKEN_KEY).token_for(OPERATOR)
+    told = await asyncio.to_thread(
+        command,
+        person,
+        "--json",
+        YUEKANG_VIEW_URL=view.address,
+        YUEKANG_TOKEN=token,
+        YUEKANG_TOKEN_KEY="",
+    )
+    assert msgspec.json.decode(told.output, type=ExplanationAnswer).answer.colour == "green"
+
+
+async def test_the_commands_errors_say_what_to_do(view: Running, redis: Redis) -> None:
+    person = someone()
+    await put_rows(redis, [mistaken(person)[0]])
+
+    async def fails(*arguments: str, **environment: str) -> tuple[int, str]:
+        environment = {"YUEKANG_VIEW_URL": view.address, **environment}
+        told = await asyncio.to_thread(command, *arguments, **environment)
+        return told.exit_code, " ".join(told.output.split())
+
+    code, said = await fails("nobody")
+    assert (code, "person key" in said) == (2, True)
+    for text in ("yesterday", "2022-03-04", "2022-02-30 08:00"):
+        code, said = await fails(person, "--at", text)
+        assert (code, "--at" in said) == (2, True), said
+    code, said = await fails(person, YUEKANG_TOKEN_KEY="")
+    assert (code, "YUEKANG_TOKEN_KEY" in said) == (2, True)
+    code, said = await fails(person, YUEKANG_TOKEN=Tokens(TOKEN_KEY).token_for("/cdc/440100"))
+    assert (code, "/cdc/440100" in said) == (1, True)
+    code, said = await fails(person, YUEKANG_TOKEN="x")
+    assert (code, "yuekang token /operator" in said) == (1, True)
+    code, said = await fails(person, "--known-at", "2090-01-01 00:00")
+    assert (code, "known_at" in said) == (1, True)
+    code, said = await fails(person, YUEKANG_VIEW_URL=f"http://{NOBODY}")
+    assert (code, "does not answer" in said) == (1, True)
+    await put_rows(redis, [], now() - timedelta(seconds=STALE_SECONDS + 60))
+    code, said = await fails(someone())
+    assert (code, "Try again in" in said) == (1, True)
+    code, said = await fails(person)
+    assert (code, "(stale)" in said) == (0, True)
+
+
+async def test_an_id_that_looks_like_a_style_is_printed_as_it_is(
+    view: Running, redis: Redis
+) -> None:
+    person = someone()
+    result = b.positive(b.day(2), person=person, id="[red]r[/]")
+    await put_rows(redis, [row_of(person, (result, b.day(3)))])
+    told = await asyncio.to_thread(command, person, YUEKANG_VIEW_URL=view.address)
+    assert told.output.count("[red]r[/]") == 2
