@@ -271,6 +271,13 @@ def _checklist(reason: ReasonAnswer, at: datetime) -> str:
     )
 
 
+def _met(condition: ConditionAnswer, at: datetime) -> str:
+    """Say when a line was met. Time to come is none that is met; an event known by hindsight is."""
+    if _is_met(condition, at):
+        return _time(condition.met_at)
+    return f"{_time(condition.met_at)} (later)" if condition.met_by else ""
+
+
 def _is_met(condition: ConditionAnswer, at: datetime) -> bool:
     return condition.met_at is not None and condition.met_at <= at
 
@@ -294,12 +301,11 @@ def _reason(reason: ReasonAnswer, at: datetime) -> Table:
         f"policy {reason.policy}",
     )
     for condition in reason.conditions:
-        later = "" if condition.met_at is None or _is_met(condition, at) else " (later)"
         table.add_row(
             condition.kind,
             condition.owner,
             _time(condition.not_before),
-            _time(condition.met_at) + later,
+            _met(condition, at),
             _event(condition.met_by.source, condition.met_by.id) if condition.met_by else "",
         )
     return table
@@ -318,7 +324,7 @@ def _name(reason: ReasonAnswer) -> str:
 def _table(title: str, *columns: str, caption: str | None = None) -> Table:
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     return table
 
 

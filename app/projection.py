@@ -15,7 +15,7 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -32,6 +32,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app import metrics
 from app.catalogue import CATALOGUE
+from app.corrections import Corrections
 from app.engine.records import install
 from app.judged import Judged, Watch
 from app.logs import configure
@@ -50,7 +51,7 @@ from app.readmodel import (
 )
 from app.settings import Settings
 from app.status_server import StatusServer
-from models.codes import StatusChanged
+from models.codes import StatusChange, StatusChanged
 
 TOPICS = (HEALTH_CODES, STATUS_CHANGES)
 
@@ -100,6 +101,7 @@ class Projection:
         self._kafka = kafka
         self._redis_url = redis_url
         self._id = secrets.token_hex(8)
+        self._corrections = Corrections()
         self._state: State | None = None
         self._trouble = "It has just been started."
         self._task: asyncio.Task[Any] | None = None
@@ -204,11 +206,12 @@ class Projection:
         consumer.assign(PARTITIONS)
         for tp in PARTITIONS:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
+        self._corrections.begin(0.0 if state.built else time.time())
         log.info("projection_follows", epoch=state.epoch, built=state.built)
         try:
             while True:
                 fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_MAX)
-                batch = batch_of(fetched)
+                batch = batch_of(fetched, self._corrections.note)
                 if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
                     continue
                 positions = {
@@ -233,6 +236,7 @@ class Projection:
                     if not await writer.apply(batch, state):
                         raise Moved("Redis was emptied, or another projection wrote to it.")
                 self._state = state
+                await self._corrections.measure(writer)
                 _measure(fetched, state)
         finally:
             with suppress(RedisError, OSError):
@@ -274,10 +278,14 @@ def _judged(
     }
 
 
-def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
+def batch_of(
+    fetched: Mapping[TopicPartition, Sequence[Record]],
+    note: Callable[[StatusChange], None] = lambda _: None,
+) -> Batch:
     """Return what the records of one fetch come to; raise `Unreadable`.
 
-    Of a person only the newest code is left. A tombstone deletes what lies before it.
+    Of a person only the newest code is left. A tombstone deletes what lies before it. `note` is
+    told of each change, with its person.
     """
     batch = Batch({}, [])
     for tp, records in fetched.items():
@@ -286,7 +294,9 @@ def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
                 if tp.topic == HEALTH_CODES:
                     _take_code(batch, record)
                 else:
-                    batch.changes.append(public(_decode_changed(record.value or b"").data))
+                    change = _decode_changed(record.value or b"").data
+                    batch.changes.append(public(change))
+                    note(change)
             except (msgspec.DecodeError, AttributeError):
                 place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
                 raise Unreadable(f"The record at {place} is not of its topic's type.") from None

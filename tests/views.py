@@ -117,8 +117,9 @@ def change(
     city: str | None = "440100",
     source: str | None = "/cdc/440100",
     at: datetime | None = None,
+    corrects: str | None = None,
 ) -> StatusChange:
-    cause = Cause(source, "e1", "yuekang.contact.listed.v1") if source else Cause()
+    cause = Cause(source, "e1", "yuekang.contact.listed.v1", corrects) if source else Cause()
     return StatusChange(person, version, version - 1, at or now(), before, after, cause, city)
 
 
