@@ -1,49 +1,126 @@
-"""`yuekang explain PERSON`: what the view says of a person's code, as a table."""
+"""`yuekang explain PERSON`: why a code is, or was, what it is, as the view explains it."""
 
+import os
+import re
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.problems import Problem
 from app.settings import Settings
-from app.view.codes import CodeAnswer, ConditionAnswer, ReasonAnswer
+from app.tokens import Tokens
+from app.view.codes import ConditionAnswer, ReasonAnswer
+from app.view.explanations import EventAnswer, ExplanationAnswer, SideAnswer
+from app.view.operator import OPERATOR
 from models.events import PERSON_KEY
+from models.explain import Claim, Heard
 from models.policy import ZONE
 
-ANSWER_SECONDS_MAX = 5.0
+ANSWER_SECONDS_MAX = 20.0
+"""An explanation of the fullest of rows takes seconds."""
+
+EVENTS_SHOWN_MAX = 40
+
+EXIT_USAGE = 2
+
+_LOCAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
+_ZONED = re.compile(_LOCAL.pattern + r" ?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+
+_STYLES = {"red": "bold red", "green": "bold green"}
 
 
 def explain(
     person: Annotated[str, typer.Argument(help="A person key, as `yuekang person-key` prints it.")],
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help='The instant asked about: 2022-03-08T10:00:00+08:00, or "2022-03-08 10:00" in '
+            "Asia/Shanghai. Now if left out.",
+        ),
+    ] = None,
+    known_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Whose knowledge answers: that of this instant. Now if left out."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the view's answer as it is.")
     ] = False,
 ) -> None:
-    """Say why a person's code is what it is: the reasons, what opened them, how they lift.
+    """Say why a person's code is, or was, what it is: the reasons, how they lift, the events.
 
-    Asks the view. Exits with 1 where that has no answer.
+    For an instant that is past it also says what was shown then, what is known now of then, and
+    which events make the two differ.
+
+    Asks the view, with the operator's token: YUEKANG_TOKEN, or one that is made with
+    YUEKANG_TOKEN_KEY. The view writes down who asked about whom. Exits with 1 where it has no
+    answer.
     """
     if not PERSON_KEY.fullmatch(person):
         raise typer.BadParameter("A person key is p1- (or another version) and 32 characters.")
-    raw = _ask(Settings.from_environment().view_url, person)
+    asked = {"at": _instant("--at", at), "known_at": _instant("--known-at", known_at)}
+    settings = Settings.from_environment()
+    raw = _ask(settings, person, {name: text for name, text in asked.items() if text})
     if as_json:
         sys.stdout.write(raw.decode() + "\n")
     else:
-        _print(msgspec.json.decode(raw, type=CodeAnswer), Console(highlight=False))
+        _print(msgspec.json.decode(raw, type=ExplanationAnswer), Console(highlight=False))
 
 
-def _ask(url: str, person: str) -> bytes:
+def _instant(option: str, text: str | None) -> str | None:
+    """Return the instant in RFC 3339; without a zone it is in Asia/Shanghai."""
+    if text is None:
+        return None
+    try:
+        if _ZONED.fullmatch(text):
+            return datetime.fromisoformat(re.sub(r" (?=[-+Zz])", "", text).upper()).isoformat()
+        if _LOCAL.fullmatch(text):
+            return datetime.fromisoformat(text).replace(tzinfo=ZONE).isoformat()
+    except ValueError as error:
+        raise typer.BadParameter(f"There is no such instant: {error}.", param_hint=option) from None
+    raise typer.BadParameter(
+        f"{text!r} is no instant. Write 2022-03-08T10:00:00+08:00, or 2022-03-08 10:00 for "
+        "Asia/Shanghai.",
+        param_hint=option,
+    )
+
+
+def _token(settings: Settings) -> str:
+    token = os.environ.get("YUEKANG_TOKEN", "")
+    if token:
+        return token
+    if settings.token_key:
+        return Tokens(settings.token_key).token_for(OPERATOR)
+    raise _failed(
+        f"There is no token. Set YUEKANG_TOKEN to that of {OPERATOR}, or YUEKANG_TOKEN_KEY to the "
+        "key that makes it.",
+        EXIT_USAGE,
+    )
+
+
+def _ask(settings: Settings, person: str, asked: dict[str, str]) -> bytes:
     """Return the view's answer; exit with 1 where there is none."""
+    url = settings.view_url
     try:
         answer = httpx.get(
-            f"{url}/v1/people/{person}/code", timeout=ANSWER_SECONDS_MAX, trust_env=False
+            f"{url}/v1/people/{person}/explanation",
+            params=asked,
+            headers={"authorization": f"Bearer {_token(settings)}"},
+            timeout=ANSWER_SECONDS_MAX,
+            trust_env=False,
         )
+    except UnicodeEncodeError:
+        raise _failed("YUEKANG_TOKEN is no token: it is not ASCII.", EXIT_USAGE) from None
     except httpx.TransportError as error:
         raise _failed(
             f"The view at {url} does not answer ({error}). Start it, or set YUEKANG_VIEW_URL."
@@ -60,27 +137,152 @@ def _ask(url: str, person: str) -> bytes:
     )
 
 
-def _failed(message: str) -> typer.Exit:
+def _failed(message: str, code: int = 1) -> typer.Exit:
     typer.echo(message, err=True)
-    return typer.Exit(1)
+    return typer.Exit(code)
 
 
-def _print(code: CodeAnswer, console: Console) -> None:
-    style = {"red": "bold red", "green": "bold green"}.get(code.colour, "bold")
-    console.print(f"[{style}]{code.colour}[/] at {_time(code.at)}, version {code.version}")
-    lag = "" if code.lag_s is None else f", {code.lag_s:g} s ago"
-    console.print(f"Data up to {_time(code.as_of)}{lag}{' (stale)' if code.stale else ''}.")
-    if code.colour == "none":
+def _print(found: ExplanationAnswer, console: Console) -> None:
+    side = found.answer
+    known = "now" if side.known_at == found.asked_at else f"at {_time(side.known_at)}"
+    console.print(f"{_colour(side)} at {_time(side.at)}, by what was known {known}")
+    lag = "" if found.lag_s is None else f", {found.lag_s:g} s ago"
+    as_of = "an unknown instant" if found.as_of is None else _time(found.as_of)
+    console.print(f"Events up to {as_of}{lag}{' (stale)' if found.stale else ''}.")
+    console.print(f"Policy: {', '.join(side.policies)}.")
+    if side.verified_since is None:
         console.print("Unknown, or the identity is not verified.")
-    if code.changes_at is not None:
-        console.print(f"Changes by itself at {_time(code.changes_at)}.")
-    for reason in code.reasons:
+    elif side.at < side.verified_since:
+        console.print(f"Not verified before {_time(side.verified_since)}.")
+    if side.changes_at is not None:
+        console.print(f"Changes by itself at {_time(side.changes_at)}.")
+    if found.full:
+        console.print("The row is full: events may have been refused. See yuekang dead-letters.")
+    for reason in side.reasons:
         console.print()
-        console.print(_table(reason))
+        console.print(_reason(reason, side.at))
+    for title, reasons in (("Over by then", side.ended), ("Still to begin", side.ahead)):
+        if reasons:
+            console.print(f"\n{title}:")
+            for reason in reasons:
+                console.print(f"  {_span(reason)}")
+    _print_events(found, console)
+    _print_difference(found, console)
 
 
-def _table(reason: ReasonAnswer) -> Table:
-    where = f" (province {reason.province})" if reason.province else ""
+def _colour(side: SideAnswer) -> str:
+    return f"[{_STYLES.get(side.colour, 'bold')}]{side.colour}[/]"
+
+
+def _print_events(found: ExplanationAnswer, console: Console) -> None:
+    if found.events:
+        console.print()
+        console.print(_known(_worth_showing(found.events), len(found.events)))
+    if found.not_known:
+        console.print()
+        title = f"Not known at {_time(found.answer.known_at)}"
+        console.print(_heard(title, found.not_known))
+
+
+def _worth_showing(events: Sequence[EventAnswer]) -> list[EventAnswer]:
+    """Return the events if they are few; else those that matter first, in order of arrival."""
+    matters = sorted(events, key=lambda e: not (e.bears_on or e.claim or e.taken_back_by))
+    shown = matters[:EVENTS_SHOWN_MAX]
+    return [event for event in events if event in shown]
+
+
+def _known(events: Sequence[EventAnswer], count: int) -> Table:
+    more = f"; {len(events)} of {count} shown, --json has all" if len(events) < count else ""
+    table = _table(f"Events{more}", "arrived", "counts from", "type", "event", "what of it")
+    for event in events:
+        table.add_row(
+            _time(event.arrived_at),
+            _time(event.counts_from),
+            _type(event.type),
+            _event(event.source, event.id),
+            escape(_role(event)),
+            style=None if event.counts else "dim",
+        )
+    return table
+
+
+def _role(event: EventAnswer) -> str:
+    parts = [*event.bears_on]
+    match event.claim:
+        case Claim.IN_FORCE:
+            parts.append(f"takes back {event.supersedes}")
+        case Claim.TAKEN_BACK:
+            parts.append(f"would take back {event.supersedes}")
+        case Claim.TARGET_NOT_KNOWN:
+            parts.append(f"corrects {event.supersedes}, which is not known")
+        case Claim.TARGET_IS_LATER:
+            parts.append(f"corrects {event.supersedes}, which is later: no effect")
+    if event.taken_back_by is not None:
+        parts.append(f"taken back by {event.taken_back_by.id}")
+    return ", ".join(parts)
+
+
+def _heard(title: str, events: Sequence[Heard]) -> Table:
+    more = len(events) - EVENTS_SHOWN_MAX
+    caption = f"and {more} more, --json has all" if more > 0 else None
+    table = _table(title, "arrived", "counts from", "type", "event", "corrects", caption=caption)
+    for event in events[:EVENTS_SHOWN_MAX]:
+        table.add_row(
+            _time(event.arrived_at),
+            _time(event.counts_from),
+            _type(event.type),
+            _event(event.source, event.id),
+            escape(event.supersedes or ""),
+        )
+    return table
+
+
+def _print_difference(found: ExplanationAnswer, console: Console) -> None:
+    """Say what was shown then and what is known now of then, of an instant that is past."""
+    then, now = found.shown_then, found.known_now
+    if then.at >= found.asked_at:
+        return
+    console.print()
+    if not found.difference.differs:
+        console.print("What was shown then is what is known now of then.")
+        return
+    table = _table(f"Of {_time(then.at)}", "", "shown then", "known now")
+    table.add_row("colour", _colour(then), _colour(now))
+    table.add_row("reasons", _lines(then.reasons), _lines(now.reasons))
+    for change in found.difference.changed:
+        table.add_row(
+            f"checklist of {change.then.reason}",
+            _checklist(change.then, then.at),
+            _checklist(change.now, then.at),
+        )
+    console.print(table)
+    console.print()
+    console.print(_heard("What made the difference, since it came later", found.difference.because))
+
+
+def _lines(reasons: Iterable[ReasonAnswer]) -> str:
+    return "\n".join(f"{reason.rank} {reason.reason}" for reason in reasons) or "none"
+
+
+def _checklist(reason: ReasonAnswer, at: datetime) -> str:
+    return "\n".join(
+        f"{condition.kind} {'met' if _is_met(condition, at) else 'missing'}"
+        for condition in reason.conditions
+    )
+
+
+def _met(condition: ConditionAnswer, at: datetime) -> str:
+    """Say when a line was met. Time to come is none that is met; an event known by hindsight is."""
+    if _is_met(condition, at):
+        return _time(condition.met_at)
+    return f"{_time(condition.met_at)} (later)" if condition.met_by else ""
+
+
+def _is_met(condition: ConditionAnswer, at: datetime) -> bool:
+    return condition.met_at is not None and condition.met_at <= at
+
+
+def _reason(reason: ReasonAnswer, at: datetime) -> Table:
     lifts = (
         f"ends {_time(reason.ends_at)}"
         if reason.ends_at
@@ -88,29 +290,50 @@ def _table(reason: ReasonAnswer) -> Table:
         if reason.earliest_end
         else "no date is known"
     )
-    table = Table(
-        title=f"{reason.rank} {reason.reason}{where}, since {_time(reason.since)}, {lifts}",
-        caption=f"opened by {reason.opened_by.source} {reason.opened_by.id}; "
+    table = _table(
+        f"{_name(reason)}, since {_time(reason.since)}, {lifts}",
+        "lifts when",
+        "who acts",
+        "not before",
+        "met",
+        "by",
+        caption=f"opened by {_event(reason.opened_by.source, reason.opened_by.id)}; "
         f"policy {reason.policy}",
-        title_justify="left",
-        caption_justify="left",
     )
-    for column in ("lifts when", "who acts", "not before", "met", "by"):
-        table.add_column(column)
     for condition in reason.conditions:
-        table.add_row(*_row(condition))
+        table.add_row(
+            condition.kind,
+            condition.owner,
+            _time(condition.not_before),
+            _met(condition, at),
+            _event(condition.met_by.source, condition.met_by.id) if condition.met_by else "",
+        )
     return table
 
 
-def _row(condition: ConditionAnswer) -> tuple[str, ...]:
-    by: Any = condition.met_by
-    return (
-        condition.kind,
-        condition.owner,
-        _time(condition.not_before),
-        _time(condition.met_at),
-        f"{by.source} {by.id}" if by else "",
-    )
+def _span(reason: ReasonAnswer) -> str:
+    until = f" to {_time(reason.ends_at)}" if reason.ends_at else ""
+    return f"{_name(reason)}, {_time(reason.since)}{until}"
+
+
+def _name(reason: ReasonAnswer) -> str:
+    where = f" (province {reason.province})" if reason.province else ""
+    return f"{reason.rank} {reason.reason}{where}"
+
+
+def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _event(source: str, id: str) -> str:
+    return escape(f"{source} {id}")  # an id may hold what rich would take for a style
+
+
+def _type(name: str) -> str:
+    return name.removeprefix("yuekang.").removesuffix(".v1")
 
 
 def _time(at: datetime | None) -> str:

@@ -1,12 +1,19 @@
 """Logs: one JSON object per line on standard error, from structlog and the standard library alike.
 
-No log line holds a person key, a document or the content of an event.
+No log line holds a person key, a document or the content of an event. The audit log alone names
+the person that somebody asked about, by key: that is what it is for. Its lines bear the logger's
+name `yuekang.audit` and are written at every level.
 """
 
 import logging
 import sys
 
 import structlog
+
+AUDIT = "yuekang.audit"
+
+audit = structlog.get_logger(AUDIT)
+"""Who asked about whom. Nothing of what the answer was."""
 
 
 def configure(level: str) -> None:
@@ -38,6 +45,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     # Chatty at info: every assignment and every poll of every client.
     for name in ("aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))

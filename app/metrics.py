@@ -111,6 +111,16 @@ PROJECTION_WRITE_SECONDS = Histogram(
     "One batch into Redis.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+PROJECTION_CORRECTION_SECONDS = Histogram(
+    "yuekang_projection_correction_seconds",
+    "From the arrival of a correction to the green that it turns a red to, in Redis.",
+    buckets=(0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600),
+)
+PROJECTION_CORRECTION_RECENT_SECONDS = Gauge(
+    "yuekang_projection_correction_recent_seconds",
+    "The same, of the last 1,000 corrections of this process: the quantiles 0.5 and 0.95.",
+    ["quantile"],
+)
 PROJECTION_REBUILDS = Counter(
     "yuekang_projection_rebuilds_total",
     "Times that the read model was begun anew.",

@@ -67,6 +67,7 @@ KINDS: dict[str, Kind] = {
     "person": Kind(422, "The event names no person, names one twice, or names a phone instead"),
     # A code, and those who follow
     "no-terminal": Kind(403, "The token is not of a terminal"),
+    "no-operator": Kind(403, "The token is not the operator's"),
     "no-code": Kind(404, "There is no code to draw"),
     "no-display": Kind(422, "What was scanned is no code of ours, or no longer"),
     "adults-only": Kind(403, "This is shown to adults alone"),

@@ -39,6 +39,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app import metrics
 from app.catalogue import CATALOGUE
+from app.corrections import Corrections
 from app.engine.records import install
 from app.engine.store import DUE, META
 from app.judged import LISTS, PEOPLE, Group, Judged, Watch
@@ -59,7 +60,7 @@ from app.readmodel import (
 from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
 from app.settings import Settings
 from app.status_server import StatusServer
-from models.codes import StatusChanged
+from models.codes import StatusChange, StatusChanged
 
 RECORDS_MAX = 1_000
 """Records in one batch: Redis does nothing else while it writes them, some 5 ms."""
@@ -82,6 +83,7 @@ SILENT_SECONDS = 5.0
 """Without a write for so long the projection is not ready."""
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
+Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
 
 _decode_changed = msgspec.json.Decoder(StatusChanged).decode
 
@@ -103,13 +105,14 @@ class Unfit(Exception):
 class Model(Struct, frozen=True):
     """What is projected. `judged` names, for a topic, the group that tells up to when it is whole.
 
-    `batch_of` raises `Unreadable` on a record that is not of its topic's type.
+    `batch_of` raises `Unreadable` on a record that is not of its topic's type, and tells its second
+    argument of each change.
     """
 
     topics: tuple[str, ...]
     judged: dict[str, Group]
     writer: Callable[[Redis, str, str], Writer]
-    batch_of: Callable[[Mapping[TopicPartition, Sequence[Record]]], Any]
+    batch_of: Callable[[Fetched, Callable[[StatusChange], None]], Any]
     redis_variable: str
 
     @property
@@ -131,6 +134,7 @@ class Projection:
         self._model = model
         self._partitions = model.partitions
         self._id = secrets.token_hex(8)
+        self._corrections = Corrections()
         self._state: State | None = None
         self._trouble = "It has just been started."
         self._task: asyncio.Task[Any] | None = None
@@ -239,11 +243,12 @@ class Projection:
         consumer.assign(self._partitions)
         for tp in self._partitions:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
+        self._corrections.begin(0.0 if state.built else time.time())
         log.info("projection_follows", epoch=state.epoch, built=state.built)
         try:
             while True:
                 fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_MAX)
-                batch = self._model.batch_of(fetched)
+                batch = self._model.batch_of(fetched, self._corrections.note)
                 if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
                     continue
                 positions = {
@@ -271,6 +276,7 @@ class Projection:
                     if not await writer.apply(batch, state):
                         raise Moved("Redis was emptied, or another projection wrote to it.")
                 self._state = state
+                await self._corrections.measure(writer)
                 _measure(fetched, state)
         finally:
             with suppress(RedisError, OSError):
@@ -279,7 +285,7 @@ class Projection:
     async def _release(self, writer: Writer, state: State) -> None:
         """Let another projection begin at once. A state that has moved on is left alone."""
         if self._state is state:
-            empty = self._model.batch_of({})
+            empty = self._model.batch_of({}, self._corrections.note)
             await writer.apply(empty, msgspec.structs.replace(state, at=0.0))
 
 
@@ -306,10 +312,14 @@ def _judged(
     }
 
 
-def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
+def batch_of(
+    fetched: Mapping[TopicPartition, Sequence[Record]],
+    note: Callable[[StatusChange], None] = lambda _: None,
+) -> Batch:
     """Return what the records of one fetch come to; raise `Unreadable`.
 
-    Of a person only the newest code is left. A tombstone deletes what lies before it.
+    Of a person only the newest code is left. A tombstone deletes what lies before it. `note` is
+    told of each change, with its person.
     """
     batch = Batch({}, [])
     for tp, records in fetched.items():
@@ -318,7 +328,9 @@ def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
                 if tp.topic == HEALTH_CODES:
                     _take_code(batch, record)
                 else:
-                    batch.changes.append(public(_decode_changed(record.value or b"").data))
+                    change = _decode_changed(record.value or b"").data
+                    batch.changes.append(public(change))
+                    note(change)
             except (msgspec.DecodeError, AttributeError):
                 place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
                 raise Unreadable(f"The record at {place} is not of its topic's type.") from None
@@ -345,7 +357,7 @@ CODES = Model(
 )
 
 
-def rows_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> RowBatch:
+def rows_of(fetched: Fetched, _: Callable[[StatusChange], None]) -> RowBatch:
     """Return the newest of each row in one fetch; raise `Unreadable`.
 
     What the engine keeps for itself among the rows is left out.

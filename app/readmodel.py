@@ -23,7 +23,7 @@ something.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -204,6 +204,11 @@ def version_of(code: bytes) -> int:
     return int(code[: code.index(b" ")])
 
 
+def colour_of(code: bytes) -> Colour:
+    """Return the colour that a code as `stored` gave it tells."""
+    return Colour(code.split(b" ", 3)[2].decode())
+
+
 def read_code(code: bytes) -> tuple[int, HealthCode]:
     """Return the partition of a code as `stored` gave it, and the code."""
     head, _, value = code.partition(b"\n")
@@ -253,6 +258,11 @@ class Writer:
         if begun:
             self._last = encoded
         return bool(begun)
+
+    async def codes(self, people: Sequence[str]) -> Sequence[bytes | None]:
+        """Return the codes of `people` as they lie there now, None for one that does not."""
+        found: Any = await self._redis.mget([CODE + person for person in people])
+        return list(found)
 
     async def server(self) -> str:
         """Return the run of the Redis server: another one after every restart."""

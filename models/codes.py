@@ -154,11 +154,16 @@ def judge(code: HealthCode, at: datetime) -> Judgement:
 
 
 class Cause(Struct, frozen=True, omit_defaults=True):
-    """What brought a change about: an event, or (all None) the passing of time."""
+    """What brought a change about: an event, or (all None) the passing of time.
+
+    `corrects` is the id of the event, of the same source, that it takes back: None for an event
+    that corrects nothing, or whose claim to do so has no effect.
+    """
 
     source: str | None = None
     id: str | None = None
     type: str | None = None
+    corrects: str | None = None
 
 
 class Status(Struct, frozen=True):

@@ -123,8 +123,14 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
     if row.plain and plain:  # one more of them says nothing new, and corrects nothing
         return replace(outcome, person=Person(row.code, at, row.due_at, True, facts))
     stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
+    target = _target(facts, event)
+    corrected = None if target is None or not corrects(event, target) else target.id
     judged, change = _judge_anew(
-        row.code, facts, stays_plain, at, Cause(event.source, event.id, type_of(event))
+        row.code,
+        facts,
+        stays_plain,
+        at,
+        Cause(event.source, event.id, type_of(event), corrected),
     )
     return Outcome(
         judged,

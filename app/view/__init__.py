@@ -1,10 +1,11 @@
 """The read side over HTTP: `yuekang view`.
 
-    GET  /v1/people/{person}/code      the code now: colour, reasons, how they lift
-    GET  /v1/people/{person}/code.svg  its QR, of a display token that lives two minutes
-    POST /v1/scans                     a terminal's scan: recorded, and answered with the colour
-    GET  /v1/changes                   changes of status as Server-Sent Events
-    GET  /v1/counts                    people by colour, reason and city; the last hour
+    GET  /v1/people/{person}/code         the code now: colour, reasons, how they lift
+    GET  /v1/people/{person}/code.svg     its QR, of a display token that lives two minutes
+    GET  /v1/people/{person}/explanation  why it is, or was, what it is; for the operator
+    POST /v1/scans                        a terminal's scan: recorded, and answered with the colour
+    GET  /v1/changes                      changes of status as Server-Sent Events
+    GET  /v1/counts                       people by colour, reason and city; the last hour
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
 It reads Redis (app.readmodel), and nothing else that could be away. Expiry is computed at the
@@ -13,6 +14,7 @@ limit there is no colour at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.
+- `explanations`, `operator`: a person's row explained, and who may ask for it.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: what it refuses in words of its own.
 - `port`: all of it as the pages want it; `routes`, `server`: HTTP, the process.

@@ -183,11 +183,12 @@ def answer(person: str, read: Read) -> CodeAnswer:
         read.code.version,
         policy,
         shown.changes_at,
-        [_reason(interval, read.at) for interval in shown.open],
+        [reason_answer(interval, read.at) for interval in shown.open],
     )
 
 
-def _reason(interval: Interval, at: datetime) -> ReasonAnswer:
+def reason_answer(interval: Interval, at: datetime) -> ReasonAnswer:
+    """Return what is said over HTTP of a reason, looked at from `at`."""
     return ReasonAnswer(
         reason=interval.reason.name.lower().replace("_", "-"),
         rank=int(interval.reason),

@@ -12,19 +12,17 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from app.rows import NoRows, Rows, read_rows
+from app.rows import Rows
 from app.travel.cards import PhoneVisits
 from app.view.codes import Clock
 from app.view.limits import (
     HISTORY_AT_ONCE_MAX,
     HISTORY_STALE_SECONDS,
     RETRY_BUSY_SECONDS,
-    RETRY_STALE_SECONDS,
-    RETRY_STORE_SECONDS,
 )
 from app.view.pages.ports import Unavailable
+from app.view.rows import read_rows
 from models import information
 from models.events import ListName, NationalStatusData, TelecomVisitData
 from models.information import LISTED, Item, Section
@@ -122,12 +120,7 @@ class Information:
 
     async def _read(self, table: str, keys: list[str]) -> Rows:
         async with self._place():
-            try:
-                return await read_rows(self._redis, table, keys)
-            except NoRows:
-                raise Unavailable("store", RETRY_STALE_SECONDS) from None
-            except (RedisError, OSError, TimeoutError):
-                raise Unavailable("store", RETRY_STORE_SECONDS) from None
+            return await read_rows(self._redis, table, keys)
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

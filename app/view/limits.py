@@ -47,6 +47,10 @@ colour within a second."""
 BODY_BYTES_MAX = 4_096
 """Of a scan."""
 
+EXPLANATIONS_AT_ONCE_MAX = 4
+"""Of one process; more are told to come again. An explanation takes milliseconds, of the fullest of
+rows seconds, and takes them from the codes."""
+
 CLIENTS_MAX = 200
 """Clients of /v1/changes in one process."""
 

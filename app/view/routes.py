@@ -31,6 +31,8 @@ from app.view.changes import REASONS, Changes, Filter, place_of
 from app.view.codes import CodeAnswer, Codes
 from app.view.counts import Counting, CountsAnswer
 from app.view.displays import Displays
+from app.view.explanations import ExplanationAnswer, Explanations
+from app.view.operator import operator_of
 from app.view.pages import Unavailable, routes
 from app.view.port import Port
 from app.view.refusals import refusals
@@ -52,6 +54,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     kafka: str
     redis_url: str
+    rows_redis_url: str
     token_key: bytes
     display_key: bytes
     samples_path: Path | None = None
@@ -72,7 +75,10 @@ class View:
         self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
         # A blocking read must outlast its own waiting.
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
+        self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
+        self.tokens = Tokens(options.token_key)
         self.codes = Codes(self.redis, options.now)
+        self.explanations = Explanations(self._rows, options.now)
         self.counting = Counting(self.redis, options.now)
         self.displays = Displays(options.display_key)
         self.changes = Changes(
@@ -82,9 +88,7 @@ class View:
             heartbeat_seconds=options.heartbeat_seconds,
         )
         self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
-        self.scans = Scans(
-            self.codes, self.displays, Tokens(options.token_key), self.writer, options.now
-        )
+        self.scans = Scans(self.codes, self.displays, self.tokens, self.writer, options.now)
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
@@ -95,6 +99,7 @@ class View:
         await self.changes.stop()
         await self.writer.stop()
         await self._follower.aclose()
+        await self._rows.aclose()
         await self.redis.aclose()
 
 
@@ -129,7 +134,12 @@ _OPENAPI = OpenAPIConfig(
                 type="http",
                 scheme="bearer",
                 description="A token of one terminal, made by `yuekang token /terminals/…`.",
-            )
+            ),
+            "operatorToken": SecurityScheme(
+                type="http",
+                scheme="bearer",
+                description="The operator's token, made by `yuekang token /operator`.",
+            ),
         }
     ),
 )
@@ -170,6 +180,16 @@ def create_app(options: Options) -> Litestar:
 
 
 Person = Annotated[str, PathParameter(pattern=PERSON_KEY.pattern, description="A person key.")]
+At = Annotated[
+    str | None,
+    QueryParameter(description="The instant asked about, RFC 3339 with its zone; now if left out."),
+]
+KnownAt = Annotated[
+    str | None,
+    QueryParameter(
+        description="Whose knowledge answers: that of this instant, RFC 3339; now if left out."
+    ),
+]
 City = Annotated[
     str | None,
     QueryParameter(
@@ -218,6 +238,25 @@ def _people(view: View) -> list[Any]:
             raise Refused("no-code", "Who has no code has nothing to show.")
         return view.displays.qr_svg(person, answer.colour)
 
+    @get(
+        "/v1/people/{person:str}/explanation",
+        operation_id="explainCode",
+        summary="Say why a person's code is, or was, what it is",
+        security=[{"operatorToken": []}],
+        responses=refusals("invalid", "unauthenticated", "no-operator", "busy", "code-unavailable"),
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+    )
+    async def explained(
+        request: AnyRequest, person: Person, at: At = None, known_at: KnownAt = None
+    ) -> ExplanationAnswer:
+        """What held at one instant, as known at another, and by which events.
+
+        Beside it stand what was shown then, what is known now of then, and the events that make
+        the two differ. Who asks is written down.
+        """
+        by = operator_of(view.tokens, request)
+        return await view.explanations.explain(by, person, at, known_at)
+
     @post(
         "/v1/scans",
         status_code=200,
@@ -239,7 +278,7 @@ def _people(view: View) -> list[Any]:
         """Sending the same again is always safe, and due after `recorded` false or a 503."""
         return await view.scans.scan(view.scans.terminal_of(request), data)
 
-    return [code, drawing, scan]
+    return [code, drawing, explained, scan]
 
 
 def _duty(view: View) -> list[Any]:

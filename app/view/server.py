@@ -35,6 +35,7 @@ def options_of(settings: Settings) -> Options:
     return Options(
         kafka=settings.kafka,
         redis_url=settings.redis_url,
+        rows_redis_url=settings.rows_redis_url,
         token_key=settings.token_key,
         display_key=settings.display_key,
         samples_path=Path(settings.data_dir) / SAMPLE if in_development else None,

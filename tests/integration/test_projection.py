@@ -270,6 +270,66 @@ async def test_without_kafka_and_redis_it_waits_and_says_so(tmp_path: Path) -> N
     assert running.process.returncode == 0
 
 
+# How long a mistaken red lasts
+
+
+def sample(running: Running, name: str) -> float:
+    """Return one of the metrics that a projection shows."""
+    _, scraped = running.get("/metrics")
+    return next(
+        float(line.removeprefix(name))
+        for line in scraped.splitlines()
+        if line.startswith(f"{name} ")
+    )
+
+
+CORRECTIONS = "yuekang_projection_correction_seconds"
+
+
+async def test_a_correction_is_measured_until_its_green_is_in_redis(
+    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    person, other, again = someone(), someone(), someone()
+    old = change(someone(), 2, RED, GREEN, at=now() - timedelta(hours=1), corrects="e0")
+    await log.put(health_code(old.person, version=2), old)
+    with running_projection(topics, server.url, tmp_path) as running:
+        running.wait_ready()
+        assert sample(running, f"{CORRECTIONS}_count") == 0, "seen before it was built anew"
+        for one in (person, other, again):
+            await log.put(health_code(one, reason()), change(one))
+        since = now()
+        await log.put(change(person, 2, RED, GREEN, at=since, corrects="e1"))
+        await log.put(health_code(other, version=2), change(other, 2, RED, GREEN))
+        by_time = change(again, 2, RED, GREEN, source=None)
+        await log.put(health_code(again, version=2), by_time)
+        await check_equal(redis, topics)
+        await asyncio.sleep(2)
+        assert sample(running, f"{CORRECTIONS}_count") == 0, "its green is not in Redis"
+        await log.put(health_code(person, version=2))
+        await check_equal(redis, topics)
+        until = time.monotonic() + 5
+        while not sample(running, f"{CORRECTIONS}_count"):
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
+        waited = (now() - since).total_seconds()
+        assert sample(running, f"{CORRECTIONS}_count") == 1
+        assert 2 < sample(running, f"{CORRECTIONS}_sum") <= waited
+        recent = "yuekang_projection_correction_recent_seconds"
+        for quantile in ("0.5", "0.95"):
+            assert 2 < sample(running, f'{recent}{{quantile="{quantile}"}}') <= waited
+        # One that was away measures what it missed: the red stood until then.
+        await log.put(health_code(other, reason(), version=3), change(other, 3))
+        await check_equal(redis, topics)
+    late = change(other, 4, RED, GREEN, at=now(), corrects="e3")
+    await log.put(health_code(other, version=4), late)
+    await asyncio.sleep(1)
+    with running_projection(topics, server.url, tmp_path) as running:
+        await check_equal(redis, topics)
+        running.wait_ready()
+        assert sample(running, f"{CORRECTIONS}_count") == 1
+        assert sample(running, f"{CORRECTIONS}_sum") > 1
+
+
 # The script alone
 
 

@@ -14,16 +14,12 @@ from httpx import ASGITransport, AsyncClient
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerSecond
 from litestar import Litestar
 from litestar.di import Provide
-from msgspec.structs import replace
 from prometheus_client import generate_latest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from agents.lists import key_of
 from app.logs import configure
 from app.problems import KINDS, Refused, on_refused
-from app.readmodel import Position
-from app.rows import LISTS_CHANGELOG, TABLES, RowBatch, RowWriter
 from app.settings import Settings
 from app.tokens import Tokens
 from app.travel import limits as limits_module
@@ -48,6 +44,7 @@ from models.events import (
 )
 from models.lists import EMPTY, add
 from models.phones import Phone
+from rows import put_rows
 from travels import AT, KEY, OTHER_PHONE, PHONE, WIDE, Carrier, Gateway, Stage, another
 from views import someone
 
@@ -534,14 +531,7 @@ async def test_a_phones_rows_are_what_its_telecoms_said_and_did_not_take_back(
     )
     for event in (*sent, taken_back):
         listing = add(listing, event, AT)
-    writer = RowWriter(rows, "test/1", "test")
-    positions = {topic: (Position(1, AT.timestamp()),) * 4 for topic in TABLES}
-    state = replace(writer.new_state("server", positions), built=True)
-    await writer.load()
-    assert await writer.begin_anew(state)
-    row = key_of(PHONE_KEY, ListName.TELECOM_VISITS)
-    batch = RowBatch({(LISTS_CHANGELOG, row): (0, msgspec.json.encode(listing))})
-    assert await writer.apply(batch, state)
+    await put_rows(rows, listings={(PHONE_KEY, ListName.TELECOM_VISITS): listing}, as_of=AT)
     information = Information(rows, lambda: AT)
     found = await information.visits(PHONE_KEY)
     assert [visit.city for visit in found.visits] == [GUANGZHOU]

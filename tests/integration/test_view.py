@@ -14,10 +14,8 @@ from aiokafka import AIOKafkaConsumer
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
-from typer.testing import CliRunner
 
 from app.catalogue import CATALOGUE, create_topics
-from app.cli import app as cli
 from app.codec import decode
 from app.problems import KINDS
 from app.readmodel import CODE, STATE
@@ -80,6 +78,7 @@ def app_over(redis_url: str, clock: Clock, kafka: str = NOBODY) -> Litestar:
         Options(
             kafka=kafka,
             redis_url=redis_url,
+            rows_redis_url=redis_url,
             token_key=TOKEN_KEY,
             display_key=DISPLAY_KEY,
             now=clock,
@@ -495,7 +494,7 @@ async def test_only_a_terminal_may_scan(
     assert answer.status_code == status, answer.text
 
 
-# The process, and the command that asks it
+# The process
 
 
 async def test_the_process_serves_over_granian_and_ends_when_told(
@@ -510,20 +509,8 @@ async def test_the_process_serves_over_granian_and_ends_when_told(
         status, text = view.get(f"/v1/people/{person}/code")
         assert (status, json.loads(text)["colour"]) == (200, "red")
         assert "yuekang_view_reads_total" in view.get("/metrics")[1]
-        environment = {"YUEKANG_VIEW_URL": view.address}
-        run = CliRunner(env=environment)
-        told = run.invoke(cli, ["explain", person])
-        assert told.exit_code == 0, told.output
-        for words in ("red", "close-contact", "/cdc/440100 listing-1", "negative-test"):
-            assert words in told.output
-        as_json = run.invoke(cli, ["explain", person, "--json"])
-        assert json.loads(as_json.output)["colour"] == "red"
-        assert run.invoke(cli, ["explain", "nobody"]).exit_code == 2
         await model.put(as_of=now() - timedelta(seconds=REFUSE_SECONDS + 1))
     assert view.process.returncode == 0
-    gone = CliRunner(env=environment).invoke(cli, ["explain", person])
-    assert gone.exit_code == 1
-    assert "does not answer" in gone.output
 
 
 def test_a_port_that_is_taken_is_said(kafka: str, redis_url: str, tmp_path: Path) -> None:

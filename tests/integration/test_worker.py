@@ -388,6 +388,41 @@ async def test_a_view_without_a_worker_says_how_old_it_is(
     await redis.aclose()
 
 
+async def test_from_a_corrections_arrival_to_its_green_is_measured(
+    kafka: str, tmp_path: Path, worker: Worker, redis_url: str
+) -> None:
+    database = redis_url.removesuffix("/0") + "/6"
+    people = [someone() for _ in range(5)]
+    positives = {person: b.positive(b.day(2), person=person) for person in people}
+    with running_projection(kafka, database, tmp_path) as projection:
+        await asyncio.to_thread(projection.wait_ready)
+        await send(kafka, [b.verified(person=person) for person in people])
+        for person in people:
+            await code_of(kafka, person)
+        await send(kafka, list(positives.values()))
+        for person in people:
+            await code_of(kafka, person, 2)
+        begun = time.monotonic()
+        await send(
+            kafka,
+            [b.retracted(result, b.day(3), person=person) for person, result in positives.items()],
+        )
+        name = "yuekang_projection_correction_seconds"
+        async with asyncio.timeout(20):
+            while f"{name}_count 5.0" not in (scraped := projection.get("/metrics")[1]):
+                await asyncio.sleep(0.05)
+        waited = time.monotonic() - begun
+        for person in people:
+            cause = (await changes_of(kafka, person))[-1].data.cause
+            assert cause.corrects == positives[person].id
+    total = next(
+        float(line.rpartition(" ")[2])
+        for line in scraped.splitlines()
+        if line.startswith(f"{name}_sum ")
+    )
+    assert 0 < total <= 5 * waited
+
+
 def day_of_many(people: int) -> list[Event]:
     """A life for each of many: verified, red one way or another, some of it taken back."""
     events: list[Any] = []

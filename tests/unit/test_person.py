@@ -132,6 +132,27 @@ def test_a_correction_that_arrives_first_takes_effect_when_its_event_comes() -> 
     assert outcome.notices == ()
 
 
+def test_a_change_by_a_correction_says_what_it_corrects() -> None:
+    result = positive(day(2), id="r1", sequence=1)
+    outcome = send(verified(), result, retracted(result, day(3), sequence=2))
+    assert [change.cause.corrects for change in outcome.changes] == [None, None, "r1"]
+    right = negative(day(2), supersedes="r1", sequence=2)
+    outcome = send(verified(), result, right, at=day(3))
+    assert (told(outcome)[-1], outcome.changes[-1].cause.corrects) == (GREEN, "r1")
+
+
+def test_a_change_by_a_correction_without_effect_says_nothing_of_it() -> None:
+    result = negative(day(2), id="r1", sequence=2)
+    claims = [
+        positive(day(3), supersedes="r1", sequence=1),
+        positive(day(3), supersedes="lost"),
+        positive(day(3), supersedes="r1", source="/laboratories/2"),
+    ]
+    for claim in claims:
+        outcome = send(verified(), result, claim, at=day(4))
+        assert (told(outcome)[-1], outcome.changes[-1].cause.corrects) == (RED, None)
+
+
 def test_a_correction_without_its_event_is_told_to_its_source_once() -> None:
     lost = retracted(positive(day(2)), day(3))
     row = send(verified(), lost).person

@@ -123,8 +123,8 @@ public record HealthCode(
 
   public record Status(Colour colour, List<Reason> reasons) {}
 
-  public record Cause(String source, String id, String type) {
-    static final Cause TIME = new Cause(null, null, null);
+  public record Cause(String source, String id, String type, String corrects) {
+    static final Cause TIME = new Cause(null, null, null, null);
   }
 
   public record StatusChange(

@@ -90,7 +90,9 @@ public record Person(
     }
     boolean staysPlain =
         row.plain && event.data() instanceof IdentityVerified && event.supersedes() == null;
-    Cause cause = new Cause(event.source(), event.id(), event.type());
+    Event target = row.target(event);
+    String corrects = target == null || !event.corrects(target) ? null : target.id();
+    Cause cause = new Cause(event.source(), event.id(), event.type(), corrects);
     Person judged = judgeAnew(row.code, facts, staysPlain, at, cause, changes);
     judged.claims(event, notices);
     return new Outcome(judged, changes, notices);

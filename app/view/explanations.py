@@ -1,0 +1,262 @@
+"""`GET /v1/people/{person}/explanation`: why a code is, or was, what it is, for the operator.
+
+Read from the person's row, which holds every event with its arrival (models.explain). An answer by
+an old row is given and marked, not refused: it opens no gate, and who looks into a disturbance
+needs it then. Who asked about whom, and about which instants, is written to the audit log, before
+anything is read.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from app.logs import audit
+from app.problems import FieldError, Refused, retry_later
+from app.view.codes import Clock, ReasonAnswer, reason_answer
+from app.view.limits import (
+    CLOCK_SECONDS,
+    EXPLANATIONS_AT_ONCE_MAX,
+    RETRY_BUSY_SECONDS,
+    RETRY_STALE_SECONDS,
+    STALE_SECONDS,
+)
+from app.view.pages.ports import Unavailable
+from app.view.rows import read_rows
+from models.checks import EARLIEST, EARLIEST_DAY
+from models.codes import Colour, EventRef, Interval
+from models.explain import Answer, Claim, Comparison, Explanation, Heard, Known, compare, explain
+from models.person import Person, unknown
+
+TABLE = "people"
+
+FORECAST_MAX = timedelta(days=3 * 366)
+"""How far ahead an instant may lie. An order may start a year after it is sent and last a year
+from there, and nothing that is known changes a code later than that."""
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
+_PLUS_LOST = re.compile(r"[^ ]+T[^ ]+ \d\d:\d\d", re.ASCII | re.IGNORECASE)
+
+_decode_row = msgspec.msgpack.Decoder(Person).decode
+
+
+class SideAnswer(Struct, frozen=True):
+    """What holds at `at`, by what was known at `known_at`.
+
+    `reasons` are open, by rank; `ended` were over by then, `ahead` begin later. `policy` was in
+    force at `at`; `policies` had a say in it.
+    """
+
+    at: datetime
+    known_at: datetime
+    colour: Colour
+    verified_since: datetime | None
+    city: str | None
+    policy: str
+    policies: list[str]
+    changes_at: datetime | None
+    reasons: list[ReasonAnswer]
+    ended: list[ReasonAnswer]
+    ahead: list[ReasonAnswer]
+
+
+class EventAnswer(Struct, frozen=True):
+    """An event that had arrived. It counts unless it is `taken_back_by` a correction in force.
+
+    `counts_from` is its own instant. `claim` says what becomes of it if it is a correction;
+    `bears_on` names the open reasons that it opened or whose checklist it meets a line of.
+    """
+
+    source: str
+    id: str
+    type: str
+    counts_from: datetime
+    arrived_at: datetime
+    supersedes: str | None
+    counts: bool
+    taken_back_by: EventRef | None
+    claim: Claim | None
+    bears_on: list[str]
+
+
+class ChangeAnswer(Struct, frozen=True):
+    """An open reason as it was shown then, and as it is known now."""
+
+    then: ReasonAnswer
+    now: ReasonAnswer
+
+
+class DifferenceAnswer(Struct, frozen=True):
+    """What differs between `shown_then` and `known_now`, and the events that make it differ."""
+
+    differs: bool
+    colour: bool
+    only_then: list[ReasonAnswer]
+    only_now: list[ReasonAnswer]
+    changed: list[ChangeAnswer]
+    because: list[Heard]
+
+
+class ExplanationAnswer(Struct, frozen=True):
+    """Why a code is what it is: what was asked, and beside it what was shown and is known now.
+
+    By a row up to `as_of`; `stale` if that is long before `asked_at`, or not known. `events` had
+    arrived at the `known_at` that was asked, `not_known` came later. `full`: the row holds as many
+    events as it may, so some may have been refused.
+    """
+
+    person: str
+    asked_at: datetime
+    as_of: datetime | None
+    lag_s: float | None
+    stale: bool
+    full: bool
+    answer: SideAnswer
+    events: list[EventAnswer]
+    not_known: list[Heard]
+    shown_then: SideAnswer
+    known_now: SideAnswer
+    difference: DifferenceAnswer
+
+
+class Explanations:
+    """Explains codes. Belongs to one event loop."""
+
+    def __init__(self, redis: Redis, now: Clock) -> None:
+        self._redis = redis
+        self._now = now
+        self._at_work = 0
+
+    async def explain(
+        self, by: str, person: str, at: str | None, known_at: str | None
+    ) -> ExplanationAnswer:
+        """Answer what `by` asks; raise `Refused` for an instant that is none or out of bounds,
+        `Unavailable` where the row cannot be had or its absence says nothing."""
+        now = self._now()
+        then = now if at is None else instant("at", at, now + FORECAST_MAX)
+        soon = now + timedelta(seconds=CLOCK_SECONDS)
+        known = None if known_at is None else instant("known_at", known_at, soon)
+        audit.info(
+            "explanation_asked",
+            by=by,
+            person=person,
+            at=then.isoformat(),
+            known_at=known and known.isoformat(),
+        )
+        if self._at_work >= EXPLANATIONS_AT_ONCE_MAX:
+            raise retry_later("busy", "Others are being explained.", RETRY_BUSY_SECONDS)
+        self._at_work += 1
+        try:
+            return await self._explain(person, now, then, known)
+        finally:
+            self._at_work -= 1
+
+    async def _explain(
+        self, person: str, now: datetime, at: datetime, known_at: datetime | None
+    ) -> ExplanationAnswer:
+        rows = await read_rows(self._redis, TABLE, [person])
+        lag_s = None if rows.as_of is None else max(0.0, (now - rows.as_of).total_seconds())
+        stale = lag_s is None or lag_s > STALE_SECONDS
+        stored = rows.values[0]
+        if stored is None and stale:
+            # Who is not there yet is not unknown.
+            raise Unavailable("stale", RETRY_STALE_SECONDS)
+        # In a thread: of a full row it takes a while, and codes must not wait for it.
+        explanation, comparison = await asyncio.to_thread(_judge, person, stored, at, known_at)
+        return ExplanationAnswer(
+            person=person,
+            asked_at=now,
+            as_of=rows.as_of,
+            lag_s=None if lag_s is None else round(lag_s, 3),
+            stale=stale,
+            full=explanation.full,
+            answer=_side(explanation.answer, now),
+            events=[_event(event) for event in explanation.known],
+            not_known=list(explanation.unknown),
+            shown_then=_side(comparison.then, now),
+            known_now=_side(comparison.now, now),
+            difference=_difference(comparison),
+        )
+
+
+def instant(name: str, text: str, latest: datetime) -> datetime:
+    """Read the parameter `name`; raise `Refused` for what is no instant, or out of bounds."""
+    if not _RFC3339.fullmatch(text):
+        hint = " A + in an address is written %2B." if _PLUS_LOST.fullmatch(text) else ""
+        raise _invalid(name, f"Not an RFC 3339 date-time with its zone.{hint}")
+    try:
+        found = datetime.fromisoformat(text.upper())
+    except ValueError as error:
+        raise _invalid(name, f"There is no such instant: {error}.") from None
+    if not EARLIEST <= found <= latest:
+        until = latest.isoformat(timespec="seconds")
+        raise _invalid(name, f"It lies outside {EARLIEST_DAY} to {until}.")
+    return found
+
+
+def _invalid(name: str, detail: str) -> Refused:
+    expected = "such as 2022-03-08T10:00:00+08:00"
+    return Refused("invalid", f"{name}: {detail}", (FieldError(name, detail, expected),))
+
+
+def _judge(
+    person: str, stored: bytes | None, at: datetime, known_at: datetime | None
+) -> tuple[Explanation, Comparison]:
+    row = unknown(person, at) if stored is None else _decode_row(stored)
+    return explain(row, at, known_at), compare(row, at)
+
+
+def _side(answer: Answer, now: datetime) -> SideAnswer:
+    return SideAnswer(
+        at=answer.at,
+        known_at=min(now, answer.known_at or now),
+        colour=answer.colour,
+        verified_since=answer.verified_since,
+        city=answer.city,
+        policy=answer.policy,
+        policies=list(answer.policies),
+        changes_at=answer.changes_at,
+        reasons=_reasons(answer.open, answer.at),
+        ended=_reasons(answer.ended, answer.at),
+        ahead=_reasons(answer.ahead, answer.at),
+    )
+
+
+def _reasons(intervals: Sequence[Interval], at: datetime) -> list[ReasonAnswer]:
+    return [reason_answer(interval, at) for interval in intervals]
+
+
+def _event(event: Known) -> EventAnswer:
+    return EventAnswer(
+        source=event.source,
+        id=event.id,
+        type=event.type,
+        counts_from=event.counts_from,
+        arrived_at=event.arrived_at,
+        supersedes=event.supersedes,
+        counts=event.taken_back_by is None,
+        taken_back_by=event.taken_back_by,
+        claim=event.claim,
+        bears_on=[reason.name.lower().replace("_", "-") for reason in event.bears_on],
+    )
+
+
+def _difference(comparison: Comparison) -> DifferenceAnswer:
+    found, at = comparison.difference, comparison.then.at
+    return DifferenceAnswer(
+        differs=bool(found),
+        colour=found.colour,
+        only_then=_reasons(found.only_then, at),
+        only_now=_reasons(found.only_now, at),
+        changed=[
+            ChangeAnswer(reason_answer(change.then, at), reason_answer(change.now, at))
+            for change in found.changed
+        ],
+        because=list(found.because),
+    )

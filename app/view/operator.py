@@ -1,0 +1,32 @@
+"""Who may ask about a person by key: the operator alone, with the token of its source."""
+
+from typing import Any
+
+from litestar import Request
+
+from app.problems import Refused
+from app.tokens import InvalidToken, Tokens
+
+OPERATOR = "/operator"
+
+
+def operator_of(tokens: Tokens, request: Request[Any, Any, Any]) -> str:
+    """Return the operator's source, whose token the request carries; raise `Refused` (401, 403)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    try:
+        if scheme.lower() != "bearer":
+            raise InvalidToken
+        source = tokens.source_of(token.strip())
+    except InvalidToken:
+        raise Refused(
+            "unauthenticated",
+            "Send the operator's token as `Authorization: Bearer …`; "
+            f"`yuekang token {OPERATOR}` makes it.",
+            headers={"WWW-Authenticate": "Bearer"},
+        ) from None
+    if source != OPERATOR:
+        raise Refused(
+            "no-operator",
+            f"The token is of {source}; only {OPERATOR} may ask about a person by key.",
+        )
+    return source

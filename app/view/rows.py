@@ -1,0 +1,21 @@
+"""Rows as the view reads them: what keeps it from an answer is `Unavailable`."""
+
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+import app.rows
+from app.rows import NoRows, Rows
+from app.view.limits import RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
+from app.view.pages.ports import Unavailable
+
+
+async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
+    """Return rows of `table`; raise `Unavailable`."""
+    try:
+        return await app.rows.read_rows(redis, table, keys)
+    except NoRows:
+        raise Unavailable("store", RETRY_STALE_SECONDS) from None
+    except (RedisError, OSError, TimeoutError):
+        raise Unavailable("store", RETRY_STORE_SECONDS) from None

@@ -1,0 +1,48 @@
+"""Rows in Redis, as `yuekang rows` leaves them there."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from app.catalogue import CATALOGUE
+from app.readmodel import Position
+from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, TABLES, RowBatch, RowWriter
+from models.events import ListName
+from models.lists import Listing
+from models.person import Person, fold, unknown
+from views import now
+
+
+def row_of(person: str, *arrivals: tuple[Any, datetime]) -> Person:
+    """Return the row of a person after events, each with its arrival, in that order."""
+    row = unknown(person, arrivals[0][1])
+    for event, arrived_at in arrivals:
+        row = fold(row, event, arrived_at).person
+    return row
+
+
+async def put_rows(
+    redis: Redis,
+    people: Sequence[Person] = (),
+    as_of: datetime | None = None,
+    listings: Mapping[tuple[str, ListName], Listing] | None = None,
+) -> None:
+    """Make the database one of these rows, as they are at `as_of`: now, unless told otherwise."""
+    writer = RowWriter(redis, "test/1", "test")
+    reached = (as_of or now()).timestamp()
+    positions = {topic: (Position(1, reached),) * CATALOGUE.partitions for topic in TABLES}
+    await writer.load()
+    state = msgspec.structs.replace(writer.new_state("server", positions), built=True)
+    assert await writer.begin_anew(state)
+    rows = {
+        (PEOPLE_CHANGELOG, row.code.person.encode()): (0, msgspec.msgpack.encode(row))
+        for row in people
+    }
+    rows |= {
+        (LISTS_CHANGELOG, f"{person}:{name}".encode()): (0, msgspec.json.encode(listing))
+        for (person, name), listing in (listings or {}).items()
+    }
+    assert await writer.apply(RowBatch(rows), state)
