@@ -14,7 +14,7 @@ OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) 
 	$(if $(SIDES),--sides $(SIDES)) \
 	$(if $(FOLDS),--folds $(FOLDS)) $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help run test faults lint bench bench-setup setup system lock clean
+.PHONY: help run test faults lint messages bench bench-setup setup system lock clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -54,6 +54,13 @@ lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff check --no-cache
 	$(BIN)/ruff format --check --no-cache
 	$(BIN)/mypy
+
+messages: .venv/stamp ## Bring app/view/pages/locale up to date with what the pages say
+	@mkdir -p .run
+	@$(BIN)/pybabel -q extract -F pyproject.toml --add-location file --sort-by-file \
+		-o .run/messages.pot app
+	@$(BIN)/pybabel -q update -D yuekang -d app/view/pages/locale -i .run/messages.pot -w 100 \
+		--no-fuzzy-matching --ignore-pot-creation-date
 
 setup: .venv/stamp ## Install what is missing: system packages, virtual environment, Kafka
 	@docker/kafka/jars.sh .run/kafka/libs

@@ -7,7 +7,8 @@ log together with the row that knows it was told; so it is told once, also acros
 from datetime import UTC, datetime
 
 from agents.dead_letters import DeadLetters
-from agents.people import advance_due, microseconds
+from agents.instants import microseconds
+from agents.people import advance_due
 from app.topology import YuekangApp
 
 INTERVAL_SECONDS = 1.0

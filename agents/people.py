@@ -6,7 +6,7 @@ goes to dead-letters, what a parked source sent to parked (agents.poison), and t
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import cast
 
@@ -15,9 +15,11 @@ from aiokafka import ConsumerRecord
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
+from agents.instants import instant, microseconds
+from agents.partitions import check_partition
 from agents.poison import Poison
-from app.catalogue import Topic, partition_of
-from app.codec import Code, Refusal, decode
+from app.catalogue import Topic
+from app.codec import Refusal, decode
 from app.engine.chunks import Chunk
 from app.engine.work import DueFold, Fold, Records, Told, Work
 from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
@@ -56,7 +58,8 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
             arrived_at = instant(record.timestamp)
             try:
                 event = decode(record.value, record.key, record.headers, topic, arrived_at)
-                people.check_partition(record, topic)
+                if not people.knows(event.partitionkey.encode()):
+                    check_partition(record, topic)
             except Refusal as refusal:
                 poison.refuse(record, refusal)
             else:
@@ -91,21 +94,9 @@ class People:
         self._versions: dict[bytes, int] = {}
         self._changed: dict[bytes, Person] = {}
 
-    def check_partition(self, record: "ConsumerRecord[bytes, bytes]", topic: Topic) -> None:
-        """Raise `Refusal` for a new person whose key belongs to another partition.
-
-        A producer with another partitioner than Kafka's default would split a person in two.
-        """
-        assert record.key is not None
-        if self._row(record.key) is None:
-            expected = partition_of(record.key, topic.partitions)
-            if expected != record.partition:
-                raise Refusal(
-                    Code.WRONG_PARTITION,
-                    f"The key belongs to partition {expected}, not {record.partition}; use "
-                    "Kafka's default partitioner (murmur2).",
-                    None,
-                )
+    def knows(self, key: bytes) -> bool:
+        """Say whether there is a row at `key`."""
+        return self._row(key) is not None
 
     def apply(
         self,
@@ -153,14 +144,3 @@ class People:
             self._work.tell(Told(STATUS_CHANGES, key, _encode_json(changed(change))))
         for notice in outcome.notices:
             self._dead_letters.notify(self._work, key, notice, record)
-
-
-def instant(milliseconds: int) -> datetime:
-    """Return a record's timestamp (append to the log, in ms) as an instant."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def microseconds(at: datetime) -> int:
-    """Return `at` in microseconds of the epoch."""
-    seconds = int(at.timestamp() // 1)
-    return seconds * 1_000_000 + at.microsecond

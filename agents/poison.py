@@ -15,7 +15,7 @@ from app.codec import Refusal, source_in
 from app.engine.store import META
 from app.engine.work import Work
 from app.settings import Settings, variable_of
-from app.topology import YuekangApp, input_topics
+from app.topology import TableApp
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
 
 log = structlog.get_logger()
@@ -38,12 +38,12 @@ def unreadable_limit(settings: Settings) -> Limit:
     return Limit(settings.unreadable_in_a_row, settings.unreadable_percent, SOURCE_LIMIT.records)
 
 
-def register(app: YuekangApp) -> None:
+def register(app: TableApp) -> None:
     """Add the timer that says how many sources are parked."""
 
     @app.timer(interval=GAUGE_INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
     async def count_parked() -> None:
-        for topic in input_topics():
+        for topic in app.topics_read():
             live = [
                 partition
                 for table in app.tables_of(topic)

@@ -15,7 +15,7 @@ from app.catalogue import CATALOGUE
 from app.codec import Code, Refusal
 from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
-from app.topology import SOURCE_RELEASES, YuekangApp, input_topics
+from app.topology import SOURCE_RELEASES, TableApp, input_topics
 from models.sources import SourceReleased
 
 log = structlog.get_logger()
@@ -25,10 +25,11 @@ TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 _decode = msgspec.json.Decoder(SourceReleased).decode
 
 
-def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
-    """Add the agent for releases."""
+def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
+    """Add the agent for releases; one of all apps is given where to refuse what is no release."""
+    first = app.held_tables[0]
     folds = [
-        (table, chunk_release(table.settings.name, dead_letters if table is app.people else None))
+        (table, chunk_release(table.settings.name, dead_letters if table is first else None))
         for table in app.tables_of(TOPIC)
     ]
 

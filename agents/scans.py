@@ -9,7 +9,7 @@ from functools import partial
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
-from agents.people import instant
+from agents.instants import instant
 from agents.poison import Poison
 from app.catalogue import CATALOGUE
 from app.codec import Refusal, decode

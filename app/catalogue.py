@@ -53,7 +53,7 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     cleanup: Cleanup
     data_class: DataClass
     events: tuple[str, ...] = ()
-    folds_into: Literal["people", "scans", "every"] | None = None
+    folds_into: Literal["people", "scans", "lists", "every"] | None = None
     retention_days: Positive | None = None
     value_bytes_max: Positive | None = None
 

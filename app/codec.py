@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import orjson
@@ -24,7 +24,8 @@ from stdnum.iso7064 import mod_11_2
 
 from app.catalogue import CATALOGUE, Topic
 from app.schemas import expectation
-from models.events import EVENT_TYPES, Event, Fault, faults, misfits, type_of
+from models.checks import Fault, faults, misfits
+from models.events import EVENT_TYPES, Event, type_of
 from models.sources import SOURCE_READ
 
 Headers = Sequence[tuple[str, bytes]]
@@ -122,9 +123,8 @@ def _plain(value: bytes, topic: Topic) -> Event | None:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     given = [value.count(name) for name in _WITH_DEFAULT]
-    texts = _REQUIRED[type(event)] + (event.supersedes is not None) + sum(given)
-    # Each has a name and a text of two quotation marks each; `data` has a name alone.
-    odd = max(given) > 1 or value.count(b'"') != 4 * texts + 2
+    optional = (event.supersedes is not None) + sum(given)
+    odd = max(given) > 1 or value.count(b'"') != _MARKS[type(event)] + 4 * optional
     return None if odd or type_of(event) not in topic.events else event
 
 
@@ -132,14 +132,20 @@ _decode_json = msgspec.json.Decoder(Event).decode
 _WITH_DEFAULT = (b'"datacontenttype":', b'"status":')
 
 
-def _required(cls: type[Event]) -> int:
-    """Return how many texts every event of a class has, its type among them."""
+def _marks(cls: type[Event]) -> int:
+    """Return how many quotation marks an event of a class has at least: two for each name, two for
+    each text. `type` is no field; `data` is no text."""
     fields = msgspec.structs.fields
     every = [field for of in (cls, cls.__annotations__["data"]) for field in fields(of)]
-    return sum(field.required and field.name != "data" for field in every) + 1
+    types = [field.type for field in every if field.required and field.name != "data"]
+    return 4 + 2 + sum(2 if _number(kind) else 4 for kind in types)
 
 
-_REQUIRED = {cls: _required(cls) for cls in EVENT_TYPES.values()}
+def _number(kind: Any) -> bool:
+    return kind is bool or get_args(kind)[:1] == (float,)
+
+
+_MARKS = {cls: _marks(cls) for cls in EVENT_TYPES.values()}
 
 
 def source_in(value: bytes | None, headers: Headers) -> str | None:

@@ -1,9 +1,9 @@
-"""Up to when the worker has judged its input, as Kafka knows it: what its group has committed,
+"""Up to when a worker has judged its input, as Kafka knows it: what its group has committed,
 against where the log ends.
 
-An offset is committed after everything before it is on health-codes. So whoever asks here, and
-then reads health-codes to its end, knows up to when what is read there is whole, also when no
-worker runs at all.
+An offset is committed after everything before it is on the changelog and on health-codes. So
+whoever asks here, and then reads one of them to its end, knows up to when what is read there is
+whole, also when no worker runs at all.
 """
 
 import asyncio
@@ -20,15 +20,27 @@ from app.catalogue import CATALOGUE
 INTERVAL_SECONDS = 1.0
 FETCH_MS = 1_000
 
-GROUP = f"yuekang-g{CATALOGUE.generation}"
-"""The worker's consumer group."""
 
-INPUTS = [
-    TopicPartition(topic.name, number)
-    for topic in CATALOGUE.topics.values()
-    if topic.folds_into == "people"
-    for number in range(topic.partitions)
-]
+class Group(Struct, frozen=True):
+    """The consumer group of a worker, and the table that its input folds into."""
+
+    name: str
+    table: str
+
+    @property
+    def inputs(self) -> list[TopicPartition]:
+        """Every partition that the worker reads for its table."""
+        return [
+            TopicPartition(topic.name, number)
+            for topic in CATALOGUE.topics.values()
+            if topic.folds_into == self.table
+            for number in range(topic.partitions)
+        ]
+
+
+PEOPLE = Group(f"yuekang-g{CATALOGUE.generation}", "people")
+LISTS = Group(f"yuekang-lists-g{CATALOGUE.generation}", "lists")
+GROUPS = (PEOPLE, LISTS)
 
 log = structlog.get_logger()
 
@@ -44,8 +56,9 @@ class Judged(Struct, frozen=True):
 class Watch:
     """Asks once a second for as long as it runs; `newest` is the last answer, None at first."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, group: Group) -> None:
         self._bootstrap = bootstrap
+        self._group = group
         self.newest: Judged | None = None
 
     async def run(self) -> None:
@@ -61,7 +74,7 @@ class Watch:
                 await admin.start()
                 await consumer.start()
                 while True:
-                    self.newest = await ask(admin, consumer)
+                    self.newest = await ask(admin, consumer, self._group)
                     await asyncio.sleep(INTERVAL_SECONDS)
             except (KafkaError, OSError) as error:
                 log.warning("judged_unknown", error=type(error).__name__)
@@ -71,19 +84,22 @@ class Watch:
                 await admin.close()
 
 
-async def ask(admin: AIOKafkaAdminClient, consumer: "AIOKafkaConsumer[bytes, bytes]") -> Judged:
+async def ask(
+    admin: AIOKafkaAdminClient, consumer: "AIOKafkaConsumer[bytes, bytes]", group: Group = PEOPLE
+) -> Judged:
     """Ask once; raise a `KafkaError` where Kafka does not answer."""
     committed = {
         tp: metadata.offset
-        for tp, metadata in (await admin.list_consumer_group_offsets(GROUP)).items()
+        for tp, metadata in (await admin.list_consumer_group_offsets(group.name)).items()
         if metadata.offset >= 0
     }
     asked_at = time.time()
     if not committed:
         return Judged(asked_at, {})
-    ends = await consumer.end_offsets(INPUTS)
+    inputs = group.inputs
+    ends = await consumer.end_offsets(inputs)
     until: dict[int, float] = {}
-    for tp in INPUTS:
+    for tp in inputs:
         offset, instant = committed.get(tp, 0), asked_at
         if offset < ends[tp]:
             unread = await first_between(consumer, tp, offset, ends[tp])

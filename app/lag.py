@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app import metrics
 from app.judged import first_between
-from app.topology import YuekangApp, input_topics
+from app.topology import TableApp
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ SILENT_SECONDS = 10.0
 class Lag:
     """Compares, for each input partition held, the place applied with the end of the log."""
 
-    def __init__(self, app: YuekangApp, bootstrap: str) -> None:
+    def __init__(self, app: TableApp, bootstrap: str) -> None:
         self._app = app
         self._bootstrap = bootstrap
         self._asked_at: float | None = None
@@ -87,7 +87,7 @@ class Lag:
         Where several tables apply a topic, that of the last of them.
         """
         places: dict[TopicPartition, int] = {}
-        for topic in input_topics():
+        for topic in self._app.topics_read():
             for table in self._app.tables_of(topic):
                 for number, partition in table.held.items():
                     if partition.live.is_set():
@@ -114,7 +114,7 @@ class Lag:
         return bool(self._behind.get(tp)) and unmoved > SUSPECT_SECONDS
 
     def _publish(self) -> None:
-        for topic in input_topics():
+        for topic in self._app.topics_read():
             metrics.WORKER_LAG_RECORDS.labels(topic.name).set(
                 sum(n for tp, n in self._behind.items() if tp.topic == topic.name)
             )

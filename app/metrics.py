@@ -148,6 +148,11 @@ VIEW_SCANS = Counter(
     "Scans answered, by whether Kafka confirmed their record in time.",
     ["outcome"],
 )
+VIEW_DISPLAYS = Counter(
+    "yuekang_view_displays_total",
+    "Displays (亮码) to be recorded, by outcome: shown, failed, or lost since too many waited.",
+    ["outcome"],
+)
 VIEW_CLIENTS = Gauge(
     "yuekang_view_clients",
     "Clients that follow the changes.",

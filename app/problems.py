@@ -69,6 +69,8 @@ KINDS: dict[str, Kind] = {
     "no-operator": Kind(403, "The token is not the operator's"),
     "no-code": Kind(404, "There is no code to draw"),
     "no-display": Kind(422, "What was scanned is no code of ours, or no longer"),
+    "adults-only": Kind(403, "This is shown to adults alone"),
+    "append-only": Kind(409, "What was submitted is neither changed nor deleted"),
     "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),
     "too-many-clients": Kind(503, "As many clients follow the changes as may"),
 }

@@ -1,4 +1,5 @@
-"""The process `yuekang projection`: from the log to Redis, and nothing else writes there.
+"""The processes `yuekang projection` and `yuekang rows`: from the log to Redis, and nothing else
+writes there.
 
     begin:  read how far Redis is ── not of this log, or gone ──> begin anew, at the log's start
       │
@@ -9,9 +10,14 @@ How far the log was applied stands in Redis alone, in the same script as what wa
 (app.readmodel), so there is nothing to reconcile: whatever happens, it begins again from what
 Redis says. Only what transactions committed is read. Two projections do no harm; the second
 waits until the first has been silent for `LEASE_SECONDS`.
+
+The first projects codes and changes (app.readmodel). The second projects rows (app.rows): what
+people see and ask of beside their code. It has a database of its own and gives way to the first,
+so that history never delays a colour.
 """
 
 import asyncio
+import os
 import secrets
 import signal
 import time
@@ -25,6 +31,7 @@ import typer
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -32,9 +39,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from app import metrics
 from app.catalogue import CATALOGUE
-from app.corrections import Corrections
+from app.corrections import MeasuringWriter, is_measured
 from app.engine.records import install
-from app.judged import Judged, Watch
+from app.engine.store import DUE, META
+from app.judged import LISTS, PEOPLE, Group, Judged, Watch
 from app.logs import configure
 from app.readmodel import (
     FOREIGN,
@@ -49,11 +57,10 @@ from app.readmodel import (
     stored,
     version_of,
 )
+from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
 from app.settings import Settings
 from app.status_server import StatusServer
-from models.codes import StatusChange, StatusChanged
-
-TOPICS = (HEALTH_CODES, STATUS_CHANGES)
+from models.codes import StatusChanged
 
 RECORDS_MAX = 1_000
 """Records in one batch: Redis does nothing else while it writes them, some 5 ms."""
@@ -94,14 +101,37 @@ class Unfit(Exception):
     """What is there cannot be used; a person must act."""
 
 
+class Model(Struct, frozen=True):
+    """What is projected. `judged` names, for a topic, the group that tells up to when it is whole.
+
+    `batch_of` raises `Unreadable` on a record that is not of its topic's type.
+    """
+
+    topics: tuple[str, ...]
+    judged: dict[str, Group]
+    writer: Callable[[Redis, str, str], Writer]
+    batch_of: Callable[[Mapping[TopicPartition, Sequence[Record]]], Any]
+    redis_variable: str
+
+    @property
+    def partitions(self) -> tuple[TopicPartition, ...]:
+        """Every partition of the topics."""
+        return tuple(
+            TopicPartition(name, number)
+            for name in self.topics
+            for number in range(CATALOGUE.topics[name].partitions)
+        )
+
+
 class Projection:
     """Follows the log for as long as it is run."""
 
-    def __init__(self, kafka: str, redis_url: str) -> None:
+    def __init__(self, kafka: str, redis_url: str, model: Model) -> None:
         self._kafka = kafka
         self._redis_url = redis_url
+        self._model = model
+        self._partitions = model.partitions
         self._id = secrets.token_hex(8)
-        self._corrections = Corrections()
         self._state: State | None = None
         self._trouble = "It has just been started."
         self._task: asyncio.Task[Any] | None = None
@@ -155,19 +185,23 @@ class Projection:
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         try:
-            writer = Writer(redis, await log_name(self._kafka), self._id)
+            log_read = await log_name(self._kafka, self._model.topics)
+            writer = self._model.writer(redis, log_read, self._id)
             await consumer.start()
             state = await self._begin(writer, consumer)
-            watch = Watch(self._kafka)
-            watching = asyncio.create_task(watch.run())
+            watches = {group: Watch(self._kafka, group) for group in self._model.judged.values()}
+            watching = [asyncio.create_task(watch.run()) for watch in watches.values()]
             try:
-                await self._follow(writer, consumer, state, watch)
+                await self._follow(writer, consumer, state, watches)
             finally:
-                watching.cancel()
-                await asyncio.wait([watching])
+                for task in watching:
+                    task.cancel()
+                await asyncio.wait(watching)
         except ResponseError as error:
             if str(error).startswith(FOREIGN):
-                raise Unfit(f"Redis: {error}. Set YUEKANG_REDIS_URL to another.") from None
+                raise Unfit(
+                    f"Redis: {error}. Set {self._model.redis_variable} to another."
+                ) from None
             raise
         finally:
             await consumer.stop()
@@ -180,8 +214,8 @@ class Projection:
             self._trouble = "Another projection is at work; this one waits."
             await asyncio.sleep(AGAIN_SECONDS)
             state = await writer.load()
-        first = await consumer.beginning_offsets(PARTITIONS)
-        end = await consumer.end_offsets(PARTITIONS)
+        first = await consumer.beginning_offsets(self._partitions)
+        end = await consumer.end_offsets(self._partitions)
         server = await writer.server()
         if state is None or not _continues(state, first, end):
             state = writer.new_state(server, _positions({tp: Position(first[tp]) for tp in first}))
@@ -199,36 +233,38 @@ class Projection:
         writer: Writer,
         consumer: "AIOKafkaConsumer[bytes, bytes]",
         state: State,
-        watch: Watch,
+        watches: Mapping[Group, Watch],
     ) -> None:
         reached: set[TopicPartition] = set()
-        waited_for: Judged | None = None
-        consumer.assign(PARTITIONS)
-        for tp in PARTITIONS:
+        waited_for: dict[str, Judged] = {}
+        consumer.assign(self._partitions)
+        for tp in self._partitions:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
-        self._corrections.begin(0.0 if state.built else time.time())
         log.info("projection_follows", epoch=state.epoch, built=state.built)
         try:
             while True:
                 fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_MAX)
-                batch = batch_of(fetched, self._corrections.note)
+                batch = self._model.batch_of(fetched)
                 if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
                     continue
                 positions = {
                     tp: await _position(consumer, tp, state, fetched.get(tp, ()), reached)
-                    for tp in PARTITIONS
+                    for tp in self._partitions
                 }
-                # The newest answer if it holds already; else the one that is waited for.
-                for answer in (watch.newest, waited_for):
-                    if answer is not None and _holds(answer, positions):
-                        positions.update(_judged(positions, answer))
-                        waited_for = None
-                        break
-                waited_for = waited_for or watch.newest
+                for topic, group in self._model.judged.items():
+                    newest = watches[group].newest
+                    # The newest answer if it holds already; else the one that is waited for.
+                    for answer in (newest, waited_for.get(topic)):
+                        if answer is not None and _holds(answer, positions, topic):
+                            positions.update(_judged(positions, answer, topic))
+                            waited_for.pop(topic, None)
+                            break
+                    if topic not in waited_for and newest is not None:
+                        waited_for[topic] = newest
                 state = msgspec.structs.replace(
                     state,
                     at=time.time(),
-                    built=state.built or len(reached) == len(PARTITIONS),
+                    built=state.built or len(reached) == len(self._partitions),
                     changes=state.changes + len(batch.changes),
                     positions=_positions(positions),
                 )
@@ -236,7 +272,6 @@ class Projection:
                     if not await writer.apply(batch, state):
                         raise Moved("Redis was emptied, or another projection wrote to it.")
                 self._state = state
-                await self._corrections.measure(writer)
                 _measure(fetched, state)
         finally:
             with suppress(RedisError, OSError):
@@ -245,47 +280,37 @@ class Projection:
     async def _release(self, writer: Writer, state: State) -> None:
         """Let another projection begin at once. A state that has moved on is left alone."""
         if self._state is state:
-            empty = Batch({}, [])
+            empty = self._model.batch_of({})
             await writer.apply(empty, msgspec.structs.replace(state, at=0.0))
 
 
-PARTITIONS = tuple(
-    TopicPartition(name, number)
-    for name in TOPICS
-    for number in range(CATALOGUE.topics[name].partitions)
-)
-
-
-CODES = [tp for tp in PARTITIONS if tp.topic == HEALTH_CODES]
-
-
-def _holds(judged: Judged, positions: Mapping[TopicPartition, Position]) -> bool:
+def _holds(judged: Judged, positions: Mapping[TopicPartition, Position], topic: str) -> bool:
     """Say whether all that was told before the answer was asked for is here."""
-    return all((positions[tp].as_of or 0.0) >= judged.asked_at for tp in CODES)
+    return all(
+        (position.as_of or 0.0) >= judged.asked_at
+        for tp, position in positions.items()
+        if tp.topic == topic
+    )
 
 
 def _judged(
-    positions: Mapping[TopicPartition, Position], judged: Judged
+    positions: Mapping[TopicPartition, Position], judged: Judged, topic: str
 ) -> dict[TopicPartition, Position]:
-    """Return the positions of health-codes with what is now known of the worker."""
+    """Return the positions of a topic with what is now known of the worker."""
     return {
         tp: msgspec.structs.replace(
-            positions[tp],
-            judged_until=max(judged.until[tp.partition], positions[tp].judged_until or 0.0),
+            position,
+            judged_until=max(judged.until[tp.partition], position.judged_until or 0.0),
         )
-        for tp in CODES
-        if tp.partition in judged.until
+        for tp, position in positions.items()
+        if tp.topic == topic and tp.partition in judged.until
     }
 
 
-def batch_of(
-    fetched: Mapping[TopicPartition, Sequence[Record]],
-    note: Callable[[StatusChange], None] = lambda _: None,
-) -> Batch:
+def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
     """Return what the records of one fetch come to; raise `Unreadable`.
 
-    Of a person only the newest code is left. A tombstone deletes what lies before it. `note` is
-    told of each change, with its person.
+    Of a person only the newest code is left. A tombstone deletes what lies before it.
     """
     batch = Batch({}, [])
     for tp, records in fetched.items():
@@ -296,7 +321,8 @@ def batch_of(
                 else:
                     change = _decode_changed(record.value or b"").data
                     batch.changes.append(public(change))
-                    note(change)
+                    if is_measured(change):
+                        batch.corrections.append(change)
             except (msgspec.DecodeError, AttributeError):
                 place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
                 raise Unreadable(f"The record at {place} is not of its topic's type.") from None
@@ -312,6 +338,41 @@ def _take_code(batch: Batch, record: Record) -> None:
     before = batch.codes.get(person)
     if before is None or version_of(before) < version_of(code):
         batch.codes[person] = code
+
+
+CODES = Model(
+    topics=(HEALTH_CODES, STATUS_CHANGES),
+    judged={HEALTH_CODES: PEOPLE},
+    writer=MeasuringWriter,
+    batch_of=batch_of,
+    redis_variable="YUEKANG_REDIS_URL",
+)
+
+
+def rows_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> RowBatch:
+    """Return the newest of each row in one fetch; raise `Unreadable`.
+
+    What the engine keeps for itself among the rows is left out.
+    """
+    batch = RowBatch({})
+    for tp, records in fetched.items():
+        for record in records:
+            if record.key is None or record.value is None or len(record.value) < DUE.size:
+                place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
+                if record.key is None or not record.key.startswith(META):
+                    raise Unreadable(f"The record at {place} is no row.")
+            elif not record.key.startswith(META):
+                batch.rows[tp.topic, record.key] = tp.partition, record.value[DUE.size :]
+    return batch
+
+
+ROWS = Model(
+    topics=(PEOPLE_CHANGELOG, LISTS_CHANGELOG),
+    judged={PEOPLE_CHANGELOG: PEOPLE, LISTS_CHANGELOG: LISTS},
+    writer=RowWriter,
+    batch_of=rows_of,
+    redis_variable="YUEKANG_ROWS_REDIS_URL",
+)
 
 
 async def _position(
@@ -358,7 +419,8 @@ def _continues(
 
 
 def _positions(of: Mapping[TopicPartition, Position]) -> dict[str, tuple[Position, ...]]:
-    return {topic: tuple(of[tp] for tp in PARTITIONS if tp.topic == topic) for topic in TOPICS}
+    topics = dict.fromkeys(tp.topic for tp in of)
+    return {topic: tuple(of[tp] for tp in sorted(of) if tp.topic == topic) for topic in topics}
 
 
 def _measure(fetched: Mapping[TopicPartition, Sequence[Record]], state: State) -> None:
@@ -375,7 +437,7 @@ def _as_ofs(state: State) -> Iterator[tuple[str, int, float]]:
                 yield topic, number, position.as_of
 
 
-async def log_name(bootstrap: str) -> str:
+async def log_name(bootstrap: str, names: Sequence[str]) -> str:
     """Return the name of the log that positions are of: its cluster and its generation.
 
     Raise `Unfit` where its topics are not there as topics.yaml has them.
@@ -384,7 +446,7 @@ async def log_name(bootstrap: str) -> str:
     await admin.start()
     try:
         cluster = (await admin.describe_cluster())["cluster_id"]
-        topics = await admin.describe_topics(list(TOPICS))
+        topics = await admin.describe_topics(list(names))
     finally:
         await admin.close()
     for topic in topics:
@@ -395,26 +457,41 @@ async def log_name(bootstrap: str) -> str:
     return f"{cluster}/{CATALOGUE.generation}"
 
 
+NICENESS = 10
+"""Of the process that projects rows."""
+
+
 def projection() -> None:
-    """Keep Redis up to date with the log until a signal ends it.
+    """Keep the codes in Redis up to date with the log until a signal ends it.
 
     Waits for Kafka and Redis where they are away. Exits with 1 where the topics are not those of
     topics.yaml, where the Redis database holds keys of others, or after a record that cannot be
     read.
     """
     settings = Settings.from_environment()
+    _run(settings, settings.redis_url, settings.projection_status_port, CODES)
+
+
+def rows() -> None:
+    """Keep the rows in Redis up to date with the log until a signal ends it; as `projection`."""
+    os.nice(NICENESS)
+    settings = Settings.from_environment()
+    _run(settings, settings.rows_redis_url, settings.rows_status_port, ROWS)
+
+
+def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> None:
     configure(settings.log_level)
     install()  # app.judged reads the input too
+    running = Projection(settings.kafka, redis_url, model)
+    status = StatusServer(settings.status_host, status_port, running.reasons)
     try:
-        asyncio.run(_serve(settings))
+        asyncio.run(_serve(running, status))
     except (Unreadable, Unfit) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 
 
-async def _serve(settings: Settings) -> None:
-    running = Projection(settings.kafka, settings.redis_url)
-    status = StatusServer(settings.status_host, settings.projection_status_port, running.reasons)
+async def _serve(running: Projection, status: StatusServer) -> None:
     await status.start()
     task = asyncio.create_task(running.run())
     for number in (signal.SIGTERM, signal.SIGINT):

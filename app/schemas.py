@@ -1,7 +1,7 @@
 """What an event looks like, for those who publish: JSON Schemas and the AsyncAPI document.
 
 Both derive from the classes in models/ and from topics.yaml. What a schema cannot say (that a
-sample comes before its report, say) is in `models.events.faults`.
+sample comes before its report, say) is in `models.checks.faults`.
 """
 
 from collections.abc import Mapping

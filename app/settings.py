@@ -51,6 +51,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     takes no less than its group.min.session.timeout.ms, 6 s unless told otherwise."""
     worker_status_port: Port = 9101
     projection_status_port: Port = 9102
+    lists_status_port: Port = 9103
+    rows_status_port: Port = 9104
     environment: Literal["production", "development"] = "production"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     unreadable_in_a_row: Annotated[int, Meta(ge=1, description="1 or more")] = 100

@@ -10,7 +10,18 @@
     scans               ───> agents/scans ───────> dead-letters, parked
                                scans table
     source-releases     ───> agents/releases
-                               both tables
+                               every table
+
+and, in a process of its own, so that no flood of it can delay a colour:
+
+    antibody-results    ─┐
+    health-certificates ─┤
+    national-statuses   ─┤
+    entry-registrations ─┼─> agents/lists ──────> dead-letters, parked
+    border-entries      ─┤     lists table
+    declarations        ─┤     + due rows
+    displays            ─┤
+    temperatures        ─┘
 
 Each input topic has an agent of its own; all that fold into one table take turns per partition
 (app.engine.table), so no two ever interleave on the same person. All input topics are keyed by
@@ -18,7 +29,10 @@ person, but for source-releases, of which each partition has every record. All
 have the same number of partitions, so one worker holds the same partition of all of them.
 """
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from faust.types import TP
 
@@ -36,16 +50,11 @@ PARKED = "parked"
 SOURCE_RELEASES = "source-releases"
 
 
-class YuekangApp(ChunkApp):
-    """The Faust app with its tables. Make it with `create_app`, once per event loop."""
+class TableApp(ChunkApp):
+    """A Faust app whose agents fold into tables of the engine."""
 
-    people: Table
-    scans: Table
-
-    @property
-    def held_tables(self) -> tuple[Table, ...]:
-        """Every table; each is taken and given up with the partitions of the input."""
-        return self.people, self.scans
+    held_tables: tuple[Table, ...]
+    """Every table; each is taken and given up with the partitions of the input."""
 
     def tables_of(self, topic: Topic) -> tuple[Table, ...]:
         """Return the tables that a topic folds into."""
@@ -55,44 +64,75 @@ class YuekangApp(ChunkApp):
             if topic.folds_into in (table.settings.name, EVERY_TABLE)
         )
 
+    def topics_read(self) -> tuple[Topic, ...]:
+        """Return the topics that the app's agents read, in the catalogue's order."""
+        return tuple(topic for topic in input_topics() if self.tables_of(topic))
+
+
+class YuekangApp(TableApp):
+    """What codes come from. Make it with `create_app`, once per event loop."""
+
+    people: Table
+    scans: Table
+
+
+class ListsApp(TableApp):
+    """What bears on no code. Make it with `create_lists_app`, once per event loop."""
+
+    lists: Table
+
+
+A = TypeVar("A", bound=TableApp)
+
 
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
-    data_dir = Path(settings.data_dir).absolute()
-    application = f"yuekang-g{CATALOGUE.generation}"
-    app = make_app(
-        YuekangApp, application, settings.kafka, data_dir, settings.worker_session_seconds
-    )
+    app = _create(YuekangApp, "yuekang", ("people", "scans"), settings, cluster_id)
+    app.people, app.scans = app.held_tables
+    return app
 
-    def table(name: str) -> Table:
-        return Table(
+
+def create_lists_app(settings: Settings, cluster_id: str) -> ListsApp:
+    """Make the app of the lists of health information, in the same way."""
+    app = _create(ListsApp, "yuekang-lists", ("lists",), settings, cluster_id)
+    (app.lists,) = app.held_tables
+    return app
+
+
+def _create(
+    kind: type[A], name: str, tables: Iterable[str], settings: Settings, cluster_id: str
+) -> A:
+    data_dir = Path(settings.data_dir).absolute()
+    application = f"{name}-g{CATALOGUE.generation}"
+    app = make_app(kind, application, settings.kafka, data_dir, settings.worker_session_seconds)
+    app.held_tables = tuple(
+        Table(
             TableSettings(
-                name=name,
+                name=table,
                 application=application,
                 bootstrap=settings.kafka,
                 directory=data_dir / "tables" / cluster_id / f"g{CATALOGUE.generation}",
-                changelog=f"yuekang-{name}-changelog",
+                changelog=f"yuekang-{table}-changelog",
             )
         )
-
-    app.people = table("people")
-    app.scans = table("scans")
-    hold(app, app.held_tables, whole_partitions)
+        for table in tables
+    )
+    hold(app, app.held_tables, partial(whole_partitions, app.topics_read()))
     return app
 
 
 def input_topics() -> tuple[Topic, ...]:
-    """Return the topics that agents read, in the catalogue's order."""
+    """Return the topics that agents of any app read, in the catalogue's order."""
     return tuple(topic for topic in CATALOGUE.topics.values() if topic.folds_into is not None)
 
 
-def whole_partitions(assigned: set[TP]) -> set[int]:
+def whole_partitions(topics: Iterable[Topic], assigned: set[TP]) -> set[int]:
     """Return the partition numbers held; raise where a worker holds one of only some topics."""
     numbers = {tp.partition for tp in assigned}
     missing = [
         f"{topic.name}[{number}]"
         for number in sorted(numbers)
-        for topic in input_topics()
+        for topic in topics
         if (topic.name, number) not in {(tp.topic, tp.partition) for tp in assigned}
     ]
     if missing:

@@ -1,6 +1,13 @@
-"""The process `yuekang worker`: the Faust app with its agents, and its status server."""
+"""The processes `yuekang worker` and `yuekang lists-worker`: a Faust app with its agents, and its
+status server.
+
+The first is what codes come from. The second is for all that bears on no code; it gives way to the
+first wherever both run on one machine, so that no flood of it can delay a colour.
+"""
 
 import asyncio
+import os
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -11,6 +18,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 import agents.lifts
+import agents.lists
 import agents.people
 import agents.poison
 import agents.releases
@@ -21,7 +29,7 @@ from app.lag import Lag
 from app.logs import configure
 from app.settings import Settings
 from app.status_server import StatusServer
-from app.topology import YuekangApp, create_app
+from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 
 log = structlog.get_logger()
 
@@ -29,13 +37,31 @@ BROKER_SECONDS_MAX = 30.0
 """How long a worker that starts waits for its broker."""
 
 
+NICENESS = 10
+"""Of the process for what bears on no code: it gets a tenth of a core that the other wants too."""
+
+
 def worker() -> None:
-    """Run the stream processor until a signal ends it.
+    """Run the stream processor that codes come from, until a signal ends it.
 
     Exits with 1 where Kafka does not answer, where its topics are not those of topics.yaml, or
     after a fault that only a new start can mend.
     """
     settings = Settings.from_environment("dead_letter_public_key")
+    _run(settings, settings.worker_status_port, make_app)
+
+
+def lists_worker() -> None:
+    """Run the stream processor of what bears on no code, until a signal ends it.
+
+    It fills the lists of health information. Exits with 1 as `worker` does.
+    """
+    os.nice(NICENESS)
+    settings = Settings.from_environment("dead_letter_public_key")
+    _run(settings, settings.lists_status_port, make_lists_app)
+
+
+def _run(settings: Settings, status_port: int, make: Callable[[Settings, str], TableApp]) -> None:
     configure(settings.log_level)
     try:
         cluster, found = asyncio.run(_look_at(settings.kafka))
@@ -50,17 +76,12 @@ def worker() -> None:
         for line in found:
             typer.echo(f"  {line}", err=True)
         raise typer.Exit(1)
-    run(settings, cluster)
-
-
-def run(settings: Settings, cluster: str) -> None:
-    """Run the worker on an event loop of its own; raises `SystemExit`."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = make_app(settings, cluster)
+    app = make(settings, cluster)
     faust_worker = faust.Worker(
         app,
-        Status(app, settings),
+        Status(app, settings, status_port),
         loop=loop,
         override_logging=False,  # app.logs has configured it
         redirect_stdouts=False,
@@ -83,15 +104,24 @@ def make_app(settings: Settings, cluster: str) -> YuekangApp:
     return app
 
 
+def make_lists_app(settings: Settings, cluster: str) -> ListsApp:
+    """The same for what bears on no code."""
+    app = create_lists_app(settings, cluster)
+    dead_letters = DeadLetters(settings.dead_letter_public_key)
+    unreadable = agents.poison.unreadable_limit(settings)
+    agents.lists.register(app, dead_letters, unreadable)
+    agents.releases.register(app, None)
+    agents.poison.register(app)
+    return app
+
+
 class Status(Service):
     """Tells over HTTP how the worker is: alive, ready, in numbers."""
 
-    def __init__(self, app: YuekangApp, settings: Settings, **kwargs: Any) -> None:
+    def __init__(self, app: TableApp, settings: Settings, status_port: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._lag = Lag(app, settings.kafka)
-        self._server = StatusServer(
-            settings.status_host, settings.worker_status_port, self._lag.reasons
-        )
+        self._server = StatusServer(settings.status_host, status_port, self._lag.reasons)
 
     async def on_start(self) -> None:
         """Listen before the app starts, so that a long catch-up can be watched."""

@@ -24,7 +24,6 @@ from app.codec import Refusal, decode
 from bench import counting
 from bench.records import PARTITIONS, Record, person_key
 from models.codes import HealthCode, StatusChange
-from models.events import EVENT_TYPES
 from models.person import Person, fold, unknown
 
 TOPIC = "bench-events"
@@ -33,7 +32,12 @@ INPUT = msgspec.structs.replace(
     CATALOGUE.topics["identities"],
     name=TOPIC,
     partitions=PARTITIONS,
-    events=tuple(type_ for type_ in EVENT_TYPES if type_ != "yuekang.scan.recorded.v1"),
+    events=tuple(
+        type_
+        for topic in CATALOGUE.topics.values()
+        if topic.folds_into == "people"
+        for type_ in topic.events
+    ),
 )
 """As the catalogue would have it: everything that bears on a code."""
 

@@ -5,17 +5,17 @@ An event says that something happened; none of them sets a colour. Its identity 
 events. An event whose `supersedes` names an earlier event of the same source corrects it:
 the earlier one counts as never sent. A `...Retracted` event corrects and says nothing new.
 
-Decoding with `Event` checks names and types; `misfits` checks the form of each text, and `faults`
-what one field says of another and of the time of arrival. All instants carry a zone; policy reads
-them in Asia/Shanghai.
+Decoding with `Event` checks names and types; `models.checks` the rest. All instants carry a zone;
+policy reads them in Asia/Shanghai.
+
+`StatusEvent`s bear on a code. `ListedEvent`s never do: they fill the lists of a person's health
+information (models.lists).
 """
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter
-from typing import Annotated, Literal, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -69,6 +69,10 @@ ProvinceCode = Annotated[
         "Province, the first two digits of GB/T 2260.",
     ),
 ]
+Country = Annotated[
+    str,
+    _form(r"^[A-Z]{2}$", "Country or region, ISO 3166-1 alpha-2, such as SG."),
+]
 Number = Annotated[
     str,
     _form(r"^[0-9A-Za-z][0-9A-Za-z.-]{0,47}$", "The source's own file number."),
@@ -79,8 +83,13 @@ Name = Annotated[
 ]
 
 
+Celsius = Annotated[
+    float, Meta(ge=34.0, le=43.0, description="Body temperature in degrees Celsius, 34 to 43.")
+]
+
+
 class Result(StrEnum):
-    """Result of a nucleic acid test (NAT, 核酸检测)."""
+    """Result of a nucleic acid test (NAT, 核酸检测) or of a test for IgG antibodies."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
@@ -114,6 +123,74 @@ class DocumentType(StrEnum):
 
     RESIDENT_IDENTITY_CARD = "resident-identity-card"  # 居民身份证, also 81/82/83 permits
     MAINLAND_TRAVEL_PERMIT = "mainland-travel-permit"  # 港澳居民来往内地通行证
+
+
+class NationalStatus(StrEnum):
+    """ "Health status" (健康状态) of the national platform. It is shown and changes no colour."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Transport(StrEnum):
+    """How someone comes to Guangdong."""
+
+    ROAD = "road"
+    RAIL = "rail"
+    AIR = "air"
+    WATER = "water"
+
+
+class DeclarationKind(StrEnum):
+    """The four kinds of health declaration (健康申报; manual, 三（三）)."""
+
+    ENTERPRISE_EMPLOYEE = "enterprise-employee"  # 企业单位员工健康申报
+    ORGANISATION_MEMBER = "organisation-member"  # 组织机构成员健康申报
+    STUDENT_OR_STAFF = "student-or-staff"  # 学生/教职工个人健康申报
+    PERSONAL = "personal"  # 个人自查申报
+
+
+class Symptom(StrEnum):
+    """What a declaration may name; none of them is none."""
+
+    FEVER = "fever"
+    COUGH = "cough"
+    FATIGUE = "fatigue"
+    SORE_THROAT = "sore-throat"
+    BREATHLESSNESS = "breathlessness"
+    DIARRHOEA = "diarrhoea"
+    LOSS_OF_TASTE_OR_SMELL = "loss-of-taste-or-smell"
+
+
+class Outcome(StrEnum):
+    """Whether a code was shown (亮码; manual, 四.2)."""
+
+    SHOWN = "shown"
+    FAILED = "failed"
+
+
+class DisplayDetail(StrEnum):
+    """What was shown, or why nothing could be."""
+
+    RED = "red"
+    GREEN = "green"
+    STORE = "store"
+    STALE = "stale"
+    BUSY = "busy"
+
+
+class ListName(StrEnum):
+    """The lists of health information that bear on no code (manual, 三（二）)."""
+
+    IGG_RESULTS = "igg-results"  # 血清特异性 IgG 抗体检测记录
+    CERTIFICATES = "certificates"  # 持有健康证明情况
+    NATIONAL_STATUSES = "national-statuses"  # 健康状态
+    ENTRY_REGISTRATIONS = "entry-registrations"  # 入粤登记历史记录
+    BORDER_ENTRIES = "border-entries"  # 入境情况记录
+    DECLARATIONS = "declarations"  # 健康申报记录
+    DISPLAYS = "displays"  # 亮码记录
+    TEMPERATURES = "temperatures"  # 体温检测记录
 
 
 class RetractionReason(StrEnum):
@@ -209,6 +286,82 @@ class ScanData(_Data, frozen=True):
     terminal: Number
     place: Name
     scanned_at: Instant
+
+
+class IggResultData(_Data, frozen=True):
+    """An antibody test. It is shown and changes no colour."""
+
+    sampled_at: Instant
+    reported_at: Instant
+    result: Result
+    institution: Name
+
+
+class HealthCertificateData(_Data, frozen=True):
+    """A health certificate (健康证明) that someone holds, from its issue to `valid_until`."""
+
+    certificate: Number
+    issuer: Name
+    issued_at: Instant
+    valid_until: Instant
+
+
+class NationalStatusData(_Data, frozen=True):
+    status: NationalStatus
+    reported_at: Instant
+
+
+class EntryRegistrationData(_Data, frozen=True):
+    """入粤登记: someone who comes to Guangdong registers, before or on arrival."""
+
+    registration: Number
+    origin: Division
+    destination: Division
+    transport: Transport
+    arrives_at: Instant
+    registered_at: Instant
+
+
+class BorderEntryData(_Data, frozen=True):
+    """入境情况: someone entered the country."""
+
+    port: Name
+    origin: Country
+    entered_at: Instant
+
+
+class DeclarationData(_Data, frozen=True):
+    """A health declaration. `unit` is whom it is made to; a personal one has none.
+
+    `contact` and `travelled`: with a confirmed or suspected case, and to a place of medium or high
+    risk or abroad, in the 14 days before.
+    """
+
+    kind: DeclarationKind
+    declared_at: Instant
+    city: Division
+    celsius: Celsius
+    contact: bool
+    travelled: bool
+    symptoms: tuple[Symptom, ...] = ()
+    unit: Name | None = None
+
+
+class DisplayData(_Data, frozen=True):
+    """亮码: the page of a code was opened, and what came of it."""
+
+    displayed_at: Instant
+    outcome: Outcome
+    detail: DisplayDetail
+
+
+class TemperatureData(_Data, frozen=True):
+    """A temperature taken at a public place (公共场所体温检测)."""
+
+    terminal: Number
+    place: Name
+    celsius: Celsius
+    measured_at: Instant
 
 
 class RetractionData(_Data, frozen=True):
@@ -328,6 +481,86 @@ class ScanRecorded(Envelope, frozen=True, kw_only=True, tag="yuekang.scan.record
     data: ScanData
 
 
+class IggResultReported(Envelope, frozen=True, kw_only=True, tag="yuekang.igg-result.reported.v1"):
+    data: IggResultData
+
+
+class IggResultRetracted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.igg-result.retracted.v1"
+):
+    data: RetractionData
+
+
+class HealthCertificateIssued(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.health-certificate.issued.v1"
+):
+    data: HealthCertificateData
+
+
+class HealthCertificateRetracted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.health-certificate.retracted.v1"
+):
+    data: RetractionData
+
+
+class NationalStatusReported(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.national-status.reported.v1"
+):
+    data: NationalStatusData
+
+
+class NationalStatusRetracted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.national-status.retracted.v1"
+):
+    data: RetractionData
+
+
+class EntryRegistrationSubmitted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.entry-registration.submitted.v1"
+):
+    data: EntryRegistrationData
+
+
+class EntryRegistrationRetracted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.entry-registration.retracted.v1"
+):
+    data: RetractionData
+
+
+class BorderEntryRecorded(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.border-entry.recorded.v1"
+):
+    data: BorderEntryData
+
+
+class BorderEntryRetracted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.border-entry.retracted.v1"
+):
+    data: RetractionData
+
+
+class DeclarationSubmitted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.declaration.submitted.v1"
+):
+    data: DeclarationData
+
+
+class DisplayRecorded(Envelope, frozen=True, kw_only=True, tag="yuekang.display.recorded.v1"):
+    data: DisplayData
+
+
+class TemperatureMeasured(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.temperature.measured.v1"
+):
+    data: TemperatureData
+
+
+class TemperatureRetracted(
+    Envelope, frozen=True, kw_only=True, tag="yuekang.temperature.retracted.v1"
+):
+    data: RetractionData
+
+
 Retracted = (
     IdentityRetracted
     | NatResultRetracted
@@ -353,7 +586,25 @@ StatusEvent = (
 )
 """Events that fold into a person's row."""
 
-Event = StatusEvent | ScanRecorded
+ListedEvent = (
+    IggResultReported
+    | IggResultRetracted
+    | HealthCertificateIssued
+    | HealthCertificateRetracted
+    | NationalStatusReported
+    | NationalStatusRetracted
+    | EntryRegistrationSubmitted
+    | EntryRegistrationRetracted
+    | BorderEntryRecorded
+    | BorderEntryRetracted
+    | DeclarationSubmitted
+    | DisplayRecorded
+    | TemperatureMeasured
+    | TemperatureRetracted
+)
+"""Events that fold into a list of a person's health information, and nowhere else."""
+
+Event = StatusEvent | ScanRecorded | ListedEvent
 
 EVENT_TYPES: dict[str, type[Event]] = {cls.__struct_config__.tag: cls for cls in get_args(Event)}
 """Type attribute → class, for every event that may be published."""
@@ -362,124 +613,3 @@ EVENT_TYPES: dict[str, type[Event]] = {cls.__struct_config__.tag: cls for cls in
 def type_of(event: Event) -> str:
     """Return the CloudEvents type of `event`."""
     return str(event.__struct_config__.tag)
-
-
-class Fault(Struct, frozen=True):
-    """What is wrong with the field at path `field`, in a sentence that says what is right."""
-
-    field: str
-    detail: str
-
-
-class _Form(NamedTuple):
-    """A text of a class of events: where it stands, and what it must be."""
-
-    path: str
-    pattern: str
-    expected: str
-    optional: bool
-
-
-class _Class(NamedTuple):
-    """What is checked of a class of events. `texts` are the required ones, `all_fit` is what they
-    match together, a line each; no form has room for a line break."""
-
-    forms: tuple[_Form, ...]
-    texts: "attrgetter[tuple[str, ...]]"
-    all_fit: re.Pattern[str]
-    instants: tuple[str, ...]
-    times: "attrgetter[tuple[datetime, ...]]"
-
-
-def _forms(cls: type[Struct], prefix: str = "") -> Iterator[_Form]:
-    for name, hint in get_type_hints(cls, include_extras=True).items():
-        for part in (hint, *get_args(hint)):
-            for meta in getattr(part, "__metadata__", ()):
-                schema = meta.extra_json_schema or {}
-                if "pattern" in schema:
-                    bound = schema.get("maxLength")
-                    short = "" if bound is None else rf"(?=[^\n]{{0,{bound}}}(?:\n|\Z))"
-                    pattern = short + schema["pattern"].removeprefix("^").removesuffix("$")
-                    yield _Form(f"{prefix}{name}", pattern, meta.description, part is not hint)
-
-
-def _class(cls: type[Event]) -> _Class:
-    data = cls.__annotations__["data"]
-    forms = (*_forms(cls), *_forms(data, "data."))
-    required = [form for form in forms if not form.optional]
-    instants = ("time", *(f"data.{n}" for n in data.__struct_fields__ if n.endswith("_at")))
-    return _Class(
-        forms,
-        attrgetter(*(form.path for form in required)),
-        re.compile("\n".join(form.pattern for form in required)),
-        instants,
-        attrgetter("time", *instants),  # one name alone would give no tuple
-    )
-
-
-_CLASSES: dict[type[Event], _Class] = {cls: _class(cls) for cls in get_args(Event)}
-
-
-def misfits(event: Event) -> tuple[Fault, ...]:
-    """Return the texts of a decoded event that have not the form that their field asks for."""
-    known = _CLASSES[type(event)]
-    if event.supersedes is None and known.all_fit.fullmatch("\n".join(known.texts(event))):
-        return ()
-    texts = ((form, attrgetter(form.path)(event)) for form in known.forms)
-    return tuple(
-        Fault(form.path, f"it has not the form {form.pattern}. Expected: {form.expected}")
-        for form, text in texts
-        if text is not None and not re.fullmatch(form.pattern, text)
-    )
-
-
-CLOCK_SKEW = timedelta(minutes=10)
-"""How far a publisher's clock may run ahead of ours before its event is refused."""
-
-EARLIEST_DAY = "2019-12-01"
-"""Nothing that this system judges happened before the first known cases."""
-
-EARLIEST = datetime.fromisoformat(f"{EARLIEST_DAY}T00:00:00+08:00").astimezone(UTC)
-
-AHEAD_MAX = timedelta(days=366)
-"""How far ahead an order may start or be planned to end."""
-
-_PLANNED = frozenset({"data.starts_at", "data.planned_end_at"})
-
-
-def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
-    """Yield what is wrong with a well-formed `event` that arrived at `arrived_at`.
-
-    An instant in the future (beyond `CLOCK_SKEW`; beyond `AHEAD_MAX` for planned ones) or before
-    `EARLIEST`; a sample after its report; a plan that ends before it starts; an exposure after
-    its listing; a correction of itself; a retraction that names nothing.
-    """
-    data = event.data
-    known = _CLASSES[type(event)]
-    times = known.times(event)
-    if min(times) < EARLIEST or max(times) > arrived_at + CLOCK_SKEW:
-        for field, instant in zip(known.instants, times[1:], strict=True):
-            if instant < EARLIEST:
-                yield Fault(field, f"{instant.isoformat()} is before {EARLIEST_DAY}, the earliest.")
-            elif instant > arrived_at + (AHEAD_MAX if field in _PLANNED else CLOCK_SKEW):
-                yield Fault(field, f"{instant.isoformat()} lies too far in the future.")
-    if event.supersedes == event.id:
-        yield Fault("supersedes", "an event cannot correct itself; name the earlier event's id.")
-    match data:
-        case RetractionData():
-            if event.supersedes is None:
-                yield Fault("supersedes", "a retraction names the event that it takes back.")
-        case NatResultData():
-            if data.sampled_at > data.reported_at:
-                yield Fault("data.sampled_at", "sampled after reported; a sample comes first.")
-        case ContactListedData():
-            if data.last_exposure_at > data.listed_at:
-                yield Fault("data.last_exposure_at", "exposure after the listing that names it.")
-        case QuarantineOrderedData():
-            if data.planned_end_at <= data.starts_at:
-                yield Fault("data.planned_end_at", "planned end is not after the start.")
-        case QuarantineTransferredData():
-            if data.planned_end_at <= data.transferred_at:
-                yield Fault("data.planned_end_at", "planned end is not after the transfer.")
-        case _:
-            pass

@@ -37,6 +37,7 @@ from typing import assert_never
 from msgspec import Struct
 
 from models.codes import Colour, EventRef, HealthCode, Interval, Reason, Status, judge
+from models.corrections import corrects, standing
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
@@ -61,7 +62,7 @@ from models.events import (
 )
 from models.person import Fact, Person
 from models.policy import policy_at
-from models.reasons import assess, corrects, ref, standing
+from models.reasons import assess, ref
 
 TRIALS_MAX = 200
 """Judgements spent on finding the fewest events that make a difference: milliseconds for most

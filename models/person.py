@@ -20,9 +20,10 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from models.codes import Cause, HealthCode, Interval, Status, StatusChange, judge
-from models.events import IdentityVerified, StatusEvent, type_of
+from models.corrections import corrects
+from models.events import Event, IdentityVerified, StatusEvent, type_of
 from models.policy import policy_at
-from models.reasons import assess, corrects, opens_nothing
+from models.reasons import assess, opens_nothing
 
 
 class Fact(Struct, frozen=True, array_like=True):
@@ -80,7 +81,7 @@ class Objection(StrEnum):
 class Notice(Struct, frozen=True):
     """Something to tell the source of `event`; `refused` says whether the event was left out."""
 
-    event: StatusEvent
+    event: Event
     objection: Objection
     detail: str
     refused: bool
@@ -112,7 +113,7 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
     if place < len(facts) and _identity(facts[place]) == _identity(new):
         if facts[place].written == new.written:
             return outcome
-        return _object(outcome, _conflict(event))
+        return _object(outcome, conflict(event))
     plain = opens_nothing(event)
     policy = policy_at(at)
     facts_max = policy.facts_max + (0 if plain else policy.facts_reserved)
@@ -233,7 +234,8 @@ def _object(outcome: Outcome, notice: Notice) -> Outcome:
     return replace(outcome, notices=(*outcome.notices, notice))
 
 
-def _conflict(event: StatusEvent) -> Notice:
+def conflict(event: Event) -> Notice:
+    """Object to an event whose identity arrived before with another content."""
     return Notice(
         event,
         Objection.CONFLICT,

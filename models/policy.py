@@ -1,6 +1,6 @@
 """The rules' numbers: dated, versioned, each with its source.
 
-No rule for a code carries a duration of its own; what an event may be at all is in models.events.
+No rule for a code carries a duration of its own; what an event may be at all is in models.checks.
 A reason is governed by the policy in force at the instant it opens, so a later policy neither
 shortens nor lengthens what already runs, and no code turns red because a policy changed.
 
@@ -15,10 +15,17 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from models.events import QuarantineKind
+from models.events import ListName, QuarantineKind
 
 ZONE = ZoneInfo("Asia/Shanghai")
 """All calendar days in the rules are days of this zone."""
+
+
+class ListBound(Struct, frozen=True):
+    """How many entries a list of health information keeps, and for how long after they happened."""
+
+    kept_max: int
+    kept_for: timedelta
 
 
 class Policy(Struct, frozen=True):
@@ -63,6 +70,19 @@ class Policy(Struct, frozen=True):
     """How long a reason that ended stays in the code, shown no longer. A clock of ours that runs
     ahead by less can take no reason from a reader whose clock is right (own decision)."""
 
+    nat_results_from: datetime
+    """Results sampled before are not listed (manual, 四.7: 4 月 20 日以后)."""
+
+    adult_years: int
+    """From which age someone sees their displays (manual, 四.2; 民法典 第十七条: 18)."""
+
+    display_days: int
+    """Calendar days of displays that are listed, today among them (manual, 四.2: 近三天)."""
+
+    lists: dict[ListName, ListBound]
+    """Bounds of the lists (own decision but for the displays' three days: an entry is kept as long
+    as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show)."""
+
 
 POLICIES = (
     Policy(
@@ -78,6 +98,14 @@ POLICIES = (
         facts_max=512,
         facts_reserved=256,
         ended_kept=timedelta(days=2),
+        nat_results_from=datetime.combine(date(2020, 4, 20), datetime.min.time(), ZONE),
+        adult_years=18,
+        display_days=3,
+        lists={
+            **dict.fromkeys(ListName, ListBound(kept_max=100, kept_for=timedelta(days=400))),
+            ListName.DISPLAYS: ListBound(kept_max=100, kept_for=timedelta(days=3)),
+            ListName.TEMPERATURES: ListBound(kept_max=100, kept_for=timedelta(days=30)),
+        },
     ),
 )
 """In order of time; each begins where the one before ends."""

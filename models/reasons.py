@@ -22,13 +22,13 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import NamedTuple, TypeVar, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from models.codes import Condition, ConditionKind, EventRef, Interval, Owner, Reason
+from models.corrections import standing
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
@@ -158,37 +158,6 @@ def _swabs(results: Iterable[NatResultReported]) -> list[NatResultReported]:
     for result in sorted(results, key=lambda r: (r.data.reported_at, r.source, r.id)):
         found.setdefault((result.source, result.data.sampled_at), result)
     return list(found.values())
-
-
-def standing(events: Iterable[StatusEvent]) -> list[StatusEvent]:
-    """Leave out the events that a standing correction takes back.
-
-    A correction reaches only an earlier event of its own source (`corrects`), so walking from
-    the newest to the oldest settles every chain, and no circle can close. A correction that is
-    itself corrected no longer counts: it equals never having been sent.
-
-    Returned by (source, id), so that nothing that follows can depend on an order of arrival.
-    """
-    events = sorted(events, key=attrgetter("source", "id"))
-    if all(event.supersedes is None for event in events):
-        return events
-    known = {(event.source, event.id): event for event in events}
-    taken_back: set[tuple[str, str]] = set()
-    for event in sorted(events, key=lambda e: e.order, reverse=True):
-        if event.supersedes is not None and (event.source, event.id) not in taken_back:
-            target = known.get((event.source, event.supersedes))
-            if target is not None and corrects(event, target):
-                taken_back.add((target.source, target.id))
-    return [event for event in events if (event.source, event.id) not in taken_back]
-
-
-def corrects(event: Envelope, target: Envelope) -> bool:
-    """Say whether `event` takes back `target`: it names it, same source, and comes after it."""
-    return (
-        event.supersedes == target.id
-        and event.source == target.source
-        and target.order < event.order
-    )
 
 
 def in_order(events: Sequence[E]) -> Sequence[E]:

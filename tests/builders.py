@@ -150,3 +150,39 @@ def retracted(event: Any, at: datetime, **kw: Any) -> Any:
     }.get(type(event), e.CaseRetracted)
     data = e.RetractionData(e.RetractionReason.ENTERED_IN_ERROR)
     return make(family, data, at=at, **{"source": event.source, "supersedes": event.id, **kw})
+
+
+def igg(result: str, sampled_at: datetime, **kw: Any) -> e.IggResultReported:
+    reported_at = sampled_at + timedelta(hours=6)
+    data = e.IggResultData(sampled_at, reported_at, e.Result(result), "Laboratory 1")
+    return make(e.IggResultReported, data, at=reported_at, **{"source": "/laboratories/1", **kw})
+
+
+def national_status(status: str, at: datetime, **kw: Any) -> e.NationalStatusReported:
+    data = e.NationalStatusData(e.NationalStatus(status), at)
+    return make(e.NationalStatusReported, data, at=at, **{"source": "/national-platform", **kw})
+
+
+def display(at: datetime, detail: str = "green", **kw: Any) -> e.DisplayRecorded:
+    shown = e.Outcome.SHOWN if detail in ("red", "green") else e.Outcome.FAILED
+    data = e.DisplayData(at, shown, e.DisplayDetail(detail))
+    return make(e.DisplayRecorded, data, at=at, **{"source": "/portal", **kw})
+
+
+def temperature(celsius: float, at: datetime, **kw: Any) -> e.TemperatureMeasured:
+    data = e.TemperatureData("T-1", "Gate 1", celsius, at)
+    return make(e.TemperatureMeasured, data, at=at, **{"source": "/terminals/1", **kw})
+
+
+def declaration(at: datetime, kind: str = "personal", **kw: Any) -> e.DeclarationSubmitted:
+    unit = None if kind == "personal" else "Unit 1"
+    data = e.DeclarationData(
+        e.DeclarationKind(kind), at, "440100", 36.5, False, False, (e.Symptom.COUGH,), unit
+    )
+    return make(e.DeclarationSubmitted, data, at=at, **{"source": "/portal", **kw})
+
+
+def temperature_retracted(target: e.TemperatureMeasured, at: datetime, **kw: Any) -> Any:
+    data = e.RetractionData(e.RetractionReason.ENTERED_IN_ERROR)
+    fields = {"source": target.source, "supersedes": target.id, **kw}
+    return make(e.TemperatureRetracted, data, at=at, **fields)

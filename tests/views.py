@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from redis.asyncio import Redis
 
 from app.logs import AUDIT
-from app.projection import PARTITIONS, TOPICS
+from app.projection import CODES
 from app.readmodel import (
     CHANGES,
     CODE,
@@ -192,9 +192,9 @@ async def replay(kafka: str) -> Replay:
     await consumer.start()
     found = Replay()
     try:
-        consumer.assign(PARTITIONS)
-        await consumer.seek_to_beginning(*PARTITIONS)
-        ends = await consumer.end_offsets(PARTITIONS)
+        consumer.assign(CODES.partitions)
+        await consumer.seek_to_beginning(*CODES.partitions)
+        ends = await consumer.end_offsets(CODES.partitions)
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
@@ -222,7 +222,7 @@ async def caught_up(redis: Redis, kafka: str, seconds_max: float = 30.0) -> None
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
     await consumer.start()
     try:
-        ends = await consumer.end_offsets(PARTITIONS)
+        ends = await consumer.end_offsets(CODES.partitions)
     finally:
         await consumer.stop()
     until = time.monotonic() + seconds_max
@@ -277,7 +277,7 @@ class Model:
     async def begin(self) -> None:
         """Begin anew, with nobody in it."""
         await self._redis.flushdb()
-        positions = {topic: tuple(Position(0) for _ in range(4)) for topic in TOPICS}
+        positions = {topic: tuple(Position(0) for _ in range(4)) for topic in CODES.topics}
         self._state = self._writer.new_state("server", positions)
         await self._writer.load()
         assert await self._writer.begin_anew(self._state)

@@ -60,11 +60,12 @@ def make_app(
     records.install()
     sender.BACKOFF_OVERRIDE = ASK_AGAIN_SECONDS
     gc.set_threshold(GC_OBJECTS)
-    directory.mkdir(parents=True, exist_ok=True)
+    own = directory / "faust" / name
+    own.mkdir(parents=True, exist_ok=True)
     return kind(
         name,
         broker=f"kafka://{bootstrap}",
-        datadir=str(directory / "faust"),
+        datadir=str(own),
         store="memory://",
         autodiscover=False,
         web_enabled=False,

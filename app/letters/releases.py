@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app.catalogue import CATALOGUE
-from app.judged import GROUP
+from app.judged import GROUPS
 from app.letters.read import Letter, reading
 from app.topology import PARKED, SOURCE_RELEASES
 from models.sources import released
@@ -65,11 +65,20 @@ async def still_parked(bootstrap: str) -> Callable[[Letter], bool]:
 
 
 async def _applied(bootstrap: str) -> dict[int, int]:
-    """Return up to where the worker has applied each partition, as far as it ever has."""
+    """Return up to where every worker has applied each partition, as far as it ever has.
+
+    A worker that never committed anything holds nothing parked.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        committed = await admin.list_consumer_group_offsets(GROUP)
+        committed = [await admin.list_consumer_group_offsets(group.name) for group in GROUPS]
     finally:
         await admin.close()
-    return {tp.partition: m.offset for tp, m in committed.items() if tp.topic == TOPIC.name}
+    applied: dict[int, int] = {}
+    for offsets in filter(None, committed):
+        for number in range(TOPIC.partitions):
+            metadata = offsets.get(TopicPartition(TOPIC.name, number))
+            offset = 0 if metadata is None else metadata.offset
+            applied[number] = min(offset, applied.get(number, offset))
+    return applied

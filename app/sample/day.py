@@ -22,11 +22,14 @@ from app.sample.broken import (
     DocumentBreakage,
 )
 from app.sample.documents import Document, Documents
+from app.sample.information import tell_all, tell_some
+from app.sample.logins import OF_STORY
 from app.sample.records import Record
 from app.sample.stories import ORDINARY, STORIES, Draft, Resident, Story
 from models.codes import Status
 from models.events import Event, NatResultReported
 from models.person import Objection
+from models.policy import ZONE
 
 PEOPLE_MIN = len(STORIES) + 4
 """One for each story, and a few ordinary ones."""
@@ -178,9 +181,12 @@ def _plan(cast_: Sequence[Story], now: datetime, seed: int, *, plain: bool) -> D
     # All chance comes from here, so the order of the steps below matters.
     random = Random(f"{len(cast_)}/{now.isoformat()}/{seed}")
     documents = Documents(random)
-    told = [
-        (story, _tell(story, number, documents, now, random)) for number, story in enumerate(cast_)
-    ]
+    told: list[tuple[Story, Resident]] = []
+    met: set[str] = set()
+    for number, story in enumerate(cast_):
+        first = not plain and story.name not in met
+        told.append((story, _tell(story, first, number, documents, now, random)))
+        met.add(story.name)
     entrances = [_entrance(resident, random) for _, resident in told]
     entries = _numbered(told, entrances, f"s{seed}-{now:%Y%m%dT%H%M%S}", now)
     return Day(
@@ -216,10 +222,14 @@ def _cast(people: int) -> list[Story]:
 
 
 def _tell(
-    story: Story, number: int, documents: Documents, now: datetime, random: Random
+    story: Story, first: bool, number: int, documents: Documents, now: datetime, random: Random
 ) -> Resident:
-    resident = Resident(number, documents.make(), now, random)
+    login = OF_STORY.get(story.name) if first else None
+    day = now.astimezone(ZONE).date()
+    document = login.document(documents, day) if login else documents.make()
+    resident = Resident(number, document, now, random)
     story.tell(resident)
+    (tell_all if login else tell_some)(resident, random)
     return resident
 
 

@@ -5,6 +5,7 @@ or district (such as 440103), so no number made here is a real person's; the che
 birthday are right all the same, so that the gateway takes them.
 """
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from random import Random
 
@@ -37,7 +38,22 @@ class Documents:
 
     def make(self) -> Document:
         """Return a document that was not made before."""
-        while (document := self._any()) in self._made:
+        return self._once(self._any)
+
+    def permit(self) -> Document:
+        """Return a mainland travel permit (港澳居民来往内地通行证)."""
+        return self._once(self._permit)
+
+    def minor(self, on: date) -> Document:
+        """Return the card of someone who is ten years old on a day."""
+        return self._once(lambda: self._born(date(on.year - 10, 1, 1), GUANGDONG[0]))
+
+    def adult(self) -> Document:
+        """Return the card of an adult."""
+        return self._once(lambda: self._born(date(1985, 1, 1), GUANGDONG[0]))
+
+    def _once(self, make: Callable[[], Document]) -> Document:
+        while (document := make()) in self._made:
             pass
         self._made.add(document)
         return document
@@ -45,19 +61,20 @@ class Documents:
     def _any(self) -> Document:
         draw = self._random.random()
         if draw < 0.03:
-            letter = self._random.choice("HM")
-            return Document(
-                DocumentType.MAINLAND_TRAVEL_PERMIT,
-                f"{letter}{self._random.randrange(10**8):08d}",
-            )
+            return self._permit()
         if draw < 0.06:
             region = self._random.choice(RESIDENCE_PERMITS)
         else:
             region = self._random.choice(GUANGDONG if draw < 0.8 else ELSEWHERE)
-        return Document(DocumentType.RESIDENT_IDENTITY_CARD, self._card(region))
-
-    def _card(self, region: str) -> str:
         days = self._random.randrange((_YOUNGEST - _OLDEST).days)
-        birthday = _OLDEST + timedelta(days=days)
+        return self._born(_OLDEST + timedelta(days=days), region)
+
+    def _permit(self) -> Document:
+        letter = self._random.choice("HM")
+        number = f"{letter}{self._random.randrange(10**8):08d}"
+        return Document(DocumentType.MAINLAND_TRAVEL_PERMIT, number)
+
+    def _born(self, birthday: date, region: str) -> Document:
         body = f"{region}{birthday:%Y%m%d}{self._random.randrange(1, 1000):03d}"
-        return body + mod_11_2.calc_check_digit(body)
+        number = body + mod_11_2.calc_check_digit(body)
+        return Document(DocumentType.RESIDENT_IDENTITY_CARD, number)

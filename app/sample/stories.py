@@ -32,6 +32,9 @@ from models.events import (
     IdentityData,
     IdentityRetracted,
     IdentityVerified,
+    NationalStatus,
+    NationalStatusData,
+    NationalStatusReported,
     NatResultData,
     NatResultReported,
     NatResultRetracted,
@@ -58,6 +61,7 @@ from models.policy import day_start, policy_at
 
 CDC = "/cdc/440100"
 COMMAND = "/quarantine-commands/440100"
+NATIONAL_PLATFORM = "/national-platform"
 IDENTITY_PROVIDER = "/identity-providers/guangdong"
 LABORATORIES = 12
 TERMINALS = 200
@@ -599,6 +603,34 @@ def _many_reasons(resident: Resident) -> None:
     resident.test_on_days(exposed_at, (1,))
     resident.test(resident.ago(days=3), Result.POSITIVE)
     resident.abroad("43", ProvincialColour.RED, resident.ago(days=2))
+
+
+# To be looked at, one of each
+
+
+@_story("minor", 0, GREEN)
+def _minor(resident: Resident) -> None:
+    resident.verify()
+    resident.test(resident.some_days_ago(0.5, 5))
+
+
+@_story("permit-holder", 0, GREEN)
+def _permit_holder(resident: Resident) -> None:
+    resident.verify()
+    resident.test(resident.some_days_ago(0.5, 5))
+    starts_at = resident.ago(days=17)
+    resident.quarantine(CENTRALISED, starts_at, starts_at + timedelta(days=14))
+    resident.release(starts_at + timedelta(days=14, hours=2))
+
+
+@_story("high-national-status", 0, GREEN)
+def _high_national_status(resident: Resident) -> None:
+    """Not abnormal (manual, 四.6): it waits for the push to the national platform."""
+    resident.verify()
+    resident.test(resident.some_days_ago(0.5, 5))
+    at = resident.ago(days=1)
+    data = NationalStatusData(NationalStatus.HIGH, at)
+    resident.add(NationalStatusReported, NATIONAL_PLATFORM, at, data)
 
 
 # Corrections of no effect: each event is valid, and the fold objects to what it claims.

@@ -1,4 +1,4 @@
-"""A Redis server for the read model."""
+"""A Redis server for the read models."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import redis
 
 from app.stack.processes import Process
 
-MEMORY = "256mb"
-"""Some 100 times the read model of 10,000 people; beyond it a write fails, nothing is evicted."""
+MEMORY = "512mb"
+"""Some 20 times what 10,000 people need; beyond it a write fails, nothing is evicted."""
 
 
 class RedisServer(Process):

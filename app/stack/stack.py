@@ -37,7 +37,9 @@ HEALTHY_SECONDS = 60.0
 
 SECRETS = {
     "projection": frozenset[str](),
+    "rows": frozenset[str](),
     "worker": frozenset({"dead_letter_public_key"}),
+    "lists-worker": frozenset({"dead_letter_public_key"}),
     "gateway": frozenset({"person_key_secret", "token_key"}),
     "view": frozenset({"token_key", "display_key"}),
 }
@@ -77,9 +79,18 @@ class Stack:
         status = f"http://{settings.status_host}"
         self.projection = process("projection", f"{status}:{settings.projection_status_port}")
         self.worker = process("worker", f"{status}:{settings.worker_status_port}")
+        self.lists_worker = process("lists-worker", f"{status}:{settings.lists_status_port}")
+        self.rows = process("rows", f"{status}:{settings.rows_status_port}")
         self.gateway = process("gateway", _local(settings.gateway_host, settings.gateway_port))
         self.view = process("view", _local(settings.view_host, settings.view_port))
-        self.services = [self.projection, self.worker, self.gateway, self.view]
+        self.services = [
+            self.projection,
+            self.worker,
+            self.rows,
+            self.lists_worker,
+            self.gateway,
+            self.view,
+        ]
         self._restarts: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._started: dict[str, float] = {}
@@ -180,7 +191,9 @@ class Stack:
             self.gateway,
             self.view,
             self.worker,
+            self.lists_worker,
             self.projection,
+            self.rows,
             self.redis,
             self.broker,
         ):
@@ -218,6 +231,18 @@ def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str
             "YUEKANG_PROJECTION_STATUS_PORT",
             settings.status_host,
             settings.projection_status_port,
+        ),
+        (
+            "the lists worker's status",
+            "YUEKANG_LISTS_STATUS_PORT",
+            settings.status_host,
+            settings.lists_status_port,
+        ),
+        (
+            "the rows' status",
+            "YUEKANG_ROWS_STATUS_PORT",
+            settings.status_host,
+            settings.rows_status_port,
         ),
     ]
 

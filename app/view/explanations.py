@@ -14,21 +14,23 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from app.logs import audit
-from app.problems import FieldError, Refused, retry_later
-from app.rows import read_rows
+from app.problems import FieldError, Refused
+from app.rows import NoRows, Rows, read_rows
 from app.view.codes import Clock, ReasonAnswer, reason_answer
 from app.view.limits import (
     CLOCK_SECONDS,
     EXPLANATIONS_AT_ONCE_MAX,
+    HISTORY_STALE_SECONDS,
     RETRY_BUSY_SECONDS,
     RETRY_STALE_SECONDS,
-    STALE_SECONDS,
+    RETRY_STORE_SECONDS,
 )
 from app.view.pages.ports import Unavailable
+from models.checks import EARLIEST, EARLIEST_DAY
 from models.codes import Colour, EventRef, Interval
-from models.events import EARLIEST, EARLIEST_DAY
 from models.explain import Answer, Claim, Comparison, Explanation, Heard, Known, compare, explain
 from models.person import Person, unknown
 
@@ -106,15 +108,15 @@ class DifferenceAnswer(Struct, frozen=True):
 class ExplanationAnswer(Struct, frozen=True):
     """Why a code is what it is: what was asked, and beside it what was shown and is known now.
 
-    By a row up to `as_of`; `stale` if that is long before `asked_at`, or not known. `events` had
+    By a row up to `as_of`; `stale` if that is long before `asked_at`. `events` had
     arrived at the `known_at` that was asked, `not_known` came later. `full`: the row holds as many
     events as it may, so some may have been refused.
     """
 
     person: str
     asked_at: datetime
-    as_of: datetime | None
-    lag_s: float | None
+    as_of: datetime
+    lag_s: float
     stale: bool
     full: bool
     answer: SideAnswer
@@ -150,7 +152,7 @@ class Explanations:
             known_at=known and known.isoformat(),
         )
         if self._at_work >= EXPLANATIONS_AT_ONCE_MAX:
-            raise retry_later("busy", "Others are being explained.", RETRY_BUSY_SECONDS)
+            raise Unavailable("busy", RETRY_BUSY_SECONDS)
         self._at_work += 1
         try:
             return await self._explain(person, now, then, known)
@@ -160,10 +162,10 @@ class Explanations:
     async def _explain(
         self, person: str, now: datetime, at: datetime, known_at: datetime | None
     ) -> ExplanationAnswer:
-        rows = await read_rows(self._redis, TABLE, [person])
-        lag_s = None if rows.as_of is None else max(0.0, (now - rows.as_of).total_seconds())
-        stale = lag_s is None or lag_s > STALE_SECONDS
-        stored = rows.values[0]
+        rows = await self._read(person)
+        lag_s = max(0.0, (now - rows.as_of).total_seconds())
+        stale = lag_s > HISTORY_STALE_SECONDS
+        [stored] = rows.values
         if stored is None and stale:
             # Who is not there yet is not unknown.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
@@ -173,7 +175,7 @@ class Explanations:
             person=person,
             asked_at=now,
             as_of=rows.as_of,
-            lag_s=None if lag_s is None else round(lag_s, 3),
+            lag_s=round(lag_s, 3),
             stale=stale,
             full=explanation.full,
             answer=_side(explanation.answer, now),
@@ -183,6 +185,14 @@ class Explanations:
             known_now=_side(comparison.now, now),
             difference=_difference(comparison),
         )
+
+    async def _read(self, person: str) -> Rows:
+        try:
+            return await read_rows(self._redis, TABLE, [person])
+        except NoRows:
+            raise Unavailable("store", RETRY_STALE_SECONDS) from None
+        except (RedisError, OSError, TimeoutError):
+            raise Unavailable("store", RETRY_STORE_SECONDS) from None
 
 
 def instant(name: str, text: str, latest: datetime) -> datetime:

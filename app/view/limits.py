@@ -24,6 +24,12 @@ READS_WAITING_MAX = 20_000
 READS_AT_ONCE_MAX = 512
 """Codes in one read of Redis, which does nothing else meanwhile: some 100 µs."""
 
+HISTORY_AT_ONCE_MAX = 64
+"""Reads of health information at one time; one more is refused as busy. Codes come first."""
+
+HISTORY_STALE_SECONDS = 60.0
+"""Health information by older data says that it is old; what bears on no code may lag."""
+
 DISPLAY_SECONDS = 120
 """How long a display token is good: for a queue at a gate, too short to be passed on for long.
 The page draws a new one every minute."""

@@ -23,7 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.problems import KINDS, Problem, Refused, explain, on_failure, on_http_exception, on_refused
+from app.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
 from app.tokens import Tokens
 from app.view import codes, counts, limits, problems
@@ -35,6 +35,7 @@ from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.operator import operator_of
 from app.view.pages import Unavailable, routes
 from app.view.port import Port
+from app.view.refusals import refusals
 from app.view.scans import ScanAnswer, ScanRequest, Scans
 from app.writer import Writer
 from models.codes import Colour
@@ -178,18 +179,6 @@ def create_app(options: Options) -> Litestar:
     return app
 
 
-def _refusals(*codes: str) -> dict[int, ResponseSpec]:
-    found: dict[int, list[str]] = {}
-    for code in codes:
-        found.setdefault(KINDS[code].status, []).append(KINDS[code].title)
-    return {
-        status: ResponseSpec(
-            Problem, description="; ".join(titles), media_type="application/problem+json"
-        )
-        for status, titles in found.items()
-    }
-
-
 Person = Annotated[str, PathParameter(pattern=PERSON_KEY.pattern, description="A person key.")]
 At = Annotated[
     str | None,
@@ -227,7 +216,7 @@ def _people(view: View) -> list[Any]:
         "/v1/people/{person:str}/code",
         operation_id="readCode",
         summary="Read a person's code now",
-        responses=_refusals("invalid", "code-unavailable"),
+        responses=refusals("invalid", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def code(person: Person) -> CodeAnswer:
@@ -239,7 +228,7 @@ def _people(view: View) -> list[Any]:
         operation_id="drawCode",
         summary="Draw a person's QR",
         media_type="image/svg+xml",
-        responses=_refusals("invalid", "no-code", "code-unavailable"),
+        responses=refusals("invalid", "no-code", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def drawing(person: Person) -> str:
@@ -254,9 +243,7 @@ def _people(view: View) -> list[Any]:
         operation_id="explainCode",
         summary="Say why a person's code is, or was, what it is",
         security=[{"operatorToken": []}],
-        responses=_refusals(
-            "invalid", "unauthenticated", "no-operator", "busy", "code-unavailable"
-        ),
+        responses=refusals("invalid", "unauthenticated", "no-operator", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def explained(
@@ -276,7 +263,7 @@ def _people(view: View) -> list[Any]:
         operation_id="scan",
         summary="Record a scan and get the colour",
         security=[{"terminalToken": []}],
-        responses=_refusals(
+        responses=refusals(
             "invalid",
             "unauthenticated",
             "no-terminal",
@@ -304,7 +291,7 @@ def _duty(view: View) -> list[Any]:
             200: ResponseSpec(
                 PublicChange, description="The stream.", media_type="text/event-stream"
             ),
-            **_refusals("invalid", "too-many-clients"),
+            **refusals("invalid", "too-many-clients"),
         },
     )
     async def changes(
@@ -337,7 +324,7 @@ def _duty(view: View) -> list[Any]:
         "/v1/counts",
         operation_id="count",
         summary="Count people by colour, reason and city",
-        responses=_refusals("code-unavailable"),
+        responses=refusals("code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def count() -> CountsAnswer:
@@ -394,7 +381,7 @@ async def reference(request: AnyRequest) -> dict[str, Any]:
     "/problems/{code:str}",
     operation_id="explainProblem",
     summary="Say what a problem's type means",
-    responses=_refusals("invalid", "not-found"),
+    responses=refusals("invalid", "not-found"),
 )
 async def explanation(code: FromPath[str]) -> dict[str, Any]:
     """Type, title and status."""

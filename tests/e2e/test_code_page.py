@@ -312,7 +312,7 @@ def test_english_comes_first_where_it_is_asked_for(stage: Stage, browser: Browse
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         open_code(stage, page, people.red(people.someone()))
-        assert page.locator("html").get_attribute("lang") == "en"
+        assert page.locator("html").get_attribute("lang") == "en-GB"
         assert word(page) == "Red code"
         expect(page.locator("h1 .second")).to_have_text("红码")
         page.get_by_role("link", name="中文").click()

@@ -23,7 +23,16 @@ from app.stack.redis_server import RedisServer
 from conftest import free_port
 
 YUEKANG = str(Path(sys.executable).with_name("yuekang"))
-PROCESSES = ("kafka", "redis", "projection", "worker", "gateway", "view")
+PROCESSES = (
+    "kafka",
+    "redis",
+    "projection",
+    "worker",
+    "rows",
+    "lists-worker",
+    "gateway",
+    "view",
+)
 SECONDS_MAX = 90.0
 PEOPLE = 200
 
@@ -33,14 +42,16 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = [free_port() for _ in range(7)]
-        kafka, controller, redis, gateway, view, worker, projection = self.ports
+        self.ports = [free_port() for _ in range(9)]
+        kafka, controller, redis, gateway, view, worker, projection, lists, rows = self.ports
         self.view = f"http://127.0.0.1:{view}"
         self.status = {
             "view": self.view,
             "gateway": f"http://127.0.0.1:{gateway}",
             "worker": f"http://127.0.0.1:{worker}",
             "projection": f"http://127.0.0.1:{projection}",
+            "lists-worker": f"http://127.0.0.1:{lists}",
+            "rows": f"http://127.0.0.1:{rows}",
         }
         self.environment = {
             **os.environ,
@@ -52,6 +63,8 @@ class Up:
             "YUEKANG_VIEW_PORT": str(view),
             "YUEKANG_WORKER_STATUS_PORT": str(worker),
             "YUEKANG_PROJECTION_STATUS_PORT": str(projection),
+            "YUEKANG_LISTS_STATUS_PORT": str(lists),
+            "YUEKANG_ROWS_STATUS_PORT": str(rows),
         }
         self.data = directory / "data"
         self._output = directory / "up.txt"

@@ -33,7 +33,7 @@ from redis.exceptions import RedisError
 from app.catalogue import CATALOGUE, EVERY_TABLE
 from app.codec import Code, Refusal, decode, source_in
 from app.engine.store import AGENDA, DUE, META, PLACE, STORED
-from app.judged import GROUP
+from app.judged import PEOPLE
 from app.readmodel import (
     CHANGES,
     CHANGES_KEPT,
@@ -485,7 +485,7 @@ class Audit:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
         await admin.start()
         try:
-            offsets = await admin.list_consumer_group_offsets(GROUP)
+            offsets = await admin.list_consumer_group_offsets(PEOPLE.name)
         finally:
             await admin.close()
         return [

@@ -13,6 +13,7 @@ from nacl.public import PrivateKey
 import builders as b
 from agents import lifts, people, poison, releases, scans
 from agents.dead_letters import DeadLetters
+from agents.instants import microseconds
 from app import metrics
 from app.catalogue import CATALOGUE, EVERY_TABLE
 from app.codec import Code
@@ -118,7 +119,7 @@ def test_a_row_that_waits_for_time_carries_its_due_instant() -> None:
     assert datetime.fromisoformat(change["data"]["at"]) == end
     assert change["data"]["before"]["reasons"] == [int(Reason.HOME_QUARANTINE)]
     left = end + POLICIES[0].ended_kept
-    assert int.from_bytes(store[b.PERSON.encode()][:8], "big") == people.microseconds(left)
+    assert int.from_bytes(store[b.PERSON.encode()][:8], "big") == microseconds(left)
     people.advance_due(left, LETTERS)(work := Work(cast(Any, store)), [b.PERSON.encode()])
     assert of(store.commit(work), STATUS_CHANGES) == []
     assert int.from_bytes(store[b.PERSON.encode()][:8], "big") == 0
@@ -148,18 +149,19 @@ async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app
     lifts.register(app, LETTERS)
     app.finalize()
     read = sorted(topic for agent in app.agents.values() for topic in agent.channel.topics)
-    assert read == sorted(topic.name for topic in input_topics())
+    assert read == sorted(topic.name for topic in app.topics_read())
     assert all(agent.concurrency == 1 for agent in app.agents.values())
     assert {table.settings.changelog for table in app.held_tables} < set(CATALOGUE.topics)
     tables = {table.settings.name for table in app.held_tables}
-    assert {topic.folds_into for topic in input_topics()} == {*tables, EVERY_TABLE}
+    assert {topic.folds_into for topic in app.topics_read()} == {*tables, EVERY_TABLE}
 
 
 def test_a_partition_without_all_its_topics_is_refused() -> None:
-    every = {TP(topic.name, 2) for topic in input_topics()}
-    assert whole_partitions(every) == {2}
+    topics = input_topics()
+    every = {TP(topic.name, 2) for topic in topics}
+    assert whole_partitions(topics, every) == {2}
     with pytest.raises(RuntimeError, match=r"scans\[2\]"):
-        whole_partitions(every - {TP("scans", 2)})
+        whole_partitions(topics, every - {TP("scans", 2)})
 
 
 def test_a_scan_changes_nothing_and_a_bad_one_is_a_dead_letter() -> None:

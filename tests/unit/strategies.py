@@ -3,7 +3,7 @@
 Few sources, few ids and few file numbers, so that events meet; times on a grid of six hours, so
 that they coincide; sequences that repeat and run against time, so that each tie-break decides;
 corrections of whatever bears the id, so that chains, circles and claims without effect come up.
-Every event is valid as `models.events.faults` has it once it has happened.
+Every event is valid as `models.checks.faults` has it once it has happened.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 import builders
 from models import events as e
+from models.checks import faults
 from models.policy import POLICIES, Policy
 
 STEP = timedelta(hours=6)
@@ -219,7 +220,7 @@ def retract(event: e.StatusEvent, *, id: str, sequence: int) -> e.StatusEvent:
 
 def arrivals(event: e.StatusEvent) -> SearchStrategy[datetime]:
     """Return instants at which `event` can arrive: once it has happened, by the grid's end."""
-    return st.integers(0, STEPS_MAX).map(at_step).filter(lambda at: not [*e.faults(event, at)])
+    return st.integers(0, STEPS_MAX).map(at_step).filter(lambda at: not [*faults(event, at)])
 
 
 @st.composite

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import builders as b
 from models import policy
+from models.checks import faults
 from models.codes import NO_CODE, Colour, ConditionKind, Owner, Reason, Status, StatusChange, judge
 from models.events import (
     IdentityVerified,
@@ -26,7 +27,6 @@ from models.events import (
     Result,
     ResultStatus,
     StatusEvent,
-    faults,
 )
 from models.person import Outcome, Person, advance, fold, unknown
 from models.reasons import assess

@@ -16,9 +16,12 @@ from app.topology import (
     PARKED,
     SOURCE_RELEASES,
     STATUS_CHANGES,
+    TableApp,
     create_app,
+    create_lists_app,
     input_topics,
 )
+from models import lists
 from models.codes import STATUS_CHANGED
 from models.events import (
     EVENT_TYPES,
@@ -85,14 +88,23 @@ def test_what_says_that_a_letter_was_sent_again_outlives_the_letter() -> None:
 async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
     tmp_path: Path,
 ) -> None:
+    settings = Settings(data_dir=str(tmp_path))
+    apps: list[TableApp] = [create_app(settings, "cluster"), create_lists_app(settings, "cluster")]
+    for topic in input_topics():
+        folded_by = [app for app in apps if topic in app.topics_read()]
+        assert len(folded_by) == (len(apps) if topic.name == SOURCE_RELEASES else 1), topic.name
+    for app in apps:
+        assert app.tables_of(CATALOGUE.topics[SOURCE_RELEASES]) == app.held_tables
+        for table in app.held_tables:
+            assert any(t.folds_into == table.settings.name for t in app.topics_read())
+            assert CATALOGUE.topics[table.settings.changelog].cleanup == "compact"
+
+
+async def test_nothing_that_bears_on_no_code_is_read_beside_what_does(tmp_path: Path) -> None:
+    """A flood of the one must not stand before the other: they are processes of their own."""
     app = create_app(Settings(data_dir=str(tmp_path)), "cluster")
-    tables = {table for topic in input_topics() for table in app.tables_of(topic)}
-    assert all(app.tables_of(topic) for topic in input_topics())
-    assert tables == set(app.held_tables)
-    assert app.tables_of(CATALOGUE.topics[SOURCE_RELEASES]) == app.held_tables
-    for table in tables:
-        changelog = CATALOGUE.topics[table.settings.changelog]
-        assert changelog.cleanup == "compact"
+    listed = {CATALOGUE.topic_of(kind.__struct_config__.tag) for kind in lists.OF}
+    assert not listed & set(app.topics_read())
 
 
 def test_every_topic_has_the_same_number_of_partitions() -> None:

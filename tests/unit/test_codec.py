@@ -25,7 +25,8 @@ from app.codec import (
     parse_strict,
 )
 from app.problems import KINDS
-from models.events import EARLIEST, Event, type_of
+from models.checks import EARLIEST
+from models.events import Event, type_of
 from unit import strategies
 
 NOW = builders.day(20)

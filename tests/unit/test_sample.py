@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
+from typing import get_args
 
 import msgspec
 import pytest
@@ -22,9 +23,12 @@ from app.sample.day import (
     sample_day,
 )
 from app.sample.documents import RESIDENCE_PERMITS, Document
+from app.sample.logins import LOGINS
 from app.sample.stories import HISTORY
+from models.checks import faults
 from models.codes import Colour, Reason, judge
-from models.events import DocumentType, Event, ScanRecorded, faults
+from models.events import DocumentType, Event, ListName, StatusEvent
+from models.lists import OF
 from models.person import Objection, fold, unknown
 
 NOW = datetime(2020, 4, 20, 1, 30, tzinfo=UTC)
@@ -104,7 +108,22 @@ def test_every_event_is_valid_on_the_wire(day: Day) -> None:
 def test_histories_reach_beyond_the_rules_and_never_past_now(day: Day) -> None:
     times = [e.draft.time for e in day.entries if isinstance(e, Entry)]
     assert max(times) <= NOW
-    assert NOW - HISTORY <= min(times) < NOW - timedelta(days=14)
+    bearing = [
+        e.draft.time
+        for e in day.entries
+        if isinstance(e, Entry) and issubclass(e.draft.kind, get_args(StatusEvent))
+    ]
+    assert NOW - HISTORY <= min(bearing) < NOW - timedelta(days=14)
+
+
+def test_whoever_is_to_be_logged_in_as_has_something_in_every_list(day: Day) -> None:
+    for login in LOGINS:
+        document = day.scenarios[login.story].document
+        kinds = {
+            e.draft.kind for e in day.entries if isinstance(e, Entry) and e.document == document
+        }
+        found = {OF[kind][0] for kind in kinds if kind in OF}
+        assert found == set(ListName), login.id
 
 
 def test_sequences_of_a_source_rise_with_time_and_name_one_event_each(day: Day) -> None:
@@ -132,7 +151,7 @@ def test_a_scenario_comes_to_what_it_expects(scenario: Scenario, backwards: bool
     row = unknown(key_of(scenario.document), NOW)
     objections: set[Objection] = set()
     for event in reversed(events) if backwards else events:
-        if not isinstance(event, ScanRecorded):
+        if isinstance(event, StatusEvent):
             outcome = fold(row, event, NOW)
             row = outcome.person
             objections |= {notice.objection for notice in outcome.notices}
@@ -152,7 +171,7 @@ def test_everyone_comes_to_what_is_expected_and_few_are_red(day: Day) -> None:
     for person in day.expected:
         row = unknown(key_of(person.document), NOW)
         for event in events[person.document]:
-            if not isinstance(event, ScanRecorded):
+            if isinstance(event, StatusEvent):
                 row = fold(row, event, NOW).person
         shown = judge(row.code, NOW)
         assert shown.status == person.expected, person.name

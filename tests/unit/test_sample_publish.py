@@ -124,7 +124,7 @@ async def test_unexpected_refusals_are_counted_and_a_few_are_kept() -> None:
     assert tally.gateway == 0
     assert tally.refused_unexpected > len(tally.unexpected) > 0
     assert "not you" in tally.unexpected[0]
-    assert "/laboratories/" in " ".join(tally.unexpected)
+    assert "/entry-desks/" in " ".join(tally.unexpected)
 
 
 async def test_the_summary_names_people_by_key_alone() -> None:

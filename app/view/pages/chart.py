@@ -8,8 +8,8 @@ from msgspec import Struct
 from pygal import Config, StackedBar  # type: ignore[import-untyped]
 from pygal.style import Style  # type: ignore[import-untyped]
 
-from app.view.pages import texts
-from app.view.pages.language import Language, Words
+from app.view.pages.language import Language, Text, ngettext, number
+from app.view.pages.language import gettext as _
 from models.policy import ZONE
 
 SIZES = {"wide": (900, 240), "narrow": (420, 240)}
@@ -69,26 +69,26 @@ def chart(minutes: Sequence[Minute], language: Language, size: str = "wide") -> 
         range=(0, top),
         margin=8,
         spacing=8,
-        no_data_text=texts.DASHBOARD["no_counts"].of(language),
+        no_data_text=_("暂时无法取得数据").of(language),
     )
     bars = StackedBar(config)
-    bars.add_xml_filter(_without_scripts)
+    bars.add_xml_filter(_bare)
     bars.x_labels = [f"{m.start.astimezone(ZONE):%H:%M}" for m in minutes]
     bars.y_labels = [0, top // 2, top] if top % 2 == 0 else [0, top]
-    bars.value_formatter = lambda value: f"{value:,.0f}"
-    bars.add(texts.DASHBOARD["to_red"].of(language), [m.to_red for m in minutes])
-    bars.add(texts.DASHBOARD["other_changes"].of(language), [m.other for m in minutes])
+    bars.value_formatter = lambda value: number(value).of(language)
+    bars.add(_("变为红码").of(language), [m.to_red for m in minutes])
+    bars.add(_("其他变化").of(language), [m.other for m in minutes])
     return bytes(bars.render())
 
 
-def described(minutes: Sequence[Minute]) -> Words:
+def described(minutes: Sequence[Minute]) -> Text:
     """What the picture says, in a sentence."""
     red, other = sum(m.to_red for m in minutes), sum(m.other for m in minutes)
     most = max((m.all for m in minutes), default=0)
-    return Words(
-        f"最近一小时每分钟的变化：变为红码 {red} 次，其他 {other} 次，一分钟最多 {most} 次。",
-        f"Changes per minute in the last hour: {red} turned red, {other} others, at most {most} "
-        "in a minute.",
+    return _("最近一小时每分钟的变化：变为红码 {red} 次，{other}，一分钟最多 {most} 次。").filled(
+        red=number(red),
+        other=ngettext("其他 {n} 次", "其他 {n} 次", other),
+        most=number(most),
     )
 
 
@@ -102,10 +102,10 @@ def _round_up(most: int) -> int:
         power *= 10
 
 
-def _without_scripts(root: Any) -> Any:
-    """Take out the settings that pygal writes as a script for its own tooltips."""
+def _bare(root: Any) -> Any:
+    """Take out the script that pygal writes for its own tooltips, and its name as the title."""
     for parent in list(root.iter()):
         for child in list(parent):
-            if str(child.tag).endswith("script"):
+            if str(child.tag).endswith(("script", "title")):
                 parent.remove(child)
     return root

@@ -5,8 +5,9 @@ from typing import Any
 
 from litestar import Response
 
-from app.view.pages import texts
-from app.view.pages.language import Language, Words, clock, exactly, moment, today
+from app.view.pages import names
+from app.view.pages.language import Language, Text, clock, exactly, joined, moment, number, today
+from app.view.pages.language import gettext as _
 from app.view.pages.ports import PagePort, Read, Unavailable
 from app.view.pages.sheet import Sheet, sheet
 from app.view.pages.site import page
@@ -16,6 +17,14 @@ from models.policy import ZONE, policy_at
 
 RELOAD_S = 10
 """Without scripts a page is loaded again this often, unless its reader stops that."""
+
+LOG_IN = (  # manual, 二
+    _("打开粤省事，点击“粤康码”。"),
+    _(
+        "选择“人脸识别登录”或“微信支付密码登录”完成实名登录；持港澳居民来往内地通行证者按页面指引登录。"
+    ),
+    _("登录后本页会自动更新。"),
+)
 
 Context = dict[str, Any]
 
@@ -51,44 +60,45 @@ def _coloured(says: Sheet, read: Read) -> Context:
         "key": f"{says.colour.value} {says.version} {ranks} {str(read.stale).lower()}",
         "said": _now(says.state, *reasons),
         "sheet": says,
+        "says": names.SAYS[says.colour],
         "stale": read.stale,
         "as_of": exactly(read.as_of) if read.as_of else None,
-        "lag": None if read.lag_s is None else f"{read.lag_s:.1f}",
+        "lag": None if read.lag_s is None else number(read.lag_s, "0.0"),
         "changes_at": says.changes_at,
         "changes": moment(says.changes_at) if says.changes_at else None,
     }
 
 
 def _no_code(at: datetime) -> Context:
-    return _frame("none", texts.TEXTS["no_code"], at) | {
+    return _frame("none", _("无码"), at) | {
         "key": "none",
-        "says": texts.SAYS[Colour.NONE],
-        "story": (texts.TEXTS["no_code_why"], texts.TEXTS["no_code_do"]),
-        "steps": texts.LOG_IN,
+        "says": names.SAYS[Colour.NONE],
+        "story": (_("没有找到经实名认证的记录，因此不显示红码或绿码。"), _("怎么办：")),
+        "steps": LOG_IN,
     }
 
 
 def _failed(failure: Unavailable) -> Context:
     at = datetime.now(ZONE)
     retry_at = at + timedelta(seconds=failure.retry_after_s)
-    retry = texts.TEXTS["retry"].filled(when=clock(retry_at))
-    return _frame("unavailable", texts.TEXTS["unavailable"], at) | {
-        "says": texts.CAUSES[failure.cause],
-        "story": (retry, texts.TEXTS["retry_by_itself"], texts.TEXTS["unavailable_not_red"]),
+    retry = _("请在 {when} 之后再试").filled(when=clock(retry_at))
+    return _frame("unavailable", _("亮码失败"), at) | {
+        "says": names.CAUSES[failure.cause],
+        "story": (retry, _("到时本页会自动重试。"), _("这不代表您的码变为红码。")),
         "retry_at": retry_at,
     }
 
 
 def _no_such_address() -> Context:
-    return _frame("not-found", texts.TEXTS["not_found"], datetime.now(ZONE)) | {
+    return _frame("not-found", _("地址不正确"), datetime.now(ZONE)) | {
         "person": None,
         "reload_s": None,
-        "says": texts.TEXTS["not_found_why"],
-        "story": (texts.TEXTS["not_found_do"],),
+        "says": _("这不是粤康码的地址。"),
+        "story": (_("请从粤省事重新打开。"),),
     }
 
 
-def _frame(state: str, title: Words, at: datetime) -> Context:
+def _frame(state: str, title: Text, at: datetime) -> Context:
     """What every state's page has; the others add to it."""
     absent = ("changes_at", "retry_at", "qr_valid_s", "steps")
     return dict.fromkeys(absent) | {
@@ -102,7 +112,6 @@ def _frame(state: str, title: Words, at: datetime) -> Context:
     }
 
 
-def _now(*parts: Words) -> Words:
+def _now(*parts: Text) -> Text:
     """What a screen reader says when the page turns into another."""
-    joined = Words("，".join(p.zh for p in parts), ", ".join(p.en for p in parts))
-    return texts.TEXTS["turned"].filled(state=joined)
+    return _("注意：现在是{state}").filled(state=joined(_("，"), parts))

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from litestar import Response
 from msgspec import Struct
 
-from app.view.pages import names, texts
+from app.view.pages import names
 from app.view.pages.chart import chart, described
-from app.view.pages.language import Language, Words, exactly
+from app.view.pages.language import Language, Text, as_is, exactly, number
+from app.view.pages.language import gettext as _
 from app.view.pages.ports import Counts, PagePort, PartitionLag, Unavailable
 from app.view.pages.site import HEADERS, page
 from models.codes import Colour, Reason
@@ -22,7 +23,7 @@ LAG_WARN_S = 5.0
 class Bar(Struct, frozen=True):
     """One line of a table with its share of the largest."""
 
-    name: Words
+    name: Text
     count: int
     most: int
     more: int = 0
@@ -32,7 +33,7 @@ class Lag(Struct, frozen=True):
     """A partition's lag in words, and whether it needs a look."""
 
     partition: int
-    seconds: str
+    seconds: Text
     late: bool
 
 
@@ -48,7 +49,6 @@ async def dashboard(
         "colours_known": names.COLOURS,
         "sources_known": names.SOURCES,
         "picture": await _pictured(port),
-        "d": texts.DASHBOARD,
     }
     return page("dashboard.html", language, context)
 
@@ -57,7 +57,7 @@ async def counts_part(port: PagePort, language: Language) -> Response[str]:
     """The counts alone, for the page to put in place; 503 where there are none."""
     context = await _counted(port)
     status = 200 if context["counts"] else 503
-    return page("counts.html", language, {**context, "d": texts.DASHBOARD}, status=status)
+    return page("counts.html", language, context, status=status)
 
 
 async def chart_part(port: PagePort, language: Language, size: str) -> Response[bytes]:
@@ -73,18 +73,18 @@ async def chart_part(port: PagePort, language: Language, size: str) -> Response[
     return Response(picture, status_code=status, media_type="image/svg+xml", headers=headers)
 
 
-async def _pictured(port: PagePort) -> Words:
+async def _pictured(port: PagePort) -> Text:
     try:
         return described(await port.minutes())
     except Unavailable:
-        return texts.DASHBOARD["no_counts"]
+        return _("暂时无法取得数据")
 
 
 async def _counted(port: PagePort) -> dict[str, object]:
     try:
         counts = await port.counts()
     except Unavailable as failure:
-        return {"counts": None, "cause": texts.CAUSES[failure.cause]}
+        return {"counts": None, "cause": names.CAUSES[failure.cause]}
     return {
         "counts": counts,
         "counted_at": exactly(counts.at),
@@ -108,9 +108,8 @@ def _cities(counts: Counts) -> Sequence[Bar]:
 
 
 def _lag(lag: PartitionLag) -> Lag:
-    known = lag.lag_s is not None
     return Lag(
         lag.partition,
-        f"{lag.lag_s:.1f}" if known else "—",
+        as_is("—") if lag.lag_s is None else number(lag.lag_s, "0.0"),
         late=lag.lag_s is None or lag.lag_s > LAG_WARN_S,
     )

@@ -2,8 +2,8 @@
 
 from litestar import Response
 
-from app.view.pages import texts
 from app.view.pages.language import Language
+from app.view.pages.language import gettext as _
 from app.view.pages.ports import PagePort
 from app.view.pages.site import page
 
@@ -11,9 +11,9 @@ from app.view.pages.site import page
 def entry_page(port: PagePort, language: Language) -> Response[str]:
     """The short page that leads to the others."""
     links = (
-        ("/dashboard", texts.ENTRY["dashboard"], texts.ENTRY["dashboard_what"]),
-        ("/api", texts.ENTRY["api"], texts.ENTRY["api_what"]),
-        ("/api/events", texts.ENTRY["events"], texts.ENTRY["events_what"]),
+        ("/dashboard", _("值班看板"), _("人数、最近一小时、最新变化")),
+        ("/api", _("接口"), _("查询、扫码、变化流")),
+        ("/api/events", _("事件"), _("各部门发布的事件与主题（AsyncAPI）")),
     )
-    context = {"e": texts.ENTRY, "links": links, "samples": port.samples()}
+    context = {"links": links, "samples": port.samples()}
     return page("entry.html", language, context)

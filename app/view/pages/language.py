@@ -1,56 +1,75 @@
-"""Which of the two languages comes first on a page, and how instants read in each."""
+"""The languages of the pages, and what is said in the reader's own.
 
-from collections.abc import Iterable
+A message is its own text in Chinese. Each other language is a gettext catalogue beside this
+module, `locale/<code>/LC_MESSAGES/yuekang.po`; `make messages` writes new messages into it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import NamedTuple
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+
+from babel import Locale, negotiate_locale
+from babel.dates import format_date
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 
 from models.policy import ZONE
 
+LOCALES = Path(__file__).parent / "locale"
 
-class Language(StrEnum):
-    """Chinese comes first unless a reader asks for English."""
 
-    ZH = "zh"
-    EN = "en"
+@dataclass(frozen=True, eq=False)
+class Language:
+    """`code` is what `?lang=` names; `locale` says how days and numbers are written."""
+
+    code: str
+    locale: Locale
+    messages: NullTranslations
 
     @property
     def tag(self) -> str:
         """The BCP 47 tag for `lang` attributes and Content-Language."""
-        return "zh-Hans-CN" if self is Language.ZH else "en"
+        return str(self.locale).replace("_", "-")
 
     @property
-    def other(self) -> "Language":
-        """The language that stands beneath, or that the switch leads to."""
-        return Language.EN if self is Language.ZH else Language.ZH
+    def name(self) -> str:
+        """What its speakers call it."""
+        return self.locale.language_name or self.code
+
+    @property
+    def others(self) -> "list[Language]":
+        """The languages that a switch leads to."""
+        return [language for language in LANGUAGES if language is not self]
+
+    @property
+    def second(self) -> "Language":
+        """The language that stands beneath: a guard may not read the first."""
+        return self.others[0]
 
 
-class Words(NamedTuple):
-    """One text in both languages."""
+def _translated(code: str, locale: str) -> Language:
+    """Read a catalogue; it is compiled here, so that the text file is all there is of it."""
+    compiled = BytesIO()
+    with (LOCALES / code / "LC_MESSAGES" / "yuekang.po").open("rb") as file:
+        write_mo(compiled, read_po(file))
+    compiled.seek(0)
+    return Language(code, Locale.parse(locale), GNUTranslations(compiled))
 
-    zh: str
-    en: str
 
-    def of(self, language: Language) -> str:
-        """The text in `language`."""
-        return self.zh if language is Language.ZH else self.en
-
-    def filled(self, **parts: "str | Words") -> "Words":
-        """Fill `{name}` places; a part that is itself `Words` enters in the same language."""
-        zh = {k: v.zh if isinstance(v, Words) else v for k, v in parts.items()}
-        en = {k: v.en if isinstance(v, Words) else v for k, v in parts.items()}
-        return Words(self.zh.format(**zh), self.en.format(**en))
+CHINESE = Language("zh", Locale.parse("zh_Hans_CN"), NullTranslations())
+LANGUAGES = (CHINESE, _translated("en", "en_GB"))
+"""A further language is a catalogue and a line here."""
 
 
 def negotiate(asked: str | None, accept_language: str) -> Language:
     """Choose by `?lang=`, else by Accept-Language (RFC 9110, 12.5.4), else Chinese."""
-    if asked in ("zh", "en"):
-        return Language(asked)
-    for tag in _by_preference(accept_language):
-        primary = tag.partition("-")[0]
-        if primary in ("zh", "en"):
-            return Language(primary)
-    return Language.ZH
+    known = {language.code: language for language in LANGUAGES}
+    wanted = [(asked or "").lower(), *_by_preference(accept_language)]
+    return known[negotiate_locale(wanted, known, sep="-") or CHINESE.code]
 
 
 def _by_preference(accept_language: str) -> Iterable[str]:
@@ -66,40 +85,96 @@ def _by_preference(accept_language: str) -> Iterable[str]:
     return [tag for _, tag in sorted(weighted, key=lambda pair: -pair[0])]
 
 
-_WEEKDAYS_ZH = "一二三四五六日"
-_WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# Not from the locale of the process: a page has both languages at once.
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is said once the language is known: `of` says it. A template says it by itself."""
+
+    of: Callable[[Language], str]
+
+    def filled(self, **parts: "str | Text") -> "Text":
+        """Fill `{name}` places; a part that is itself a `Text` enters in the same language."""
+
+        def of(language: Language) -> str:
+            said = {k: v.of(language) if isinstance(v, Text) else v for k, v in parts.items()}
+            return self.of(language).format(**said)
+
+        return Text(of)
+
+    def __str__(self) -> str:
+        """Refuse: a text that is put into a string would lose its other languages."""
+        raise TypeError("a Text is said in a language: text.of(language)")
 
 
-def day(instant: datetime) -> Words:
+# Their names are those that gettext's tools look for; most modules call the first one `_`.
+
+
+def gettext(message: str) -> Text:
+    """A message."""
+    return Text(lambda language: language.messages.gettext(message))
+
+
+def pgettext(context: str, message: str) -> Text:
+    """A message whose translation depends on where it stands."""
+    return Text(lambda language: language.messages.pgettext(context, message))
+
+
+def ngettext(one: str, many: str, n: int) -> Text:
+    """A message that is inflected by its place `{n}`; in Chinese `one` and `many` are equal."""
+    return Text(lambda language: language.messages.ngettext(one, many, n)).filled(n=number(n))
+
+
+def as_is(text: str) -> Text:
+    """What is the same in every language, such as a code."""
+    return Text(lambda _: text)
+
+
+def joined(separator: Text, parts: Iterable[Text]) -> Text:
+    """All of `parts` in one line."""
+    parts = tuple(parts)
+    return Text(lambda language: separator.of(language).join(part.of(language) for part in parts))
+
+
+def number(value: float, pattern: str | None = None) -> Text:
+    """A number with separators; `pattern` is one of Unicode's, such as `#,##0.0`."""
+    return Text(lambda language: format_decimal(value, pattern, locale=language.locale))
+
+
+def day(instant: datetime) -> Text:
     """The calendar day in Asia/Shanghai."""
-    at = instant.astimezone(ZONE)
-    return Words(
-        f"{at.year}年{at.month}月{at.day}日", f"{at.day} {_MONTHS_EN[at.month - 1]} {at.year}"
-    )
+    return _day(instant, "medium")
 
 
-def today(instant: datetime) -> Words:
+def today(instant: datetime) -> Text:
     """The calendar day with the day of the week, as beneath a clock."""
-    date, of_week = day(instant), instant.astimezone(ZONE).weekday()
-    return Words(f"{date.zh} 星期{_WEEKDAYS_ZH[of_week]}", f"{_WEEKDAYS_EN[of_week]}, {date.en}")
+    return _day(instant, "full")
 
 
 def clock(instant: datetime) -> str:
-    """The time of day in Asia/Shanghai, with seconds."""
+    """The time of day in Asia/Shanghai, with seconds; in every language as a clock shows it."""
     return f"{instant.astimezone(ZONE):%H:%M:%S}"
 
 
-def moment(instant: datetime) -> Words:
+def moment(instant: datetime) -> Text:
     """Day and minute in Asia/Shanghai; the day alone where a rule means a whole day (00:00)."""
-    at, date = instant.astimezone(ZONE), day(instant)
-    if (at.hour, at.minute, at.second) == (0, 0, 0):
-        return date
-    return Words(f"{date.zh} {at:%H:%M}", f"{date.en}, {at:%H:%M}")
+    hands = clock(instant)
+    return day(instant) if hands == "00:00:00" else _dated(instant, hands[:-3])
 
 
-def exactly(instant: datetime) -> Words:
+def exactly(instant: datetime) -> Text:
     """Day and second in Asia/Shanghai."""
-    date, hands = day(instant), clock(instant)
-    return Words(f"{date.zh} {hands}", f"{date.en}, {hands}")
+    return _dated(instant, clock(instant))
+
+
+def _day(instant: datetime, length: str) -> Text:
+    date = instant.astimezone(ZONE).date()
+    return Text(lambda language: format_date(date, length, language.locale))
+
+
+def _dated(instant: datetime, hands: str) -> Text:
+    date = day(instant)
+
+    def of(language: Language) -> str:
+        pattern = str(language.locale.datetime_formats["medium"])
+        return pattern.replace("'", "").format(hands, date.of(language))
+
+    return Text(of)

@@ -1,138 +1,147 @@
-"""Chinese and English names that the pages show: reasons, conditions, owners, places.
+"""Names that the pages show: colours, reasons, conditions, owners, places.
 
-The Chinese terms are the manual's (三（一）, 四.3, 四.4); places are GB/T 2260.
+The terms are the manual's (三（一）, 四.3, 四.4); places are GB/T 2260.
 """
 
-from app.view.pages.language import Words
+from app.view.pages.language import Text, as_is
+from app.view.pages.language import gettext as _
+from app.view.pages.ports import Cause
 from models.codes import Colour, ConditionKind, Owner, Reason
 
-REASONS: dict[Reason, Words] = {
-    Reason.CONFIRMED_OR_POSITIVE: Words(
-        "确诊病例或核酸检测阳性", "Confirmed case or positive nucleic acid test"
-    ),
-    Reason.SUSPECTED_CASE: Words("疑似病例", "Suspected case"),
-    Reason.CLOSE_CONTACT: Words("密切接触者", "Close contact"),
-    Reason.OUT_OF_PROVINCE_CODE: Words(
-        "外省健康码红黄码人员", "Red or yellow code in another province"
-    ),
-    Reason.CENTRALISED_QUARANTINE: Words("集中隔离人员", "In centralised quarantine"),
-    Reason.HOME_QUARANTINE: Words("居家隔离人员", "In home quarantine"),
+REASONS: dict[Reason, Text] = {
+    Reason.CONFIRMED_OR_POSITIVE: _("确诊病例或核酸检测阳性"),
+    Reason.SUSPECTED_CASE: _("疑似病例"),
+    Reason.CLOSE_CONTACT: _("密切接触者"),
+    Reason.OUT_OF_PROVINCE_CODE: _("外省健康码红黄码人员"),
+    Reason.CENTRALISED_QUARANTINE: _("集中隔离人员"),
+    Reason.HOME_QUARANTINE: _("居家隔离人员"),
 }
 
-COLOURS: dict[Colour, Words] = {
-    Colour.RED: Words("红码", "Red code"),
-    Colour.GREEN: Words("绿码", "Green code"),
-    Colour.NONE: Words("无码", "No code"),
+COLOURS: dict[Colour, Text] = {
+    Colour.RED: _("红码"),
+    Colour.GREEN: _("绿码"),
+    Colour.NONE: _("无码"),
 }
 
-CONDITIONS: dict[ConditionKind, Words] = {
-    ConditionKind.TIME: Words("规定期限届满", "The set period has ended"),
-    ConditionKind.NEGATIVE_TEST: Words("核酸检测阴性", "A negative nucleic acid test"),
-    ConditionKind.DISCHARGE: Words("出院", "Discharge from hospital"),
-    ConditionKind.EXCLUSION: Words("排除疑似诊断", "The suspected diagnosis is excluded"),
-    ConditionKind.PROVINCE_GREEN: Words(
-        "{province}健康码转为绿码", "The code of {province} turns green"
-    ),
-    ConditionKind.RELEASE_NOTICE: Words("解除医学观察电子告知书", "Notice of release"),
+SAYS: dict[Colour, Text] = {  # manual, 四.3
+    Colour.RED: _("疫情防控重点人群"),
+    Colour.GREEN: _("非疫情防控重点人群"),
+    Colour.NONE: _("尚未完成实名登录"),
 }
 
-OWNERS: dict[Owner, Words] = {
-    Owner.TIME: Words("到期自动满足，无需办理", "Met by itself on that day"),
-    Owner.LABORATORY: Words("核酸检测机构上报结果", "Reported by the testing laboratory"),
-    Owner.CDC: Words("由疾控中心上报", "Reported by the CDC"),
-    Owner.QUARANTINE_COMMAND: Words("由隔离管理部门出具", "Issued by the quarantine command"),
-    Owner.PROVINCE: Words("由{province}上报", "Reported by {province}"),
+CAUSES: dict[Cause, Text] = {
+    "store": _("数据服务暂时无法访问。"),
+    "stale": _("数据停留过久，不能据此显示颜色。"),
+    "busy": _("访问高峰，系统繁忙。"),
+}
+"""Why a code cannot be shown."""
+
+CONDITIONS: dict[ConditionKind, Text] = {
+    ConditionKind.TIME: _("规定期限届满"),
+    ConditionKind.NEGATIVE_TEST: _("核酸检测阴性"),
+    ConditionKind.DISCHARGE: _("出院"),
+    ConditionKind.EXCLUSION: _("排除疑似诊断"),
+    ConditionKind.PROVINCE_GREEN: _("{province}健康码转为绿码"),
+    ConditionKind.RELEASE_NOTICE: _("解除医学观察电子告知书"),
 }
 
-SOURCES: dict[str, Words] = {
-    "laboratories": Words("核酸检测机构", "laboratory"),
-    "cdc": Words("疾控中心", "CDC"),
-    "quarantine-commands": Words("隔离管理部门", "quarantine command"),
-    "provinces": Words("外省健康码", "another province"),
-    "identity-providers": Words("实名认证", "identity provider"),
+OWNERS: dict[Owner, Text] = {
+    Owner.TIME: _("到期自动满足，无需办理"),
+    Owner.LABORATORY: _("核酸检测机构上报结果"),
+    Owner.CDC: _("由疾控中心上报"),
+    Owner.QUARANTINE_COMMAND: _("由隔离管理部门出具"),
+    Owner.PROVINCE: _("由{province}上报"),
+}
+
+SOURCES: dict[str, Text] = {
+    "laboratories": _("核酸检测机构"),
+    "cdc": _("疾控中心"),
+    "quarantine-commands": _("隔离管理部门"),
+    "provinces": _("外省健康码"),
+    "identity-providers": _("实名认证"),
 }
 """The first part of a CloudEvents source, as the one who reported."""
 
-OTHER_SOURCE = Words("其他部门", "another agency")
+OTHER_SOURCE = _("其他部门")
 
-CITIES: dict[str, Words] = {
-    "440100": Words("广州", "Guangzhou"),
-    "440200": Words("韶关", "Shaoguan"),
-    "440300": Words("深圳", "Shenzhen"),
-    "440400": Words("珠海", "Zhuhai"),
-    "440500": Words("汕头", "Shantou"),
-    "440600": Words("佛山", "Foshan"),
-    "440700": Words("江门", "Jiangmen"),
-    "440800": Words("湛江", "Zhanjiang"),
-    "440900": Words("茂名", "Maoming"),
-    "441200": Words("肇庆", "Zhaoqing"),
-    "441300": Words("惠州", "Huizhou"),
-    "441400": Words("梅州", "Meizhou"),
-    "441500": Words("汕尾", "Shanwei"),
-    "441600": Words("河源", "Heyuan"),
-    "441700": Words("阳江", "Yangjiang"),
-    "441800": Words("清远", "Qingyuan"),
-    "441900": Words("东莞", "Dongguan"),
-    "442000": Words("中山", "Zhongshan"),
-    "445100": Words("潮州", "Chaozhou"),
-    "445200": Words("揭阳", "Jieyang"),
-    "445300": Words("云浮", "Yunfu"),
+CITIES: dict[str, Text] = {
+    "440100": _("广州"),
+    "440200": _("韶关"),
+    "440300": _("深圳"),
+    "440400": _("珠海"),
+    "440500": _("汕头"),
+    "440600": _("佛山"),
+    "440700": _("江门"),
+    "440800": _("湛江"),
+    "440900": _("茂名"),
+    "441200": _("肇庆"),
+    "441300": _("惠州"),
+    "441400": _("梅州"),
+    "441500": _("汕尾"),
+    "441600": _("河源"),
+    "441700": _("阳江"),
+    "441800": _("清远"),
+    "441900": _("东莞"),
+    "442000": _("中山"),
+    "445100": _("潮州"),
+    "445200": _("揭阳"),
+    "445300": _("云浮"),
 }
 """The 21 prefecture-level cities of Guangdong."""
 
-PROVINCES: dict[str, Words] = {
-    "11": Words("北京", "Beijing"),
-    "12": Words("天津", "Tianjin"),
-    "13": Words("河北", "Hebei"),
-    "14": Words("山西", "Shanxi"),
-    "15": Words("内蒙古", "Inner Mongolia"),
-    "21": Words("辽宁", "Liaoning"),
-    "22": Words("吉林", "Jilin"),
-    "23": Words("黑龙江", "Heilongjiang"),
-    "31": Words("上海", "Shanghai"),
-    "32": Words("江苏", "Jiangsu"),
-    "33": Words("浙江", "Zhejiang"),
-    "34": Words("安徽", "Anhui"),
-    "35": Words("福建", "Fujian"),
-    "36": Words("江西", "Jiangxi"),
-    "37": Words("山东", "Shandong"),
-    "41": Words("河南", "Henan"),
-    "42": Words("湖北", "Hubei"),
-    "43": Words("湖南", "Hunan"),
-    "44": Words("广东", "Guangdong"),
-    "45": Words("广西", "Guangxi"),
-    "46": Words("海南", "Hainan"),
-    "50": Words("重庆", "Chongqing"),
-    "51": Words("四川", "Sichuan"),
-    "52": Words("贵州", "Guizhou"),
-    "53": Words("云南", "Yunnan"),
-    "54": Words("西藏", "Tibet"),
-    "61": Words("陕西", "Shaanxi"),
-    "62": Words("甘肃", "Gansu"),
-    "63": Words("青海", "Qinghai"),
-    "64": Words("宁夏", "Ningxia"),
-    "65": Words("新疆", "Xinjiang"),
-    "71": Words("台湾", "Taiwan"),
-    "81": Words("香港", "Hong Kong"),
-    "82": Words("澳门", "Macao"),
+PROVINCES: dict[str, Text] = {
+    "11": _("北京"),
+    "12": _("天津"),
+    "13": _("河北"),
+    "14": _("山西"),
+    "15": _("内蒙古"),
+    "21": _("辽宁"),
+    "22": _("吉林"),
+    "23": _("黑龙江"),
+    "31": _("上海"),
+    "32": _("江苏"),
+    "33": _("浙江"),
+    "34": _("安徽"),
+    "35": _("福建"),
+    "36": _("江西"),
+    "37": _("山东"),
+    "41": _("河南"),
+    "42": _("湖北"),
+    "43": _("湖南"),
+    "44": _("广东"),
+    "45": _("广西"),
+    "46": _("海南"),
+    "50": _("重庆"),
+    "51": _("四川"),
+    "52": _("贵州"),
+    "53": _("云南"),
+    "54": _("西藏"),
+    "61": _("陕西"),
+    "62": _("甘肃"),
+    "63": _("青海"),
+    "64": _("宁夏"),
+    "65": _("新疆"),
+    "71": _("台湾"),
+    "81": _("香港"),
+    "82": _("澳门"),
 }
 """The first two digits of GB/T 2260."""
 
 
-def city(code: str | None) -> Words:
+def city(code: str | None) -> Text:
     """The name of a division: its city in Guangdong, else its province, else the code itself."""
     if code is None:
-        return Words("未知", "unknown")
+        return _("未知")
     known = CITIES.get(code[:4] + "00") or PROVINCES.get(code[:2])
-    return known or Words(code, code)
+    return known or as_is(code)
 
 
-def province(code: str | None) -> Words:
+def province(code: str | None) -> Text:
     """The name of a province, or words for one that an event did not name."""
-    return PROVINCES.get(code or "") or Words("外省", "the other province")
+    return PROVINCES.get(code or "") or _("外省")
 
 
-def source(path: str) -> Words:
+def source(path: str) -> Text:
     """Who speaks as `path`, such as /cdc/440100."""
     kind, *rest = path.strip("/").split("/")
     who = SOURCES.get(kind, OTHER_SOURCE)

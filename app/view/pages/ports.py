@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from app.view.pages.chart import Minute
-from app.view.pages.language import Words
+from app.view.pages.language import Text
 from models.codes import Colour, HealthCode, Reason
 
 Cause = Literal["store", "stale", "busy"]
@@ -64,7 +64,7 @@ class Sample(Struct, frozen=True):
     """A synthetic person whose page is worth opening, in development."""
 
     person: str
-    what: Words
+    what: Text
 
 
 class PagePort(Protocol):

@@ -10,8 +10,8 @@ import orjson
 from litestar import Response
 from msgspec import Struct
 
-from app.view.pages import texts
-from app.view.pages.language import Language
+from app.view.pages.language import Language, Text, as_is
+from app.view.pages.language import gettext as _
 from app.view.pages.site import anchor, page
 
 Node = Mapping[str, Any]
@@ -21,23 +21,23 @@ DEPTH_MAX = 6
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _LIMITS = {
-    "pattern": "{}",
-    "minimum": "≥ {}",
-    "maximum": "≤ {}",
-    "exclusiveMinimum": "> {}",
-    "exclusiveMaximum": "< {}",
-    "minLength": "length ≥ {}",
-    "maxLength": "length ≤ {}",
-    "minItems": "items ≥ {}",
-    "maxItems": "items ≤ {}",
-    "default": "default {}",
+    "pattern": as_is("{limit}"),
+    "minimum": as_is("≥ {limit}"),
+    "maximum": as_is("≤ {limit}"),
+    "exclusiveMinimum": as_is("> {limit}"),
+    "exclusiveMaximum": as_is("< {limit}"),
+    "minLength": _("长度 ≥ {limit}"),
+    "maxLength": _("长度 ≤ {limit}"),
+    "minItems": _("项数 ≥ {limit}"),
+    "maxItems": _("项数 ≤ {limit}"),
+    "default": _("默认 {limit}"),
 }
 
 
 class Kind(Struct, frozen=True):
     """A type as read: words, and the schema that they name, if any."""
 
-    words: str
+    words: str | Text
     schema: str | None = None
 
 
@@ -48,7 +48,7 @@ class Field(Struct, frozen=True):
     required: bool
     kinds: tuple[Kind, ...]
     values: tuple[str, ...]
-    limits: tuple[str, ...]
+    limits: tuple[Text, ...]
     meaning: str
 
 
@@ -69,7 +69,7 @@ class Parameter(Struct, frozen=True):
     where: str
     required: bool
     kinds: tuple[Kind, ...]
-    limits: tuple[str, ...]
+    limits: tuple[Text, ...]
     meaning: str
 
 
@@ -118,7 +118,6 @@ class Channel(Struct, frozen=True):
 def api_page(document: Node, gateway_url: str | None, language: Language) -> Response[str]:
     """Render an OpenAPI 3.1 document."""
     context = {
-        "r": texts.REFERENCE,
         "info": document.get("info", {}),
         "gateway_url": gateway_url,
         "operations": list(operations(document)),
@@ -132,7 +131,6 @@ def events_page(document: Node, language: Language) -> Response[str]:
     told = list(messages(document))
     payloads = {message.payload.name for message in told}
     context = {
-        "r": texts.REFERENCE,
         "info": document.get("info", {}),
         "channels": list(channels(document)),
         "messages": told,
@@ -143,7 +141,7 @@ def events_page(document: Node, language: Language) -> Response[str]:
 
 def resolve(document: Node, node: Any) -> Any:
     """Follow a local `$ref` (RFC 6901) as far as it leads; other nodes are as they are."""
-    for _ in range(DEPTH_MAX):
+    for _turn in range(DEPTH_MAX):
         if not (isinstance(node, Mapping) and str(node.get("$ref", "")).startswith("#/")):
             break
         target: Any = document
@@ -211,15 +209,15 @@ def _kinds(node: Any) -> Iterator[Kind]:
     for kind in [types] if isinstance(types, str) else types:
         if kind == "array" and isinstance(node.get("items"), Mapping):
             for inner in _kinds(node["items"]):
-                yield Kind(f"array of {inner.words}", inner.schema)
+                yield Kind(_("{items} 的数组").filled(items=inner.words), inner.schema)
         else:
             yield Kind(f"{kind} ({node['format']})" if "format" in node else str(kind))
 
 
-def _limits(node: Node) -> Iterator[str]:
+def _limits(node: Node) -> Iterator[Text]:
     for key, words in _LIMITS.items():
         if key in node:
-            yield words.format(node[key])
+            yield words.filled(limit=str(node[key]))
 
 
 def operations(document: Node) -> Iterator[Operation]:

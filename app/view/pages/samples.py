@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from app.view.pages import names
-from app.view.pages.language import Words, clock
+from app.view.pages.language import Text, clock, joined
+from app.view.pages.language import gettext as _
 from app.view.pages.ports import Sample
 from models.codes import Colour, Reason
 
@@ -47,11 +48,11 @@ def samples(path: Path) -> Sequence[Sample]:
     return [Sample(p.person, _what(p)) for p in islice(people.values(), SAMPLES_MAX)]
 
 
-def _what(person: _Person) -> Words:
+def _what(person: _Person) -> Text:
     """What the page will show: the colour, the reasons, and what comes of it by itself."""
     parts = [names.COLOURS[person.colour], *(names.REASONS[r] for r in person.reasons)]
-    zh, en = "：".join(p.zh for p in parts), ": ".join(p.en for p in parts)
+    what = joined(_("："), parts)
     if person.changes_at and person.then_colour:
         then, at = names.COLOURS[person.then_colour], clock(person.changes_at)
-        return Words(f"{zh}（{at} 变为{then.zh}）", f"{en} ({then.en} from {at})")
-    return Words(zh, en)
+        return _("{what}（{when} 变为{colour}）").filled(what=what, when=at, colour=then)
+    return what

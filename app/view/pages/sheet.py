@@ -8,7 +8,8 @@ from datetime import datetime
 from msgspec import Struct
 
 from app.view.pages import names
-from app.view.pages.language import Words, day, moment
+from app.view.pages.language import Text, day, moment
+from app.view.pages.language import gettext as _
 from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, judge
 from models.policy import ZONE
 
@@ -16,9 +17,9 @@ from models.policy import ZONE
 class Step(Struct, frozen=True):
     """One line of a checklist: what is needed, who brings it about, and whether it is met."""
 
-    needs: Words
-    owner: Words
-    when: Words | None
+    needs: Text
+    owner: Text
+    when: Text | None
     met: bool
 
 
@@ -26,12 +27,12 @@ class ReasonSheet(Struct, frozen=True):
     """One open reason: its name, since when, who reported it, and how it lifts."""
 
     rank: int
-    name: Words
-    since: Words
-    reported_by: Words
+    name: Text
+    since: Text
+    reported_by: Text
     evidence: str
     steps: tuple[Step, ...]
-    lifts: Words
+    lifts: Text
 
 
 class Sheet(Struct, frozen=True):
@@ -44,7 +45,7 @@ class Sheet(Struct, frozen=True):
     policy: str
 
     @property
-    def state(self) -> Words:
+    def state(self) -> Text:
         """The large word: 红码, 绿码 or 无码."""
         return names.COLOURS[self.colour]
 
@@ -81,12 +82,12 @@ def _reason(interval: Interval, at: datetime) -> ReasonSheet:
     )
 
 
-def _named(interval: Interval) -> Words:
+def _named(interval: Interval) -> Text:
     name = names.REASONS[interval.reason]
     if interval.province is None:
         return name
     where = names.province(interval.province)
-    return Words(f"{name.zh}（{where.zh}）", f"{name.en} ({where.en})")
+    return _("{reason}（{province}）").filled(reason=name, province=where)
 
 
 def _step(condition: Condition, interval: Interval, at: datetime) -> Step:
@@ -100,34 +101,34 @@ def _step(condition: Condition, interval: Interval, at: datetime) -> Step:
     )
 
 
-def _met_on(condition: Condition) -> Words | None:
+def _met_on(condition: Condition) -> Text | None:
     if condition.met_at is None:
         return None
     return moment(condition.met_at)
 
 
-def _earliest(condition: Condition) -> Words | None:
+def _earliest(condition: Condition) -> Text | None:
     """When an unmet condition can be met at the earliest; None where no date is known."""
     instant = condition.not_before or condition.met_at
     if instant is None:
         return None
     when = moment(instant)
     if condition.kind is ConditionKind.NEGATIVE_TEST:
-        return Words(f"须{when.zh}起采样", f"sampled on or after {when.en}")
+        return _("须{when}起采样").filled(when=when)
     if condition.kind is ConditionKind.TIME:
-        return Words(f"{when.zh}届满", f"ends on {when.en}")
-    return Words(f"最早{when.zh}", f"on {when.en} at the earliest")
+        return _("{when}届满").filled(when=when)
+    return _("最早{when}").filled(when=when)
 
 
-def _lifts(interval: Interval, at: datetime) -> Words:
+def _lifts(interval: Interval, at: datetime) -> Text:
     """The headline of the checklist: when the reason lifts, or what it still waits for."""
     if interval.end is not None:
         when = moment(interval.end)
-        return Words(f"{when.zh}自动解除", f"Lifts by itself on {when.en}")
+        return _("{when}自动解除").filled(when=when)
     earliest = interval.earliest_end(at)
     if earliest is None:
-        return Words("日期未定：待责任单位办结", "No date yet: it waits for those named below")
+        return _("日期未定：待责任单位办结")
     if earliest <= at:
-        return Words("完成以下各项后即可解除", "Lifts as soon as the steps below are done")
+        return _("完成以下各项后即可解除")
     when = day(earliest) if earliest.astimezone(ZONE).hour == 0 else moment(earliest)
-    return Words(f"最早{when.zh}，且须各项满足", f"On {when.en} at the earliest, all steps met")
+    return _("最早{when}，且须各项满足").filled(when=when)

@@ -13,8 +13,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Request, Response
 
-from app.view.pages import texts
-from app.view.pages.language import Language, Words, negotiate
+from app.view.pages.language import (
+    Language,
+    Text,
+    gettext,
+    negotiate,
+    ngettext,
+    number,
+    pgettext,
+)
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -33,10 +40,18 @@ HEADERS = {
 }
 """Headers of every page and static file."""
 
+
+@pass_context
+def _said(context: Context, value: object) -> object:
+    """Say a text in the language that comes first; anything else is printed as it is."""
+    return value.of(context["language"]) if isinstance(value, Text) else value
+
+
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
+    finalize=_said,
     trim_blocks=True,
     lstrip_blocks=True,
 )
@@ -54,18 +69,15 @@ def anchor(*parts: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
-@pass_context
-def _say(context: Context, words: Words) -> str:
-    return words.of(context["language"])
-
-
 def _ms(at: datetime) -> int:
     """Milliseconds since the epoch, rounded up: a script never acts before the instant."""
     return math.ceil(at.timestamp() * 1000)
 
 
-_ENVIRONMENT.globals.update(static=static, texts=texts, t=texts.TEXTS)
-_ENVIRONMENT.filters.update(say=_say, ms=_ms)
+_ENVIRONMENT.globals.update(
+    static=static, number=number, _=gettext, pgettext=pgettext, ngettext=ngettext
+)
+_ENVIRONMENT.filters.update(ms=_ms)
 
 
 def language_of(request: Request[Any, Any, Any]) -> Language:

@@ -1,0 +1,148 @@
+"""Fold what bears on no code into the lists of each person's health information.
+
+What is refused, and what a parked source sent, goes where it goes for people (agents.people). What
+is too old for its list, or no longer fits, leaves it (models.lists): that is policy, and no error.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+
+import msgspec
+from aiokafka import ConsumerRecord
+from faust.types import StreamT
+
+from agents.dead_letters import DeadLetters
+from agents.instants import instant, microseconds
+from agents.partitions import check_partition
+from agents.poison import Poison
+from app.catalogue import Topic
+from app.codec import Refusal, decode
+from app.engine.chunks import Chunk
+from app.engine.work import Fold, Records, Work
+from app.topology import ListsApp
+from models.events import ListedEvent, ListName
+from models.lists import EMPTY, Conflict, Listing, add, advance, due_at, list_of
+from models.person import conflict
+from models.sources import SOURCE_LIMIT, Limit
+
+INTERVAL_SECONDS = 10.0
+"""Nobody sees an entry that is too old, whenever it leaves: the reader looks at its age."""
+
+ROWS_MAX = 1_000
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Listing).decode
+
+
+def register(app: ListsApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
+    """Add an agent for each topic that folds into the lists, and the timer that lets go."""
+    for topic in app.topics_read():
+        if topic.folds_into == app.lists.settings.name:
+            _register(app, topic, chunk_fold(topic, dead_letters, unreadable))
+
+    @app.timer(interval=INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
+    async def let_go() -> None:
+        now = datetime.now(UTC)
+        fold = partial(advance_due, now)
+        while await app.lists.process_due(microseconds(now), ROWS_MAX, fold):
+            pass
+
+
+def _register(app: ListsApp, topic: Topic, fold_records: Fold) -> None:
+    @app.agent(app.topic(topic.name, value_serializer="raw"), name=f"list-{topic.name}")
+    async def list_topic(chunks: StreamT[Chunk]) -> None:
+        async for event in chunks.noack().events():  # type: ignore[attr-defined]
+            await app.lists.begin(event.value, fold_records, partial(chunks.ack, event))
+
+
+def key_of(person: str, name: ListName) -> bytes:
+    """Return the key of a row."""
+    return f"{person}:{name}".encode()
+
+
+def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
+    """Return the fold for records of `topic`."""
+
+    def fold_records(work: Work, records: Records) -> None:
+        lists = Lists(work, dead_letters)
+        poison = Poison(work, topic, dead_letters, unreadable)
+        for record in records:
+            arrived_at = instant(record.timestamp)
+            try:
+                event = decode(record.value, record.key, record.headers, topic, arrived_at)
+                if not lists.knows(cast(ListedEvent, event)):
+                    check_partition(record, topic)
+            except Refusal as refusal:
+                poison.refuse(record, refusal)
+            else:
+                if not (poison.watching and poison.parks(record, event.source)):
+                    lists.add(cast(ListedEvent, event), arrived_at, record)
+        lists.write()
+        poison.write()
+
+    return fold_records
+
+
+def advance_due(until: datetime, work: Work, keys: Sequence[bytes]) -> None:
+    """Let go of what is too old at `until` in the rows of `keys`."""
+    lists = Lists(work, None)
+    for key in keys:
+        lists.advance(key, until)
+    lists.write()
+
+
+class Lists:
+    """The rows that one chunk touches, decoded once and written once."""
+
+    def __init__(self, work: Work, dead_letters: DeadLetters | None) -> None:
+        self._work = work
+        self._dead_letters = dead_letters
+        self._rows: dict[bytes, Listing] = {}
+        self._changed: dict[bytes, tuple[Listing, datetime]] = {}
+
+    def knows(self, event: ListedEvent) -> bool:
+        """Say whether there is a row that `event` joins."""
+        return self._row(key_of(event.partitionkey, list_of(event))) is not EMPTY
+
+    def add(
+        self, event: ListedEvent, arrived_at: datetime, record: "ConsumerRecord[bytes, bytes]"
+    ) -> None:
+        """Let an event join its list; one of a known identity with another content is refused."""
+        key = key_of(event.partitionkey, list_of(event))
+        before = self._row(key)
+        try:
+            after = add(before, event, arrived_at)
+        except Conflict:
+            assert self._dead_letters is not None, "only time comes without"
+            self._dead_letters.notify(
+                self._work, event.partitionkey.encode(), conflict(event), record
+            )
+            return
+        if after is not before:
+            self._change(key, after, arrived_at)
+
+    def advance(self, key: bytes, until: datetime) -> None:
+        """Let go of what is too old at `until`."""
+        self._change(key, advance(self._row(key), _name(key), until), until)
+
+    def write(self) -> None:
+        """Write the rows that changed. An emptied one stays: its key says who, and no more."""
+        for key, (listing, at) in self._changed.items():
+            due = due_at(listing, _name(key), at)
+            self._work.put(key, _encode(listing), 0 if due is None else microseconds(due))
+
+    def _change(self, key: bytes, listing: Listing, at: datetime) -> None:
+        self._rows[key] = listing
+        self._changed[key] = listing, at
+
+    def _row(self, key: bytes) -> Listing:
+        if key not in self._rows:
+            stored = self._work.get(key)
+            self._rows[key] = EMPTY if stored is None else _decode(stored)
+        return self._rows[key]
+
+
+def _name(key: bytes) -> ListName:
+    return ListName(key.decode().rpartition(":")[2])

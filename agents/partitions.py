@@ -1,0 +1,23 @@
+"""Which partition a person belongs to."""
+
+from aiokafka import ConsumerRecord
+
+from app.catalogue import Topic, partition_of
+from app.codec import Code, Refusal
+
+
+def check_partition(record: "ConsumerRecord[bytes, bytes]", topic: Topic) -> None:
+    """Raise `Refusal` for a record whose key belongs to another partition.
+
+    A producer with another partitioner than Kafka's default would split a person in two. It is
+    enough to look when someone is heard of first.
+    """
+    assert record.key is not None
+    expected = partition_of(record.key, topic.partitions)
+    if expected != record.partition:
+        raise Refusal(
+            Code.WRONG_PARTITION,
+            f"The key belongs to partition {expected}, not {record.partition}; use "
+            "Kafka's default partitioner (murmur2).",
+            None,
+        )

@@ -1,0 +1,145 @@
+"""Health information for synthetic people: something in every list, for those who are to be looked
+at; here and there something for the others."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+
+from app.sample.stories import NATIONAL_PLATFORM, TERMINALS, Resident
+from models.events import (
+    BorderEntryData,
+    BorderEntryRecorded,
+    DeclarationData,
+    DeclarationKind,
+    DeclarationSubmitted,
+    DisplayData,
+    DisplayDetail,
+    DisplayRecorded,
+    EntryRegistrationData,
+    EntryRegistrationSubmitted,
+    HealthCertificateData,
+    HealthCertificateIssued,
+    IggResultData,
+    IggResultReported,
+    NationalStatus,
+    NationalStatusData,
+    NationalStatusReported,
+    Outcome,
+    Result,
+    Symptom,
+    TemperatureData,
+    TemperatureMeasured,
+    Transport,
+)
+
+DESK = "/entry-desks/440100-03"
+IMMIGRATION = "/immigration/440300-01"
+PORTAL = "/portal"
+
+SHARE = 0.05
+"""Of the people who are not to be looked at, for each list."""
+
+
+def tell_all(resident: Resident, random: Random) -> None:
+    """Fill every list of a person who is to be looked at."""
+    for tell in _LISTS:
+        tell(resident, random)
+
+
+def tell_some(resident: Resident, random: Random) -> None:
+    """Fill a list here and there."""
+    for tell in _LISTS:
+        if random.random() < SHARE:
+            tell(resident, random)
+
+
+def _igg(resident: Resident, random: Random) -> None:
+    for days, result in ((random.uniform(30, 60), Result.NEGATIVE), (9.0, Result.POSITIVE)):
+        sampled_at = resident.ago(days=days)
+        at = sampled_at + timedelta(hours=7)
+        data = IggResultData(sampled_at, at, result, "样本检测机构 001")
+        resident.add(IggResultReported, "/laboratories/440100-001", at, data)
+
+
+def _certificate(resident: Resident, random: Random) -> None:
+    at = resident.ago(days=random.uniform(40, 100))
+    until = at + timedelta(days=365)
+    data = HealthCertificateData(resident.file("H"), "样本疾病预防控制中心", at, until)
+    resident.add(HealthCertificateIssued, NATIONAL_PLATFORM, at, data)
+    at = resident.ago(days=20)
+    status = NationalStatusData(NationalStatus.LOW, at)
+    resident.add(NationalStatusReported, NATIONAL_PLATFORM, at, status)
+
+
+def _entry_registration(resident: Resident, random: Random) -> None:
+    for days in (random.uniform(60, 100), 12.0):
+        at = resident.ago(days=days)
+        data = EntryRegistrationData(
+            registration=f"{resident.file('R')}-{round(days)}",
+            origin=random.choice(("430100", "450100", "360100")),
+            destination=resident.city,
+            transport=random.choice(list(Transport)),
+            arrives_at=at + timedelta(hours=5),
+            registered_at=at,
+        )
+        resident.add(EntryRegistrationSubmitted, DESK, at, data)
+
+
+def _border_entry(resident: Resident, random: Random) -> None:
+    at = resident.ago(days=random.uniform(50, 100))
+    data = BorderEntryData("样本口岸", random.choice(("HK", "MO", "SG")), at)
+    resident.add(BorderEntryRecorded, IMMIGRATION, at, data)
+
+
+def _declarations(resident: Resident, random: Random) -> None:
+    kinds = {
+        DeclarationKind.ENTERPRISE_EMPLOYEE: "样本企业",
+        DeclarationKind.ORGANISATION_MEMBER: "样本机构",
+        DeclarationKind.STUDENT_OR_STAFF: "样本学校",
+        DeclarationKind.PERSONAL: None,
+    }
+    for number, (kind, unit) in enumerate(kinds.items()):
+        at = resident.ago(days=8 - 2 * number)
+        data = DeclarationData(
+            kind=kind,
+            declared_at=at,
+            city=resident.city,
+            celsius=round(random.uniform(36.0, 37.2), 1),
+            contact=False,
+            travelled=number == 1,
+            symptoms=(Symptom.COUGH,) if number == 2 else (),
+            unit=unit,
+        )
+        resident.add(DeclarationSubmitted, PORTAL, at, data)
+
+
+def _displays(resident: Resident, random: Random) -> None:
+    for hours, detail in (
+        (52.0, DisplayDetail.GREEN),
+        (27.0, DisplayDetail.STORE),
+        (26.9, DisplayDetail.GREEN),
+        (3.0, DisplayDetail.GREEN),
+    ):
+        at = resident.ago(hours=hours + random.uniform(0, 0.05))
+        shown = Outcome.SHOWN if detail is DisplayDetail.GREEN else Outcome.FAILED
+        resident.add(DisplayRecorded, PORTAL, at, DisplayData(at, shown, detail))
+
+
+def _temperatures(resident: Resident, random: Random) -> None:
+    for days in (5.0, 2.0, 1.0, 0.1):
+        at = resident.ago(days=days + random.uniform(0, 0.1))
+        terminal = f"440100-{random.randrange(TERMINALS) + 1:04d}"
+        celsius = round(random.uniform(36.1, 37.1), 1)
+        data = TemperatureData(terminal, f"样本场所 {terminal[-4:]}", celsius, at)
+        resident.add(TemperatureMeasured, f"/terminals/{terminal}", at, data)
+
+
+_LISTS: tuple[Callable[[Resident, Random], None], ...] = (
+    _igg,
+    _certificate,
+    _entry_registration,
+    _border_entry,
+    _declarations,
+    _displays,
+    _temperatures,
+)

@@ -1,0 +1,133 @@
+"""Health declarations (健康申报): four kinds, append-only.
+
+A declaration has the id that its form was given. Sent twice, by a double tap or a retry after a
+lost connection, it is one: Redis keeps for a day what an id was first submitted as, so the event is
+the same byte for byte. None can be changed or deleted; the newest is what holds (manual, 四.5).
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.codec import Refusal, carries_document_number, encode, from_mapping
+from app.problems import FieldError, Refused, retry_later
+from app.view.codes import Clock
+from app.view.limits import RETRY_STORE_SECONDS
+from app.writer import Record, Writer
+from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom
+
+TOPIC = "declarations"
+TYPE = "yuekang.declaration.submitted.v1"
+SOURCE = "/portal"
+
+KEPT_SECONDS = 24 * 60 * 60
+"""A form that could not be sent may be sent again for so long."""
+
+KEY = "declared:"
+
+
+class DeclarationRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a resident declares. `id` is the form's own, such as a UUID; send it again unchanged.
+
+    `unit` is whom it is made to; a personal one has none. `contact` and `travelled` are about the
+    14 days before.
+    """
+
+    id: EventId
+    kind: DeclarationKind
+    city: Division
+    celsius: Celsius
+    contact: bool
+    travelled: bool
+    symptoms: tuple[Symptom, ...] = ()
+    unit: Name | None = None
+
+
+class DeclarationAnswer(Struct, frozen=True):
+    """A declaration that is on the log; it is in the list a moment later."""
+
+    id: str
+    declared_at: Instant
+
+
+class Declarations:
+    """Takes declarations. `redis` is the database of sessions."""
+
+    def __init__(self, redis: Redis, writer: Writer, now: Clock) -> None:
+        self._redis = redis
+        self._writer = writer
+        self._now = now
+
+    async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
+        """Write a declaration of `person`; raise `Refused`."""
+        asked = msgspec.structs.replace(asked, symptoms=tuple(sorted(set(asked.symptoms))))
+        self._record(person, asked, self._now())  # what is wrong is told before it is kept
+        declared_at = await self._first_submitted(person, asked)
+        await self._writer.write([self._record(person, asked, declared_at)])
+        return DeclarationAnswer(asked.id, declared_at)
+
+    async def _first_submitted(self, person: str, asked: DeclarationRequest) -> datetime:
+        """Return when this id was first submitted; raise `Refused` where it said something else."""
+        digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+        key = f"{KEY}{person}:{asked.id}"
+        now = self._now()
+        try:
+            await self._redis.set(key, f"{now.isoformat()} {digest}", nx=True, ex=KEPT_SECONDS)
+            stored: Any = await self._redis.get(key)
+        except (RedisError, OSError, TimeoutError):
+            raise retry_later(
+                "busy",
+                "It cannot be taken at this moment. Send the same again.",
+                RETRY_STORE_SECONDS,
+            ) from None
+        instant, _, before = (stored or b"").decode().partition(" ")
+        if before != digest:
+            raise Refused(
+                "append-only",
+                "This form was submitted already, with other answers. A declaration is not "
+                "changed: submit a new one.",
+            )
+        return datetime.fromisoformat(instant)
+
+    def _record(self, person: str, asked: DeclarationRequest, at: datetime) -> Record:
+        said: dict[str, Any] = msgspec.to_builtins(asked)
+        del said["id"]
+        if said["unit"] is None:
+            del said["unit"]
+        mapping = {
+            "specversion": "1.0",
+            "type": TYPE,
+            "id": asked.id,
+            "source": SOURCE,
+            "time": at.isoformat(),
+            "partitionkey": person,
+            "sequence": str(int(at.timestamp() * 1_000)),
+            "data": {**said, "declared_at": at.isoformat()},
+        }
+        try:
+            value = encode(from_mapping(mapping, at))
+        except Refusal as refusal:
+            faults = tuple(
+                FieldError(fault.field.removeprefix("data."), fault.detail)
+                for fault in refusal.faults
+            )
+            raise Refused("invalid", refusal.detail, faults) from None
+        if carries_document_number(value):
+            field = FieldError("unit", "It has the form of a document number.")
+            raise Refused("invalid", "No document number may be in a declaration.", (field,))
+        return Record(TOPIC, person.encode(), value)
+
+
+def refuse_change() -> Refused:
+    """Return what a change or deletion is answered (manual, 四.5)."""
+    return Refused(
+        "append-only",
+        "A declaration can be neither changed nor deleted. If one is wrong, submit a new one; the "
+        "newest is what holds.",
+        headers={"Allow": "GET, POST"},
+    )

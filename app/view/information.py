@@ -1,0 +1,129 @@
+"""A person's health information as the view reads it, and as it is said over HTTP.
+
+It is read from the rows in Redis (app.rows), and gives way to codes: beyond so many reads at one
+time it is refused as busy, so that a rush for history costs no colour.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.rows import NoRows, Rows, read_rows
+from app.view.codes import Clock
+from app.view.limits import (
+    HISTORY_AT_ONCE_MAX,
+    HISTORY_STALE_SECONDS,
+    RETRY_BUSY_SECONDS,
+    RETRY_STALE_SECONDS,
+    RETRY_STORE_SECONDS,
+)
+from app.view.pages.ports import Unavailable
+from models import information
+from models.events import ListName, NationalStatusData
+from models.information import LISTED, Item, Section
+from models.lists import EMPTY, Listing
+from models.person import Person
+
+_decode_person = msgspec.msgpack.Decoder(Person).decode
+_decode_listing = msgspec.json.Decoder(Listing).decode
+
+
+class SectionAnswer(Struct, frozen=True):
+    """A section of someone's health information, newest line first.
+
+    `as_of`: everything that had arrived until then is in it; `stale` if that is long before.
+    `more`: older lines were let go of, since only so many are kept.
+    """
+
+    section: Section
+    as_of: datetime
+    stale: bool
+    more: bool
+    items: tuple[Item, ...]
+
+
+class InformationAnswer(Struct, frozen=True):
+    """All sections that could be read, in the manual's order.
+
+    `national_status` is shown beside the health certificates. A green code with a high one is not
+    abnormal (manual, 四.6): our data wait to be pushed to the national platform.
+    """
+
+    at: datetime
+    sections: tuple[SectionAnswer, ...]
+    national_status: NationalStatusData | None
+
+
+class Information:
+    """Reads health information. Belongs to one event loop."""
+
+    def __init__(self, redis: Redis, now: Clock) -> None:
+        self._redis = redis
+        self._now = now
+        self._places = asyncio.Semaphore(HISTORY_AT_ONCE_MAX)
+
+    async def section(self, person: str, section: Section) -> SectionAnswer:
+        """Return one section; raise `Unavailable`."""
+        [answer] = await self.sections(person, [section])
+        return answer
+
+    async def sections(self, person: str, wanted: Iterable[Section]) -> list[SectionAnswer]:
+        """Return sections in the order asked for; raise `Unavailable`."""
+        wanted = list(wanted)
+        at = self._now()
+        names = [LISTED[section] for section in wanted if section in LISTED]
+        listings, lists_as_of = await self._listings(person, names) if names else ({}, at)
+        row, row_as_of = await self._person(person) if len(names) < len(wanted) else (None, at)
+        events = [] if row is None else [fact.event for fact in row.facts]
+        answers = []
+        for section in wanted:
+            match section:
+                case Section.NAT_RESULTS:
+                    found, as_of = information.nat_results(events, at), row_as_of
+                case Section.RELEASE_NOTICES:
+                    found, as_of = information.release_notices(events), row_as_of
+                case _:
+                    listing = listings[LISTED[section]]
+                    found, as_of = information.listed(listing, section, at), lists_as_of
+            stale = (at - as_of).total_seconds() > HISTORY_STALE_SECONDS
+            answers.append(SectionAnswer(section, as_of, stale, found.more, found.items))
+        return answers
+
+    async def national_status(self, person: str) -> NationalStatusData | None:
+        """Return the newest national status; raise `Unavailable`."""
+        listings, _ = await self._listings(person, [ListName.NATIONAL_STATUSES])
+        return information.national_status(listings[ListName.NATIONAL_STATUSES], self._now())
+
+    async def _listings(
+        self, person: str, names: list[ListName]
+    ) -> tuple[dict[ListName, Listing], datetime]:
+        rows = await self._read("lists", [f"{person}:{name}" for name in names])
+        found = (EMPTY if row is None else _decode_listing(row) for row in rows.values)
+        return dict(zip(names, found, strict=True)), rows.as_of
+
+    async def _person(self, person: str) -> tuple[Person | None, datetime]:
+        rows = await self._read("people", [person])
+        [row] = rows.values
+        return (None if row is None else _decode_person(row)), rows.as_of
+
+    async def _read(self, table: str, keys: list[str]) -> Rows:
+        async with self._place():
+            try:
+                return await read_rows(self._redis, table, keys)
+            except NoRows:
+                raise Unavailable("store", RETRY_STALE_SECONDS) from None
+            except (RedisError, OSError, TimeoutError):
+                raise Unavailable("store", RETRY_STORE_SECONDS) from None
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if self._places.locked():
+            raise Unavailable("busy", RETRY_BUSY_SECONDS)
+        async with self._places:
+            yield

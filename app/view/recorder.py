@@ -1,0 +1,98 @@
+"""Records displays (亮码): that a code was shown, or why it could not be.
+
+The page never waits for it. What is to be recorded waits in a queue of bounded length; a writer
+takes from it as fast as Kafka confirms. Where the queue is full a display is not recorded, and
+counted: at a peak history gives way to colour.
+"""
+
+import asyncio
+import secrets
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+
+from app import metrics
+from app.codec import encode
+from app.problems import Refused
+from app.writer import Record, Writer
+from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
+
+TOPIC = "displays"
+SOURCE = "/portal"
+
+QUEUE_MAX = 20_000
+"""Displays that wait: those of a second at the peak; some 10 MB."""
+
+RECORDS_MAX = 500
+"""Displays in one write."""
+
+AGAIN_SECONDS = 0.5
+END_SECONDS_MAX = 2.0
+
+_SHOWN = frozenset({DisplayDetail.RED, DisplayDetail.GREEN})
+
+log = structlog.get_logger()
+
+
+class Recorder:
+    """Call `start` in the event loop, and `stop` at the end: it writes what waits, for a time."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE_MAX)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write; return at once."""
+        self._task = asyncio.create_task(self._write())
+
+    async def stop(self) -> None:
+        """Write what waits, for a bounded time, and end. What is left is counted as lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS_MAX):
+                await self._queue.join()
+        if left := self._queue.qsize():
+            metrics.VIEW_DISPLAYS.labels("lost").inc(left)
+            log.error("displays_lost", count=left)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def check(self) -> None:
+        """Raise what ended the writing, if anything did: that is a bug, and not survived."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+
+    def record(self, person: str, at: datetime, detail: DisplayDetail) -> None:
+        """Record that a person's code was shown at `at`, or was not; return at once."""
+        outcome = Outcome.SHOWN if detail in _SHOWN else Outcome.FAILED
+        event = DisplayRecorded(
+            specversion="1.0",
+            id=secrets.token_hex(12),
+            source=SOURCE,
+            time=at,
+            partitionkey=person,
+            sequence=str(int(at.timestamp() * 1_000)),
+            data=DisplayData(at, outcome, detail),
+        )
+        try:
+            self._queue.put_nowait(Record(TOPIC, person.encode(), encode(event)))
+        except asyncio.QueueFull:
+            metrics.VIEW_DISPLAYS.labels("lost").inc()
+        else:
+            metrics.VIEW_DISPLAYS.labels(outcome).inc()
+
+    async def _write(self) -> None:
+        while True:
+            records = [await self._queue.get()]
+            while len(records) < RECORDS_MAX and not self._queue.empty():
+                records.append(self._queue.get_nowait())
+            while True:
+                try:
+                    await self._writer.write(records)
+                    break
+                except Refused:  # sent again: the same ids, so the same displays
+                    await asyncio.sleep(AGAIN_SECONDS)
+            for _ in records:
+                self._queue.task_done()

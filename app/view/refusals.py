@@ -1,0 +1,18 @@
+"""What an address may refuse, for its OpenAPI document."""
+
+from litestar.openapi.datastructures import ResponseSpec
+
+from app.problems import KINDS, Problem
+
+
+def refusals(*codes: str) -> dict[int, ResponseSpec]:
+    """Return the answers for these problems, by status."""
+    found: dict[int, list[str]] = {}
+    for code in codes:
+        found.setdefault(KINDS[code].status, []).append(KINDS[code].title)
+    return {
+        status: ResponseSpec(
+            Problem, description="; ".join(titles), media_type="application/problem+json"
+        )
+        for status, titles in found.items()
+    }

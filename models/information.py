@@ -1,0 +1,149 @@
+"""What a resident is shown of their health information (我的粤康码信息; manual, 三（二）).
+
+The sections are the manual's, in its order. What is in them comes from two places: results of
+nucleic acid tests and release notices from the person's row, since they bear on the code; all else
+from the lists (models.lists). Nothing here depends on anything but those and the instant.
+"""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+from msgspec import Raw, Struct
+
+from models.corrections import standing
+from models.events import (
+    Instant,
+    ListName,
+    NationalStatus,
+    NationalStatusData,
+    NatResultReported,
+    QuarantineReleased,
+    StatusEvent,
+)
+from models.lists import Listing, shown
+from models.policy import ZONE, day_start, policy_at
+
+
+class Section(StrEnum):
+    """The parts of a person's health information."""
+
+    NAT_RESULTS = "nat-results"  # 核酸检测
+    IGG_RESULTS = "igg-results"  # 血清特异性 IgG 抗体检测记录
+    CERTIFICATES = "certificates"  # 持有健康证明情况
+    RELEASE_NOTICES = "release-notices"  # 解除医学观察电子告知书
+    ENTRY_REGISTRATIONS = "entry-registrations"  # 入粤登记历史记录
+    BORDER_ENTRIES = "border-entries"  # 入境情况记录
+    DECLARATIONS = "declarations"  # 健康申报记录
+    DISPLAYS = "displays"  # 亮码记录
+    TEMPERATURES = "temperatures"  # 体温检测记录
+
+
+LISTED: dict[Section, ListName] = {
+    section: ListName(section.value)
+    for section in Section
+    if section.value in {name.value for name in ListName}
+}
+"""The sections that are a list."""
+
+
+class Item(Struct, frozen=True, omit_defaults=True):
+    """One line of a section: when, from whom, and the event's data as it was sent.
+
+    `newest` marks the one that holds now, where a section has one.
+    """
+
+    at: Instant
+    source: str
+    id: str
+    data: Raw
+    newest: bool = False
+
+
+class Items(Struct, frozen=True):
+    """A section's lines, newest first; `more` says that older ones were let go of for number."""
+
+    items: tuple[Item, ...] = ()
+    more: bool = False
+
+
+_NEWEST_MARKED = frozenset({Section.NAT_RESULTS, Section.IGG_RESULTS, Section.DECLARATIONS})
+
+_encode = msgspec.json.Encoder().encode
+
+
+def nat_results(events: Iterable[StatusEvent], at: datetime) -> Items:
+    """Return the results sampled since policy's cut-off (manual, 四.7), by their sampling."""
+    since = policy_at(at).nat_results_from
+    found = [
+        (event.data.sampled_at, event)
+        for event in standing(events)
+        if isinstance(event, NatResultReported) and event.data.sampled_at >= since
+    ]
+    return _items(found, Section.NAT_RESULTS)
+
+
+def release_notices(events: Iterable[StatusEvent]) -> Items:
+    """Return the release notices (解除医学观察电子告知书)."""
+    found = [
+        (event.data.released_at, event)
+        for event in standing(events)
+        if isinstance(event, QuarantineReleased)
+    ]
+    return _items(found, Section.RELEASE_NOTICES)
+
+
+def listed(listing: Listing, section: Section, at: datetime) -> Items:
+    """Return what is to be shown at `at` of a section that is a list.
+
+    Displays are those of today and of the days before that policy shows (manual, 四.2: 近三天).
+    """
+    entries = shown(listing, LISTED[section], at)
+    if section is Section.DISPLAYS:
+        first = day_start(at, 1 - policy_at(at).display_days)
+        entries = [entry for entry in entries if entry.at >= first]
+    marked = section in _NEWEST_MARKED
+    return Items(
+        tuple(
+            Item(entry.at, entry.source, entry.id, entry.data, marked and number == 0)
+            for number, entry in enumerate(entries)
+        ),
+        listing.more,
+    )
+
+
+def national_status(listing: Listing, at: datetime) -> NationalStatusData | None:
+    """Return the newest "health status" (健康状态) that the national platform reported."""
+    entries = shown(listing, ListName.NATIONAL_STATUSES, at)
+    if not entries:
+        return None
+    return msgspec.json.decode(entries[0].data, type=NationalStatusData)
+
+
+def waits_for_push(green: bool, status: NationalStatusData | None) -> bool:
+    """Say whether a green code has a high national status: not abnormal, it waits for our data to
+    be pushed to the national platform (manual, 四.6)."""
+    return green and status is not None and status.status is NationalStatus.HIGH
+
+
+def adult_from(birthday: date) -> date:
+    """Return the day from which someone is an adult, by the policy in force on that day."""
+    years = policy_at(datetime.combine(birthday, datetime.min.time(), ZONE)).adult_years
+    try:
+        return birthday.replace(year=birthday.year + years)
+    except ValueError:  # the 29th of February
+        return birthday.replace(year=birthday.year + years, day=28) + timedelta(days=1)
+
+
+def _items(
+    found: Iterable[tuple[datetime, NatResultReported | QuarantineReleased]], section: Section
+) -> Items:
+    newest_first = sorted(found, key=lambda f: (f[0], f[1].order), reverse=True)
+    marked = section in _NEWEST_MARKED
+    return Items(
+        tuple(
+            Item(at, event.source, event.id, Raw(_encode(event.data)), marked and number == 0)
+            for number, (at, event) in enumerate(newest_first)
+        )
+    )

@@ -1,0 +1,151 @@
+"""Every page and state, rendered over a port whose answers are given beforehand."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import cycle
+from typing import Any
+
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from app.gateway.reference import document
+from app.schemas import asyncapi
+from app.view.pages import names, routes
+from app.view.pages.chart import Minute
+from app.view.pages.language import Language
+from app.view.pages.ports import Cause, CityCount, Counts, PartitionLag, Read, Sample, Unavailable
+from models.codes import (
+    Colour,
+    Condition,
+    ConditionKind,
+    EventRef,
+    HealthCode,
+    Interval,
+    Owner,
+    Reason,
+)
+from models.policy import ZONE
+
+PERSON = "p1-" + "a" * 32
+NOON = datetime(2026, 11, 24, 12, 0, 7, tzinfo=ZONE)
+BEFORE, LATER = NOON - timedelta(days=3), NOON + timedelta(hours=6)
+
+
+class Port:
+    """A port whose every answer is given beforehand."""
+
+    token_valid_s = 60
+
+    def __init__(
+        self,
+        code: HealthCode | None = None,
+        *,
+        stale: bool = False,
+        cause: Cause | None = None,
+        silent: bool = False,
+    ) -> None:
+        self._code, self._stale, self._cause, self._silent = code, stale, cause, silent
+
+    def _check(self) -> None:
+        if self._cause:
+            raise Unavailable(self._cause, 30)
+
+    async def read(self, person: str) -> Read:
+        self._check()
+        lag_s = None if self._silent else 0.4
+        return Read(self._code, NOON, None if self._silent else NOON, lag_s, self._stale)
+
+    def qr_svg(self, person: str, colour: Colour, at: datetime) -> str:
+        return "<svg></svg>"
+
+    async def counts(self) -> Counts:
+        self._check()
+        colours = {Colour.RED: 1234, Colour.GREEN: 1_234_567}
+        cities = {code: CityCount(1, 20) for code in ("440100", "430000")}
+        lags = [] if self._silent else [PartitionLag(0, NOON, 0.4), PartitionLag(1, None, None)]
+        return Counts(NOON, colours, {Reason.CLOSE_CONTACT: 1000}, cities, lags)
+
+    async def minutes(self) -> Sequence[Minute]:
+        self._check()
+        return [Minute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
+
+    def samples(self) -> Sequence[Sample]:
+        return [Sample(PERSON, names.COLOURS[Colour.RED])]
+
+    def openapi(self) -> Mapping[str, Any]:
+        return document()
+
+    def asyncapi(self) -> Mapping[str, Any]:
+        return asyncapi()
+
+
+def code(*intervals: Interval) -> HealthCode:
+    return HealthCode(PERSON, 7, NOON, verified_since=BEFORE, intervals=intervals)
+
+
+def interval(
+    reason: Reason, *conditions: Condition, source: str = "/cdc/440100", end: datetime | None = None
+) -> Interval:
+    province = "43" if reason is Reason.OUT_OF_PROVINCE_CODE else None
+    return Interval(reason, BEFORE, EventRef(source, "c-1"), "2020-04", end, conditions, province)
+
+
+def every_condition() -> Iterator[Condition]:
+    for kind in ConditionKind:
+        for owner in Owner:
+            yield Condition(kind, owner)
+            yield Condition(kind, owner, not_before=LATER)
+            yield Condition(kind, owner, not_before=BEFORE, met_at=BEFORE)
+
+
+def reds() -> Iterator[Interval]:
+    """Every reason, every source, every way in which one lifts."""
+    sources = cycle(f"/{kind}/43" for kind in (*names.SOURCES, "others"))
+    yield from (interval(reason, source=next(sources)) for reason in Reason)
+    time = Condition(ConditionKind.TIME, Owner.TIME, not_before=LATER, met_at=LATER)
+    test = Condition(ConditionKind.NEGATIVE_TEST, Owner.LABORATORY, not_before=BEFORE)
+    later = Condition(ConditionKind.NEGATIVE_TEST, Owner.LABORATORY, not_before=LATER)
+    yield interval(Reason.HOME_QUARANTINE, time, end=LATER)
+    yield interval(Reason.CLOSE_CONTACT, test)
+    yield interval(Reason.CLOSE_CONTACT, later)
+
+
+SOON = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
+CODE_PAGE = f"/people/{PERSON}"
+
+STATES: dict[str, tuple[Port, str]] = {
+    "entry": (Port(), "/"),
+    "red": (Port(code(*reds())), CODE_PAGE),
+    "conditions": (
+        Port(code(interval(Reason.OUT_OF_PROVINCE_CODE, *every_condition()))),
+        CODE_PAGE,
+    ),
+    "green": (Port(code()), CODE_PAGE),
+    "green-until": (Port(code(SOON)), CODE_PAGE),
+    "stale": (Port(code(), stale=True), f"{CODE_PAGE}?reload=off"),
+    "stale-since-ever": (Port(code(), stale=True, silent=True), CODE_PAGE),
+    "no-code": (Port(), CODE_PAGE),
+    "no-such-address": (Port(), "/people/nobody"),
+    "store": (Port(cause="store"), CODE_PAGE),
+    "too-old": (Port(cause="stale"), CODE_PAGE),
+    "busy": (Port(cause="busy"), CODE_PAGE),
+    "dashboard": (Port(), "/dashboard"),
+    "dashboard-failed": (Port(cause="store"), "/dashboard"),
+    "dashboard-silent": (Port(silent=True), "/dashboard"),
+    "counts": (Port(), "/dashboard/counts"),
+    "counts-failed": (Port(cause="busy"), "/dashboard/counts"),
+    "chart": (Port(), "/dashboard/chart.svg"),
+    "chart-failed": (Port(cause="store"), "/dashboard/chart.svg"),
+    "api": (Port(), "/api"),
+    "events": (Port(), "/api/events"),
+}
+
+
+def rendered(state: str, language: Language) -> str:
+    port, address = STATES[state]
+    with TestClient(Litestar(routes(port, "http://gateway.test/docs"))) as client:
+        answer = client.get(address, params={"lang": language.code})
+    assert answer.status_code in (200, 404, 503)
+    if not address.endswith(".svg"):
+        assert answer.headers["content-language"] == language.tag
+    return answer.text

@@ -1,0 +1,106 @@
+"""The agents of the lists: what a chunk writes, refuses and lets go of."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+from nacl.public import PrivateKey
+
+import builders as b
+from agents import lists, poison, releases
+from agents.dead_letters import DeadLetters
+from app.catalogue import CATALOGUE
+from app.codec import Code
+from app.engine.work import Told, Work
+from app.settings import Settings
+from app.topology import DEAD_LETTERS, create_lists_app
+from models.events import ListName
+from models.lists import Listing
+from topology.records import PARTITIONS, partition_of, record
+from topology.test_agents import Store
+
+KEY = PrivateKey.generate()
+LETTERS = DeadLetters(bytes(KEY.public_key))
+NOW = b.day(20)
+ROW = lists.key_of(b.PERSON, ListName.TEMPERATURES)
+
+
+def fold(store: Store, *records: Any) -> list[Told]:
+    """Fold one chunk and commit it."""
+    work = Work(cast(Any, store))
+    lists.chunk_fold(CATALOGUE.topics[records[0].topic], LETTERS)(work, records)
+    return store.commit(work)
+
+
+def row(store: Store, key: bytes = ROW) -> Listing:
+    return msgspec.json.decode(store[key][8:], type=Listing)
+
+
+def reasons(told: list[Told]) -> list[bytes]:
+    assert {t.topic for t in told} <= {DEAD_LETTERS}
+    return [dict(t.headers)["yk_reason"] for t in told]
+
+
+def test_a_chunk_writes_each_row_once_and_tells_nothing() -> None:
+    store = Store()
+    events = [b.temperature(36.4, b.day(18)), b.temperature(36.5, b.day(19))]
+    assert fold(store, *(record(event, NOW, n) for n, event in enumerate(events))) == []
+    assert [entry.id for entry in row(store).entries] == [events[1].id, events[0].id]
+    assert int.from_bytes(store[ROW][:8], "big") == int(b.day(48).timestamp()) * 1_000_000
+
+
+def test_a_copy_writes_nothing_and_a_conflict_is_a_dead_letter() -> None:
+    store = Store()
+    event = b.temperature(36.4, b.day(18))
+    fold(store, record(event, NOW))
+    before = dict(store)
+    other = msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, celsius=40.0))
+    told = fold(store, record(event, NOW, 1), record(other, NOW, 2))
+    assert reasons(told) == [b"conflict"]
+    assert store == before
+
+
+def test_what_is_refused_stands_beside_what_is_not() -> None:
+    store = Store()
+    told = fold(
+        store,
+        record(b"{", NOW, 0, "temperatures", b.PERSON.encode()),
+        record(b.temperature(36.4, b.day(18)), NOW, 1),
+    )
+    assert reasons(told) == [Code.NOT_JSON.encode()]
+    assert len(row(store).entries) == 1
+    assert poison.TALLY + b"temperatures" in store
+
+
+def test_a_person_of_another_partition_is_refused() -> None:
+    store = Store()
+    stray = record(b.temperature(36.4, b.day(18)), NOW)
+    stray.partition = (partition_of(b.PERSON.encode()) + 1) % PARTITIONS  # type: ignore[misc]
+    assert reasons(fold(store, stray)) == [Code.WRONG_PARTITION.encode()]
+
+
+def test_what_is_too_old_leaves_its_row_when_it_is_due() -> None:
+    store = Store()
+    key = lists.key_of(b.PERSON, ListName.DISPLAYS)
+    fold(store, record(b.display(b.day(18)), NOW), record(b.display(b.day(19)), NOW, 1))
+    work = Work(cast(Any, store))
+    lists.advance_due(b.day(21), work, [key])
+    assert store.commit(work) == []
+    assert [entry.at for entry in row(store, key).entries] == [b.day(19)]
+    work = Work(cast(Any, store))
+    lists.advance_due(b.day(22), work, [key])
+    store.commit(work)
+    assert row(store, key) == Listing()
+    assert int.from_bytes(store[key][:8], "big") == 0
+
+
+@pytest.mark.parametrize("topic", ["declarations", "displays"])
+async def test_every_topic_has_one_agent(tmp_path: Path, topic: str) -> None:
+    app = create_lists_app(Settings(data_dir=str(tmp_path)), "cluster")
+    lists.register(app, LETTERS)
+    releases.register(app, None)
+    app.finalize()
+    read = sorted(name for agent in app.agents.values() for name in agent.channel.topics)
+    assert read == sorted(t.name for t in app.topics_read())
+    assert topic in read

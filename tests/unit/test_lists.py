@@ -1,0 +1,169 @@
+"""The lists of health information: the same whatever the order, bounded, and never silent of it."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import builders as b
+from models.events import ListedEvent, ListName, RetractionData
+from models.lists import (
+    EMPTY,
+    OF,
+    Conflict,
+    Listing,
+    add,
+    advance,
+    bound_of,
+    due_at,
+    list_of,
+    shown,
+)
+from models.policy import POLICIES
+
+NOW = b.day(20)
+TEMPERATURES = ListName.TEMPERATURES
+
+
+def listing(*events: Any, at: datetime = NOW) -> Listing:
+    """The list of these events, which arrived in this order."""
+    result = EMPTY
+    for event in events:
+        result = add(result, event, at)
+    return result
+
+
+def ids(found: Listing, name: ListName = TEMPERATURES, at: datetime = NOW) -> list[str]:
+    return [entry.id for entry in shown(found, name, at)]
+
+
+def test_every_listed_event_has_its_list_and_every_list_its_bound() -> None:
+    assert set(OF) == set(get_args(ListedEvent))
+    assert {name for name, _ in OF.values()} == set(ListName)
+    for policy in POLICIES:
+        assert set(policy.lists) == set(ListName)
+
+
+def test_a_retraction_joins_the_list_of_what_it_takes_back() -> None:
+    for kind, (name, _) in OF.items():
+        noun = kind.__struct_config__.tag.split(".")[1]
+        family = {k for k in OF if k.__struct_config__.tag.split(".")[1] == noun}
+        assert {OF[k][0] for k in family} == {name}
+
+
+def test_the_newest_comes_first_and_a_copy_changes_nothing() -> None:
+    first, second = b.temperature(36.4, b.day(18)), b.temperature(36.6, b.day(19))
+    found = listing(first, second)
+    assert ids(found) == [second.id, first.id]
+    assert add(found, first, NOW + timedelta(hours=1)) is found
+    assert msgspec.json.decode(found.entries[0].data)["celsius"] == 36.6
+
+
+def test_the_same_identity_with_another_content_is_refused() -> None:
+    first = b.temperature(36.4, b.day(18))
+    other = msgspec.structs.replace(first, data=msgspec.structs.replace(first.data, celsius=41.0))
+    with pytest.raises(Conflict):
+        add(listing(first), other, NOW)
+
+
+@pytest.mark.parametrize("retraction_first", [False, True])
+def test_a_retraction_hides_what_it_names_whichever_comes_first(retraction_first: bool) -> None:
+    measured, other = b.temperature(39.1, b.day(18)), b.temperature(36.6, b.day(18, 9))
+    retracted = b.temperature_retracted(measured, b.day(19))
+    order = (retracted, measured) if retraction_first else (measured, retracted)
+    assert ids(listing(*order, other)) == [other.id]
+
+
+def test_only_its_own_source_takes_an_event_back() -> None:
+    measured = b.temperature(39.1, b.day(18))
+    foreign = b.temperature_retracted(measured, b.day(19), source="/terminals/2")
+    assert ids(listing(measured, foreign)) == [measured.id]
+
+
+def test_a_correction_with_an_earlier_sequence_has_no_effect() -> None:
+    """So corrections cannot form a circle (as with facts, models.reasons.corrects)."""
+    measured = b.temperature(39.1, b.day(18), sequence=50)
+    before = b.temperature(36.0, b.day(18), sequence=49, supersedes=measured.id)
+    assert measured.id in ids(listing(measured, before))
+
+
+def test_at_its_bound_the_oldest_leaves_and_the_list_says_so() -> None:
+    most = bound_of(TEMPERATURES, NOW).kept_max
+    events = [b.temperature(36.5, b.day(18) + timedelta(seconds=n)) for n in range(most + 3)]
+    found = listing(*events[:most])
+    assert (len(found.entries), found.more) == (most, False)
+    found = add(found, events[most], NOW)
+    assert (len(found.entries), found.more) == (most, True)
+    assert ids(found) == [event.id for event in reversed(events[1 : most + 1])]
+    late = b.temperature(36.5, b.day(17))
+    assert ids(add(found, late, NOW)) == ids(found)
+
+
+def test_age_lets_go_of_an_entry_at_its_instant_and_not_before() -> None:
+    entry = b.display(b.day(18))
+    found = listing(entry)
+    leaves = b.day(21)
+    assert due_at(found, ListName.DISPLAYS, NOW) == leaves
+    before = leaves - timedelta(microseconds=1)
+    assert advance(found, ListName.DISPLAYS, before) == found
+    assert ids(found, ListName.DISPLAYS, before) == [entry.id]
+    assert ids(found, ListName.DISPLAYS, leaves) == [], "also before the table has let it go"
+    gone = advance(found, ListName.DISPLAYS, leaves)
+    assert gone == Listing()
+    assert due_at(gone, ListName.DISPLAYS, leaves) is None
+    assert not gone.more, "age is no bound"
+
+
+def test_what_arrives_too_old_does_not_join() -> None:
+    assert listing(b.display(b.day(10))) == Listing()
+
+
+def test_a_person_of_a_hundred_thousand_events_has_a_list_within_its_bound() -> None:
+    start = b.day(1).astimezone(UTC)
+    events = [b.temperature(36.5, start + timedelta(seconds=9 * n)) for n in range(100_000)]
+    newest = [event.id for event in events[: -bound_of(TEMPERATURES, NOW).kept_max - 1 : -1]]
+    Random(1).shuffle(events)
+    found = EMPTY
+    for event in events:
+        found = add(found, event, NOW)
+        assert len(found.entries) <= len(newest)
+    assert (ids(found), found.more) == (newest, True)
+    assert len(msgspec.json.encode(found)) < 64 * 1024
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> list[Any]:
+    """Temperatures, some corrected or taken back, each once or twice."""
+    events: list[Any] = []
+    for n in range(draw(st.integers(1, 12))):
+        at = b.day(10) + timedelta(hours=draw(st.integers(0, 200)))
+        target = draw(st.sampled_from(events)) if events and draw(st.booleans()) else None
+        if target is None or isinstance(target.data, RetractionData):
+            events.append(b.temperature(36.5, at, id=f"t{n}", sequence=n))
+        elif draw(st.booleans()):
+            events.append(b.temperature_retracted(target, at, id=f"t{n}", sequence=n))
+        else:
+            events.append(b.temperature(36.9, at, id=f"t{n}", sequence=n, supersedes=target.id))
+    return events
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+def test_below_its_bound_a_list_does_not_depend_on_the_order_or_number_of_arrivals(
+    events: list[Any], random: Any
+) -> None:
+    again = [*events, *random.choices(events, k=3)]
+    random.shuffle(again)
+    assert listing(*again) == listing(*events)
+
+
+def test_each_event_joins_the_list_by_its_own_instant() -> None:
+    declared = b.declaration(b.day(19), "enterprise-employee")
+    found = add(EMPTY, declared, NOW)
+    assert list_of(declared) is ListName.DECLARATIONS
+    assert found.entries[0].at == b.day(19)
+    [entry] = shown(found, ListName.DECLARATIONS, NOW)
+    assert msgspec.json.decode(entry.data)["unit"] == "Unit 1"
