@@ -12,11 +12,12 @@ counts from when it is found there.
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable
+
+from redis.asyncio import Redis
 
 from app import metrics
-from app.readmodel import colour_of, version_of
+from app.readmodel import Batch, State, Writer, colour_of, version_of
 from models.codes import Colour, StatusChange
 
 WAITING_MAX = 10_000
@@ -25,63 +26,76 @@ WAITING_MAX = 10_000
 RECENT = 1_000
 QUANTILES = (0.5, 0.95)
 
-
-class Stored(Protocol):
-    """Where codes lie."""
-
-    async def codes(self, people: Sequence[str]) -> Sequence[bytes | None]:
-        """Return the codes of `people` as they are stored, None for one that is not there."""
-        ...
+_recent: deque[float] = deque(maxlen=RECENT)
 
 
-class Corrections:
-    """Measures the corrections that a projection comes by."""
+def is_measured(change: StatusChange) -> bool:
+    """Say whether a correction turned a red to green."""
+    return (
+        change.cause.corrects is not None
+        and change.before.colour is Colour.RED
+        and change.after.colour is Colour.GREEN
+    )
 
-    def __init__(self) -> None:
+
+class MeasuringWriter(Writer):
+    """Writes the read model, and measures the corrections in it.
+
+    A model that is built anew comes by corrections whose green was seen long ago: of those it
+    measures what came since it began.
+    """
+
+    def __init__(self, redis: Redis, log: str, id: str) -> None:
+        super().__init__(redis, log, id)
         self._since = 0.0
         self._waiting: dict[str, StatusChange] = {}
-        self._recent: deque[float] = deque(maxlen=RECENT)
 
-    def begin(self, since: float) -> None:
-        """Measure what holds from `since` on (s since 1970), and look for nothing yet.
+    async def load(self) -> State | None:
+        """Return the state as `Writer` does."""
+        state = await super().load()
+        if state is not None and not state.built:
+            self._since = time.time()
+        return state
 
-        A model that is built anew comes by corrections that were seen long ago.
-        """
-        self._since = since
-        self._waiting.clear()
+    async def begin_anew(self, state: State) -> bool:
+        """Empty the database as `Writer` does."""
+        self._since = time.time()
+        return await super().begin_anew(state)
 
-    def note(self, change: StatusChange) -> None:
-        """Take notice of a change; it need not be in Redis yet."""
+    async def apply(self, batch: Batch, state: State) -> bool:
+        """Write a batch as `Writer` does, then look for the greens that are waited for."""
+        if not await super().apply(batch, state):
+            return False
+        for change in batch.corrections:
+            if change.at.timestamp() >= self._since:
+                self._wait_for(change)
+        if self._waiting:
+            await self._look()
+        return True
+
+    def _wait_for(self, change: StatusChange) -> None:
         self._waiting.pop(change.person, None)
-        if (
-            change.cause.corrects is not None
-            and change.before.colour is Colour.RED
-            and change.after.colour is Colour.GREEN
-            and change.at.timestamp() >= self._since
-        ):
-            if len(self._waiting) >= WAITING_MAX:
-                del self._waiting[next(iter(self._waiting))]
-            self._waiting[change.person] = change
+        if len(self._waiting) >= WAITING_MAX:
+            del self._waiting[next(iter(self._waiting))]
+        self._waiting[change.person] = change
 
-    async def measure(self, stored: Stored) -> None:
-        """Look for the greens that are waited for; to be called after each write."""
-        if not self._waiting:
-            return
+    async def _look(self) -> None:
         waiting = list(self._waiting.values())
-        codes = await stored.codes([change.person for change in waiting])
+        codes = await self.codes([change.person for change in waiting])
         now = time.time()
         for change, code in zip(waiting, codes, strict=True):
             if code is not None and version_of(code) < change.version:
                 continue  # it is still on its way
             del self._waiting[change.person]
             if code is not None and colour_of(code) is Colour.GREEN:
-                self._observe(max(0.0, now - change.at.timestamp()))
+                _observe(max(0.0, now - change.at.timestamp()))
 
-    def _observe(self, seconds: float) -> None:
-        metrics.PROJECTION_CORRECTION_SECONDS.observe(seconds)
-        self._recent.append(seconds)
-        for quantile, value in quantiles(self._recent):
-            metrics.PROJECTION_CORRECTION_RECENT_SECONDS.labels(f"{quantile:g}").set(value)
+
+def _observe(seconds: float) -> None:
+    metrics.PROJECTION_CORRECTION_SECONDS.observe(seconds)
+    _recent.append(seconds)
+    for quantile, value in quantiles(_recent):
+        metrics.PROJECTION_CORRECTION_RECENT_SECONDS.labels(f"{quantile:g}").set(value)
 
 
 def quantiles(values: Iterable[float]) -> list[tuple[float, float]]:

@@ -146,9 +146,8 @@ def _print(found: ExplanationAnswer, console: Console) -> None:
     side = found.answer
     known = "now" if side.known_at == found.asked_at else f"at {_time(side.known_at)}"
     console.print(f"{_colour(side)} at {_time(side.at)}, by what was known {known}")
-    lag = "" if found.lag_s is None else f", {found.lag_s:g} s ago"
-    as_of = "an unknown instant" if found.as_of is None else _time(found.as_of)
-    console.print(f"Events up to {as_of}{lag}{' (stale)' if found.stale else ''}.")
+    stale = " (stale)" if found.stale else ""
+    console.print(f"Events up to {_time(found.as_of)}, {found.lag_s:g} s ago{stale}.")
     console.print(f"Policy: {', '.join(side.policies)}.")
     if side.verified_since is None:
         console.print("Unknown, or the identity is not verified.")

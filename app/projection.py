@@ -39,7 +39,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app import metrics
 from app.catalogue import CATALOGUE
-from app.corrections import Corrections
+from app.corrections import MeasuringWriter, is_measured
 from app.engine.records import install
 from app.engine.store import DUE, META
 from app.judged import LISTS, PEOPLE, Group, Judged, Watch
@@ -60,7 +60,7 @@ from app.readmodel import (
 from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
 from app.settings import Settings
 from app.status_server import StatusServer
-from models.codes import StatusChange, StatusChanged
+from models.codes import StatusChanged
 
 RECORDS_MAX = 1_000
 """Records in one batch: Redis does nothing else while it writes them, some 5 ms."""
@@ -83,7 +83,6 @@ SILENT_SECONDS = 5.0
 """Without a write for so long the projection is not ready."""
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
-Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
 
 _decode_changed = msgspec.json.Decoder(StatusChanged).decode
 
@@ -105,14 +104,13 @@ class Unfit(Exception):
 class Model(Struct, frozen=True):
     """What is projected. `judged` names, for a topic, the group that tells up to when it is whole.
 
-    `batch_of` raises `Unreadable` on a record that is not of its topic's type, and tells its second
-    argument of each change.
+    `batch_of` raises `Unreadable` on a record that is not of its topic's type.
     """
 
     topics: tuple[str, ...]
     judged: dict[str, Group]
     writer: Callable[[Redis, str, str], Writer]
-    batch_of: Callable[[Fetched, Callable[[StatusChange], None]], Any]
+    batch_of: Callable[[Mapping[TopicPartition, Sequence[Record]]], Any]
     redis_variable: str
 
     @property
@@ -134,7 +132,6 @@ class Projection:
         self._model = model
         self._partitions = model.partitions
         self._id = secrets.token_hex(8)
-        self._corrections = Corrections()
         self._state: State | None = None
         self._trouble = "It has just been started."
         self._task: asyncio.Task[Any] | None = None
@@ -243,12 +240,11 @@ class Projection:
         consumer.assign(self._partitions)
         for tp in self._partitions:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
-        self._corrections.begin(0.0 if state.built else time.time())
         log.info("projection_follows", epoch=state.epoch, built=state.built)
         try:
             while True:
                 fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_MAX)
-                batch = self._model.batch_of(fetched, self._corrections.note)
+                batch = self._model.batch_of(fetched)
                 if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
                     continue
                 positions = {
@@ -276,7 +272,6 @@ class Projection:
                     if not await writer.apply(batch, state):
                         raise Moved("Redis was emptied, or another projection wrote to it.")
                 self._state = state
-                await self._corrections.measure(writer)
                 _measure(fetched, state)
         finally:
             with suppress(RedisError, OSError):
@@ -285,7 +280,7 @@ class Projection:
     async def _release(self, writer: Writer, state: State) -> None:
         """Let another projection begin at once. A state that has moved on is left alone."""
         if self._state is state:
-            empty = self._model.batch_of({}, self._corrections.note)
+            empty = self._model.batch_of({})
             await writer.apply(empty, msgspec.structs.replace(state, at=0.0))
 
 
@@ -312,14 +307,10 @@ def _judged(
     }
 
 
-def batch_of(
-    fetched: Mapping[TopicPartition, Sequence[Record]],
-    note: Callable[[StatusChange], None] = lambda _: None,
-) -> Batch:
+def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
     """Return what the records of one fetch come to; raise `Unreadable`.
 
-    Of a person only the newest code is left. A tombstone deletes what lies before it. `note` is
-    told of each change, with its person.
+    Of a person only the newest code is left. A tombstone deletes what lies before it.
     """
     batch = Batch({}, [])
     for tp, records in fetched.items():
@@ -330,7 +321,8 @@ def batch_of(
                 else:
                     change = _decode_changed(record.value or b"").data
                     batch.changes.append(public(change))
-                    note(change)
+                    if is_measured(change):
+                        batch.corrections.append(change)
             except (msgspec.DecodeError, AttributeError):
                 place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
                 raise Unreadable(f"The record at {place} is not of its topic's type.") from None
@@ -351,13 +343,13 @@ def _take_code(batch: Batch, record: Record) -> None:
 CODES = Model(
     topics=(HEALTH_CODES, STATUS_CHANGES),
     judged={HEALTH_CODES: PEOPLE},
-    writer=Writer,
+    writer=MeasuringWriter,
     batch_of=batch_of,
     redis_variable="YUEKANG_REDIS_URL",
 )
 
 
-def rows_of(fetched: Fetched, _: Callable[[StatusChange], None]) -> RowBatch:
+def rows_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> RowBatch:
     """Return the newest of each row in one fetch; raise `Unreadable`.
 
     What the engine keeps for itself among the rows is left out.

@@ -150,10 +150,15 @@ class Minute(Struct, frozen=True):
 
 
 class Batch(Struct):
-    """What one script writes: the newest code of each person (None: deleted), all changes."""
+    """What one script writes: the newest code of each person (None: deleted), all changes.
+
+    `corrections` are those of the changes that are measured (app.corrections), with their person;
+    they are not written.
+    """
 
     codes: dict[str, bytes | None]
     changes: list[PublicChange]
+    corrections: list[StatusChange] = []
 
     @property
     def size(self) -> int:

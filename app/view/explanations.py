@@ -16,14 +16,14 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from app.logs import audit
-from app.problems import FieldError, Refused, retry_later
+from app.problems import FieldError, Refused
 from app.view.codes import Clock, ReasonAnswer, reason_answer
 from app.view.limits import (
     CLOCK_SECONDS,
     EXPLANATIONS_AT_ONCE_MAX,
+    HISTORY_STALE_SECONDS,
     RETRY_BUSY_SECONDS,
     RETRY_STALE_SECONDS,
-    STALE_SECONDS,
 )
 from app.view.pages.ports import Unavailable
 from app.view.rows import read_rows
@@ -106,15 +106,15 @@ class DifferenceAnswer(Struct, frozen=True):
 class ExplanationAnswer(Struct, frozen=True):
     """Why a code is what it is: what was asked, and beside it what was shown and is known now.
 
-    By a row up to `as_of`; `stale` if that is long before `asked_at`, or not known. `events` had
+    By a row up to `as_of`; `stale` if that is long before `asked_at`. `events` had
     arrived at the `known_at` that was asked, `not_known` came later. `full`: the row holds as many
     events as it may, so some may have been refused.
     """
 
     person: str
     asked_at: datetime
-    as_of: datetime | None
-    lag_s: float | None
+    as_of: datetime
+    lag_s: float
     stale: bool
     full: bool
     answer: SideAnswer
@@ -150,7 +150,7 @@ class Explanations:
             known_at=known and known.isoformat(),
         )
         if self._at_work >= EXPLANATIONS_AT_ONCE_MAX:
-            raise retry_later("busy", "Others are being explained.", RETRY_BUSY_SECONDS)
+            raise Unavailable("busy", RETRY_BUSY_SECONDS)
         self._at_work += 1
         try:
             return await self._explain(person, now, then, known)
@@ -161,9 +161,9 @@ class Explanations:
         self, person: str, now: datetime, at: datetime, known_at: datetime | None
     ) -> ExplanationAnswer:
         rows = await read_rows(self._redis, TABLE, [person])
-        lag_s = None if rows.as_of is None else max(0.0, (now - rows.as_of).total_seconds())
-        stale = lag_s is None or lag_s > STALE_SECONDS
-        stored = rows.values[0]
+        lag_s = max(0.0, (now - rows.as_of).total_seconds())
+        stale = lag_s > HISTORY_STALE_SECONDS
+        [stored] = rows.values
         if stored is None and stale:
             # Who is not there yet is not unknown.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
@@ -173,7 +173,7 @@ class Explanations:
             person=person,
             asked_at=now,
             as_of=rows.as_of,
-            lag_s=None if lag_s is None else round(lag_s, 3),
+            lag_s=round(lag_s, 3),
             stale=stale,
             full=explanation.full,
             answer=_side(explanation.answer, now),
