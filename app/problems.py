@@ -64,6 +64,10 @@ KINDS: dict[str, Kind] = {
     "document-number": Kind(422, "There is a document number where none may be"),
     "document": Kind(422, "There is no such document"),
     "person": Kind(422, "The event names no person, or names one twice"),
+    # A person who is logged in
+    "no-session": Kind(401, "Nobody is logged in, or no longer"),
+    "cross-site": Kind(403, "The request comes from another site"),
+    "sessions-away": Kind(503, "Whether a session was ended cannot be known now"),
     # A code, and those who follow
     "no-terminal": Kind(403, "The token is not of a terminal"),
     "no-code": Kind(404, "There is no code to draw"),

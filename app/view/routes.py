@@ -23,6 +23,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.login import routes as login
+from app.login.sessions import COOKIE
 from app.problems import KINDS, Problem, Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
 from app.tokens import Tokens
@@ -55,6 +57,9 @@ class Options(Struct, frozen=True, kw_only=True):
     display_key: bytes
     samples_path: Path | None = None
     gateway_docs_url: str | None = None
+    login: login.Options | None = None
+    """None: nobody can log in, and no page of a person is there."""
+    sessions_redis_url: str = ""
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     now: Callable[[], datetime] = lambda: datetime.now(ZONE)
@@ -72,6 +77,10 @@ class View:
         # A blocking read must outlast its own waiting.
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
         self.codes = Codes(self.redis, options.now)
+        self.login: login.Login | None = None
+        if options.login is not None:
+            self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
+            self.login = login.Login(options.login, self._sessions, self._has_code, options.now)
         self.counting = Counting(self.redis, options.now)
         self.displays = Displays(options.display_key)
         self.changes = Changes(
@@ -85,6 +94,14 @@ class View:
             self.codes, self.displays, Tokens(options.token_key), self.writer, options.now
         )
 
+    async def _has_code(self, person: str) -> bool:
+        """Say whether a person is known; unknown is also who cannot be looked up now."""
+        try:
+            read = await self.codes.read(person)
+        except Unavailable:
+            return False
+        return codes.answer(person, read).colour is not Colour.NONE
+
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Follow the changes and hold a producer while the application runs."""
@@ -94,6 +111,9 @@ class View:
         await self.changes.stop()
         await self.writer.stop()
         await self._follower.aclose()
+        if self.login is not None:
+            await self.login.close()
+            await self._sessions.aclose()
         await self.redis.aclose()
 
 
@@ -128,7 +148,13 @@ _OPENAPI = OpenAPIConfig(
                 type="http",
                 scheme="bearer",
                 description="A token of one terminal, made by `yuekang token /terminals/…`.",
-            )
+            ),
+            "session": SecurityScheme(
+                type="apiKey",
+                name=COOKIE,
+                security_scheme_in="cookie",
+                description="The cookie of a person who is logged in; begins at `/login`.",
+            ),
         }
     ),
 )
@@ -151,12 +177,14 @@ def create_app(options: Options) -> Litestar:
             *_probes(view),
             reference,
             explanation,
+            *(login.login_routes(view.login) if view.login else ()),
             *routes(port, options.gateway_docs_url),
         ],
         lifespan=[view.running],
         exception_handlers={
             Refused: on_refused,
             Unavailable: problems.on_unavailable,
+            **login.EXCEPTION_HANDLERS,
             ValidationException: problems.on_invalid,
             HTTPException: on_http_exception,
             Exception: on_failure,
