@@ -122,11 +122,15 @@ class Settings(Struct, frozen=True, kw_only=True):
                 host, port = getattr(self, f"{server}_host"), getattr(self, f"{server}_port")
                 msgspec.structs.force_setattr(self, f"{server}_url", f"http://{host}:{port}")
         if not self.oidc_issuer and self.environment == "development":
-            own = f"http://127.0.0.1:{self.identity_provider_port}"
-            msgspec.structs.force_setattr(self, "oidc_issuer", own)
+            msgspec.structs.force_setattr(self, "oidc_issuer", self.development_issuer)
         for after, name in enumerate(("rows_redis_url", "sessions_redis_url"), start=1):
             if not getattr(self, name):
                 msgspec.structs.force_setattr(self, name, _database(self.redis_url, after))
+
+    @property
+    def development_issuer(self) -> str:
+        """The identity provider of this machine, which runs in development alone."""
+        return f"http://127.0.0.1:{self.identity_provider_port}"
 
     @classmethod
     def from_environment(

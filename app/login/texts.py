@@ -155,3 +155,24 @@ NOTICES: dict[Page, Notice] = {
         ),
     ),
 }
+
+PROVIDER = {
+    "title": Words("实名认证（开发环境）", "Identity provider (development)"),
+    "what": Words(
+        "代替真正的实名认证平台，不核实任何人的身份。人员均为虚构。",
+        "Stands for a real identity provider, and checks nobody's identity. All people are "
+        "synthetic.",
+    ),
+    "sample": Words("以示例人员登录", "Log in as a sample person"),
+    "other": Words("以其他证件登录", "Log in with another document"),
+    "number": Words(
+        "证件号码（居民身份证、港澳台居民居住证或通行证）",
+        "Document number (identity card, residence permit or travel permit)",
+    ),
+    "name": Words("姓名", "Name"),
+    "birthdate": Words("出生日期（可不填）", "Birthday (optional)"),
+    "go": Words("登录", "Log in"),
+    "cancel": Words("取消", "Cancel"),
+    "wrong": Words("没有这样的证件号码。", "There is no such document number."),
+}
+"""Of the provider for development."""

@@ -62,13 +62,18 @@ def login_of(settings: Settings) -> login.Options:
         token_key=settings.token_key,
         provider=provider if settings.oidc_issuer else None,
         provider_name=settings.oidc_name,
-        claim_names=ClaimNames(
-            number=settings.oidc_number_claim,
-            type=settings.oidc_type_claim,
-            name=settings.oidc_name_claim,
-            birthday=settings.oidc_birthday_claim,
-            city=settings.oidc_city_claim,
-        ),
+        claim_names=claim_names_of(settings),
+    )
+
+
+def claim_names_of(settings: Settings) -> ClaimNames:
+    """Return which of the provider's claims holds what."""
+    return ClaimNames(
+        number=settings.oidc_number_claim,
+        type=settings.oidc_type_claim,
+        name=settings.oidc_name_claim,
+        birthday=settings.oidc_birthday_claim,
+        city=settings.oidc_city_claim,
     )
 
 
