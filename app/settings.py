@@ -31,7 +31,7 @@ Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")
 Slug = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
         max_length=32,
         description="lower-case letters, digits and hyphens, at most 32",
     ),
@@ -39,7 +39,7 @@ Slug = Annotated[
 Scope = Annotated[
     str,
     Meta(
-        pattern=r"^openid( [!#-\[\]-~]+)*$",
+        pattern=r"^openid( [!#-\[\]-~]+)*\Z",
         max_length=200,
         description="openid, then further scopes, each after a blank",
     ),

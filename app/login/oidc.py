@@ -21,6 +21,7 @@ from typing import Annotated, Any, TypeVar
 
 import httpx
 import msgspec
+from authlib.deprecate import AuthlibDeprecationWarning
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
@@ -33,7 +34,7 @@ from app.settings import SAFE_URL
 
 with warnings.catch_warnings():
     # Authlib prefers httpx2, which nothing else here uses; httpx does the same.
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore", AuthlibDeprecationWarning)
     from authlib.common.errors import AuthlibBaseError
     from authlib.integrations.httpx_client import AsyncOAuth2Client
     from authlib.oidc.core import CodeIDToken
@@ -90,9 +91,9 @@ class Metadata(Struct, frozen=True):
     jwks_uri: str
     userinfo_endpoint: str | None = None
     end_session_endpoint: str | None = None
-    id_token_signing_alg_values_supported: list[str] = ["RS256"]
-    token_endpoint_auth_methods_supported: list[str] = ["client_secret_basic"]
-    code_challenge_methods_supported: list[str] | None = None
+    id_token_signing_alg_values_supported: tuple[str, ...] = ("RS256",)
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    code_challenge_methods_supported: tuple[str, ...] | None = None
     authorization_response_iss_parameter_supported: bool = False
 
 
@@ -325,7 +326,7 @@ class RelyingParty:
             raise Failed(
                 "expired" if error.error == "invalid_grant" else "provider", _word(error.error)
             ) from None
-        except (JoseError, ValueError, TypeError, KeyError) as error:
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
             # The message may repeat what was sent, so only the kind of error is kept.
             raise Failed("provider", type(error).__name__) from None
 

@@ -5,34 +5,30 @@ What it enforces beyond Authlib's own rules: PKCE with S256 of every client, and
 
 import secrets
 import time
-import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from authlib.oauth2.rfc6749 import (
+    AuthorizationServer,
+    ClientMixin,
+    InvalidRequestError,
+    OAuth2Error,
+    OAuth2Payload,
+    OAuth2Request,
+    ResourceProtector,
+)
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
+from authlib.oauth2.rfc6750 import BearerTokenGenerator, BearerTokenValidator
+from authlib.oauth2.rfc7636 import CodeChallenge
+from authlib.oauth2.rfc9207 import IssuerParameter
+from authlib.oidc.core.grants import OpenIDCode
+from authlib.oidc.rpinitiated import EndSessionEndpoint
 from joserfc.jwk import KeySet, RSAKey
 from msgspec import Struct
 
 from app.login.claims import ClaimNames
 from app.login.provider.people import Person
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from authlib.oauth2.rfc6749 import (
-        AuthorizationServer,
-        ClientMixin,
-        InvalidRequestError,
-        OAuth2Error,
-        OAuth2Payload,
-        OAuth2Request,
-        ResourceProtector,
-    )
-    from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
-    from authlib.oauth2.rfc6750 import BearerTokenGenerator, BearerTokenValidator
-    from authlib.oauth2.rfc7636 import CodeChallenge
-    from authlib.oauth2.rfc9207 import IssuerParameter
-    from authlib.oidc.core.grants import OpenIDCode
-    from authlib.oidc.rpinitiated import EndSessionEndpoint
 
 ALGORITHM = "RS256"
 KEY_BITS = 2_048
