@@ -127,7 +127,7 @@ class Provider:
         return httpx.Response(200, json={**token, "id_token": self.sign(claims)})
 
     def _sign(self, claims: Json) -> str:
-        return jwt.encode(self.header, claims, self.key)
+        return jwt.encode(self.header, claims, self.key, [self.header["alg"]])
 
     def sign_with_its_public_key(self, claims: Json) -> str:
         """As if the public key were a secret that both have (algorithm confusion)."""

@@ -226,7 +226,7 @@ async def test_an_answer_without_issuer_is_refused_where_there_is_to_be_one(
 async def test_an_error_of_the_provider_is_told(
     party: RelyingParty, provider: Provider, error: str, why: str
 ) -> None:
-    address, state = await party.begin("/", "en")
+    _, state = await party.begin("/", "en")
     answer = {"state": state.state, "error": error, "error_description": "<b>" + CARD}
     with pytest.raises(Failed) as caught:
         await party.finish(state, answer, WANTED)
@@ -429,7 +429,7 @@ async def test_a_discovery_document_that_cannot_be_right_is_refused(
         (b"", 500, "provider-away"),
         (b"", 503, "provider-away"),
     ],
-    ids=str,
+    ids=lambda value: repr(value)[:30],
 )
 async def test_whatever_it_answers_is_a_failure_that_is_told(
     clock: Clock, path: str, content: bytes, status: int, why: str

@@ -1,4 +1,4 @@
-"""From a document to a person key: what is asked of the gateway, and what when it does not answer."""
+"""From a document to a person key: what is asked of the gateway, and what if it is away."""
 
 from datetime import UTC, date, datetime
 from typing import Any

@@ -121,7 +121,7 @@ def test_a_secret_that_another_made_is_taken_as_they_gave_it() -> None:
     assert {"oidc_client_secret"} == SECRETS - KEYS
 
 
-@pytest.mark.parametrize("secret", ["from a file\n", "\tx", "密码", "x" * 513])
+@pytest.mark.parametrize("secret", ["from a file\n", "\tsecret words", "密码", "x" * 513])
 def test_such_a_secret_that_cannot_be_one_is_refused_and_never_repeated(secret: str) -> None:
     [line] = faults(oidc_client_secret=secret)
     assert line.startswith("YUEKANG_OIDC_CLIENT_SECRET must be 1 to 512 characters of ASCII")
