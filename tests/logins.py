@@ -4,14 +4,26 @@ import json
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
+from litestar import Litestar, get, post
+from litestar.exceptions import HTTPException
+from redis.asyncio import Redis
 
+from app.login import oidc
+from app.login.guards import LoggedIn
+from app.login.provider.people import Person, What
+from app.login.provider.routes import create_app as provider_app
+from app.login.provider.server import Options as ProviderOptions
+from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
+from app.login.routes import Options as LoginOptions
 from app.person_keys import PersonKeys
+from app.problems import Refused, on_failure, on_http_exception, on_refused
 from models.documents import Document
 from models.events import DocumentType
 from models.policy import ZONE
@@ -168,3 +180,111 @@ class Gateway:
             )
         self.events.append(body)
         return httpx.Response(202, json={})
+
+
+PEOPLE = [
+    Person(
+        number=CARD,
+        name="陈小明",
+        city="440300",
+        id="red",
+        what=What("红码", "A red code"),
+    ),
+    Person(
+        number=PERMIT, name="CHAN Tai Man", birthdate="2010-06-15", what=What("未成年", "A minor")
+    ),
+    Person(number="810000199408230021", name="李四"),
+]
+DEVELOPMENT = "http://127.0.0.1:8082"
+
+
+class Site(httpx.AsyncBaseTransport):
+    """The login in front of the development provider, and a browser; all in this process.
+
+    `/code` and `/v1/me/name` stand for the pages and the API of a person.
+    """
+
+    def __init__(
+        self, redis: Redis, people: Path, secret: str = CLIENT_SECRET, known: bool = False
+    ) -> None:
+        self.clock = Clock()
+        self.gateway = Gateway()
+        self.provider_up = True
+        options = ProviderOptions(
+            issuer=DEVELOPMENT, view_url=VIEW, client_id=CLIENT, client_secret=secret
+        )
+        self.provider = httpx.ASGITransport(provider_app(options, people))
+
+        async def has_code(_: str) -> bool:
+            return known
+
+        self.login = Login(
+            LoginOptions(
+                view_url=VIEW,
+                gateway_url="https://gateway.example",
+                session_key=SESSION_KEY,
+                token_key=TOKEN_KEY,
+                provider=oidc.Provider(issuer=DEVELOPMENT, client_id=CLIENT, client_secret=secret),
+                provider_name="gd",
+            ),
+            redis,
+            has_code,
+            self.clock,
+            to_provider=self,
+            to_gateway=self.gateway.transport(),
+        )
+
+        @get("/code", media_type="text/html")
+        async def code(session: LoggedIn) -> str:
+            return f"code of {session.person}, {session.name}"
+
+        @get("/v1/me/name")
+        async def name(session: LoggedIn) -> dict[str, str]:
+            return {"person": session.person}
+
+        @post("/me/declarations", media_type="text/html", status_code=200)
+        async def declare(session: LoggedIn) -> str:
+            return "declared"
+
+        pages = self.login.guard.protect(code, name, declare)
+        app = Litestar(
+            [*login_routes(self.login), pages],
+            exception_handlers={
+                **EXCEPTION_HANDLERS,
+                Refused: on_refused,
+                HTTPException: on_http_exception,
+                Exception: on_failure,
+            },
+            openapi_config=None,
+        )
+        self._view = httpx.ASGITransport(app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not self.provider_up:
+            raise httpx.ConnectError("nobody there", request=request)
+        return await self.provider.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        pass
+
+    def browser(self) -> "Browser":
+        """A browser with no cookies yet."""
+        return Browser(self._view, self.provider)
+
+
+class Browser(httpx.AsyncClient):
+    """Follows redirects, keeps cookies, and says where its requests come from."""
+
+    def __init__(self, view: httpx.AsyncBaseTransport, provider: httpx.AsyncBaseTransport) -> None:
+        super().__init__(
+            base_url=VIEW,
+            mounts={f"all://{urlsplit(VIEW).hostname}": view, "all://127.0.0.1": provider},
+            follow_redirects=True,
+            headers={"accept": "text/html", "sec-fetch-site": "same-origin"},
+        )
+
+    async def log_in(self, who: str = "red", path: str = "/login") -> httpx.Response:
+        """Log in as one of `PEOPLE`; return where that leads."""
+        asked = await self.get(path)
+        assert str(asked.url).startswith(f"{DEVELOPMENT}/authorize?"), asked.text
+        return await self.post(asked.url, data={"who": who})

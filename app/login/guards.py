@@ -1,10 +1,11 @@
 """What a route needs, to be a logged-in person's and nobody else's.
 
-`Guard.protect(handler, …)` makes a router of handlers that take a parameter `session: Session`.
+`Guard.protect(handler, …)` makes a router of handlers that take a parameter `session: LoggedIn`.
 None of them runs without one; a page then leads to the login, and the API answers 401. A request
 that changes something must come from a page of ours. Every answer is kept by nobody.
 """
 
+from collections.abc import Callable
 from http.cookies import SimpleCookie
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -12,9 +13,8 @@ from urllib.parse import urlencode, urlsplit
 from litestar import Request, Router
 from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions, SessionStore
@@ -25,6 +25,10 @@ API = "/v1/"
 
 AnyRequest = Request[Any, Any, Any]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
+
+
+LoggedIn = NamedDependency[Session]
+"""How a handler asks for it: `session: LoggedIn`."""
 
 
 class NotLoggedIn(Exception):
@@ -40,12 +44,12 @@ class SessionsAway(Exception):
 
 
 class Guard:
-    """Lets through what has a session. `origin` is where browsers find us, without a path."""
+    """Lets through what has a session. `view_url` is where browsers find us."""
 
     def __init__(self, sessions: Sessions, store: SessionStore, view_url: str) -> None:
         self.sessions = sessions
         self._store = store
-        self._origin = origin_of(view_url)
+        self.same_origin = same_origin(origin_of(view_url))
 
     async def session_of(self, connection: AnyConnection) -> Session:
         """Return who is logged in; raise `NoSession`, or `Away` where that cannot be known."""
@@ -54,34 +58,39 @@ class Guard:
             raise NoSession
         return session
 
-    def same_origin(self, connection: AnyConnection, _: BaseRouteHandler) -> None:
-        """Refuse what changes something and was not sent by a page of ours (Litestar's guard).
-
-        Browsers say where a request comes from, in Sec-Fetch-Site or, before 2023, in Origin; no
-        page can change either. Who says neither is no browser, and has no business with a session.
-        """
-        if _method(connection) in SAFE_METHODS:
-            return
-        site = connection.headers.get("sec-fetch-site")
-        origin = connection.headers.get("origin")
-        ours = site == "same-origin" if site is not None else origin == self._origin
-        if not ours:
-            raise Refused(
-                "cross-site",
-                "Send it from a page of this site; a client that is no browser sends its Origin.",
-            )
-
     def protect(self, *handlers: Any, path: str = "/", **options: Any) -> Router:
         """Return a router of handlers, each given `session`; `options` are Litestar's."""
         return Router(
             path,
             route_handlers=handlers,
             guards=[self.same_origin],
-            middleware=[_Protection(self)],
+            middleware=[lambda app: _protected(self, app)],
             dependencies={"session": Provide(_session, sync_to_thread=False)},
             security=[{"session": []}],
             **options,
         )
+
+
+def same_origin(ours: str) -> Callable[[AnyConnection, BaseRouteHandler], None]:
+    """Return Litestar's guard that refuses what changes something and no page of ours sent.
+
+    Browsers say where a request comes from, in Sec-Fetch-Site or, before 2023, in Origin; no page
+    can change either. Who says neither is no browser, and has no business with a session. (It is a
+    function and no method, as Litestar copies whatever else it is given.)
+    """
+
+    def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+        if _method(connection) in SAFE_METHODS:
+            return
+        site = connection.headers.get("sec-fetch-site")
+        origin = connection.headers.get("origin")
+        if not (origin == ours if site is None else site == "same-origin"):
+            raise Refused(
+                "cross-site",
+                "Send it from a page of this site; a client that is no browser sends its Origin.",
+            )
+
+    return guard
 
 
 def _session(request: AnyRequest) -> Session:
@@ -92,21 +101,21 @@ def _session(request: AnyRequest) -> Session:
 _STATE = "yuekang_session"
 
 
-class _Protection(ASGIMiddleware):
-    """Runs after the route is known and before its parameters are read."""
+def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
+    """Return `next_app` with a session, or without being called.
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    It runs once the route is known and before its parameters are read.
+    """
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         connection: AnyConnection = ASGIConnection(scope)
         try:
-            session = await self._guard.session_of(connection)
+            session = await guard.session_of(connection)
         except NoSession:
             raise _no_session(connection) from None
         except Away:
             raise _away(connection) from None
-        renewed = self._guard.sessions.renewed(session)
+        renewed = guard.sessions.renewed(session)
         scope["state"][_STATE] = renewed or session
 
         async def send_on(message: Message) -> None:
@@ -115,11 +124,13 @@ class _Protection(ASGIMiddleware):
                 headers["cache-control"] = "no-store"
                 # A route that ends the session has the last word on its cookie.
                 if renewed and not _sets_cookie(headers):
-                    header = self._guard.sessions.cookie(renewed).to_header(header="")
+                    header = guard.sessions.cookie(renewed).to_header(header="")
                     headers.add("set-cookie", header)
             await send(message)
 
         await next_app(scope, receive, send_on)
+
+    return app
 
 
 def _sets_cookie(headers: MutableScopeHeaders) -> bool:

@@ -20,6 +20,7 @@ from app.login.guards import (
     HOME,
     AnyRequest,
     Guard,
+    LoggedIn,
     NotLoggedIn,
     SessionsAway,
     own_path,
@@ -240,7 +241,7 @@ def login_routes(login: Login) -> list[Any]:
         operation_id="readSession",
         summary="Say who is logged in, and until when",
     )
-    async def read(session: Session) -> SessionAnswer:
+    async def read(session: LoggedIn) -> SessionAnswer:
         """Asking counts as a use. 401 where nobody is logged in."""
         return SessionAnswer(
             session.name,
