@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 
 from app.login import oidc
 from app.login.guards import LoggedIn
+from app.login.options import Options as LoginOptions
 from app.login.provider.people import Person, What
 from app.login.provider.routes import create_app as provider_app
 from app.login.provider.server import Options as ProviderOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
-from app.login.routes import Options as LoginOptions
 from app.person_keys import PersonKeys
 from app.problems import Refused, on_failure, on_http_exception, on_refused
 from models.documents import Document

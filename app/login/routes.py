@@ -14,7 +14,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from app import metrics
-from app.login.claims import ClaimNames, NoDocument, identity_of
+from app.login.claims import NoDocument, identity_of
 from app.login.failures import STATUSES, Failed, Why
 from app.login.guards import (
     HOME,
@@ -27,7 +27,8 @@ from app.login.guards import (
     with_return,
 )
 from app.login.names import mask
-from app.login.oidc import LOGIN, LoginState, Provider, RelyingParty
+from app.login.oidc import LOGIN, LoginState, RelyingParty
+from app.login.options import Options
 from app.login.pages import notice
 from app.login.registration import Registration
 from app.login.seal import Broken, Seal
@@ -56,21 +57,6 @@ FORGET = {"clear-site-data": '"storage"'}
 """What pages kept in the browser is a person's too: a last code for offline, drafts."""
 
 log = structlog.get_logger()
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """What a login needs to know. Without a provider nobody can log in, and all else works."""
-
-    view_url: str
-    gateway_url: str
-    session_key: bytes
-    token_key: bytes
-    provider: Provider | None
-    provider_name: str
-    claim_names: ClaimNames = ClaimNames()
-
-    def __repr__(self) -> str:
-        return f"Options({self.provider!r})"
 
 
 class SessionAnswer(Struct, frozen=True):

@@ -23,7 +23,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.login import routes as login
+from app.login.options import Options as LoginOptions
+from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
 from app.login.sessions import COOKIE
 from app.problems import KINDS, Problem, Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
@@ -57,7 +58,7 @@ class Options(Struct, frozen=True, kw_only=True):
     display_key: bytes
     samples_path: Path | None = None
     gateway_docs_url: str | None = None
-    login: login.Options | None = None
+    login: LoginOptions | None = None
     """None: nobody can log in, and no page of a person is there."""
     sessions_redis_url: str = ""
     clients_max: int = limits.CLIENTS_MAX
@@ -77,10 +78,10 @@ class View:
         # A blocking read must outlast its own waiting.
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
         self.codes = Codes(self.redis, options.now)
-        self.login: login.Login | None = None
+        self.login: Login | None = None
         if options.login is not None:
             self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
-            self.login = login.Login(options.login, self._sessions, self._has_code, options.now)
+            self.login = Login(options.login, self._sessions, self._has_code, options.now)
         self.counting = Counting(self.redis, options.now)
         self.displays = Displays(options.display_key)
         self.changes = Changes(
@@ -177,14 +178,14 @@ def create_app(options: Options) -> Litestar:
             *_probes(view),
             reference,
             explanation,
-            *(login.login_routes(view.login) if view.login else ()),
+            *(login_routes(view.login) if view.login else ()),
             *routes(port, options.gateway_docs_url),
         ],
         lifespan=[view.running],
         exception_handlers={
             Refused: on_refused,
             Unavailable: problems.on_unavailable,
-            **login.EXCEPTION_HANDLERS,
+            **EXCEPTION_HANDLERS,
             ValidationException: problems.on_invalid,
             HTTPException: on_http_exception,
             Exception: on_failure,

@@ -8,9 +8,7 @@ from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 
-from app.login import routes as login
-from app.login.claims import ClaimNames
-from app.login.oidc import Provider
+from app.login.options import options_of as login_options_of
 from app.logs import configure
 from app.sample.publish import FILE as SAMPLE
 from app.settings import Settings
@@ -42,38 +40,8 @@ def options_of(settings: Settings) -> Options:
         display_key=settings.display_key,
         samples_path=Path(settings.data_dir) / SAMPLE if in_development else None,
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
-        login=login_of(settings),
+        login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
-    )
-
-
-def login_of(settings: Settings) -> login.Options:
-    """Return what the login needs of the settings."""
-    provider = Provider(
-        issuer=settings.oidc_issuer,
-        client_id=settings.oidc_client_id,
-        client_secret=settings.oidc_client_secret,
-        scope=settings.oidc_scope,
-    )
-    return login.Options(
-        view_url=settings.view_url,
-        gateway_url=settings.gateway_url,
-        session_key=settings.session_key,
-        token_key=settings.token_key,
-        provider=provider if settings.oidc_issuer else None,
-        provider_name=settings.oidc_name,
-        claim_names=claim_names_of(settings),
-    )
-
-
-def claim_names_of(settings: Settings) -> ClaimNames:
-    """Return which of the provider's claims holds what."""
-    return ClaimNames(
-        number=settings.oidc_number_claim,
-        type=settings.oidc_type_claim,
-        name=settings.oidc_name_claim,
-        birthday=settings.oidc_birthday_claim,
-        city=settings.oidc_city_claim,
     )
 
 

@@ -23,7 +23,7 @@ from app.stack.redis_server import RedisServer
 from conftest import free_port
 
 YUEKANG = str(Path(sys.executable).with_name("yuekang"))
-PROCESSES = ("kafka", "redis", "projection", "worker", "gateway", "view")
+PROCESSES = ("kafka", "redis", "projection", "worker", "gateway", "view", "identity-provider")
 SECONDS_MAX = 90.0
 PEOPLE = 200
 
@@ -33,14 +33,15 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = [free_port() for _ in range(7)]
-        kafka, controller, redis, gateway, view, worker, projection = self.ports
+        self.ports = [free_port() for _ in range(8)]
+        kafka, controller, redis, gateway, view, worker, projection, provider = self.ports
         self.view = f"http://127.0.0.1:{view}"
         self.status = {
             "view": self.view,
             "gateway": f"http://127.0.0.1:{gateway}",
             "worker": f"http://127.0.0.1:{worker}",
             "projection": f"http://127.0.0.1:{projection}",
+            "identity-provider": f"http://127.0.0.1:{provider}",
         }
         self.environment = {
             **os.environ,
@@ -52,6 +53,7 @@ class Up:
             "YUEKANG_VIEW_PORT": str(view),
             "YUEKANG_WORKER_STATUS_PORT": str(worker),
             "YUEKANG_PROJECTION_STATUS_PORT": str(projection),
+            "YUEKANG_IDENTITY_PROVIDER_PORT": str(provider),
         }
         self.data = directory / "data"
         self._output = directory / "up.txt"
@@ -185,7 +187,8 @@ def test_taken_ports_are_named_with_who_has_them_and_what_to_set(up: Up, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "names", [("projection", "worker", "gateway", "view"), ("redis",), ("kafka",)]
+    "names",
+    [("projection", "worker", "gateway", "view", "identity-provider"), ("redis",), ("kafka",)],
 )
 def test_what_is_killed_comes_right_again(up: Up, names: tuple[str, ...]) -> None:
     for name in names:

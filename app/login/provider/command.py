@@ -8,13 +8,13 @@ from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 
+from app.login.options import claim_names_of
 from app.login.provider.people import FILE
 from app.login.provider.routes import create_app
 from app.login.provider.server import Options
 from app.logs import configure
 from app.settings import Settings, SettingsError
 from app.stack.ports import holder, is_free
-from app.view.server import claim_names_of
 
 HOST = "127.0.0.1"
 HEADER_READ_MS_MAX = 10_000
