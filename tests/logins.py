@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -16,6 +17,7 @@ from litestar.exceptions import HTTPException
 from redis.asyncio import Redis
 
 from app.login import oidc
+from app.login.claims import ClaimNames
 from app.login.guards import LoggedIn
 from app.login.options import Options as LoginOptions
 from app.login.provider.people import Person, What
@@ -198,22 +200,45 @@ PEOPLE = [
 DEVELOPMENT = "http://127.0.0.1:8082"
 
 
-class Site(httpx.AsyncBaseTransport):
-    """The login in front of the development provider, and a browser; all in this process.
+class Development(httpx.AsyncBaseTransport):
+    """The development provider in this process, which may be away."""
 
-    `/code` and `/v1/me/name` stand for the pages and the API of a person.
-    """
-
-    def __init__(
-        self, redis: Redis, people: Path, secret: str = CLIENT_SECRET, known: bool = False
-    ) -> None:
-        self.clock = Clock()
-        self.gateway = Gateway()
-        self.provider_up = True
+    def __init__(self, people: Path, secret: str = CLIENT_SECRET) -> None:
+        self.up = True
         options = ProviderOptions(
             issuer=DEVELOPMENT, view_url=VIEW, client_id=CLIENT, client_secret=secret
         )
-        self.provider = httpx.ASGITransport(provider_app(options, people))
+        self._app = httpx.ASGITransport(provider_app(options, people))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not self.up:
+            raise httpx.ConnectError("nobody there", request=request)
+        return await self._app.handle_async_request(request)
+
+
+def development(secret: str = CLIENT_SECRET) -> oidc.Provider:
+    """What the development provider is to the view."""
+    return oidc.Provider(issuer=DEVELOPMENT, client_id=CLIENT, client_secret=secret)
+
+
+class Site:
+    """The login in front of a provider, and a browser; the login is in this process.
+
+    `/code` and `/v1/me/name` stand for the pages and the API of a person. Who is known to
+    `has_code` is published no more.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        provider: oidc.Provider,
+        to_provider: httpx.AsyncBaseTransport | None = None,
+        known: bool = False,
+        claim_names: ClaimNames = ClaimNames(),
+    ) -> None:
+        self.clock = Clock()
+        self.gateway = Gateway()
+        self._to_provider = to_provider
 
         async def has_code(_: str) -> bool:
             return known
@@ -224,13 +249,14 @@ class Site(httpx.AsyncBaseTransport):
                 gateway_url="https://gateway.example",
                 session_key=SESSION_KEY,
                 token_key=TOKEN_KEY,
-                provider=oidc.Provider(issuer=DEVELOPMENT, client_id=CLIENT, client_secret=secret),
+                provider=provider,
                 provider_name="gd",
+                claim_names=claim_names,
             ),
             redis,
             has_code,
             self.clock,
-            to_provider=self,
+            to_provider=to_provider,
             to_gateway=self.gateway.transport(),
         )
 
@@ -259,29 +285,28 @@ class Site(httpx.AsyncBaseTransport):
         )
         self._view = httpx.ASGITransport(app)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if not self.provider_up:
-            raise httpx.ConnectError("nobody there", request=request)
-        return await self.provider.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        pass
-
     def browser(self) -> "Browser":
         """A browser with no cookies yet."""
-        return Browser(self._view, self.provider)
+        return Browser(self._view, self._to_provider)
 
 
 class Browser(httpx.AsyncClient):
     """Follows redirects, keeps cookies, and says where its requests come from."""
 
-    def __init__(self, view: httpx.AsyncBaseTransport, provider: httpx.AsyncBaseTransport) -> None:
+    def __init__(
+        self, view: httpx.AsyncBaseTransport, provider: httpx.AsyncBaseTransport | None
+    ) -> None:
+        mounts = {f"all://{urlsplit(VIEW).hostname}": view}
         super().__init__(
             base_url=VIEW,
-            mounts={f"all://{urlsplit(VIEW).hostname}": view, "all://127.0.0.1": provider},
+            mounts={**mounts, "all://127.0.0.1": provider} if provider else mounts,
             follow_redirects=True,
             headers={"accept": "text/html", "sec-fetch-site": "same-origin"},
+            timeout=60.0,
         )
+        # As browsers do, and Python does not: a loopback address is as good as TLS.
+        policy = DefaultCookiePolicy(secure_protocols=("https", "http"))
+        self.cookies.jar.set_policy(policy)
 
     async def log_in(self, who: str = "red", path: str = "/login") -> httpx.Response:
         """Log in as one of `PEOPLE`; return where that leads."""

@@ -16,7 +16,19 @@ from app.login.provider.people import FILE, write_people
 from app.login.routes import LOGIN_COOKIE
 from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
 from conftest import free_port
-from logins import CARD, DEVELOPMENT, PEOPLE, PERMIT, SESSION_KEY, VIEW, Browser, Site, person_of
+from logins import (
+    CARD,
+    DEVELOPMENT,
+    PEOPLE,
+    PERMIT,
+    SESSION_KEY,
+    VIEW,
+    Browser,
+    Development,
+    Site,
+    development,
+    person_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +50,13 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def site(redis: Redis, people: Path) -> Site:
-    return Site(redis, people)
+def provider(people: Path) -> Development:
+    return Development(people)
+
+
+@pytest.fixture
+def site(redis: Redis, provider: Development) -> Site:
+    return Site(redis, development(), provider)
 
 
 @pytest.fixture
@@ -68,7 +85,8 @@ async def test_both_documents_and_residence_permits_log_in(
 async def test_a_client_with_and_without_a_secret_logs_in(
     redis: Redis, people: Path, secret: str
 ) -> None:
-    async with Site(redis, people, secret).browser() as browser:
+    provider = Development(people, secret)
+    async with Site(redis, development(secret), provider).browser() as browser:
         assert (await browser.log_in()).url.path == "/code"
 
 
@@ -100,8 +118,8 @@ async def test_a_document_that_cannot_exist_is_told_on_the_providers_page(
     assert 'role="alert"' in page.text
 
 
-async def test_who_has_a_code_is_not_published_again(redis: Redis, people: Path) -> None:
-    site = Site(redis, people, known=True)
+async def test_who_has_a_code_is_not_published_again(redis: Redis, provider: Development) -> None:
+    site = Site(redis, development(), provider, known=True)
     async with site.browser() as browser:
         await browser.log_in()
     assert site.gateway.events == []
@@ -411,26 +429,26 @@ async def test_a_gateway_that_is_away_is_told_and_a_second_login_works(
 
 
 async def test_a_provider_that_is_away_hinders_nothing_but_logins(
-    site: Site, browser: Browser
+    site: Site, browser: Browser, provider: Development
 ) -> None:
     await browser.log_in()
     async with site.browser() as other:
-        site.provider_up = False
+        provider.up = False
         site.login._party._metadata = None  # type: ignore[union-attr]
         page = await other.get("/login")
         await failed(other, "provider-away", 503, page)
         assert page.headers["retry-after"]
         assert (await browser.get("/v1/me/name")).status_code == 200
         assert "end-session" not in (await browser.get("/logged-out")).text
-        site.provider_up = True
+        provider.up = True
         assert (await other.log_in()).url.path == "/code"
 
 
-async def test_without_redis_no_page_of_a_person_is_shown(people: Path) -> None:
+async def test_without_redis_no_page_of_a_person_is_shown(provider: Development) -> None:
     url = f"redis://127.0.0.1:{free_port()}/2"
     async with (
         Redis.from_url(url, socket_timeout=1) as away,
-        Site(away, people).browser() as browser,
+        Site(away, development(), provider).browser() as browser,
     ):
         page = await browser.log_in()
         assert page.status_code == 503
