@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rows": ("app.projection:rows", "Keep all else in Redis up to date with the log."),
     "gateway": ("app.gateway.commands:gateway", "Serve the entrance for agencies over HTTP."),
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
+    "identity-provider": (
+        "app.login.provider.command:identity_provider",
+        "Serve an OpenID provider for development.",
+    ),
     "publish": ("app.publish.command:publish", "Publish a file of events through the gateway."),
     "sample": ("app.sample.command:sample", "Publish the sample day of a synthetic city."),
     "dead-letters": (

@@ -46,6 +46,6 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger(AUDIT).setLevel(logging.INFO)
-    # Chatty at info: every assignment and every poll of every client.
-    for name in ("aiokafka", "faust", "mode"):
+    # Chatty at info: every assignment and every poll of every client, every request sent.
+    for name in ("aiokafka", "faust", "httpx", "mode"):
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))

@@ -171,3 +171,8 @@ VIEW_GAPS = Counter(
     "yuekang_view_gaps_total",
     "Times that a client was told of changes it missed.",
 )
+VIEW_LOGINS = Counter(
+    "yuekang_view_logins_total",
+    "Logins that the provider answered, by outcome: done, or why not (app.login.failures).",
+    ["outcome"],
+)

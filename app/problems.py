@@ -65,6 +65,10 @@ KINDS: dict[str, Kind] = {
     "document": Kind(422, "There is no such document"),
     "phone": Kind(422, "There is no such mobile phone number"),
     "person": Kind(422, "The event names no person, names one twice, or names a phone instead"),
+    # A person who is logged in
+    "no-session": Kind(401, "Nobody is logged in, or no longer"),
+    "cross-site": Kind(403, "The request comes from another site"),
+    "sessions-away": Kind(503, "Whether a session was ended cannot be known now"),
     # A code, and those who follow
     "no-terminal": Kind(403, "The token is not of a terminal"),
     "no-operator": Kind(403, "The token is not the operator's"),

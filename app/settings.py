@@ -1,7 +1,8 @@
 """Settings from the environment: one validated struct, every fault named at once.
 
 Each field is read from `YUEKANG_` and its name in capitals. Addresses are of this machine unless
-set; secrets are hexadecimal and have no default.
+set; secrets have no default. Keys of our own making are bytes, in hexadecimal; what another made
+and gave us is a text as they gave it (`SecretText`). Neither is ever shown.
 """
 
 import os
@@ -16,6 +17,10 @@ PREFIX = "YUEKANG_"
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?$", description="an http(s) address")]
+SAFE_URL = r"^(https://[^\s/?#]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)(/[^\s?#]*)?\Z"
+SafeUrl = Annotated[
+    str, Meta(pattern=SAFE_URL, description="an https address, or one of this machine")
+]
 Servers = Annotated[
     str, Meta(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$", description="host:port, separated by ,")
 ]
@@ -30,6 +35,32 @@ SmsDriver = Annotated[
     ),
 ]
 Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
+Slug = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
+        max_length=32,
+        description="lower-case letters, digits and hyphens, at most 32",
+    ),
+]
+Scope = Annotated[
+    str,
+    Meta(
+        pattern=r"^openid( [!#-\[\]-~]+)*\Z",
+        max_length=200,
+        description="openid, then further scopes, each after a blank",
+    ),
+]
+SecretText = Annotated[
+    str,
+    Meta(
+        pattern=r"^[ -~]{1,512}\Z",
+        description="1 to 512 characters of ASCII, without a line's end",
+        extra={"secret": True},
+    ),
+]
+"""As RFC 6749 (A.2) has it of a client's secret. A file's last newline would be part of it, and the
+provider would refuse it without a hint; so it is refused here."""
 
 
 class SettingsError(Exception):
@@ -37,7 +68,7 @@ class SettingsError(Exception):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What a process is told from outside. A secret that is not set is empty bytes."""
+    """What a process is told from outside. A secret that is not set is empty."""
 
     kafka: Servers = "127.0.0.1:29092"
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
@@ -51,6 +82,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     view_host: Text = "127.0.0.1"
     view_port: Port = 8080
     view_url: Url = ""
+    """Where browsers find the view: logins return there, and requests must come from there."""
+    oidc_issuer: SafeUrl = ""
+    """The OpenID provider, as it names itself. In development that of this machine; else, unless
+    it is set, nobody can log in."""
+    oidc_client_id: Text = "yuekang"
+    oidc_client_secret: SecretText = ""
+    """Unless set the client is a public one, with PKCE alone."""
+    oidc_scope: Scope = "openid profile"
+    oidc_name: Slug = "gd"
+    """The last part of the source `/identity-providers/…` in whose name logins are published."""
+    oidc_number_claim: Text = "document_number"
+    oidc_type_claim: Text = "document_type"
+    oidc_name_claim: Text = "name"
+    oidc_birthday_claim: Text = "birthdate"
+    oidc_city_claim: Text = "city"
+    identity_provider_port: Port = 8082
     status_host: Text = "127.0.0.1"
     worker_session_seconds: Annotated[float, Meta(ge=2, le=60, description="2 to 60 s")] = 10.0
     """A worker that is not heard of for so long loses its partitions. Short, since they stand
@@ -86,9 +133,16 @@ class Settings(Struct, frozen=True, kw_only=True):
             if not getattr(self, f"{server}_url"):
                 host, port = getattr(self, f"{server}_host"), getattr(self, f"{server}_port")
                 msgspec.structs.force_setattr(self, f"{server}_url", f"http://{host}:{port}")
+        if not self.oidc_issuer and self.environment == "development":
+            msgspec.structs.force_setattr(self, "oidc_issuer", self.development_issuer)
         for after, name in enumerate(("rows_redis_url", "sessions_redis_url"), start=1):
             if not getattr(self, name):
                 msgspec.structs.force_setattr(self, name, _database(self.redis_url, after))
+
+    @property
+    def development_issuer(self) -> str:
+        """The identity provider of this machine, which runs in development alone."""
+        return f"http://127.0.0.1:{self.identity_provider_port}"
 
     @classmethod
     def from_environment(
@@ -107,7 +161,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                     faults.append(f"{variable_of(name)} is not set; {_expected(name, kind)}.")
                 continue
             try:
-                values[name] = _secret(text) if name in SECRETS else _value(text, kind)
+                values[name] = _key(text) if name in KEYS else _value(text, kind)
             except ValueError as error:
                 # A secret is never repeated.
                 shown = "" if name in SECRETS else f" is {text!r}, but"
@@ -128,7 +182,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 TYPES: dict[str, Any] = get_type_hints(Settings, include_extras=True)
 """Field → its type, in order."""
 
-SECRETS = frozenset(name for name, kind in TYPES.items() if kind is bytes)
+KEYS = frozenset(name for name, kind in TYPES.items() if kind is bytes)
+SECRETS = KEYS | {name for name, kind in TYPES.items() if kind is SecretText}
 SECRET_BYTES_MIN = 32
 
 OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
@@ -148,7 +203,7 @@ def _database(url: str, after: int) -> str:
     return f"{match[1]}/{int(match[2] or 0) + after}{match[3] or ''}"
 
 
-def _secret(text: str) -> bytes:
+def _key(text: str) -> bytes:
     if not re.fullmatch(r"([0-9a-fA-F]{2})*", text):
         raise ValueError("it is not hexadecimal")
     secret = bytes.fromhex(text)
@@ -163,7 +218,7 @@ def _value(text: str, kind: Any) -> Any:
 
 
 def _expected(name: str, kind: Any) -> str:
-    if name in SECRETS:
+    if name in KEYS:
         return f"at least {SECRET_BYTES_MIN} bytes in hexadecimal"
     metadata = getattr(kind, "__metadata__", None)
     if metadata:

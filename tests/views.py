@@ -52,7 +52,7 @@ from models.codes import (
 )
 from models.policy import ZONE
 
-TOKEN_KEY, DISPLAY_KEY = bytes(range(32)), bytes(range(2, 34))
+TOKEN_KEY, DISPLAY_KEY, SESSION_KEY = (bytes(range(n, n + 32)) for n in (0, 2, 3))
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CITIES = ("440100", "440305", None)
 READY_SECONDS_MAX = 20.0
@@ -329,6 +329,7 @@ def view_environment(kafka: str, redis_url: str, port: int) -> dict[str, str]:
         "YUEKANG_VIEW_PORT": str(port),
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+        "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
     }
 
 

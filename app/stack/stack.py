@@ -35,13 +35,16 @@ not end the stack, a bug does."""
 HEALTHY_SECONDS = 60.0
 """A process that ran for so long begins counting anew."""
 
+IDENTITY_PROVIDER = "identity-provider"
+
 SECRETS = {
     "projection": frozenset[str](),
     "rows": frozenset[str](),
     "worker": frozenset({"dead_letter_public_key"}),
     "lists-worker": frozenset({"dead_letter_public_key"}),
     "gateway": frozenset({"person_key_secret", "token_key"}),
-    "view": frozenset({"token_key", "display_key"}),
+    "view": frozenset({"token_key", "display_key", "session_key", "oidc_client_secret"}),
+    IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
 }
 """The secrets that each process is given; it never sees another."""
 
@@ -91,6 +94,10 @@ class Stack:
             self.gateway,
             self.view,
         ]
+        if _has_identity_provider(settings):
+            self.services.append(process(IDENTITY_PROVIDER, settings.development_issuer))
+        # The workers before those who tell of their work.
+        self._last = (self.worker, self.lists_worker, self.projection, self.rows)
         self._restarts: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._started: dict[str, float] = {}
@@ -187,18 +194,17 @@ class Stack:
         # Entrances first, so that nothing new comes in; the worker before who tells of its work.
         self.gateway.signal_stop()
         self.view.signal_stop()
-        for process in (
-            self.gateway,
-            self.view,
-            self.worker,
-            self.lists_worker,
-            self.projection,
-            self.rows,
-            self.redis,
-            self.broker,
-        ):
+        others = [service for service in self.services if service not in self._last]
+        for process in (*others, *self._last, self.redis, self.broker):
             process.stop()
         end_left_behind(self.directory)
+
+
+def _has_identity_provider(settings: Settings) -> bool:
+    """Say whether logins go to the provider for development; it is started then."""
+    return settings.environment == "development" and (
+        settings.oidc_issuer == settings.development_issuer
+    )
 
 
 def _local(host: str, port: int) -> str:
@@ -209,7 +215,14 @@ def _local(host: str, port: int) -> str:
 def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str, str, str, int]]:
     """Return what listens, the variable that says where, host and port."""
     loopback = "127.0.0.1"
+    provider = (
+        "the identity provider",
+        "YUEKANG_IDENTITY_PROVIDER_PORT",
+        loopback,
+        settings.identity_provider_port,
+    )
     return [
+        *([provider] if _has_identity_provider(settings) else []),
         ("Kafka", "YUEKANG_KAFKA", loopback, _local_port("YUEKANG_KAFKA", settings.kafka)),
         ("Kafka's controller", CONTROLLER, loopback, _controller_port(environment)),
         (

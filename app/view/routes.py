@@ -23,6 +23,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.login.options import Options as LoginOptions
+from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
+from app.login.sessions import COOKIE
 from app.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
 from app.tokens import Tokens
@@ -59,6 +62,9 @@ class Options(Struct, frozen=True, kw_only=True):
     display_key: bytes
     samples_path: Path | None = None
     gateway_docs_url: str | None = None
+    login: LoginOptions | None = None
+    """None: nobody can log in, and no page of a person is there."""
+    sessions_redis_url: str = ""
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     now: Callable[[], datetime] = lambda: datetime.now(ZONE)
@@ -79,6 +85,10 @@ class View:
         self.tokens = Tokens(options.token_key)
         self.codes = Codes(self.redis, options.now)
         self.explanations = Explanations(self._rows, options.now)
+        self.login: Login | None = None
+        if options.login is not None:
+            self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
+            self.login = Login(options.login, self._sessions, self._has_code, options.now)
         self.counting = Counting(self.redis, options.now)
         self.displays = Displays(options.display_key)
         self.changes = Changes(
@@ -90,6 +100,14 @@ class View:
         self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
         self.scans = Scans(self.codes, self.displays, self.tokens, self.writer, options.now)
 
+    async def _has_code(self, person: str) -> bool:
+        """Say whether a person is known; unknown is also who cannot be looked up now."""
+        try:
+            read = await self.codes.read(person)
+        except Unavailable:
+            return False
+        return codes.answer(person, read).colour is not Colour.NONE
+
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Follow the changes and hold a producer while the application runs."""
@@ -100,6 +118,9 @@ class View:
         await self.writer.stop()
         await self._follower.aclose()
         await self._rows.aclose()
+        if self.login is not None:
+            await self.login.close()
+            await self._sessions.aclose()
         await self.redis.aclose()
 
 
@@ -140,6 +161,12 @@ _OPENAPI = OpenAPIConfig(
                 scheme="bearer",
                 description="The operator's token, made by `yuekang token /operator`.",
             ),
+            "session": SecurityScheme(
+                type="apiKey",
+                name=COOKIE,
+                security_scheme_in="cookie",
+                description="The cookie of a person who is logged in; begins at `/login`.",
+            ),
         }
     ),
 )
@@ -162,12 +189,14 @@ def create_app(options: Options) -> Litestar:
             *_probes(view),
             reference,
             explanation,
+            *(login_routes(view.login) if view.login else ()),
             *routes(port, options.gateway_docs_url),
         ],
         lifespan=[view.running],
         exception_handlers={
             Refused: on_refused,
             Unavailable: problems.on_unavailable,
+            **EXCEPTION_HANDLERS,
             ValidationException: problems.on_invalid,
             HTTPException: on_http_exception,
             Exception: on_failure,

@@ -8,6 +8,7 @@ from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 
+from app.login.options import options_of as login_options_of
 from app.logs import configure
 from app.sample.publish import FILE as SAMPLE
 from app.settings import Settings
@@ -19,7 +20,7 @@ REQUESTS_AT_ONCE_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer is given within a second; only streams go on, and their clients come back."""
 
-SECRETS = ("token_key", "display_key")
+SECRETS = ("token_key", "display_key", "session_key")
 
 
 def make() -> Litestar:
@@ -40,6 +41,8 @@ def options_of(settings: Settings) -> Options:
         display_key=settings.display_key,
         samples_path=Path(settings.data_dir) / SAMPLE if in_development else None,
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
+        login=login_options_of(settings),
+        sessions_redis_url=settings.sessions_redis_url,
     )
 
 

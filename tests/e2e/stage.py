@@ -20,7 +20,7 @@ from app.tokens import Tokens
 from conftest import free_port
 from models.codes import HealthCode, StatusChange, changed
 
-TOKEN_KEY, DISPLAY_KEY = bytes(range(32)), bytes(range(1, 33))
+TOKEN_KEY, DISPLAY_KEY, SESSION_KEY = (bytes(range(n, n + 32)) for n in (0, 1, 2))
 SHOWN_SECONDS_MAX = 10.0
 
 
@@ -39,6 +39,7 @@ class Service(HttpProcess):
             "YUEKANG_VIEW_PORT": str(port),
             "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
             "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+            "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
         }
         command = [str(Path(sys.executable).with_name("yuekang")), name]
         super().__init__(name, command, directory, environment, self.url)

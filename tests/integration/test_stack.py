@@ -32,6 +32,7 @@ PROCESSES = (
     "lists-worker",
     "gateway",
     "view",
+    "identity-provider",
 )
 SECONDS_MAX = 90.0
 PEOPLE = 200
@@ -42,8 +43,10 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = [free_port() for _ in range(9)]
-        kafka, controller, redis, gateway, view, worker, projection, lists, rows = self.ports
+        self.ports = [free_port() for _ in range(10)]
+        kafka, controller, redis, gateway, view, worker, projection, lists, rows, provider = (
+            self.ports
+        )
         self.view = f"http://127.0.0.1:{view}"
         self.status = {
             "view": self.view,
@@ -52,6 +55,7 @@ class Up:
             "projection": f"http://127.0.0.1:{projection}",
             "lists-worker": f"http://127.0.0.1:{lists}",
             "rows": f"http://127.0.0.1:{rows}",
+            "identity-provider": f"http://127.0.0.1:{provider}",
         }
         self.environment = {
             **os.environ,
@@ -65,6 +69,7 @@ class Up:
             "YUEKANG_PROJECTION_STATUS_PORT": str(projection),
             "YUEKANG_LISTS_STATUS_PORT": str(lists),
             "YUEKANG_ROWS_STATUS_PORT": str(rows),
+            "YUEKANG_IDENTITY_PROVIDER_PORT": str(provider),
         }
         self.data = directory / "data"
         self._output = directory / "up.txt"
@@ -198,7 +203,8 @@ def test_taken_ports_are_named_with_who_has_them_and_what_to_set(up: Up, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "names", [("projection", "worker", "gateway", "view"), ("redis",), ("kafka",)]
+    "names",
+    [("projection", "worker", "gateway", "view", "identity-provider"), ("redis",), ("kafka",)],
 )
 def test_what_is_killed_comes_right_again(up: Up, names: tuple[str, ...]) -> None:
     for name in names:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.settings import PREFIX, SECRETS, TYPES, Settings, SettingsError
+from app.settings import KEYS, PREFIX, SECRETS, TYPES, Settings, SettingsError
 
 SECRET = "0f" * 32
 
@@ -107,11 +107,71 @@ def test_a_secret_that_a_process_needs_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("secret", ["correct horse", "0f" * 31, "0f" * 31 + "0", "0x" + SECRET])
-@pytest.mark.parametrize("name", sorted(SECRETS))
+@pytest.mark.parametrize("name", sorted(KEYS))
 def test_a_wrong_secret_is_refused_and_never_repeated(name: str, secret: str) -> None:
     [line] = faults(**{name: secret})
     assert line.startswith(f"{PREFIX}{name.upper()} must be at least 32 bytes in hexadecimal")
     assert secret not in line
+
+
+def test_a_secret_that_another_made_is_taken_as_they_gave_it() -> None:
+    theirs = "s3cret+/=& of theirs"
+    assert read(oidc_client_secret=theirs).oidc_client_secret == theirs
+    assert theirs not in repr(read(oidc_client_secret=theirs))
+    assert {"oidc_client_secret"} == SECRETS - KEYS
+
+
+@pytest.mark.parametrize("secret", ["from a file\n", "\tsecret words", "密码", "x" * 513])
+def test_such_a_secret_that_cannot_be_one_is_refused_and_never_repeated(secret: str) -> None:
+    [line] = faults(oidc_client_secret=secret)
+    assert line.startswith("YUEKANG_OIDC_CLIENT_SECRET must be 1 to 512 characters of ASCII")
+    assert secret.strip() not in line
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://id.example",
+        "https://id.example:8443/realms/gd",
+        "http://127.0.0.1:8082",
+        "http://localhost/x",
+        "http://[::1]:1",
+    ],
+)
+def test_a_provider_is_on_https_or_on_this_machine(issuer: str) -> None:
+    assert read(oidc_issuer=issuer).oidc_issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://id.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
+        "http://10.0.0.1",
+        "https://",
+        "https://id.example/?a=b",
+        "https://id.example#x",
+        "id.example",
+    ],
+)
+def test_a_provider_elsewhere_without_tls_is_refused(issuer: str) -> None:
+    [line] = faults(oidc_issuer=issuer)
+    assert "an https address, or one of this machine" in line
+
+
+def test_in_development_alone_the_provider_is_this_machines_own() -> None:
+    assert read().oidc_issuer == ""
+    development = read(environment="development", identity_provider_port="9000")
+    assert development.oidc_issuer == "http://127.0.0.1:9000"
+    other = read(environment="development", oidc_issuer="https://id.example")
+    assert other.oidc_issuer == "https://id.example"
+
+
+@pytest.mark.parametrize("name", ["", "GD", "g d", "/gd", "-gd", "x" * 33, "gd\n"])
+def test_a_provider_has_a_name_that_a_source_can_have(name: str) -> None:
+    if name:
+        assert "lower-case letters" in faults(oidc_name=name)[0]
 
 
 def test_no_secret_is_shown() -> None:

@@ -1,0 +1,116 @@
+"""From what a provider says of a person to what is used here: document, name, birthday, city.
+
+Which claim holds what is a setting, since only the five of OpenID Connect have fixed names.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from msgspec import Struct
+
+from models import documents
+from models.documents import Document, DocumentError
+from models.events import DocumentType
+
+ADULT_YEARS = 18
+"""民法典, art. 17: a natural person of 18 years or more is an adult."""
+
+PROVINCE = "440000"
+"""Of whom the provider names no city: somewhere in Guangdong."""
+
+_DIVISION = re.compile(r"[1-8][0-9]{5}")
+_PERMIT = re.compile(r"[HM][0-9]+")
+
+
+class ClaimNames(Struct, frozen=True):
+    """Which claim holds what."""
+
+    number: str = "document_number"
+    type: str = "document_type"
+    name: str = "name"
+    birthday: str = "birthdate"
+    city: str = "city"
+
+
+class NoDocument(Exception):
+    """The provider names no document that can exist. Never says which number it named."""
+
+
+class Identity(Struct, frozen=True):
+    """A person as the provider knows them. It stays in the handler of a login.
+
+    Its `repr` says nothing, since all of it names a person.
+    """
+
+    document: Document
+    name: str
+    birthday: date | None
+    city: str
+
+    @property
+    def adult_from(self) -> date | None:
+        """The 18th birthday; of someone born on 29 February the day after 28 February."""
+        born = self.birthday
+        if born is None:
+            return None
+        year = born.year + ADULT_YEARS
+        return date(year, 3, 1) if (born.month, born.day) == (2, 29) else born.replace(year=year)
+
+    def __repr__(self) -> str:
+        return "Identity(…)"
+
+
+def identity_of(claims: Mapping[str, Any], names: ClaimNames, today: date) -> Identity:
+    """Return who the claims name, or raise `NoDocument`. `today` is a day in Asia/Shanghai.
+
+    The document decides: without a valid one there is nobody. Anything else that is missing or
+    cannot be read counts as unknown; a birthday is then taken from a resident identity card.
+    """
+    document = _document(claims, names, today)
+    name = claims.get(names.name)
+    city = claims.get(names.city)
+    return Identity(
+        document,
+        name if isinstance(name, str) else "",
+        _birthday(claims.get(names.birthday), today) or _birthday_of(document),
+        city if isinstance(city, str) and _DIVISION.fullmatch(city) else PROVINCE,
+    )
+
+
+def _document(claims: Mapping[str, Any], names: ClaimNames, today: date) -> Document:
+    number, type_name = claims.get(names.number), claims.get(names.type)
+    if not isinstance(number, str) or not isinstance(type_name, str | None):
+        raise NoDocument
+    # The person cannot mend what the provider writes: an x for an X is not worth a refusal.
+    number = number.strip().upper()
+    if type_name is None:
+        type_name = _type_of(number)
+    try:
+        return documents.parse(type_name, number, today)
+    except DocumentError:
+        raise NoDocument from None
+
+
+def _type_of(number: str) -> DocumentType:
+    """Return the type that a number has the form of; a wrong one is found to be wrong as a card."""
+    if _PERMIT.fullmatch(number):
+        return DocumentType.MAINLAND_TRAVEL_PERMIT
+    return DocumentType.RESIDENT_IDENTITY_CARD
+
+
+def _birthday(claim: Any, today: date) -> date | None:
+    """Read `YYYY-MM-DD`; the standard also has a year alone and a day without its year."""
+    try:
+        born = date.fromisoformat(claim) if isinstance(claim, str) and len(claim) == 10 else None
+    except ValueError:
+        return None
+    return born if born is not None and born <= today else None
+
+
+def _birthday_of(document: Document) -> date | None:
+    if document.type is not DocumentType.RESIDENT_IDENTITY_CARD:
+        return None
+    digits = document.number[6:14]
+    return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))

@@ -1,0 +1,218 @@
+"""What a route needs, to be a logged-in person's and nobody else's.
+
+`Guard.protect(handler, …)` makes a router of handlers that take a parameter `session: LoggedIn`.
+None of them runs without one; a page then leads to the login, and the API answers 401. A request
+that changes something must come from a page of ours. Every answer is kept by nobody.
+"""
+
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
+
+from litestar import Request, Router
+from litestar.connection import ASGIConnection
+from litestar.datastructures import MutableScopeHeaders
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import BaseRouteHandler
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions, SessionStore
+from app.problems import Refused
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+API = "/v1/"
+
+AnyRequest = Request[Any, Any, Any]
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
+
+
+LoggedIn = NamedDependency[Session]
+"""How a handler asks for it: `session: LoggedIn`."""
+
+
+class NotLoggedIn(Exception):
+    """A page was asked for without a session. `return_to` is the page, None after a form."""
+
+    def __init__(self, return_to: str | None) -> None:
+        super().__init__("nobody is logged in")
+        self.return_to = return_to
+
+
+class SessionsAway(Exception):
+    """A page was asked for, and whether its session was ended cannot be known."""
+
+
+class Guard:
+    """Lets through what has a session. `view_url` is where browsers find us."""
+
+    def __init__(self, sessions: Sessions, store: SessionStore, view_url: str) -> None:
+        self.sessions = sessions
+        self._store = store
+        self.same_origin = same_origin(origin_of(view_url))
+
+    async def session_of(self, connection: AnyConnection) -> Session:
+        """Return who is logged in; raise `NoSession`, or `Away` where that cannot be known."""
+        session = self.sessions.read(connection.cookies.get(COOKIE))
+        if await self._store.is_over(session.id):
+            raise NoSession
+        return session
+
+    def protect(self, *handlers: Any, path: str = "/", **options: Any) -> Router:
+        """Return a router of handlers, each given `session`; `options` are Litestar's."""
+        return Router(
+            path,
+            route_handlers=handlers,
+            guards=[self.same_origin],
+            middleware=[lambda app: _protected(self, app)],
+            dependencies={"session": Provide(_session, sync_to_thread=False)},
+            security=[{"session": []}],
+            **options,
+        )
+
+
+def same_origin(ours: str) -> Callable[[AnyConnection, BaseRouteHandler], None]:
+    """Return Litestar's guard that refuses what changes something and no page of ours sent.
+
+    Browsers say where a request comes from, in Sec-Fetch-Site or, before 2023, in Origin; no page
+    can change either. Who says neither is no browser, and has no business with a session. (It is a
+    function and no method, as Litestar copies whatever else it is given.)
+    """
+
+    def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+        if _method(connection) in SAFE_METHODS:
+            return
+        site = connection.headers.get("sec-fetch-site")
+        origin = connection.headers.get("origin")
+        if not (origin == ours if site is None else site == "same-origin"):
+            raise Refused(
+                "cross-site",
+                "Send it from a page of this site; a client that is no browser sends its Origin.",
+            )
+
+    return guard
+
+
+def _session(request: AnyRequest) -> Session:
+    session: Session = request.scope["state"][_STATE]
+    return session
+
+
+_STATE = "yuekang_session"
+
+
+def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
+    """Return `next_app` with a session, or without being called.
+
+    It runs once the route is known and before its parameters are read.
+    """
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection: AnyConnection = ASGIConnection(scope)
+        try:
+            session = await guard.session_of(connection)
+        except NoSession:
+            raise _no_session(connection) from None
+        except Away:
+            raise _away(connection) from None
+        renewed = guard.sessions.renewed(session)
+        scope["state"][_STATE] = renewed or session
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableScopeHeaders.from_message(message)
+                headers["cache-control"] = "no-store"
+                # A route that ends the session has the last word on its cookie.
+                if renewed and not _sets_cookie(headers):
+                    header = guard.sessions.cookie(renewed).to_header(header="")
+                    headers.add("set-cookie", header)
+            await send(message)
+
+        await next_app(scope, receive, send_on)
+
+    return app
+
+
+def _sets_cookie(headers: MutableScopeHeaders) -> bool:
+    return any(COOKIE in SimpleCookie(value) for value in headers.getall("set-cookie", []))
+
+
+def _no_session(connection: AnyConnection) -> Exception:
+    if not is_page(connection):
+        return Refused(
+            "no-session",
+            "Log in at /login, and ask again.",
+            headers={"WWW-Authenticate": f"Cookie form-action=/login, cookie-name={COOKIE}"},
+        )
+    here = connection.scope["path"]
+    if query := connection.scope["query_string"].decode("latin-1"):
+        here += f"?{query}"
+    return NotLoggedIn(here if _method(connection) in SAFE_METHODS else None)
+
+
+def _away(connection: AnyConnection) -> Exception:
+    if is_page(connection):
+        return SessionsAway()
+    return Refused(
+        "sessions-away",
+        "It is not known whether this session was ended, so nothing is shown. Ask again.",
+        headers={"Retry-After": "2"},
+    )
+
+
+def _method(connection: AnyConnection) -> str:
+    return cast(HTTPScope, connection.scope)["method"]
+
+
+def is_page(connection: AnyConnection) -> bool:
+    """Say whether a person waits for a page, and not a program for an answer."""
+    if connection.scope["path"].startswith(API):
+        return False
+    # A script's request cannot follow to another site; it has to be told.
+    if connection.headers.get("sec-fetch-mode", "navigate") != "navigate":
+        return False
+    accept = connection.headers.get("accept", "*/*")
+    return "text/html" in accept or "*/*" in accept
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an address, as a browser writes them in Origin."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+    return f"{parts.scheme}://{host}" + ("" if usual else f":{parts.port}")
+
+
+HOME = "/code"
+"""Where a login leads that began nowhere else."""
+
+PATH_LENGTH_MAX = 512
+
+OWN = ("login", "logout", "logged-out")
+"""The login's own addresses begin so."""
+
+
+def own_path(asked: str | None) -> str:
+    """Return the path to go back to if it is one of ours, else `HOME`.
+
+    A browser reads two slashes, a backslash, and tabs or line ends between them as the beginning of
+    another site's address; so anything that is not plainly a path is none. One that leads into the
+    login itself would go in a circle.
+    """
+    if not asked or len(asked) > PATH_LENGTH_MAX or not asked.isascii() or not asked.isprintable():
+        return HOME
+    if not asked.startswith("/") or asked.startswith("//") or "\\" in asked or " " in asked:
+        return HOME
+    try:
+        parts = urlsplit(asked)
+    except ValueError:
+        return HOME
+    if parts.scheme or parts.netloc or parts.path.split("/")[1] in OWN:
+        return HOME
+    return asked
+
+
+def with_return(path: str, return_to: str) -> str:
+    """Return `path` with the page to go back to, left out where that is `HOME`."""
+    return path if return_to == HOME else f"{path}?{urlencode({'return_to': return_to})}"

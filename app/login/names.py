@@ -1,0 +1,41 @@
+"""A name as it may be shown at a gate: enough to recognise one's own, too little to tell another's.
+
+Chinese names keep the first and the last character (陈小明 → 陈*明; 李四 → 李*), others the first
+letter of each word (Ana Rosa → A** R***). Every part of a name loses at least one character.
+"""
+
+import re
+import unicodedata
+
+NAME_LENGTH_MAX = 100
+"""Longer than any name that a document has room for; what is beyond it is not looked at."""
+
+_PARTS = re.compile(r"([\s·・.\-]+)")
+"""What stands between the parts of a name, such as the dot in 买买提·艾力."""
+
+
+def mask(name: str) -> str:
+    """Return the masked name; empty if there is no name."""
+    shown = unicodedata.normalize("NFC", name[:NAME_LENGTH_MAX])
+    shown = "".join(c for c in shown if unicodedata.category(c) not in _UNSEEN).strip()
+    return "".join(
+        part if _PARTS.fullmatch(part) else _mask_part(part) for part in _PARTS.split(shown)
+    )
+
+
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn"})
+"""Categories of characters that show nothing, or turn about what does."""
+
+
+def _mask_part(part: str) -> str:
+    # An accent without a character of its own belongs to the letter before it.
+    letters: list[str] = re.findall(r"\w[\u0300-\u036f]*|.", part, re.DOTALL)
+    if len(letters) < 2:
+        return "*" * len(letters)
+    if len(letters) > 2 and _is_ideograph(letters[0]):
+        return letters[0] + "*" * (len(letters) - 2) + letters[-1]
+    return letters[0] + "*" * (len(letters) - 1)
+
+
+def _is_ideograph(character: str) -> bool:
+    return unicodedata.name(character[0], "").startswith("CJK ")

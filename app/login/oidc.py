@@ -1,0 +1,362 @@
+"""The relying party of OpenID Connect: code flow with PKCE, state and nonce, by discovery.
+
+A provider of any maker does. What it is known by is its issuer; all else is read from its discovery
+document when the first person logs in, so a provider that is away hinders nothing but logins.
+What it answers is believed after the checks of OpenID Connect Core 3.1.3.7 and RFC 9207 alone.
+
+Raises `Failed`: "provider-away" where it does not answer in time, "provider" where the answer
+cannot be believed, "denied" and "expired" as in app.login.failures.
+"""
+
+import asyncio
+import hmac
+import re
+import secrets
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Annotated, Any, TypeVar
+
+import httpx
+import msgspec
+from authlib.deprecate import AuthlibDeprecationWarning
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
+from msgspec import Meta, Struct
+
+from app.login.failures import Failed
+from app.login.transport import Bounded
+from app.settings import SAFE_URL
+
+with warnings.catch_warnings():
+    # Authlib prefers httpx2, which nothing else here uses; httpx does the same.
+    warnings.simplefilter("ignore", AuthlibDeprecationWarning)
+    from authlib.common.errors import AuthlibBaseError
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
+    from authlib.oidc.core import CodeIDToken
+
+LOGIN = timedelta(minutes=10)
+"""Between leaving for the provider and coming back: time to find a phone and a password."""
+
+CONNECT_SECONDS_MAX = 3.0
+ANSWER_SECONDS_MAX = 5.0
+ALL_SECONDS_MAX = 15.0
+"""For all that is asked of the provider while a person waits."""
+
+METADATA_SECONDS = 3_600.0
+"""The discovery document and keys are read anew when older. Providers announce new keys a day
+before they sign with them; a new key is also looked for when a signature names an unknown one."""
+
+KEYS_AGAIN_SECONDS = 5.0
+"""But not more often than this, or each forged token would cost the provider a request."""
+
+LEEWAY_SECONDS = 60
+"""How far the provider's clock may be from ours."""
+
+ALGORITHMS = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+    | {"Ed25519"}
+)
+"""Signatures by a private key. Not `none`, and none with a secret that the client knows too."""
+
+SECRET_CHARACTERS = 43
+"""Of state, nonce and verifier: 256 bits, in letters that PKCE takes (RFC 7636, 4.1)."""
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """The provider, and what this client is to it. Without a secret PKCE alone stands for it."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = ""
+    scope: str = "openid profile"
+
+    def __repr__(self) -> str:
+        return f"Provider({self.issuer!r}, {self.client_id!r})"
+
+
+class Metadata(Struct, frozen=True):
+    """What is used of a discovery document."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None = None
+    end_session_endpoint: str | None = None
+    id_token_signing_alg_values_supported: tuple[str, ...] = ("RS256",)
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    code_challenge_methods_supported: tuple[str, ...] | None = None
+    authorization_response_iss_parameter_supported: bool = False
+
+
+class LoginState(Struct, frozen=True, array_like=True):
+    """What the browser keeps, sealed, between leaving and coming back."""
+
+    state: str
+    nonce: str
+    verifier: str
+    return_to: str
+    begun_at: Annotated[datetime, Meta(tz=True)]
+
+
+class RelyingParty:
+    """Sends browsers to one provider and believes what they bring back. Of one event loop.
+
+    `redirect_uri` is where the provider sends them; `now` gives the instant, with its zone.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        redirect_uri: str,
+        now: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._provider = provider
+        self._redirect_uri = redirect_uri
+        self._now = now
+        self._pool = transport or httpx.AsyncHTTPTransport()
+        self._metadata: Metadata | None = None
+        self._metadata_at = 0.0
+        self._keys: KeySet | None = None
+        self._keys_at = 0.0
+        self._reading = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
+
+    async def begin(self, return_to: str, language: str, hint: str = "") -> tuple[str, LoginState]:
+        """Return where to send the browser, and what it has to bring back.
+
+        `language` is a BCP 47 tag; `hint` says to the provider who is likely to log in.
+        """
+        metadata = await self.metadata()
+        login = LoginState(_secret(), _secret(), _secret(), return_to, self._now())
+        more = {"login_hint": hint} if hint else {}
+        async with self._client(metadata) as client:
+            address, _ = client.create_authorization_url(
+                metadata.authorization_endpoint,
+                state=login.state,
+                code_verifier=login.verifier,
+                nonce=login.nonce,
+                ui_locales=language,
+                **more,
+            )
+        return str(address), login
+
+    async def finish(
+        self, login: LoginState, answer: Mapping[str, str], wanted: frozenset[str]
+    ) -> dict[str, Any]:
+        """Return the claims about the person, from the id_token and, if any of `wanted` is not
+        there, from the provider's userinfo too.
+
+        `answer` is the query that the browser came back with.
+        """
+        self._check_answer(login, answer)
+        async with self._in_time():
+            metadata = await self.metadata()
+            self._check_issuer(metadata, answer)
+            _check_error(answer)
+            async with self._client(metadata) as client:
+                token = await client.fetch_token(
+                    metadata.token_endpoint,
+                    grant_type="authorization_code",
+                    code=answer.get("code", ""),
+                    code_verifier=login.verifier,
+                    redirect_uri=self._redirect_uri,
+                )
+                claims = await self._believed(metadata, token, login.nonce)
+                if metadata.userinfo_endpoint and not wanted <= claims.keys():
+                    more = await self._userinfo(client, metadata.userinfo_endpoint)
+                    if more.get("sub") != claims["sub"]:
+                        raise Failed("provider", "userinfo is of another subject")
+                    claims = {**more, **claims}
+        return claims
+
+    async def logout_address(self, after: str) -> str | None:
+        """Return where the provider ends its own session, if it offers that.
+
+        `after` is where it sends the browser then. No id_token goes along, as it may hold a
+        document number and an address is written down in many places; the provider asks instead.
+        """
+        async with self._in_time():
+            end = (await self.metadata()).end_session_endpoint
+        if end is None:
+            return None
+        query = {"client_id": self._provider.client_id, "post_logout_redirect_uri": after}
+        return str(httpx.URL(end).copy_merge_params(query))
+
+    async def metadata(self) -> Metadata:
+        """Return the discovery document, at most `METADATA_SECONDS` old."""
+        async with self._in_time(), self._reading:
+            if self._metadata is None or _age(self._metadata_at) > METADATA_SECONDS:
+                base = self._provider.issuer.rstrip("/")
+                content = await self._get(f"{base}/.well-known/openid-configuration")
+                self._metadata = self._checked(_decoded(content, Metadata))
+                self._metadata_at = time.monotonic()
+            return self._metadata
+
+    def _checked(self, metadata: Metadata) -> Metadata:
+        # Another issuer's document would let that one answer in this one's name (mix-up).
+        if metadata.issuer != self._provider.issuer:
+            raise Failed("provider", "the discovery document is of another issuer")
+        endpoints = (
+            metadata.authorization_endpoint,
+            metadata.token_endpoint,
+            metadata.jwks_uri,
+            metadata.userinfo_endpoint,
+            metadata.end_session_endpoint,
+        )
+        if not all(re.fullmatch(SAFE_URL, one.partition("?")[0]) for one in endpoints if one):
+            raise Failed("provider", "an endpoint is neither on https nor on this machine")
+        methods = metadata.code_challenge_methods_supported
+        if methods is not None and "S256" not in methods:
+            raise Failed("provider", "it has no PKCE with S256")
+        return metadata
+
+    def _check_answer(self, login: LoginState, answer: Mapping[str, str]) -> None:
+        state = answer.get("state", "").encode()
+        if not hmac.compare_digest(login.state.encode(), state):
+            raise Failed("expired", "the state is of another login")
+        if not timedelta(0) <= self._now() - login.begun_at <= LOGIN:
+            raise Failed("expired", "the login took too long")
+
+    def _check_issuer(self, metadata: Metadata, answer: Mapping[str, str]) -> None:
+        """RFC 9207: who answers says who it is, where the provider says that it does."""
+        issuer = answer.get("iss")
+        if issuer is None and not metadata.authorization_response_iss_parameter_supported:
+            return
+        if issuer != self._provider.issuer:
+            raise Failed("provider", "the answer is of another issuer")
+
+    async def _believed(
+        self, metadata: Metadata, token: Mapping[str, Any], nonce: str
+    ) -> dict[str, Any]:
+        """Return the claims of the id_token, once it is the provider's, for us, and for now."""
+        id_token = token.get("id_token")
+        if not isinstance(id_token, str):
+            raise Failed("provider", "there is no id_token")
+        allowed = ALGORITHMS.intersection(metadata.id_token_signing_alg_values_supported)
+        registry = JWSRegistry(algorithms=sorted(allowed), strict_check_header=False)
+        try:
+            read = jwt.decode(id_token, await self._keys_for(metadata), registry=registry)
+        except InvalidKeyIdError:
+            keys = await self._keys_for(metadata, older_than=KEYS_AGAIN_SECONDS)
+            read = jwt.decode(id_token, keys, registry=registry)
+        options = {
+            "iss": {"essential": True, "value": metadata.issuer},
+            "aud": {"essential": True, "value": self._provider.client_id},
+        }
+        parameters = {
+            "nonce": nonce,
+            "client_id": self._provider.client_id,
+            "access_token": token.get("access_token"),
+        }
+        claims = CodeIDToken(read.claims, read.header, options, parameters)
+        claims.validate(now=int(self._now().timestamp()), leeway=LEEWAY_SECONDS)
+        return dict(claims)
+
+    async def _keys_for(self, metadata: Metadata, older_than: float = METADATA_SECONDS) -> KeySet:
+        async with self._reading:
+            if self._keys is None or _age(self._keys_at) > older_than:
+                content = _decoded(await self._get(metadata.jwks_uri), dict[str, Any])
+                self._keys = KeySet.import_key_set(content)  # type: ignore[arg-type]
+                self._keys_at = time.monotonic()
+            return self._keys
+
+    async def _userinfo(self, client: Any, address: str) -> dict[str, Any]:
+        response = await client.get(address, headers={"accept": "application/json"})
+        response.raise_for_status()
+        return _decoded(response.content, dict[str, Any])
+
+    async def _get(self, address: str) -> bytes:
+        async with httpx.AsyncClient(**self._options()) as client:
+            response = await client.get(address, headers={"accept": "application/json"})
+        response.raise_for_status()
+        return response.content
+
+    def _client(self, metadata: Metadata) -> Any:
+        """Return a client for one login: it holds that login's token."""
+        methods = metadata.token_endpoint_auth_methods_supported
+        basic = "client_secret_basic" in methods or "client_secret_post" not in methods
+        with_secret = "client_secret_basic" if basic else "client_secret_post"
+        return AsyncOAuth2Client(
+            self._provider.client_id,
+            self._provider.client_secret or None,
+            token_endpoint_auth_method=with_secret if self._provider.client_secret else "none",
+            scope=self._provider.scope,
+            redirect_uri=self._redirect_uri,
+            code_challenge_method="S256",
+            leeway=0,  # a token may live for no longer than this would take off
+            **self._options(),
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "transport": Bounded(self._pool),
+            "timeout": httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
+            "trust_env": False,
+            "follow_redirects": False,
+        }
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Turn whatever a provider can do wrong into `Failed`."""
+        try:
+            async with asyncio.timeout(ALL_SECONDS_MAX):
+                yield
+        except (TimeoutError, httpx.TransportError) as error:
+            raise Failed("provider-away", type(error).__name__) from None
+        except httpx.HTTPStatusError as error:
+            status = error.response.status_code
+            raise Failed(
+                "provider-away" if status >= 500 else "provider", f"it answers {status}"
+            ) from None
+        except AuthlibBaseError as error:
+            # A code that was used, or is too old, or was made for another browser.
+            raise Failed(
+                "expired" if error.error == "invalid_grant" else "provider", _word(error.error)
+            ) from None
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
+            # The message may repeat what was sent, so only the kind of error is kept.
+            raise Failed("provider", type(error).__name__) from None
+
+
+def _check_error(answer: Mapping[str, str]) -> None:
+    """Raise `Failed` where the provider sent an error instead of a code (RFC 6749, 4.1.2.1)."""
+    error = answer.get("error")
+    if error in ("access_denied", "interaction_required", "login_required", "consent_required"):
+        raise Failed("denied", error)
+    if error in ("temporarily_unavailable", "server_error"):
+        raise Failed("provider-away", error)
+    if error is not None:
+        raise Failed("provider", _word(error))
+    if not answer.get("code"):
+        raise Failed("provider", "there is neither a code nor an error")
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _age(since: float) -> float:
+    return time.monotonic() - since
+
+
+def _decoded(content: bytes, kind: type[T]) -> T:
+    return msgspec.json.decode(content, type=kind)
+
+
+def _word(error: object) -> str:
+    """Return an error's code for the log; what is no code may be anything, and is left out."""
+    text = str(error)
+    return text if re.fullmatch(r"[a-z_]{1,40}", text) else "an error of its own"

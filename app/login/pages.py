@@ -1,0 +1,36 @@
+"""The pages of a login: words, and where to go from there."""
+
+from litestar import Response
+
+from app.login.guards import HOME, with_return
+from app.login.texts import AGAIN, AT_PROVIDER, LOG_IN, NOTICES, Page
+from app.login.texts import HOME as START
+from app.view.pages.language import Language, Text
+from app.view.pages.site import page
+
+HEADERS = {
+    # A form then says where it comes from, also in browsers that say it in Origin alone.
+    "referrer-policy": "same-origin",
+}
+
+_IN_A_WHILE = {"gateway", "provider-away", "sessions", "logout"}
+RETRY_SECONDS = 30
+
+
+def notice(
+    which: Page,
+    language: Language,
+    *,
+    status: int = 200,
+    return_to: str = HOME,
+    provider_logout: str | None = None,
+) -> Response[str]:
+    """Answer with a page of `NOTICES`; `return_to` is where a login from there leads."""
+    login = LOG_IN if which == "logged-out" else AGAIN
+    links: list[tuple[str, Text]] = [(with_return("/login", return_to), login)]
+    if provider_logout is not None:
+        links.append((provider_logout, AT_PROVIDER))
+    links.append((f"/?lang={language.code}", START))
+    retry = {"retry-after": str(RETRY_SECONDS)} if which in _IN_A_WHILE else {}
+    context = {"n": NOTICES[which], "links": links}
+    return page("notice.html", language, context, status=status, headers={**HEADERS, **retry})

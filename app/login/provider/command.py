@@ -1,0 +1,74 @@
+"""The process `yuekang identity-provider`: on this machine alone, and never in production."""
+
+from pathlib import Path
+
+import typer
+from granian.constants import Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.server import Server
+from litestar import Litestar
+
+from app.login.options import claim_names_of
+from app.login.provider.people import FILE
+from app.login.provider.routes import create_app
+from app.login.provider.server import Options
+from app.logs import configure
+from app.settings import Settings, SettingsError
+from app.stack.ports import holder, is_free
+
+HOST = "127.0.0.1"
+HEADER_READ_MS_MAX = 10_000
+KILL_SECONDS = 2
+
+
+def make() -> Litestar:
+    """Make the application from the environment; Granian calls this in the worker."""
+    settings = settings_of_development()
+    # Authlib's own lines at debug hold tokens.
+    configure("info" if settings.log_level == "debug" else settings.log_level)
+    options = Options(
+        issuer=settings.development_issuer,
+        view_url=settings.view_url,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret,
+        claim_names=claim_names_of(settings),
+    )
+    return create_app(options, Path(settings.data_dir) / FILE)
+
+
+def settings_of_development() -> Settings:
+    """Return the settings, or raise `SettingsError` where they are those of production."""
+    settings = Settings.from_environment()
+    if settings.environment != "development":
+        raise SettingsError(
+            "This identity provider believes whoever says who they are, so it runs in development "
+            f"alone, and YUEKANG_ENVIRONMENT is {settings.environment}. Set YUEKANG_OIDC_ISSUER to "
+            "a provider that checks who people are."
+        )
+    return settings
+
+
+def identity_provider() -> None:
+    """Serve an OpenID provider for development until a signal ends it."""
+    port = settings_of_development().identity_provider_port
+    if not is_free(HOST, port):
+        by = holder(port) or "another process"
+        typer.echo(
+            f"The identity provider cannot listen on {HOST}:{port}: {by} does. End that, or set "
+            "YUEKANG_IDENTITY_PROVIDER_PORT.",
+            err=True,
+        )
+        raise typer.Exit(1)
+    Server(
+        "app.login.provider.command:make",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=HOST,
+        port=port,
+        workers=1,
+        loop=Loops.uvloop,
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
+        workers_kill_timeout=KILL_SECONDS,
+        log_access=False,
+    ).serve()

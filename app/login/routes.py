@@ -1,0 +1,270 @@
+"""The addresses of the login, and what they share."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Annotated, Any, cast
+
+import httpx
+import structlog
+from litestar import MediaType, Response, Router, get, post
+from litestar.params import FromPath, PathParameter
+from litestar.response import Redirect
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from app import metrics
+from app.login.claims import NoDocument, identity_of
+from app.login.failures import STATUSES, Failed, Why
+from app.login.guards import (
+    HOME,
+    AnyRequest,
+    Guard,
+    LoggedIn,
+    NotLoggedIn,
+    SessionsAway,
+    own_path,
+    with_return,
+)
+from app.login.names import mask
+from app.login.oidc import LOGIN, LoginState, RelyingParty
+from app.login.options import Options
+from app.login.pages import notice
+from app.login.registration import Registration
+from app.login.seal import Broken, Seal
+from app.login.sessions import (
+    COOKIE,
+    IDLE,
+    Away,
+    NoSession,
+    Session,
+    Sessions,
+    SessionStore,
+    host_cookie,
+)
+from app.tokens import Tokens
+from app.view.pages.site import language_of
+from models.events import DocumentType
+from models.policy import ZONE
+
+LOGIN_COOKIE = "__Host-login"
+CALLBACK, LOGGED_OUT = "/login/callback", "/logged-out"
+
+HINT_LENGTH_MAX = 32
+
+NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+FORGET = {"clear-site-data": '"storage"'}
+"""What pages kept in the browser is a person's too: a last code for offline, drafts."""
+
+log = structlog.get_logger()
+
+
+class SessionAnswer(Struct, frozen=True):
+    """Who is logged in. `adult` is null where the birthday is unknown."""
+
+    name: str
+    document_type: DocumentType
+    adult: bool | None
+    issued_at: datetime
+    expires_at: datetime
+    idle_seconds_max: int
+
+
+class Login:
+    """What the handlers share. Made in the event loop's process; `close` it in the loop.
+
+    `redis` is the database of sessions. `has_code` says whether a person has a code; then a login
+    publishes nothing. `now` gives the instant, with its zone.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        redis: Redis,
+        has_code: Callable[[str], Awaitable[bool]],
+        now: Callable[[], datetime],
+        *,
+        to_provider: httpx.AsyncBaseTransport | None = None,
+        to_gateway: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.now = now
+        self.sessions = Sessions(options.session_key, now)
+        self.store = SessionStore(redis)
+        self.guard = Guard(self.sessions, self.store, options.view_url)
+        self._view_url = options.view_url.rstrip("/")
+        self._states = Seal(options.session_key, b"yuekang login", LoginState)
+        self._names = options.claim_names
+        self._party = None
+        if options.provider is not None:
+            redirect_uri = self._view_url + CALLBACK
+            self._party = RelyingParty(options.provider, redirect_uri, now, to_provider)
+        tokens = Tokens(options.token_key)
+        self._registration = Registration(
+            options.gateway_url, options.provider_name, tokens, has_code, to_gateway
+        )
+
+    async def close(self) -> None:
+        """Close all connections but that to Redis."""
+        if self._party:
+            await self._party.close()
+        await self._registration.close()
+
+    async def begin(self, return_to: str, language: str, hint: str) -> Redirect:
+        """Send the browser to the provider, with what it has to bring back; raise `Failed`."""
+        if self._party is None:
+            raise Failed("not-set-up", "there is no YUEKANG_OIDC_ISSUER")
+        address, login = await self._party.begin(return_to, language, hint)
+        cookie = host_cookie(LOGIN_COOKIE, self._states.close(login), LOGIN)
+        return Redirect(address, status_code=303, cookies=[cookie], headers=NO_STORE)
+
+    def state_of(self, request: AnyRequest) -> LoginState | None:
+        """Return the login that this browser began, if it did."""
+        with suppress(Broken):
+            return self._states.open(request.cookies.get(LOGIN_COOKIE, ""))
+        return None
+
+    async def finish(self, login: LoginState | None, request: AnyRequest) -> Session:
+        """Return a session of whom the provider names, or raise `Failed`.
+
+        The document number lives from here to the end of this function.
+        """
+        if self._party is None or login is None:
+            raise Failed("expired", "this browser began no login")
+        names = self._names
+        wanted = frozenset({names.number, names.name})
+        claims = await self._party.finish(login, dict(request.query_params), wanted)
+        at = self.now()
+        try:
+            identity = identity_of(claims, names, at.astimezone(ZONE).date())
+        except NoDocument:
+            raise Failed("document", "the provider names none") from None
+        person = await self._registration.register(identity, login.state, at)
+        await self._end_former(request)
+        return self.sessions.begin(
+            person, mask(identity.name), identity.adult_from, identity.document.type
+        )
+
+    async def _end_former(self, request: AnyRequest) -> None:
+        """A browser has one session; who logs in anew leaves none behind to be found."""
+        try:
+            await self.store.end(self.sessions.read(request.cookies.get(COOKIE)))
+        except NoSession:
+            pass
+        except Away:
+            raise Failed("sessions", "the former session cannot be ended") from None
+
+    async def provider_logout(self) -> str | None:
+        """Return where the provider's own session ends, if it offers that and answers."""
+        with suppress(Failed):
+            if self._party:
+                return await self._party.logout_address(self._view_url + LOGGED_OUT)
+        return None
+
+
+def login_routes(login: Login) -> list[Any]:
+    """Return the handlers, for the application's `route_handlers`; see `login_handlers` too."""
+
+    @get("/login")
+    async def begin(request: AnyRequest) -> Redirect:
+        return_to = own_path(request.query_params.get("return_to"))
+        hint = request.query_params.get("hint", "")
+        if len(hint) > HINT_LENGTH_MAX or not hint.isascii() or not hint.isprintable():
+            hint = ""
+        try:
+            return await login.begin(return_to, language_of(request).tag, hint)
+        except Failed as failed:
+            return _to_failed(failed, return_to)
+
+    @get(CALLBACK)
+    async def finish(request: AnyRequest) -> Redirect:
+        begun = login.state_of(request)
+        return_to = begun.return_to if begun else HOME
+        # Whatever comes of it, the same answer is worth nothing a second time.
+        used = host_cookie(LOGIN_COOKIE, "", timedelta(0))
+        try:
+            session = await login.finish(begun, request)
+        except Failed as failed:
+            response = _to_failed(failed, return_to)
+            response.cookies.append(used)
+            return response
+        metrics.VIEW_LOGINS.labels("done").inc()
+        cookies = [used, login.sessions.cookie(session)]
+        return Redirect(return_to, status_code=303, cookies=cookies, headers=NO_STORE)
+
+    @get("/login/failed/{why:str}", media_type=MediaType.HTML)
+    async def failed(
+        request: AnyRequest,
+        why: Annotated[FromPath[str], PathParameter(pattern=f"^({'|'.join(STATUSES)})$")],
+    ) -> Response[str]:
+        kind = cast(Why, why)
+        return_to = own_path(request.query_params.get("return_to"))
+        return notice(kind, language_of(request), status=STATUSES[kind], return_to=return_to)
+
+    @post("/logout", guards=[login.guard.same_origin])
+    async def end(request: AnyRequest) -> Response[str] | Redirect:
+        cookies = [login.sessions.no_cookie()]
+        try:
+            await login.store.end(login.sessions.read(request.cookies.get(COOKIE)))
+        except NoSession:
+            pass
+        except Away:
+            response = notice("logout", language_of(request), status=503)
+            response.cookies.extend(cookies)
+            response.headers.update(FORGET)
+            return response
+        # By way of a page of ours: a form may not lead to another site (form-action).
+        headers = {**NO_STORE, **FORGET}
+        return Redirect(LOGGED_OUT, status_code=303, cookies=cookies, headers=headers)
+
+    @get(LOGGED_OUT, media_type=MediaType.HTML)
+    async def ended(request: AnyRequest) -> Response[str]:
+        return notice(
+            "logged-out", language_of(request), provider_logout=await login.provider_logout()
+        )
+
+    @get(
+        "/v1/session",
+        operation_id="readSession",
+        summary="Say who is logged in, and until when",
+    )
+    async def read(session: LoggedIn) -> SessionAnswer:
+        """Asking counts as a use. 401 where nobody is logged in."""
+        return SessionAnswer(
+            session.name,
+            session.document_type,
+            session.is_adult(login.now().astimezone(ZONE).date()),
+            session.issued_at,
+            session.expires_at,
+            int(IDLE.total_seconds()),
+        )
+
+    pages = Router("/", route_handlers=[begin, finish, failed, end, ended], include_in_schema=False)
+    return [pages, login.guard.protect(read)]
+
+
+def on_not_logged_in(request: AnyRequest, failure: NotLoggedIn) -> Response[Any]:
+    """Lead a page to the login, and back; a form is not sent twice, so its sender is told."""
+    if failure.return_to is None:
+        return notice("over", language_of(request), status=401)
+    address = with_return("/login", own_path(failure.return_to))
+    return Redirect(address, status_code=303, headers=NO_STORE)
+
+
+def on_sessions_away(request: AnyRequest, _: SessionsAway) -> Response[str]:
+    """Answer with no page of a person where it cannot be known whether the session was ended."""
+    return notice("sessions", language_of(request), status=STATUSES["sessions"])
+
+
+EXCEPTION_HANDLERS: dict[Any, Any] = {
+    NotLoggedIn: on_not_logged_in,
+    SessionsAway: on_sessions_away,
+}
+"""For the application's `exception_handlers`."""
+
+
+def _to_failed(failed: Failed, return_to: str) -> Redirect:
+    """Lead to the page of a failure: one that can be read in either language and loaded again."""
+    metrics.VIEW_LOGINS.labels(failed.why).inc()
+    log.warning("login_failed", why=failed.why, detail=failed.detail)
+    address = with_return(f"/login/failed/{failed.why}", return_to)
+    return Redirect(address, status_code=303, headers=NO_STORE)

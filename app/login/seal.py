@@ -1,0 +1,54 @@
+"""What a browser keeps for us and can neither read nor change: a sealed struct, as a cookie.
+
+One secret serves several uses; each has a key of its own, derived with a label, so that what was
+sealed for one use cannot be opened in another.
+"""
+
+import base64
+import hashlib
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
+
+LABEL_BYTES_MAX = 16  # of blake2b
+SEALED_LENGTH_MAX = 3_072
+"""A browser keeps 4,096 bytes of name, value and attributes together."""
+
+T = TypeVar("T", bound=Struct)
+
+
+class Broken(Exception):
+    """Not sealed with this key for this use, or changed since."""
+
+
+class Seal(Generic[T]):
+    """Seals and opens structs of one type for one use."""
+
+    def __init__(self, key: bytes, label: bytes, kind: type[T]) -> None:
+        if len(label) > LABEL_BYTES_MAX:
+            raise ValueError(f"The label {label!r} has more than {LABEL_BYTES_MAX} bytes.")
+        self._box = SecretBox(hashlib.blake2b(key, digest_size=32, person=label).digest())
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(kind)
+
+    def close(self, value: T) -> str:
+        """Return `value` sealed, in letters that a cookie takes; raise `ValueError` if too long."""
+        sealed = base64.urlsafe_b64encode(self._box.encrypt(self._encoder.encode(value)))
+        text = sealed.decode().rstrip("=")
+        if len(text) > SEALED_LENGTH_MAX:
+            raise ValueError(f"Sealed it has {len(text)} characters; {SEALED_LENGTH_MAX} go.")
+        return text
+
+    def open(self, text: str) -> T:
+        """Return what was sealed, or raise `Broken`."""
+        if len(text) > SEALED_LENGTH_MAX:
+            raise Broken
+        try:
+            sealed = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+            return self._decoder.decode(self._box.decrypt(sealed))
+        # A struct of an older form is as good as none.
+        except (CryptoError, ValueError, TypeError, msgspec.MsgspecError):
+            raise Broken from None

@@ -1,0 +1,158 @@
+"""A session: who is logged in, sealed into a cookie; and which sessions are over before their time.
+
+Nothing is stored for a session, so it outlives every process and a Redis that is lost
+(docs/decisions/0010-sessions.md). Only a logout is stored, for as long as the cookie would be good.
+"""
+
+import secrets
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Annotated
+
+from litestar.datastructures import Cookie
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.login.seal import Broken, Seal
+from models.events import DocumentType
+
+LIFE = timedelta(hours=12)
+"""From a login until the next one is due, however much is done between: a working day."""
+
+IDLE = timedelta(minutes=30)
+"""Without a request for so long the session is over: a phone that was left behind. With `RENEW`
+below it is between 25 and 30 minutes."""
+
+RENEW = timedelta(minutes=5)
+"""A cookie is written anew when it is older: not with every answer."""
+
+ID_BYTES = 16
+"""128 bits, twice what OWASP asks for. It is no secret that opens anything: the seal is."""
+
+COOKIE = "__Host-session"
+"""Of this host alone, set by it alone, for every path, over TLS alone (RFC 6265bis, 4.1.3.2)."""
+
+OVER = "session:over:"
+"""Prefix of the keys of sessions that were ended. They hold nothing."""
+
+Clock = Callable[[], datetime]
+Whole = Annotated[datetime, Meta(tz=True)]
+
+
+class Session(Struct, frozen=True, array_like=True):
+    """A person who is logged in. It has no document number, and no name that is not masked.
+
+    `adult_from` is the day of the 18th birthday in Asia/Shanghai, None where it is not known.
+    `used_at` is when its cookie was written last.
+    """
+
+    person: str
+    name: str
+    adult_from: date | None
+    document_type: DocumentType
+    id: str
+    issued_at: Whole
+    used_at: Whole
+    expires_at: Whole
+
+    def is_adult(self, on: date) -> bool | None:
+        """Say whether the person is an adult on a day in Asia/Shanghai; None if unknown."""
+        return None if self.adult_from is None else self.adult_from <= on
+
+    def is_good(self, at: datetime) -> bool:
+        """Say whether it may be used at `at`, as far as time goes."""
+        return at < self.expires_at and at - self.used_at < IDLE
+
+    def __repr__(self) -> str:
+        # A log that shows it by mistake shall not name anyone.
+        return f"Session({self.issued_at:%Y-%m-%dT%H:%M})"
+
+
+class NoSession(Exception):
+    """There is no session in a request: none at all, over in time, ended, or not sealed by us."""
+
+
+class Away(Exception):
+    """Whether a session was ended cannot be known now, or not be stored: Redis does not answer."""
+
+
+class Sessions:
+    """Makes sessions and their cookies, and reads them. `now` gives the instant, with its zone."""
+
+    def __init__(self, key: bytes, now: Clock) -> None:
+        self._seal = Seal(key, b"yuekang session", Session)
+        self._now = now
+
+    def begin(
+        self, person: str, name: str, adult_from: date | None, document_type: DocumentType
+    ) -> Session:
+        """Return a session of `person`, from now on; `name` is the masked one."""
+        at = self._now()
+        return Session(
+            person, name, adult_from, document_type, secrets.token_hex(ID_BYTES), at, at, at + LIFE
+        )
+
+    def read(self, cookie: str | None) -> Session:
+        """Return the session of a cookie's value, if time has not ended it; raise `NoSession`."""
+        try:
+            session = self._seal.open(cookie or "")
+        except Broken:
+            raise NoSession from None
+        if not session.is_good(self._now()):
+            raise NoSession
+        return session
+
+    def renewed(self, session: Session) -> Session | None:
+        """Return the session with its use counted from now, or None where that is not due."""
+        at = self._now()
+        return replace(session, used_at=at) if at - session.used_at >= RENEW else None
+
+    def cookie(self, session: Session) -> Cookie:
+        """Return the cookie; the browser forgets it when it would no longer be good."""
+        left = min(session.expires_at - self._now(), IDLE)
+        return host_cookie(COOKIE, self._seal.close(session), left)
+
+    @staticmethod
+    def no_cookie() -> Cookie:
+        """Return what makes the browser forget the cookie."""
+        return host_cookie(COOKIE, "", timedelta(0))
+
+
+def host_cookie(name: str, value: str, left: timedelta) -> Cookie:
+    """Return a cookie as OWASP's session management cheat sheet has it, whoever serves it.
+
+    Also over plain HTTP on a loopback address, where Chromium and Firefox take it as over TLS.
+    """
+    return Cookie(
+        key=name,
+        value=value,
+        path="/",
+        max_age=max(0, int(left.total_seconds())),
+        secure=True,
+        httponly=True,
+        samesite="lax",  # strict would hide it from the request that comes back from the provider
+    )
+
+
+class SessionStore:
+    """Which sessions were ended before their time, in `redis`. Raises `Away` where it is."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def end(self, session: Session) -> None:
+        """End a session, in every copy of its cookie. Ending it again does nothing."""
+        until = int(session.expires_at.timestamp()) + 1
+        try:
+            await self._redis.set(OVER + session.id, b"", exat=until)
+        except (RedisError, OSError, TimeoutError):
+            raise Away from None
+
+    async def is_over(self, id: str) -> bool:
+        """Say whether the session of this id was ended."""
+        try:
+            return bool(await self._redis.exists(OVER + id))
+        except (RedisError, OSError, TimeoutError):
+            raise Away from None

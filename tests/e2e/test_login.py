@@ -1,0 +1,189 @@
+"""Logging in and out in a browser: view, gateway and identity provider as they are run."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from app.login.provider.people import FILE, write_people
+from app.login.sessions import COOKIE
+from app.stack.ports import free_ports
+from app.stack.processes import HttpProcess
+from e2e.stage import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, Log
+from e2e.test_every_page import SMALL_TARGETS, assert_accessible
+from gateways import SECRET
+from logins import CARD, PEOPLE
+
+Started = dict[str, HttpProcess]
+
+WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", "sessions")
+
+
+@pytest.fixture(scope="module")
+def site(
+    kafka: str, redis_url: str, log: Log, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Where the view is. Nothing that ran may have a document number in its log."""
+    directory = tmp_path_factory.mktemp("login")
+    write_people(directory / FILE, PEOPLE)
+    view, gateway, provider = free_ports(3)
+    environment = {
+        **os.environ,
+        "YUEKANG_ENVIRONMENT": "development",
+        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_REDIS_URL": redis_url.replace("/0", "/4"),
+        "YUEKANG_DATA_DIR": str(directory),
+        "YUEKANG_VIEW_PORT": str(view),
+        "YUEKANG_GATEWAY_PORT": str(gateway),
+        "YUEKANG_IDENTITY_PROVIDER_PORT": str(provider),
+        "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
+        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+        "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+        "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
+        "YUEKANG_OIDC_CLIENT_SECRET": "a secret of theirs",
+    }
+    ports = {"gateway": gateway, "identity-provider": provider, "view": view}
+    processes = [
+        HttpProcess(
+            name,
+            [str(Path(sys.executable).with_name("yuekang")), name],
+            directory,
+            environment,
+            f"http://127.0.0.1:{port}",
+        )
+        for name, port in ports.items()
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes[:2]:
+            process.wait_ready()
+        # Without a read model the view is not ready, and its logins work all the same.
+        processes[2].ready = lambda: answers(f"http://127.0.0.1:{view}/livez")  # type: ignore[method-assign]
+        processes[2].wait_ready()
+        yield f"http://127.0.0.1:{view}"
+    finally:
+        for process in processes:
+            process.stop()
+    for process in processes:
+        assert CARD not in process.log.read_text()
+        assert "Traceback" not in process.log.read_text(), process.log.read_text()
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=2.0).is_success
+    except httpx.TransportError:
+        return False
+
+
+def said(page: Page, site: str) -> dict[str, object]:
+    """What the browser, with its own cookies, is told of its session."""
+    page.goto(f"{site}/logged-out")
+    answer: dict[str, object] = page.evaluate(
+        "fetch('/v1/session').then(async a => ({status: a.status, ...await a.json()}))"
+    )
+    return answer
+
+
+def log_in(page: Page, site: str) -> None:
+    page.goto(f"{site}/login?return_to=/")
+    page.get_by_role("button", name="陈小明").click()
+    page.wait_for_url(f"{site}/")
+
+
+def test_a_browser_keeps_the_cookie_also_over_http_on_a_loopback_address(
+    site: str, page: Page, phone: BrowserContext
+) -> None:
+    """`__Host-` and Secure need no exception in development: Chromium trusts loopback."""
+    log_in(page, site)
+    [cookie] = [one for one in phone.cookies() if one["name"] == COOKIE]
+    assert cookie["secure"]
+    assert cookie["httpOnly"]
+    assert (cookie["sameSite"], cookie["path"], cookie["domain"]) == ("Lax", "/", "127.0.0.1")
+    assert said(page, site)["name"] == "陈*明"
+    assert page.evaluate("document.cookie") == ""
+
+
+def test_logging_out_by_a_form_ends_the_session(
+    site: str, page: Page, phone: BrowserContext
+) -> None:
+    log_in(page, site)
+    page.evaluate(
+        """() => {
+            const form = document.createElement("form");
+            form.method = "post";
+            form.action = "/logout";
+            document.body.append(form);
+            form.submit();
+        }"""
+    )
+    page.wait_for_url(f"{site}/logged-out")
+    expect(page.locator("h1 .first")).to_have_text("已退出")
+    assert [one for one in phone.cookies() if one["name"] == COOKIE] == []
+    assert said(page, site)["status"] == 401
+    page.get_by_role("link", name="同时退出实名认证平台").click()
+    page.wait_for_url(f"{site}/logged-out")
+
+
+def test_who_cancels_may_begin_again(site: str, page: Page) -> None:
+    page.goto(f"{site}/login?return_to=/")
+    page.get_by_role("button", name="取消").click()
+    expect(page.locator("h1 .first")).to_have_text("没有登录")
+    page.get_by_role("link", name="重新登录").click()
+    expect(page.get_by_role("button", name="陈小明")).to_be_visible()
+
+
+def test_another_site_can_neither_log_out_nor_use_the_session(
+    site: str, page: Page, phone: BrowserContext
+) -> None:
+    log_in(page, site)
+    # localhost and 127.0.0.1 are two sites to a browser.
+    other = site.replace("127.0.0.1", "localhost")
+    page.goto(other)
+    page.evaluate(
+        """async site => {
+            const form = document.createElement("form");
+            form.method = "post";
+            form.action = `${site}/logout`;
+            document.body.append(form);
+        }""",
+        site,
+    )
+    status = page.evaluate(
+        "site => fetch(`${site}/logout`, {method: 'POST', credentials: 'include', mode: 'no-cors'})"
+        ".then(a => a.type, () => 'refused')",
+        site,
+    )
+    assert status in ("opaque", "refused")
+    assert said(page, site)["status"] == 200
+
+
+def test_a_login_works_without_scripts(site: str, browser: Browser) -> None:
+    with browser.new_context(java_script_enabled=False, locale="zh-CN") as context:
+        page = context.new_page()
+        page.goto(f"{site}/login?return_to=/")
+        page.get_by_label("证件号码").fill("H12345678")
+        page.get_by_label("姓名").fill("CHAN Tai Man")
+        page.get_by_role("button", name="登录", exact=True).click()
+        page.wait_for_url(f"{site}/")
+        assert [one for one in context.cookies() if one["name"] == COOKIE]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_of_a_login_is_accessible(site: str, browser: Browser, scheme: str) -> None:
+    with browser.new_context(
+        viewport={"width": 320, "height": 640},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    ) as context:
+        page = context.new_page()
+        for path in (*(f"/login/failed/{why}" for why in WHY), "/logged-out", "/login"):
+            for language in ("zh", "en"):
+                page.goto(f"{site}{path}?lang={language}")
+                assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
+                assert page.evaluate(SMALL_TARGETS) == []
+                assert_accessible(page)
