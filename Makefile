@@ -23,8 +23,12 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 	@exec $(BIN)/yuekang up
 
 test: PACKAGES = --tests
-test: setup lint ## Set up, and run every check and every test
+test: setup lint .run/keycloak/unpacked ## Set up, and run every check and every test
 	$(BIN)/pytest -n 2 --dist loadfile
+
+.run/keycloak/unpacked: docker/keycloak/zip.sha256 docker/keycloak/pom.xml
+	@docker/keycloak/unpack.sh .run/keycloak
+	@touch $@
 
 bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour
 	$(BIN)/pytest -q tests/unit/test_bench_peers.py

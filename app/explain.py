@@ -1,6 +1,5 @@
 """`yuekang explain PERSON`: why a code is, or was, what it is, as the view explains it."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,10 +15,9 @@ from rich.table import Table
 
 from app.problems import Problem
 from app.settings import Settings
-from app.tokens import Tokens
 from app.view.codes import ConditionAnswer, ReasonAnswer
 from app.view.explanations import EventAnswer, ExplanationAnswer, SideAnswer
-from app.view.operator import OPERATOR
+from app.view.operator import operator_token
 from models.events import PERSON_KEY
 from models.explain import Claim, Heard
 from models.policy import ZONE
@@ -95,19 +93,6 @@ def _instant(option: str, text: str | None) -> str | None:
     )
 
 
-def _token(settings: Settings) -> str:
-    token = os.environ.get("YUEKANG_TOKEN", "")
-    if token:
-        return token
-    if settings.token_key:
-        return Tokens(settings.token_key).token_for(OPERATOR)
-    raise _failed(
-        f"There is no token. Set YUEKANG_TOKEN to that of {OPERATOR}, or YUEKANG_TOKEN_KEY to the "
-        "key that makes it.",
-        EXIT_USAGE,
-    )
-
-
 def _ask(settings: Settings, person: str, asked: dict[str, str]) -> bytes:
     """Return the view's answer; exit with 1 where there is none."""
     url = settings.view_url
@@ -115,7 +100,7 @@ def _ask(settings: Settings, person: str, asked: dict[str, str]) -> bytes:
         answer = httpx.get(
             f"{url}/v1/people/{person}/explanation",
             params=asked,
-            headers={"authorization": f"Bearer {_token(settings)}"},
+            headers={"authorization": f"Bearer {operator_token(settings)}"},
             timeout=ANSWER_SECONDS_MAX,
             trust_env=False,
         )

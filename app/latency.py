@@ -39,6 +39,7 @@ from app.sample.command import progress_on
 from app.sample.publish import Progress
 from app.sample.records import structured
 from app.settings import Settings
+from app.view.operator import operator_token
 from models.events import (
     DocumentType,
     Event,
@@ -229,7 +230,10 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
         max_batch_size=2 * BATCH_BYTES,
     )
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
-    async with aiohttp.ClientSession(settings.view_url, connector=connector) as view:
+    headers = {"authorization": f"Bearer {operator_token(settings)}"}
+    async with aiohttp.ClientSession(
+        settings.view_url, connector=connector, headers=headers
+    ) as view:
         await producer.start()
         try:
             run = Run(plan, producer, view, progress)

@@ -9,6 +9,7 @@ import msgspec
 
 from app.latency import Report
 from app.stack.processes import Process, StackError
+from app.stack.secrets import development_secrets
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
 from bench.stack import environment_of
@@ -46,7 +47,7 @@ def measure(directory: Path, terminal: Terminal) -> list[Report]:
         done = subprocess.run(
             [yuekang, "latency", "--rate", str(RATE), "--seconds", str(seconds),
              "--changing", str(changing), "--json"],
-            env=environment,
+            env={**environment, **development_secrets(directory / "data")},
             capture_output=True,
             check=False,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from app.stack.ports import free_ports
 
 PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_PORT",
+         "LISTS_STATUS_PORT", "ROWS_STATUS_PORT", "IDENTITY_PROVIDER_PORT",
          "KAFKA_CONTROLLER_PORT")  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from app.stack.processes import StackError
 from app.stack.redis_server import RedisServer
 from app.stack.secrets import development_secrets
 from app.stack.stack import Stack
+from app.view.operator import operator_token
 from bench import topics
 from bench.cpu import peak_memory_mib
 from bench.records import Record, person_key
@@ -226,7 +227,10 @@ def _wait_applied(stack: Stack, settings: Settings, backlog: int, tick: Any) -> 
 def _wait_shown(settings: Settings, sample: list[str], answers: Counter[str]) -> None:
     """Return once the view shows a fresh green code for each of the sample, one after the other."""
     left, until = list(sample), time.monotonic() + SECONDS_MAX
-    with httpx.Client(base_url=settings.view_url, timeout=10.0, trust_env=False) as view:
+    headers = {"authorization": f"Bearer {operator_token(settings)}"}
+    with httpx.Client(
+        base_url=settings.view_url, headers=headers, timeout=10.0, trust_env=False
+    ) as view:
         while left:
             if time.monotonic() > until:
                 raise TimeoutError(f"the view showed no code for {len(left)} people: {answers}")

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -136,7 +135,11 @@ class Provider:
             "nonce": nonce,
             **self.claims,
         }
-        claims = {name: value for name, value in claims.items() if value is not None}
+        claims = {
+            name: value() if callable(value) else value
+            for name, value in claims.items()
+            if value is not None
+        }
         token = {"access_token": "access", "token_type": "Bearer", "expires_in": 60}
         return httpx.Response(200, json={**token, "id_token": self.sign(claims)})
 
@@ -234,7 +237,7 @@ class Site:
         provider: oidc.Provider,
         to_provider: httpx.AsyncBaseTransport | None = None,
         known: bool = False,
-        claim_names: ClaimNames = ClaimNames(),  # noqa: B008
+        claim_names: ClaimNames | None = None,
     ) -> None:
         self.clock = Clock()
         self.gateway = Gateway()
@@ -251,7 +254,7 @@ class Site:
                 token_key=TOKEN_KEY,
                 provider=provider,
                 provider_name="gd",
-                claim_names=claim_names,
+                claim_names=claim_names or ClaimNames(),
             ),
             redis,
             has_code,
@@ -303,10 +306,13 @@ class Browser(httpx.AsyncClient):
             follow_redirects=True,
             headers={"accept": "text/html", "sec-fetch-site": "same-origin"},
             timeout=60.0,
+            event_hooks={"response": [self._trust_loopback]},
         )
-        # As browsers do, and Python does not: a loopback address is as good as TLS.
-        policy = DefaultCookiePolicy(secure_protocols=("https", "http"))
-        self.cookies.jar.set_policy(policy)
+
+    async def _trust_loopback(self, _: httpx.Response) -> None:
+        """As browsers do, and Python does not: a loopback address is as good as TLS."""
+        for cookie in self.cookies.jar:
+            cookie.secure = cookie.secure and cookie.domain != "127.0.0.1"
 
     async def log_in(self, who: str = "red", path: str = "/login") -> httpx.Response:
         """Log in as one of `PEOPLE`; return where that leads."""

@@ -6,11 +6,13 @@ from itertools import cycle
 from typing import Any
 
 from litestar import Litestar
+from litestar.di import Provide
 from litestar.testing import TestClient
 
 from app.gateway.reference import document
+from app.login.sessions import Session
 from app.schemas import asyncapi
-from app.view.pages import names, routes
+from app.view.pages import names, resident_routes, routes
 from app.view.pages.chart import Minute
 from app.view.pages.language import Language
 from app.view.pages.ports import Cause, CityCount, Counts, PartitionLag, Read, Sample, Unavailable
@@ -24,6 +26,7 @@ from models.codes import (
     Owner,
     Reason,
 )
+from models.events import DisplayDetail, DocumentType
 from models.policy import ZONE
 
 PERSON = "p1-" + "a" * 32
@@ -45,6 +48,7 @@ class Port:
         silent: bool = False,
     ) -> None:
         self._code, self._stale, self._cause, self._silent = code, stale, cause, silent
+        self.recorded: list[DisplayDetail] = []
 
     def _check(self) -> None:
         if self._cause:
@@ -55,8 +59,11 @@ class Port:
         lag_s = None if self._silent else 0.4
         return Read(self._code, NOON, None if self._silent else NOON, lag_s, self._stale)
 
-    def qr_svg(self, person: str, colour: Colour, at: datetime) -> str:
-        return "<svg></svg>"
+    def token(self, person: str) -> str:
+        return "token"
+
+    def record(self, person: str, detail: DisplayDetail) -> None:
+        self.recorded.append(detail)
 
     async def counts(self) -> Counts:
         self._check()
@@ -70,7 +77,7 @@ class Port:
         return [Minute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
 
     def samples(self) -> Sequence[Sample]:
-        return [Sample(PERSON, names.COLOURS[Colour.RED])]
+        return [Sample("red", names.COLOURS[Colour.RED])]
 
     def openapi(self) -> Mapping[str, Any]:
         return document()
@@ -111,7 +118,10 @@ def reds() -> Iterator[Interval]:
 
 
 SOON = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
-CODE_PAGE = f"/people/{PERSON}"
+SESSION = Session(
+    PERSON, "样*甲", None, DocumentType.RESIDENT_IDENTITY_CARD, "id", BEFORE, NOON, LATER
+)
+CODE_PAGE = "/code"
 
 STATES: dict[str, tuple[Port, str]] = {
     "entry": (Port(), "/"),
@@ -125,7 +135,6 @@ STATES: dict[str, tuple[Port, str]] = {
     "stale": (Port(code(), stale=True), f"{CODE_PAGE}?reload=off"),
     "stale-since-ever": (Port(code(), stale=True, silent=True), CODE_PAGE),
     "no-code": (Port(), CODE_PAGE),
-    "no-such-address": (Port(), "/people/nobody"),
     "store": (Port(cause="store"), CODE_PAGE),
     "too-old": (Port(cause="stale"), CODE_PAGE),
     "busy": (Port(cause="busy"), CODE_PAGE),
@@ -143,7 +152,9 @@ STATES: dict[str, tuple[Port, str]] = {
 
 def rendered(state: str, language: Language) -> str:
     port, address = STATES[state]
-    with TestClient(Litestar(routes(port, "http://gateway.test/docs"))) as client:
+    handlers = [*routes(port, "http://gateway.test/docs"), *resident_routes(port)]
+    session = Provide(lambda: SESSION, sync_to_thread=False)
+    with TestClient(Litestar(handlers, dependencies={"session": session})) as client:
         answer = client.get(address, params={"lang": language.code})
     assert answer.status_code in (200, 404, 503)
     if not address.endswith(".svg"):

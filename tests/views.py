@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,8 +17,11 @@ from typing import Any
 import httpx
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from litestar.datastructures import Cookie
 from redis.asyncio import Redis
 
+from app.login.options import options_of as login_options_of
+from app.login.sessions import Sessions
 from app.logs import AUDIT
 from app.projection import CODES
 from app.readmodel import (
@@ -33,6 +37,11 @@ from app.readmodel import (
     read_state,
     stored,
 )
+from app.settings import Settings
+from app.tokens import Tokens
+from app.travel.assembly import travel_cards
+from app.view.operator import OPERATOR
+from app.view.routes import Options
 from conftest import free_port
 from gateways import command
 from models.codes import (
@@ -50,9 +59,12 @@ from models.codes import (
     StatusChanged,
     changed,
 )
+from models.events import DocumentType
 from models.policy import ZONE
 
 TOKEN_KEY, DISPLAY_KEY, SESSION_KEY = (bytes(range(n, n + 32)) for n in (0, 2, 3))
+NOBODY = "127.0.0.1:1"
+OPERATOR_HEADERS = {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for(OPERATOR)}"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CITIES = ("440100", "440305", None)
 READY_SECONDS_MAX = 20.0
@@ -312,6 +324,42 @@ class Model:
         assert await self._writer.apply(batch, self._state)
 
 
+def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) -> Options:
+    """Of a view over this Redis, without Kafka and without a provider; `resident` is in anyway."""
+    settings = Settings(
+        redis_url=redis_url,
+        environment="development",
+        token_key=TOKEN_KEY,
+        session_key=SESSION_KEY,
+        gateway_url=f"http://{NOBODY}",
+    )
+    defaults = {
+        "kafka": NOBODY,
+        "redis_url": redis_url,
+        "rows_redis_url": settings.rows_redis_url,
+        "sessions_redis_url": settings.sessions_redis_url,
+        "token_key": TOKEN_KEY,
+        "display_key": DISPLAY_KEY,
+        "login": login_options_of(settings),
+        "make_cards": partial(travel_cards, settings),
+        "now": clock,
+    }
+    return Options(**{**defaults, **options})
+
+
+def resident_cookie(person: str, adult_from: date | None = date(2008, 1, 1)) -> Cookie:
+    """The cookie of a person who is logged in."""
+    sessions = Sessions(SESSION_KEY, now)
+    kind = DocumentType.RESIDENT_IDENTITY_CARD
+    return sessions.cookie(sessions.begin(person, "样*甲", adult_from, kind))
+
+
+def resident(person: str, adult_from: date | None = date(2008, 1, 1)) -> dict[str, str]:
+    """What a request of a person who is logged in carries."""
+    cookie = resident_cookie(person, adult_from)
+    return {"cookie": f"{cookie.key}={cookie.value}"}
+
+
 def projection_environment(kafka: str, redis_url: str, port: int) -> dict[str, str]:
     return {
         **os.environ,
@@ -358,7 +406,7 @@ class Running:
     def get(self, path: str) -> tuple[int, str]:
         """Return status and text; 0 and nothing if nobody answers."""
         try:
-            answer = httpx.get(self.address + path, timeout=5)
+            answer = httpx.get(self.address + path, headers=OPERATOR_HEADERS, timeout=5)
         except httpx.TransportError:
             return 0, ""
         return answer.status_code, answer.text

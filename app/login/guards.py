@@ -151,7 +151,9 @@ def _no_session(connection: AnyConnection) -> Exception:
 
 
 def _away(connection: AnyConnection) -> Exception:
-    if is_page(connection):
+    # Also a page's script that asks for the page: no redirect to another site is in question.
+    wants_page = "text/html" in connection.headers.get("accept", "")
+    if is_page(connection) or (wants_page and not connection.scope["path"].startswith(API)):
         return SessionsAway()
     return Refused(
         "sessions-away",

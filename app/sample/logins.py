@@ -18,6 +18,9 @@ class Login(Struct, frozen=True):
     en: str
     document: Callable[[Documents, date], Document] = lambda documents, _: documents.adult()
 
+    birthday: str | None = None
+    """What the provider says of it; a resident identity card has its own."""
+
     @property
     def phone(self) -> Phone:
         """The phone whose travel card there is."""
@@ -37,6 +40,7 @@ LOGINS = (
         "持港澳居民来往内地通行证人员",
         "a holder of a Mainland Travel Permit",
         lambda documents, _: documents.permit(),
+        "1990-05-01",
     ),
     Login(
         "discrepancy",
@@ -48,3 +52,9 @@ LOGINS = (
 )
 
 OF_STORY = {login.story: login for login in LOGINS}
+
+
+def hint_of(story: str) -> str:
+    """Return what one logs in with (`/login?hint=…`) as the first person of a story."""
+    login = OF_STORY.get(story)
+    return story if login is None else login.id

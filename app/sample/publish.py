@@ -20,6 +20,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.login.provider.people import FILE as IDENTITIES
+from app.login.provider.people import Person as Identity
+from app.login.provider.people import What, people_of, write_people
 from app.sample.client import Gateway, Submission
 from app.sample.day import (
     AnyEntry,
@@ -32,6 +35,7 @@ from app.sample.day import (
     plan_minutes,
 )
 from app.sample.documents import Document
+from app.sample.logins import LOGINS, OF_STORY, hint_of
 from app.sample.records import binary, structured
 from app.settings import Settings
 from app.tokens import Tokens
@@ -130,6 +134,7 @@ async def publish_day(
             return await _publish_minutes(settings, path, before, progress)
         now = before.now if same else None
     day = plan_day(people, now or datetime.now(UTC), seed)
+    write_people(path.with_name(IDENTITIES), identities(day))
     begun = Summary(cluster, people, seed, day.now, complete=False)
     save(path, begun)
     summary = await _publish(settings, day, begun, progress)
@@ -141,6 +146,9 @@ async def _publish_minutes(
     settings: Settings, path: Path, before: Summary, progress: Progress
 ) -> Summary:
     day = plan_minutes(datetime.now(UTC), before.seed)
+    known = {person.id: person for person in people_of(path.with_name(IDENTITIES))}
+    known |= {person.id: person for person in identities(day)}
+    write_people(path.with_name(IDENTITIES), list(known.values()))
     fresh = await _publish(settings, day, before, progress)
     summary = replace(
         before, ends_soon=fresh.ends_soon, scenarios={**before.scenarios, **fresh.scenarios}
@@ -149,6 +157,25 @@ async def _publish_minutes(
     # What is kept tells of the city; what is returned tells of this run.
     return replace(
         fresh, green=before.green, red=before.red, scenarios=summary.scenarios, now=day.now
+    )
+
+
+def identities(day: Day) -> list[Identity]:
+    """Return whom one can log in as: those to be looked at first, then one of each story."""
+    first = [login.story for login in LOGINS if login.story in day.scenarios]
+    stories = dict.fromkeys((*first, *day.scenarios))
+    return [_identity(story, day.scenarios[story].document) for story in stories]
+
+
+def _identity(story: str, document: Document) -> Identity:
+    login = OF_STORY.get(story)
+    return Identity(
+        number=document.number,
+        type=document.type,
+        name=login.name if login else "样本",
+        birthdate=login.birthday if login else None,
+        id=hint_of(story),
+        what=What(login.zh, login.en) if login else What(story, story),
     )
 
 

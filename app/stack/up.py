@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from app.sample.day import PEOPLE_MAX, PEOPLE_MIN
+from app.sample.logins import LOGINS
 from app.sample.publish import FILE as SAMPLE
 from app.sample.publish import load
 from app.settings import Settings
@@ -149,8 +150,7 @@ def _print_addresses(settings: Settings, directory: Path, console: Console) -> N
     view, gateway = settings.view_url, settings.gateway_url
     day = load(directory / SAMPLE)
     lines = [
-        ("a green code", day and day.green and f"{view}/people/{day.green}"),
-        ("a red code", day and day.red and f"{view}/people/{day.red}"),
+        *((login.en, day and f"{view}/login?hint={login.id}") for login in LOGINS),
         ("the dashboard", f"{view}/dashboard"),
         ("the API of the view", f"{view}/api"),
         ("the events", f"{view}/api/events"),
@@ -160,7 +160,7 @@ def _print_addresses(settings: Settings, directory: Path, console: Console) -> N
     ]
     for what, address in lines:
         if address:
-            console.print(f"  {what:<24}{address}")
+            console.print(f"  {what:<42}{address}")
     console.print("Ctrl-C ends it.")
 
 

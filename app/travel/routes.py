@@ -1,17 +1,16 @@
 """The addresses of the travel card, for who is logged in.
 
-The application that has them injects `person`, the person key of the session, and refuses who has
-none.
+They are to be protected by the login's guard, which gives them the session.
 """
 
 from typing import Any
 
 from litestar import Request, post
 from litestar.datastructures import ResponseHeader
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Struct
 
+from app.login.guards import LoggedIn
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.view.codes import Clock
 from app.view.pages.language import negotiate
@@ -51,7 +50,8 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         summary="Have a code sent to a phone, for its travel card",
         responses=refusals(
             "invalid",
-            "unauthenticated",
+            "no-session",
+            "sessions-away",
             "phone",
             "asked-too-often",
             "message-not-sent",
@@ -60,12 +60,12 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         response_headers=NO_STORE,
     )
     async def send_code(
-        request: AnyRequest, person: NamedDependency[str], data: JSONBody[CodeRequest]
+        request: AnyRequest, session: LoggedIn, data: JSONBody[CodeRequest]
     ) -> CodeSent:
         """The code is good for five minutes and five tries, for who asked for it and nobody else.
         It takes the place of the one before."""
         language = negotiate(None, request.headers.get("accept-language", ""))
-        return await cards.send_code(person, _address(request), data.phone, language)
+        return await cards.send_code(session.person, _address(request), data.phone, language)
 
     @post(
         "/v1/me/travel-card",
@@ -74,7 +74,8 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         summary="Get the travel card of a phone, for the code that was sent to it",
         responses=refusals(
             "invalid",
-            "unauthenticated",
+            "no-session",
+            "sessions-away",
             "phone",
             "code-wrong",
             "code-spent",
@@ -86,10 +87,10 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         ),
         response_headers=NO_STORE,
     )
-    async def card(person: NamedDependency[str], data: JSONBody[CardRequest]) -> TravelCardAnswer:
+    async def card(session: LoggedIn, data: JSONBody[CardRequest]) -> TravelCardAnswer:
         """Cities that the phone reached or passed since the day 14 days before today. A code gives
         one card; an answer of 503 has not used it."""
-        return await cards.card(person, data.phone, data.code, now())
+        return await cards.card(session.person, data.phone, data.code, now())
 
     return [send_code, card]
 

@@ -1,19 +1,19 @@
 """What the view gives the pages (app.view.pages.ports.PagePort)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from app.schemas import asyncapi
-from app.view.codes import Codes
+from app.view.codes import Clock, Codes
 from app.view.counts import Counting
 from app.view.displays import Displays
 from app.view.limits import DISPLAY_SECONDS
 from app.view.pages.chart import Minute
 from app.view.pages.ports import Counts, Read, Sample
 from app.view.pages.samples import samples
-from models.codes import Colour
+from app.view.recorder import Recorder
+from models.events import DisplayDetail
 
 
 class Port:
@@ -24,12 +24,16 @@ class Port:
         codes: Codes,
         counting: Counting,
         displays: Displays,
+        recorder: Recorder,
+        now: Clock,
         samples_path: Path | None,
         openapi: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._codes = codes
         self._counting = counting
         self._displays = displays
+        self._recorder = recorder
+        self._now = now
         self._samples_path = samples_path
         self._openapi = openapi
 
@@ -40,8 +44,11 @@ class Port:
     async def read(self, person: str) -> Read:
         return await self._codes.read(person)
 
-    def qr_svg(self, person: str, colour: Colour, at: datetime) -> str:
-        return self._displays.qr_svg(person, colour)
+    def token(self, person: str) -> str:
+        return self._displays.token(person)
+
+    def record(self, person: str, detail: DisplayDetail) -> None:
+        self._recorder.record(person, self._now(), detail)
 
     async def counts(self) -> Counts:
         return await self._counting.counts()

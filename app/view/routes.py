@@ -23,21 +23,29 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.login.guards import HOME, SessionsAway
 from app.login.options import Options as LoginOptions
-from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
+from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
 from app.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
 from app.tokens import Tokens
+from app.travel.cards import TravelCards, Visits
+from app.travel.routes import routes as travel_routes
 from app.view import codes, counts, limits, problems
 from app.view.changes import REASONS, Changes, Filter, place_of
 from app.view.codes import CodeAnswer, Codes
 from app.view.counts import Counting, CountsAnswer
+from app.view.declarations import Declarations
 from app.view.displays import Displays
 from app.view.explanations import ExplanationAnswer, Explanations
+from app.view.information import Information
+from app.view.me import me_routes
 from app.view.operator import operator_of
-from app.view.pages import Unavailable, routes
+from app.view.pages import Unavailable, failed_page, resident_routes, routes
+from app.view.pages.site import language_of
 from app.view.port import Port
+from app.view.recorder import Recorder
 from app.view.refusals import refusals
 from app.view.scans import ScanAnswer, ScanRequest, Scans
 from app.writer import Writer
@@ -60,11 +68,11 @@ class Options(Struct, frozen=True, kw_only=True):
     rows_redis_url: str
     token_key: bytes
     display_key: bytes
+    sessions_redis_url: str
+    login: LoginOptions
+    make_cards: Callable[[Redis, Visits, Callable[[], datetime]], TravelCards]
     samples_path: Path | None = None
     gateway_docs_url: str | None = None
-    login: LoginOptions | None = None
-    """None: nobody can log in, and no page of a person is there."""
-    sessions_redis_url: str = ""
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     now: Callable[[], datetime] = lambda: datetime.now(ZONE)
@@ -85,10 +93,10 @@ class View:
         self.tokens = Tokens(options.token_key)
         self.codes = Codes(self.redis, options.now)
         self.explanations = Explanations(self._rows, options.now)
-        self.login: Login | None = None
-        if options.login is not None:
-            self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
-            self.login = Login(options.login, self._sessions, self._has_code, options.now)
+        self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
+        self.login = Login(options.login, self._sessions, self._has_code, options.now)
+        self.information = Information(self._rows, options.now)
+        self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
         self.counting = Counting(self.redis, options.now)
         self.displays = Displays(options.display_key)
         self.changes = Changes(
@@ -99,6 +107,10 @@ class View:
         )
         self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
         self.scans = Scans(self.codes, self.displays, self.tokens, self.writer, options.now)
+        self.declarations = Declarations(self._sessions, self.writer, options.now)
+        # A producer of its own: a scan never waits behind a peak of displays.
+        self._displays_writer = Writer(options.kafka)
+        self.recorder = Recorder(self._displays_writer)
 
     async def _has_code(self, person: str) -> bool:
         """Say whether a person is known; unknown is also who cannot be looked up now."""
@@ -112,15 +124,19 @@ class View:
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Follow the changes and hold a producer while the application runs."""
         self.writer.start()
+        self._displays_writer.start()
+        self.recorder.start()
         self.changes.start()
         yield
         await self.changes.stop()
+        await self.recorder.stop()
+        await self._displays_writer.stop()
         await self.writer.stop()
+        await self.cards.close()
         await self._follower.aclose()
         await self._rows.aclose()
-        if self.login is not None:
-            await self.login.close()
-            await self._sessions.aclose()
+        await self.login.close()
+        await self._sessions.aclose()
         await self.redis.aclose()
 
 
@@ -142,8 +158,8 @@ _OPENAPI = OpenAPIConfig(
     version="1",
     description=(
         "The read side. Every answer says up to when all events are judged and here (`as_of`); "
-        "beyond a limit there is no colour at all. Until login exists, whoever knows a person key "
-        "may ask. Problems are RFC 9457."
+        "beyond a limit there is no colour at all. A resident, who is logged in, has what is under "
+        "/v1/me; the operator alone may ask about others. Problems are RFC 9457."
     ),
     use_handler_docstrings=True,
     # The framework's own address for it, which cannot be at the root; no page from elsewhere.
@@ -179,6 +195,8 @@ def create_app(options: Options) -> Litestar:
         view.codes,
         view.counting,
         view.displays,
+        view.recorder,
+        view.now,
         options.samples_path,
         lambda: app.openapi_schema.to_schema(),
     )
@@ -189,7 +207,10 @@ def create_app(options: Options) -> Litestar:
             *_probes(view),
             reference,
             explanation,
-            *(login_routes(view.login) if view.login else ()),
+            *login_routes(view.login),
+            view.login.guard.protect(
+                *me_routes(view), *travel_routes(view.cards, view.now), *resident_routes(port)
+            ),
             *routes(port, options.gateway_docs_url),
         ],
         lifespan=[view.running],
@@ -197,6 +218,7 @@ def create_app(options: Options) -> Litestar:
             Refused: on_refused,
             Unavailable: problems.on_unavailable,
             **EXCEPTION_HANDLERS,
+            SessionsAway: _on_sessions_away,
             ValidationException: problems.on_invalid,
             HTTPException: on_http_exception,
             Exception: on_failure,
@@ -206,6 +228,15 @@ def create_app(options: Options) -> Litestar:
         logging_config=None,
     )
     return app
+
+
+def _on_sessions_away(request: AnyRequest, failure: SessionsAway) -> Response[str]:
+    """Answer 亮码失败 where a code was to be shown, and the login's page elsewhere."""
+    if request.url.path != HOME:
+        return on_sessions_away(request, failure)
+    reload = request.query_params.get("reload") != "off"
+    away = Unavailable("store", limits.RETRY_STORE_SECONDS)
+    return failed_page(away, language_of(request), reload=reload)
 
 
 Person = Annotated[str, PathParameter(pattern=PERSON_KEY.pattern, description="A person key.")]
@@ -245,27 +276,14 @@ def _people(view: View) -> list[Any]:
         "/v1/people/{person:str}/code",
         operation_id="readCode",
         summary="Read a person's code now",
-        responses=refusals("invalid", "code-unavailable"),
+        security=[{"operatorToken": []}],
+        responses=refusals("invalid", "unauthenticated", "no-operator", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
-    async def code(person: Person) -> CodeAnswer:
+    async def code(request: AnyRequest, person: Person) -> CodeAnswer:
         """Who is unknown gets the same answer as who is not verified: the colour none."""
+        operator_of(view.tokens, request)
         return codes.answer(person, await view.codes.read(person))
-
-    @get(
-        "/v1/people/{person:str}/code.svg",
-        operation_id="drawCode",
-        summary="Draw a person's QR",
-        media_type="image/svg+xml",
-        responses=refusals("invalid", "no-code", "code-unavailable"),
-        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
-    )
-    async def drawing(person: Person) -> str:
-        """The QR holds a fresh display token, which is good for two minutes."""
-        answer = codes.answer(person, await view.codes.read(person))
-        if answer.colour is Colour.NONE:
-            raise Refused("no-code", "Who has no code has nothing to show.")
-        return view.displays.qr_svg(person, answer.colour)
 
     @get(
         "/v1/people/{person:str}/explanation",
@@ -307,7 +325,7 @@ def _people(view: View) -> list[Any]:
         """Sending the same again is always safe, and due after `recorded` false or a 503."""
         return await view.scans.scan(view.scans.terminal_of(request), data)
 
-    return [code, drawing, explained, scan]
+    return [code, explained, scan]
 
 
 def _duty(view: View) -> list[Any]:
@@ -369,6 +387,7 @@ def _probes(view: View) -> list[Any]:
         """The process answers, and still follows the changes."""
         view.changes.check()
         view.writer.check()
+        view.recorder.check()
         return "live\n"
 
     @get("/readyz", media_type="text/plain", include_in_schema=False)

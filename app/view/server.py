@@ -1,5 +1,6 @@
 """The process `yuekang view`: Granian with one worker; more processes are how it grows."""
 
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -13,6 +14,7 @@ from app.logs import configure
 from app.sample.publish import FILE as SAMPLE
 from app.settings import Settings
 from app.stack.ports import holder, is_free
+from app.travel.assembly import travel_cards
 from app.view.routes import Options, create_app
 
 HEADER_READ_MS_MAX = 10_000
@@ -43,6 +45,7 @@ def options_of(settings: Settings) -> Options:
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
+        make_cards=partial(travel_cards, settings),
     )
 
 

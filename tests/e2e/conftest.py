@@ -48,7 +48,7 @@ def stage(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[Sta
 def stale(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[tuple[Stage, str]]:
     """A view whose projection died a minute ago, and someone who was green then."""
     code = people.green(people.someone())
-    url = redis_url.replace("/0", "/2")
+    url = redis_url.replace("/0", "/5")
     log.run(_projected_once(url, code, time.time() - 60))
     with running(Service("view", kafka, url, directory / "stale"), ready=False) as view:
         yield Stage(view.url, log), code.person

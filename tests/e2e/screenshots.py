@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from app.view.pages import names
 from e2e import people
 from e2e.conftest import DESK, PHONE
-from e2e.stage import Stage
+from e2e.stage import Spot, Stage
 from models.codes import Cause, Colour, HealthCode, Status, StatusChange
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
@@ -33,29 +33,30 @@ def test_pictures(stage: Stage, stale: tuple[Stage, str], failing: Stage, browse
     reds = [code for code in codes if code.intervals]
     stage.tell(*changes(reds, minutes=59))
     many = people.red(people.someone(), people.close_contact(), people.abroad())
-    addresses = {
-        "red": stage.code_page(stage.put(*codes, many)),
-        "green": stage.code_page(stage.put(people.green(people.someone()))),
-        "no-code": stage.code_page(people.someone()),
-        "no-such-address": stage.code_page("nobody"),
-        "stale": stale[0].code_page(stale[1]),
-        "failed": failing.code_page(people.someone()),
-        "home": stage.url,
-        "api": f"{stage.url}/api",
-        "events": f"{stage.url}/api/events",
-        "dashboard-failed": f"{failing.url}/dashboard",
+    spots = {
+        "red": Spot(stage, person=stage.put(*codes, many)),
+        "green": Spot(stage, person=stage.put(people.green(people.someone()))),
+        "no-code": Spot(stage, person=people.someone()),
+        "stale": Spot(stale[0], person=stale[1]),
+        "failed": Spot(failing, person=people.someone()),
+        "login-failed": Spot(stage, "/login/failed/denied"),
+        "logged-out": Spot(stage, "/logged-out"),
+        "home": Spot(stage, "/"),
+        "api": Spot(stage, "/api"),
+        "events": Spot(stage, "/api/events"),
+        "dashboard-failed": Spot(failing, "/dashboard"),
     }
     for suffix, size in (("", PHONE), ("-desk", DESK)):
         with browser.new_context(viewport=size, locale="zh-CN") as context:
-            for name, address in addresses.items():
+            for name, spot in spots.items():
                 page = context.new_page()
-                page.goto(address)
+                spot.open(page)
                 keep(f"{name}{suffix}", page)
             keep(f"dashboard{suffix}", live_dashboard(stage, context, reds))
-            keep(f"lost{suffix}", lost(context, addresses["green"]))
+            keep(f"lost{suffix}", lost(context, spots["green"]))
         with browser.new_context(viewport=size, locale="en-GB") as context:
             page = context.new_page()
-            page.goto(addresses["red"])
+            spots["red"].open(page)
             keep(f"red-en{suffix}", page)
 
 
@@ -68,10 +69,10 @@ def live_dashboard(stage: Stage, context: BrowserContext, reds: list[HealthCode]
     return page
 
 
-def lost(context: BrowserContext, address: str) -> Page:
+def lost(context: BrowserContext, spot: Spot) -> Page:
     page = context.new_page()
     page.clock.install()
-    page.goto(address)
+    spot.open(page)
     context.set_offline(True)
     page.clock.run_for(26_000)
     expect(page.locator("h1 .first")).to_have_text("亮码失败")

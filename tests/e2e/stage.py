@@ -8,19 +8,20 @@ import time
 from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer
+from playwright.sync_api import Page, Response
 
 from app.catalogue import create_topics
 from app.stack.processes import HttpProcess
 from app.tokens import Tokens
 from conftest import free_port
 from models.codes import HealthCode, StatusChange, changed
+from views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie
 
-TOKEN_KEY, DISPLAY_KEY, SESSION_KEY = (bytes(range(n, n + 32)) for n in (0, 1, 2))
 SHOWN_SECONDS_MAX = 10.0
 
 
@@ -37,6 +38,7 @@ class Service(HttpProcess):
             "YUEKANG_DATA_DIR": str(directory),
             "YUEKANG_PROJECTION_STATUS_PORT": str(port),
             "YUEKANG_VIEW_PORT": str(port),
+            "YUEKANG_ENVIRONMENT": "development",
             "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
             "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
             "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
@@ -102,6 +104,18 @@ class Log:
         self._thread.join()
 
 
+class Spot(NamedTuple):
+    """A page to be looked at, and as whom."""
+
+    stage: "Stage"
+    address: str = "/code"
+    person: str | None = None
+
+    def open(self, page: Page, query: str = "") -> Response | None:
+        """Open it."""
+        return self.stage.open(page, self.person, self.address + query)
+
+
 class Stage:
     """Pages to open, and what is told meanwhile."""
 
@@ -109,9 +123,17 @@ class Stage:
         self.url = url
         self._log = log
 
-    def code_page(self, person: str) -> str:
-        """Return the address of a person's page."""
-        return f"{self.url}/people/{person}"
+    def open(self, page: Page, person: str | None, address: str = "/code") -> Response | None:
+        """Open a page, as a person who is logged in or as nobody."""
+        if person is None:
+            return page.goto(self.url + address)
+        cookie = resident_cookie(person)
+        # The protocol takes a secure cookie for https alone; the browser sends it to loopback too.
+        url = self.url.replace("http:", "https:")
+        page.context.add_cookies(
+            [{"name": cookie.key, "value": cookie.value or "", "url": url, "secure": True}]
+        )
+        return page.goto(self.url + address)
 
     def put(self, *codes: HealthCode) -> str:
         """Append codes to the log; return the last one's person when the view shows it."""
@@ -119,7 +141,7 @@ class Stage:
         last = codes[-1]
         until = time.monotonic() + SHOWN_SECONDS_MAX
         while time.monotonic() < until:
-            answer = httpx.get(f"{self.url}/v1/people/{last.person}/code")
+            answer = httpx.get(f"{self.url}/v1/people/{last.person}/code", headers=OPERATOR_HEADERS)
             if answer.is_success and answer.json()["version"] == last.version:
                 return last.person
             time.sleep(0.05)

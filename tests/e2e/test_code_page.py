@@ -20,6 +20,9 @@ POLL_MS = 5_000
 LOST_MS = 26_000
 """Beyond the 20 s after which a colour that nobody confirms is taken away."""
 
+PAGE = re.compile(r"://[^/]+/code(\?|$)")
+"""The page itself, and not what it asks."""
+
 Colour = tuple[int, int, int]
 
 
@@ -47,7 +50,7 @@ def word(page: Page) -> str:
 
 
 def open_code(stage: Stage, page: Page, code: HealthCode) -> HealthCode:
-    page.goto(stage.code_page(stage.put(code)))
+    stage.open(page, stage.put(code))
     return code
 
 
@@ -152,16 +155,18 @@ def test_page_renews_its_reasons_though_it_stays_red(stage: Stage, page: Page) -
 
 
 def test_page_that_still_holds_is_not_fetched_again(stage: Stage, page: Page) -> None:
-    code = open_code(stage, page, people.red(people.someone(), people.abroad()))
+    open_code(stage, page, people.red(people.someone(), people.abroad()))
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     pass_time(page, seconds=45)
-    assert asked.count(f"{stage.url}/v1/people/{code.person}/code") >= 3
-    assert stage.code_page(code.person) not in asked
+    assert asked.count(f"{stage.url}/v1/me/code") >= 3
+    assert f"{stage.url}/code" not in asked
 
 
 def test_a_reason_that_ends_by_time_lifts_at_its_instant(stage: Stage, page: Page) -> None:
-    page.route("**/code", lambda route: route.abort())  # nothing but the clock can tell the page
+    page.route(
+        "**/v1/me/code", lambda route: route.abort()
+    )  # nothing but the clock can tell the page
     lost = iter([True])
 
     def lose_the_first(route: Route) -> None:
@@ -170,7 +175,7 @@ def test_a_reason_that_ends_by_time_lifts_at_its_instant(stage: Stage, page: Pag
     end = people.now() + timedelta(seconds=5)
     open_code(stage, page, people.red(people.someone(), people.quarantined_until(end)))
     assert word(page) == "红码"
-    page.route("**/people/*", lose_the_first)
+    page.route(PAGE, lose_the_first)
     expect(page.locator("h1 .first")).to_have_text("绿码", timeout=12_000)
     assert next(lost, None) is None
     assert people.now() >= end
@@ -228,8 +233,8 @@ def test_view_that_fails_while_the_page_is_open_takes_the_colour_away(
     stage: Stage, page: Page
 ) -> None:
     open_code(stage, page, people.green(people.someone()))
-    page.route("**/code", lambda route: route.fulfill(status=503, body="{}"))
-    page.route("**/people/*", lambda route: route.fulfill(status=502, body="proxy"))
+    page.route("**/v1/me/code", lambda route: route.fulfill(status=503, body="{}"))
+    page.route(PAGE, lambda route: route.fulfill(status=502, body="proxy"))
     page.clock.run_for(LOST_MS)
     expect(page.locator("h1 .first")).to_have_text("亮码失败")
 
@@ -256,7 +261,7 @@ def test_without_scripts_the_page_shows_all_and_reloads_itself(
 
 
 def test_no_code_says_what_to_do_and_shows_no_colour(stage: Stage, page: Page) -> None:
-    page.goto(stage.code_page(people.someone()))
+    stage.open(page, people.someone())
     assert word(page) == "无码"
     expect(page.get_by_text("实名登录").first).to_be_visible()
     assert is_grey(page)
@@ -264,7 +269,7 @@ def test_no_code_says_what_to_do_and_shows_no_colour(stage: Stage, page: Page) -
 
 def test_page_turns_green_after_the_real_name_login(stage: Stage, page: Page) -> None:
     person = people.someone()
-    page.goto(stage.code_page(person))
+    stage.open(page, person)
     assert word(page) == "无码"
     stage.put(people.green(person))
     page.clock.fast_forward(POLL_MS)
@@ -274,7 +279,7 @@ def test_page_turns_green_after_the_real_name_login(stage: Stage, page: Page) ->
 def test_failure_page_says_why_and_when_to_try_again_and_shows_no_colour(
     failing: Stage, page: Page
 ) -> None:
-    answer = page.goto(failing.code_page(people.someone()))
+    answer = failing.open(page, people.someone())
     assert answer is not None
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -286,26 +291,18 @@ def test_failure_page_says_why_and_when_to_try_again_and_shows_no_colour(
 
 
 def test_failure_page_tries_again_by_itself(failing: Stage, page: Page) -> None:
-    page.goto(failing.code_page(people.someone()))
-    with page.expect_response("**/people/*") as answer:
+    failing.open(page, people.someone())
+    with page.expect_response(PAGE) as answer:
         page.clock.fast_forward(POLL_MS)  # beyond the 2 s that it says
     assert answer.value.status == 503
 
 
 def test_old_data_are_marked_with_their_time(stale: tuple[Stage, str], page: Page) -> None:
     stage, person = stale
-    page.goto(stage.code_page(person))
+    stage.open(page, person)
     assert word(page) == "绿码"
     expect(page.locator(".notice")).to_contain_text("数据可能不是最新")
     expect(page.locator(".notice")).to_contain_text(re.compile(r"数据停在.*\d\d:\d\d:\d\d"))
-
-
-def test_an_address_that_is_no_person_key_is_not_found(stage: Stage, page: Page) -> None:
-    answer = page.goto(stage.code_page("nobody"))
-    assert answer is not None
-    assert answer.status == 404
-    assert word(page) == "地址不正确"
-    assert is_grey(page)
 
 
 def test_english_comes_first_where_it_is_asked_for(stage: Stage, browser: Browser) -> None:

@@ -16,16 +16,16 @@ import builders as b
 from app.catalogue import create_topics
 from app.cli import app as cli
 from app.logs import AUDIT
+from app.settings import Settings
 from app.tokens import Tokens
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.pages.ports import Unavailable
-from app.view.routes import Options, create_app
+from app.view.routes import create_app
 from rows import put_rows, row_of
-from views import DISPLAY_KEY, TOKEN_KEY, Running, now, running_view, someone
+from views import NOBODY, TOKEN_KEY, Running, now, options_over, running_view, someone
 
-NOBODY = "127.0.0.1:1"
 OPERATOR = "/operator"
 
 Http = AsyncTestClient[Litestar]
@@ -33,26 +33,14 @@ Http = AsyncTestClient[Litestar]
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(_rows(redis_url)) as client:
+    async with Redis.from_url(Settings(redis_url=redis_url).rows_redis_url) as client:
         await client.flushdb()
         yield client
 
 
-def _rows(redis_url: str) -> str:
-    return redis_url.removesuffix("/0") + "/1"
-
-
 @pytest.fixture
 async def http(redis_url: str) -> AsyncIterator[Http]:
-    options = Options(
-        kafka=NOBODY,
-        redis_url=redis_url,
-        rows_redis_url=_rows(redis_url),
-        token_key=TOKEN_KEY,
-        display_key=DISPLAY_KEY,
-        now=now,
-    )
-    async with AsyncTestClient(create_app(options)) as client:
+    async with AsyncTestClient(create_app(options_over(redis_url, now))) as client:
         yield client
 
 

@@ -17,9 +17,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.sample.logins import LOGINS
 from app.stack.broker import LIBS, ROOT, Broker
 from app.stack.processes import MARK, Process, StackError, left_behind
 from app.stack.redis_server import RedisServer
+from app.stack.secrets import development_secrets
+from app.tokens import Tokens
+from app.view.operator import OPERATOR
 from conftest import free_port
 
 YUEKANG = str(Path(sys.executable).with_name("yuekang"))
@@ -123,11 +127,18 @@ class Up:
 
     def colour(self, person: str) -> str | None:
         try:
-            answer = httpx.get(f"{self.view}/v1/people/{person}/code", timeout=5)
+            answer = httpx.get(
+                f"{self.view}/v1/people/{person}/code", headers=self.operator(), timeout=5
+            )
         except httpx.TransportError:
             return None
         colour: str | None = answer.json().get("colour") if answer.status_code == 200 else None
         return colour
+
+    def operator(self) -> dict[str, str]:
+        """What the operator's request carries."""
+        key = bytes.fromhex(development_secrets(self.data)["YUEKANG_TOKEN_KEY"])
+        return {"authorization": f"Bearer {Tokens(key).token_for(OPERATOR)}"}
 
     def pids(self, name: str) -> list[int]:
         """Processes whose output goes to the log of `name`."""
@@ -144,7 +155,7 @@ def _writes_to(pid: int, log: Path) -> bool:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(address, timeout=5).status_code == 200
+        return httpx.get(address, timeout=5, follow_redirects=True).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -166,7 +177,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def test_up_prints_addresses_that_answer(up: Up) -> None:
-    for what in ("a green code", "a red code", "the dashboard", "the API of the view"):
+    for what in (*(login.en for login in LOGINS), "the dashboard", "the API of the view"):
         match = re.search(rf"{what} +(http\S+)", up.output())
         assert match, up.output()
         up.wait(lambda address=match[1]: answers(address))  # type: ignore[misc]

@@ -23,18 +23,22 @@ from app.tokens import Tokens
 from app.view.codes import Codes
 from app.view.displays import Displays
 from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
-from app.view.routes import Options, create_app
+from app.view.routes import create_app
 from conftest import free_port
 from models.codes import Reason
 from views import (
     DISPLAY_KEY,
+    NOBODY,
+    OPERATOR_HEADERS,
     TOKEN_KEY,
     Model,
     Running,
     change,
     health_code,
     now,
+    options_over,
     reason,
+    resident,
     running_view,
     someone,
     view_environment,
@@ -42,7 +46,6 @@ from views import (
 )
 
 TERMINAL = "/terminals/440100-001"
-NOBODY = "127.0.0.1:1"
 
 
 class Clock:
@@ -74,21 +77,14 @@ async def model(redis: Redis) -> Model:
 
 
 def app_over(redis_url: str, clock: Clock, kafka: str = NOBODY) -> Litestar:
-    return create_app(
-        Options(
-            kafka=kafka,
-            redis_url=redis_url,
-            rows_redis_url=redis_url,
-            token_key=TOKEN_KEY,
-            display_key=DISPLAY_KEY,
-            now=clock,
-        )
-    )
+    return create_app(options_over(redis_url, clock, kafka=kafka))
 
 
 @pytest.fixture
 async def http(redis_url: str, clock: Clock) -> AsyncIterator[AsyncTestClient[Litestar]]:
+    """Asks with the operator's token, where nothing else is said."""
     async with AsyncTestClient(app_over(redis_url, clock)) as client:
+        client.headers.update(OPERATOR_HEADERS)
         yield client
 
 
@@ -180,8 +176,9 @@ async def test_someone_unknown_is_not_denied_a_code_by_old_data(
 
 
 async def assert_refused(http: Http, person: str) -> None:
-    for path in (f"/v1/people/{person}/code", f"/v1/people/{person}/code.svg"):
-        answer = await http.get(path)
+    paths = ("/v1/me/code", "/v1/me/code.svg", "/v1/me/token")
+    for path in (f"/v1/people/{person}/code", *paths):
+        answer = await http.get(path, headers={**OPERATOR_HEADERS, **resident(person)})
         assert answer.status_code == 503
         assert answer.headers["content-type"] == "application/problem+json"
         assert int(answer.headers["retry-after"]) > 0
@@ -203,6 +200,7 @@ async def test_without_a_read_model_no_colour(http: Http, model: Model, redis: R
 async def test_without_redis_no_colour_and_no_counts(clock: Clock) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     async with AsyncTestClient(app_over(url, clock)) as http:
+        http.headers.update(OPERATOR_HEADERS)
         for path in (f"/v1/people/{someone()}/code", "/v1/counts"):
             answer = await http.get(path)
             assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
@@ -276,7 +274,18 @@ async def test_openapi_document_names_every_route_and_problem(http: Http, model:
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
         "/v1/people/{person}/code",
-        "/v1/people/{person}/code.svg",
+        "/v1/people/{person}/explanation",
+        "/v1/me/code",
+        "/v1/me/code.svg",
+        "/v1/me/token",
+        "/v1/me/information",
+        "/v1/me/information/{section}",
+        "/v1/me/export",
+        "/v1/me/declarations",
+        "/v1/me/declarations/{id}",
+        "/v1/me/travel-card",
+        "/v1/me/travel-card/code",
+        "/v1/session",
         "/v1/scans",
         "/v1/changes",
         "/v1/counts",
@@ -307,9 +316,9 @@ async def test_a_bug_is_a_500_and_its_message_stays_out_of_the_log(
 async def test_the_pages_are_mounted(http: Http, model: Model) -> None:
     person = someone()
     await model.put(health_code(person, reason()))
-    page = (await http.get(f"/people/{person}")).text
+    page = (await http.get("/code", headers={**OPERATOR_HEADERS, **resident(person)})).text
     assert "红码" in page
-    assert "<svg" in page
+    assert "data-token" in page
     for path in ("/", "/dashboard", "/dashboard/counts", "/dashboard/chart.svg", "/api"):
         assert (await http.get(path)).status_code == 200, path
 
@@ -478,7 +487,7 @@ async def test_what_is_no_scan_is_refused(
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({}, 401),
+        ({"authorization": ""}, 401),
         ({"authorization": "Bearer x"}, 401),
         ({"authorization": "Basic " + Tokens(TOKEN_KEY).token_for(TERMINAL)}, 401),
         ({"authorization": "Bearer " + Tokens(bytes(32)).token_for(TERMINAL)}, 401),

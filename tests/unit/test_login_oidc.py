@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import httpx
 import pytest
@@ -140,6 +140,10 @@ async def test_the_client_shows_its_secret_as_the_provider_wants_it(
     await login(party_of(provider, clock, secret), provider)
     [form] = provider.token_requests
     assert shown[0].startswith("Basic ") is basic
+    if basic:
+        name, _, encoded = base64.b64decode(shown[0].removeprefix("Basic ")).decode().partition(":")
+        assert (name, unquote_plus(encoded)) == (CLIENT, secret)
+        assert encoded != secret, "encoded, as RFC 6749 has it"
     assert (form.get("client_secret") == secret) is in_body
     assert "code_verifier" in form, "PKCE goes with each"
     if not secret:
@@ -242,7 +246,19 @@ async def test_an_answer_without_a_code_is_refused(party: RelyingParty, provider
 # An id_token that is not to be believed
 
 
-NOW = int(time.time())
+class InSeconds:
+    """An instant counted from when the token is made."""
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+
+    def __call__(self) -> int:
+        return int(time.time()) + self._seconds
+
+    def __str__(self) -> str:
+        return f"in {self._seconds} s"
+
+    __repr__ = __str__
 
 
 @pytest.mark.parametrize(
@@ -260,12 +276,12 @@ NOW = int(time.time())
         {"iss": "https://evil.example"},
         {"iss": ISSUER + "/"},
         {"iss": None},
-        {"exp": NOW - 120},
+        {"exp": InSeconds(-120)},
         {"exp": None},
         {"exp": "tomorrow"},
-        {"iat": NOW + 3_600},
+        {"iat": InSeconds(3_600)},
         {"iat": None},
-        {"nbf": NOW + 3_600},
+        {"nbf": InSeconds(3_600)},
         {"sub": None},
         {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"},
     ],
@@ -284,8 +300,8 @@ async def test_claims_that_are_not_for_this_login_are_refused(
     [
         {"aud": [CLIENT]},
         {"aud": [CLIENT, "another"], "azp": CLIENT},
-        {"exp": NOW + 86_400},
-        {"exp": NOW - 10, "iat": NOW - 300},
+        {"exp": InSeconds(86_400)},
+        {"exp": InSeconds(-10), "iat": InSeconds(-300)},
     ],
     ids=str,
 )

@@ -226,16 +226,17 @@ class TestReference:
 
 
 class TestSamples:
-    def test_each_person_is_listed_once_with_what_the_page_will_show(self, tmp_path: Path) -> None:
+    def test_each_story_is_listed_with_what_the_page_will_show(self, tmp_path: Path) -> None:
         file = tmp_path / "sample.json"
         file.write_text(
-            """{"green": "p1-a", "red": "p1-b", "people": 3, "scenarios": {"contact":
-            {"person": "p1-b", "entrance": "kafka", "colour": "red", "reasons": [3]}},
-            "ends_soon": [{"person": "p1-c", "colour": "red", "reasons": [6],
-            "changes_at": "2026-11-24T04:00:00Z", "then_colour": "green"}]}"""
+            """{"people": 3, "scenarios": {
+            "green": {"person": "p1-a", "entrance": "kafka", "colour": "green"},
+            "contact": {"person": "p1-b", "entrance": "kafka", "colour": "red", "reasons": [3]},
+            "many-reasons": {"person": "p1-c", "colour": "red", "reasons": [6],
+            "changes_at": "2026-11-24T04:00:00Z", "then_colour": "green"}}}"""
         )
         listed = samples(file)
-        assert [sample.person for sample in listed] == ["p1-a", "p1-b", "p1-c"]
+        assert [sample.hint for sample in listed] == ["green", "contact", "red"]
         assert listed[1].what.of(ZH) == "红码：密切接触者"
         assert listed[2].what.of(EN) == "Red code: In home quarantine (Green code from 12:00:00)"
 

@@ -179,8 +179,9 @@ async def _asked(server: Server, request: AnyRequest, with_form: bool = True) ->
 
 
 def _response(answer: Answer) -> Response[Any]:
-    headers = {"cache-control": "no-store", **answer.headers}
-    media_type = headers.pop("Content-Type", MediaType.JSON)
+    own = {name.lower(): value for name, value in answer.headers.items()}
+    headers = {"cache-control": "no-store", **own}
+    media_type = headers.pop("content-type", MediaType.JSON)
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=media_type)
 
 

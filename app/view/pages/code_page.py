@@ -1,10 +1,11 @@
-"""`GET /people/{person}`: the page that a resident shows at a gate (亮码)."""
+"""`GET /code`: the page that a resident shows at a gate (亮码)."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from litestar import Response
 
+from app.login.sessions import Session
 from app.view.pages import names
 from app.view.pages.language import Language, Text, clock, exactly, joined, moment, number, today
 from app.view.pages.language import gettext as _
@@ -12,7 +13,7 @@ from app.view.pages.ports import PagePort, Read, Unavailable
 from app.view.pages.sheet import Sheet, sheet
 from app.view.pages.site import page
 from models.codes import Colour
-from models.events import PERSON_KEY
+from models.events import DisplayDetail
 from models.policy import ZONE, policy_at
 
 RELOAD_S = 10
@@ -26,30 +27,49 @@ LOG_IN = (  # manual, 二
     _("登录后本页会自动更新。"),
 )
 
+BEFORE = "x-before"
+"""A script that asks for the page anew says in this header which state it had."""
+
+FAILED = "unavailable"
+
 Context = dict[str, Any]
 
 
 async def code_page(
-    port: PagePort, person: str, language: Language, *, reload: bool
+    port: PagePort,
+    session: Session,
+    language: Language,
+    *,
+    reload: bool,
+    before: str | None = None,
 ) -> Response[str]:
-    """Answer with one of four pages: a colour, no code (200), 亮码失败 (503), no such address."""
-    if not PERSON_KEY.fullmatch(person):
-        return page("grey.html", language, _no_such_address(), status=404)
-    context: Context = {"person": person, "reload_s": RELOAD_S if reload else None}
+    """Answer with one of three pages: a colour, no code (200), 亮码失败 (503).
+
+    Each is recorded as a display, but for a page's script that asks anew and had the same
+    `before`: a colour, or none.
+    """
+    context: Context = {"name": session.name, "reload_s": RELOAD_S if reload else None}
     try:
-        read = await port.read(person)
+        read = await port.read(session.person)
     except Unavailable as failure:
-        headers = {"retry-after": str(failure.retry_after_s)}
-        failed = {**context, **_failed(failure)}
-        if reload:
-            failed["reload_s"] = max(RELOAD_S, failure.retry_after_s)
-        return page("grey.html", language, failed, status=503, headers=headers)
+        if before != FAILED:
+            port.record(session.person, DisplayDetail(failure.cause))
+        return failed_page(failure, language, reload=reload)
     says = sheet(read.code, read.at, policy_at(read.at).version)
     if says.colour is Colour.NONE:
         return page("grey.html", language, {**context, **_no_code(read.at)})
-    qr = port.qr_svg(person, says.colour, read.at)
-    shown = {**_coloured(says, read), "qr": qr, "qr_valid_s": port.token_valid_s}
-    return page("coloured.html", language, {**context, **shown})
+    if before != says.colour.value:
+        port.record(session.person, DisplayDetail(says.colour.value))
+    shown = {"token": port.token(session.person), "qr_valid_s": port.token_valid_s}
+    return page("coloured.html", language, {**context, **_coloured(says, read), **shown})
+
+
+def failed_page(failure: Unavailable, language: Language, *, reload: bool) -> Response[str]:
+    """Answer 亮码失败: why, when to try again, no colour and nobody's name."""
+    reload_s = max(RELOAD_S, failure.retry_after_s) if reload else None
+    headers = {"retry-after": str(failure.retry_after_s)}
+    context = {**_failed(failure), "reload_s": reload_s}
+    return page("grey.html", language, context, status=503, headers=headers)
 
 
 def _coloured(says: Sheet, read: Read) -> Context:
@@ -89,18 +109,9 @@ def _failed(failure: Unavailable) -> Context:
     }
 
 
-def _no_such_address() -> Context:
-    return _frame("not-found", _("地址不正确"), datetime.now(ZONE)) | {
-        "person": None,
-        "reload_s": None,
-        "says": _("这不是粤康码的地址。"),
-        "story": (_("请从粤省事重新打开。"),),
-    }
-
-
 def _frame(state: str, title: Text, at: datetime) -> Context:
     """What every state's page has; the others add to it."""
-    absent = ("changes_at", "retry_at", "qr_valid_s", "steps")
+    absent = ("changes_at", "retry_at", "qr_valid_s", "steps", "token")
     return dict.fromkeys(absent) | {
         "state": state,
         "key": state,

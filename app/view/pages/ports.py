@@ -12,6 +12,7 @@ from msgspec import Struct
 from app.view.pages.chart import Minute
 from app.view.pages.language import Text
 from models.codes import Colour, HealthCode, Reason
+from models.events import DisplayDetail
 
 Cause = Literal["store", "stale", "busy"]
 
@@ -61,9 +62,9 @@ class Counts(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """A synthetic person whose page is worth opening, in development."""
+    """A synthetic person whose page is worth opening, in development: `hint` leads to the login."""
 
-    person: str
+    hint: str
     what: Text
 
 
@@ -79,8 +80,12 @@ class PagePort(Protocol):
         """Read a code; raises `Unavailable` also where it is too old to show a colour by it."""
         ...
 
-    def qr_svg(self, person: str, colour: Colour, at: datetime) -> str:
-        """Draw the QR of a fresh display token as an inline SVG element."""
+    def token(self, person: str) -> str:
+        """A fresh display token, to be drawn as a QR."""
+        ...
+
+    def record(self, person: str, detail: DisplayDetail) -> None:
+        """Record that a code was shown, or why it could not be; returns at once."""
         ...
 
     async def counts(self) -> Counts:

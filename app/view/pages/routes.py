@@ -3,10 +3,10 @@
 from typing import Any
 
 from litestar import MediaType, Request, Response, Router, get
-from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
-from app.view.pages.code_page import code_page
+from app.login.guards import LoggedIn
+from app.view.pages.code_page import BEFORE, code_page
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.entry import entry_page
 from app.view.pages.ports import PagePort
@@ -25,11 +25,6 @@ def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
     @get("/", media_type=MediaType.HTML)
     async def show_entry(request: AnyRequest) -> Response[str]:
         return entry_page(port, language_of(request))
-
-    @get("/people/{person:str}", media_type=MediaType.HTML)
-    async def show_code(request: AnyRequest, person: FromPath[str]) -> Response[str]:
-        reload = request.query_params.get("reload") != "off"
-        return await code_page(port, person, language_of(request), reload=reload)
 
     @get("/dashboard", media_type=MediaType.HTML)
     async def show_dashboard(request: AnyRequest) -> Response[str]:
@@ -63,7 +58,6 @@ def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
 
     handlers = [
         show_entry,
-        show_code,
         show_dashboard,
         show_counts,
         show_chart,
@@ -83,3 +77,16 @@ def _keep(response: Response[Any]) -> Response[Any]:
     """A static file's address changes with its content, so it may be kept."""
     response.headers.update({**HEADERS, "cache-control": "public, max-age=31536000, immutable"})
     return response
+
+
+def resident_routes(port: PagePort) -> list[Any]:
+    """The pages of a resident who is logged in; the login's guard gives them the session."""
+
+    @get("/code", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_code(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        reload = request.query_params.get("reload") != "off"
+        return await code_page(
+            port, session, language_of(request), reload=reload, before=request.headers.get(BEFORE)
+        )
+
+    return [show_code]

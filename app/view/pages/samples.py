@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from app.sample.logins import hint_of
 from app.view.pages import names
 from app.view.pages.language import Text, clock, joined
 from app.view.pages.language import gettext as _
@@ -19,7 +20,6 @@ SAMPLES_MAX = 24
 
 
 class _Person(Struct, frozen=True):
-    person: str
     colour: Colour
     reasons: tuple[Reason, ...] = ()
     changes_at: datetime | None = None
@@ -29,9 +29,6 @@ class _Person(Struct, frozen=True):
 class _Summary(Struct, frozen=True):
     """What `yuekang sample` leaves in the data directory, as far as it is read here."""
 
-    green: str | None = None
-    red: str | None = None
-    ends_soon: tuple[_Person, ...] = ()
     scenarios: dict[str, _Person] = {}
 
 
@@ -41,11 +38,10 @@ def samples(path: Path) -> Sequence[Sample]:
         summary = msgspec.json.decode(path.read_bytes(), type=_Summary)
     except (FileNotFoundError, msgspec.MsgspecError):
         return ()  # no sample day, or one of another version: the entry page does without
-    known = ((summary.green, Colour.GREEN), (summary.red, Colour.RED))
-    named = [_Person(key, colour) for key, colour in known if key]
-    # A person named again keeps the first place with the fuller description.
-    people = {p.person: p for p in (*named, *summary.scenarios.values(), *summary.ends_soon)}
-    return [Sample(p.person, _what(p)) for p in islice(people.values(), SAMPLES_MAX)]
+    return [
+        Sample(hint_of(story), _what(person))
+        for story, person in islice(summary.scenarios.items(), SAMPLES_MAX)
+    ]
 
 
 def _what(person: _Person) -> Text:

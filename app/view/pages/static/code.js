@@ -25,7 +25,9 @@
   async function ask(url, accept) {
     const signal = AbortSignal.timeout(ANSWER_MS);
     try {
-      const answer = await fetch(url, { headers: { Accept: accept }, cache: "no-store", signal });
+      const headers = { Accept: accept, "X-Before": main.dataset.state };
+      const answer = await fetch(url, { headers, cache: "no-store", signal });
+      if (answer.status === 401) location.reload(); // logged out, or for too long away: to the login
       return { ok: answer.ok, text: await answer.text() };
     } catch {
       return null;
@@ -53,15 +55,23 @@
     become(document.adoptNode(fresh));
     document.title = page.title;
     ahead = Number(main.dataset.now) - Date.now();
-    confirmed = drawn = Date.now();
+    confirmed = Date.now();
+    if (main.dataset.token) draw(main.dataset.token);
+  }
+
+  function draw(token) {
+    const qr = parsed(
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 49 49" shape-rendering="crispEdges">
+      <path d="${qrPath(token)}"/></svg>`,
+      "image/svg+xml",
+    );
+    main.querySelector("[data-qr]").replaceChildren(document.adoptNode(qr.documentElement));
+    drawn = Date.now();
   }
 
   async function redraw() {
-    const answer = await ask(`${main.dataset.code}.svg`, "image/svg+xml");
-    if (!answer?.ok) return;
-    const svg = parsed(answer.text, "image/svg+xml").documentElement;
-    main.querySelector("[data-qr]").replaceChildren(document.adoptNode(svg));
-    drawn = Date.now();
+    const answer = await ask(main.dataset.again, "application/json");
+    if (answer?.ok) draw(JSON.parse(answer.text).token);
   }
 
   const keyOf = ({ colour, version, reasons, stale }) =>
@@ -123,6 +133,7 @@
 
   document.addEventListener("visibilitychange", wake);
   addEventListener("pageshow", (event) => event.persisted && wake());
+  if (main.dataset.token) draw(main.dataset.token);
   run();
   setInterval(() => alone(check), POLL_MS);
 })();

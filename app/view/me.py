@@ -1,0 +1,189 @@
+"""What a logged-in resident has over HTTP: their own code and health information, and nothing else.
+
+Every handler takes the session that the login's guard found (app.login.guards); none takes a
+person, so nobody can ask for another's.
+"""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from litestar import Response, delete, get, patch, post, put
+from litestar.params import FromPath, JSONBody
+from msgspec import Struct
+
+from app.login.guards import LoggedIn
+from app.login.sessions import Session
+from app.problems import Refused
+from app.view import codes
+from app.view.codes import CodeAnswer, Codes
+from app.view.declarations import (
+    DeclarationAnswer,
+    DeclarationRequest,
+    Declarations,
+    refuse_change,
+)
+from app.view.displays import Displays
+from app.view.information import Information, InformationAnswer, SectionAnswer
+from app.view.limits import DISPLAY_SECONDS
+from app.view.refusals import refusals
+from models.codes import Colour, judge
+from models.information import Section
+from models.policy import ZONE
+
+EXPORT = "yuekang-health-information.json"
+
+
+class Services(Protocol):
+    """What of the view is used here."""
+
+    codes: Codes
+    displays: Displays
+    information: Information
+    declarations: Declarations
+
+    def now(self) -> datetime:
+        """Return the instant, with its zone."""
+        ...
+
+
+class TokenAnswer(Struct, frozen=True):
+    """What a QR of ours holds, and how long it is good for."""
+
+    token: str
+    valid_s: int
+
+
+class ExportAnswer(Struct, frozen=True):
+    """All that is shown to a resident, as one file to take along."""
+
+    made_at: datetime
+    name: str
+    code: CodeAnswer
+    information: InformationAnswer
+
+
+def me_routes(view: Services) -> list[Any]:
+    """Return the handlers, to be protected by the login's guard."""
+
+    @get(
+        "/v1/me/code",
+        operation_id="readMyCode",
+        summary="Read my code now",
+        responses=refusals("no-session", "sessions-away", "code-unavailable"),
+    )
+    async def code(session: LoggedIn) -> CodeAnswer:
+        """Why it is red, since when, what is missing, who owns it, when it lifts."""
+        return codes.answer(session.person, await view.codes.read(session.person))
+
+    @get(
+        "/v1/me/token",
+        operation_id="readMyToken",
+        summary="Get a fresh display token, to be drawn as a QR",
+        responses=refusals("no-session", "sessions-away", "no-code", "code-unavailable"),
+    )
+    async def token(session: LoggedIn) -> TokenAnswer:
+        """A QR of version 6 with level M takes it."""
+        await _colour(view, session)
+        return TokenAnswer(view.displays.token(session.person), DISPLAY_SECONDS)
+
+    @get(
+        "/v1/me/code.svg",
+        operation_id="drawMyCode",
+        summary="Draw my QR",
+        media_type="image/svg+xml",
+        responses=refusals("no-session", "sessions-away", "no-code", "code-unavailable"),
+    )
+    async def drawing(session: LoggedIn) -> str:
+        """For those without scripts, and for print."""
+        return view.displays.qr_svg(session.person, await _colour(view, session))
+
+    @get(
+        "/v1/me/information",
+        operation_id="readMyInformation",
+        summary="Read all of my health information",
+        responses=refusals("no-session", "sessions-away", "code-unavailable"),
+    )
+    async def everything(session: LoggedIn) -> InformationAnswer:
+        """The sections of the manual, in its order."""
+        return await information_of(view, session)
+
+    @get(
+        "/v1/me/information/{section:str}",
+        operation_id="readMySection",
+        summary="Read one section of my health information",
+        responses=refusals(
+            "no-session", "sessions-away", "invalid", "adults-only", "code-unavailable"
+        ),
+    )
+    async def one(session: LoggedIn, section: FromPath[Section]) -> SectionAnswer:
+        """Displays are for adults alone (manual, 四.2)."""
+        if section is Section.DISPLAYS and not is_adult(view, session):
+            raise Refused("adults-only", "Only adults see their displays (亮码记录).")
+        return await view.information.section(session.person, section)
+
+    @get(
+        "/v1/me/export",
+        operation_id="exportMine",
+        summary="Take along all of it as one file",
+        responses=refusals("no-session", "sessions-away", "code-unavailable"),
+    )
+    async def export(session: LoggedIn) -> Response[ExportAnswer]:
+        """Code and health information, as JSON."""
+        content = ExportAnswer(
+            view.now(),
+            session.name,
+            codes.answer(session.person, await view.codes.read(session.person)),
+            await information_of(view, session),
+        )
+        headers = {"content-disposition": f'attachment; filename="{EXPORT}"'}
+        return Response(content, headers=headers)
+
+    @post(
+        "/v1/me/declarations",
+        status_code=202,
+        operation_id="declare",
+        summary="Submit a health declaration",
+        responses=refusals(
+            "no-session", "sessions-away", "invalid", "append-only", "body-too-large", "kafka-away"
+        ),
+    )
+    async def declare(session: LoggedIn, data: JSONBody[DeclarationRequest]) -> DeclarationAnswer:
+        """Sending the same again is safe, and due after a 503."""
+        return await view.declarations.submit(session.person, data)
+
+    async def unchanging(session: LoggedIn, id: FromPath[str]) -> None:
+        """Declarations are append-only: this is answered with what to do instead."""
+        raise refuse_change()
+
+    changes = [
+        method(
+            "/v1/me/declarations/{id:str}",
+            operation_id=f"{name}Declaration",
+            summary="Not possible: submit a new declaration",
+            status_code=204,
+            responses=refusals("no-session", "sessions-away", "append-only"),
+        )(unchanging)
+        for name, method in (("replace", put), ("change", patch), ("delete", delete))
+    ]
+    return [code, token, drawing, everything, one, export, declare, *changes]
+
+
+async def information_of(view: Services, session: Session) -> InformationAnswer:
+    """Return all sections that the holder of a session may see; raise `Unavailable`."""
+    wanted = [s for s in Section if s is not Section.DISPLAYS or is_adult(view, session)]
+    sections = await view.information.sections(session.person, wanted)
+    status = await view.information.national_status(session.person)
+    return InformationAnswer(view.now(), tuple(sections), status)
+
+
+def is_adult(view: Services, session: Session) -> bool:
+    """Say whether someone is known to be an adult; an unknown age is none."""
+    return session.is_adult(view.now().astimezone(ZONE).date()) is True
+
+
+async def _colour(view: Services, session: Session) -> Colour:
+    read = await view.codes.read(session.person)
+    colour = Colour.NONE if read.code is None else judge(read.code, read.at).colour
+    if colour is Colour.NONE:
+        raise Refused("no-code", "Who has no code has nothing to show.")
+    return colour
