@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from itertools import cycle
 from typing import Any
 
+import msgspec
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.testing import TestClient
+from msgspec import Raw, Struct
 
 from app.gateway.reference import document
 from app.login.sessions import Session
@@ -15,7 +17,16 @@ from app.schemas import asyncapi
 from app.view.pages import names, resident_routes, routes
 from app.view.pages.chart import Minute
 from app.view.pages.language import Language
-from app.view.pages.ports import Cause, CityCount, Counts, PartitionLag, Read, Sample, Unavailable
+from app.view.pages.ports import (
+    Cause,
+    CityCount,
+    Counts,
+    PartitionLag,
+    Read,
+    Sample,
+    SectionAnswer,
+    Unavailable,
+)
 from models.codes import (
     Colour,
     Condition,
@@ -26,12 +37,83 @@ from models.codes import (
     Owner,
     Reason,
 )
-from models.events import DisplayDetail, DocumentType
+from models.events import (
+    BorderEntryData,
+    DeclarationData,
+    DeclarationKind,
+    DisplayData,
+    DisplayDetail,
+    DocumentType,
+    EntryRegistrationData,
+    HealthCertificateData,
+    IggResultData,
+    NationalStatus,
+    NationalStatusData,
+    NatResultData,
+    Outcome,
+    QuarantineReleasedData,
+    Result,
+    ResultStatus,
+    Symptom,
+    TemperatureData,
+    Transport,
+)
+from models.information import Item, Section
 from models.policy import ZONE
 
 PERSON = "p1-" + "a" * 32
 NOON = datetime(2026, 11, 24, 12, 0, 7, tzinfo=ZONE)
 BEFORE, LATER = NOON - timedelta(days=3), NOON + timedelta(hours=6)
+
+
+def item(data: Struct, newest: bool = False) -> Item:
+    return Item(BEFORE, "/a", "1", Raw(msgspec.json.encode(data)), newest)
+
+
+PLACE = "广州"
+"""Stands for a name that came with an event, and so is of no language."""
+
+ITEMS: dict[Section, list[Item]] = {
+    Section.NAT_RESULTS: [
+        item(NatResultData(BEFORE, NOON, result, PLACE, status), status is ResultStatus.FINAL)
+        for result in Result
+        for status in ResultStatus
+    ],
+    Section.IGG_RESULTS: [item(IggResultData(BEFORE, NOON, Result.POSITIVE, PLACE), True)],
+    Section.CERTIFICATES: [item(HealthCertificateData("C-1", PLACE, BEFORE, LATER))],
+    Section.RELEASE_NOTICES: [item(QuarantineReleasedData("Q-1", "N-1", BEFORE))],
+    Section.ENTRY_REGISTRATIONS: [
+        item(EntryRegistrationData("R-1", "430100", "440100", transport, LATER, BEFORE))
+        for transport in Transport
+    ],
+    Section.BORDER_ENTRIES: [item(BorderEntryData(PLACE, "SG", BEFORE))],
+    Section.DECLARATIONS: [
+        item(
+            DeclarationData(
+                kind,
+                BEFORE,
+                "440100",
+                36.5,
+                kind is DeclarationKind.PERSONAL,
+                kind is not DeclarationKind.PERSONAL,
+                tuple(Symptom) if kind is DeclarationKind.PERSONAL else (),
+                None if kind is DeclarationKind.PERSONAL else PLACE,
+            )
+        )
+        for kind in DeclarationKind
+    ],
+    Section.DISPLAYS: [
+        item(
+            DisplayData(
+                BEFORE,
+                Outcome.SHOWN if detail.value in ("red", "green") else Outcome.FAILED,
+                detail,
+            )
+        )
+        for detail in DisplayDetail
+    ],
+    Section.TEMPERATURES: [item(TemperatureData("T-1", PLACE, 36.5, BEFORE))],
+}
 
 
 class Port:
@@ -46,8 +128,10 @@ class Port:
         stale: bool = False,
         cause: Cause | None = None,
         silent: bool = False,
+        more: bool = False,
     ) -> None:
         self._code, self._stale, self._cause, self._silent = code, stale, cause, silent
+        self._more = more
         self.recorded: list[DisplayDetail] = []
 
     def _check(self) -> None:
@@ -64,6 +148,22 @@ class Port:
 
     def record(self, person: str, detail: DisplayDetail) -> None:
         self.recorded.append(detail)
+
+    async def sections(self, person: str, wanted: Sequence[Section]) -> Sequence[SectionAnswer]:
+        self._check()
+        return [
+            SectionAnswer(
+                section,
+                NOON,
+                self._stale,
+                self._more,
+                () if self._silent else tuple(ITEMS[section]),
+            )
+            for section in wanted
+        ]
+
+    async def national_status(self, person: str) -> NationalStatusData | None:
+        return None if self._silent else NationalStatusData(NationalStatus.HIGH, BEFORE)
 
     async def counts(self) -> Counts:
         self._check()
@@ -119,7 +219,7 @@ def reds() -> Iterator[Interval]:
 
 SOON = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
 SESSION = Session(
-    PERSON, "样*甲", None, DocumentType.RESIDENT_IDENTITY_CARD, "id", BEFORE, NOON, LATER
+    PERSON, "样*甲", NOON.date(), DocumentType.RESIDENT_IDENTITY_CARD, "id", BEFORE, NOON, LATER
 )
 CODE_PAGE = "/code"
 
@@ -138,6 +238,13 @@ STATES: dict[str, tuple[Port, str]] = {
     "store": (Port(cause="store"), CODE_PAGE),
     "too-old": (Port(cause="stale"), CODE_PAGE),
     "busy": (Port(cause="busy"), CODE_PAGE),
+    "information": (Port(), "/me"),
+    "information-empty": (Port(silent=True), "/me"),
+    "information-failed": (Port(cause="store"), "/me"),
+    **{f"section-{section}": (Port(code()), f"/me/{section}") for section in Section},
+    "section-old-and-full": (Port(code(), stale=True, more=True), "/me/nat-results"),
+    "section-empty": (Port(code(), silent=True), "/me/certificates"),
+    "section-failed": (Port(cause="busy"), "/me/temperatures"),
     "dashboard": (Port(), "/dashboard"),
     "dashboard-failed": (Port(cause="store"), "/dashboard"),
     "dashboard-silent": (Port(silent=True), "/dashboard"),

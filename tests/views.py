@@ -347,16 +347,20 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
     return Options(**{**defaults, **options})
 
 
-def resident_cookie(person: str, adult_from: date | None = date(2008, 1, 1)) -> Cookie:
-    """The cookie of a person who is logged in."""
-    sessions = Sessions(SESSION_KEY, now)
+def resident_cookie(
+    person: str, adult_from: date | None = date(2008, 1, 1), ahead: timedelta = timedelta()
+) -> Cookie:
+    """The cookie of a person who is logged in, or will be by then."""
+    sessions = Sessions(SESSION_KEY, lambda: now() + ahead)
     kind = DocumentType.RESIDENT_IDENTITY_CARD
     return sessions.cookie(sessions.begin(person, "样*甲", adult_from, kind))
 
 
-def resident(person: str, adult_from: date | None = date(2008, 1, 1)) -> dict[str, str]:
+def resident(
+    person: str, adult_from: date | None = date(2008, 1, 1), ahead: timedelta = timedelta()
+) -> dict[str, str]:
     """What a request of a person who is logged in carries."""
-    cookie = resident_cookie(person, adult_from)
+    cookie = resident_cookie(person, adult_from, ahead)
     return {"cookie": f"{cookie.key}={cookie.value}"}
 
 

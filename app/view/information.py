@@ -21,31 +21,17 @@ from app.view.limits import (
     HISTORY_STALE_SECONDS,
     RETRY_BUSY_SECONDS,
 )
-from app.view.pages.ports import Unavailable
+from app.view.pages.ports import SectionAnswer, Unavailable
 from app.view.rows import read_rows
 from models import information
 from models.events import ListName, NationalStatusData, TelecomVisitData
-from models.information import LISTED, Item, Section
+from models.information import LISTED, Section
 from models.lists import EMPTY, Listing, shown
 from models.person import Person
 
 _decode_person = msgspec.msgpack.Decoder(Person).decode
 _decode_listing = msgspec.json.Decoder(Listing).decode
 _decode_visit = msgspec.json.Decoder(TelecomVisitData).decode
-
-
-class SectionAnswer(Struct, frozen=True):
-    """A section of someone's health information, newest line first.
-
-    `as_of`: everything that had arrived until then is in it; `stale` if that is long before.
-    `more`: older lines were let go of, since only so many are kept.
-    """
-
-    section: Section
-    as_of: datetime
-    stale: bool
-    more: bool
-    items: tuple[Item, ...]
 
 
 class InformationAnswer(Struct, frozen=True):

@@ -23,8 +23,9 @@ from app.view.declarations import (
     refuse_change,
 )
 from app.view.displays import Displays
-from app.view.information import Information, InformationAnswer, SectionAnswer
+from app.view.information import Information, InformationAnswer
 from app.view.limits import DISPLAY_SECONDS
+from app.view.pages.ports import SectionAnswer
 from app.view.refusals import refusals
 from models.codes import Colour, judge
 from models.information import Section

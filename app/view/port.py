@@ -8,12 +8,14 @@ from app.schemas import asyncapi
 from app.view.codes import Clock, Codes
 from app.view.counts import Counting
 from app.view.displays import Displays
+from app.view.information import Information
 from app.view.limits import DISPLAY_SECONDS
 from app.view.pages.chart import Minute
-from app.view.pages.ports import Counts, Read, Sample
+from app.view.pages.ports import Counts, Read, Sample, SectionAnswer
 from app.view.pages.samples import samples
 from app.view.recorder import Recorder
-from models.events import DisplayDetail
+from models.events import DisplayDetail, NationalStatusData
+from models.information import Section
 
 
 class Port:
@@ -25,6 +27,7 @@ class Port:
         counting: Counting,
         displays: Displays,
         recorder: Recorder,
+        information: Information,
         now: Clock,
         samples_path: Path | None,
         openapi: Callable[[], Mapping[str, Any]],
@@ -33,6 +36,7 @@ class Port:
         self._counting = counting
         self._displays = displays
         self._recorder = recorder
+        self._information = information
         self._now = now
         self._samples_path = samples_path
         self._openapi = openapi
@@ -49,6 +53,12 @@ class Port:
 
     def record(self, person: str, detail: DisplayDetail) -> None:
         self._recorder.record(person, self._now(), detail)
+
+    async def sections(self, person: str, wanted: Sequence[Section]) -> Sequence[SectionAnswer]:
+        return await self._information.sections(person, wanted)
+
+    async def national_status(self, person: str) -> NationalStatusData | None:
+        return await self._information.national_status(person)
 
     async def counts(self) -> Counts:
         return await self._counting.counts()

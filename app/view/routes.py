@@ -196,6 +196,7 @@ def create_app(options: Options) -> Litestar:
         view.counting,
         view.displays,
         view.recorder,
+        view.information,
         view.now,
         options.samples_path,
         lambda: app.openapi_schema.to_schema(),

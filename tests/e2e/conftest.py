@@ -2,19 +2,26 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import redis.asyncio
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+import builders as b
 from app.catalogue import CATALOGUE
 from app.readmodel import HEALTH_CODES, STATUS_CHANGES, Batch, Position, Writer, stored
+from app.settings import Settings
 from conftest import free_port
 from e2e import people
 from e2e.stage import Log, Service, Stage, running
 from models.codes import HealthCode
+from models.events import DeclarationKind, ListName
+from models.lists import EMPTY, Listing, add, list_of
+from rows import put_rows, row_of
 
 PHONE = {"width": 390, "height": 844}
 NARROW = {"width": 320, "height": 640}
@@ -42,6 +49,42 @@ def stage(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[Sta
         running(Service("view", kafka, redis_url, directory)) as view,
     ):
         yield Stage(view.url, log)
+
+
+@pytest.fixture(scope="package")
+def informed(stage: Stage, log: Log, redis_url: str) -> str:
+    """Someone green who has something in every section, and a high national status."""
+    person = stage.put(people.green(people.someone()))
+    url = Settings(redis_url=redis_url.replace("/0", "/1")).rows_redis_url
+    log.run(_rows_of(url, person))
+    return person
+
+
+async def _rows_of(url: str, person: str) -> None:
+    at = people.now() - timedelta(hours=3)
+    listed: list[Any] = [
+        b.igg("positive", at - timedelta(days=2), person=person),
+        b.national_status("high", at, person=person),
+        b.temperature(36.5, at, person=person),
+        b.display(at, person=person),
+        b.display(at + timedelta(hours=1), "store", person=person),
+        *(b.declaration(at, kind, person=person) for kind in DeclarationKind),
+    ]
+    listings: dict[tuple[str, ListName], Listing] = {}
+    for event in listed:
+        key = person, list_of(event)
+        listings[key] = add(listings.get(key, EMPTY), event, people.now())
+    days = [timedelta(days=n) for n in (20, 12, 2, 1)]
+    facts = [
+        b.verified(at - days[0], person=person),
+        b.ordered("centralised", at - days[0], at - days[1], person=person),
+        b.released(at - days[1], person=person),
+        b.negative(at - days[2], person=person),
+        b.negative(at - days[3], person=person),
+    ]
+    async with redis.asyncio.Redis.from_url(url) as client:
+        row = row_of(person, *((fact, people.now()) for fact in facts))
+        await put_rows(client, [row], listings=listings)
 
 
 @pytest.fixture(scope="package")

@@ -18,6 +18,7 @@ from e2e import people
 from e2e.conftest import DESK, PHONE
 from e2e.stage import Spot, Stage
 from models.codes import Cause, Colour, HealthCode, Status, StatusChange
+from models.information import Section
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 PALETTE = 128
@@ -28,7 +29,9 @@ LIVE = 12
 """Changes that come while the dashboard is open."""
 
 
-def test_pictures(stage: Stage, stale: tuple[Stage, str], failing: Stage, browser: Browser) -> None:
+def test_pictures(
+    stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage, browser: Browser
+) -> None:
     codes = list(city())
     reds = [code for code in codes if code.intervals]
     stage.tell(*changes(reds, minutes=59))
@@ -39,6 +42,8 @@ def test_pictures(stage: Stage, stale: tuple[Stage, str], failing: Stage, browse
         "no-code": Spot(stage, person=people.someone()),
         "stale": Spot(stale[0], person=stale[1]),
         "failed": Spot(failing, person=people.someone()),
+        "information": Spot(stage, "/me", informed),
+        **{section: Spot(stage, f"/me/{section}", informed) for section in Section},
         "login-failed": Spot(stage, "/login/failed/denied"),
         "logged-out": Spot(stage, "/logged-out"),
         "home": Spot(stage, "/"),

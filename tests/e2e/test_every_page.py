@@ -14,7 +14,12 @@ AXE = {
     "resultTypes": ["violations"],
 }
 
+OWN = ["/me", *(f"/me/{name}" for name in ("nat-results", "certificates", "declarations"))]
+
 EVERY = [
+    *OWN,
+    "/me-empty",
+    "/me-failed",
     "/",
     "/dashboard",
     "/api",
@@ -41,7 +46,7 @@ Where = Callable[[str], Spot]
 
 
 @pytest.fixture(scope="package")
-def where(stage: Stage, stale: tuple[Stage, str], failing: Stage) -> Where:
+def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage) -> Where:
     """Where to find each page and state."""
     red = people.red(people.someone(), people.close_contact(), people.abroad())
     spots = {
@@ -51,7 +56,10 @@ def where(stage: Stage, stale: tuple[Stage, str], failing: Stage) -> Where:
         "stale": Spot(stale[0], person=stale[1]),
         "failed": Spot(failing, person=people.someone()),
         "dashboard-failed": Spot(failing, "/dashboard"),
+        "/me-failed": Spot(failing, "/me", people.someone()),
+        "/me-empty": Spot(stage, "/me/border-entries", informed),
     }
+    spots |= {address: Spot(stage, address, informed) for address in OWN}
     return lambda which: spots.get(which) or Spot(stage, which)
 
 

@@ -24,7 +24,7 @@ from app.view.pages import names, resident_routes, routes
 from app.view.pages.language import LANGUAGES, LOCALES, Language
 from app.view.pages.site import STATIC
 from models.codes import Colour
-from pages import SESSION, STATES, Port, rendered
+from pages import STATES, Port, rendered
 
 ROOT = Path(__file__).parents[2]
 TRANSLATED = LANGUAGES[1:]
@@ -38,6 +38,7 @@ HAN_MEANT = {
 LATIN_MEANT = {
     "OpenAPI": "a standard's name",
     "AsyncAPI": "a standard's name",
+    "IgG": "an antibody's name, in the manual's own words",
     "cdc": "part of a source, /cdc/440100, as events have it",
 }
 
@@ -195,7 +196,11 @@ def test_every_page_is_looked_at() -> None:
         for route in (*router.routes, *of_residents.routes)
         if not route.path.endswith(".json")
     }
-    assert {address.partition("?")[0] for _, address in STATES.values()} == addresses
+    looked_at = {
+        re.sub("^/me/.*", "/me/{section:str}", address.partition("?")[0])
+        for _, address in STATES.values()
+    }
+    assert looked_at == addresses
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=by_code)
@@ -208,7 +213,7 @@ def test_every_word_is_in_the_language_that_it_is_marked_with(
     assert found
     for tag, text in found:
         if tag == "und":
-            assert text == SESSION.name, "a name is of no language"
+            assert text, "a name is of no language"
         elif tag.startswith("zh"):
             assert set(LATIN.findall(text)) <= LATIN_MEANT.keys() | latin, text
         else:

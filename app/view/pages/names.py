@@ -7,6 +7,15 @@ from app.view.pages.language import Text, as_is
 from app.view.pages.language import gettext as _
 from app.view.pages.ports import Cause
 from models.codes import Colour, ConditionKind, Owner, Reason
+from models.events import (
+    DeclarationKind,
+    DisplayDetail,
+    NationalStatus,
+    Outcome,
+    Result,
+    Symptom,
+    Transport,
+)
 
 REASONS: dict[Reason, Text] = {
     Reason.CONFIRMED_OR_POSITIVE: _("确诊病例或核酸检测阳性"),
@@ -148,3 +157,59 @@ def source(path: str) -> Text:
     if kind == "provinces" and rest:
         return province(rest[0])
     return who
+
+
+RESULTS: dict[Result, Text] = {
+    Result.POSITIVE: _("阳性"),
+    Result.NEGATIVE: _("阴性"),
+    Result.INCONCLUSIVE: _("无法判定"),
+}
+
+NATIONAL_STATUSES: dict[NationalStatus, Text] = {
+    NationalStatus.LOW: _("低风险"),
+    NationalStatus.MEDIUM: _("中风险"),
+    NationalStatus.HIGH: _("高风险"),
+}
+
+TRANSPORTS: dict[Transport, Text] = {
+    Transport.ROAD: _("公路"),
+    Transport.RAIL: _("铁路"),
+    Transport.AIR: _("航空"),
+    Transport.WATER: _("水路"),
+}
+
+DECLARATION_KINDS: dict[DeclarationKind, Text] = {
+    DeclarationKind.ENTERPRISE_EMPLOYEE: _("企业单位员工健康申报"),
+    DeclarationKind.ORGANISATION_MEMBER: _("组织机构成员健康申报"),
+    DeclarationKind.STUDENT_OR_STAFF: _("学生/教职工个人健康申报"),
+    DeclarationKind.PERSONAL: _("个人自查申报"),
+}
+"""Manual, 三（三）."""
+
+SYMPTOMS: dict[Symptom, Text] = {
+    Symptom.FEVER: _("发热"),
+    Symptom.COUGH: _("咳嗽"),
+    Symptom.FATIGUE: _("乏力"),
+    Symptom.SORE_THROAT: _("咽痛"),
+    Symptom.BREATHLESSNESS: _("呼吸困难"),
+    Symptom.DIARRHOEA: _("腹泻"),
+    Symptom.LOSS_OF_TASTE_OR_SMELL: _("嗅觉或味觉减退"),
+}
+
+OUTCOMES: dict[Outcome, Text] = {
+    Outcome.SHOWN: _("亮码成功"),
+    Outcome.FAILED: _("亮码失败"),
+}
+
+DISPLAY_DETAILS: dict[DisplayDetail, Text] = {
+    DisplayDetail.RED: COLOURS[Colour.RED],
+    DisplayDetail.GREEN: COLOURS[Colour.GREEN],
+    DisplayDetail.STORE: CAUSES["store"],
+    DisplayDetail.STALE: CAUSES["stale"],
+    DisplayDetail.BUSY: CAUSES["busy"],
+}
+
+
+def country(code: str) -> Text:
+    """The name of a country or region (ISO 3166-1 alpha-2), as CLDR has it."""
+    return Text(lambda language: language.locale.territories.get(code, code))

@@ -12,7 +12,8 @@ from msgspec import Struct
 from app.view.pages.chart import Minute
 from app.view.pages.language import Text
 from models.codes import Colour, HealthCode, Reason
-from models.events import DisplayDetail
+from models.events import DisplayDetail, NationalStatusData
+from models.information import Item, Section
 
 Cause = Literal["store", "stale", "busy"]
 
@@ -68,6 +69,20 @@ class Sample(Struct, frozen=True):
     what: Text
 
 
+class SectionAnswer(Struct, frozen=True):
+    """A section of someone's health information, newest line first.
+
+    `as_of`: everything that had arrived until then is in it; `stale` if that is long before.
+    `more`: older lines were let go of, since only so many are kept.
+    """
+
+    section: Section
+    as_of: datetime
+    stale: bool
+    more: bool
+    items: tuple[Item, ...]
+
+
 class PagePort(Protocol):
     """What the view gives the pages. A method raises `Unavailable` where it has no answer."""
 
@@ -86,6 +101,14 @@ class PagePort(Protocol):
 
     def record(self, person: str, detail: DisplayDetail) -> None:
         """Record that a code was shown, or why it could not be; returns at once."""
+        ...
+
+    async def sections(self, person: str, wanted: Sequence[Section]) -> Sequence[SectionAnswer]:
+        """Read sections of someone's health information."""
+        ...
+
+    async def national_status(self, person: str) -> NationalStatusData | None:
+        """Read the newest "health status" of the national platform."""
         ...
 
     async def counts(self) -> Counts:

@@ -3,15 +3,18 @@
 from typing import Any
 
 from litestar import MediaType, Request, Response, Router, get
+from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
 from app.login.guards import LoggedIn
 from app.view.pages.code_page import BEFORE, code_page
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.entry import entry_page
+from app.view.pages.information import information_page, section_page
 from app.view.pages.ports import PagePort
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.site import HEADERS, STATIC, language_of
+from models.information import Section
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -89,4 +92,14 @@ def resident_routes(port: PagePort) -> list[Any]:
             port, session, language_of(request), reload=reload, before=request.headers.get(BEFORE)
         )
 
-    return [show_code]
+    @get("/me", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_information(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        return await information_page(port, session, language_of(request))
+
+    @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_section(
+        request: AnyRequest, session: LoggedIn, section: FromPath[Section]
+    ) -> Response[str]:
+        return await section_page(port, session, section, language_of(request))
+
+    return [show_code, show_information, show_section]

@@ -1,0 +1,254 @@
+"""`GET /me` and `GET /me/{section}`: a resident's own health information (我的粤康码信息)."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Response
+from msgspec import Struct
+
+from app.login.sessions import Session
+from app.view.pages import names
+from app.view.pages.language import Language, Text, day, exactly, joined, moment, number
+from app.view.pages.language import gettext as _
+from app.view.pages.ports import PagePort, SectionAnswer, Unavailable
+from app.view.pages.site import page
+from models.codes import Colour, judge
+from models.events import (
+    BorderEntryData,
+    DeclarationData,
+    DisplayData,
+    EntryRegistrationData,
+    HealthCertificateData,
+    IggResultData,
+    NationalStatusData,
+    NatResultData,
+    QuarantineReleasedData,
+    ResultStatus,
+    TemperatureData,
+)
+from models.information import Item, Section, waits_for_push
+from models.policy import ZONE, policy_at
+
+Said = Text | str
+"""What is said in the reader's language, or stands as an event had it."""
+
+Facts = list[tuple[Text, Said]]
+"""What is said of a line: names and values."""
+
+SECTIONS: dict[Section, Text] = {
+    Section.NAT_RESULTS: _("核酸检测记录"),
+    Section.IGG_RESULTS: _("血清特异性 IgG 抗体检测记录"),
+    Section.CERTIFICATES: _("持有健康证明情况"),
+    Section.RELEASE_NOTICES: _("解除医学观察电子告知书"),
+    Section.ENTRY_REGISTRATIONS: _("入粤登记历史记录"),
+    Section.BORDER_ENTRIES: _("入境情况记录"),
+    Section.DECLARATIONS: _("健康申报记录"),
+    Section.DISPLAYS: _("亮码记录"),
+    Section.TEMPERATURES: _("体温检测记录"),
+}
+
+NOTES: dict[Section, Text] = {
+    Section.IGG_RESULTS: _("抗体检测结果不影响码的颜色。"),
+    Section.CERTIFICATES: _("健康证明与“健康状态”来自全国一体化政务服务平台，不影响码的颜色。"),
+    Section.RELEASE_NOTICES: _("由隔离管理部门出具；打开后可以打印。"),
+    Section.DECLARATIONS: _("申报不能修改或删除；如有错误，请重新申报，以最新一条为准。"),
+    Section.DISPLAYS: _("今天和此前两天的亮码记录。"),
+    Section.TEMPERATURES: _("公共场所的体温检测记录，不影响码的颜色。"),
+}
+"""What a reader should know of a section, beside its lines."""
+
+YES, NO = _("是"), _("否")
+
+
+class Line(Struct, frozen=True):
+    """One line of a section as it is shown."""
+
+    title: Said
+    facts: Facts
+    newest: bool
+
+
+async def information_page(port: PagePort, session: Session, language: Language) -> Response[str]:
+    """Answer with the list of sections, each with how much is in it, or why that is not known."""
+    wanted = [section for section in Section if _may_see(section, session)]
+    failure = None
+    found: dict[Section, SectionAnswer] = {}
+    try:
+        found = {a.section: a for a in await port.sections(session.person, wanted)}
+    except Unavailable as unavailable:
+        failure = unavailable
+    doors = [(section, SECTIONS[section], _summary(section, found, failure)) for section in Section]
+    context = {"name": session.name, "doors": doors, "failure": failure}
+    return page("me.html", language, context, status=503 if failure else 200)
+
+
+async def section_page(
+    port: PagePort, session: Session, section: Section, language: Language
+) -> Response[str]:
+    """Answer with one section: its lines, that it has none, or that it cannot be fetched."""
+    context: dict[str, Any] = {
+        "section": section,
+        "title": SECTIONS[section],
+        "note": NOTES.get(section),
+        "lines": [],
+        "answer": None,
+        "failure": None,
+        "adults_only": not _may_see(section, session),
+        "status": None,
+        "waits": False,
+        "since": day(policy_at(_now()).nat_results_from),
+    }
+    headers: dict[str, str] = {}
+    if not context["adults_only"]:
+        try:
+            [answer] = await port.sections(session.person, [section])
+            if section is Section.CERTIFICATES:
+                status = await port.national_status(session.person)
+                context["status"] = status and _status(status)
+                context["waits"] = waits_for_push(await _is_green(port, session.person), status)
+        except Unavailable as failure:
+            context["failure"] = failure
+            headers["retry-after"] = str(failure.retry_after_s)
+        else:
+            context["answer"] = answer
+            context["as_of"] = exactly(answer.as_of)
+            context["lines"] = [_line(section, item) for item in answer.items]
+    status_code = 503 if context["failure"] else 200
+    return page("section.html", language, context, status=status_code, headers=headers)
+
+
+def _may_see(section: Section, session: Session) -> bool:
+    """Displays are for those alone who are known to be adults (manual, 四.2)."""
+    return section is not Section.DISPLAYS or session.is_adult(_now().date()) is True
+
+
+def _now() -> datetime:
+    return datetime.now(ZONE)
+
+
+def _summary(
+    section: Section, found: dict[Section, SectionAnswer], failure: Unavailable | None
+) -> Text:
+    if section is Section.DISPLAYS and section not in found and failure is None:
+        return _("仅成年人可查看")
+    if section not in found:
+        return _("暂时无法取得")
+    items = found[section].items
+    if not items:
+        return _("没有记录")
+    return _("{n} 条，最新 {when}").filled(n=number(len(items)), when=day(items[0].at))
+
+
+async def _is_green(port: PagePort, person: str) -> bool:
+    read = await port.read(person)
+    return read.code is not None and judge(read.code, read.at).colour is Colour.GREEN
+
+
+def _status(status: NationalStatusData) -> tuple[Text, Text]:
+    return names.NATIONAL_STATUSES[status.status], moment(status.reported_at)
+
+
+def _line(section: Section, item: Item) -> Line:
+    decode, say = _SAYS[section]
+    title, facts = say(msgspec.json.decode(item.data, type=decode))
+    return Line(title, facts, item.newest)
+
+
+def _nat(data: NatResultData) -> tuple[Said, Facts]:
+    result = names.RESULTS[data.result]
+    if data.status is ResultStatus.PRELIMINARY:
+        result = _("{result}（初筛，未出最终结果）").filled(result=result)
+    return result, _test(data)
+
+
+def _igg(data: IggResultData) -> tuple[Said, Facts]:
+    return names.RESULTS[data.result], _test(data)
+
+
+def _test(data: NatResultData | IggResultData) -> Facts:
+    return [
+        (_("检测机构"), data.institution),
+        (_("采样时间"), moment(data.sampled_at)),
+        (_("报告时间"), moment(data.reported_at)),
+    ]
+
+
+def _certificate(data: HealthCertificateData) -> tuple[Said, Facts]:
+    return data.certificate, [
+        (_("签发单位"), data.issuer),
+        (_("签发日期"), day(data.issued_at)),
+        (_("有效期至"), day(data.valid_until)),
+    ]
+
+
+def _notice(data: QuarantineReleasedData) -> tuple[Said, Facts]:
+    return data.notice, [
+        (_("隔离通知书编号"), data.order),
+        (_("解除时间"), moment(data.released_at)),
+    ]
+
+
+def _registration(data: EntryRegistrationData) -> tuple[Said, Facts]:
+    way = _("{origin} → {destination}").filled(
+        origin=names.city(data.origin), destination=names.city(data.destination)
+    )
+    return way, [
+        (_("登记编号"), data.registration),
+        (_("交通方式"), names.TRANSPORTS[data.transport]),
+        (_("到达时间"), moment(data.arrives_at)),
+        (_("登记时间"), moment(data.registered_at)),
+    ]
+
+
+def _entry(data: BorderEntryData) -> tuple[Said, Facts]:
+    return data.port, [
+        (_("来自"), names.country(data.origin)),
+        (_("入境时间"), moment(data.entered_at)),
+    ]
+
+
+def _declaration(data: DeclarationData) -> tuple[Said, Facts]:
+    symptoms = [names.SYMPTOMS[symptom] for symptom in data.symptoms]
+    unit: Facts = [(_("单位"), data.unit)] if data.unit else []
+    return names.DECLARATION_KINDS[data.kind], [
+        *unit,
+        (_("申报时间"), moment(data.declared_at)),
+        (_("所在城市"), names.city(data.city)),
+        (_("体温"), _celsius(data.celsius)),
+        (_("症状"), joined(_("、"), symptoms) if symptoms else _("无")),
+        (_("14 天内接触确诊或疑似病例"), YES if data.contact else NO),
+        (_("14 天内到过中高风险地区或境外"), YES if data.travelled else NO),
+    ]
+
+
+def _display(data: DisplayData) -> tuple[Said, Facts]:
+    return names.OUTCOMES[data.outcome], [
+        (_("时间"), exactly(data.displayed_at)),
+        (_("内容"), names.DISPLAY_DETAILS[data.detail]),
+    ]
+
+
+def _temperature(data: TemperatureData) -> tuple[Said, Facts]:
+    return _celsius(data.celsius), [
+        (_("地点"), data.place),
+        (_("时间"), moment(data.measured_at)),
+    ]
+
+
+def _celsius(value: float) -> Text:
+    return _("{n} ℃").filled(n=number(value, "0.0"))
+
+
+_SAYS: dict[Section, tuple[Any, Callable[[Any], tuple[Said, Facts]]]] = {
+    Section.NAT_RESULTS: (NatResultData, _nat),
+    Section.IGG_RESULTS: (IggResultData, _igg),
+    Section.CERTIFICATES: (HealthCertificateData, _certificate),
+    Section.RELEASE_NOTICES: (QuarantineReleasedData, _notice),
+    Section.ENTRY_REGISTRATIONS: (EntryRegistrationData, _registration),
+    Section.BORDER_ENTRIES: (BorderEntryData, _entry),
+    Section.DECLARATIONS: (DeclarationData, _declaration),
+    Section.DISPLAYS: (DisplayData, _display),
+    Section.TEMPERATURES: (TemperatureData, _temperature),
+}

@@ -1,0 +1,268 @@
+"""What a resident has, and that nobody has another's: over every address of the view."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+from redis.asyncio import Redis
+
+import builders as b
+from app.settings import Settings
+from app.view.routes import create_app
+from models.events import DisplayDetail, ListName
+from models.information import Section
+from models.lists import EMPTY, Listing, add
+from models.policy import ZONE
+from rows import put_rows, row_of
+from views import (
+    Model,
+    health_code,
+    now,
+    options_over,
+    reason,
+    resident,
+    someone,
+)
+
+Http = AsyncTestClient[Litestar]
+ORIGIN = {"origin": "http://127.0.0.1:8080"}
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def rows(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(Settings(redis_url=redis_url).rows_redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def model(redis: Redis) -> Model:
+    model = Model(redis)
+    await model.begin()
+    return model
+
+
+@pytest.fixture
+async def http(redis_url: str) -> AsyncIterator[Http]:
+    async with AsyncTestClient(create_app(options_over(redis_url, now))) as client:
+        yield client
+
+
+def listing(*events: Any) -> Listing:
+    result = EMPTY
+    for event in events:
+        result = add(result, event, now())
+    return result
+
+
+async def filled(rows: Redis, model: Model, *people: str) -> None:
+    """Rows and codes of people, each with a place name of its own in every list."""
+    at = now() - timedelta(hours=2)
+    listings: dict[tuple[str, ListName], Listing] = {}
+    facts = []
+    for person in people:
+        listings[person, ListName.TEMPERATURES] = listing(b.temperature(36.5, at, person=person))
+        listings[person, ListName.DISPLAYS] = listing(b.display(at, person=person))
+        listings[person, ListName.DECLARATIONS] = listing(b.declaration(at, person=person))
+        listings[person, ListName.IGG_RESULTS] = listing(
+            b.igg("positive", at - timedelta(days=1), person=person)
+        )
+        listings[person, ListName.NATIONAL_STATUSES] = listing(
+            b.national_status("high", at, person=person)
+        )
+        facts.append(
+            row_of(
+                person,
+                (b.verified(at, person=person), at),
+                (b.negative(at - timedelta(days=1), person=person), at),
+            )
+        )
+    await put_rows(rows, facts, listings=listings)
+    await model.put(*(health_code(person) for person in people))
+
+
+async def test_a_resident_reads_their_own_information(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    person = someone()
+    await filled(rows, model, person)
+    answer = await http.get("/v1/me/information", headers=resident(person))
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert [section["section"] for section in told["sections"]] == list(Section)
+    counts = {section["section"]: len(section["items"]) for section in told["sections"]}
+    assert counts["nat-results"] == counts["igg-results"] == counts["temperatures"] == 1
+    assert told["national_status"]["status"] == "high"
+    one = await http.get("/v1/me/information/nat-results", headers=resident(person))
+    assert one.json()["items"][0]["newest"] is True
+
+
+async def test_it_can_be_taken_along_as_one_file(http: Http, rows: Redis, model: Model) -> None:
+    person = someone()
+    await filled(rows, model, person)
+    answer = await http.get("/v1/me/export", headers=resident(person))
+    assert "attachment" in answer.headers["content-disposition"]
+    told = answer.json()
+    assert told["code"]["colour"] == "green"
+    assert len(told["information"]["sections"]) == len(Section)
+
+
+@pytest.mark.parametrize("born", [None, "a week before 18"])
+async def test_displays_are_for_those_known_to_be_adults(
+    http: Http, rows: Redis, model: Model, born: str | None
+) -> None:
+    person = someone()
+    await filled(rows, model, person)
+    today = now().astimezone(ZONE).date()
+    adult_from: date | None = today + timedelta(days=7) if born else None
+    headers = resident(person, adult_from)
+    answer = await http.get("/v1/me/information/displays", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "adults-only")
+    page = await http.get("/me/displays", headers=headers)
+    assert "仅供成年人查看" in page.text
+    everything = (await http.get("/v1/me/information", headers=headers)).json()
+    assert "displays" not in {section["section"] for section in everything["sections"]}
+    assert (
+        await http.get("/v1/me/information/displays", headers=resident(person))
+    ).status_code == 200
+
+
+async def test_a_green_code_with_a_high_status_is_explained(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    green, red = someone(), someone()
+    await filled(rows, model, green, red)
+    await model.put(health_code(red, reason(), version=2))
+    for person, explained in ((green, True), (red, False)):
+        page = (await http.get("/me/certificates", headers=resident(person))).text
+        assert "高风险" in page
+        assert ("这不是异常" in page) is explained
+
+
+async def test_what_cannot_be_fetched_is_said_and_is_no_empty_list(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    person = someone()
+    await filled(rows, model, person)
+    await rows.flushdb()
+    for section in Section:
+        page = await http.get(f"/me/{section}", headers=resident(person))
+        assert page.status_code == 503
+        assert "暂时无法取得" in page.text
+        assert "没有记录" not in page.text.replace("记录也没有丢失", "")
+    answer = await http.get("/v1/me/information", headers=resident(person))
+    assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
+    assert (await http.get("/code", headers=resident(person))).status_code == 200, "colour first"
+
+
+async def test_no_address_gives_one_person_anything_of_another(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    """Every address that the application has, asked for by each of two people and by nobody."""
+    mine, other = someone(), someone()
+    await filled(rows, model, mine, other)
+    asked = 0
+    for route in http.app.routes:
+        path = route.path.replace("{section:str}", "nat-results").replace("{person:str}", other)
+        path = re.sub(r"\{[^}]*\}", "x", path)
+        for method in sorted(getattr(route, "methods", {"GET"}) - {"OPTIONS", "HEAD"}):
+            if path == "/v1/changes":
+                continue  # a stream without end, in which nobody is named
+            for headers in ({}, resident(mine)):
+                answer = await http.request(
+                    method, path, headers={**ORIGIN, **headers}, follow_redirects=False
+                )
+                asked += 1
+                assert other not in answer.text.replace(path, ""), (method, path)
+                if re.match("/(v1/people/|v1/me/|me$|me/|code$)", path) and not headers:
+                    assert answer.status_code in (303, 401, 403), (method, path)
+                if path.startswith("/v1/people/"):
+                    assert answer.status_code == 401, "a session is no operator's token"
+    assert asked > 60
+
+
+async def test_a_declaration_is_neither_changed_nor_deleted(http: Http) -> None:
+    for method in ("PUT", "PATCH", "DELETE"):
+        answer = await http.request(
+            method, "/v1/me/declarations/x", headers={**ORIGIN, **resident(someone())}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (409, "append-only")
+        assert "submit a new one" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"celsius": 50}, "celsius"),
+        ({"kind": "employee"}, "kind"),
+        ({"unit": None}, "unit"),
+        ({"kind": "personal"}, "unit"),
+        ({"city": "广州"}, "city"),
+        ({"symptoms": ["tired"]}, "symptoms"),
+        ({"unit": "11010519491231002X"}, "unit"),
+    ],
+)
+async def test_what_is_wrong_in_a_declaration_is_told_by_its_field(
+    http: Http, change: dict[str, Any], field: str
+) -> None:
+    body = {
+        "id": "d1",
+        "kind": "enterprise-employee",
+        "unit": "Unit 1",
+        "city": "440100",
+        "celsius": 36.5,
+        "contact": False,
+        "travelled": False,
+        **change,
+    }
+    answer = await http.post(
+        "/v1/me/declarations", json=body, headers={**ORIGIN, **resident(someone())}
+    )
+    assert answer.status_code == 422, answer.text
+    assert any(field in error["field"] for error in answer.json()["errors"]), answer.text
+
+
+async def test_each_display_is_recorded_once_and_a_script_that_asks_anew_is_none(
+    http: Http, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[tuple[str, DisplayDetail]] = []
+    monkeypatch.setattr(
+        "app.view.recorder.Recorder.record",
+        lambda _, person, at, detail: recorded.append((person, detail)),
+    )
+    green, red, nobody = someone(), someone(), someone()
+    await model.put(health_code(green), health_code(red, reason()))
+    for person in (green, red, nobody):
+        await http.get("/code", headers=resident(person))
+        await http.get("/v1/me/code", headers=resident(person))
+    assert recorded == [(green, DisplayDetail.GREEN), (red, DisplayDetail.RED)]
+    same = {**resident(green), "x-before": "green"}
+    await http.get("/code", headers=same)
+    await http.get("/code", headers={**same, "x-before": "unavailable"})
+    assert len(recorded) == 3
+
+
+async def test_a_failed_display_is_recorded_with_its_cause(
+    redis_url: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[DisplayDetail] = []
+    monkeypatch.setattr(
+        "app.view.recorder.Recorder.record", lambda _, person, at, detail: recorded.append(detail)
+    )
+    later = options_over(redis_url, lambda: now() + timedelta(hours=1))
+    person = someone()
+    await model.put(health_code(person))
+    async with AsyncTestClient(create_app(later)) as http:
+        page = await http.get("/code", headers=resident(person, ahead=timedelta(hours=1)))
+    assert page.status_code == 503
+    assert "亮码失败" in page.text
+    assert recorded == [DisplayDetail.STALE]
