@@ -132,7 +132,7 @@ async def at_point(
             send(worker, signal.SIGCONT)
 
 
-async def alone_at_point(scene: Scene, point: str) -> None:
+async def alone_at_point(scene: Scene, point: str, act: Act = "kill") -> None:
     """The only worker dies at a point; nobody takes over before it is back with its store."""
     first, second = scene.stage.workers[:2]
     async with scene.lock(second.name):
@@ -140,7 +140,7 @@ async def alone_at_point(scene: Scene, point: str) -> None:
         send(second, signal.SIGTERM)
         await gone(second)
         try:
-            await at_point(scene, point, of=first)
+            await at_point(scene, point, act, of=first)
             await running(first)
         finally:
             second.wanted = True
@@ -440,6 +440,13 @@ WORKER: tuple[Kind, ...] = (
     ),
     Kind(
         "only worker dies after confirmation", partial(alone_at_point, point="after confirmation")
+    ),
+    *(
+        Kind(
+            f"only worker dies {point}, its store written out",
+            partial(alone_at_point, point=point, act="write-out"),
+        )
+        for point in ("before confirmation", "after confirmation", "after store write")
     ),
     Kind("store: disk full", store_full, isolated=True),
     Kind("store: deleted", store_deleted),

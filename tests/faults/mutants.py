@@ -30,6 +30,8 @@ class Mutant(NamedTuple):
     install: Callable[[], None]
     faults: tuple[str, ...]
     superfluous: str = ""
+    splits_steps: bool = False
+    """It makes two of what is one step, and a point may be passed between them."""
     """Why it may stay uncaught: what else keeps the harm away."""
 
 
@@ -222,29 +224,9 @@ def offset_before_its_rows() -> None:
     def in_two(self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
         rows = list(rows)
         write(self, (), offset)
-        _between_writes()
         write(self, rows, offset)
 
     Store.write = in_two  # type: ignore[method-assign]
-
-
-def _between_writes() -> None:
-    """Die here once, at the thirtieth write of the first process that comes so far."""
-    import os
-    import signal
-    from pathlib import Path
-
-    from faults import journal
-
-    global _writes
-    _writes += 1
-    once = Path(os.environ[journal.VARIABLE]).with_name("died-between-writes")
-    if _writes == 30 and not once.exists():
-        once.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-_writes = 0
 
 
 def redis_state_not_compared() -> None:
@@ -288,12 +270,13 @@ MUTANTS: Mapping[str, Mutant] = {
     "store-before-log": Mutant(
         "A chunk goes to RocksDB before its transaction is confirmed.",
         store_before_log,
-        ("only worker dies before confirmation",),
+        ("only worker dies before confirmation, its store written out",),
     ),
     "offset-before-rows": Mutant(
         "The store's offset is written in a batch before that of its rows.",
         offset_before_its_rows,
-        ("worker killed",),
+        ("only worker dies after store write, its store written out",),
+        splits_steps=True,
     ),
     "no-fence": Mutant(
         "Each process has transactional ids of its own, so none shuts out its predecessor.",

@@ -22,8 +22,12 @@ from app.engine.store import Store
 from app.readmodel import Batch, Writer
 from faults.journal import write
 
-Act = Literal["kill", "stop", "linger"]
-"""SIGKILL; SIGSTOP until somebody sends SIGCONT; a while of doing nothing here, then SIGKILL."""
+Act = Literal["kill", "write-out", "stop", "linger"]
+"""SIGKILL; the same once the stores are written to disk; SIGSTOP until somebody sends SIGCONT; a
+while of doing nothing here, then SIGKILL.
+
+RocksDB writes out what it holds in memory when it likes. What it did not is lost with the process,
+and with it whatever should not have been there."""
 
 LINGER_SECONDS = 3.0
 """Long enough for Faust to commit offsets, which it does each second."""
@@ -103,6 +107,8 @@ class Trap:
             write("at-point", point=self.point, act=self._act)
             if self._act == "linger":
                 return LINGER_SECONDS
+            if self._act == "write-out":
+                signal.raise_signal(signal.SIGURG)
             os.kill(os.getpid(), signal.SIGSTOP if self._act == "stop" else signal.SIGKILL)
         return 0.0
 

@@ -35,11 +35,14 @@ def main() -> None:
         for name in ("COPIES", "POINT", "PASSING", "ACT", "MUTANT")
     }
     with_copies(int(environ["COPIES"] or 1))
-    if environ["MUTANT"]:
-        mutants.MUTANTS[environ["MUTANT"]].install()
+    mutant = mutants.MUTANTS.get(environ["MUTANT"])
+    if mutant and not mutant.splits_steps:
+        mutant.install()
     if environ["POINT"]:
         act = cast(points.Act, environ["ACT"] or "kill")
         points.install(points.Trap(environ["POINT"], int(environ["PASSING"] or 1), act))
+    if mutant and mutant.splits_steps:
+        mutant.install()
     _keep_journal()
     _flush_when_asked()
     if kind == "worker":
