@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
+from babel.dates import format_skeleton
 from litestar import MediaType, Request, Response, get, post
 from litestar.response import Redirect
 
@@ -178,7 +179,7 @@ def card_page(language: Language, card: "TravelCardAnswer") -> Response[str]:
         "as_of": exactly(card.as_of),
         "since": day(since),
         "cities": [
-            (names.city(c.division), c.high_risk, VISITS[c.visit], day(c.first_seen_at))
+            (names.city(c.division), c.high_risk, VISITS[c.visit], _day_of_year(c.first_seen_at))
             for c in card.cities
         ],
         "high_risk": any(city.high_risk for city in card.cities),
@@ -225,6 +226,12 @@ def _form(
     return page(
         template, language, {**context, **more}, status=status, headers={**HEADERS, **headers}
     )
+
+
+def _day_of_year(instant: datetime) -> Text:
+    """Month and day: of 14 days nobody needs the year."""
+    date = instant.astimezone(ZONE).date()
+    return Text(lambda language: format_skeleton("MMMd", date, locale=language.locale))
 
 
 def _seconds(refused: Refused) -> int:
