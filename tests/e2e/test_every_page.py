@@ -27,6 +27,15 @@ EVERY = [
     "stale",
     "failed",
     "dashboard-failed",
+    "declare",
+    "declare-form",
+    "declare-unit",
+    "declare-faults",
+    "declare-sent",
+    "travel-phone",
+    "travel-phone-faults",
+    "travel-away",
+    "travel-code",
 ]
 
 SMALL_TARGETS = """
@@ -51,8 +60,27 @@ def where(stage: Stage, stale: tuple[Stage, str], failing: Stage) -> Where:
         "stale": Spot(stale[0], person=stale[1]),
         "failed": Spot(failing, person=people.someone()),
         "dashboard-failed": Spot(failing, "/dashboard"),
+        **forms(stage),
     }
     return lambda which: spots.get(which) or Spot(stage, which)
+
+
+def forms(stage: Stage) -> dict[str, Spot]:
+    """The forms of a resident, empty and with faults."""
+    person = people.someone()
+    form, travel = "/declare/personal", "/travel-card"
+    phone = {"phone": "13800138000"}
+    return {
+        "declare": Spot(stage, "/declare", person),
+        "declare-form": Spot(stage, form, person),
+        "declare-unit": Spot(stage, "/declare/student-or-staff", person),
+        "declare-faults": Spot(stage, form, person, (form, {"celsius": "30", "city": "440100"})),
+        "declare-sent": Spot(stage, "/declare/sent", person),
+        "travel-phone": Spot(stage, travel, person),
+        "travel-phone-faults": Spot(stage, travel, person, (f"{travel}/code", {"phone": "1"})),
+        "travel-away": Spot(stage, travel, person, (f"{travel}/code", phone)),
+        "travel-code": Spot(stage, travel, person, (travel, {**phone, "code": "12"})),
+    }
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
