@@ -13,7 +13,11 @@ from msgspec import Raw, Struct
 
 from app.gateway.reference import document
 from app.login.sessions import Session
+from app.problems import FieldError, Refused, retry_later
 from app.schemas import asyncapi
+from app.travel.cards import CodeSent, TravelCardAnswer
+from app.travel.refusals import CodeWrong
+from app.view.declarations import DeclarationAnswer, DeclarationRequest
 from app.view.pages import names, resident_routes, routes
 from app.view.pages.chart import Minute
 from app.view.pages.language import Language
@@ -57,9 +61,11 @@ from models.events import (
     Symptom,
     TemperatureData,
     Transport,
+    Visit,
 )
 from models.information import Item, Section
 from models.policy import ZONE
+from models.travel import City
 
 PERSON = "p1-" + "a" * 32
 NOON = datetime(2026, 11, 24, 12, 0, 7, tzinfo=ZONE)
@@ -217,6 +223,32 @@ def reds() -> Iterator[Interval]:
     yield interval(Reason.CLOSE_CONTACT, later)
 
 
+class Services:
+    """Declarations and travel cards whose every answer is given beforehand."""
+
+    def __init__(self, failure: Exception | None = None, *cities: City) -> None:
+        self._failure, self._cities = failure, cities
+        self.declared: list[tuple[str, DeclarationRequest]] = []
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+
+    async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
+        self._check()
+        self.declared.append((person, asked))
+        return DeclarationAnswer(asked.id, NOON)
+
+    async def send_code(self, asker: str, address: str, phone: str, language: Language) -> CodeSent:
+        self._check()
+        return CodeSent("138****8000", LATER, 300, 5)
+
+    async def card(self, asker: str, phone: str, code: str, at: datetime) -> TravelCardAnswer:
+        self._check()
+        since = (NOON - timedelta(days=14)).date()
+        return TravelCardAnswer("138****8000", NOON, NOON, since, self._cities)
+
+
 SOON = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
 SESSION = Session(
     PERSON, "样*甲", NOON.date(), DocumentType.RESIDENT_IDENTITY_CARD, "id", BEFORE, NOON, LATER
@@ -254,16 +286,113 @@ STATES: dict[str, tuple[Port, str]] = {
     "chart-failed": (Port(cause="store"), "/dashboard/chart.svg"),
     "api": (Port(), "/api"),
     "events": (Port(), "/api/events"),
+    "declare": (Port(), "/declare"),
+    **{f"declare-{kind.value}": (Port(), f"/declare/{kind.value}") for kind in DeclarationKind},
+    "declare-empty": (Port(), "/declare/student-or-staff"),
+    "declare-faults": (Port(), "/declare/enterprise-employee"),
+    "declare-changed": (Port(), "/declare/personal"),
+    "declare-away": (Port(), "/declare/personal"),
+    "declare-number": (Port(), "/declare/organisation-member"),
+    "declare-invalid": (Port(), "/declare/personal"),
+    "declare-sent": (Port(), "/declare/sent?at=2026-11-24T12%3A00%3A07%2B08%3A00"),
+    "declare-sent-sometime": (Port(), "/declare/sent"),
+    "travel-phone": (Port(), "/travel-card"),
+    "travel-phone-wrong": (Port(), "/travel-card/code"),
+    "travel-code-sent": (Port(), "/travel-card/code"),
+    "travel-too-often": (Port(), "/travel-card/code"),
+    "travel-too-often-today": (Port(), "/travel-card/code"),
+    "travel-not-sent": (Port(), "/travel-card/code"),
+    "travel-not-sent-again": (Port(), "/travel-card/code"),
+    "travel-no-gateway": (Port(), "/travel-card/code"),
+    **{
+        f"travel-{code}": (Port(), "/travel-card")
+        for code in (
+            *("card", "nowhere", "code-wrong", "last-try", "invalid", "code-spent"),
+            *("code-expired", "code-used", "no-code-sent", "rows-away"),
+        )
+    },
 }
+
+DECLARED = {
+    "id": "0b7c2d8e-6a52-4c1b-9d43-6d1f6c7a9e01",
+    "city": "440300",
+    "celsius": "36.5",
+    "symptoms": "cough",
+    "contact": "no",
+    "travelled": "yes",
+}
+ASKED_CODE = {"phone": "13800138000"}
+TRIED_CODE = {"phone": "13800138000", "code": "123456"}
+
+POSTED: dict[str, tuple[Mapping[str, str], Services, int]] = {
+    "declare-empty": ({}, Services(), 422),
+    "declare-faults": (
+        {**DECLARED, "unit": "x" * 101, "celsius": "30", "symptoms": "hunger"},
+        Services(),
+        422,
+    ),
+    "declare-changed": (DECLARED, Services(Refused("append-only", "")), 409),
+    "declare-away": (DECLARED, Services(retry_later("kafka-away", "", 2)), 503),
+    "declare-number": (
+        {**DECLARED, "unit": "示例"},
+        Services(Refused("invalid", "", (FieldError("unit", ""),))),
+        422,
+    ),
+    "declare-invalid": (DECLARED, Services(Refused("invalid", "")), 422),
+    "travel-phone-wrong": ({"phone": "123"}, Services(Refused("phone", "")), 422),
+    "travel-code-sent": (ASKED_CODE, Services(), 200),
+    "travel-too-often": (ASKED_CODE, Services(retry_later("asked-too-often", "", 86_400)), 429),
+    "travel-too-often-today": (ASKED_CODE, Services(retry_later("asked-too-often", "", 5)), 429),
+    "travel-not-sent": (ASKED_CODE, Services(retry_later("message-not-sent", "", 5)), 503),
+    "travel-not-sent-again": (
+        {**ASKED_CODE, "again": "yes"},
+        Services(retry_later("message-not-sent", "", 5)),
+        503,
+    ),
+    "travel-no-gateway": (
+        ASKED_CODE,
+        Services(retry_later("travel-card-unavailable", "", 5)),
+        503,
+    ),
+    "travel-card": (
+        TRIED_CODE,
+        Services(
+            None,
+            City("440100", Visit.REACHED, BEFORE, False),
+            City("440300", Visit.PASSED, NOON, True),
+            City("420100", Visit.REACHED, NOON, False),
+        ),
+        200,
+    ),
+    "travel-nowhere": (TRIED_CODE, Services(), 200),
+    "travel-code-wrong": (TRIED_CODE, Services(CodeWrong(3)), 422),
+    "travel-last-try": (TRIED_CODE, Services(CodeWrong(1)), 422),
+    **{
+        f"travel-{code}": (TRIED_CODE, Services(Refused(code, "")), 422)
+        for code in ("invalid", "code-spent", "code-expired", "code-used", "no-code-sent")
+    },
+    "travel-rows-away": (TRIED_CODE, Services(Unavailable("store", 2)), 503),
+}
+"""States of forms: what was filled in, what came of it, the status."""
 
 
 def rendered(state: str, language: Language) -> str:
     port, address = STATES[state]
-    handlers = [*routes(port, "http://gateway.test/docs"), *resident_routes(port)]
+    form, services, status = POSTED.get(state, (None, Services(), None))
+    handlers = [*routes(port, "http://gateway.test/docs"), *of_residents(port, services)]
     session = Provide(lambda: SESSION, sync_to_thread=False)
     with TestClient(Litestar(handlers, dependencies={"session": session})) as client:
-        answer = client.get(address, params={"lang": language.code})
-    assert answer.status_code in (200, 404, 503)
+        lang = {"lang": language.code}
+        if form is None:
+            answer = client.get(address, params=lang)
+        else:
+            answer = client.post(address, params=lang, data=form)
+    assert answer.status_code in ((200, 404, 503) if status is None else (status,))
     if not address.endswith(".svg"):
         assert answer.headers["content-language"] == language.tag
     return answer.text
+
+
+def of_residents(port: Port, services: Services | None = None) -> list[Any]:
+    services = services or Services()
+    return resident_routes(port, services, services, lambda: NOON)

@@ -27,6 +27,7 @@ from app.travel.bounds import (
 )
 from app.travel.codes import Codes, Outcome, Tried, new_code
 from app.travel.limits import Limits
+from app.travel.refusals import CodeWrong
 from app.travel.sms import SmsDriver, code_text, deliver
 from app.view.pages.language import CHINESE, Language
 from models.events import TelecomVisitData
@@ -188,9 +189,7 @@ def _no_good(tried: Tried) -> Refused:
     """Say what is wrong with a code, and what to do."""
     match tried.outcome:
         case Outcome.WRONG:
-            left = f"{tried.left} tries are" if tried.left > 1 else "1 try is"
-            said = f"Compare it with the newest message to this phone; {left} left."
-            return Refused("code-wrong", said, (FieldError("code", "It is another code."),))
+            return CodeWrong(tried.left)
         case Outcome.SPENT:
             said = f"It was tried {TRIES_MAX} times, and none was right. Ask for a new code."
             return Refused("code-spent", said)

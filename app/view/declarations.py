@@ -6,6 +6,7 @@ the same byte for byte. None can be changed or deleted; the newest is what holds
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,6 @@ from redis.exceptions import RedisError
 
 from app.codec import Refusal, carries_document_number, encode, from_mapping
 from app.problems import FieldError, Refused, retry_later
-from app.view.codes import Clock
 from app.view.limits import RETRY_STORE_SECONDS
 from app.writer import Record, Writer
 from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom
@@ -58,7 +58,7 @@ class DeclarationAnswer(Struct, frozen=True):
 class Declarations:
     """Takes declarations. `redis` is the database of sessions."""
 
-    def __init__(self, redis: Redis, writer: Writer, now: Clock) -> None:
+    def __init__(self, redis: Redis, writer: Writer, now: Callable[[], datetime]) -> None:
         self._redis = redis
         self._writer = writer
         self._now = now

@@ -210,7 +210,9 @@ def create_app(options: Options) -> Litestar:
             explanation,
             *login_routes(view.login),
             view.login.guard.protect(
-                *me_routes(view), *travel_routes(view.cards, view.now), *resident_routes(port)
+                *me_routes(view),
+                *travel_routes(view.cards, view.now),
+                *resident_routes(port, view.declarations, view.cards, view.now),
             ),
             *routes(port, options.gateway_docs_url),
         ],

@@ -17,6 +17,7 @@ from app.view.pages import names
 from e2e import people
 from e2e.conftest import DESK, PHONE
 from e2e.stage import Spot, Stage
+from e2e.test_every_page import forms
 from models.codes import Cause, Colour, HealthCode, Status, StatusChange
 from models.information import Section
 
@@ -50,6 +51,7 @@ def test_pictures(
         "api": Spot(stage, "/api"),
         "events": Spot(stage, "/api/events"),
         "dashboard-failed": Spot(failing, "/dashboard"),
+        **forms(stage),
     }
     for suffix, size in (("", PHONE), ("-desk", DESK)):
         with browser.new_context(viewport=size, locale="zh-CN") as context:

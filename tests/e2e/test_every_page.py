@@ -32,6 +32,15 @@ EVERY = [
     "stale",
     "failed",
     "dashboard-failed",
+    "declare",
+    "declare-form",
+    "declare-unit",
+    "declare-faults",
+    "declare-sent",
+    "travel-phone",
+    "travel-phone-faults",
+    "travel-away",
+    "travel-code",
 ]
 
 SMALL_TARGETS = """
@@ -58,9 +67,28 @@ def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage)
         "dashboard-failed": Spot(failing, "/dashboard"),
         "/me-failed": Spot(failing, "/me", people.someone()),
         "/me-empty": Spot(stage, "/me/border-entries", informed),
+        **forms(stage),
     }
     spots |= {address: Spot(stage, address, informed) for address in OWN}
     return lambda which: spots.get(which) or Spot(stage, which)
+
+
+def forms(stage: Stage) -> dict[str, Spot]:
+    """The forms of a resident, empty and with faults."""
+    person = people.someone()
+    form, travel = "/declare/personal", "/travel-card"
+    phone = {"phone": "13800138000"}
+    return {
+        "declare": Spot(stage, "/declare", person),
+        "declare-form": Spot(stage, form, person),
+        "declare-unit": Spot(stage, "/declare/student-or-staff", person),
+        "declare-faults": Spot(stage, form, person, (form, {"celsius": "30", "city": "440100"})),
+        "declare-sent": Spot(stage, "/declare/sent", person),
+        "travel-phone": Spot(stage, travel, person),
+        "travel-phone-faults": Spot(stage, travel, person, (f"{travel}/code", {"phone": "1"})),
+        "travel-away": Spot(stage, travel, person, (f"{travel}/code", phone)),
+        "travel-code": Spot(stage, travel, person, (travel, {**phone, "code": "12"})),
+    }
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

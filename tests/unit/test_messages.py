@@ -20,11 +20,11 @@ from litestar import Router
 from app.gateway.reference import document
 from app.schemas import asyncapi
 from app.view.pages import language as languages
-from app.view.pages import names, resident_routes, routes
+from app.view.pages import names, routes
 from app.view.pages.language import LANGUAGES, LOCALES, Language
 from app.view.pages.site import STATIC
 from models.codes import Colour
-from pages import STATES, Port, rendered
+from pages import STATES, Port, of_residents, rendered
 
 ROOT = Path(__file__).parents[2]
 TRANSLATED = LANGUAGES[1:]
@@ -190,10 +190,10 @@ def words_of_documents() -> tuple[set[str], set[str]]:
 
 def test_every_page_is_looked_at() -> None:
     (router, _) = routes(Port())
-    of_residents = Router("/", route_handlers=resident_routes(Port()))
+    resident = Router("/", route_handlers=of_residents(Port()))
     addresses = {
         route.path
-        for route in (*router.routes, *of_residents.routes)
+        for route in (*router.routes, *resident.routes)
         if not route.path.endswith(".json")
     }
     looked_at = {

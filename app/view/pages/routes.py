@@ -1,5 +1,7 @@
 """Which address leads to which page."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from litestar import MediaType, Request, Response, Router, get
@@ -9,11 +11,13 @@ from litestar.static_files import create_static_files_router
 from app.login.guards import LoggedIn
 from app.view.pages.code_page import BEFORE, code_page
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
+from app.view.pages.declare import Declares, declare_routes
 from app.view.pages.entry import entry_page
 from app.view.pages.information import information_page, section_page
 from app.view.pages.ports import PagePort
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.site import HEADERS, STATIC, language_of
+from app.view.pages.travel import Cards, travel_card_routes
 from models.information import Section
 
 AnyRequest = Request[Any, Any, Any]
@@ -82,7 +86,9 @@ def _keep(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def resident_routes(port: PagePort) -> list[Any]:
+def resident_routes(
+    port: PagePort, declarations: Declares, cards: Cards, now: Callable[[], datetime]
+) -> list[Any]:
     """The pages of a resident who is logged in; the login's guard gives them the session."""
 
     @get("/code", media_type=MediaType.HTML, include_in_schema=False)
@@ -102,4 +108,10 @@ def resident_routes(port: PagePort) -> list[Any]:
     ) -> Response[str]:
         return await section_page(port, session, section, language_of(request))
 
-    return [show_code, show_information, show_section]
+    return [
+        show_code,
+        show_information,
+        show_section,
+        *declare_routes(declarations),
+        *travel_card_routes(cards, now),
+    ]

@@ -1,0 +1,306 @@
+"""`/declare`: the four kinds of health declaration (健康申报; manual, 三（三）) as forms.
+
+What a browser checks by the form's attributes is checked here again by the same bounds, so that
+a form works the same without scripts. A form has its id when it is made: sent twice it is one
+declaration (app.view.declarations).
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+from litestar import MediaType, Request, Response, get, post
+from litestar.datastructures import FormMultiDict
+from litestar.response import Redirect
+from msgspec import Struct
+
+from app import metrics
+from app.login.guards import LoggedIn
+from app.problems import KINDS as PROBLEMS
+from app.problems import Refused
+from app.view.declarations import DeclarationAnswer, DeclarationRequest
+from app.view.pages import names
+from app.view.pages.language import Language, Text, exactly
+from app.view.pages.language import gettext as _
+from app.view.pages.site import language_of, page
+from models.events import DeclarationKind, Symptom
+
+AnyRequest = Request[Any, Any, Any]
+
+HEADERS = {
+    # A form then says where it comes from, also in browsers that say it in Origin alone.
+    "referrer-policy": "same-origin",
+}
+
+CELSIUS_MIN, CELSIUS_MAX = Decimal("35.0"), Decimal("42.0")
+"""What a person who fills in a form can have; the event's own bounds are wider by a degree."""
+
+UNIT_LENGTH_MAX = 100
+
+DRAFT_HOURS = 24
+"""A draft is kept in the browser for so long: as long as its id is known when it is sent again."""
+
+KINDS: dict[DeclarationKind, Text] = {  # manual, 三（三）
+    DeclarationKind.ENTERPRISE_EMPLOYEE: _("企业单位员工健康申报"),
+    DeclarationKind.ORGANISATION_MEMBER: _("组织机构成员健康申报"),
+    DeclarationKind.STUDENT_OR_STAFF: _("学生/教职工个人健康申报"),
+    DeclarationKind.PERSONAL: _("个人自查申报"),
+}
+
+FOR_WHOM: dict[DeclarationKind, Text] = {
+    DeclarationKind.ENTERPRISE_EMPLOYEE: _("向所在企业单位申报"),
+    DeclarationKind.ORGANISATION_MEMBER: _("向所在社区、社团或其他机构申报"),
+    DeclarationKind.STUDENT_OR_STAFF: _("向就读或任教的学校申报"),
+    DeclarationKind.PERSONAL: _("自己留存，不需要填写单位"),
+}
+
+UNITS: dict[DeclarationKind, Text] = {
+    DeclarationKind.ENTERPRISE_EMPLOYEE: _("企业单位名称"),
+    DeclarationKind.ORGANISATION_MEMBER: _("组织机构名称"),
+    DeclarationKind.STUDENT_OR_STAFF: _("学校名称"),
+}
+"""Whom a declaration is made to; a personal one has nobody."""
+
+SYMPTOMS: dict[Symptom, Text] = {
+    Symptom.FEVER: _("发热"),
+    Symptom.COUGH: _("咳嗽"),
+    Symptom.FATIGUE: _("乏力"),
+    Symptom.SORE_THROAT: _("咽痛"),
+    Symptom.BREATHLESSNESS: _("呼吸困难"),
+    Symptom.DIARRHOEA: _("腹泻"),
+    Symptom.LOSS_OF_TASTE_OR_SMELL: _("嗅觉或味觉减退"),
+}
+
+APPEND_ONLY = _("当前不支持删除或修改，可重新申报提交。")
+
+ASKED: dict[str, Text] = {
+    "contact": _("过去 14 天内，是否接触过确诊病例、疑似病例或无症状感染者？"),
+    "travelled": _("过去 14 天内，是否到过中高风险地区或境外？"),
+}
+"""The questions that are answered with yes or no."""
+
+HOW = (
+    _("提交后几秒内，可在“健康申报记录”里看到。"),
+    _("当前不支持删除或修改，可重新申报提交；以最新的一份为准。"),
+    _("填写时草稿保存在本机浏览器。网络中断后可以接着填；重复点击提交，也只算一份。"),
+)
+
+SENT = _("申报已提交")
+ON_ITS_WAY = _("正在送达，几秒后出现在健康申报记录里。")
+SENT_AT = _("提交时间：{at}。正在送达，几秒后出现在健康申报记录里。")
+
+RECORDS = "/me/declarations"
+
+
+class Declares(Protocol):
+    """What takes declarations (app.view.declarations.Declarations)."""
+
+    async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
+        """Write it; raise `Refused`."""
+        ...
+
+
+class Filled(Struct, frozen=True):
+    """A form as it came: its values, kept to be shown again, and what is wrong with which field."""
+
+    id: str
+    values: Mapping[str, Any]
+    faults: Mapping[str, Text]
+    asked: DeclarationRequest | None
+
+
+def declare_routes(declarations: Declares) -> list[Any]:
+    """Return the handlers, to be protected by the login's guard."""
+
+    @get("/declare", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_kinds(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        context = {"kinds": KINDS, "for_whom": FOR_WHOM, "how": HOW, "records": RECORDS}
+        return page("declare.html", language_of(request), context)
+
+    @get("/declare/sent", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_sent(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        return sent_page(language_of(request), request.query_params.get("at", ""))
+
+    def of_kind(kind: DeclarationKind) -> list[Any]:
+        address = f"/declare/{kind.value}"
+
+        @get(address, media_type=MediaType.HTML, include_in_schema=False)
+        async def show_form(request: AnyRequest, session: LoggedIn) -> Response[str]:
+            return form_page(kind, language_of(request), session.person)
+
+        @post(address, media_type=MediaType.HTML, status_code=200, include_in_schema=False)
+        async def submit(request: AnyRequest, session: LoggedIn) -> Response[Any]:
+            filled = read_form(kind, await request.form())
+            language = language_of(request)
+            if filled.asked is None:
+                return form_page(kind, language, session.person, filled)
+            try:
+                answer = await declarations.submit(session.person, filled.asked)
+            except Refused as refused:
+                return _refused(kind, language, session.person, filled, refused)
+            query = urlencode({"at": answer.declared_at.isoformat(), "lang": language.code})
+            return Redirect(f"/declare/sent?{query}", status_code=303)
+
+        return [show_form, submit]
+
+    return [show_kinds, show_sent, *(handler for kind in KINDS for handler in of_kind(kind))]
+
+
+def read_form(kind: DeclarationKind, form: FormMultiDict) -> Filled:
+    """Read what was filled in; `asked` is None where something is wrong with it."""
+    values: dict[str, Any] = {
+        "unit": " ".join(_text(form, "unit").split()),
+        "city": _text(form, "city"),
+        "celsius": _text(form, "celsius"),
+        "symptoms": [text for text in form.getall("symptoms", []) if isinstance(text, str)],
+        **{name: _text(form, name) for name in ASKED},
+    }
+    celsius, faults = _celsius(values["celsius"]), dict[str, Text]()
+    symptoms = [symptom for symptom in Symptom if symptom.value in values["symptoms"]]
+    if kind in UNITS:
+        if not values["unit"]:
+            faults["unit"] = _("请填写{what}。").filled(what=UNITS[kind])
+        elif len(values["unit"]) > UNIT_LENGTH_MAX or not values["unit"].isprintable():
+            faults["unit"] = _("请填写不超过 {n} 个字的名称。").filled(n=str(UNIT_LENGTH_MAX))
+    if values["city"] not in names.CITIES:
+        faults["city"] = _("请选择目前所在的城市。")
+    if celsius is None:
+        faults["celsius"] = _("请填写 {low} 至 {high} 之间的体温，最多一位小数。").filled(
+            low=str(CELSIUS_MIN), high=str(CELSIUS_MAX)
+        )
+    if len(symptoms) < len(set(values["symptoms"])):
+        faults["symptoms"] = _("请从所列症状中选择。")
+    for name in ASKED:
+        if values[name] not in ("yes", "no"):
+            faults[name] = _("请选择“是”或“否”。")
+    id = _id(_text(form, "id"))
+    if id is None:
+        faults["form"] = _("表单不完整，请核对后再提交一次。")
+    if faults or celsius is None or id is None:
+        return Filled(id or str(uuid4()), values, faults, None)
+    asked = DeclarationRequest(
+        id=id,
+        kind=kind,
+        city=values["city"],
+        celsius=float(celsius),
+        contact=values["contact"] == "yes",
+        travelled=values["travelled"] == "yes",
+        symptoms=tuple(symptoms),
+        unit=values["unit"] if kind in UNITS else None,
+    )
+    return Filled(id, values, {}, asked)
+
+
+def form_page(
+    kind: DeclarationKind,
+    language: Language,
+    person: str,
+    filled: Filled | None = None,
+    *,
+    status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY,
+    headers: Mapping[str, str] | None = None,
+) -> Response[str]:
+    """Answer with an empty form (200), or with what was filled in and what is wrong with it."""
+    empty: dict[str, Any] = dict.fromkeys(("unit", "city", "celsius", *ASKED), "")
+    context = {
+        "kind": kind.value,
+        "title": KINDS[kind],
+        "unit": UNITS.get(kind),
+        "unit_length_max": UNIT_LENGTH_MAX,
+        "celsius_min": str(CELSIUS_MIN),
+        "celsius_max": str(CELSIUS_MAX),
+        "cities": names.CITIES,
+        "symptoms": {symptom.value: text for symptom, text in SYMPTOMS.items()},
+        "asked": ASKED,
+        "append_only": APPEND_ONLY,
+        "id": filled.id if filled else str(uuid4()),
+        "values": filled.values if filled else {**empty, "symptoms": []},
+        "faults": filled.faults if filled else {},
+        "owner": owner_of(person),
+        "draft_hours": DRAFT_HOURS,
+    }
+    return page(
+        "declare_form.html",
+        language,
+        context,
+        status=status if filled else HTTPStatus.OK,
+        headers={**HEADERS, **(headers or {})},
+    )
+
+
+def sent_page(language: Language, at: str) -> Response[str]:
+    """Say that a declaration is on its way; `at` is when it was submitted, in RFC 3339."""
+    try:
+        instant = datetime.fromisoformat(at)
+        says = SENT_AT.filled(at=exactly(instant)) if instant.tzinfo else ON_ITS_WAY
+    except (ValueError, OverflowError):
+        says = ON_ITS_WAY
+    lang = f"?lang={language.code}"
+    links = (
+        (RECORDS + lang, _("查看健康申报记录")),
+        (f"/declare{lang}", _("再申报一份")),
+        (f"/code{lang}", _("出示粤康码")),
+    )
+    notice = {"title": SENT, "says": says, "steps": (APPEND_ONLY,)}
+    return page("notice.html", language, {"n": notice, "links": links})
+
+
+def owner_of(person: str) -> str:
+    """Return by what a browser tells one person's draft from another's: not their key."""
+    return hashlib.sha256(f"draft {person}".encode()).hexdigest()[:16]
+
+
+def _refused(
+    kind: DeclarationKind, language: Language, person: str, filled: Filled, refused: Refused
+) -> Response[str]:
+    """Answer with the form, all that was filled in, and why it was not taken."""
+    id, faults = filled.id, dict[str, Text]()
+    match refused.code:
+        case "append-only":  # sent before with other answers: gone back to, and changed
+            id = str(uuid4())
+            faults["form"] = _(
+                "这份申报此前已提交，不能再修改。下面是新的一份：核对后提交，以最新的为准。"
+            )
+        case "kafka-away" | "busy":
+            faults["form"] = _(
+                "暂时没有送达。填写的内容都在，请稍后再点“提交申报”；重复提交也只算一份。"
+            )
+        case "invalid" if any(error.field == "unit" for error in refused.errors):
+            faults["unit"] = _("名称里不能有证件号码或特殊字符。")
+        case "invalid":
+            faults["form"] = _("内容没有通过核对，请检查后再提交。")
+        case _:
+            raise refused
+    metrics.HTTP_REQUESTS_REFUSED.labels(refused.code).inc()
+    again = Filled(id, filled.values, faults, None)
+    status = HTTPStatus(PROBLEMS[refused.code].status)
+    return form_page(kind, language, person, again, status=status, headers=refused.headers)
+
+
+def _text(form: FormMultiDict, name: str) -> str:
+    """Return a field as it is meant: a file is none, full-width figures are figures."""
+    value = form.get(name, "")
+    return unicodedata.normalize("NFKC", value).strip() if isinstance(value, str) else ""
+
+
+def _celsius(text: str) -> Decimal | None:
+    try:
+        celsius = Decimal(text.replace(",", "."))
+    except InvalidOperation:
+        return None
+    if not celsius.is_finite() or not CELSIUS_MIN <= celsius <= CELSIUS_MAX:
+        return None
+    return celsius if celsius == round(celsius, 1) else None
+
+
+def _id(text: str) -> str | None:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None

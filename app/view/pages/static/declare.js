@@ -1,0 +1,151 @@
+// Keeps a draft of a declaration in this browser, with the id of its form, and sends it; what is
+// lost on the way can be sent again and is one declaration. Without this the form is sent as forms
+// are. A draft is its owner's alone, and goes once an answer is there, or after a day.
+"use strict";
+
+(() => {
+  const ANSWER_MS = 15000;
+  const SAVE_MS = 300; // after the last change
+  const FORM = "form[data-kind]";
+  const told = () => document.getElementById("told");
+
+  let form = document.querySelector(FORM);
+  const kind = form.dataset.kind;
+  const key = `declare:${kind}`;
+  const rendered = form.elements.id.value;
+  let saving = 0;
+  let sending = false;
+  let lost = false;
+
+  function tell(which) {
+    const words = document.querySelector(`template[data-says="${which}"]`);
+    told().replaceChildren(words.content.cloneNode(true));
+  }
+
+  // Storage may be full or forbidden: then there is no draft, and all else works.
+  const store = {
+    read() {
+      try {
+        const draft = JSON.parse(localStorage.getItem(key));
+        const good = draft.owner === form.dataset.owner && Date.now() < draft.until;
+        if (!good) this.drop();
+        return good ? draft : null;
+      } catch {
+        return null;
+      }
+    },
+    write(draft) {
+      try {
+        localStorage.setItem(key, JSON.stringify(draft));
+      } catch {}
+    },
+    drop() {
+      try {
+        localStorage.removeItem(key);
+      } catch {}
+    },
+  };
+
+  const fields = () => [...form.elements].filter((field) => field.name && field.name !== "id");
+  const ticked = (field) => field.type === "checkbox" || field.type === "radio";
+
+  function save() {
+    clearTimeout(saving);
+    const values = fields()
+      .filter((field) => !ticked(field) || field.checked)
+      .map((field) => [field.name, field.value])
+      .filter(([, value]) => value);
+    const until = Date.now() + Number(form.dataset.hours) * 3600000;
+    store.write({ owner: form.dataset.owner, until, id: form.elements.id.value, values });
+  }
+
+  function fill(id, values) {
+    form.elements.id.value = id;
+    for (const field of fields()) {
+      const given = values.filter(([name]) => name === field.name).map(([, value]) => value);
+      if (ticked(field)) field.checked = given.includes(field.value);
+      else field.value = given[0] ?? "";
+    }
+  }
+
+  function restore() {
+    const draft = store.read();
+    if (!draft || !draft.values.length) return;
+    fill(draft.id, draft.values);
+    tell("restored");
+  }
+
+  function discard() {
+    clearTimeout(saving);
+    store.drop();
+    fill(rendered, []);
+    tell("discarded");
+    fields()[0].focus();
+  }
+
+  // Shows the server's form in place of this one: what is wrong with it stands at its top.
+  function become(page) {
+    const fresh = document.adoptNode(page.getElementById("declaration"));
+    document.getElementById("declaration").replaceWith(fresh);
+    document.title = page.title;
+    form = document.querySelector(FORM);
+    save(); // its id may be another
+    document.getElementById("faults")?.focus();
+  }
+
+  async function send() {
+    sending = true;
+    lost = false;
+    form.setAttribute("aria-busy", "true");
+    tell("sending");
+    try {
+      const answer = await fetch(form.action, {
+        method: "POST",
+        body: new URLSearchParams(new FormData(form)),
+        headers: { Accept: "text/html" },
+        signal: AbortSignal.timeout(ANSWER_MS),
+      });
+      const text = await answer.text();
+      if (answer.redirected) {
+        store.drop();
+        location.assign(answer.url);
+        return; // still sending, until the page is gone: a further tap does nothing
+      }
+      const page = new DOMParser().parseFromString(text, "text/html");
+      if (page.getElementById("declaration")) become(page);
+      else tell(answer.status === 401 ? "over" : "unanswered");
+    } catch {
+      lost = true;
+      tell("lost");
+    }
+    sending = false;
+    form.removeAttribute("aria-busy");
+  }
+
+  document.addEventListener("input", () => {
+    clearTimeout(saving);
+    saving = setTimeout(save, SAVE_MS);
+  });
+  addEventListener("pagehide", () => {
+    if (!sending && store.read()) save();
+  });
+  document.addEventListener("submit", (event) => {
+    if (event.target !== form) return;
+    event.preventDefault();
+    if (sending) return;
+    save();
+    send();
+  });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-discard]")) discard();
+  });
+  addEventListener("online", () => {
+    if (lost) tell("back");
+  });
+  // Gone back to after it was sent: the browser has kept a page whose form is used.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+
+  if (!("answered" in form.dataset)) restore();
+})();

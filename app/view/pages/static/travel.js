@@ -1,0 +1,29 @@
+// Counts the seconds until a code may be sent again. The server's own limit is what holds: without
+// this the button is there at once, and its answer says when.
+"use strict";
+
+(() => {
+  const COUNTED_MAX = 120; // a longer wait is told as a time of day, with the reason
+
+  const button = document.querySelector("[data-again]");
+  const count = document.querySelector("[data-count]");
+  const place = count.querySelector("[data-n]");
+  const seconds = Number(button.dataset.again);
+  const until = Date.now() + (seconds > COUNTED_MAX ? 0 : seconds * 1000);
+  const left = () => Math.ceil((until - Date.now()) / 1000);
+
+  function show() {
+    const waiting = left() > 0;
+    count.hidden = !waiting;
+    place.textContent = left();
+    // Not `disabled`: that would take the focus away from who has it there.
+    if (waiting) button.setAttribute("aria-disabled", "true");
+    else button.removeAttribute("aria-disabled");
+    if (waiting) setTimeout(show, 250);
+  }
+
+  button.form.addEventListener("submit", (event) => {
+    if (left() > 0) event.preventDefault();
+  });
+  show();
+})();

@@ -1,0 +1,243 @@
+"""`/travel-card`: the travel card (行程卡; manual, 三（四）): a phone, its code, its cities.
+
+Three addresses, ordinary forms: `GET /travel-card` asks for the phone, `POST /travel-card/code`
+has the code sent and asks for it, `POST /travel-card` shows the card. The number is in no address;
+it goes back and forth in the forms alone.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
+
+from babel.dates import format_skeleton
+from litestar import MediaType, Request, Response, get, post
+from litestar.response import Redirect
+
+from app import metrics
+from app.login.guards import LoggedIn
+from app.problems import KINDS as PROBLEMS
+from app.problems import Refused
+from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX
+from app.travel.refusals import CodeWrong
+from app.view.pages import names
+from app.view.pages.language import Language, Text, clock, day, exactly, ngettext
+from app.view.pages.language import gettext as _
+from app.view.pages.ports import Unavailable
+from app.view.pages.site import language_of, page
+from models.events import Visit
+from models.phones import PhoneError, parse
+from models.policy import ZONE
+
+if TYPE_CHECKING:  # its own messages are in the language of pages
+    from app.travel.cards import CodeSent, TravelCardAnswer
+
+AnyRequest = Request[Any, Any, Any]
+
+HEADERS = {
+    # A form then says where it comes from, also in browsers that say it in Origin alone.
+    "referrer-policy": "same-origin",
+}
+
+SEND_AGAIN_SECONDS = 60
+"""One code a minute is sent to an asker (app.travel.bounds)."""
+
+VISITS: dict[Visit, Text] = {Visit.REACHED: _("到达"), Visit.PASSED: _("途经")}
+
+SENTENCES: dict[str, Text] = {
+    "phone": _("这不是内地手机号码。请填写 13 至 19 开头的 11 位号码。"),
+    "invalid": _("验证码是短信里的 6 位数字。这次不计入次数。"),
+    "code-spent": _("这个验证码已输错 {tries} 次，不能再用。请重新获取。").filled(
+        tries=str(TRIES_MAX)
+    ),
+    "code-expired": _("验证码已过 {minutes} 分钟，不能再用。请重新获取。").filled(
+        minutes=str(CODE_SECONDS // 60)
+    ),
+    "code-used": _("这个验证码已用过。一个验证码只能查询一次，请重新获取。"),
+    "no-code-sent": _("没有给您发送过这个号码的验证码，或已过去很久。请重新获取。"),
+    "message-not-sent": _("短信没有发出，不计入次数。请稍后再试。"),
+    "travel-card-unavailable": _("行程卡暂时不能查询，不计入次数。请稍后再试。"),
+}
+"""Every refusal but those that say how many tries are left, and when one may ask again."""
+
+OF_THE_PHONE = frozenset({"phone"})
+OF_THE_CODE = frozenset(
+    {"invalid", "code-wrong", "code-spent", "code-expired", "code-used", "no-code-sent"}
+)
+
+
+class Cards(Protocol):
+    """What gives travel cards (app.travel.cards.TravelCards)."""
+
+    async def send_code(
+        self, asker: str, address: str, phone: str, language: Language
+    ) -> "CodeSent":
+        """Send a code; raise `Refused`."""
+        ...
+
+    async def card(self, asker: str, phone: str, code: str, at: datetime) -> "TravelCardAnswer":
+        """Return the card; raise `Refused`, or `Unavailable`."""
+        ...
+
+
+def travel_card_routes(cards: Cards, now: Callable[[], datetime]) -> list[Any]:
+    """Return the handlers, to be protected by the login's guard."""
+
+    @get("/travel-card", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_form(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        return phone_form(language_of(request))
+
+    @get("/travel-card/code", include_in_schema=False)
+    async def begin_anew(request: AnyRequest, session: LoggedIn) -> Redirect:
+        """The page of a form, opened as a page: reloaded by its address, or in another language."""
+        query = urlencode({"lang": language_of(request).code})
+        return Redirect(f"/travel-card?{query}", status_code=303)
+
+    @post("/travel-card/code", media_type=MediaType.HTML, status_code=200, include_in_schema=False)
+    async def send_code(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        language, form = language_of(request), await request.form()
+        phone = _text(form, "phone")
+        # Asked from the form of the code, where the code before stays good.
+        again = _text(form, "again") == "yes"
+        address = request.client.host if request.client is not None else ""
+        try:
+            sent = await cards.send_code(session.person, address, phone, language)
+        except Refused as refused:
+            too_often = refused.code == "asked-too-often"
+            answer = code_form if again or too_often else phone_form
+            return answer(language, phone, refused=refused, at=now())
+        return code_form(language, phone, sent=sent)
+
+    @post("/travel-card", media_type=MediaType.HTML, status_code=200, include_in_schema=False)
+    async def show_card(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        language, form = language_of(request), await request.form()
+        phone, code = _text(form, "phone"), _text(form, "code")
+        try:
+            card = await cards.card(session.person, phone, code, now())
+        except Unavailable as failure:
+            refused = Refused(
+                "travel-card-unavailable",
+                "What telecoms told cannot be read now.",
+                headers={"Retry-After": str(failure.retry_after_s)},
+            )
+            return code_form(language, phone, refused=refused, at=now())
+        except Refused as refused:
+            answer = phone_form if refused.code in OF_THE_PHONE else code_form
+            return answer(language, phone, refused=refused, at=now())
+        return card_page(language, card)
+
+    return [show_form, begin_anew, send_code, show_card]
+
+
+def phone_form(
+    language: Language,
+    phone: str = "",
+    *,
+    refused: Refused | None = None,
+    at: datetime | None = None,
+) -> Response[str]:
+    """Ask for the phone."""
+    return _form("travel_phone.html", language, {"phone": phone}, refused, at)
+
+
+def code_form(
+    language: Language,
+    phone: str,
+    *,
+    sent: "CodeSent | None" = None,
+    refused: Refused | None = None,
+    at: datetime | None = None,
+) -> Response[str]:
+    """Ask for the code that was sent; `sent` just now, or before."""
+    try:
+        masked = parse(phone).masked
+    except PhoneError:  # made up: there is no such form of ours
+        return phone_form(language, phone, refused=refused, at=at)
+    again_s = 0
+    if sent is not None:
+        again_s = SEND_AGAIN_SECONDS
+    elif refused is not None and refused.code == "asked-too-often":
+        again_s = _seconds(refused)
+    context = {
+        "phone": phone,
+        "masked": masked,
+        "sent": sent is not None,
+        "until": clock(sent.good_until) if sent else None,
+        "tries": TRIES_MAX,
+        "digits": CODE_DIGITS,
+        "again_s": again_s,
+    }
+    return _form("travel_code.html", language, context, refused, at)
+
+
+def card_page(language: Language, card: "TravelCardAnswer") -> Response[str]:
+    """Show the card."""
+    since = datetime.combine(card.since, datetime.min.time(), ZONE)
+    context = {
+        "masked": card.phone,
+        "updated_at": exactly(card.updated_at),
+        "as_of": exactly(card.as_of),
+        "since": day(since),
+        "cities": [
+            (names.city(c.division), c.high_risk, VISITS[c.visit], _day_of_year(c.first_seen_at))
+            for c in card.cities
+        ],
+        "high_risk": any(city.high_risk for city in card.cities),
+    }
+    return page("travel_card.html", language, context, headers=HEADERS)
+
+
+def sentence(refused: Refused, at: datetime) -> Text:
+    """Say why something was refused, and what to do."""
+    match refused:
+        case CodeWrong(left=left):
+            return ngettext(
+                "验证码不对。请核对最新一条短信；还可以试 {n} 次。",
+                "验证码不对。请核对最新一条短信；还可以试 {n} 次。",
+                left,
+            )
+        case Refused(code="asked-too-often"):
+            again = at + timedelta(seconds=_seconds(refused))
+            today = again.astimezone(ZONE).date() == at.astimezone(ZONE).date()
+            return _(
+                "获取得太频繁了。请在 {when} 之后再试；此前收到的验证码在有效期内仍可使用。"
+            ).filled(when=clock(again) if today else exactly(again))
+        case _:
+            return SENTENCES[refused.code]
+
+
+def _form(
+    template: str,
+    language: Language,
+    context: Mapping[str, object],
+    refused: Refused | None,
+    at: datetime | None,
+) -> Response[str]:
+    faults, status, headers = dict[str, Text](), 200, dict[str, str]()
+    if refused is not None:
+        if refused.code not in SENTENCES.keys() | {"code-wrong", "asked-too-often"}:
+            raise refused
+        metrics.HTTP_REQUESTS_REFUSED.labels(refused.code).inc()
+        code = refused.code
+        field = "phone" if code in OF_THE_PHONE else "code" if code in OF_THE_CODE else "form"
+        faults[field] = sentence(refused, at or datetime.now(ZONE))
+        status, headers = PROBLEMS[code].status, refused.headers
+    more = {"faults": faults, "phone_length_max": PHONE_TEXT_MAX}
+    return page(
+        template, language, {**context, **more}, status=status, headers={**HEADERS, **headers}
+    )
+
+
+def _day_of_year(instant: datetime) -> Text:
+    """Month and day: of 14 days nobody needs the year."""
+    date = instant.astimezone(ZONE).date()
+    return Text(lambda language: format_skeleton("MMMd", date, locale=language.locale))
+
+
+def _seconds(refused: Refused) -> int:
+    return int(refused.headers.get("Retry-After", SEND_AGAIN_SECONDS))
+
+
+def _text(form: Mapping[str, Any], name: str) -> str:
+    value = form.get(name, "")
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,353 @@
+"""The forms of a resident in Chromium: sent once, kept while there is no connection."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from redis.asyncio import Redis
+
+import builders as b
+from app.person_keys import PersonKeys
+from app.settings import Settings
+from app.stack.ports import free_ports
+from app.stack.processes import HttpProcess
+from app.travel.outbox import Outbox
+from e2e import people
+from e2e.conftest import NARROW, PHONE
+from e2e.stage import Log, Stage
+from e2e.test_every_page import SMALL_TARGETS, assert_accessible
+from e2e.test_login import answers
+from gateways import SECRET
+from models.events import (
+    ListName,
+    TelecomVisitData,
+    TelecomVisitReported,
+    Visit,
+)
+from models.lists import EMPTY, Listing, add
+from models.phones import Phone
+from rows import put_rows
+from travels import PHONE as NUMBER
+from travels import another
+from views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
+
+SENT = re.compile(r"/declare/sent\?")
+SUBMIT = "提交申报"
+KINDS = ("enterprise-employee", "organisation-member", "student-or-staff", "personal")
+
+
+def fill(page: Page, unit: str | None = None, celsius: str = "36.6") -> None:
+    """Fill in a declaration."""
+    if unit is not None:
+        page.locator("#unit").fill(unit)
+    page.get_by_label("目前所在城市").select_option("440300")
+    page.get_by_label("今日体温").fill(celsius)
+    page.get_by_label("咳嗽").check()
+    page.get_by_role("group", name="接触").get_by_label("否").check()
+    page.get_by_role("group", name="境外").get_by_label("是").check()
+
+
+def drafts(page: Page) -> list[str]:
+    kept: list[str] = page.evaluate("Object.keys(localStorage)")
+    return kept
+
+
+# Declarations
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_each_kind_is_filled_in_and_sent(
+    stage: Stage, browser: Browser, kind: str, scripts: bool
+) -> None:
+    with browser.new_context(
+        viewport=PHONE, locale="zh-CN", java_script_enabled=scripts
+    ) as context:
+        page = context.new_page()
+        stage.open(page, people.someone(), f"/declare/{kind}")
+        assert page.locator("input[type=radio]:checked").count() == 0
+        fill(page, None if kind == "personal" else "示例单位")
+        page.get_by_role("button", name=SUBMIT).click()
+        page.wait_for_url(SENT)
+        expect(page.locator("h1 .first")).to_have_text("申报已提交")
+        expect(page.get_by_text("提交时间")).to_be_visible()
+        if scripts:
+            assert drafts(page) == []
+
+
+def test_the_browser_checks_by_the_same_bounds(stage: Stage, page: Page) -> None:
+    posts: list[str] = []
+    page.on("request", lambda r: posts.append(r.url) if r.method == "POST" else None)
+    stage.open(page, people.someone(), "/declare/student-or-staff")
+    for selector, wrong, right in (
+        ("#unit", "", "示例学校"),
+        ("#celsius", "34.9", "36.6"),
+        ("#celsius", "42.1", "36.6"),
+        ("#celsius", "36.65", "36.6"),
+    ):
+        fill(page, "示例学校")
+        field = page.locator(selector)
+        field.fill(wrong)
+        page.get_by_role("button", name=SUBMIT).click()
+        assert not field.evaluate("field => field.checkValidity()")
+        field.fill(right)
+        assert field.evaluate("field => field.checkValidity()")
+    assert posts == []
+
+
+def test_faults_take_the_focus_and_lead_to_their_fields(stage: Stage, page: Page) -> None:
+    stage.open(page, people.someone(), "/declare/personal")
+    fill(page)
+    page.evaluate("document.querySelector('form.form').noValidate = true")
+    page.get_by_label("今日体温").fill("30")
+    page.get_by_role("button", name=SUBMIT).click()
+    expect(page.locator("#faults")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("今日体温")).to_be_focused()
+    expect(page.get_by_label("今日体温")).to_have_value("30")
+    expect(page.get_by_label("咳嗽")).to_be_checked()
+    described = page.get_by_label("今日体温").get_attribute("aria-describedby")
+    assert described == "celsius-hint celsius-fault"
+    assert_accessible(page)
+    page.get_by_label("今日体温").fill("36.9")
+    page.get_by_role("button", name=SUBMIT).click()
+    page.wait_for_url(SENT)
+
+
+def test_a_double_tap_sends_one(stage: Stage, page: Page) -> None:
+    posts: list[str] = []
+    page.on("request", lambda r: posts.append(r.post_data or "") if r.method == "POST" else None)
+    stage.open(page, people.someone(), "/declare/personal")
+    fill(page)
+    page.get_by_role("button", name=SUBMIT).dblclick()
+    page.wait_for_url(SENT)
+    assert len(posts) == 1
+
+
+def test_a_draft_survives_a_lost_connection_and_a_reload(
+    stage: Stage, page: Page, phone: BrowserContext
+) -> None:
+    stage.open(page, people.someone(), "/declare/personal")
+    id_before = page.locator("[name=id]").input_value()
+    fill(page, celsius="37.3")
+    phone.set_offline(True)
+    page.get_by_role("button", name=SUBMIT).click()
+    expect(page.locator("#told")).to_contain_text("网络中断")
+    assert_accessible(page)
+    phone.set_offline(False)
+    expect(page.locator("#told")).to_contain_text("网络已恢复")
+    page.reload()
+    expect(page.locator("#told")).to_contain_text("已恢复本机上没有提交的草稿")
+    assert_accessible(page)
+    expect(page.get_by_label("今日体温")).to_have_value("37.3")
+    expect(page.get_by_label("目前所在城市")).to_have_value("440300")
+    expect(page.get_by_label("咳嗽")).to_be_checked()
+    expect(page.get_by_label("发热")).not_to_be_checked()
+    expect(page.get_by_role("group", name="境外").get_by_label("是")).to_be_checked()
+    assert page.locator("[name=id]").input_value() == id_before, "sent again it is the same"
+    page.get_by_role("button", name=SUBMIT).click()
+    page.wait_for_url(SENT)
+    assert drafts(page) == []
+
+
+def test_an_answer_that_is_lost_leaves_a_draft_that_is_the_same_declaration(
+    stage: Stage, page: Page
+) -> None:
+    """The server took it, and the browser does not know."""
+    stage.open(page, people.someone(), "/declare/personal")
+    fill(page)
+    page.route("**/declare/personal*", lambda route: (route.fetch(), route.abort()))
+    page.get_by_role("button", name=SUBMIT).click()
+    expect(page.locator("#told")).to_contain_text("网络中断")
+    page.unroute_all()
+    page.get_by_role("button", name=SUBMIT).click()
+    page.wait_for_url(SENT)
+
+
+def test_a_draft_is_discarded_by_a_button(stage: Stage, page: Page) -> None:
+    stage.open(page, people.someone(), "/declare/personal")
+    fill(page)
+    page.clock.run_for(400)
+    page.reload()
+    page.get_by_role("button", name="清空草稿").click()
+    expect(page.get_by_label("今日体温")).to_have_value("")
+    assert page.locator(":checked:not(option)").count() == 0
+    assert drafts(page) == []
+    page.reload()
+    expect(page.get_by_label("今日体温")).to_have_value("")
+
+
+def test_nobody_sees_the_draft_of_another(stage: Stage, page: Page) -> None:
+    stage.open(page, people.someone(), "/declare/personal")
+    fill(page)
+    page.clock.run_for(400)
+    assert drafts(page) == ["declare:personal"]
+    stage.open(page, people.someone(), "/declare/personal")
+    expect(page.get_by_label("今日体温")).to_have_value("")
+    assert drafts(page) == []
+
+
+def test_a_draft_is_of_its_kind_and_of_a_day(stage: Stage, page: Page) -> None:
+    person = people.someone()
+    stage.open(page, person, "/declare/personal")
+    fill(page)
+    page.clock.run_for(400)
+    stage.open(page, person, "/declare/student-or-staff")
+    expect(page.get_by_label("今日体温")).to_have_value("")
+    page.clock.fast_forward(timedelta(hours=25).total_seconds() * 1000)
+    page.goto(f"{stage.url}/declare/personal")
+    expect(page.get_by_label("今日体温")).to_have_value("")
+    assert drafts(page) == []
+
+
+def test_who_is_no_longer_logged_in_keeps_the_draft(
+    stage: Stage, page: Page, phone: BrowserContext
+) -> None:
+    stage.open(page, people.someone(), "/declare/personal")
+    fill(page)
+    phone.clear_cookies()
+    page.get_by_role("button", name=SUBMIT).click()
+    expect(page.locator("#told")).to_contain_text("登录已结束")
+    login = page.locator("#told a")
+    expect(login).to_have_attribute("href", "/login?return_to=/declare/personal")
+    assert drafts(page) == ["declare:personal"]
+
+
+# The travel card
+
+
+@pytest.fixture(scope="module")
+def travel(
+    kafka: str, redis_url: str, log: Log, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stage, Outbox]]:
+    """A view with the gateway that names phones, the outbox for a carrier, and a phone's visits."""
+    directory = tmp_path_factory.mktemp("travel")
+    view, gateway = free_ports(2)
+    environment = {
+        **os.environ,
+        "YUEKANG_ENVIRONMENT": "development",
+        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_REDIS_URL": redis_url.replace("/0", "/8"),
+        "YUEKANG_DATA_DIR": str(directory),
+        "YUEKANG_VIEW_PORT": str(view),
+        "YUEKANG_GATEWAY_PORT": str(gateway),
+        "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
+        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+        "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+        "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
+    }
+    rows_url = Settings(redis_url=environment["YUEKANG_REDIS_URL"]).rows_redis_url
+    log.run(_put_visits(rows_url))
+    processes = [
+        HttpProcess(
+            name,
+            [str(Path(sys.executable).with_name("yuekang")), name],
+            directory,
+            environment,
+            f"http://127.0.0.1:{port}",
+        )
+        for name, port in (("gateway", gateway), ("view", view))
+    ]
+    for process in processes:
+        process.start()
+    try:
+        processes[0].wait_ready()
+        url = f"http://127.0.0.1:{view}"
+        processes[1].ready = lambda: answers(f"{url}/livez")  # type: ignore[method-assign]
+        processes[1].wait_ready()
+        yield Stage(url, log), Outbox(directory)
+    finally:
+        for process in processes:
+            process.stop()
+    for process in processes:
+        assert NUMBER not in process.log.read_text()
+
+
+async def _put_visits(rows_url: str) -> None:
+    key = PersonKeys(SECRET, 1).key(Phone(NUMBER))
+    listing: Listing = EMPTY
+    for days, city, visit in ((9, "440100", Visit.REACHED), (2, "440300", Visit.PASSED)):
+        at = people.now() - timedelta(days=days)
+        data = TelecomVisitData(city, visit, at)
+        event = b.make(TelecomVisitReported, data, at=at, source="/telecoms/1", person=key)
+        listing = add(listing, event, people.now())
+    async with Redis.from_url(rows_url) as redis:
+        await put_rows(redis, listings={(key, ListName.TELECOM_VISITS): listing})
+
+
+def newest_code(outbox: Outbox) -> str:
+    [message] = outbox.newest(1)
+    match = re.search(r"[0-9]{6}", message.text)
+    assert match is not None
+    return match[0]
+
+
+@pytest.mark.parametrize("size", [PHONE, NARROW], ids=["phone", "narrow"])
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_a_phone_a_code_a_card(
+    travel: tuple[Stage, Outbox], browser: Browser, size: dict[str, int], scripts: bool
+) -> None:
+    stage, outbox = travel
+    with browser.new_context(
+        viewport=size,  # type: ignore[arg-type]
+        locale="zh-CN",
+        java_script_enabled=scripts,
+    ) as context:
+        page = context.new_page()
+        stage.open(page, people.someone(), "/travel-card")
+        page.get_by_label("手机号").fill(NUMBER)
+        page.keyboard.press("Enter")
+        expect(page.locator("h1 .first")).to_have_text("输入验证码")
+        field = page.get_by_label("验证码", exact=True)
+        expect(field).to_be_focused()
+        if scripts:
+            assert_accessible(page)
+        code = newest_code(outbox)
+        field.fill(another(code))
+        page.keyboard.press("Enter")
+        expect(page.locator("#code-fault .first")).to_contain_text("还可以试 4 次")
+        if scripts:
+            assert_accessible(page)
+        page.get_by_label("验证码", exact=True).fill(code)
+        page.keyboard.press("Enter")
+        expect(page.locator(".phone")).to_have_text("138****8000")
+        assert [s.split("\n")[0] for s in page.locator(".cities strong").all_inner_texts()] == [
+            "广州",
+            "深圳",
+        ]
+        if scripts:
+            assert_accessible(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            assert page.evaluate(SMALL_TARGETS) == []
+        if scripts and size is PHONE:
+            card = page.locator(".travel").bounding_box()
+            assert card is not None
+            assert card["y"] + card["height"] <= PHONE["height"], "on one screen"
+
+
+def test_seconds_are_counted_until_a_code_may_be_sent_again(
+    travel: tuple[Stage, Outbox], page: Page
+) -> None:
+    stage, outbox = travel
+    stage.open(page, people.someone(), "/travel-card")
+    page.get_by_label("手机号").fill(NUMBER)
+    page.keyboard.press("Enter")
+    again = page.get_by_role("button", name="重新获取验证码")
+    expect(again).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_text("秒后可以重新获取")).to_be_visible()
+    before = len(outbox.newest())
+    again.press("Enter")
+    page.clock.run_for(61_000)
+    expect(again).not_to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_text("秒后可以重新获取")).to_be_hidden()
+    assert len(outbox.newest()) == before
+    again.click()  # by the server's clock a minute is not over
+    expect(page.locator("#faults .first")).to_contain_text("获取得太频繁了")
+    assert_accessible(page)
+    assert page.get_by_label("验证码", exact=True).is_visible()

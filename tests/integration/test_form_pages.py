@@ -1,0 +1,382 @@
+"""The forms of a resident, over a real Redis and a real Kafka: what is taken, what is refused."""
+
+import asyncio
+import html
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from app.catalogue import CATALOGUE, create_topics
+from app.codec import decode
+from app.travel.bounds import Bounds
+from app.view.declarations import TOPIC
+from app.view.pages.declare import owner_of
+from app.view.routes import create_app
+from models.events import DeclarationKind, Symptom
+from models.policy import ZONE
+from travels import PHONE, WIDE, Stage, another
+from views import NOBODY, now, options_over, resident, someone
+
+Http = AsyncTestClient[Litestar]
+
+SAME_ORIGIN = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
+
+
+@pytest.fixture
+async def http(redis_url: str, kafka: str) -> AsyncIterator[Http]:
+    await create_topics(kafka)
+    async with view(redis_url, kafka=kafka) as client:
+        yield client
+
+
+@pytest.fixture
+async def without_kafka(redis_url: str) -> AsyncIterator[Http]:
+    async with view(redis_url, kafka=NOBODY) as client:
+        yield client
+
+
+def view(redis_url: str, **options: Any) -> Http:
+    client = AsyncTestClient(create_app(options_over(redis_url, now, **options)))
+    client.follow_redirects = False
+    client.headers.update(SAME_ORIGIN)
+    return client
+
+
+def answers(kind: str = "personal", **fields: Any) -> dict[str, Any]:
+    """A form that is filled in rightly, but for `fields`; None leaves one out."""
+    filled = {
+        "id": str(uuid4()),
+        "city": "440300",
+        "celsius": "36.5",
+        "contact": "no",
+        "travelled": "yes",
+        **({} if kind == "personal" else {"unit": "示例单位"}),
+        **fields,
+    }
+    return {name: value for name, value in filled.items() if value is not None}
+
+
+async def declare(http: Http, person: str, form: dict[str, Any], kind: str = "personal") -> Any:
+    """Submit a form, again while Kafka is not there yet, as its page says."""
+    for _ in range(20):
+        answer = await http.post(f"/declare/{kind}", data=form, headers=resident(person))
+        if answer.status_code != 503:
+            break
+        await asyncio.sleep(0.2)
+    return answer
+
+
+async def events_of(kafka: str, *persons: str) -> list[Any]:
+    """What is on the log of these people, oldest first."""
+    consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    found = []
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [record for record in records if record.key.decode() in persons]
+    finally:
+        await consumer.stop()
+    return found
+
+
+def form_id(page: str) -> str:
+    match = re.search(r'name="id" value="([^"]*)"', page)
+    assert match is not None
+    return match[1]
+
+
+# Declarations
+
+
+@pytest.mark.parametrize("kind", DeclarationKind)
+async def test_each_kind_goes_on_the_log_as_it_was_filled_in(
+    http: Http, kafka: str, kind: DeclarationKind
+) -> None:
+    person = someone()
+    form = answers(kind, symptoms=["fever", "cough", "fever"], celsius="３８．２")
+    answer = await declare(http, person, form, kind)
+    assert answer.status_code == 303, answer.text
+    where = urlsplit(answer.headers["location"])
+    assert where.path == "/declare/sent"
+    [record] = await events_of(kafka, person)
+    event = decode(record.value, record.key, record.headers, CATALOGUE.topics[TOPIC], now())
+    said = event.data
+    assert (event.id, said.kind, said.city, said.celsius) == (form["id"], kind, "440300", 38.2)
+    assert (said.contact, said.travelled) == (False, True)
+    assert set(said.symptoms) == {Symptom.FEVER, Symptom.COUGH}
+    assert said.unit == (None if kind is DeclarationKind.PERSONAL else "示例单位")
+    assert parse_qs(where.query)["at"] == [said.declared_at.astimezone(ZONE).isoformat()]
+    page = await http.get(answer.headers["location"], headers=resident(person))
+    assert "/me/declarations" in page.text
+
+
+async def test_a_double_tap_is_one_declaration(http: Http, kafka: str) -> None:
+    person, form = someone(), answers()
+    assert (await declare(http, person, form)).status_code == 303
+    twice = await asyncio.gather(*(declare(http, person, form) for _ in range(2)))
+    assert {answer.status_code for answer in twice} == {303}
+    assert len({answer.headers["location"] for answer in twice}) == 1
+    # The log may have it more than once; it is the same, byte for byte, so the list has one.
+    assert len({record.value for record in await events_of(kafka, person)}) == 1
+
+
+async def test_what_was_submitted_is_not_changed_but_offered_anew(http: Http, kafka: str) -> None:
+    person, form = someone(), answers()
+    await declare(http, person, form)
+    answer = await declare(http, person, {**form, "celsius": "37.9"})
+    assert answer.status_code == 409
+    assert 'value="37.9"' in answer.text
+    fresh = form_id(answer.text)
+    assert fresh != form["id"]
+    assert len(await events_of(kafka, person)) == 1
+    assert (await declare(http, person, {**form, "id": fresh})).status_code == 303
+    assert len(await events_of(kafka, person)) == 2
+
+
+async def test_another_persons_form_is_another_declaration(http: Http, kafka: str) -> None:
+    one, other, form = someone(), someone(), answers()
+    await declare(http, one, form)
+    answer = await declare(http, other, {**form, "celsius": "39.0"})
+    assert answer.status_code == 303, "an id is of one person; it tells another nothing"
+    first, second = await events_of(kafka, one, other)
+    by_person = {record.key.decode(): record.value for record in (first, second)}
+    assert b"36.5" in by_person[one]
+    assert b"39.0" in by_person[other]
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"unit": None}, "unit"),
+        ({"unit": "  \u3000 "}, "unit"),
+        ({"unit": "长" * 101}, "unit"),
+        ({"unit": "某\x00厂"}, "unit"),
+        ({"unit": "11010519491231002X"}, "unit"),
+        ({"city": None}, "city"),
+        ({"city": "110000"}, "city"),
+        ({"celsius": None}, "celsius"),
+        ({"celsius": "34.9"}, "celsius"),
+        ({"celsius": "42.1"}, "celsius"),
+        ({"celsius": "36.55"}, "celsius"),
+        ({"celsius": "NaN"}, "celsius"),
+        ({"celsius": "1e999"}, "celsius"),
+        ({"celsius": "warm"}, "celsius"),
+        ({"symptoms": ["cough", "hunger"]}, "symptoms"),
+        ({"contact": None}, "contact"),
+        ({"travelled": "perhaps"}, "travelled"),
+        ({"id": None}, None),
+        ({"id": "1"}, None),
+    ],
+)
+async def test_what_is_wrong_is_said_beside_its_field_and_all_else_is_kept(
+    without_kafka: Http, fields: dict[str, Any], fault: str | None
+) -> None:
+    form = answers("student-or-staff", **{"symptoms": ["cough"], **fields})
+    answer = await declare(without_kafka, someone(), form, "student-or-staff")
+    assert answer.status_code == 422, answer.text
+    page = answer.text
+    assert 'id="faults"' in page
+    assert re.findall(r'id="(\w+)-fault"', page) == ([] if fault is None else [fault])
+    if "unit" not in fields:
+        assert 'value="示例单位"' in page
+    if "city" not in fields:
+        assert '<option value="440300" selected>' in page
+    assert 'value="cough" checked' in page
+    if "id" not in fields:
+        assert form_id(page) == form["id"]
+
+
+async def test_without_kafka_all_is_kept_and_may_be_sent_again(without_kafka: Http) -> None:
+    form = answers("enterprise-employee", unit='<b>"甲"</b> 厂', symptoms=["fever"])
+    answer = await without_kafka.post(
+        "/declare/enterprise-employee", data=form, headers=resident(someone())
+    )
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert form_id(answer.text) == form["id"], "sent again it has to be the same"
+    assert f'value="{html.escape(form["unit"])}"'.replace("&quot;", "&#34;") in answer.text
+    assert "<b>" not in answer.text
+    assert 'value="fever" checked' in answer.text
+
+
+async def test_a_form_tells_its_origin_and_is_kept_by_nobody(without_kafka: Http) -> None:
+    person = someone()
+    for address in ("/declare/personal", "/travel-card"):
+        answer = await without_kafka.get(address, headers=resident(person))
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert answer.headers["cache-control"] == "no-store"
+        assert person not in answer.text
+    page = (await without_kafka.get("/declare/personal", headers=resident(person))).text
+    again = (await without_kafka.get("/declare/personal", headers=resident(person))).text
+    assert form_id(page) != form_id(again)
+    assert owner_of(person) in page
+    assert owner_of(person) != owner_of(someone())
+
+
+PAGES = [
+    ("GET", "/declare"),
+    ("GET", "/declare/sent"),
+    ("GET", "/travel-card"),
+    ("GET", "/travel-card/code"),
+    ("POST", "/travel-card"),
+    ("POST", "/travel-card/code"),
+    *((method, f"/declare/{kind.value}") for kind in DeclarationKind for method in ("GET", "POST")),
+]
+
+
+@pytest.mark.parametrize(("method", "address"), PAGES)
+async def test_nobody_is_asked_to_log_in_and_another_site_is_refused(
+    without_kafka: Http, method: str, address: str
+) -> None:
+    answer = await without_kafka.request(
+        method, address, data=answers() if method == "POST" else {}
+    )
+    if method == "GET":
+        assert answer.headers["location"].startswith("/login?return_to=")
+    else:
+        assert answer.status_code == 401
+        foreign = {**resident(someone()), "sec-fetch-site": "cross-site"}
+        answer = await without_kafka.post(address, data=answers(), headers=foreign)
+        assert (answer.status_code, answer.json()["code"]) == (403, "cross-site")
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "2026-11-24T12:00:00", "<script>", "9999-12-31"])
+async def test_an_instant_in_an_address_is_believed_if_it_is_one(
+    without_kafka: Http, at: str
+) -> None:
+    answer = await without_kafka.get(
+        "/declare/sent", params={"at": at}, headers=resident(someone())
+    )
+    assert answer.status_code == 200
+    assert "<script>" not in answer.text
+
+
+# The travel card
+
+
+class Travels:
+    """A view with the travel cards of a test."""
+
+    def __init__(self, redis_url: str, bounds: Bounds = WIDE) -> None:
+        self._bounds = bounds
+        self._stages: list[Stage] = []
+        self.http = view(redis_url, kafka=NOBODY, make_cards=self._make)
+
+    def _make(self, redis: Any, *_: Any) -> Any:
+        stage = Stage(redis, self._bounds)
+        stage.at = now()
+        self._stages.append(stage)
+        return stage.cards
+
+    @property
+    def stage(self) -> Stage:
+        return self._stages[-1]
+
+    async def post(self, address: str, asker: str, **form: str) -> Any:
+        return await self.http.post(address, data=form, headers=resident(asker))
+
+
+@pytest.fixture
+async def travels(redis_url: str) -> AsyncIterator[Travels]:
+    travels = Travels(redis_url)
+    async with travels.http:
+        yield travels
+
+
+async def test_a_phone_a_code_a_card(travels: Travels) -> None:
+    asker = someone()
+    sent = await travels.post("/travel-card/code", asker, phone=f"+86 {PHONE}")
+    assert sent.status_code == 200, sent.text
+    assert "138****8000" in sent.text
+    assert 'data-again="60"' in sent.text
+    code = travels.stage.carrier.code
+    assert code not in sent.text
+    card = await travels.post("/travel-card", asker, phone=PHONE, code=f"{code[:3]} {code[3:]}")
+    assert card.status_code == 200, card.text
+    assert "138****8000" in card.text
+    assert PHONE not in card.text
+
+
+async def test_a_wrong_code_says_how_many_tries_are_left_and_then_that_it_is_spent(
+    travels: Travels,
+) -> None:
+    asker = someone()
+    await travels.post("/travel-card/code", asker, phone=PHONE)
+    wrong = another(travels.stage.carrier.code)
+    for left in (4, 3, 2, 1):
+        answer = await travels.post("/travel-card", asker, phone=PHONE, code=wrong)
+        assert answer.status_code == 422
+        assert f"还可以试 {left} 次" in answer.text
+        assert f"{left} {'try is' if left == 1 else 'tries are'} left" in answer.text
+        assert f'name="phone" value="{PHONE}"' in answer.text
+    for _ in range(2):
+        answer = await travels.post("/travel-card", asker, phone=PHONE, code=wrong)
+        assert "已输错 5 次" in answer.text
+
+
+async def test_a_code_is_of_no_use_to_another_person(travels: Travels) -> None:
+    asker, other = someone(), someone()
+    await travels.post("/travel-card/code", asker, phone=PHONE)
+    code = travels.stage.carrier.code
+    answer = await travels.post("/travel-card", other, phone=PHONE, code=code)
+    assert (answer.status_code, "没有给您发送过" in answer.text) == (422, True)
+    assert (await travels.post("/travel-card", asker, phone=PHONE, code=code)).status_code == 200
+    answer = await travels.post("/travel-card", asker, phone=PHONE, code=code)
+    assert (answer.status_code, "已用过" in answer.text) == (422, True)
+
+
+async def test_what_fails_has_its_status_and_keeps_the_phone(travels: Travels) -> None:
+    asker = someone()
+    answer = await travels.post("/travel-card/code", asker, phone="12345")
+    assert answer.status_code == 422
+    assert 'id="phone-fault"' in answer.text
+    assert 'value="12345"' in answer.text
+    travels.stage.carrier.failure = OSError()
+    answer = await travels.post("/travel-card/code", asker, phone=PHONE)
+    assert answer.status_code == 503
+    assert "短信没有发出" in answer.text
+    assert f'value="{PHONE}"' in answer.text
+    travels.stage.carrier.failure = None
+    await travels.post("/travel-card/code", asker, phone=PHONE)
+    travels.stage.gateway.away = True
+    code = travels.stage.carrier.code
+    answer = await travels.post("/travel-card", asker, phone=PHONE, code=code)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "暂时不能查询" in answer.text
+    for form in ({"phone": PHONE, "code": "12"}, {"phone": PHONE}):
+        answer = await travels.post("/travel-card", asker, **form)
+        assert (answer.status_code, 'id="code-fault"' in answer.text) == (422, True)
+    for form in ({}, {"code": code}):
+        answer = await travels.post("/travel-card", asker, **form)
+        assert (answer.status_code, 'id="phone-fault"' in answer.text) == (422, True)
+
+
+async def test_asked_too_often_says_when_and_leaves_the_code_to_be_entered(redis_url: str) -> None:
+    """With the limits as they are set: one a minute."""
+    travels = Travels(redis_url, Bounds())
+    async with travels.http:
+        asker = someone()
+        assert (await travels.post("/travel-card/code", asker, phone=PHONE)).status_code == 200
+        answer = await travels.post("/travel-card/code", asker, phone=PHONE)
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+        assert re.search(r"请在 [0-9年月日]* ?[0-9:]{8} 之后再试", answer.text)
+        assert 'autocomplete="one-time-code"' in answer.text
+        assert (await travels.post("/travel-card/code", someone(), phone=PHONE)).status_code == 200
+
+
+async def test_the_page_of_a_form_opened_by_its_address_leads_to_the_first(
+    travels: Travels,
+) -> None:
+    answer = await travels.http.get("/travel-card/code?lang=en", headers=resident(someone()))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/travel-card?lang=en")
