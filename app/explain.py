@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.problems import Problem
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.view.codes import ConditionAnswer, ReasonAnswer
 from app.view.explanations import EventAnswer, ExplanationAnswer, SideAnswer
 from app.view.operator import operator_token
@@ -97,10 +97,14 @@ def _ask(settings: Settings, person: str, asked: dict[str, str]) -> bytes:
     """Return the view's answer; exit with 1 where there is none."""
     url = settings.view_url
     try:
+        token = operator_token(settings)
+    except SettingsError as error:
+        raise _failed(str(error), EXIT_USAGE) from None
+    try:
         answer = httpx.get(
             f"{url}/v1/people/{person}/explanation",
             params=asked,
-            headers={"authorization": f"Bearer {operator_token(settings)}"},
+            headers={"authorization": f"Bearer {token}"},
             timeout=ANSWER_SECONDS_MAX,
             trust_env=False,
         )

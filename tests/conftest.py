@@ -1,15 +1,20 @@
 """A real Kafka and a real Redis for the session, started by what `yuekang up` starts them with."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pygal  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, settings
 
 from app.stack.broker import Broker
 from app.stack.ports import free_port
 from app.stack.redis_server import RedisServer
+
+# pygal leaves a finder of a protocol that Python gave up; pytest's way to import asks every finder.
+sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
 
 settings.register_profile(
     "test",

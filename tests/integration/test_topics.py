@@ -43,7 +43,7 @@ async def test_a_topic_that_differs_is_named_and_never_changed(
     kafka: str, renamed: Catalogue
 ) -> None:
     names = list(renamed.topics)
-    scans, codes = names[6], names[7]
+    scans, codes = (next(n for n in names if n.endswith(end)) for end in ("scans", "health-codes"))
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:

@@ -18,6 +18,7 @@ from prometheus_client import generate_latest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from app.login.sessions import Session, Sessions
 from app.logs import configure
 from app.problems import KINDS, Refused, on_refused
 from app.settings import Settings
@@ -34,6 +35,7 @@ from app.view.pages.ports import Unavailable
 from builders import make
 from gateways import PHONE_KEY, TELECOM, TOKENS, free_port, running_gateway
 from models.events import (
+    DocumentType,
     ListName,
     RetractionData,
     RetractionReason,
@@ -638,12 +640,15 @@ async def test_over_http(redis: Redis) -> None:
     stage.was_in(PHONE, GUANGZHOU)
     asker = someone()
 
-    async def person() -> str:
-        return asker
+    sessions = Sessions(KEY, lambda: stage.at)
+    kind = DocumentType.RESIDENT_IDENTITY_CARD
+
+    async def session() -> Session:
+        return sessions.begin(asker, "样*甲", None, kind)
 
     app = Litestar(
         routes(stage.cards, lambda: stage.at),
-        dependencies={"person": Provide(person)},
+        dependencies={"session": Provide(session)},
         exception_handlers={Refused: on_refused},
     )
     # The framework's own client runs the application in another event loop than Redis is of.
