@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 from nacl.public import PrivateKey, SealedBox
+from structlog.testing import capture_logs
 
 import builders as b
 from agents import people, poison, releases, scans
@@ -175,15 +176,16 @@ def test_a_broken_record_in_binary_mode_counts_for_whom_its_header_names() -> No
     assert list(tally(store).counting) == [BAD]
 
 
-def test_metrics_and_the_log_tell_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_and_the_log_tell_of_it() -> None:
     counter = metrics.WORKER_PARKED.labels(TOPIC.name)
     before = counter._value.get()
     work = Work(cast(Any, Store()))
-    people.chunk_fold(TOPIC, LETTERS)(work, [bad(n) for n in range(103)])
+    with capture_logs() as logged:
+        people.chunk_fold(TOPIC, LETTERS)(work, [bad(n) for n in range(103)])
     assert counter._value.get() == before
     work.committed()
     assert counter._value.get() == before + 3
-    said = capsys.readouterr().out
+    said = str(logged)
     assert said.count("source_parked") == 1
     assert TOPIC.name in said
     assert BAD in said
