@@ -14,15 +14,13 @@ from aiokafka import ConsumerRecord
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
-from agents.instants import instant, microseconds
-from agents.partitions import check_partition
+from agents.instants import microseconds
 from agents.poison import Poison
 from app.catalogue import Topic
-from app.codec import Refusal, decode
 from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
 from app.topology import ListsApp
-from models.events import ListedEvent, ListName
+from models.events import Event, ListedEvent, ListName
 from models.lists import EMPTY, Conflict, Listing, add, advance, due_at, list_of
 from models.person import conflict
 from models.sources import SOURCE_LIMIT, Limit
@@ -68,17 +66,8 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
     def fold_records(work: Work, records: Records) -> None:
         lists = Lists(work, dead_letters)
         poison = Poison(work, topic, dead_letters, unreadable)
-        for record in records:
-            arrived_at = instant(record.timestamp)
-            try:
-                event = decode(record.value, record.key, record.headers, topic, arrived_at)
-                if not lists.knows(cast(ListedEvent, event)):
-                    check_partition(record, topic)
-            except Refusal as refusal:
-                poison.refuse(record, refusal)
-            else:
-                if not (poison.watching and poison.parks(record, event.source)):
-                    lists.add(cast(ListedEvent, event), arrived_at, record)
+        for event, arrived_at, record in poison.accepted(records, lists.knows):
+            lists.add(cast(ListedEvent, event), arrived_at, record)
         lists.write()
         poison.write()
 
@@ -102,9 +91,10 @@ class Lists:
         self._rows: dict[bytes, Listing] = {}
         self._changed: dict[bytes, tuple[Listing, datetime]] = {}
 
-    def knows(self, event: ListedEvent) -> bool:
+    def knows(self, event: Event) -> bool:
         """Say whether there is a row that `event` joins."""
-        return self._row(key_of(event.partitionkey, list_of(event))) is not EMPTY
+        name = list_of(cast(ListedEvent, event))
+        return self._row(key_of(event.partitionkey, name)) is not EMPTY
 
     def add(
         self, event: ListedEvent, arrived_at: datetime, record: "ConsumerRecord[bytes, bytes]"

@@ -15,16 +15,14 @@ from aiokafka import ConsumerRecord
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
-from agents.instants import instant, microseconds
-from agents.partitions import check_partition
+from agents.instants import microseconds
 from agents.poison import Poison
 from app.catalogue import Topic
-from app.codec import Refusal, decode
 from app.engine.chunks import Chunk
 from app.engine.work import DueFold, Fold, Records, Told, Work
 from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
 from models.codes import changed
-from models.events import StatusEvent
+from models.events import Event, StatusEvent
 from models.person import Outcome, Person, advance, fold, unknown
 from models.sources import SOURCE_LIMIT, Limit
 
@@ -54,17 +52,8 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
         work.read(record.key for record in records if record.key)
         people = People(work, dead_letters)
         poison = Poison(work, topic, dead_letters, unreadable)
-        for record in records:
-            arrived_at = instant(record.timestamp)
-            try:
-                event = decode(record.value, record.key, record.headers, topic, arrived_at)
-                if not people.knows(event.partitionkey.encode()):
-                    check_partition(record, topic)
-            except Refusal as refusal:
-                poison.refuse(record, refusal)
-            else:
-                if not (poison.watching and poison.parks(record, event.source)):
-                    people.apply(cast(StatusEvent, event), arrived_at, record)
+        for event, arrived_at, record in poison.accepted(records, people.knows):
+            people.apply(cast(StatusEvent, event), arrived_at, record)
         people.write()
         poison.write()
 
@@ -94,9 +83,9 @@ class People:
         self._versions: dict[bytes, int] = {}
         self._changed: dict[bytes, Person] = {}
 
-    def knows(self, key: bytes) -> bool:
-        """Say whether there is a row at `key`."""
-        return self._row(key) is not None
+    def knows(self, event: Event) -> bool:
+        """Say whether there is a row that `event` folds into."""
+        return self._row(event.partitionkey.encode()) is not None
 
     def apply(
         self,

@@ -4,18 +4,24 @@ The tally of a topic partition (models.sources) is a row of its table, written i
 of the chunk that changed it; so it is the same after a restart, a rebalance or a kill.
 """
 
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
 import msgspec
 import structlog
 from aiokafka import ConsumerRecord
 
 from agents.dead_letters import DeadLetters
+from agents.instants import instant
+from agents.partitions import check_partition
 from app import metrics
 from app.catalogue import Topic
-from app.codec import Refusal, source_in
+from app.codec import Refusal, decode, source_in
 from app.engine.store import META
-from app.engine.work import Work
+from app.engine.work import Records, Work
 from app.settings import Settings, variable_of
 from app.topology import TableApp
+from models.events import Event
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
 
 log = structlog.get_logger()
@@ -79,11 +85,31 @@ class Poison:
         self, work: Work, topic: Topic, dead_letters: DeadLetters, unreadable: Limit
     ) -> None:
         self._work = work
-        self._topic = topic.name
+        self._topic = topic
         self._dead_letters = dead_letters
         self._unreadable = unreadable
         self._tally = tally_of(work, topic.name)
         self.watching = bool(self._tally)
+
+    def accepted(
+        self, records: Records, known: Callable[[Event], bool] | None = None
+    ) -> Iterator[tuple[Event, datetime, "ConsumerRecord[bytes, bytes]"]]:
+        """Yield each record that is to be folded, as its event and its arrival; refuse the others,
+        or put them aside.
+
+        `known` says whether somebody was heard of; who was not must be in the right partition.
+        """
+        for record in records:
+            arrived_at = instant(record.timestamp)
+            try:
+                event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
+                if known is not None and not known(event):
+                    check_partition(record, self._topic)
+            except Refusal as refusal:
+                self.refuse(record, refusal)
+            else:
+                if not (self.watching and self.parks(record, event.source)):
+                    yield event, arrived_at, record
 
     def refuse(self, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> None:
         """Write a record that is refused to dead-letters, or to parked.
@@ -110,7 +136,7 @@ class Poison:
     def write(self) -> None:
         """Write the tally, if it changed."""
         if self.watching:
-            write_tally(self._work, self._topic, self._tally)
+            write_tally(self._work, self._topic.name, self._tally)
 
     def _count(
         self, record: "ConsumerRecord[bytes, bytes]", source: str | None, invalid: bool

@@ -9,10 +9,8 @@ from functools import partial
 from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
-from agents.instants import instant
 from agents.poison import Poison
 from app.catalogue import CATALOGUE
-from app.codec import Refusal, decode
 from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
 from app.topology import YuekangApp
@@ -36,15 +34,8 @@ def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> 
 
     def check(work: Work, records: Records) -> None:
         poison = Poison(work, TOPIC, dead_letters, unreadable)
-        for record in records:
-            arrived_at = instant(record.timestamp)
-            try:
-                event = decode(record.value, record.key, record.headers, TOPIC, arrived_at)
-            except Refusal as refusal:
-                poison.refuse(record, refusal)
-            else:
-                if poison.watching:
-                    poison.parks(record, event.source)
+        for _ in poison.accepted(records):
+            pass
         poison.write()
 
     return check

@@ -35,6 +35,9 @@ SHOWN_SECONDS_MAX = 30.0
 EVERY_TABLE = "every"
 """What a topic folds into whose every partition has every record."""
 
+PORTAL = "/portal"
+"""The source in whose name the pages publish what residents do, and ask for keys."""
+
 Positive = Annotated[int, Meta(ge=1)]
 Cleanup = Literal["delete", "compact"]
 DataClass = Literal["internal", "personal", "sensitive-personal"]

@@ -6,12 +6,7 @@ from app.login.guards import HOME, with_return
 from app.login.texts import AGAIN, AT_PROVIDER, LOG_IN, NOTICES, Page
 from app.login.texts import HOME as START
 from app.view.pages.language import Language, Text
-from app.view.pages.site import page
-
-HEADERS = {
-    # A form then says where it comes from, also in browsers that say it in Origin alone.
-    "referrer-policy": "same-origin",
-}
+from app.view.pages.site import FORM_HEADERS, page
 
 _IN_A_WHILE = {"gateway", "provider-away", "sessions", "logout"}
 RETRY_SECONDS = 30
@@ -33,4 +28,4 @@ def notice(
     links.append((f"/?lang={language.code}", START))
     retry = {"retry-after": str(RETRY_SECONDS)} if which in _IN_A_WHILE else {}
     context = {"n": NOTICES[which], "links": links}
-    return page("notice.html", language, context, status=status, headers={**HEADERS, **retry})
+    return page("notice.html", language, context, status=status, headers={**FORM_HEADERS, **retry})

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from random import Random
 
+from app.catalogue import PORTAL
 from app.sample.stories import NATIONAL_PLATFORM, TERMINALS, Resident
 from models.events import (
     BorderEntryData,
@@ -38,7 +39,6 @@ from models.policy import HighRisk
 
 DESK = "/entry-desks/440100-03"
 IMMIGRATION = "/immigration/440300-01"
-PORTAL = "/portal"
 TELECOM = "/telecoms/gd-1"
 
 SHARE = 0.05

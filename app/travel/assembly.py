@@ -5,11 +5,12 @@ from datetime import datetime
 
 from redis.asyncio import Redis
 
+from app.catalogue import PORTAL
 from app.sample.information import HIGH_RISK_SAMPLE
 from app.settings import Settings
 from app.tokens import Tokens
 from app.travel.cards import TravelCards, Visits
-from app.travel.phone_keys import SOURCE, PhoneKeys
+from app.travel.phone_keys import PhoneKeys
 from app.travel.sms import driver_of
 from models.policy import HIGH_RISK
 
@@ -25,7 +26,7 @@ def travel_cards(
     return TravelCards(
         redis=redis,
         key=settings.session_key,
-        phone_keys=PhoneKeys(settings.gateway_url, Tokens(settings.token_key).token_for(SOURCE)),
+        phone_keys=PhoneKeys(settings.gateway_url, Tokens(settings.token_key).token_for(PORTAL)),
         driver=driver_of(settings),
         visits=visits,
         now=now,

@@ -13,8 +13,6 @@ from app.travel.bounds import GATEWAY_SECONDS_MAX, RETRY_SECONDS
 from models.events import PERSON_KEY
 from models.phones import MOBILE_PHONE_NUMBER, Phone
 
-SOURCE = "/portal"
-
 log = structlog.get_logger()
 
 
@@ -27,7 +25,7 @@ class _Answer(Struct):
 
 
 class PhoneKeys:
-    """Asks the gateway at `url` with the token of `SOURCE`. Belongs to one event loop."""
+    """Asks the gateway at `url` with the token of the portal. Belongs to one event loop."""
 
     def __init__(self, url: str, token: str) -> None:
         self._url = f"{url.rstrip('/')}/v1/person-keys"

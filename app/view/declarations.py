@@ -15,6 +15,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.catalogue import PORTAL
 from app.codec import Refusal, carries_document_number, encode, from_mapping
 from app.problems import FieldError, Refused, retry_later
 from app.view.limits import RETRY_STORE_SECONDS
@@ -23,7 +24,6 @@ from models.events import Celsius, DeclarationKind, Division, EventId, Instant, 
 
 TOPIC = "declarations"
 TYPE = "yuekang.declaration.submitted.v1"
-SOURCE = "/portal"
 
 KEPT_SECONDS = 24 * 60 * 60
 """A form that could not be sent may be sent again for so long."""
@@ -103,7 +103,7 @@ class Declarations:
             "specversion": "1.0",
             "type": TYPE,
             "id": asked.id,
-            "source": SOURCE,
+            "source": PORTAL,
             "time": at.isoformat(),
             "partitionkey": person,
             "sequence": str(int(at.timestamp() * 1_000)),

@@ -13,13 +13,13 @@ from datetime import datetime
 import structlog
 
 from app import metrics
+from app.catalogue import PORTAL
 from app.codec import encode
 from app.problems import Refused
 from app.writer import Record, Writer
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 
 TOPIC = "displays"
-SOURCE = "/portal"
 
 QUEUE_MAX = 20_000
 """Displays that wait: those of a second at the peak; some 10 MB."""
@@ -70,7 +70,7 @@ class Recorder:
         event = DisplayRecorded(
             specversion="1.0",
             id=secrets.token_hex(12),
-            source=SOURCE,
+            source=PORTAL,
             time=at,
             partitionkey=person,
             sequence=str(int(at.timestamp() * 1_000)),

@@ -18,6 +18,7 @@ from prometheus_client import generate_latest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from app.catalogue import PORTAL
 from app.login.sessions import Session, Sessions
 from app.logs import configure
 from app.problems import KINDS, Refused, on_refused
@@ -28,7 +29,7 @@ from app.travel.assembly import travel_cards
 from app.travel.bounds import CODE_KEPT_SECONDS, CODE_SECONDS, TRIES_MAX, Bounds
 from app.travel.cards import TravelCards
 from app.travel.limits import network_of
-from app.travel.phone_keys import SOURCE, PhoneKeys
+from app.travel.phone_keys import PhoneKeys
 from app.travel.routes import routes
 from app.view.information import Information
 from app.view.pages.ports import Unavailable
@@ -462,10 +463,10 @@ def gateway_url(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 async def test_the_gateway_gives_the_key_that_telecoms_report_by(gateway_url: str) -> None:
     for url in (gateway_url, f"{gateway_url}/"):
-        keys = PhoneKeys(url, TOKENS.token_for(SOURCE))
+        keys = PhoneKeys(url, TOKENS.token_for(PORTAL))
         assert await keys.key(Phone(PHONE)) == PHONE_KEY
         await keys.close()
-        stranger = PhoneKeys(url, Tokens(bytes(32)).token_for(SOURCE))
+        stranger = PhoneKeys(url, Tokens(bytes(32)).token_for(PORTAL))
         with pytest.raises(Refused) as caught:
             await stranger.key(Phone(PHONE))
         assert caught.value.code == "travel-card-unavailable"
@@ -500,7 +501,7 @@ async def test_a_gateway_that_gives_no_key_is_explained(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    keys = PhoneKeys(f"http://127.0.0.1:{port}", TOKENS.token_for(SOURCE))
+    keys = PhoneKeys(f"http://127.0.0.1:{port}", TOKENS.token_for(PORTAL))
     with pytest.raises(Refused) as caught:
         await keys.key(Phone(PHONE))
     assert caught.value.code == "travel-card-unavailable"

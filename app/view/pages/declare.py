@@ -24,34 +24,22 @@ from app import metrics
 from app.login.guards import LoggedIn
 from app.problems import KINDS as PROBLEMS
 from app.problems import Refused
-from app.view.declarations import DeclarationAnswer, DeclarationRequest
+from app.view.declarations import KEPT_SECONDS, DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
 from app.view.pages.language import Language, Text, exactly
 from app.view.pages.language import gettext as _
-from app.view.pages.site import language_of, page
+from app.view.pages.site import FORM_HEADERS, language_of, page
 from models.events import DeclarationKind, Symptom
 
 AnyRequest = Request[Any, Any, Any]
-
-HEADERS = {
-    # A form then says where it comes from, also in browsers that say it in Origin alone.
-    "referrer-policy": "same-origin",
-}
 
 CELSIUS_MIN, CELSIUS_MAX = Decimal("35.0"), Decimal("42.0")
 """What a person who fills in a form can have; the event's own bounds are wider by a degree."""
 
 UNIT_LENGTH_MAX = 100
 
-DRAFT_HOURS = 24
+DRAFT_HOURS = KEPT_SECONDS // 3_600
 """A draft is kept in the browser for so long: as long as its id is known when it is sent again."""
-
-KINDS: dict[DeclarationKind, Text] = {  # manual, 三（三）
-    DeclarationKind.ENTERPRISE_EMPLOYEE: _("企业单位员工健康申报"),
-    DeclarationKind.ORGANISATION_MEMBER: _("组织机构成员健康申报"),
-    DeclarationKind.STUDENT_OR_STAFF: _("学生/教职工个人健康申报"),
-    DeclarationKind.PERSONAL: _("个人自查申报"),
-}
 
 FOR_WHOM: dict[DeclarationKind, Text] = {
     DeclarationKind.ENTERPRISE_EMPLOYEE: _("向所在企业单位申报"),
@@ -66,16 +54,6 @@ UNITS: dict[DeclarationKind, Text] = {
     DeclarationKind.STUDENT_OR_STAFF: _("学校名称"),
 }
 """Whom a declaration is made to; a personal one has nobody."""
-
-SYMPTOMS: dict[Symptom, Text] = {
-    Symptom.FEVER: _("发热"),
-    Symptom.COUGH: _("咳嗽"),
-    Symptom.FATIGUE: _("乏力"),
-    Symptom.SORE_THROAT: _("咽痛"),
-    Symptom.BREATHLESSNESS: _("呼吸困难"),
-    Symptom.DIARRHOEA: _("腹泻"),
-    Symptom.LOSS_OF_TASTE_OR_SMELL: _("嗅觉或味觉减退"),
-}
 
 APPEND_ONLY = _("当前不支持删除或修改，可重新申报提交。")
 
@@ -120,7 +98,12 @@ def declare_routes(declarations: Declares) -> list[Any]:
 
     @get("/declare", media_type=MediaType.HTML, include_in_schema=False)
     async def show_kinds(request: AnyRequest, session: LoggedIn) -> Response[str]:
-        context = {"kinds": KINDS, "for_whom": FOR_WHOM, "how": HOW, "records": RECORDS}
+        context = {
+            "kinds": names.DECLARATION_KINDS,
+            "for_whom": FOR_WHOM,
+            "how": HOW,
+            "records": RECORDS,
+        }
         return page("declare.html", language_of(request), context)
 
     @get("/declare/sent", media_type=MediaType.HTML, include_in_schema=False)
@@ -149,7 +132,11 @@ def declare_routes(declarations: Declares) -> list[Any]:
 
         return [show_form, submit]
 
-    return [show_kinds, show_sent, *(handler for kind in KINDS for handler in of_kind(kind))]
+    return [
+        show_kinds,
+        show_sent,
+        *(handler for kind in names.DECLARATION_KINDS for handler in of_kind(kind)),
+    ]
 
 
 def read_form(kind: DeclarationKind, form: FormMultiDict) -> Filled:
@@ -210,13 +197,13 @@ def form_page(
     empty: dict[str, Any] = dict.fromkeys(("unit", "city", "celsius", *ASKED), "")
     context = {
         "kind": kind.value,
-        "title": KINDS[kind],
+        "title": names.DECLARATION_KINDS[kind],
         "unit": UNITS.get(kind),
         "unit_length_max": UNIT_LENGTH_MAX,
         "celsius_min": str(CELSIUS_MIN),
         "celsius_max": str(CELSIUS_MAX),
         "cities": names.CITIES,
-        "symptoms": {symptom.value: text for symptom, text in SYMPTOMS.items()},
+        "symptoms": {symptom.value: text for symptom, text in names.SYMPTOMS.items()},
         "asked": ASKED,
         "append_only": APPEND_ONLY,
         "id": filled.id if filled else str(uuid4()),
@@ -230,7 +217,7 @@ def form_page(
         language,
         context,
         status=status if filled else HTTPStatus.OK,
-        headers={**HEADERS, **(headers or {})},
+        headers={**FORM_HEADERS, **(headers or {})},
     )
 
 

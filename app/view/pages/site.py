@@ -33,12 +33,18 @@ HEADERS = {
         "object-src 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",  # an address holds a person key
+    "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 """Headers of every page and static file."""
+
+FORM_HEADERS = {
+    # A form then says where it comes from, also in browsers that say it in Origin alone.
+    "referrer-policy": "same-origin",
+}
+"""What a page with a form has in the place of that."""
 
 
 @pass_context

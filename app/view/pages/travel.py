@@ -18,13 +18,13 @@ from app import metrics
 from app.login.guards import LoggedIn
 from app.problems import KINDS as PROBLEMS
 from app.problems import Refused
-from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX
+from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX, Bounds
 from app.travel.refusals import CodeWrong
 from app.view.pages import names
 from app.view.pages.language import Language, Text, clock, day, exactly, ngettext
 from app.view.pages.language import gettext as _
 from app.view.pages.ports import Unavailable
-from app.view.pages.site import language_of, page
+from app.view.pages.site import FORM_HEADERS, language_of, page
 from models.events import Visit
 from models.phones import PhoneError, parse
 from models.policy import ZONE
@@ -34,13 +34,8 @@ if TYPE_CHECKING:  # its own messages are in the language of pages
 
 AnyRequest = Request[Any, Any, Any]
 
-HEADERS = {
-    # A form then says where it comes from, also in browsers that say it in Origin alone.
-    "referrer-policy": "same-origin",
-}
-
-SEND_AGAIN_SECONDS = 60
-"""One code a minute is sent to an asker (app.travel.bounds)."""
+SEND_AGAIN_SECONDS = Bounds().sends[0].get_expiry()
+"""After so long an asker may have another code sent."""
 
 VISITS: dict[Visit, Text] = {Visit.REACHED: _("到达"), Visit.PASSED: _("途经")}
 
@@ -184,7 +179,7 @@ def card_page(language: Language, card: "TravelCardAnswer") -> Response[str]:
         ],
         "high_risk": any(city.high_risk for city in card.cities),
     }
-    return page("travel_card.html", language, context, headers=HEADERS)
+    return page("travel_card.html", language, context, headers=FORM_HEADERS)
 
 
 def sentence(refused: Refused, at: datetime) -> Text:
@@ -224,7 +219,7 @@ def _form(
         status, headers = PROBLEMS[code].status, refused.headers
     more = {"faults": faults, "phone_length_max": PHONE_TEXT_MAX}
     return page(
-        template, language, {**context, **more}, status=status, headers={**HEADERS, **headers}
+        template, language, {**context, **more}, status=status, headers={**FORM_HEADERS, **headers}
     )
 
 
