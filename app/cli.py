@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "person-key": ("app.gateway.commands:person_key", "Print the person key of a document."),
     "outbox": ("app.travel.outbox:outbox", "Show messages to phones, in development."),
     "explain": ("app.explain:explain", "Say why a person's code is what it is."),
+    "reconciliation": (
+        "app.reconciliation:reconciliation",
+        "List whose data wait to be pushed to the national platform.",
+    ),
     "latency": ("app.latency:latency", "Measure from append on Kafka to visible over HTTP."),
 }
 

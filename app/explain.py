@@ -6,28 +6,21 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated
 
-import httpx
 import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.problems import Problem
-from app.settings import Settings, SettingsError
+from app.operator_client import ask
+from app.settings import Settings
 from app.view.codes import ConditionAnswer, ReasonAnswer
 from app.view.explanations import EventAnswer, ExplanationAnswer, SideAnswer
-from app.view.operator import operator_token
 from models.events import PERSON_KEY
 from models.explain import Claim, Heard
 from models.policy import ZONE
 
-ANSWER_SECONDS_MAX = 20.0
-"""An explanation of the fullest of rows takes seconds."""
-
 EVENTS_SHOWN_MAX = 40
-
-EXIT_USAGE = 2
 
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
 _ZONED = re.compile(_LOCAL.pattern + r" ?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
@@ -68,7 +61,8 @@ def explain(
         raise typer.BadParameter("A person key is p1- (or another version) and 32 characters.")
     asked = {"at": _instant("--at", at), "known_at": _instant("--known-at", known_at)}
     settings = Settings.from_environment()
-    raw = _ask(settings, person, {name: text for name, text in asked.items() if text})
+    parameters = {name: text for name, text in asked.items() if text}
+    raw = ask(settings, f"/v1/people/{person}/explanation", parameters)
     if as_json:
         sys.stdout.write(raw.decode() + "\n")
     else:
@@ -91,44 +85,6 @@ def _instant(option: str, text: str | None) -> str | None:
         "Asia/Shanghai.",
         param_hint=option,
     )
-
-
-def _ask(settings: Settings, person: str, asked: dict[str, str]) -> bytes:
-    """Return the view's answer; exit with 1 where there is none."""
-    url = settings.view_url
-    try:
-        token = operator_token(settings)
-    except SettingsError as error:
-        raise _failed(str(error), EXIT_USAGE) from None
-    try:
-        answer = httpx.get(
-            f"{url}/v1/people/{person}/explanation",
-            params=asked,
-            headers={"authorization": f"Bearer {token}"},
-            timeout=ANSWER_SECONDS_MAX,
-            trust_env=False,
-        )
-    except UnicodeEncodeError:
-        raise _failed("YUEKANG_TOKEN is no token: it is not ASCII.", EXIT_USAGE) from None
-    except httpx.TransportError as error:
-        raise _failed(
-            f"The view at {url} does not answer ({error}). Start it, or set YUEKANG_VIEW_URL."
-        ) from None
-    if answer.status_code == httpx.codes.OK:
-        return answer.content
-    try:
-        problem = msgspec.json.decode(answer.content, type=Problem)
-    except msgspec.DecodeError:
-        raise _failed(f"{url} is not a view: it answers {answer.status_code}.") from None
-    again = answer.headers.get("retry-after")
-    raise _failed(
-        f"{problem.title}: {problem.detail}" + (f" Try again in {again} s." if again else "")
-    )
-
-
-def _failed(message: str, code: int = 1) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(code)
 
 
 def _print(found: ExplanationAnswer, console: Console) -> None:

@@ -35,11 +35,11 @@ from rich.console import Console
 from rich.table import Table
 
 from app.catalogue import CATALOGUE, partition_of
+from app.operator_client import operator_token
 from app.sample.command import progress_on
 from app.sample.publish import Progress
 from app.sample.records import structured
 from app.settings import Settings
-from app.view.operator import operator_token
 from models.events import (
     DocumentType,
     Event,

@@ -23,6 +23,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import msgspec
@@ -362,7 +363,8 @@ def rows_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> RowBatch:
                 if record.key is None or not record.key.startswith(META):
                     raise Unreadable(f"The record at {place} is no row.")
             elif not record.key.startswith(META):
-                batch.rows[tp.topic, record.key] = tp.partition, record.value[DUE.size :]
+                at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
+                batch.take(tp.topic, record.key, tp.partition, record.value[DUE.size :], at)
     return batch
 
 

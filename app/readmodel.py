@@ -44,8 +44,8 @@ HEALTH_CODES = "health-codes"
 STATUS_CHANGES = "status-changes"
 """The topics that the model is of."""
 
-FORMAT = 2
-"""Of all the above; a model of another format is built anew."""
+FORMAT = 3
+"""Of all the above, and of app.rows; a model of another format is built anew."""
 
 CHANGES_KEPT = 50_000
 """Changes that a client can resume over: 100 s at 500 changes/s, an ordinary day many times over;

@@ -3,6 +3,8 @@
     yk:state                     how far the changelogs are projected, as in app.readmodel
     yk:row:people:<person>       a row of the people table: models.person.Person, MessagePack
     yk:row:lists:<person>:<list> a row of the lists table: models.lists.Listing, JSON
+    yk:high                      the people whose newest national status is high, by the instant of
+                                 its report (ms since 1970)
 
 They are the changelogs' newest values, written by `yuekang rows` (app.projection) in the way of
 app.readmodel: a batch and the positions that it reached together, or not at all. The database is
@@ -10,15 +12,20 @@ theirs alone.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.readmodel import STATE, State, Writer, decode_state, encode_state
+from app.readmodel import STATE, Position, State, Writer, decode_state, encode_state
+from models.events import ListName, NationalStatus
+from models.information import national_status
+from models.lists import Listing
 
 ROW = "yk:row:"
+HIGH = "yk:high"
 
 PEOPLE_CHANGELOG = "yuekang-people-changelog"
 LISTS_CHANGELOG = "yuekang-lists-changelog"
@@ -26,12 +33,24 @@ LISTS_CHANGELOG = "yuekang-lists-changelog"
 TABLES = {PEOPLE_CHANGELOG: "people", LISTS_CHANGELOG: "lists"}
 """The topics that the rows are of."""
 
+_NATIONAL_STATUSES = f":{ListName.NATIONAL_STATUSES}".encode()
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+_decode_listing = msgspec.json.Decoder(Listing).decode
+
 _APPLY = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
   return 0
 end
-for i = 2, #KEYS do
-  redis.call('SET', KEYS[i], ARGV[i + 1])
+for i = 3, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[i])
+end
+for i = #KEYS + 1, #ARGV, 2 do
+  if ARGV[i] == '' then
+    redis.call('ZREM', KEYS[2], ARGV[i + 1])
+  else
+    redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1])
+  end
 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
@@ -39,10 +58,24 @@ return 1
 
 
 class RowBatch(Struct):
-    """What one script writes: of each row, by changelog and key, its partition and value."""
+    """What one script writes: of each row, by changelog and key, its partition and value; of each
+    person whose national status changed, when a high one was reported, or None."""
 
     rows: dict[tuple[str, bytes], tuple[int, bytes]]
+    high: dict[bytes, datetime | None] = {}
     changes: tuple[()] = ()
+
+    def take(self, topic: str, key: bytes, partition: int, value: bytes, at: datetime) -> None:
+        """Take the row of `key` as it became at `at`; a later one replaces it.
+
+        Raise `msgspec.DecodeError` if it is none.
+        """
+        self.rows[topic, key] = partition, value
+        if topic == LISTS_CHANGELOG and key.endswith(_NATIONAL_STATUSES):
+            status = national_status(_decode_listing(value), at)
+            high = status is not None and status.status is NationalStatus.HIGH
+            person = key.removesuffix(_NATIONAL_STATUSES)
+            self.high[person] = status.reported_at if status is not None and high else None
 
     @property
     def size(self) -> int:
@@ -61,11 +94,16 @@ class RowWriter(Writer):
         """Write a batch and `state`; return False, with nothing written, if Redis has moved on."""
         encoded = encode_state(state)
         written = await self._apply_rows(
-            keys=[STATE, *(_key(TABLES[topic], key.decode()) for topic, key in batch.rows)],
+            keys=[STATE, HIGH, *(_key(TABLES[topic], key.decode()) for topic, key in batch.rows)],
             args=[
                 self._last,
                 encoded,
                 *(b"%d\n%b" % (partition, row) for partition, row in batch.rows.values()),
+                *(
+                    argument
+                    for person, reported_at in batch.high.items()
+                    for argument in (_score(reported_at), person)
+                ),
             ],
         )
         if written:
@@ -91,23 +129,56 @@ async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
     """Return rows of `table`; raise `NoRows`, or redis.RedisError, OSError where it is away."""
     answer: Any = await redis.mget(STATE, *(_key(table, key) for key in keys))
     raw, *found = answer
-    state = decode_state(raw)
-    if state is None or not state.built:
-        raise NoRows
-    [changelog] = [topic for topic, name in TABLES.items() if name == table]
-    positions = state.positions[changelog]
+    positions = _positions(raw, table)
     values: list[bytes | None] = []
-    reached: list[float | None] = []
+    reached: list[Position] = []
     for value in found:
         partition, _, row = (value or b"").partition(b"\n")
         values.append(None if value is None else row)
         # Who is not there may be in any partition, and just not have come through it.
         within = positions if value is None else positions[int(partition) : int(partition) + 1]
-        reached += (position.known_until for position in within)
-    known = [until for until in reached if until is not None]
-    if len(known) < len(reached):
+        reached += within
+    return Rows(values, _as_of(reached))
+
+
+class High(Struct, frozen=True):
+    """People whose newest national status is high, and when it was reported, oldest first.
+
+    `as_of`: everything appended to the input until then is in it.
+    """
+
+    people: list[tuple[str, datetime]]
+    as_of: datetime
+
+
+async def read_high(redis: Redis, first: int, count: int) -> High:
+    """Return up to `count` of them from the place `first`; raise as `read_rows` does."""
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.get(STATE)
+        pipe.zrange(HIGH, first, first + count - 1, withscores=True)
+        raw, found = await pipe.execute()
+    as_of = _as_of(_positions(raw, TABLES[LISTS_CHANGELOG]))
+    people = [(person.decode(), _EPOCH + timedelta(milliseconds=ms)) for person, ms in found]
+    return High(people, as_of)
+
+
+def _positions(state: bytes | None, table: str) -> Sequence[Position]:
+    decoded = decode_state(state)
+    if decoded is None or not decoded.built:
         raise NoRows
-    return Rows(values, datetime.fromtimestamp(min(known), UTC))
+    [changelog] = [topic for topic, name in TABLES.items() if name == table]
+    return decoded.positions[changelog]
+
+
+def _as_of(positions: Sequence[Position]) -> datetime:
+    known = [position.known_until for position in positions]
+    if None in known:
+        raise NoRows
+    return datetime.fromtimestamp(min(until for until in known if until is not None), UTC)
+
+
+def _score(reported_at: datetime | None) -> bytes:
+    return b"" if reported_at is None else b"%d" % (reported_at.timestamp() * 1_000)
 
 
 def _key(table: str, key: str) -> str:

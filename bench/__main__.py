@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.stack.processes import StackError
-from bench import compare, latency, machine, report, scale, stages, start
+from bench import compare, flood, latency, machine, report, scale, stages, start
 from bench.broker import running_broker
 from bench.sides import SIDES
 
@@ -33,6 +33,7 @@ class Part(StrEnum):
     SCALE = "scale"
     STAGES = "stages"
     LATENCY = "latency"
+    FLOOD = "flood"
     START = "start"
 
 
@@ -116,6 +117,8 @@ def main(
                     found = stages.measure(DIRECTORY / "data", real_events, seed, terminal)
                 case Part.LATENCY:
                     found = latency.measure(DIRECTORY / "latency", terminal)
+                case Part.FLOOD:
+                    found = flood.measure(DIRECTORY / "flood", terminal)
                 case Part.START:
                     found = start.measure(DIRECTORY / "start", start_people, seed, terminal)
             kept = report.Kept(

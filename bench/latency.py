@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -36,34 +38,44 @@ class StackProcess(Process):
 def measure(directory: Path, terminal: Terminal) -> list[Report]:
     """Return the report of `yuekang latency` for each of `CHANGING`, after a run that warms up the
     broker's JVM and counts for nothing; raise `StackError` where nothing was measured."""
+    with whole_stack(directory) as environment:
+        run(environment, terminal, RATE, CHANGING[0], WARM_UP_SECONDS)
+        return [run(environment, terminal, RATE, changing, SECONDS) for changing in CHANGING]
+
+
+@contextmanager
+def whole_stack(directory: Path) -> Iterator[Mapping[str, str]]:
+    """Run the whole stack in `directory`, and yield the environment to reach it with."""
     directory = directory.absolute()
     shutil.rmtree(directory, ignore_errors=True)
     environment = environment_of(directory / "data")
-    yuekang = str(OWN_PYTHON.with_name("yuekang"))
-    stack = StackProcess("stack", [yuekang, "up", "--no-sample"], directory, environment)
-
-    def run(changing: int, seconds: int) -> Report:
-        terminal.say(f"latency at {RATE:,} events/s for {seconds} s, {changing}% change a code")
-        done = subprocess.run(
-            [yuekang, "latency", "--rate", str(RATE), "--seconds", str(seconds),
-             "--changing", str(changing), "--json"],
-            env={**environment, **development_secrets(directory / "data")},
-            capture_output=True,
-            check=False,
-        )  # fmt: skip
-        sys.stderr.write(done.stderr.decode()[-2_000:])
-        if not done.stdout:
-            raise StackError(f"yuekang latency measured nothing.\n{done.stderr.decode()}")
-        found = msgspec.json.decode(done.stdout, type=Report)
-        if found.visible is not None:
-            terminal.say(f"p99 {found.visible.p99_ms:g} ms at {found.rate_reached:,} events/s")
-        return found
-
+    command = [str(OWN_PYTHON.with_name("yuekang")), "up", "--no-sample"]
+    stack = StackProcess("stack", command, directory, environment)
     stack.start()
     try:
         stack.wait_ready()
-        run(CHANGING[0], WARM_UP_SECONDS)
-        return [run(changing, SECONDS) for changing in CHANGING]
+        yield {**environment, **development_secrets(directory / "data")}
     finally:
         stack.stop()
         shutil.rmtree(directory / "data", ignore_errors=True)
+
+
+def run(
+    environment: Mapping[str, str], terminal: Terminal, rate: int, changing: int, seconds: int
+) -> Report:
+    """Return the report of one `yuekang latency`; raise `StackError` where it measured nothing."""
+    terminal.say(f"latency at {rate:,} events/s for {seconds} s, {changing}% change a code")
+    done = subprocess.run(
+        [str(OWN_PYTHON.with_name("yuekang")), "latency", "--rate", str(rate),
+         "--seconds", str(seconds), "--changing", str(changing), "--json"],
+        env=dict(environment),
+        capture_output=True,
+        check=False,
+    )  # fmt: skip
+    sys.stderr.write(done.stderr.decode()[-2_000:])
+    if not done.stdout:
+        raise StackError(f"yuekang latency measured nothing.\n{done.stderr.decode()}")
+    found = msgspec.json.decode(done.stdout, type=Report)
+    if found.visible is not None:
+        terminal.say(f"p99 {found.visible.p99_ms:g} ms at {found.rate_reached:,} events/s")
+    return found

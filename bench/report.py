@@ -12,7 +12,7 @@ from pygal import Bar, Config, HorizontalStackedBar  # type: ignore[import-untyp
 from pygal.style import Style  # type: ignore[import-untyped]
 
 from app.latency import Report
-from bench import latency, scale, start
+from bench import flood, latency, scale, start
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -82,6 +82,7 @@ TYPES: Mapping[str, Any] = {
     "scale": list[Point],
     "stages": Profile,
     "latency": list[Report],
+    "flood": list[flood.Run],
     "start": start.Found,
 }
 
@@ -108,6 +109,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _stages(out, found["stages"])
     if "latency" in found:
         yield from _latency(found["latency"])
+    if "flood" in found:
+        yield from _flood(found["flood"])
     if "start" in found:
         yield from _start(found["start"])
     yield from _machine(parts)
@@ -415,6 +418,31 @@ def _latency(found: Sequence[Report]) -> Iterator[str]:
             if spread is not None:
                 values = " | ".join(f"{value:g}" for value in msgspec.structs.astuple(spread))
                 yield f"| {name} | {values} |"
+
+
+def _flood(found: Sequence[flood.Run]) -> Iterator[str]:
+    yield from ("", "## A colour beside a flood", "")
+    yield (
+        f"`yuekang latency` at {flood.RATE:,} changes a second for {flood.SECONDS} s, and the same "
+        f"with {flood.FLOOD:,} displays and temperatures just appended, which the lists' worker "
+        f"folds meanwhile on the same machine; {flood.ROUNDS} rounds, in turns. Append to visible, "
+        "ms; median (least–most) of the rounds."
+    )
+    yield from ("", "| | p50 | p95 | p99 | max | Not seen | Of the flood folded |")
+    yield "|---|---|---|---|---|---|---|"
+    for what, runs in (
+        ("without", [run for run in found if not run.folded]),
+        ("beside the flood", [run for run in found if run.folded]),
+    ):
+        spreads = [run.report.visible for run in runs if run.report.visible is not None]
+        columns = zip(*map(msgspec.structs.astuple, spreads), strict=True)
+        values = " | ".join(Spread.of(column).text(",.0f") for column in columns)
+        missed = sum(run.report.not_seen for run in runs)
+        folded = Spread.of([run.folded for run in runs]).text(",.0f")
+        yield f"| {what} | {values} | {missed} | {folded} |"
+    least = min(run.left for run in found if run.folded)
+    yield ""
+    yield f"At the end of each run at least {least:,} of the flood were still to be folded."
 
 
 def _start(found: start.Found) -> Iterator[str]:

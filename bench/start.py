@@ -20,13 +20,13 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
+from app.operator_client import operator_token
 from app.sample.records import structured
 from app.settings import Settings
 from app.stack.processes import StackError
 from app.stack.redis_server import RedisServer
 from app.stack.secrets import development_secrets
 from app.stack.stack import Stack
-from app.view.operator import operator_token
 from bench import topics
 from bench.cpu import peak_memory_mib
 from bench.records import Record, person_key

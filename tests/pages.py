@@ -277,6 +277,7 @@ STATES: dict[str, tuple[Port, str]] = {
     "section-old-and-full": (Port(code(), stale=True, more=True), "/me/nat-results"),
     "section-empty": (Port(code(), silent=True), "/me/certificates"),
     "section-failed": (Port(cause="busy"), "/me/temperatures"),
+    "offline": (Port(), "/offline"),
     "dashboard": (Port(), "/dashboard"),
     "dashboard-failed": (Port(cause="store"), "/dashboard"),
     "dashboard-silent": (Port(silent=True), "/dashboard"),

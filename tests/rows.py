@@ -37,12 +37,11 @@ async def put_rows(
     await writer.load()
     state = msgspec.structs.replace(writer.new_state("server", positions), built=True)
     assert await writer.begin_anew(state)
-    rows = {
-        (PEOPLE_CHANGELOG, row.code.person.encode()): (0, msgspec.msgpack.encode(row))
-        for row in people
-    }
-    rows |= {
-        (LISTS_CHANGELOG, f"{person}:{name}".encode()): (0, msgspec.json.encode(listing))
-        for (person, name), listing in (listings or {}).items()
-    }
-    assert await writer.apply(RowBatch(rows), state)
+    batch, at = RowBatch({}), as_of or now()
+    for row in people:
+        key = row.code.person.encode()
+        batch.take(PEOPLE_CHANGELOG, key, 0, msgspec.msgpack.encode(row), at)
+    for (person, name), listing in (listings or {}).items():
+        key = f"{person}:{name}".encode()
+        batch.take(LISTS_CHANGELOG, key, 0, msgspec.json.encode(listing), at)
+    assert await writer.apply(batch, state)

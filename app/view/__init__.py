@@ -3,6 +3,7 @@
     GET  /v1/people/{person}/code         the code now: colour, reasons, how they lift
     GET  /v1/people/{person}/code.svg     its QR, of a display token that lives two minutes
     GET  /v1/people/{person}/explanation  why it is, or was, what it is; for the operator
+    GET  /v1/reconciliation               who is green here and high on the national platform
     POST /v1/scans                        a terminal's scan: recorded, and answered with the colour
     GET  /v1/changes                      changes of status as Server-Sent Events
     GET  /v1/counts                       people by colour, reason and city; the last hour
@@ -14,7 +15,8 @@ limit there is no colour at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.
-- `explanations`, `operator`: a person's row explained, and who may ask for it.
+- `explanations`, `reconciliation`, `operator`: a person's row explained, whose data wait to be
+  pushed to the national platform, and who may ask for that.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: what it refuses in words of its own.
 - `port`: all of it as the pages want it; `routes`, `server`: HTTP, the process.

@@ -47,6 +47,9 @@ colour within a second."""
 BODY_BYTES_MAX = 4_096
 """Of a scan."""
 
+RECONCILIATION_MAX = 10_000
+"""People in one list of whose data are to be pushed, those who wait longest: some 800 KB."""
+
 EXPLANATIONS_AT_ONCE_MAX = 4
 """Of one process; more are told to come again. An explanation takes milliseconds, of the fullest of
 rows seconds, and takes them from the codes."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from litestar import Litestar, Request, Response, get, post
+from litestar.config.compression import CompressionConfig
 from litestar.datastructures import ResponseHeader
 from litestar.enums import OpenAPIMediaType
 from litestar.exceptions import HTTPException, ValidationException
@@ -45,6 +46,7 @@ from app.view.operator import operator_of
 from app.view.pages import Unavailable, failed_page, resident_routes, routes
 from app.view.pages.site import language_of
 from app.view.port import Port
+from app.view.reconciliation import Reconciliation, ReconciliationAnswer
 from app.view.recorder import Recorder
 from app.view.refusals import refusals
 from app.view.scans import ScanAnswer, ScanRequest, Scans
@@ -93,6 +95,7 @@ class View:
         self.tokens = Tokens(options.token_key)
         self.codes = Codes(self.redis, options.now)
         self.explanations = Explanations(self._rows, options.now)
+        self.reconciliation = Reconciliation(self._rows, self.codes, options.now)
         self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
         self.login = Login(options.login, self._sessions, self._has_code, options.now)
         self.information = Information(self._rows, options.now)
@@ -188,6 +191,16 @@ _OPENAPI = OpenAPIConfig(
 )
 
 
+_COMPRESSION = CompressionConfig(
+    "gzip",
+    minimum_size=1_000,
+    gzip_compress_level=4,
+    # Pages and their files alone: on a slow network they are what is waited for. A code over the
+    # API is short, and a stream must not wait for a block to fill.
+    exclude=["^/v1/", "^/metrics"],
+)
+
+
 def create_app(options: Options) -> Litestar:
     """Make the application; it connects when it starts."""
     view = View(options)
@@ -227,6 +240,7 @@ def create_app(options: Options) -> Litestar:
             Exception: on_failure,
         },
         openapi_config=_OPENAPI,
+        compression_config=_COMPRESSION,
         request_max_body_size=limits.BODY_BYTES_MAX,
         logging_config=None,
     )
@@ -307,6 +321,21 @@ def _people(view: View) -> list[Any]:
         by = operator_of(view.tokens, request)
         return await view.explanations.explain(by, person, at, known_at)
 
+    @get(
+        "/v1/reconciliation",
+        operation_id="readReconciliation",
+        summary="List who is green here and of high risk on the national platform",
+        security=[{"operatorToken": []}],
+        responses=refusals("unauthenticated", "no-operator", "code-unavailable"),
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+    )
+    async def waiting(request: AnyRequest) -> ReconciliationAnswer:
+        """Their data wait to be pushed to the platform; who waits longest comes first.
+
+        Who asks is written down.
+        """
+        return await view.reconciliation.waiting(operator_of(view.tokens, request))
+
     @post(
         "/v1/scans",
         status_code=200,
@@ -328,7 +357,7 @@ def _people(view: View) -> list[Any]:
         """Sending the same again is always safe, and due after `recorded` false or a 503."""
         return await view.scans.scan(view.scans.terminal_of(request), data)
 
-    return [code, explained, scan]
+    return [code, explained, waiting, scan]
 
 
 def _duty(view: View) -> list[Any]:

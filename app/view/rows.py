@@ -1,20 +1,33 @@
 """Rows as the view reads them: what keeps it from an answer is `Unavailable`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import app.rows
-from app.rows import NoRows, Rows
+from app.rows import High, NoRows, Rows
 from app.view.limits import RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
 from app.view.pages.ports import Unavailable
 
 
 async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
     """Return rows of `table`; raise `Unavailable`."""
-    try:
+    with _unavailable():
         return await app.rows.read_rows(redis, table, keys)
+
+
+async def read_high(redis: Redis, first: int, count: int) -> High:
+    """Return people whose national status is high; raise `Unavailable`."""
+    with _unavailable():
+        return await app.rows.read_high(redis, first, count)
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
     except NoRows:
         raise Unavailable("store", RETRY_STALE_SECONDS) from None
     except (RedisError, OSError, TimeoutError):

@@ -27,6 +27,9 @@ PHONE = {"width": 390, "height": 844}
 NARROW = {"width": 320, "height": 640}
 DESK = {"width": 1440, "height": 900}
 
+UNKEPT: dict[str, Any] = {"service_workers": "block"}
+"""Pages come from the view alone, not from what the browser kept; see test_phone.py."""
+
 
 @pytest.fixture(scope="package")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -132,7 +135,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def phone(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context(viewport=PHONE, locale="zh-CN") as context:
+    with browser.new_context(viewport=PHONE, locale="zh-CN", **UNKEPT) as context:
         yield context
 
 
@@ -146,13 +149,13 @@ def page(phone: BrowserContext) -> Page:
 
 @pytest.fixture
 def narrow(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport=NARROW, locale="zh-CN") as context:
+    with browser.new_context(viewport=NARROW, locale="zh-CN", **UNKEPT) as context:
         yield context.new_page()
 
 
 @pytest.fixture
 def desk(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport=DESK, locale="zh-CN") as context:
+    with browser.new_context(viewport=DESK, locale="zh-CN", **UNKEPT) as context:
         page = context.new_page()
         page.clock.install()
         yield page

@@ -31,6 +31,7 @@ EVERY = [
     "/logged-out",
     "stale",
     "failed",
+    "/offline",
     "dashboard-failed",
     "declare",
     "declare-form",

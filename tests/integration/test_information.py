@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 import builders as b
-from app.rows import ROW
+from app.rows import ROW, NoRows, read_high
 from app.stack.redis_server import RedisServer
 from app.view.information import Information, SectionAnswer
 from app.view.limits import HISTORY_AT_ONCE_MAX
@@ -206,6 +207,36 @@ async def test_an_emptied_redis_is_filled_anew_and_says_nothing_until_then(
     assert caught.value.cause == "store"
     rows.send(signal.SIGCONT)
     await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 1)
+
+
+async def test_who_is_high_on_the_national_platform_is_found_until_corrected_there(
+    kafka: str, information: Information, redis: Redis
+) -> None:
+    person, other = someone(), someone()
+    reported_at = ago(hours=2)
+    await send(
+        kafka,
+        [
+            b.national_status("high", reported_at, person=person),
+            b.national_status("low", reported_at, person=other),
+        ],
+    )
+    found = await high(redis, lambda people: person in people)
+    assert abs(found[person] - reported_at) < timedelta(milliseconds=1)
+    assert other not in found
+    await send(kafka, [b.national_status("low", ago(hours=1), person=person)])
+    await high(redis, lambda people: person not in people)
+
+
+async def high(redis: Redis, done: Callable[[dict[str, datetime]], bool]) -> dict[str, datetime]:
+    """Read whose national status is high until it is as wanted."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            with suppress(NoRows):
+                people = dict((await read_high(redis, 0, 1_000)).people)
+                if done(people):
+                    return people
+            await asyncio.sleep(0.1)
 
 
 async def test_a_rush_for_history_is_refused_as_busy(information: Information) -> None:

@@ -1,5 +1,6 @@
 """The pages without a browser: what a sheet says, words in both languages, pictures, documents."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from app.gateway.reference import document
 from app.schemas import asyncapi
 from app.view.pages import names, reference
 from app.view.pages.chart import Minute, chart, described
+from app.view.pages.installed import manifest
 from app.view.pages.language import LANGUAGES, Language, exactly, moment, negotiate, today
 from app.view.pages.samples import samples
 from app.view.pages.sheet import NO_SHEET, sheet
@@ -285,3 +287,19 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+class TestInstalled:
+    @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.code)
+    def test_the_manifest_is_in_its_language_and_its_files_are_there(
+        self, language: Language
+    ) -> None:
+        found = json.loads(manifest(language).content)
+        said = [found["name"], *(shortcut["name"] for shortcut in found["shortcuts"])]
+        assert all(bool(re.search("[一-鿿]", words)) is (language is ZH) for words in said)
+        assert found["lang"] == language.tag
+        assert found["start_url"] == f"/code?lang={language.code}"
+        for icon in found["icons"]:
+            name, _, version = icon["src"].removeprefix("/static/").partition("?v=")
+            assert (PAGES / "static" / name).is_file()
+            assert version

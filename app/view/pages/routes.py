@@ -14,6 +14,7 @@ from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import Declares, declare_routes
 from app.view.pages.entry import entry_page
 from app.view.pages.information import information_page, section_page
+from app.view.pages.installed import manifest, offline_page, worker_script
 from app.view.pages.ports import PagePort
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.site import HEADERS, STATIC, language_of
@@ -32,6 +33,18 @@ def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
     @get("/", media_type=MediaType.HTML)
     async def show_entry(request: AnyRequest) -> Response[str]:
         return entry_page(port, language_of(request))
+
+    @get("/manifest.webmanifest")
+    async def show_manifest(request: AnyRequest) -> Response[bytes]:
+        return manifest(language_of(request))
+
+    @get("/service-worker.js")
+    async def show_worker_script() -> Response[bytes]:
+        return worker_script()
+
+    @get("/offline", media_type=MediaType.HTML)
+    async def show_offline(request: AnyRequest) -> Response[str]:
+        return offline_page(language_of(request))
 
     @get("/dashboard", media_type=MediaType.HTML)
     async def show_dashboard(request: AnyRequest) -> Response[str]:
@@ -65,6 +78,9 @@ def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
 
     handlers = [
         show_entry,
+        show_manifest,
+        show_worker_script,
+        show_offline,
         show_dashboard,
         show_counts,
         show_chart,

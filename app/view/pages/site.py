@@ -70,6 +70,22 @@ def static(name: str) -> str:
     return f"/static/{name}?v={digest}"
 
 
+@cache
+def _version() -> str:
+    """What changes with every page and file: the digest of all that they are made of."""
+    folders = ("templates", "static", "locale")
+    files = (path for folder in folders for path in (HERE / folder).rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def service_worker(language: Language) -> str:
+    """Address of what keeps the page without a network in this language, as it is now."""
+    return f"/service-worker.js?lang={language.code}&v={_version()}"
+
+
 def anchor(*parts: str) -> str:
     """An address within a page, made of letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
@@ -81,7 +97,12 @@ def _ms(at: datetime) -> int:
 
 
 _ENVIRONMENT.globals.update(
-    static=static, number=number, _=gettext, pgettext=pgettext, ngettext=ngettext
+    static=static,
+    service_worker=service_worker,
+    number=number,
+    _=gettext,
+    pgettext=pgettext,
+    ngettext=ngettext,
 )
 _ENVIRONMENT.filters.update(ms=_ms)
 

@@ -14,12 +14,22 @@
   let main = document.getElementById("state");
   let ahead = Number(main.dataset.now) - Date.now(); // server's clock less this device's
   // Of the wall clock, not performance.now(): that one stands still while a phone sleeps.
-  let confirmed = Date.now();
+  let confirmed = 0;
   let drawn = Date.now();
   let asking = false;
 
   const now = () => Date.now() + ahead;
   const coloured = () => main.dataset.state === "red" || main.dataset.state === "green";
+
+  // The state shown is the view's own as of now. A colour's words are kept, for a phone without a
+  // network (static/offline.js).
+  function confirm() {
+    confirmed = Date.now();
+    if (!coloured()) return;
+    const said = (selector) => main.querySelector(selector).textContent;
+    const [first, second] = [said("#word .first"), said("#word .second")];
+    last.write({ first, second, holder: said(".holder"), at: confirmed + ahead });
+  }
 
   // The whole answer, or null where there is none.
   async function ask(url, accept) {
@@ -55,7 +65,7 @@
     become(document.adoptNode(fresh));
     document.title = page.title;
     ahead = Number(main.dataset.now) - Date.now();
-    confirmed = Date.now();
+    confirm();
     if (main.dataset.token) draw(main.dataset.token);
   }
 
@@ -82,7 +92,7 @@
     const answer = await ask(main.dataset.code, "application/json");
     if (!answer) return;
     if (!answer.ok || keyOf(JSON.parse(answer.text)) !== main.dataset.key) return refresh();
-    confirmed = Date.now();
+    confirm();
     const age = Date.now() - drawn;
     const valid = Number(main.dataset.qrValid);
     if (age > valid) return refresh(); // it could not be redrawn in time
@@ -133,6 +143,9 @@
 
   document.addEventListener("visibilitychange", wake);
   addEventListener("pageshow", (event) => event.persisted && wake());
+  // Without it all works while there is a network; some browsers refuse it in private windows.
+  addEventListener("load", () => navigator.serviceWorker?.register(body.dataset.worker).catch(() => {}));
+  confirm();
   if (main.dataset.token) draw(main.dataset.token);
   run();
   setInterval(() => alone(check), POLL_MS);

@@ -1,0 +1,71 @@
+"""How a command asks the view as the operator."""
+
+import os
+from collections.abc import Mapping
+
+import httpx
+import msgspec
+import typer
+
+from app.problems import Problem
+from app.settings import Settings, SettingsError
+from app.tokens import Tokens
+from app.view.operator import OPERATOR
+
+ANSWER_SECONDS_MAX = 20.0
+"""An explanation of the fullest of rows takes seconds."""
+
+EXIT_USAGE = 2
+
+
+def operator_token(settings: Settings) -> str:
+    """Return the token that a command asks with: YUEKANG_TOKEN, or one made of the token key.
+
+    Raise `SettingsError` where there is neither.
+    """
+    if token := os.environ.get("YUEKANG_TOKEN", ""):
+        return token
+    if not settings.token_key:
+        raise SettingsError(
+            f"There is no token. Set YUEKANG_TOKEN to that of {OPERATOR}, or YUEKANG_TOKEN_KEY to "
+            "the key that makes it."
+        )
+    return Tokens(settings.token_key).token_for(OPERATOR)
+
+
+def ask(settings: Settings, path: str, parameters: Mapping[str, str] | None = None) -> bytes:
+    """Return the view's answer; without one print why, and exit with 1 (2 without a token)."""
+    url = settings.view_url
+    try:
+        token = operator_token(settings)
+    except SettingsError as error:
+        raise _failed(str(error), EXIT_USAGE) from None
+    try:
+        answer = httpx.get(
+            f"{url}{path}",
+            params=parameters,
+            headers={"authorization": f"Bearer {token}"},
+            timeout=ANSWER_SECONDS_MAX,
+            trust_env=False,
+        )
+    except UnicodeEncodeError:
+        raise _failed("YUEKANG_TOKEN is no token: it is not ASCII.", EXIT_USAGE) from None
+    except httpx.TransportError as error:
+        raise _failed(
+            f"The view at {url} does not answer ({error}). Start it, or set YUEKANG_VIEW_URL."
+        ) from None
+    if answer.status_code == httpx.codes.OK:
+        return answer.content
+    try:
+        problem = msgspec.json.decode(answer.content, type=Problem)
+    except msgspec.DecodeError:
+        raise _failed(f"{url} is not a view: it answers {answer.status_code}.") from None
+    again = answer.headers.get("retry-after")
+    raise _failed(
+        f"{problem.title}: {problem.detail}" + (f" Try again in {again} s." if again else "")
+    )
+
+
+def _failed(message: str, code: int = 1) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(code)

@@ -1,0 +1,36 @@
+"""`yuekang reconciliation`: whose data wait to be pushed to the national platform."""
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from app.operator_client import ask
+from app.settings import Settings
+from app.view.reconciliation import ReconciliationAnswer
+from models.policy import ZONE
+
+
+def reconciliation(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the view's answer as it is.")
+    ] = False,
+) -> None:
+    """List who is green here while the national platform reports a high risk (manual, 四.6).
+
+    One line a person, tab-separated, who waits longest first: person key, since when. Push their
+    data to the platform; who is corrected there leaves the list. Asks the view, with the operator's
+    token: YUEKANG_TOKEN, or one that is made with YUEKANG_TOKEN_KEY.
+    """
+    raw = ask(Settings.from_environment(), "/v1/reconciliation")
+    if as_json:
+        sys.stdout.write(raw.decode() + "\n")
+        return
+    found = msgspec.json.decode(raw, type=ReconciliationAnswer)
+    for waits in found.people:
+        since = waits.reported_at.astimezone(ZONE)
+        sys.stdout.write(f"{waits.person}\t{since.isoformat(timespec='seconds')}\n")
+    more = "; there are others, who follow once these are corrected" if found.more else ""
+    as_of = found.as_of.astimezone(ZONE)
+    typer.echo(f"{len(found.people)} wait, as of {as_of:%Y-%m-%d %H:%M:%S}{more}.", err=True)

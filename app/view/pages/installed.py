@@ -1,0 +1,56 @@
+"""What makes of the code page an app on a phone: the manifest, the page without a network, and the
+script that keeps that page."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response
+
+from app.view.pages.language import Language
+from app.view.pages.language import gettext as _
+from app.view.pages.site import HEADERS, STATIC, page, static
+
+PAPER = "#f4f5f7"
+"""As the page's own tokens (static/tokens.css): the frame of the app has no code's colour."""
+
+
+def manifest(language: Language) -> Response[bytes]:
+    """The web app manifest (W3C) in the reader's language."""
+    name = _("粤康码").of(language)
+    shortcuts = {"/me": _("我的粤康码信息"), "/declare": _("健康申报"), "/travel-card": _("行程卡")}
+    content = {
+        "id": "/code",
+        "name": name,
+        "short_name": name,
+        "lang": language.tag,
+        "start_url": f"/code?lang={language.code}",
+        "scope": "/",
+        "display": "standalone",
+        "background_color": PAPER,
+        "theme_color": PAPER,
+        "icons": [
+            {"src": static("icon.svg"), "sizes": "any", "type": "image/svg+xml"},
+            {"src": static("icon-512.png"), "sizes": "512x512", "type": "image/png"},
+        ],
+        "shortcuts": [
+            {"name": title.of(language), "url": f"{address}?lang={language.code}"}
+            for address, title in shortcuts.items()
+        ],
+    }
+    return _sent(msgspec.json.encode(content), "application/manifest+json")
+
+
+def worker_script() -> Response[bytes]:
+    """The script that keeps the page without a network; at the root, so that it serves all."""
+    return _sent((STATIC / "service-worker.js").read_bytes(), "text/javascript")
+
+
+def offline_page(language: Language) -> Response[str]:
+    """The page without a network: what this device was told last, marked as old, no colour."""
+    return page("offline.html", language, {})
+
+
+def _sent(content: bytes, media_type: str) -> Response[Any]:
+    return Response(
+        content, media_type=media_type, headers={**HEADERS, "cache-control": "no-cache"}
+    )

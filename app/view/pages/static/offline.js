@@ -1,0 +1,41 @@
+// The page that stands for any other while there is no network: shows the clock and what this
+// device was last told, and gives way as soon as the view answers.
+"use strict";
+
+(() => {
+  const ASK_MS = 5000;
+  const ANSWER_MS = 4000;
+  const ZONE = "Asia/Shanghai";
+  const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, timeStyle: "medium" });
+  const DAY = { timeZone: ZONE, dateStyle: "medium" };
+
+  const told = last.read();
+  const $ = (name) => document.querySelector(`[data-${name}]`);
+
+  if (told) {
+    for (const part of ["first", "second", "holder"]) $(`last-${part}`).textContent = told[part];
+    const when = [document.documentElement.lang, DAY];
+    const at = new Date(told.at);
+    $("last-at").textContent = `${at.toLocaleDateString(...when)} ${HANDS.format(at)}`;
+  }
+  $(told ? "last" : "no-last").hidden = false;
+
+  async function ask() {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    try {
+      await fetch("/livez", { cache: "no-store", signal });
+    } catch {
+      return;
+    }
+    location.reload();
+  }
+
+  function run() {
+    $("hands").textContent = HANDS.format(Date.now());
+    setTimeout(run, 1000 - (Date.now() % 1000));
+  }
+
+  run();
+  setInterval(ask, ASK_MS);
+  addEventListener("online", ask);
+})();

@@ -1,0 +1,38 @@
+// Keeps what the page without a network is made of, and answers with it where there is none. It
+// keeps no page about a person: what a device was told last lies in static/last.js. Its address
+// has the language, and changes with every page and file, so a newer one takes its place.
+"use strict";
+
+const KEPT = `kept${location.search}`;
+const OFFLINE = `/offline${location.search}`;
+const FILES = /\/static\/[\w.-]+\?v=\w+/g;
+
+async function keep() {
+  const answer = await fetch(OFFLINE, { cache: "reload" });
+  if (!answer.ok) throw new Error(`${OFFLINE} answers ${answer.status}`);
+  const page = await answer.clone().text();
+  const cache = await caches.open(KEPT);
+  await cache.addAll(new Set(page.match(FILES)));
+  await cache.put(OFFLINE, answer);
+}
+
+async function forgetOlder() {
+  const names = await caches.keys();
+  await Promise.all(names.filter((name) => name !== KEPT).map((name) => caches.delete(name)));
+}
+
+self.addEventListener("install", (event) => {
+  self.skipWaiting();
+  event.waitUntil(keep());
+});
+self.addEventListener("activate", (event) => event.waitUntil(forgetOlder()));
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method !== "GET") return; // a form says itself that it was not sent
+  if (request.mode === "navigate") {
+    event.respondWith(fetch(request).catch(() => caches.match(OFFLINE)));
+  } else if (new URL(request.url).pathname.startsWith("/static/")) {
+    event.respondWith(caches.match(request).then((kept) => kept ?? fetch(request)));
+  }
+});

@@ -1,0 +1,70 @@
+"""`GET /v1/reconciliation`: who is green here and of high risk on the national platform.
+
+That is not abnormal: our data wait to be pushed to the platform, which corrects it (manual, 四.6).
+This is the list of what to push, for the operator; who asked for it is in the audit log. Once a
+push has had its effect, the platform reports another status and the person leaves the list.
+"""
+
+import asyncio
+from datetime import datetime
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from app.logs import audit
+from app.view.codes import Clock, Codes
+from app.view.limits import READS_AT_ONCE_MAX, RECONCILIATION_MAX
+from app.view.rows import read_high
+from models.codes import Colour, judge
+
+
+class WaitingAnswer(Struct, frozen=True):
+    """Whose data wait to be pushed, and since when the platform reports a high risk."""
+
+    person: str
+    reported_at: datetime
+
+
+class ReconciliationAnswer(Struct, frozen=True):
+    """Who waits at `at`, the longest first, by national statuses that had arrived until `as_of`.
+
+    `more`: there are others, who come to the front as these leave.
+    """
+
+    at: datetime
+    as_of: datetime
+    people: list[WaitingAnswer]
+    more: bool
+
+
+class Reconciliation:
+    """Compares codes with national statuses. Belongs to one event loop."""
+
+    def __init__(self, rows: Redis, codes: Codes, now: Clock) -> None:
+        self._rows = rows
+        self._codes = codes
+        self._now = now
+
+    async def waiting(self, by: str) -> ReconciliationAnswer:
+        """Return who waits; `by` is who asks. Raise `Unavailable`."""
+        audit.info("reconciliation_read", by=by)
+        at = self._now()
+        found: list[WaitingAnswer] = []
+        high = await read_high(self._rows, 0, READS_AT_ONCE_MAX)
+        looked_at, as_of = 0, high.as_of
+        while high.people and len(found) <= RECONCILIATION_MAX:
+            # At once, so that they are one read of Redis.
+            green = await asyncio.gather(*(self._is_green(person) for person, _ in high.people))
+            found += (
+                WaitingAnswer(person, reported_at)
+                for (person, reported_at), waits in zip(high.people, green, strict=True)
+                if waits
+            )
+            looked_at += len(high.people)
+            high = await read_high(self._rows, looked_at, READS_AT_ONCE_MAX)
+        more = len(found) > RECONCILIATION_MAX
+        return ReconciliationAnswer(at, as_of, found[:RECONCILIATION_MAX], more)
+
+    async def _is_green(self, person: str) -> bool:
+        read = await self._codes.read(person)
+        return read.code is not None and judge(read.code, read.at).colour is Colour.GREEN

@@ -1,0 +1,113 @@
+"""A flood of what bears on no code, and the colour's latency beside it.
+
+Displays and temperatures by the hundred thousand lie in their topics, and the lists' worker folds
+them as fast as it can, while `yuekang latency` measures on the same machine how soon a change of
+a code is visible. In each round it is measured without a flood too, just before.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from app.latency import Report
+from app.sample.records import structured
+from bench import topics
+from bench.latency import WARM_UP_SECONDS, run, whole_stack
+from bench.records import Record, person_key
+from bench.scale import Terminal
+from models.events import (
+    DisplayData,
+    DisplayDetail,
+    DisplayRecorded,
+    Outcome,
+    TemperatureData,
+    TemperatureMeasured,
+)
+
+ROUNDS = 3
+RATE = 500
+"""Changes of codes a second, as in the README's command."""
+CHANGING = 100
+SECONDS = 30
+FLOOD = 1_000_000
+"""More than a worker folds in the time of a run."""
+PEOPLE = 100_000
+SECONDS_MAX = 600.0
+
+_APPLIED = r"(?m)^yuekang_worker_records_total.* (.*)"
+
+
+class Run(Struct, frozen=True):
+    """One measurement. `folded` of the flood were folded meanwhile, `left` still lay there at its
+    end; both are 0 without a flood."""
+
+    round: int
+    report: Report
+    folded: int = 0
+    left: int = 0
+
+
+def measure(directory: Path, terminal: Terminal) -> list[Run]:
+    """Measure without and beside a flood, in turns; raise `StackError` where nothing was."""
+    found = []
+    with whole_stack(directory) as environment:
+        run(environment, terminal, RATE, CHANGING, WARM_UP_SECONDS)
+        for number in range(1, ROUNDS + 1):
+            found.append(Run(number, run(environment, terminal, RATE, CHANGING, SECONDS)))
+            sent = FLOOD * (number - 1)
+            with terminal.bar("Flood with displays and temperatures", FLOOD) as tick:
+                topics.publish(environment["YUEKANG_KAFKA"], _flood(number), tick)
+            before = _applied(environment)
+            report = run(environment, terminal, RATE, CHANGING, SECONDS)
+            after = _applied(environment)
+            left = sent + FLOOD - after
+            terminal.say(f"{after - before:,} folded meanwhile, {left:,} left")
+            found.append(Run(number, report, after - before, left))
+            _wait_applied(environment, sent + FLOOD)
+    return found
+
+
+def _flood(number: int) -> Iterator[Record]:
+    """Yield the flood of a round, displays and temperatures in turn."""
+    now = datetime.now(UTC)
+    display = DisplayData(now, Outcome.SHOWN, DisplayDetail.GREEN)
+    temperature = TemperatureData("T-1", "地铁站 A 口", 36.5, now)
+    for place in range(FLOOD):
+        person = person_key(blake2b(b"flood:%d" % (place % PEOPLE), digest_size=20).digest())
+        attributes: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": f"flood-{number}-{place}",
+            "time": now,
+            "partitionkey": person,
+            "sequence": str(number * FLOOD + place),
+        }
+        event = (
+            DisplayRecorded(**attributes, source="/portal", data=display)
+            if place % 2
+            else TemperatureMeasured(**attributes, source="/terminals/440100-001", data=temperature)
+        )
+        record = structured(event)
+        assert record.key is not None
+        yield Record(record.topic, record.key, record.value)
+
+
+def _applied(environment: Mapping[str, str]) -> int:
+    """Return how many records the lists' worker has applied since it began."""
+    url = f"http://127.0.0.1:{environment['YUEKANG_LISTS_STATUS_PORT']}/metrics"
+    text = httpx.get(url, timeout=30.0, trust_env=False).text
+    return round(sum(map(float, re.findall(_APPLIED, text))))
+
+
+def _wait_applied(environment: Mapping[str, str], wanted: int) -> None:
+    until = time.monotonic() + SECONDS_MAX
+    while (applied := _applied(environment)) < wanted:
+        if time.monotonic() > until:
+            raise TimeoutError(f"the lists' worker applied {applied:,} of {wanted:,} in time")
+        time.sleep(1.0)
