@@ -152,6 +152,15 @@ def test_qr_is_the_servers_module_by_module(stage: Stage, page: Page, seed: int)
     assert drawn == dark
 
 
+def test_below_the_code_are_the_other_pages(stage: Stage, page: Page) -> None:
+    open_code(stage, page, people.green(people.someone()))
+    for name in ("我的粤康码信息", "健康申报", "行程卡"):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+        page.go_back()
+        expect(page.locator("h1 .first")).to_have_text("绿码")
+
+
 def test_print_has_words_and_checklist_and_no_ground(stage: Stage, page: Page) -> None:
     open_code(stage, page, people.red(people.someone()))
     expect(page.locator(".printed")).to_be_hidden()

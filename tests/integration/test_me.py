@@ -148,6 +148,20 @@ async def test_a_green_code_with_a_high_status_is_explained(
         assert ("这不是异常" in page) is explained
 
 
+async def test_who_misses_a_result_is_told_what_to_do(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    """Manual, 四.7; also where there is no result at all."""
+    person, without = someone(), someone()
+    await filled(rows, model, person)
+    await model.put(health_code(without))
+    for one in (person, without):
+        page = (await http.get("/me/nat-results", headers=resident(one))).text
+        assert "2020年4月20日" in page
+        assert "请联系检测机构核实" in page
+        assert "纸质报告" in page
+
+
 async def test_what_cannot_be_fetched_is_said_and_is_no_empty_list(
     http: Http, rows: Redis, model: Model
 ) -> None:

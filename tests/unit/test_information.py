@@ -1,0 +1,127 @@
+"""What a resident is shown of their health information, by the manual's own sentences."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+import builders as b
+from models.events import ListName, NationalStatus, NationalStatusData
+from models.information import (
+    LISTED,
+    Items,
+    Section,
+    listed,
+    nat_results,
+    national_status,
+    release_notices,
+    waits_for_push,
+)
+from models.lists import EMPTY, Listing, add
+from models.policy import ZONE
+
+NOW = b.day(20, 12)
+CUT_OFF = datetime(2020, 4, 20, tzinfo=ZONE)
+"""Manual, 四.7."""
+
+
+def ids(items: Items) -> list[str]:
+    return [item.id for item in items.items]
+
+
+def newest(items: Items) -> list[str]:
+    return [item.id for item in items.items if item.newest]
+
+
+def listing(*events: Any) -> Listing:
+    result = EMPTY
+    for event in events:
+        result = add(result, event, NOW)
+    return result
+
+
+def test_results_are_listed_by_their_sampling_and_the_newest_is_marked() -> None:
+    second, first = b.negative(b.day(18)), b.positive(b.day(3))
+    found = nat_results([second, b.verified(), first], NOW)
+    assert ids(found) == [second.id, first.id]
+    assert newest(found) == [second.id]
+    shown = msgspec.json.decode(found.items[0].data)
+    assert {"result", "institution", "sampled_at", "reported_at"} <= shown.keys()
+
+
+def test_results_sampled_before_the_cut_off_are_not_listed() -> None:
+    minute = timedelta(minutes=1)
+    before, on = b.negative(CUT_OFF - minute), b.negative(CUT_OFF)
+    assert ids(nat_results([before, on], NOW)) == [on.id]
+
+
+def test_a_corrected_result_takes_the_place_of_the_first() -> None:
+    wrong = b.positive(b.day(3))
+    right = b.negative(b.day(3), b.day(4), supersedes=wrong.id)
+    assert ids(nat_results([wrong, right], NOW)) == [right.id]
+
+
+def test_release_notices_are_those_of_quarantine() -> None:
+    order = b.ordered("centralised", b.day(1), b.day(15))
+    notice = b.released(b.day(15))
+    found = release_notices([order, notice])
+    assert ids(found) == [notice.id]
+    assert msgspec.json.decode(found.items[0].data)["notice"]
+
+
+@pytest.mark.parametrize(
+    ("section", "make"),
+    [
+        (Section.IGG_RESULTS, lambda at: b.igg("positive", at)),
+        (Section.DECLARATIONS, b.declaration),
+    ],
+)
+def test_the_newest_is_marked(section: Section, make: Any) -> None:
+    old, new = make(b.day(10)), make(b.day(18))
+    found = listed(listing(old, new), section, NOW)
+    assert ids(found) == [new.id, old.id]
+    assert newest(found) == [new.id]
+
+
+def test_displays_are_those_of_three_days_shown_and_failed() -> None:
+    """Manual, 四.2: 亮码成功与否，以及近三天的亮码记录."""
+    before = b.display(b.day(17, 23, 59))
+    first, failed, today = b.display(b.day(18, 0)), b.display(b.day(19), "busy"), b.display(NOW)
+    found = listed(listing(before, first, failed, today), Section.DISPLAYS, NOW)
+    assert ids(found) == [today.id, failed.id, first.id]
+    outcomes = [msgspec.json.decode(item.data)["outcome"] for item in found.items]
+    assert outcomes == ["shown", "failed", "shown"]
+
+
+def test_a_list_that_was_full_says_that_there_was_more() -> None:
+    events = [b.temperature(36.5, b.day(18) + timedelta(minutes=n)) for n in range(101)]
+    assert not listed(listing(*events[:100]), Section.TEMPERATURES, NOW).more
+    assert listed(listing(*events), Section.TEMPERATURES, NOW).more
+
+
+def test_every_section_but_those_of_the_row_is_a_list() -> None:
+    assert set(Section) - set(LISTED) == {Section.NAT_RESULTS, Section.RELEASE_NOTICES}
+    assert set(ListName) - set(LISTED.values()) == {
+        ListName.NATIONAL_STATUSES,
+        ListName.TELECOM_VISITS,
+    }
+
+
+def test_the_newest_national_status_is_the_one_that_holds() -> None:
+    assert national_status(EMPTY, NOW) is None
+    found = listing(
+        b.national_status("low", b.day(19)),
+        b.national_status("high", b.day(18)),
+    )
+    assert national_status(found, NOW) == NationalStatusData(NationalStatus.LOW, b.day(19))
+
+
+@pytest.mark.parametrize("status", [None, *NationalStatus])
+@pytest.mark.parametrize("green", [True, False])
+def test_a_green_code_with_a_high_status_waits_for_the_push(
+    green: bool, status: NationalStatus | None
+) -> None:
+    """Manual, 四.6."""
+    said = None if status is None else NationalStatusData(status, b.day(19))
+    assert waits_for_push(green, said) is (green and status is NationalStatus.HIGH)
