@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from nacl.public import PublicKey, SealedBox
 
 from app import metrics
-from app.catalogue import CATALOGUE
+from app.catalogue import Topic
 from app.codec import Code, Refusal, carries_phone_number
 from app.engine.work import Told, Work
 from app.topology import DEAD_LETTERS, PARKED
@@ -39,20 +39,23 @@ class DeadLetters:
     def __init__(self, public_key: bytes) -> None:
         self._box = SealedBox(PublicKey(public_key))
 
-    def refuse(self, work: Work, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> None:
-        """Write the dead letter of a record that is refused."""
-        _write(work, refusal.code, self._refused(DEAD_LETTERS, record, refusal))
+    def refuse(
+        self, work: Work, topic: Topic, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal
+    ) -> None:
+        """Write the dead letter of a record of `topic` that is refused."""
+        _write(work, refusal.code, self._refused(DEAD_LETTERS, topic, record, refusal))
 
     def park(
         self,
         work: Work,
+        topic: Topic,
         record: "ConsumerRecord[bytes, bytes]",
         source: str,
         refusal: Refusal | None = None,
     ) -> None:
-        """Put a record of a parked source aside; with `refusal`, which says why, an invalid one."""
+        """Put a record of `topic`, whose source is parked, aside; `refusal` says why if invalid."""
         if refusal is not None:
-            told = self._refused(PARKED, record, refusal)
+            told = self._refused(PARKED, topic, record, refusal)
         else:
             headers = [
                 *_place(record),
@@ -65,7 +68,7 @@ class DeadLetters:
         work.count(metrics.WORKER_PARKED.labels(record.topic))
 
     def _refused(
-        self, topic: str, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal
+        self, to: str, topic: Topic, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal
     ) -> Told:
         raw, key = record.value or b"", record.key
         headers = [
@@ -81,16 +84,15 @@ class DeadLetters:
                 ("yk_sha256", hashlib.sha256(raw).hexdigest().encode()),
             ]
             raw = raw[:VALUE_BYTES_MAX]
-        topic_of_record = CATALOGUE.topics[record.topic]
         if refusal.code is Code.DOCUMENT_NUMBER or carries_phone_number(
-            raw, key, record.headers, topic_of_record
+            raw, key, record.headers, topic
         ):
             # The record's own headers are left out: the number may be in one.
             raw, key = self._box.encrypt(raw), None
             headers.append(("yk_sealed", b"true"))
         else:
             headers += _kept(record)
-        return Told(topic, key, raw, headers)
+        return Told(to, key, raw, headers)
 
     def notify(
         self,

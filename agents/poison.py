@@ -120,16 +120,16 @@ class Poison:
         source = refusal.source or source_in(record.value, record.headers)
         refusal.source = source
         if source is not None and source in self._tally.parked:
-            self._dead_letters.park(self._work, record, source, refusal)
+            self._dead_letters.park(self._work, self._topic, record, source, refusal)
         else:
-            self._dead_letters.refuse(self._work, record, refusal)
+            self._dead_letters.refuse(self._work, self._topic, record, refusal)
         self._count(record, source, True)
 
     def parks(self, record: "ConsumerRecord[bytes, bytes]", source: str) -> bool:
         """Say whether a valid record is of a parked source; it is then put aside."""
         parked = source in self._tally.parked
         if parked:
-            self._dead_letters.park(self._work, record, source)
+            self._dead_letters.park(self._work, self._topic, record, source)
         self._count(record, source, False)
         return parked
 

@@ -53,7 +53,7 @@ def chunk_release(table: str, dead_letters: DeadLetters | None) -> Fold:
             except msgspec.DecodeError as error:  # also what is JSON and no release
                 if dead_letters is not None:
                     refusal = Refusal(Code.INVALID, f"This is no release: {error}.")
-                    dead_letters.refuse(work, record, refusal)
+                    dead_letters.refuse(work, TOPIC, record, refusal)
                 continue
             for topic in topics:
                 tally = tally_of(work, topic)

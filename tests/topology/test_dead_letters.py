@@ -37,7 +37,7 @@ def letter(value: bytes, topic: str, *headers: tuple[str, bytes]) -> Told:
         decode(refused.value, refused.key, headers, CATALOGUE.topics[topic], NOW)
     store = Store()
     work = Work(cast(Any, store))
-    LETTERS.refuse(work, refused, caught.value)
+    LETTERS.refuse(work, CATALOGUE.topics[topic], refused, caught.value)
     [told] = store.commit(work)
     return told
 

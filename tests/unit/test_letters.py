@@ -71,7 +71,9 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
     headers = (("content-type", b"application/cloudevents+json"), ("trace", b"1"))
     work = Work(Store())  # type: ignore[arg-type]
     one = record(value, b.day(20), 5, TOPIC, b.PERSON.encode(), headers)
-    LETTERS.refuse(work, one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE))
+    LETTERS.refuse(
+        work, CATALOGUE.topics[TOPIC], one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE)
+    )
     sending = mend(written(work.told[0]), NOW)
     assert (sending.topic, sending.partition) == (TOPIC, one.partition)
     assert (sending.key, sending.value) == (b.PERSON.encode(), value)
@@ -81,7 +83,7 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
 def test_what_is_put_aside_goes_as_it_came() -> None:
     work = Work(Store())  # type: ignore[arg-type]
     one = record(valid(), b.day(20), 5, TOPIC, b.PERSON.encode())
-    LETTERS.park(work, one, SOURCE)
+    LETTERS.park(work, CATALOGUE.topics[TOPIC], one, SOURCE)
     letter = written(work.told[0])
     assert not letter.refused
     assert mend(letter, NOW).value == one.value

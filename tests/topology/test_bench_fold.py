@@ -1,0 +1,42 @@
+"""The agents' fold on the input of `make bench`, whose topic is in no catalogue."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, cast
+
+from app.engine.work import Work
+from app.topology import DEAD_LETTERS, HEALTH_CODES
+from bench import workload
+from bench.peers import us
+from topology.records import record
+from topology.test_agents import Store, of
+
+
+def test_it_tells_what_the_benchmark_compares_it_with() -> None:
+    records = list(workload.events(150, 1))
+    expected = workload.expected(iter(records))
+    offsets = count()
+    store = Store()
+    work = Work(cast(Any, store))
+    us._fold("real")(
+        work,
+        [
+            record(
+                one.value,
+                datetime.fromtimestamp((one.timestamp_ms or 0) / 1_000, UTC),
+                next(offsets),
+                workload.TOPIC,
+                one.key,
+            )
+            for one in records
+        ],
+    )
+    told = store.commit(work)
+    assert {code["person"] for code in of(told, HEALTH_CODES)} == expected.codes.keys()
+    reasons = Counter(
+        dict(letter.headers)["yk_reason"].decode()
+        for letter in told
+        if letter.topic == DEAD_LETTERS
+    )
+    assert reasons == Counter(refused.reason for refused in expected.refused)
