@@ -7,12 +7,12 @@ BIN = .venv/bin
 BENCH = .run/bench
 PEER = bench/peers/java
 KAFKA_VERSION = $(shell sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}' docker/kafka/pom.xml)
-# make bench PARTS=compare ROUNDS=3 EVENTS=100000 PEOPLE=50000 REAL_EVENTS=60000 SIDES=us,limit
+# make bench PARTS="counting real" ROUNDS=3 EVENTS=100000 PEOPLE=50000 REAL_EVENTS=60000 SIDES=us,limit
 OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) \
 	$(if $(PEOPLE),--people $(PEOPLE)) $(if $(REAL_EVENTS),--real-events $(REAL_EVENTS)) \
 	$(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(START_PEOPLE),--start-people $(START_PEOPLE)) \
 	$(if $(SIDES),--sides $(SIDES)) \
-	$(if $(FOLDS),--folds $(FOLDS)) $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
+	$(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
 .PHONY: help run test faults lint messages bench bench-setup setup system lock clean
 

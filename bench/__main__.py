@@ -29,7 +29,8 @@ FREE_MIB_MIN = 6_144
 class Part(StrEnum):
     """What can be measured."""
 
-    COMPARE = "compare"
+    COUNTING = "counting"
+    REAL = "real"
     SCALE = "scale"
     STAGES = "stages"
     LATENCY = "latency"
@@ -75,7 +76,6 @@ def main(
         int, typer.Option(min=1_000, help="People of the stops and starts.")
     ] = start.PEOPLE,
     sides: Annotated[str, typer.Option(help="Sides, with commas between; all unless told.")] = "",
-    folds: Annotated[str, typer.Option(help="Folds to compare.")] = "counting,real",
     seed: Annotated[int, typer.Option(min=0, help="Of the events and of the order.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("docs/benchmarks"),
 ) -> None:
@@ -98,17 +98,16 @@ def main(
             begun = time.monotonic()
             load = machine.load()
             match part:
-                case Part.COMPARE:
+                case Part.COUNTING | Part.REAL:
                     settings = compare.Settings(
                         rounds=rounds,
                         seed=seed,
                         events={"counting": events, "real": real_events},
                         people=people,
                         sides=chosen,
-                        folds=folds.split(","),
                         directory=DIRECTORY / "data",
                     )
-                    found: Any = _compare(settings, terminal)
+                    found: Any = _compare(part.value, settings, terminal)
                     failed |= any(run.failures for run in found.runs)
                 case Part.SCALE:
                     found = scale.measure(DIRECTORY / "data", backlog, seed, terminal)
@@ -144,30 +143,29 @@ def main(
         raise typer.Exit(1)
 
 
-def _compare(settings: compare.Settings, terminal: Terminal) -> compare.Comparison:
+def _compare(fold: str, settings: compare.Settings, terminal: Terminal) -> compare.Comparison:
     runs: list[compare.Run] = []
-    for fold in settings.folds:
-        with running_broker(settings.directory) as broker:
-            backlogs = {}
-            for short in (False, True):
-                if any(SIDES[name].short is short for name in settings.sides):
-                    count = settings.events[fold] // (compare.SHORT if short else 1)
-                    people = settings.people // (compare.SHORT if short else 1)
-                    with terminal.bar(f"Fill the {fold} topic", count) as tick:
-                        backlogs[short] = compare.fill(
-                            broker.bootstrap, fold, count, people, settings.seed, short, tick
-                        )
-            total = settings.rounds * len(settings.sides)
-            with terminal.bar(f"Compare on the {fold} fold", total) as tick:
-                for round_ in range(1, settings.rounds + 1):
-                    for name in compare.order(settings.sides, round_, settings.seed):
-                        side = SIDES[name]
-                        run = compare.run_once(
-                            broker, backlogs[side.short], side, round_, settings.directory
-                        )
-                        runs.append(run)
-                        terminal.say(told(run))
-                        tick(1)
+    with running_broker(settings.directory) as broker:
+        backlogs = {}
+        for short in (False, True):
+            if any(SIDES[name].short is short for name in settings.sides):
+                count = settings.events[fold] // (compare.SHORT if short else 1)
+                people = settings.people // (compare.SHORT if short else 1)
+                with terminal.bar(f"Fill the {fold} topic", count) as tick:
+                    backlogs[short] = compare.fill(
+                        broker.bootstrap, fold, count, people, settings.seed, short, tick
+                    )
+        total = settings.rounds * len(settings.sides)
+        with terminal.bar(f"Compare on the {fold} fold", total) as tick:
+            for round_ in range(1, settings.rounds + 1):
+                for name in compare.order(settings.sides, round_, settings.seed):
+                    side = SIDES[name]
+                    run = compare.run_once(
+                        broker, backlogs[side.short], side, round_, settings.directory
+                    )
+                    runs.append(run)
+                    terminal.say(told(run))
+                    tick(1)
     return compare.Comparison(settings.seed, settings.rounds, runs)
 
 

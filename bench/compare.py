@@ -99,7 +99,6 @@ class Settings(Struct, frozen=True):
     events: Mapping[str, int]
     people: int
     sides: Sequence[str]
-    folds: Sequence[str]
     directory: Path
 
 

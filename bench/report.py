@@ -78,7 +78,8 @@ def write(out: Path) -> Path:
 
 
 TYPES: Mapping[str, Any] = {
-    "compare": Comparison,
+    "counting": Comparison,
+    "real": Comparison,
     "scale": list[Point],
     "stages": Profile,
     "latency": list[Report],
@@ -99,9 +100,10 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
             "end). These figures say little: measure again on a machine that does nothing else."
         )
     yield from _goals(found)
-    if "compare" in found:
-        for fold in dict.fromkeys(run.fold for run in found["compare"].runs):
-            yield from _fold(out, fold, found["compare"])
+    folds = [fold for fold in FOLDS if fold in found]
+    for fold in folds:
+        yield from _fold(out, fold, found[fold])
+    if folds:
         yield from _how()
     if "scale" in found:
         yield from _scale(found["scale"])
@@ -179,12 +181,13 @@ LATENCY_P99_MS = 250.0
 
 def _goals(found: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Goals", "", "| Goal | Wanted | Measured | |", "|---|---|---|---|")
-    if "compare" in found:
-        for what, fold, one, other, figure, wanted in GOALS:
-            ratio = Ratios(found["compare"], fold).of(one, other, figure)
-            if ratio is not None:
-                met = _met(ratio.median >= wanted)
-                yield f"| {what} | at least {wanted:g} | {ratio.text('.2f')} | {met} |"
+    for what, fold, one, other, figure, wanted in GOALS:
+        if fold not in found:
+            continue
+        ratio = Ratios(found[fold], fold).of(one, other, figure)
+        if ratio is not None:
+            met = _met(ratio.median >= wanted)
+            yield f"| {what} | at least {wanted:g} | {ratio.text('.2f')} | {met} |"
     if "scale" in found:
         costs = [point.cpu_microseconds for point in found["scale"] if not point.failures]
         if costs:

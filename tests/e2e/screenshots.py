@@ -61,6 +61,7 @@ def test_pictures(
                 keep(f"{name}{suffix}", page)
             keep(f"dashboard{suffix}", live_dashboard(stage, context, reds))
             keep(f"lost{suffix}", lost(context, spots["green"]))
+            keep(f"offline{suffix}", offline(context, spots["green"]))
         with browser.new_context(viewport=size, locale="en-GB") as context:
             page = context.new_page()
             spots["red"].open(page)
@@ -83,6 +84,16 @@ def lost(context: BrowserContext, spot: Spot) -> Page:
     context.set_offline(True)
     page.clock.run_for(26_000)
     expect(page.locator("h1 .first")).to_have_text("亮码失败")
+    return page
+
+
+def offline(context: BrowserContext, spot: Spot) -> Page:
+    """What the service worker answers with; the browser was told a code before."""
+    context.set_offline(False)
+    page = context.new_page()
+    spot.open(page)
+    page.goto(f"{spot.stage.url}/offline")
+    page.locator("[data-last]").wait_for()
     return page
 
 
