@@ -1,6 +1,5 @@
 """Side by side: every side folds the same backlog, in rounds, in another order each round."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from msgspec import Struct
 from app.stack.broker import Broker
 from app.stack.processes import Process, said
 from app.topology import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
-from bench import counting, outputs, topics, workload
+from bench import counting, machine, outputs, topics, workload
 from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.observer import Observer, Sample, Stalled
 from bench.records import Record
@@ -67,7 +66,7 @@ class Run(Struct, frozen=True):
     broker_cpu_seconds: float = 0.0
     memory_mib: float = 0.0
     load_before: float = 0.0
-    """The machine's load when it began: what others did meanwhile."""
+    """CPUs that were busy just before it began: what others do."""
     failures: Sequence[str] = ()
 
     @property
@@ -143,7 +142,7 @@ def run_once(broker: Broker, backlog: Backlog, side: Side, round_: int, director
         "round": round_,
         "side": side.name,
         "records": backlog.records,
-        "load_before": os.getloadavg()[0],
+        "load_before": machine.load(),
     }
     try:
         with started(broker, backlog, side, directory, round_) as (observer, processes):

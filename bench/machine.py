@@ -4,15 +4,32 @@ import os
 import platform
 import re
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 from bench.sides import OWN_PYTHON, PEER, kafka_version
 
+LOOK_SECONDS = 1.0
+
 
 def load() -> float:
-    """Return the load of the last minute: how much else the machine had to do."""
-    return os.getloadavg()[0]
+    """Return how many CPUs are busy: what else the machine has to do.
+
+    Looked at for `LOOK_SECONDS`. The kernel's load average still tells of what the benchmark
+    itself did in the minute before.
+    """
+    idle, total = _ticks()
+    time.sleep(LOOK_SECONDS)
+    idle_after, total_after = _ticks()
+    share = 1 - (idle_after - idle) / max(1, total_after - total)
+    return round(share * (os.cpu_count() or 1), 2)
+
+
+def _ticks() -> tuple[int, int]:
+    """Return the idle and all ticks of all CPUs since the machine began."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return fields[3] + fields[4], sum(fields)
 
 
 def described() -> dict[str, str]:

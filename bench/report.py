@@ -293,7 +293,7 @@ def _fold(out: Path, fold: str, comparison: Comparison) -> Iterator[str]:
     yield ""
     yield (
         f"{records:,} events in {comparison.rounds} rounds, each in another order of the sides "
-        f"(seed {comparison.seed}). The machine's load when a run began: {loads}."
+        f"(seed {comparison.seed}). CPUs that others kept busy when a run began: {loads}."
     )
     if any(SIDES[run.side].short for run in runs):
         yield ""

@@ -5,6 +5,7 @@
 
 const KEPT = `kept${location.search}`;
 const OFFLINE = `/offline${location.search}`;
+const ANY = { ignoreVary: true }; // the address says all
 const FILES = /\/static\/[\w.-]+\?v=\w+/g;
 
 async function keep() {
@@ -31,8 +32,8 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method !== "GET") return; // a form says itself that it was not sent
   if (request.mode === "navigate") {
-    event.respondWith(fetch(request).catch(() => caches.match(OFFLINE)));
+    event.respondWith(fetch(request).catch(() => caches.match(OFFLINE, ANY)));
   } else if (new URL(request.url).pathname.startsWith("/static/")) {
-    event.respondWith(caches.match(request).then((kept) => kept ?? fetch(request)));
+    event.respondWith(caches.match(request, ANY).then((kept) => kept ?? fetch(request)));
   }
 });
