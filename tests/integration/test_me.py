@@ -106,6 +106,16 @@ async def test_a_resident_reads_their_own_information(
     assert one.json()["items"][0]["newest"] is True
 
 
+async def test_the_page_with_the_way_out_tells_its_origin(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    person = someone()
+    await filled(rows, model, person)
+    page = await http.get("/me", headers=resident(person))
+    assert 'action="/logout"' in page.text
+    assert page.headers["referrer-policy"] == "same-origin"
+
+
 async def test_it_can_be_taken_along_as_one_file(http: Http, rows: Redis, model: Model) -> None:
     person = someone()
     await filled(rows, model, person)

@@ -13,7 +13,7 @@ from app.view.pages import names
 from app.view.pages.language import Language, Text, day, exactly, joined, moment, number
 from app.view.pages.language import gettext as _
 from app.view.pages.ports import PagePort, SectionAnswer, Unavailable
-from app.view.pages.site import page
+from app.view.pages.site import FORM_HEADERS, page
 from models.codes import Colour, judge
 from models.events import (
     BorderEntryData,
@@ -81,7 +81,8 @@ async def information_page(port: PagePort, session: Session, language: Language)
         failure = unavailable
     doors = [(section, SECTIONS[section], _summary(section, found, failure)) for section in Section]
     context = {"name": session.name, "doors": doors, "failure": failure}
-    return page("me.html", language, context, status=503 if failure else 200)
+    # It has the form to log out.
+    return page("me.html", language, context, status=503 if failure else 200, headers=FORM_HEADERS)
 
 
 async def section_page(
