@@ -131,8 +131,9 @@ BLOCKING = """() => Object.fromEntries(
 
 @pytest.mark.parametrize("make", [people.red, people.green])
 def test_code_is_light_enough_for_slow_3g(
-    stage: Stage, page: Page, make: Callable[[str], HealthCode]
+    stage: Stage, phone: BrowserContext, make: Callable[[str], HealthCode]
 ) -> None:
+    page = phone.new_page()
     stage.open(page, stage.put(make(people.someone())))
     sizes = page.evaluate(BLOCKING)
     assert {address.rpartition(".")[2] for address in sizes} == {"/code", "css"}
