@@ -140,6 +140,13 @@ def phone(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
+def kept(browser: Browser) -> Iterator[BrowserContext]:
+    """A phone whose browser keeps what a page asks it to."""
+    with browser.new_context(viewport=PHONE, locale="zh-CN") as context:
+        yield context
+
+
+@pytest.fixture
 def page(phone: BrowserContext) -> Page:
     """A page whose clock runs, and can be put forward."""
     page = phone.new_page()

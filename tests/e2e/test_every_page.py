@@ -132,8 +132,9 @@ def assert_accessible(page: Page) -> None:
 
 @pytest.mark.parametrize("which", EVERY)
 def test_nothing_comes_from_elsewhere_and_nothing_is_refused(
-    where: Where, page: Page, which: str
+    where: Where, kept: BrowserContext, which: str
 ) -> None:
+    page = kept.new_page()
     asked: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -1,12 +1,11 @@
 """What makes the code page an app on a phone: installable, there without a network, light."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from e2e import people
-from e2e.conftest import PHONE
 from e2e.stage import Stage
 from e2e.test_code_page import is_grey, word
 from models.codes import HealthCode
@@ -15,13 +14,6 @@ SLOW_3G_BYTES_A_SECOND = 50_000
 SLOW_3G_ROUND_TRIP_S = 0.4
 USABLE_S = 1.0
 """Slow 3G as WebPageTest has it: 400 kbit/s, 400 ms."""
-
-
-@pytest.fixture
-def kept(browser: Browser) -> Iterator[BrowserContext]:
-    """A phone whose browser keeps what a page asks it to."""
-    with browser.new_context(viewport=PHONE, locale="zh-CN") as context:
-        yield context
 
 
 def shown_once(stage: Stage, context: BrowserContext) -> Page:

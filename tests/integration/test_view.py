@@ -286,6 +286,7 @@ async def test_openapi_document_names_every_route_and_problem(http: Http, model:
         "/v1/me/travel-card",
         "/v1/me/travel-card/code",
         "/v1/session",
+        "/v1/reconciliation",
         "/v1/scans",
         "/v1/changes",
         "/v1/counts",
