@@ -325,9 +325,13 @@ def batch_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> Batch:
                     if is_measured(change):
                         batch.corrections.append(change)
             except (msgspec.DecodeError, AttributeError):
-                place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
-                raise Unreadable(f"The record at {place} is not of its topic's type.") from None
+                raise _unreadable(record, "not of its topic's type") from None
     return batch
+
+
+def _unreadable(record: Record, why: str) -> Unreadable:
+    place = f"{record.topic}[{record.partition}] offset {record.offset}"
+    return Unreadable(f"The record at {place} is {why}.")
 
 
 def _take_code(batch: Batch, record: Record) -> None:
@@ -358,13 +362,16 @@ def rows_of(fetched: Mapping[TopicPartition, Sequence[Record]]) -> RowBatch:
     batch = RowBatch({})
     for tp, records in fetched.items():
         for record in records:
-            if record.key is None or record.value is None or len(record.value) < DUE.size:
-                place = f"{tp.topic}[{tp.partition}] offset {record.offset}"
-                if record.key is None or not record.key.startswith(META):
-                    raise Unreadable(f"The record at {place} is no row.")
-            elif not record.key.startswith(META):
-                at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
-                batch.take(tp.topic, record.key, tp.partition, record.value[DUE.size :], at)
+            key, value = record.key, record.value
+            if key is not None and key.startswith(META):
+                continue
+            if key is None or value is None or len(value) < DUE.size:
+                raise _unreadable(record, "no row")
+            at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
+            try:
+                batch.take(tp.topic, key, tp.partition, value[DUE.size :], at)
+            except msgspec.DecodeError:
+                raise _unreadable(record, "no row") from None
     return batch
 
 

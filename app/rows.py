@@ -75,7 +75,7 @@ class RowBatch(Struct):
             status = national_status(_decode_listing(value), at)
             high = status is not None and status.status is NationalStatus.HIGH
             person = key.removesuffix(_NATIONAL_STATUSES)
-            self.high[person] = status.reported_at if status is not None and high else None
+            self.high[person] = status.reported_at if status and high else None
 
     @property
     def size(self) -> int:
@@ -129,7 +129,8 @@ async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
     """Return rows of `table`; raise `NoRows`, or redis.RedisError, OSError where it is away."""
     answer: Any = await redis.mget(STATE, *(_key(table, key) for key in keys))
     raw, *found = answer
-    positions = _positions(raw, table)
+    [changelog] = [topic for topic, name in TABLES.items() if name == table]
+    positions = _positions(raw, changelog)
     values: list[bytes | None] = []
     reached: list[Position] = []
     for value in found:
@@ -157,24 +158,23 @@ async def read_high(redis: Redis, first: int, count: int) -> High:
         pipe.get(STATE)
         pipe.zrange(HIGH, first, first + count - 1, withscores=True)
         raw, found = await pipe.execute()
-    as_of = _as_of(_positions(raw, TABLES[LISTS_CHANGELOG]))
+    as_of = _as_of(_positions(raw, LISTS_CHANGELOG))
     people = [(person.decode(), _EPOCH + timedelta(milliseconds=ms)) for person, ms in found]
     return High(people, as_of)
 
 
-def _positions(state: bytes | None, table: str) -> Sequence[Position]:
+def _positions(state: bytes | None, changelog: str) -> Sequence[Position]:
     decoded = decode_state(state)
     if decoded is None or not decoded.built:
         raise NoRows
-    [changelog] = [topic for topic, name in TABLES.items() if name == table]
     return decoded.positions[changelog]
 
 
 def _as_of(positions: Sequence[Position]) -> datetime:
-    known = [position.known_until for position in positions]
-    if None in known:
+    known = [p.known_until for p in positions if p.known_until is not None]
+    if len(known) < len(positions):
         raise NoRows
-    return datetime.fromtimestamp(min(until for until in known if until is not None), UTC)
+    return datetime.fromtimestamp(min(known), UTC)
 
 
 def _score(reported_at: datetime | None) -> bytes:

@@ -5,23 +5,21 @@ them as fast as it can, while `yuekang latency` measures on the same machine how
 a code is visible. In each round it is measured without a flood too, just before.
 """
 
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import httpx
 from msgspec import Struct
 
 from app.latency import Report
-from app.sample.records import structured
 from bench import topics
 from bench.latency import WARM_UP_SECONDS, run, whole_stack
 from bench.records import Record, person_key
 from bench.scale import Terminal
+from bench.stack import applied, record_of
 from models.events import (
     DisplayData,
     DisplayDetail,
@@ -41,36 +39,40 @@ FLOOD = 1_000_000
 PEOPLE = 100_000
 SECONDS_MAX = 600.0
 
-_APPLIED = r"(?m)^yuekang_worker_records_total.* (.*)"
+
+class Beside(Struct, frozen=True):
+    """What became of a flood: `folded` while it was measured, `left` at the end of that."""
+
+    folded: int
+    left: int
 
 
 class Run(Struct, frozen=True):
-    """One measurement. `folded` of the flood were folded meanwhile, `left` still lay there at its
-    end; both are 0 without a flood."""
+    """One measurement; `flood` is None where there was none."""
 
     round: int
     report: Report
-    folded: int = 0
-    left: int = 0
+    flood: Beside | None = None
 
 
 def measure(directory: Path, terminal: Terminal) -> list[Run]:
     """Measure without and beside a flood, in turns; raise `StackError` where nothing was."""
     found = []
     with whole_stack(directory) as environment:
+        lists_worker = int(environment["YUEKANG_LISTS_STATUS_PORT"])
         run(environment, terminal, RATE, CHANGING, WARM_UP_SECONDS)
         for number in range(1, ROUNDS + 1):
             found.append(Run(number, run(environment, terminal, RATE, CHANGING, SECONDS)))
             sent = FLOOD * (number - 1)
             with terminal.bar("Flood with displays and temperatures", FLOOD) as tick:
                 topics.publish(environment["YUEKANG_KAFKA"], _flood(number), tick)
-            before = _applied(environment)
+            before = applied(lists_worker)
             report = run(environment, terminal, RATE, CHANGING, SECONDS)
-            after = _applied(environment)
+            after = applied(lists_worker)
             left = sent + FLOOD - after
             terminal.say(f"{after - before:,} folded meanwhile, {left:,} left")
-            found.append(Run(number, report, after - before, left))
-            _wait_applied(environment, sent + FLOOD)
+            found.append(Run(number, report, Beside(after - before, left)))
+            _wait_applied(lists_worker, sent + FLOOD)
     return found
 
 
@@ -93,21 +95,12 @@ def _flood(number: int) -> Iterator[Record]:
             if place % 2
             else TemperatureMeasured(**attributes, source="/terminals/440100-001", data=temperature)
         )
-        record = structured(event)
-        assert record.key is not None
-        yield Record(record.topic, record.key, record.value)
+        yield record_of(event)
 
 
-def _applied(environment: Mapping[str, str]) -> int:
-    """Return how many records the lists' worker has applied since it began."""
-    url = f"http://127.0.0.1:{environment['YUEKANG_LISTS_STATUS_PORT']}/metrics"
-    text = httpx.get(url, timeout=30.0, trust_env=False).text
-    return round(sum(map(float, re.findall(_APPLIED, text))))
-
-
-def _wait_applied(environment: Mapping[str, str], wanted: int) -> None:
+def _wait_applied(status_port: int, wanted: int) -> None:
     until = time.monotonic() + SECONDS_MAX
-    while (applied := _applied(environment)) < wanted:
+    while (found := applied(status_port)) < wanted:
         if time.monotonic() > until:
-            raise TimeoutError(f"the lists' worker applied {applied:,} of {wanted:,} in time")
+            raise TimeoutError(f"the lists' worker applied {found:,} of {wanted:,} in time")
         time.sleep(1.0)

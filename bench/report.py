@@ -433,17 +433,21 @@ def _flood(found: Sequence[flood.Run]) -> Iterator[str]:
     )
     yield from ("", "| | p50 | p95 | p99 | max | Not seen | Of the flood folded |")
     yield "|---|---|---|---|---|---|---|"
-    for what, runs in (
-        ("without", [run for run in found if not run.folded]),
-        ("beside the flood", [run for run in found if run.folded]),
+    besides = [run.flood for run in found if run.flood is not None]
+    for what, runs, folded in (
+        ("without", [run for run in found if run.flood is None], ""),
+        (
+            "beside the flood",
+            [run for run in found if run.flood is not None],
+            Spread.of([beside.folded for beside in besides]).text(",.0f"),
+        ),
     ):
         spreads = [run.report.visible for run in runs if run.report.visible is not None]
         columns = zip(*map(msgspec.structs.astuple, spreads), strict=True)
         values = " | ".join(Spread.of(column).text(",.0f") for column in columns)
         missed = sum(run.report.not_seen for run in runs)
-        folded = Spread.of([run.folded for run in runs]).text(",.0f")
         yield f"| {what} | {values} | {missed} | {folded} |"
-    least = min(run.left for run in found if run.folded)
+    least = min(beside.left for beside in besides)
     yield ""
     yield f"At the end of each run at least {least:,} of the flood were still to be folded."
 

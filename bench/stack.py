@@ -1,10 +1,16 @@
 """The whole stack for a measurement: `yuekang up` without its sample, on ports that were free."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
+
+from app.sample.records import structured
 from app.stack.ports import free_ports
+from bench.records import Record
+from models.events import Event
 
 PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_PORT",
          "LISTS_STATUS_PORT", "ROWS_STATUS_PORT", "IDENTITY_PROVIDER_PORT",
@@ -21,3 +27,17 @@ def environment_of(directory: Path) -> Mapping[str, str]:
         "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
         "YUEKANG_DATA_DIR": str(directory),
     }
+
+
+def record_of(event: Event) -> Record:
+    """Return the record of an event, as its source sends it."""
+    record = structured(event)
+    assert record.key is not None
+    return Record(record.topic, record.key, record.value)
+
+
+def applied(status_port: int) -> int:
+    """Return how many records a worker has applied since it began; raise httpx.TransportError."""
+    url = f"http://127.0.0.1:{status_port}/metrics"
+    text = httpx.get(url, timeout=30.0, trust_env=False).text
+    return round(sum(map(float, re.findall(r"(?m)^yuekang_worker_records_total.* (.*)", text))))

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +22,6 @@ import httpx
 from msgspec import Struct
 
 from app.operator_client import operator_token
-from app.sample.records import structured
 from app.settings import Settings
 from app.stack.processes import StackError
 from app.stack.redis_server import RedisServer
@@ -31,7 +31,7 @@ from bench import topics
 from bench.cpu import peak_memory_mib
 from bench.records import Record, person_key
 from bench.scale import Terminal
-from bench.stack import environment_of
+from bench.stack import applied, environment_of, record_of
 from models.events import (
     DocumentType,
     IdentityData,
@@ -52,13 +52,6 @@ SAMPLE = 200
 
 SECONDS_MAX = 1_800.0
 POLL_SECONDS = 0.05
-
-APPLIED = r"(?m)^yuekang_worker_records_total.* (.*)"
-
-APPLIED = r"(?m)^yuekang_worker_records_total.* (.*)"
-
-PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_PORT",
-         "KAFKA_CONTROLLER_PORT")  # fmt: skip
 
 
 class Found(Struct, frozen=True):
@@ -188,7 +181,7 @@ def _events(people: int) -> Iterator[Record]:
                 source="/identity-providers/start",
                 data=identity,
             )
-            yield _record(event)
+            yield record_of(event)
         for number in some:
             result = NatResultReported(
                 **attributes(number),
@@ -196,32 +189,22 @@ def _events(people: int) -> Iterator[Record]:
                 source="/laboratories/440100-001",
                 data=negative,
             )
-            yield _record(result)
-
-
-def _record(event: IdentityVerified | NatResultReported) -> Record:
-    record = structured(event)
-    assert record.key is not None
-    return Record(record.topic, record.key, record.value)
+            yield record_of(result)
 
 
 def _wait_applied(stack: Stack, settings: Settings, backlog: int, tick: Any) -> None:
     """Return once the worker has applied so many records."""
-    url = f"http://{settings.status_host}:{settings.worker_status_port}/metrics"
-    applied, until = 0.0, time.monotonic() + SECONDS_MAX
-    while applied < backlog:
+    found, until = 0, time.monotonic() + SECONDS_MAX
+    while found < backlog:
         if (code := stack.worker.exited()) is not None:
             raise StackError(f"The worker ended with {code}.\n{stack.worker.tail()}")
         if time.monotonic() > until:
-            raise TimeoutError(f"the worker applied {applied:,.0f} of {backlog:,} events in time")
+            raise TimeoutError(f"the worker applied {found:,} of {backlog:,} events in time")
         time.sleep(POLL_SECONDS)
-        try:
-            text = httpx.get(url, timeout=10.0, trust_env=False).text
-        except httpx.TransportError:
-            continue
-        before = applied
-        applied = sum(map(float, re.findall(APPLIED, text)))
-        tick(int(applied - before))
+        before = found
+        with suppress(httpx.TransportError):
+            found = applied(settings.worker_status_port)
+        tick(found - before)
 
 
 def _wait_shown(settings: Settings, sample: list[str], answers: Counter[str]) -> None:

@@ -11,7 +11,7 @@ from app.catalogue import CATALOGUE
 from app.readmodel import Position
 from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, TABLES, RowBatch, RowWriter
 from models.events import ListName
-from models.lists import Listing
+from models.lists import EMPTY, Listing, add
 from models.person import Person, fold, unknown
 from views import now
 
@@ -22,6 +22,14 @@ def row_of(person: str, *arrivals: tuple[Any, datetime]) -> Person:
     for event, arrived_at in arrivals:
         row = fold(row, event, arrived_at).person
     return row
+
+
+def listing_of(*events: Any, at: datetime | None = None) -> Listing:
+    """Return the list of events that arrived in this order, at `at`: now, unless told otherwise."""
+    listing = EMPTY
+    for event in events:
+        listing = add(listing, event, at or now())
+    return listing
 
 
 async def put_rows(

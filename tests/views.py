@@ -12,12 +12,16 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
 import httpx
 import msgspec
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from litestar import Litestar
 from litestar.datastructures import Cookie
+from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.login.options import options_of as login_options_of
@@ -70,6 +74,9 @@ CITIES = ("440100", "440305", None)
 READY_SECONDS_MAX = 20.0
 
 Json = dict[str, Any]
+Http = AsyncTestClient[Litestar]
+Line = tuple[str, Json]
+"""An event of the audit log, and its fields."""
 
 
 def someone(random: Random | None = None) -> str:
@@ -322,6 +329,18 @@ class Model:
             },
         )
         assert await self._writer.apply(batch, self._state)
+
+
+def audit_of(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Line]:
+    """Return what a module writes to the audit log from now on."""
+    found: list[Line] = []
+
+    class Audit:
+        def info(self, event: str, **fields: Any) -> None:
+            found.append((event, fields))
+
+    monkeypatch.setattr(module, "audit", Audit())
+    return found
 
 
 def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) -> Options:

@@ -27,7 +27,7 @@ from app.view.information import Information, InformationAnswer
 from app.view.limits import DISPLAY_SECONDS
 from app.view.pages.ports import SectionAnswer
 from app.view.refusals import refusals
-from models.codes import Colour, judge
+from models.codes import Colour
 from models.information import Section
 from models.policy import ZONE
 
@@ -183,8 +183,7 @@ def is_adult(view: Services, session: Session) -> bool:
 
 
 async def _colour(view: Services, session: Session) -> Colour:
-    read = await view.codes.read(session.person)
-    colour = Colour.NONE if read.code is None else judge(read.code, read.at).colour
+    colour = (await view.codes.read(session.person)).colour
     if colour is Colour.NONE:
         raise Refused("no-code", "Who has no code has nothing to show.")
     return colour

@@ -15,7 +15,7 @@ from app.logs import audit
 from app.view.codes import Clock, Codes
 from app.view.limits import READS_AT_ONCE_MAX, RECONCILIATION_MAX
 from app.view.rows import read_high
-from models.codes import Colour, judge
+from models.codes import Colour
 
 
 class WaitingAnswer(Struct, frozen=True):
@@ -54,17 +54,13 @@ class Reconciliation:
         looked_at, as_of = 0, high.as_of
         while high.people and len(found) <= RECONCILIATION_MAX:
             # At once, so that they are one read of Redis.
-            green = await asyncio.gather(*(self._is_green(person) for person, _ in high.people))
+            reads = await asyncio.gather(*(self._codes.read(person) for person, _ in high.people))
             found += (
                 WaitingAnswer(person, reported_at)
-                for (person, reported_at), waits in zip(high.people, green, strict=True)
-                if waits
+                for (person, reported_at), read in zip(high.people, reads, strict=True)
+                if read.colour is Colour.GREEN
             )
             looked_at += len(high.people)
             high = await read_high(self._rows, looked_at, READS_AT_ONCE_MAX)
         more = len(found) > RECONCILIATION_MAX
         return ReconciliationAnswer(at, as_of, found[:RECONCILIATION_MAX], more)
-
-    async def _is_green(self, person: str) -> bool:
-        read = await self._codes.read(person)
-        return read.code is not None and judge(read.code, read.at).colour is Colour.GREEN

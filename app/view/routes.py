@@ -121,7 +121,7 @@ class View:
             read = await self.codes.read(person)
         except Unavailable:
             return False
-        return codes.answer(person, read).colour is not Colour.NONE
+        return read.colour is not Colour.NONE
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:

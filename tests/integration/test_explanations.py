@@ -1,14 +1,12 @@
 """A code explained over HTTP and by `yuekang explain`: to whom, and what is written down."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from litestar import Litestar
-from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
@@ -16,48 +14,31 @@ import builders as b
 from app.catalogue import create_topics
 from app.cli import app as cli
 from app.logs import AUDIT
-from app.settings import Settings
 from app.tokens import Tokens
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.pages.ports import Unavailable
-from app.view.routes import create_app
 from rows import put_rows, row_of
-from views import NOBODY, TOKEN_KEY, Running, now, options_over, running_view, someone
+from views import (
+    NOBODY,
+    TOKEN_KEY,
+    Http,
+    Line,
+    Running,
+    audit_of,
+    now,
+    running_view,
+    someone,
+)
 
 OPERATOR = "/operator"
-
-Http = AsyncTestClient[Litestar]
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(Settings(redis_url=redis_url).rows_redis_url) as client:
-        await client.flushdb()
-        yield client
-
-
-@pytest.fixture
-async def http(redis_url: str) -> AsyncIterator[Http]:
-    async with AsyncTestClient(create_app(options_over(redis_url, now))) as client:
-        yield client
-
-
-Line = tuple[str, dict[str, Any]]
 
 
 @pytest.fixture
 def audited(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """What goes to the audit log."""
-    found: list[Line] = []
-
-    class Audit:
-        def info(self, event: str, **fields: Any) -> None:
-            found.append((event, fields))
-
-    monkeypatch.setattr(explanations, "audit", Audit())
-    return found
+    return audit_of(explanations, monkeypatch)
 
 
 def authorization(source: str = OPERATOR, key: bytes = TOKEN_KEY) -> dict[str, str]:
@@ -92,10 +73,10 @@ def mistaken(person: str) -> tuple[Any, Any, Any]:
 # What is answered
 
 
-async def test_by_default_both_instants_are_now(http: Http, redis: Redis) -> None:
+async def test_by_default_both_instants_are_now(http: Http, rows: Redis) -> None:
     person = someone()
     row, result, back = mistaken(person)
-    await put_rows(redis, [row])
+    await put_rows(rows, [row])
     found = await ask(http, person)
     assert (found.person, found.answer.colour, found.stale) == (person, "green", False)
     assert found.answer.at == found.answer.known_at == found.asked_at
@@ -104,12 +85,10 @@ async def test_by_default_both_instants_are_now(http: Http, redis: Redis) -> Non
     assert (found.not_known, found.difference.differs) == ([], False)
 
 
-async def test_what_was_shown_then_stands_beside_what_is_known_now(
-    http: Http, redis: Redis
-) -> None:
+async def test_what_was_shown_then_stands_beside_what_is_known_now(http: Http, rows: Redis) -> None:
     person = someone()
     row, result, back = mistaken(person)
-    await put_rows(redis, [row])
+    await put_rows(rows, [row])
     found = await ask(http, person, at=b.day(4), known_at=b.day(4))
     assert found.answer == found.shown_then
     assert (found.shown_then.colour, found.known_now.colour) == ("red", "green")
@@ -124,26 +103,26 @@ async def test_what_was_shown_then_stands_beside_what_is_known_now(
     assert [one.opened_by.id for one in found.difference.only_then] == [result.id]
 
 
-async def test_an_instant_may_be_written_in_any_zone(http: Http, redis: Redis) -> None:
+async def test_an_instant_may_be_written_in_any_zone(http: Http, rows: Redis) -> None:
     person = someone()
-    await put_rows(redis, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]])
     for text in ("2022-03-04T08:00:00+08:00", "2022-03-04T00:00:00.000Z", "2022-03-04t00:00:00z"):
         assert (await ask(http, person, at=text)).answer.at == b.day(4)
 
 
-async def test_an_instant_to_come_is_a_forecast(http: Http, redis: Redis) -> None:
+async def test_an_instant_to_come_is_a_forecast(http: Http, rows: Redis) -> None:
     person, end = someone(), now() + timedelta(days=3)
     order = b.ordered("home", now() - timedelta(days=1), end, person=person)
     await put_rows(
-        redis, [row_of(person, (b.verified(person=person), order.time), (order, order.time))]
+        rows, [row_of(person, (b.verified(person=person), order.time), (order, order.time))]
     )
     assert (await ask(http, person)).answer.changes_at == end
     assert (await ask(http, person, at=end)).answer.colour == "green"
     assert (await ask(http, person, at=end - timedelta(seconds=1))).answer.colour == "red"
 
 
-async def test_who_is_unknown_has_no_code_and_no_events(http: Http, redis: Redis) -> None:
-    await put_rows(redis, [])
+async def test_who_is_unknown_has_no_code_and_no_events(http: Http, rows: Redis) -> None:
+    await put_rows(rows, [])
     found = await ask(http, someone())
     assert (found.answer.colour, found.events) == ("none", [])
 
@@ -151,19 +130,19 @@ async def test_who_is_unknown_has_no_code_and_no_events(http: Http, redis: Redis
 # By which row
 
 
-async def test_an_old_row_is_explained_and_marked(http: Http, redis: Redis) -> None:
+async def test_an_old_row_is_explained_and_marked(http: Http, rows: Redis) -> None:
     person, as_of = someone(), now() - timedelta(seconds=HISTORY_STALE_SECONDS + 60)
-    await put_rows(redis, [mistaken(person)[0]], as_of)
+    await put_rows(rows, [mistaken(person)[0]], as_of)
     found = await ask(http, person)
     assert found.stale
     assert abs(found.as_of - as_of) < timedelta(milliseconds=1)
     assert found.lag_s >= HISTORY_STALE_SECONDS + 60
 
 
-async def test_nobody_is_unknown_by_old_rows(http: Http, redis: Redis) -> None:
-    await put_rows(redis, [], now() - timedelta(seconds=HISTORY_STALE_SECONDS + 60))
+async def test_nobody_is_unknown_by_old_rows(http: Http, rows: Redis) -> None:
+    await put_rows(rows, [], now() - timedelta(seconds=HISTORY_STALE_SECONDS + 60))
     await refused(http, 503, "code-unavailable")
-    await redis.flushdb()
+    await rows.flushdb()
     await refused(http, 503, "code-unavailable")
 
 
@@ -176,10 +155,10 @@ async def refused(http: Http, status: int, code: str, **request: Any) -> Any:
 
 
 async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
+    rows: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = someone()
-    await put_rows(redis, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]])
     go_on, read_rows = asyncio.Event(), explanations.read_rows
 
     async def slow(*arguments: Any) -> Any:
@@ -187,7 +166,7 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
         return await read_rows(*arguments)
 
     monkeypatch.setattr(explanations, "read_rows", slow)
-    explaining = Explanations(redis, now)
+    explaining = Explanations(rows, now)
     asked = [
         asyncio.create_task(explaining.explain(OPERATOR, person, None, None))
         for _ in range(EXPLANATIONS_AT_ONCE_MAX)
@@ -266,10 +245,10 @@ async def test_what_is_no_person_key_is_refused(http: Http) -> None:
 
 
 async def test_who_asked_about_whom_and_when_is_written_down_and_no_more(
-    http: Http, redis: Redis, audited: list[Line]
+    http: Http, rows: Redis, audited: list[Line]
 ) -> None:
     person, at, known_at = someone(), b.day(4), b.day(5)
-    await put_rows(redis, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]])
     await ask(http, person, at=at)
     await ask(http, person, known_at=known_at)
     (event, first), (_, second) = audited
@@ -280,7 +259,7 @@ async def test_who_asked_about_whom_and_when_is_written_down_and_no_more(
 
 
 async def test_it_is_written_down_also_where_there_is_no_answer(
-    http: Http, redis: Redis, audited: list[Line]
+    http: Http, rows: Redis, audited: list[Line]
 ) -> None:
     await refused(http, 503, "code-unavailable")
     assert len(audited) == 1
@@ -304,11 +283,11 @@ def command(*arguments: str, **environment: str) -> Any:
 
 
 async def test_the_command_tells_what_was_shown_and_what_is_known(
-    view: Running, redis: Redis
+    view: Running, rows: Redis
 ) -> None:
     person = someone()
     row, result, back = mistaken(person)
-    await put_rows(redis, [row])
+    await put_rows(rows, [row])
     asked = ["--at", "2022-03-04 08:00", "--known-at", "2022-03-04T00:00:00Z"]
     told = await asyncio.to_thread(command, person, *asked, YUEKANG_VIEW_URL=view.address)
     assert told.exit_code == 0, told.output
@@ -346,9 +325,9 @@ async def test_the_command_tells_what_was_shown_and_what_is_known(
     }
 
 
-async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, redis: Redis) -> None:
+async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, rows: Redis) -> None:
     person = someone()
-    await put_rows(redis, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]])
     told = await asyncio.to_thread(command, person, YUEKANG_VIEW_URL=view.address)
     assert told.exit_code == 0, told.output
     assert "by what was known now" in told.output
@@ -360,9 +339,9 @@ async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, re
     assert "What was shown then is what is known now of then." in past.output
 
 
-async def test_the_command_prints_the_answer_as_it_is(view: Running, redis: Redis) -> None:
+async def test_the_command_prints_the_answer_as_it_is(view: Running, rows: Redis) -> None:
     person = someone()
-    await put_rows(redis, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]])
     token = Tokens(TOKEN_KEY).token_for(OPERATOR)
     told = await asyncio.to_thread(
         command,
@@ -375,9 +354,9 @@ async def test_the_command_prints_the_answer_as_it_is(view: Running, redis: Redi
     assert msgspec.json.decode(told.output, type=ExplanationAnswer).answer.colour == "green"
 
 
-async def test_the_commands_errors_say_what_to_do(view: Running, redis: Redis) -> None:
+async def test_the_commands_errors_say_what_to_do(view: Running, rows: Redis) -> None:
     person = someone()
-    await put_rows(redis, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]])
 
     async def fails(*arguments: str, **environment: str) -> tuple[int, str]:
         environment = {"YUEKANG_VIEW_URL": view.address, **environment}
@@ -400,7 +379,7 @@ async def test_the_commands_errors_say_what_to_do(view: Running, redis: Redis) -
     code, said = await fails(person, YUEKANG_VIEW_URL=f"http://{NOBODY}")
     assert (code, "does not answer" in said) == (1, True)
     await put_rows(
-        redis, [mistaken(person)[0]], now() - timedelta(seconds=HISTORY_STALE_SECONDS + 60)
+        rows, [mistaken(person)[0]], now() - timedelta(seconds=HISTORY_STALE_SECONDS + 60)
     )
     code, said = await fails(someone())
     assert (code, "Try again in" in said) == (1, True)
@@ -409,10 +388,10 @@ async def test_the_commands_errors_say_what_to_do(view: Running, redis: Redis) -
 
 
 async def test_an_id_that_looks_like_a_style_is_printed_as_it_is(
-    view: Running, redis: Redis
+    view: Running, rows: Redis
 ) -> None:
     person = someone()
     result = b.positive(b.day(2), person=person, id="[red]r[/]")
-    await put_rows(redis, [row_of(person, (result, b.day(3)))])
+    await put_rows(rows, [row_of(person, (result, b.day(3)))])
     told = await asyncio.to_thread(command, person, YUEKANG_VIEW_URL=view.address)
     assert told.output.count("[red]r[/]") == 2

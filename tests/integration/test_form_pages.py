@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from app.catalogue import CATALOGUE, create_topics
@@ -22,9 +21,7 @@ from app.view.routes import create_app
 from models.events import DeclarationKind, Symptom
 from models.policy import ZONE
 from travels import PHONE, WIDE, Stage, another
-from views import NOBODY, now, options_over, resident, someone
-
-Http = AsyncTestClient[Litestar]
+from views import NOBODY, Http, now, options_over, resident, someone
 
 SAME_ORIGIN = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
 

@@ -1,24 +1,22 @@
 """What a resident has, and that nobody has another's: over every address of the view."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 import builders as b
-from app.settings import Settings
 from app.view.routes import create_app
 from models.events import DisplayDetail, ListName
 from models.information import Section
-from models.lists import EMPTY, Listing, add
+from models.lists import Listing
 from models.policy import ZONE
-from rows import put_rows, row_of
+from rows import listing_of, put_rows, row_of
 from views import (
+    Http,
     Model,
     health_code,
     now,
@@ -28,40 +26,7 @@ from views import (
     someone,
 )
 
-Http = AsyncTestClient[Litestar]
 ORIGIN = {"origin": "http://127.0.0.1:8080"}
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def rows(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(Settings(redis_url=redis_url).rows_redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def model(redis: Redis) -> Model:
-    model = Model(redis)
-    await model.begin()
-    return model
-
-
-@pytest.fixture
-async def http(redis_url: str) -> AsyncIterator[Http]:
-    async with AsyncTestClient(create_app(options_over(redis_url, now))) as client:
-        yield client
-
-
-def listing(*events: Any) -> Listing:
-    result = EMPTY
-    for event in events:
-        result = add(result, event, now())
-    return result
 
 
 async def filled(rows: Redis, model: Model, *people: str) -> None:
@@ -70,13 +35,13 @@ async def filled(rows: Redis, model: Model, *people: str) -> None:
     listings: dict[tuple[str, ListName], Listing] = {}
     facts = []
     for person in people:
-        listings[person, ListName.TEMPERATURES] = listing(b.temperature(36.5, at, person=person))
-        listings[person, ListName.DISPLAYS] = listing(b.display(at, person=person))
-        listings[person, ListName.DECLARATIONS] = listing(b.declaration(at, person=person))
-        listings[person, ListName.IGG_RESULTS] = listing(
+        listings[person, ListName.TEMPERATURES] = listing_of(b.temperature(36.5, at, person=person))
+        listings[person, ListName.DISPLAYS] = listing_of(b.display(at, person=person))
+        listings[person, ListName.DECLARATIONS] = listing_of(b.declaration(at, person=person))
+        listings[person, ListName.IGG_RESULTS] = listing_of(
             b.igg("positive", at - timedelta(days=1), person=person)
         )
-        listings[person, ListName.NATIONAL_STATUSES] = listing(
+        listings[person, ListName.NATIONAL_STATUSES] = listing_of(
             b.national_status("high", at, person=person)
         )
         facts.append(

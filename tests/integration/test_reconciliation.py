@@ -1,71 +1,43 @@
 """Who is green here and of high risk on the national platform, over HTTP and as a command."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from litestar import Litestar
-from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 import builders as b
 from app import operator_client
 from app.cli import app as cli
-from app.settings import Settings
 from app.tokens import Tokens
 from app.view import reconciliation
 from app.view.operator import OPERATOR
 from app.view.reconciliation import ReconciliationAnswer
-from app.view.routes import create_app
 from models.events import ListName
-from models.lists import EMPTY, add
-from rows import put_rows
+from rows import listing_of, put_rows
 from views import (
     OPERATOR_HEADERS,
     TOKEN_KEY,
+    Http,
     Model,
+    audit_of,
     health_code,
     now,
-    options_over,
     reason,
     resident,
     someone,
 )
 
-Http = AsyncTestClient[Litestar]
-
 PATH = "/v1/reconciliation"
-
-
-@pytest.fixture
-async def rows(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(Settings(redis_url=redis_url).rows_redis_url) as client:
-        await client.flushdb()
-        yield client
-
-
-@pytest.fixture
-async def codes(redis_url: str) -> AsyncIterator[Model]:
-    async with Redis.from_url(redis_url) as client:
-        model = Model(client)
-        await model.begin()
-        yield model
-
-
-@pytest.fixture
-async def http(redis_url: str) -> AsyncIterator[Http]:
-    async with AsyncTestClient(create_app(options_over(redis_url, now))) as client:
-        yield client
 
 
 async def put_statuses(rows: Redis, *statuses: tuple[str, str, datetime]) -> None:
     """Let the platform report a status of each person, at an instant."""
     name = ListName.NATIONAL_STATUSES
     listings = {
-        (person, name): add(EMPTY, b.national_status(status, at, person=person), now())
+        (person, name): listing_of(b.national_status(status, at, person=person))
         for person, status, at in statuses
     }
     await put_rows(rows, listings=listings)
@@ -83,11 +55,11 @@ def ago(hours: float) -> datetime:
 
 
 async def test_it_lists_who_is_green_here_and_high_there_longest_first(
-    rows: Redis, codes: Model, http: Http
+    rows: Redis, model: Model, http: Http
 ) -> None:
     newer, older, red, low, unknown, ended = (someone() for _ in range(6))
     over = reason(start=ago(48), end=ago(1))
-    await codes.put(
+    await model.put(
         *(health_code(person) for person in (newer, older, low)),
         health_code(red, reason()),
         health_code(ended, over),
@@ -109,19 +81,19 @@ async def test_it_lists_who_is_green_here_and_high_there_longest_first(
     assert found.as_of <= found.at
 
 
-async def test_nobody_waits(rows: Redis, codes: Model, http: Http) -> None:
-    await codes.put()
+async def test_nobody_waits(rows: Redis, model: Model, http: Http) -> None:
+    await model.put()
     await put_statuses(rows)
     assert (await read(http)).people == []
 
 
 async def test_who_waits_longest_comes_first_at_the_bound(
-    rows: Redis, codes: Model, http: Http, monkeypatch: pytest.MonkeyPatch
+    rows: Redis, model: Model, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciliation, "RECONCILIATION_MAX", 3)
     monkeypatch.setattr(reconciliation, "READS_AT_ONCE_MAX", 2)
     people = [someone() for _ in range(5)]
-    await codes.put(*(health_code(person) for person in people))
+    await model.put(*(health_code(person) for person in people))
     await put_statuses(rows, *((p, "high", ago(9 - n)) for n, p in enumerate(people)))
     found = await read(http)
     assert [waits.person for waits in found.people] == people[:3]
@@ -129,29 +101,23 @@ async def test_who_waits_longest_comes_first_at_the_bound(
 
 
 async def test_without_rows_or_codes_there_is_no_list(
-    rows: Redis, codes: Model, http: Http
+    rows: Redis, model: Model, http: Http
 ) -> None:
-    await codes.put()
+    await model.put()
     assert (await http.get(PATH, headers=OPERATOR_HEADERS)).status_code == 503
     await put_statuses(rows, (someone(), "high", ago(1)))
     assert (await http.get(PATH, headers=OPERATOR_HEADERS)).status_code == 200
-    await codes.put(as_of=ago(1))
+    await model.put(as_of=ago(1))
     answer = await http.get(PATH, headers=OPERATOR_HEADERS)
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_the_operator_alone_may_ask_and_it_is_written_down(
-    rows: Redis, codes: Model, http: Http, monkeypatch: pytest.MonkeyPatch
+    rows: Redis, model: Model, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, dict[str, Any]]] = []
-
-    class Audit:
-        def info(self, event: str, **fields: Any) -> None:
-            asked.append((event, fields))
-
-    monkeypatch.setattr(reconciliation, "audit", Audit())
-    await codes.put()
+    asked = audit_of(reconciliation, monkeypatch)
+    await model.put()
     await put_statuses(rows)
     terminal = {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for('/terminals/440100-001')}"}
     assert (await http.get(PATH)).status_code == 401

@@ -31,6 +31,7 @@ from views import (
     NOBODY,
     OPERATOR_HEADERS,
     TOKEN_KEY,
+    Http,
     Model,
     Running,
     change,
@@ -69,26 +70,16 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
         yield client
 
 
-@pytest.fixture
-async def model(redis: Redis) -> Model:
-    model = Model(redis)
-    await model.begin()
-    return model
-
-
 def app_over(redis_url: str, clock: Clock, kafka: str = NOBODY) -> Litestar:
     return create_app(options_over(redis_url, clock, kafka=kafka))
 
 
 @pytest.fixture
-async def http(redis_url: str, clock: Clock) -> AsyncIterator[AsyncTestClient[Litestar]]:
+async def http(redis_url: str, clock: Clock) -> AsyncIterator[Http]:
     """Asks with the operator's token, where nothing else is said."""
     async with AsyncTestClient(app_over(redis_url, clock)) as client:
         client.headers.update(OPERATOR_HEADERS)
         yield client
-
-
-Http = AsyncTestClient[Litestar]
 
 
 async def code_of(http: Http, person: str) -> Any:

@@ -18,8 +18,9 @@ from models.information import (
     release_notices,
     waits_for_push,
 )
-from models.lists import EMPTY, Listing, add
+from models.lists import EMPTY, Listing
 from models.policy import ZONE
+from rows import listing_of
 
 NOW = b.day(20, 12)
 CUT_OFF = datetime(2020, 4, 20, tzinfo=ZONE)
@@ -35,10 +36,7 @@ def newest(items: Items) -> list[str]:
 
 
 def listing(*events: Any) -> Listing:
-    result = EMPTY
-    for event in events:
-        result = add(result, event, NOW)
-    return result
+    return listing_of(*events, at=NOW)
 
 
 def test_results_are_listed_by_their_sampling_and_the_newest_is_marked() -> None:

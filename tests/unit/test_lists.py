@@ -24,6 +24,7 @@ from models.lists import (
     shown,
 )
 from models.policy import POLICIES
+from rows import listing_of
 
 NOW = b.day(20)
 TEMPERATURES = ListName.TEMPERATURES
@@ -31,10 +32,7 @@ TEMPERATURES = ListName.TEMPERATURES
 
 def listing(*events: Any, at: datetime = NOW) -> Listing:
     """The list of these events, which arrived in this order."""
-    result = EMPTY
-    for event in events:
-        result = add(result, event, at)
-    return result
+    return listing_of(*events, at=at)
 
 
 def ids(found: Listing, name: ListName = TEMPERATURES, at: datetime = NOW) -> list[str]:

@@ -14,7 +14,7 @@ from app.view.pages.language import Language, Text, day, exactly, joined, moment
 from app.view.pages.language import gettext as _
 from app.view.pages.ports import PagePort, SectionAnswer, Unavailable
 from app.view.pages.site import FORM_HEADERS, page
-from models.codes import Colour, judge
+from models.codes import Colour
 from models.events import (
     BorderEntryData,
     DeclarationData,
@@ -108,7 +108,8 @@ async def section_page(
             if section is Section.CERTIFICATES:
                 status = await port.national_status(session.person)
                 context["status"] = status and _status(status)
-                context["waits"] = waits_for_push(await _is_green(port, session.person), status)
+                read = await port.read(session.person)
+                context["waits"] = waits_for_push(read.colour is Colour.GREEN, status)
         except Unavailable as failure:
             context["failure"] = failure
             headers["retry-after"] = str(failure.retry_after_s)
@@ -140,11 +141,6 @@ def _summary(
     if not items:
         return _("没有记录")
     return _("{n} 条，最新 {when}").filled(n=number(len(items)), when=day(items[0].at))
-
-
-async def _is_green(port: PagePort, person: str) -> bool:
-    read = await port.read(person)
-    return read.code is not None and judge(read.code, read.at).colour is Colour.GREEN
 
 
 def _status(status: NationalStatusData) -> tuple[Text, Text]:

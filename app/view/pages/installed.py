@@ -8,6 +8,7 @@ from litestar import Response
 
 from app.view.pages.language import Language
 from app.view.pages.language import gettext as _
+from app.view.pages.names import OWN_PAGES
 from app.view.pages.site import HEADERS, STATIC, page, static
 
 PAPER = "#f4f5f7"
@@ -17,7 +18,6 @@ PAPER = "#f4f5f7"
 def manifest(language: Language) -> Response[bytes]:
     """The web app manifest (W3C) in the reader's language."""
     name = _("粤康码").of(language)
-    shortcuts = {"/me": _("我的粤康码信息"), "/declare": _("健康申报"), "/travel-card": _("行程卡")}
     content = {
         "id": "/code",
         "name": name,
@@ -34,7 +34,7 @@ def manifest(language: Language) -> Response[bytes]:
         ],
         "shortcuts": [
             {"name": title.of(language), "url": f"{address}?lang={language.code}"}
-            for address, title in shortcuts.items()
+            for address, title in OWN_PAGES.items()
         ],
     }
     return _sent(msgspec.json.encode(content), "application/manifest+json")

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.view.pages.chart import Minute
 from app.view.pages.language import Text
-from models.codes import Colour, HealthCode, Reason
+from models.codes import Colour, HealthCode, Reason, judge
 from models.events import DisplayDetail, NationalStatusData
 from models.information import Item, Section
 
@@ -35,6 +35,11 @@ class Read(Struct, frozen=True):
     as_of: datetime | None
     lag_s: float | None
     stale: bool
+
+    @property
+    def colour(self) -> Colour:
+        """The colour at `at`; none for who is unknown or not verified."""
+        return Colour.NONE if self.code is None else judge(self.code, self.at).colour
 
 
 class CityCount(Struct, frozen=True):

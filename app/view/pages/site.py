@@ -22,6 +22,7 @@ from app.view.pages.language import (
     number,
     pgettext,
 )
+from app.view.pages.names import OWN_PAGES
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -99,6 +100,7 @@ def _ms(at: datetime) -> int:
 _ENVIRONMENT.globals.update(
     static=static,
     service_worker=service_worker,
+    own_pages=OWN_PAGES,
     number=number,
     _=gettext,
     pgettext=pgettext,

@@ -21,14 +21,14 @@
   const now = () => Date.now() + ahead;
   const coloured = () => main.dataset.state === "red" || main.dataset.state === "green";
 
-  // The state shown is the view's own as of now. A colour's words are kept, for a phone without a
-  // network (static/offline.js).
+  // The state shown is the view's own as of now. A colour's words are kept, nothing that could
+  // be scanned, for a phone without a network (static/offline.js).
   function confirm() {
     confirmed = Date.now();
     if (!coloured()) return;
     const said = (selector) => main.querySelector(selector).textContent;
     const [first, second] = [said("#word .first"), said("#word .second")];
-    last.write({ first, second, holder: said(".holder"), at: confirmed + ahead });
+    kept("last").write({ first, second, holder: said(".holder"), at: confirmed + ahead });
   }
 
   // The whole answer, or null where there is none.

@@ -11,7 +11,7 @@
 
   let form = document.querySelector(FORM);
   const kind = form.dataset.kind;
-  const key = `declare:${kind}`;
+  const store = kept(`declare:${kind}`);
   const rendered = form.elements.id.value;
   let saving = 0;
   let sending = false;
@@ -22,29 +22,13 @@
     told().replaceChildren(words.content.cloneNode(true));
   }
 
-  // Storage may be full or forbidden: then there is no draft, and all else works.
-  const store = {
-    read() {
-      try {
-        const draft = JSON.parse(localStorage.getItem(key));
-        const good = draft.owner === form.dataset.owner && Date.now() < draft.until;
-        if (!good) this.drop();
-        return good ? draft : null;
-      } catch {
-        return null;
-      }
-    },
-    write(draft) {
-      try {
-        localStorage.setItem(key, JSON.stringify(draft));
-      } catch {}
-    },
-    drop() {
-      try {
-        localStorage.removeItem(key);
-      } catch {}
-    },
-  };
+  function draftKept() {
+    const draft = store.read();
+    if (!draft) return null;
+    if (draft.owner === form.dataset.owner && Date.now() < draft.until) return draft;
+    store.drop();
+    return null;
+  }
 
   const fields = () => [...form.elements].filter((field) => field.name && field.name !== "id");
   const ticked = (field) => field.type === "checkbox" || field.type === "radio";
@@ -69,7 +53,7 @@
   }
 
   function restore() {
-    const draft = store.read();
+    const draft = draftKept();
     if (!draft || !draft.values.length) return;
     fill(draft.id, draft.values);
     tell("restored");
@@ -127,7 +111,7 @@
     saving = setTimeout(save, SAVE_MS);
   });
   addEventListener("pagehide", () => {
-    if (!sending && store.read()) save();
+    if (!sending && draftKept()) save();
   });
   document.addEventListener("submit", (event) => {
     if (event.target !== form) return;

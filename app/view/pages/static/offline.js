@@ -3,13 +3,15 @@
 "use strict";
 
 (() => {
+  const KEPT_MS = 24 * 3600 * 1000;
   const ASK_MS = 5000;
   const ANSWER_MS = 4000;
   const ZONE = "Asia/Shanghai";
   const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, timeStyle: "medium" });
   const DAY = { timeZone: ZONE, dateStyle: "medium" };
 
-  const told = last.read();
+  const last = kept("last").read();
+  const told = last && Date.now() - last.at < KEPT_MS ? last : null;
   const $ = (name) => document.querySelector(`[data-${name}]`);
 
   if (told) {

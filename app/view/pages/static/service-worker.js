@@ -1,6 +1,7 @@
 // Keeps what the page without a network is made of, and answers with it where there is none. It
-// keeps no page about a person: what a device was told last lies in static/last.js. Its address
-// has the language, and changes with every page and file, so a newer one takes its place.
+// keeps no page about a person: what a device was told last lies in its storage
+// (static/kept.js). Its address has the language, and changes with every page and file, so a
+// newer one takes its place.
 "use strict";
 
 const KEPT = `kept${location.search}`;

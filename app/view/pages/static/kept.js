@@ -1,0 +1,24 @@
+// What a page keeps in this browser under a key, as JSON: a draft, the code that it was told last.
+// Storage may be full or forbidden: then nothing is kept, and all else works. Logging out forgets
+// it (Clear-Site-Data).
+"use strict";
+
+const kept = (key) => ({
+  read() {
+    try {
+      return JSON.parse(localStorage.getItem(key));
+    } catch {
+      return null;
+    }
+  },
+  write(value) {
+    try {
+      localStorage.setItem(key, JSON.stringify(value));
+    } catch {}
+  },
+  drop() {
+    try {
+      localStorage.removeItem(key);
+    } catch {}
+  },
+});

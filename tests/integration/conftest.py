@@ -1,0 +1,34 @@
+"""A view over an empty Redis, without Kafka; a file that needs another has fixtures of its own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from litestar.testing import AsyncTestClient
+from redis.asyncio import Redis
+
+from app.settings import Settings
+from app.view.routes import create_app
+from views import Http, Model, now, options_over
+
+
+@pytest.fixture
+async def rows(redis_url: str) -> AsyncIterator[Redis]:
+    """The database of rows: none is there, nor ever was."""
+    async with Redis.from_url(Settings(redis_url=redis_url).rows_redis_url) as client:
+        await client.flushdb()
+        yield client
+
+
+@pytest.fixture
+async def model(redis_url: str) -> AsyncIterator[Model]:
+    """The codes: a read model with nobody in it."""
+    async with Redis.from_url(redis_url) as client:
+        model = Model(client)
+        await model.begin()
+        yield model
+
+
+@pytest.fixture
+async def http(redis_url: str) -> AsyncIterator[Http]:
+    async with AsyncTestClient(create_app(options_over(redis_url, now))) as client:
+        yield client
