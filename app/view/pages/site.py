@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Request, Response
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from app.view.pages.language import (
     Language,
@@ -97,6 +99,14 @@ def _ms(at: datetime) -> int:
     return math.ceil(at.timestamp() * 1000)
 
 
+_COMMONMARK = MarkdownIt("commonmark", {"html": False})
+
+
+def _commonmark(text: str) -> Markup:
+    """A description of an OpenAPI or AsyncAPI document: CommonMark, both standards say. Inline."""
+    return Markup(_COMMONMARK.renderInline(text))  # its HTML is off: all is escaped
+
+
 _ENVIRONMENT.globals.update(
     static=static,
     service_worker=service_worker,
@@ -106,7 +116,7 @@ _ENVIRONMENT.globals.update(
     pgettext=pgettext,
     ngettext=ngettext,
 )
-_ENVIRONMENT.filters.update(ms=_ms)
+_ENVIRONMENT.filters.update(ms=_ms, commonmark=_commonmark)
 
 
 def language_of(request: Request[Any, Any, Any]) -> Language:
