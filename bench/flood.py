@@ -5,7 +5,6 @@ them as fast as it can, while `yuekang latency` measures on the same machine how
 a code is visible. In each round it is measured without a flood too, just before.
 """
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -37,7 +36,6 @@ SECONDS = 30
 FLOOD = 1_000_000
 """More than a worker folds in the time of a run."""
 PEOPLE = 100_000
-SECONDS_MAX = 600.0
 
 
 class Beside(Struct, frozen=True):
@@ -56,28 +54,26 @@ class Run(Struct, frozen=True):
 
 
 def measure(directory: Path, terminal: Terminal) -> list[Run]:
-    """Measure without and beside a flood, in turns; raise `StackError` where nothing was."""
+    """Measure without and beside a flood, each round on a stack of its own, since what floods have
+    left would fill its Redis; raise `StackError` where nothing was measured."""
     found = []
-    with whole_stack(directory) as environment:
-        lists_worker = int(environment["YUEKANG_LISTS_STATUS_PORT"])
-        run(environment, terminal, RATE, CHANGING, WARM_UP_SECONDS)
-        for number in range(1, ROUNDS + 1):
+    for number in range(1, ROUNDS + 1):
+        with whole_stack(directory) as environment:
+            lists_worker = int(environment["YUEKANG_LISTS_STATUS_PORT"])
+            run(environment, terminal, RATE, CHANGING, WARM_UP_SECONDS)
             found.append(Run(number, run(environment, terminal, RATE, CHANGING, SECONDS)))
-            sent = FLOOD * (number - 1)
             with terminal.bar("Flood with displays and temperatures", FLOOD) as tick:
-                topics.publish(environment["YUEKANG_KAFKA"], _flood(number), tick)
+                topics.publish(environment["YUEKANG_KAFKA"], _flood(), tick)
             before = applied(lists_worker)
             report = run(environment, terminal, RATE, CHANGING, SECONDS)
             after = applied(lists_worker)
-            left = sent + FLOOD - after
-            terminal.say(f"{after - before:,} folded meanwhile, {left:,} left")
-            found.append(Run(number, report, Beside(after - before, left)))
-            _wait_applied(lists_worker, sent + FLOOD)
+            terminal.say(f"{after - before:,} folded meanwhile, {FLOOD - after:,} left")
+            found.append(Run(number, report, Beside(after - before, FLOOD - after)))
     return found
 
 
-def _flood(number: int) -> Iterator[Record]:
-    """Yield the flood of a round, displays and temperatures in turn."""
+def _flood() -> Iterator[Record]:
+    """Yield a flood, displays and temperatures in turn."""
     now = datetime.now(UTC)
     display = DisplayData(now, Outcome.SHOWN, DisplayDetail.GREEN)
     temperature = TemperatureData("T-1", "地铁站 A 口", 36.5, now)
@@ -85,10 +81,10 @@ def _flood(number: int) -> Iterator[Record]:
         person = person_key(blake2b(b"flood:%d" % (place % PEOPLE), digest_size=20).digest())
         attributes: dict[str, Any] = {
             "specversion": "1.0",
-            "id": f"flood-{number}-{place}",
+            "id": f"flood-{place}",
             "time": now,
             "partitionkey": person,
-            "sequence": str(number * FLOOD + place),
+            "sequence": str(place),
         }
         event = (
             DisplayRecorded(**attributes, source="/portal", data=display)
@@ -96,11 +92,3 @@ def _flood(number: int) -> Iterator[Record]:
             else TemperatureMeasured(**attributes, source="/terminals/440100-001", data=temperature)
         )
         yield record_of(event)
-
-
-def _wait_applied(status_port: int, wanted: int) -> None:
-    until = time.monotonic() + SECONDS_MAX
-    while (found := applied(status_port)) < wanted:
-        if time.monotonic() > until:
-            raise TimeoutError(f"the lists' worker applied {found:,} of {wanted:,} in time")
-        time.sleep(1.0)
