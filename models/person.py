@@ -114,14 +114,14 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         if facts[place].written == new.written:
             return outcome
         return _object(outcome, conflict(event))
-    plain = opens_nothing(event)
+    plain = row.plain and opens_nothing(event)
     policy = policy_at(at)
     facts_max = policy.facts_max + (0 if plain else policy.facts_reserved)
     if len(facts) >= facts_max:
         return _object(outcome, _row_full(event, facts_max))
     facts = (*facts[:place], new, *facts[place:])
-    if row.plain and plain:  # one more of them says nothing new, and corrects nothing
-        return replace(outcome, person=Person(row.code, at, row.due_at, True, facts))
+    if plain:  # one more of them says nothing new, and corrects nothing
+        return replace(outcome, person=Person(row.code, at, row.due_at, plain, facts))
     stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
     target = _target(facts, event)
     corrected = None if target is None or not corrects(event, target) else target.id

@@ -61,11 +61,11 @@ class Policy(Struct, frozen=True):
 
     facts_max: int
     """Most events kept about one person before results that open nothing (negative, inconclusive
-    or preliminary) are refused (own decision)."""
+    or preliminary) are refused where no other event has opened a reason (own decision)."""
 
     facts_reserved: int
-    """Room beyond `facts_max` for whatever opens or closes a reason; then all is refused
-    (own decision)."""
+    """Room beyond `facts_max` for whatever opens or closes a reason, and for the negative results
+    that lift it; then all is refused (own decision)."""
 
     ended_kept: timedelta
     """How long a reason that ended stays in the code, shown no longer. A clock of ours that runs

@@ -211,6 +211,21 @@ def test_a_row_full_of_negatives_has_room_for_what_opens_and_closes_a_reason() -
     assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
 
 
+def test_a_row_full_of_negatives_has_room_for_those_that_lift_a_reason() -> None:
+    row = send(verified()).person
+    for number in range(POLICIES[0].facts_max - 1):
+        row = fold(row, negative(day(1), id=f"n{number}"), day(1)).person
+    refused = fold(row, negative(day(1), id="one-more"), day(1))
+    assert [n.objection for n in refused.notices] == [Objection.ROW_FULL]
+    row = fold(row, contact(day(2)), day(3)).person
+    for days in (3, 6, 9, 16):
+        assert row.code.colour is Colour.RED
+        outcome = fold(row, negative(day(days)), day(days + 1))
+        assert outcome.notices == ()
+        row = outcome.person
+    assert row.code.colour is Colour.GREEN
+
+
 def test_a_clock_that_ran_ahead_takes_no_reason_from_a_reader_whose_clock_is_right() -> None:
     row = send(verified(), ordered("home", day(1), day(7))).person
     ahead = advance(row, day(8)).person

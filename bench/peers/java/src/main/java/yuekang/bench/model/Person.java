@@ -76,8 +76,8 @@ public record Person(
       return new Outcome(row, changes, notices);
     }
     Policy policy = Policy.at(at);
-    boolean opensNothing = opensNothing(event);
-    int most = policy.factsMax() + (opensNothing ? 0 : policy.factsReserved());
+    boolean staysAsItIs = row.plain && opensNothing(event);
+    int most = policy.factsMax() + (staysAsItIs ? 0 : policy.factsReserved());
     if (row.facts.size() >= most) {
       notices.add(new Notice(event, Objection.ROW_FULL, true));
       return new Outcome(row, changes, notices);
@@ -85,7 +85,7 @@ public record Person(
     List<Fact> facts = new ArrayList<>(row.facts.size() + 1);
     facts.addAll(row.facts);
     facts.add(-place - 1, known);
-    if (row.plain && opensNothing) { // one more of them says nothing new, and corrects nothing
+    if (staysAsItIs) { // one more of them says nothing new, and corrects nothing
       return new Outcome(new Person(row.code, at, row.dueAt, true, facts), changes, notices);
     }
     boolean staysPlain =
