@@ -26,6 +26,7 @@ from models.codes import (
     Reason,
 )
 from models.policy import ZONE
+from pages import rendered
 
 PAGES = Path(names.__file__).parent
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
@@ -303,3 +304,24 @@ class TestInstalled:
             name, _, version = icon["src"].removeprefix("/static/").partition("?v=")
             assert (PAGES / "static" / name).is_file()
             assert version
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (
+            "certificates",
+            ("C-1", "签发单位", "广州", "2026年11月21日", "有效期至", "2026年11月24日"),
+        ),
+        ("entry-registrations", ("湖南", "登记编号", "R-1", "2026年11月24日 18:00")),
+        ("border-entries", ("广州", "来自", "新加坡", "2026年11月21日 12:00")),
+    ],
+)
+def test_a_section_of_papers_says_what_each_holds(section: str, said: tuple[str, ...]) -> None:
+    page = rendered(f"section-{section}", ZH)
+    for words in said:
+        assert words in page
+
+
+def test_what_has_no_end_has_a_last_day() -> None:
+    assert today(datetime.max.replace(tzinfo=UTC)).of(ZH).startswith("9999年12月31日")

@@ -166,8 +166,12 @@ def exactly(instant: datetime) -> Text:
     return _dated(instant, clock(instant))
 
 
+LAST = datetime(9999, 12, 31, tzinfo=ZONE)
+"""The last day that can be written. What has no end is often said to end on it, in UTC."""
+
+
 def _day(instant: datetime, length: str) -> Text:
-    date = instant.astimezone(ZONE).date()
+    date = min(instant, LAST).astimezone(ZONE).date()
     return Text(lambda language: _written(date, length, language))
 
 
