@@ -65,8 +65,8 @@ ALGORITHMS = frozenset(
 )
 """Signatures by a private key. Not `none`, and none with a secret that the client knows too."""
 
-SECRET_CHARACTERS = 43
-"""Of state, nonce and verifier: 256 bits, in letters that PKCE takes (RFC 7636, 4.1)."""
+SECRET_BYTES = 32
+"""Of state, nonce and verifier: written in 43 letters that PKCE takes (RFC 7636, 4.1)."""
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
@@ -360,7 +360,7 @@ def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple
 
 
 def _secret() -> str:
-    return secrets.token_urlsafe(32)
+    return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def _age(since: float) -> float:

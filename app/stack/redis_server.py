@@ -7,7 +7,7 @@ import redis
 from app.stack.processes import Process
 
 MEMORY = "512mb"
-"""Some 20 times what 10,000 people need; beyond it a write fails, nothing is evicted."""
+"""For codes, rows of the lists and sessions; beyond it a write fails, nothing is evicted."""
 
 
 class RedisServer(Process):

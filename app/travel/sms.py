@@ -21,8 +21,6 @@ from app.view.pages.language import Language
 from app.view.pages.language import gettext as _
 from models.phones import Phone
 
-OUTBOX = "outbox"
-
 TEXT = _(
     "【粤康码】验证码 {code}，{minutes} 分钟内有效，用于查询行程卡。勿告诉他人；非本人操作请忽略。"
 )
