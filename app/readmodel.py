@@ -99,6 +99,12 @@ class Position(Struct, frozen=True):
         return min(self.as_of, self.judged_until)
 
 
+def oldest(positions: Sequence[Position]) -> float | None:
+    """Return the instant up to which all of them are known; None where one of them is not."""
+    known = [p.known_until for p in positions if p.known_until is not None]
+    return min(known) if len(known) == len(positions) else None
+
+
 class State(Struct, frozen=True):
     """How far the model is. Equal bytes mean that nothing was written in between."""
 

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.readmodel import STATE, Position, State, Writer, decode_state, encode_state
+from app.readmodel import STATE, Position, State, Writer, decode_state, encode_state, oldest
 from models.events import ListName, NationalStatus
 from models.information import national_status
 from models.lists import Listing
@@ -171,10 +171,10 @@ def _positions(state: bytes | None, changelog: str) -> Sequence[Position]:
 
 
 def _as_of(positions: Sequence[Position]) -> datetime:
-    known = [p.known_until for p in positions if p.known_until is not None]
-    if len(known) < len(positions):
+    until = oldest(positions)
+    if until is None:
         raise NoRows
-    return datetime.fromtimestamp(min(known), UTC)
+    return datetime.fromtimestamp(until, UTC)
 
 
 def _score(reported_at: datetime | None) -> bytes:

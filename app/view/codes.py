@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app import metrics
-from app.readmodel import CODE, HEALTH_CODES, STATE, Position, State, decode_state, read_code
+from app.readmodel import CODE, HEALTH_CODES, STATE, State, decode_state, oldest, read_code
 from app.view.limits import (
     READS_AT_ONCE_MAX,
     READS_WAITING_MAX,
@@ -96,17 +96,17 @@ class Codes:
         positions = self._decoded(state).positions[HEALTH_CODES]
         partition, code = (None, None) if stored is None else read_code(stored)
         # Who is not there may be in any partition, and just not have come through it.
-        known = _oldest(positions) if partition is None else positions[partition].known_until
+        known = oldest(positions) if partition is None else positions[partition].known_until
         at = self._now()
         if known is None or at.timestamp() - known > REFUSE_SECONDS:
             raise Unavailable("stale", RETRY_STALE_SECONDS)
         lag_s = max(0.0, at.timestamp() - known)
-        none = code is None or judge(code, at).colour is Colour.NONE
-        if none and lag_s > STALE_SECONDS:
+        stale = lag_s > STALE_SECONDS
+        read = Read(code, at, datetime.fromtimestamp(known, ZONE), round(lag_s, 3), stale)
+        if stale and read.colour is Colour.NONE:
             # A read model that is built anew has come through newer codes, not through all.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
-        as_of = datetime.fromtimestamp(known, ZONE)
-        return Read(code, at, as_of, round(lag_s, 3), lag_s > STALE_SECONDS)
+        return read
 
     def _decoded(self, raw: bytes | None) -> State:
         """Return the state, decoded once; raise `Unavailable` if there is none to be read."""
@@ -115,11 +115,6 @@ class Codes:
         if self._state[1] is None:
             raise Unavailable("store", RETRY_STORE_SECONDS)
         return self._state[1]
-
-
-def _oldest(positions: "tuple[Position, ...]") -> float | None:
-    known = [p.known_until for p in positions if p.known_until is not None]
-    return min(known) if len(known) == len(positions) else None
 
 
 class ConditionAnswer(Struct, frozen=True):

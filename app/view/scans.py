@@ -21,7 +21,7 @@ from app.view.codes import Clock, Codes
 from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay
 from app.view.limits import DISPLAY_SECONDS, SCAN_LATE_SECONDS
 from app.writer import Record, Writer
-from models.codes import Colour, judge
+from models.codes import Colour
 from models.events import EventId, Instant, Name
 
 TOPIC = "scans"
@@ -91,8 +91,7 @@ class Scans:
         recorded = await self._record(record)
         if read is None:
             return ScanAnswer(None, at, None, False, recorded)
-        colour = Colour.NONE if read.code is None else judge(read.code, read.at).colour
-        return ScanAnswer(colour, read.at, read.as_of, read.stale, recorded)
+        return ScanAnswer(read.colour, read.at, read.as_of, read.stale, recorded)
 
     def _check(self, source: str, asked: ScanRequest, now: datetime) -> tuple[Record, str, bool]:
         """Return the record, the person, and whether the token is good now."""

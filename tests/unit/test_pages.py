@@ -140,6 +140,11 @@ class TestLanguage:
         assert today(late).of(EN) == "Wednesday, 25 November 2026"
         assert today(late).of(ZH) == "2026年11月25日星期三"
 
+    def test_what_has_no_end_has_a_last_day(self) -> None:
+        end = datetime.max.replace(tzinfo=UTC)
+        assert today(end).of(ZH).startswith("9999年12月31日")
+        assert moment(end).of(ZH) == "9999年12月31日"
+
 
 class TestChart:
     def test_the_picture_holds_no_script_and_nothing_from_elsewhere(self) -> None:
@@ -222,6 +227,17 @@ class TestReference:
             anchors = re.findall(r' id="([^"]+)"', page.content)
             assert len(anchors) == len(set(anchors))
             assert set(re.findall(r'href="#([^"]+)"', page.content)) <= set(anchors)
+
+    def test_a_description_is_read_as_commonmark_and_its_html_is_text(self) -> None:
+        info = {"description": "up to when (`as_of`): *never* <script>alert(1)</script>"}
+        for answer in (
+            reference.api_page({"info": info}, None, EN),
+            reference.events_page({"info": info}, EN),
+        ):
+            page = answer.content
+            assert "(<code>as_of</code>): <em>never</em>" in page
+            assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+            assert "<script>alert" not in page
 
     def test_alternatives_are_listed(self) -> None:
         data, _ = reference.schemas(self.DOCUMENT)
@@ -321,7 +337,3 @@ def test_a_section_of_papers_says_what_each_holds(section: str, said: tuple[str,
     page = rendered(f"section-{section}", ZH)
     for words in said:
         assert words in page
-
-
-def test_what_has_no_end_has_a_last_day() -> None:
-    assert today(datetime.max.replace(tzinfo=UTC)).of(ZH).startswith("9999年12月31日")

@@ -22,6 +22,8 @@ from models.policy import ZONE
 
 LOCALES = Path(__file__).parent / "locale"
 
+_LAST_DAY = datetime(9999, 12, 31, tzinfo=ZONE)
+
 
 @dataclass(frozen=True, eq=False)
 class Language:
@@ -152,7 +154,7 @@ def today(instant: datetime) -> Text:
 
 def clock(instant: datetime) -> str:
     """The time of day in Asia/Shanghai, with seconds; in every language as a clock shows it."""
-    return f"{instant.astimezone(ZONE):%H:%M:%S}"
+    return f"{_local(instant):%H:%M:%S}"
 
 
 def moment(instant: datetime) -> Text:
@@ -166,12 +168,14 @@ def exactly(instant: datetime) -> Text:
     return _dated(instant, clock(instant))
 
 
-LAST = datetime(9999, 12, 31, tzinfo=ZONE)
-"""The last day that can be written. What has no end is often said to end on it, in UTC."""
+def _local(instant: datetime) -> datetime:
+    """In Asia/Shanghai; the start of the last day that there is, for what is said to have no end
+    by an instant of it that is later here (9999-12-31 in UTC)."""
+    return min(instant, _LAST_DAY).astimezone(ZONE)
 
 
 def _day(instant: datetime, length: str) -> Text:
-    date = min(instant, LAST).astimezone(ZONE).date()
+    date = _local(instant).date()
     return Text(lambda language: _written(date, length, language))
 
 
