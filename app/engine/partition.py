@@ -165,8 +165,8 @@ class Partition:
     async def commit(self, work: Work, places: Mapping[str, int]) -> None:
         """Write `work` and the `places` reached in the input: the log first, then the store.
 
-        Raises `ProducerFenced` when another worker has taken the partition; nothing of `work` is
-        then in the log.
+        Raises `ProducerFenced` when another worker has taken the partition, and a `KafkaError`
+        when the broker refuses a batch for good; nothing of `work` is then in the log.
         """
         assert self._producer is not None, "partition is not taken"
         rows = [(key, DUE.pack(due) + row) for key, (due, row) in work.rows.items()]
@@ -174,16 +174,16 @@ class Partition:
         if not rows:
             return
         await self._producer.begin_transaction()
-        sent = [
-            await self._send(self._tp.topic, [(key, value, ()) for key, value in rows]),
-            *[
-                await self._send(topic, [(t.key, t.value, t.headers) for t in told])
-                for topic, told in by_topic(work.told).items()
-            ],
+        changelog = await self._send(self._tp.topic, [(key, value, ()) for key, value in rows])
+        told = [
+            batch
+            for topic, records in by_topic(work.told).items()
+            for batch in await self._send(topic, [(t.key, t.value, t.headers) for t in records])
         ]
+        # aiokafka commits what the broker took although it refused another batch.
+        *_, last = await asyncio.gather(*(acked for acked, _ in (*told, *changelog)))
         await self._producer.commit_transaction()
-        last: RecordMetadata = sent[0][-1][0].result()
-        self.store.write(rows, last.offset + sent[0][-1][1] - 1)
+        self.store.write(rows, last.offset + changelog[-1][1] - 1)
 
     async def _send(
         self,
