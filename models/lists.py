@@ -6,8 +6,10 @@ on the code.
 
 A list holds what it was sent, newest first, each (source, id) once. A correction or retraction
 hides what it names and stays itself, so it may come first. A list is bounded by policy in number
-and in age; at its bound the oldest leaves, and the list says that there was more. So the end does
-not depend on the order of arrival, except that a correction cannot bring back what had left.
+and in age; at its bound the oldest leaves, and the list says that there was more. A correction is
+as old as its sending, whatever instant it is about, so it stays as long as what it names could,
+and nothing that was taken back returns. So the end does not depend on the order of arrival, except
+that a correction cannot bring back what had left.
 """
 
 from collections.abc import Callable
@@ -77,6 +79,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     """An event in a list: when it happened, when it arrived, and its data as it was sent.
 
     `data` is null in a retraction, which is kept for what it takes back and never shown.
+    `sent_at` is a correction's `time`, None in whatever corrects nothing.
     """
 
     source: str
@@ -86,6 +89,12 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     arrived_at: Instant
     data: Raw
     supersedes: str | None = None
+    sent_at: Instant | None = None
+
+    @property
+    def held_from(self) -> datetime:
+        """The instant that its age counts from."""
+        return self.at if self.sent_at is None else max(self.at, self.sent_at)
 
     @property
     def order(self) -> tuple[int, datetime, str]:
@@ -94,7 +103,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
 
 
 class Listing(Struct, frozen=True, omit_defaults=True):
-    """A row of the table: one list of one person, newest first.
+    """A row of the table: one list of one person, by `held_from`, newest first.
 
     `more` says that entries left it because it was full, not because of their age.
     """
@@ -139,17 +148,19 @@ def advance(listing: Listing, name: ListName, to: datetime) -> Listing:
 
 def due_at(listing: Listing, name: ListName, at: datetime) -> datetime | None:
     """Return when, as seen at `at`, the next entry leaves for its age; None while there is none."""
-    return listing.entries[-1].at + bound_of(name, at).kept_for if listing.entries else None
+    if not listing.entries:
+        return None
+    return listing.entries[-1].held_from + bound_of(name, at).kept_for
 
 
 def shown(listing: Listing, name: ListName, at: datetime) -> list[Entry]:
     """Return what is to be shown at `at`, newest first: neither taken back, nor too old."""
-    stand = {(entry.source, entry.id) for entry in standing(listing.entries)}
-    return [
-        entry
-        for entry in _in_time(listing.entries, bound_of(name, at), at)
-        if entry.data != _NOTHING and (entry.source, entry.id) in stand
-    ]
+    oldest = at - bound_of(name, at).kept_for
+    return sorted(
+        (e for e in standing(listing.entries) if e.data != _NOTHING and e.at > oldest),
+        key=lambda entry: (entry.at, _place(entry)),
+        reverse=True,
+    )
 
 
 def bound_of(name: ListName, at: datetime) -> ListBound:
@@ -160,13 +171,15 @@ def bound_of(name: ListName, at: datetime) -> ListBound:
 def _in_time(entries: tuple[Entry, ...], bound: ListBound, at: datetime) -> tuple[Entry, ...]:
     """Return the entries that are not too old; the oldest stand at the end."""
     oldest, count = at - bound.kept_for, len(entries)
-    while count and entries[count - 1].at <= oldest:
+    while count and entries[count - 1].held_from <= oldest:
         count -= 1
     return entries[:count]
 
 
-def _place(entry: Entry) -> tuple[datetime, int, str, str]:
-    return entry.at, int(entry.sequence), entry.source, entry.id
+def _place(entry: Entry) -> tuple[datetime, int, datetime, str, str]:
+    """Return what the list is in order of: a correction comes before what it names, so at a full
+    list's end it is the later to leave."""
+    return entry.held_from, *entry.order, entry.source
 
 
 _write = msgspec.json.Encoder().encode
@@ -182,4 +195,5 @@ def _entry(event: ListedEvent, arrived_at: datetime) -> Entry:
         arrived_at=arrived_at,
         data=_NOTHING if retracted else Raw(_write(event.data)),
         supersedes=event.supersedes,
+        sent_at=event.time if event.supersedes is not None else None,
     )

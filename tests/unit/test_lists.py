@@ -1,8 +1,11 @@
 """The lists of health information: the same whatever the order, bounded, and never silent of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, get_args
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import builders as b
+from models.corrections import standing
 from models.events import ListedEvent, ListName, RetractionData
 from models.lists import (
     EMPTY,
@@ -135,27 +139,61 @@ def test_a_person_of_a_hundred_thousand_events_has_a_list_within_its_bound() -> 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> list[Any]:
-    """Temperatures, some corrected or taken back, each once or twice."""
+    """Temperatures, each sent after the one before and measured up to 40 days earlier; some
+    corrected or taken back."""
     events: list[Any] = []
     for n in range(draw(st.integers(1, 12))):
-        at = b.day(10) + timedelta(hours=draw(st.integers(0, 200)))
+        sent_at = b.day(10) + timedelta(hours=16 * n)
+        at = sent_at - timedelta(hours=draw(st.integers(0, 960)))
         target = draw(st.sampled_from(events)) if events and draw(st.booleans()) else None
         if target is None or isinstance(target.data, RetractionData):
-            events.append(b.temperature(36.5, at, id=f"t{n}", sequence=n))
+            events.append(b.temperature(36.5, at, id=f"t{n}", sequence=n, time=sent_at))
         elif draw(st.booleans()):
-            events.append(b.temperature_retracted(target, at, id=f"t{n}", sequence=n))
+            events.append(b.temperature_retracted(target, sent_at, id=f"t{n}", sequence=n))
         else:
-            events.append(b.temperature(36.9, at, id=f"t{n}", sequence=n, supersedes=target.id))
+            corrected = {"supersedes": target.id, "time": sent_at}
+            events.append(b.temperature(36.9, at, id=f"t{n}", sequence=n, **corrected))
     return events
 
 
-@given(worlds(), st.randoms(use_true_random=False))
-def test_below_its_bound_a_list_does_not_depend_on_the_order_or_number_of_arrivals(
-    events: list[Any], random: Any
+@given(worlds(), st.integers(1, 12), st.randoms(use_true_random=False))
+def test_a_list_does_not_depend_on_the_order_or_number_of_arrivals(
+    events: list[Any], kept_max: int, random: Any
 ) -> None:
     again = [*events, *random.choices(events, k=3)]
     random.shuffle(again)
-    assert listing(*again) == listing(*events)
+    with bounded(kept_max):
+        assert listing(*again).entries == listing(*events).entries
+
+
+@given(worlds(), st.integers(1, 12), st.randoms(use_true_random=False))
+def test_nothing_that_was_taken_back_returns(events: list[Any], kept_max: int, random: Any) -> None:
+    random.shuffle(events)
+    stand = {event.id for event in standing(events)}
+    with bounded(kept_max):
+        found = listing(*events)
+        for day in range(20, 62):
+            assert set(ids(found, at=b.day(day))) <= stand
+            found = advance(found, TEMPERATURES, b.day(day))
+        assert found.entries == ()
+
+
+@pytest.mark.parametrize("correction_first", [False, True])
+def test_a_correction_that_dates_an_entry_before_the_lists_days_takes_it_out(
+    correction_first: bool,
+) -> None:
+    wrong = b.temperature(39.1, b.day(18))
+    long_ago = b.temperature(39.1, b.day(-40), time=b.day(19), supersedes=wrong.id)
+    order = (long_ago, wrong) if correction_first else (wrong, long_ago)
+    assert ids(listing(*order)) == []
+
+
+@contextmanager
+def bounded(kept_max: int) -> Iterator[None]:
+    """Let a list keep so many."""
+    bound = msgspec.structs.replace(bound_of(TEMPERATURES, NOW), kept_max=kept_max)
+    with patch("models.lists.bound_of", return_value=bound):
+        yield
 
 
 def test_each_event_joins_the_list_by_its_own_instant() -> None:
