@@ -30,14 +30,15 @@ def make(
     sequence: int | None = None,
     supersedes: str | None = None,
     person: str = PERSON,
+    time: datetime | None = None,
 ) -> Any:
-    """Make an event; id and sequence count up unless given."""
+    """Make an event; id and sequence count up unless given, and it is sent when it happened."""
     number = next(_numbers)
     return cls(
         specversion="1.0",
         id=id or f"e{number}",
         source=source,
-        time=at,
+        time=time or at,
         partitionkey=person,
         sequence=str(number if sequence is None else sequence),
         supersedes=supersedes,
