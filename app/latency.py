@@ -102,8 +102,8 @@ class Plan(Struct, frozen=True):
 
     rate: int = 500
     seconds: int = 30
-    follow_rate: int = 20
-    interval_ms: int = 10
+    follow_rate: int = 10
+    interval_ms: int = 20
     deadline_seconds: float = 10.0
     changing_percent: int = 100
 
@@ -178,10 +178,10 @@ def latency(
     seconds: Annotated[int, typer.Option(min=1, max=600, help="How long.")] = 30,
     follow_rate: Annotated[
         int, typer.Option("--follow", min=1, max=100, help="Events followed, a second.")
-    ] = 20,
+    ] = 10,
     interval_ms: Annotated[
         int, typer.Option(min=1, max=1_000, help="At least, between two requests for an event.")
-    ] = 10,
+    ] = 20,
     deadline_seconds: Annotated[
         float, typer.Option("--deadline", min=0.1, max=120, help="Not seen by then: failed.")
     ] = 10.0,

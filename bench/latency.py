@@ -17,7 +17,7 @@ from bench.sides import OWN_PYTHON
 from bench.stack import environment_of
 
 RATE = 5_000
-SECONDS = 30
+SECONDS = 60
 WARM_UP_SECONDS = 20
 CHANGING = (10, 100)
 """Per cent of the events not followed that change a code: a day on which everybody is tested, and

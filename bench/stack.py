@@ -19,12 +19,13 @@ PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_P
 
 def environment_of(directory: Path) -> Mapping[str, str]:
     """Return the environment of a stack in `directory`: nothing of the caller's own stack."""
-    kafka, redis, *ports = free_ports(2 + len(PORTS))
+    kafka, redis, rows_redis, *ports = free_ports(3 + len(PORTS))
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("YUEKANG_")},
         **{f"YUEKANG_{name}": str(port) for name, port in zip(PORTS, ports, strict=True)},
         "YUEKANG_KAFKA": f"127.0.0.1:{kafka}",
         "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+        "YUEKANG_ROWS_REDIS_URL": f"redis://127.0.0.1:{rows_redis}/0",
         "YUEKANG_DATA_DIR": str(directory),
     }
 

@@ -86,7 +86,7 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
     settings = Settings.from_environment(environ=environment)
     stack = Stack(settings, environment, directory, terminal.say)
     redis_port = int(settings.redis_url.rpartition(":")[2].partition("/")[0])
-    stack.redis = RedisServer(directory, redis_port, REDIS_MEMORY)
+    stack.redis = RedisServer(directory, redis_port, memory=REDIS_MEMORY)
     for process in (stack.worker, stack.projection, stack.view):
         process.ready_seconds_max = SECONDS_MAX
     try:

@@ -7,7 +7,7 @@ import redis
 from app.stack.processes import Process
 
 MEMORY = "512mb"
-"""For codes, rows of the lists and sessions; beyond it a write fails, nothing is evicted."""
+"""Of one server; beyond it a write fails, nothing is evicted."""
 
 
 class RedisServer(Process):
@@ -15,9 +15,11 @@ class RedisServer(Process):
 
     ready_seconds_max = 20.0
 
-    def __init__(self, directory: Path, port: int, memory: str = MEMORY) -> None:
+    def __init__(
+        self, directory: Path, port: int, name: str = "redis", memory: str = MEMORY
+    ) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
-        self._home = directory.resolve() / "redis"
+        self._home = directory.resolve() / name
         settings = {
             "port": str(port),
             "bind": "127.0.0.1",
@@ -30,7 +32,7 @@ class RedisServer(Process):
             "set-proc-title": "no",
         }
         options = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        super().__init__("redis", ["redis-server", *options], directory)
+        super().__init__(name, ["redis-server", *options], directory)
 
     def start(self) -> None:
         """Start it; raise `StackError` where it is not installed."""

@@ -28,6 +28,10 @@ from app.stack.redis_server import RedisServer
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
 CONTROLLER_PORT = 29093
 
+ROWS_REDIS = "YUEKANG_ROWS_REDIS_URL"
+ROWS_REDIS_URL = "redis://127.0.0.1:26380/0"
+"""A server of their own, unless told otherwise: what bears on no colour may fill it."""
+
 RESTARTS_MAX = 5
 """Restarts in a row, after 1, 2, 4, 8 and 16 s: a broker that returns within half a minute does
 not end the stack, a bug does."""
@@ -55,7 +59,7 @@ Say = Callable[[str], None]
 
 
 class Stack:
-    """Kafka, Redis and the processes on one machine; all that they keep is in `directory`.
+    """Kafka, two of Redis and the processes on one machine; all that they keep is in `directory`.
 
     `environment` holds the settings of every process; `say` is told what a person at the
     terminal should know. Raises `StackError` from any method where it cannot go on; `stop` is
@@ -66,11 +70,14 @@ class Stack:
         self, settings: Settings, environment: Mapping[str, str], directory: Path, say: Say
     ) -> None:
         self._say = say
+        rows_redis_url = environment.get(ROWS_REDIS) or ROWS_REDIS_URL
+        environment = {**environment, ROWS_REDIS: rows_redis_url}
         self.ports = _ports(settings, environment)
         of = {variable: port for _, variable, _, port in self.ports}
         self.directory = directory
         self.broker = Broker(directory, of["YUEKANG_KAFKA"], of[CONTROLLER])
         self.redis = RedisServer(directory, of["YUEKANG_REDIS_URL"])
+        self.rows_redis = RedisServer(directory, of[ROWS_REDIS], "rows-redis")
         environment = {**environment, "YUEKANG_DATA_DIR": str(directory)}
 
         def process(name: str, address: str) -> HttpProcess:
@@ -105,7 +112,7 @@ class Stack:
     @property
     def processes(self) -> list[Process]:
         """All of them, what is needed before what needs it."""
-        return [self.broker, self.redis, *self.services]
+        return [self.broker, self.redis, self.rows_redis, *self.services]
 
     def check_ports(self) -> None:
         """Raise `StackError` with every port that is taken, by whom, and what to do."""
@@ -127,11 +134,12 @@ class Stack:
     def start(self, waiting_for: Say) -> None:
         """Start everything and return when all of it is ready; `waiting_for` is told of whom."""
         waiting_for("Kafka, Redis")
-        for process in (self.redis, self.broker):
-            process.start()
-            self._started[process.name] = time.monotonic()
-        self.redis.wait_ready()
-        self.broker.wait_ready()
+        servers = (self.redis, self.rows_redis, self.broker)
+        for server in servers:
+            server.start()
+            self._started[server.name] = time.monotonic()
+        for server in servers:
+            server.wait_ready()
         try:
             asyncio.run(create_topics(self.broker.bootstrap))
         except KafkaError as error:
@@ -187,7 +195,8 @@ class Stack:
 
     def _can_start(self, process: Process) -> bool:
         # Without what it needs it would end again, and use up its restarts.
-        return process in (self.broker, self.redis) or (self.broker.ready() and self.redis.ready())
+        servers: tuple[Process, ...] = (self.broker, self.redis)
+        return process in (*servers, self.rows_redis) or all(server.ready() for server in servers)
 
     def stop(self) -> None:
         """End everything; what was accepted is on the log before the log ends."""
@@ -195,7 +204,7 @@ class Stack:
         self.gateway.signal_stop()
         self.view.signal_stop()
         others = [service for service in self.services if service not in self._last]
-        for process in (*others, *self._last, self.redis, self.broker):
+        for process in (*others, *self._last, self.rows_redis, self.redis, self.broker):
             process.stop()
         end_left_behind(self.directory)
 
@@ -231,6 +240,7 @@ def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str
             loopback,
             _local_port("YUEKANG_REDIS_URL", settings.redis_url),
         ),
+        ("the rows' Redis", ROWS_REDIS, loopback, _local_port(ROWS_REDIS, environment[ROWS_REDIS])),
         ("the gateway", "YUEKANG_GATEWAY_PORT", settings.gateway_host, settings.gateway_port),
         ("the view", "YUEKANG_VIEW_PORT", settings.view_host, settings.view_port),
         (

@@ -13,11 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
+from app.codec import encode
 from app.sample.logins import LOGINS
 from app.stack.broker import LIBS, ROOT, Broker
 from app.stack.processes import MARK, Process, StackError, left_behind
@@ -26,11 +29,13 @@ from app.stack.secrets import development_secrets
 from app.tokens import Tokens
 from app.view.operator import OPERATOR
 from conftest import free_port
+from models.events import ProvincialCodeData, ProvincialCodeReported, ProvincialColour
 
 YUEKANG = str(Path(sys.executable).with_name("yuekang"))
 PROCESSES = (
     "kafka",
     "redis",
+    "rows-redis",
     "projection",
     "worker",
     "rows",
@@ -48,10 +53,10 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = [free_port() for _ in range(10)]
-        kafka, controller, redis, gateway, view, worker, projection, lists, rows, provider = (
-            self.ports
-        )
+        self.ports = [free_port() for _ in range(11)]
+        kafka, controller, redis, rows_redis, gateway, view = self.ports[:6]
+        worker, projection, lists, rows, provider = self.ports[6:]
+        self.rows_redis_url = f"redis://127.0.0.1:{rows_redis}/0"
         self.view = f"http://127.0.0.1:{view}"
         self.status = {
             "view": self.view,
@@ -68,6 +73,7 @@ class Up:
             "YUEKANG_KAFKA": f"127.0.0.1:{kafka}",
             "YUEKANG_KAFKA_CONTROLLER_PORT": str(controller),
             "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+            "YUEKANG_ROWS_REDIS_URL": self.rows_redis_url,
             "YUEKANG_GATEWAY_PORT": str(gateway),
             "YUEKANG_VIEW_PORT": str(view),
             "YUEKANG_WORKER_STATUS_PORT": str(worker),
@@ -129,17 +135,36 @@ class Up:
     def colour(self, person: str) -> str | None:
         try:
             answer = httpx.get(
-                f"{self.view}/v1/people/{person}/code", headers=self.operator(), timeout=5
+                f"{self.view}/v1/people/{person}/code", headers=self.bearer(OPERATOR), timeout=5
             )
         except httpx.TransportError:
             return None
         colour: str | None = answer.json().get("colour") if answer.status_code == 200 else None
         return colour
 
-    def operator(self) -> dict[str, str]:
-        """What the operator's request carries."""
+    def report(self, province: str, person: str, colour: ProvincialColour) -> None:
+        """Publish what a province says of a person, through the gateway."""
+        now, source = datetime.now(UTC), f"/provinces/{province}"
+        event = ProvincialCodeReported(
+            specversion="1.0",
+            id=f"report-{time.time_ns()}",
+            source=source,
+            time=now,
+            partitionkey=person,
+            sequence=str(time.time_ns() // 1_000),
+            data=ProvincialCodeData(province, colour, now),
+        )
+        answer = httpx.post(
+            f"{self.status['gateway']}/v1/events",
+            content=encode(event),
+            headers={**self.bearer(source), "content-type": "application/cloudevents+json"},
+        )
+        assert answer.status_code == 202, answer.text
+
+    def bearer(self, source: str) -> dict[str, str]:
+        """What the request of a source carries."""
         key = bytes.fromhex(development_secrets(self.data)["YUEKANG_TOKEN_KEY"])
-        return {"authorization": f"Bearer {Tokens(key).token_for(OPERATOR)}"}
+        return {"authorization": f"Bearer {Tokens(key).token_for(source)}"}
 
     def pids(self, name: str) -> list[int]:
         """Processes whose output goes to the log of `name`."""
@@ -185,6 +210,20 @@ def test_up_prints_addresses_that_answer(up: Up) -> None:
     up.wait(up.serves_both_colours)
 
 
+def test_a_full_redis_of_the_rows_stops_no_code(up: Up) -> None:
+    person = up.people()["green"]
+    with redis.Redis.from_url(up.rows_redis_url) as rows:
+        room = rows.config_get("maxmemory")["maxmemory"]
+        rows.config_set("maxmemory", 1)
+        up.report("43", person, ProvincialColour.RED)
+        up.wait(lambda: up.colour(person) == "red")
+        up.wait(lambda: not answers(f"{up.status['rows']}/readyz"))
+        up.report("43", person, ProvincialColour.GREEN)
+        up.wait(lambda: up.colour(person) == "green")
+        rows.config_set("maxmemory", room)
+    up.wait(up.all_ready)
+
+
 def test_secrets_are_their_owners_alone(up: Up) -> None:
     assert stat.S_IMODE((up.data / "secrets.env").stat().st_mode) == 0o600
 
@@ -208,7 +247,7 @@ def test_a_second_up_on_the_same_data_is_refused(up: Up) -> None:
 def test_taken_ports_are_named_with_who_has_them_and_what_to_set(up: Up, tmp_path: Path) -> None:
     done = up.another(YUEKANG_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
-    view, kafka = up.ports[4], up.ports[0]
+    view, kafka = up.ports[5], up.ports[0]
     assert re.search(rf"Port {kafka} is taken by java \(pid \d+\); Kafka needs it", done.stdout)
     assert re.search(rf"Port {view} is taken by .*set\s+YUEKANG_VIEW_PORT", done.stdout)
     assert left_behind(tmp_path) == []
