@@ -82,7 +82,7 @@ def decode(
 ) -> Event:
     """Return the event in a record of `topic`, or raise `Refusal`."""
     if carries_document_number(_all(value, key, headers)):
-        raise document_number(_source_in(value or b""))
+        raise document_number(source_in(value, headers))
     if value is None:
         raise Refusal(
             Code.TOMBSTONE,
@@ -336,11 +336,6 @@ def _source_of(parsed: Mapping[str, Any]) -> str | None:
 
 def _readable(source: Any) -> str | None:
     return source if isinstance(source, str) and _SOURCE.fullmatch(source) else None
-
-
-def _source_in(raw: bytes) -> str | None:
-    match = _SOURCE_IN.search(raw)
-    return None if match is None else match[1].decode()
 
 
 def _all(value: bytes | None, key: bytes | None, headers: Headers) -> bytes:

@@ -389,7 +389,9 @@ def test_a_document_number_in_key_or_headers_is_refused() -> None:
     assert refused(encode(event()), ("holder", number)).code is Code.DOCUMENT_NUMBER
     assert refused(encode(event()), (CARD_NUMBER, b"")).code is Code.DOCUMENT_NUMBER
     headers = binary(having(id=PERMIT_NUMBER)(whole()))
-    assert refused(orjson.dumps(whole()["data"]), *headers).code is Code.DOCUMENT_NUMBER
+    refusal = refused(orjson.dumps({**whole()["data"], "source": "/laboratories/2"}), *headers)
+    assert refusal.code is Code.DOCUMENT_NUMBER
+    assert refusal.source == "/laboratories/1", "who sent it, not who is named in its data"
 
 
 def test_a_sequence_of_that_form_is_none_in_either_mode() -> None:
