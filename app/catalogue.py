@@ -38,6 +38,9 @@ EVERY_TABLE = "every"
 PORTAL = "/portal"
 """The source in whose name the pages publish what residents do, and ask for keys."""
 
+IDENTITY_PROVIDERS = "/identity-providers/"
+"""What the source of a login begins with; its end is the provider's name."""
+
 Positive = Annotated[int, Meta(ge=1)]
 Cleanup = Literal["delete", "compact"]
 DataClass = Literal["internal", "personal", "sensitive-personal"]

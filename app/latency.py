@@ -84,7 +84,10 @@ CONNECTIONS_MAX = 100
 ASKED_AGAIN_AFTER = 0.1
 """The part of an event's age that passes before the view is asked again, at least the interval."""
 
-PREPARED_SECONDS_MAX = 60.0
+SETTLED_SECONDS_MAX = 300.0
+"""How long the people may take to have their codes before a run, and to have none after it: what a
+worker that was asked too much still has to do."""
+
 RATE_REACHED_MIN = 0.98
 """A run that reached less of its rate measured something else, and fails."""
 
@@ -350,11 +353,12 @@ class Run:
 
     async def _until(self, reached: Callable[[bytes], object]) -> None:
         """Wait until the view's answer for the people is so; `TimeoutError` if it never is."""
-        async with asyncio.timeout(PREPARED_SECONDS_MAX):
-            for person in (*self._background[::LOOKED_AT], *self._followed):
-                # The view is another process: asking again is the only way to know.
-                while not reached(await self._ask(person)):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+        until = time.monotonic() + SETTLED_SECONDS_MAX
+        for person in (*self._background[::LOOKED_AT], *self._followed):
+            while not reached(await self._ask(person)):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"the view was not so far in {SETTLED_SECONDS_MAX:g} s")
+                await asyncio.sleep(0.05)
 
     def _people(self) -> list[str]:
         return [*self._background, *self._followed]

@@ -8,6 +8,7 @@ and gave us is a text as they gave it (`SecretText`). Neither is ever shown.
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
@@ -32,6 +33,13 @@ SmsDriver = Annotated[
     Meta(
         pattern=r"^(outbox|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)$",
         description="outbox, or a class as package.module:Class",
+    ),
+]
+Networks = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\s,]+(,[^\s,]+)*\Z",
+        description="addresses or networks, such as 10.0.0.5,10.1.0.0/16, separated by ,",
     ),
 ]
 Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
@@ -83,6 +91,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     view_port: Port = 8080
     view_url: Url = ""
     """Where browsers find the view: logins return there, and requests must come from there."""
+    trusted_proxies: Networks = ""
+    """Whose `X-Forwarded-For` says who asks; nobody's unless set. Behind a proxy that is not named
+    here everybody has one address, and shares its limits."""
     oidc_issuer: SafeUrl = ""
     """The OpenID provider, as it names itself. In development that of this machine; else, unless
     it is set, nobody can log in."""
@@ -213,6 +224,9 @@ def _key(text: str) -> bytes:
 
 
 def _value(text: str, kind: Any) -> Any:
+    if kind is Networks:
+        for network in text.split(","):
+            ip_network(network)
     # Text becomes a number where a number is wanted.
     return msgspec.convert(text, kind, strict=False)
 

@@ -21,9 +21,10 @@ change is told at the later instant, since a chain does not run back; here it st
 arrival. And a policy that is written after the fact speaks for then as well: it is the rules as
 they are dated now that are applied, and the version is named.
 
-What the row cannot say. It holds every event that was ever accepted, so nothing that counted has
-left it; but what was refused never was in it: an event too many (policy's `facts_max`; `full` says
-that the bound is reached), the same identity with another content, whatever the codec refuses.
+What the row cannot say. It holds every event that was accepted but, once it is full (policy's
+`facts_max`; `full` says so), the oldest results, which no reason rested on when they left. What was
+refused never was in it: an event too many, the same identity with another content, whatever the
+codec refuses.
 Those did not count then and do not now; dead-letters has them. Of copies the first arrival
 stands. A log that is written anew (another generation of topics) has other arrivals. Where a
 person was forgotten there is no row, and nothing can be said of any time.
@@ -60,7 +61,7 @@ from models.events import (
     StatusEvent,
     type_of,
 )
-from models.person import Fact, Person
+from models.person import Fact, Person, full
 from models.policy import policy_at
 from models.reasons import assess, ref
 
@@ -134,8 +135,8 @@ class Known(Heard, frozen=True):
 class Explanation(Struct, frozen=True):
     """An answer, and the events that it rests on, both in order of arrival.
 
-    `unknown` had not arrived at `known_at`. `full`: events may have been refused since the row
-    holds as many as it may.
+    `unknown` had not arrived at `known_at`. `full`: the row holds as many events as it may, so
+    results may have left it, or events been refused.
     """
 
     person: str
@@ -193,7 +194,7 @@ def explain(row: Person, at: datetime, known_at: datetime | None = None) -> Expl
         answer=answer,
         known=tuple(_described(known, answer.open)),
         unknown=tuple(_heard(entry) for entry in entries[len(known) :]),
-        full=len(row.facts) >= policy_at(row.judged_at).facts_max,
+        full=full(row),
     )
 
 

@@ -20,9 +20,9 @@ from models.events import (
     NationalStatusData,
     NatResultReported,
     QuarantineReleased,
-    StatusEvent,
 )
 from models.lists import Listing, shown
+from models.person import Person, full
 from models.policy import ZONE, day_start, policy_at
 
 
@@ -73,22 +73,22 @@ _NEWEST_MARKED = frozenset({Section.NAT_RESULTS, Section.IGG_RESULTS, Section.DE
 _encode = msgspec.json.Encoder().encode
 
 
-def nat_results(events: Iterable[StatusEvent], at: datetime) -> Items:
+def nat_results(row: Person, at: datetime) -> Items:
     """Return the results sampled since policy's cut-off (manual, 四.7), by their sampling."""
     since = policy_at(at).nat_results_from
     found = [
         (event.data.sampled_at, event)
-        for event in standing(events)
+        for event in standing(fact.event for fact in row.facts)
         if isinstance(event, NatResultReported) and event.data.sampled_at >= since
     ]
-    return _items(found, Section.NAT_RESULTS)
+    return _items(found, Section.NAT_RESULTS, more=full(row))
 
 
-def release_notices(events: Iterable[StatusEvent]) -> Items:
+def release_notices(row: Person) -> Items:
     """Return the release notices (解除医学观察电子告知书)."""
     found = [
         (event.data.released_at, event)
-        for event in standing(events)
+        for event in standing(fact.event for fact in row.facts)
         if isinstance(event, QuarantineReleased)
     ]
     return _items(found, Section.RELEASE_NOTICES)
@@ -137,7 +137,9 @@ def adult_from(birthday: date) -> date:
 
 
 def _items(
-    found: Iterable[tuple[datetime, NatResultReported | QuarantineReleased]], section: Section
+    found: Iterable[tuple[datetime, NatResultReported | QuarantineReleased]],
+    section: Section,
+    more: bool = False,
 ) -> Items:
     newest_first = sorted(found, key=lambda f: (f[0], f[1].order), reverse=True)
     marked = section in _NEWEST_MARKED
@@ -145,5 +147,6 @@ def _items(
         tuple(
             Item(at, event.source, event.id, Raw(_encode(event.data)), marked and number == 0)
             for number, (at, event) in enumerate(newest_first)
-        )
+        ),
+        more,
     )

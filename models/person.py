@@ -3,7 +3,8 @@
 A row holds the events themselves, each with its time of arrival, and the code that follows from
 them. The code is judged from the whole set, so the end does not depend on the order, number or
 time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
-correction may come before what it corrects.
+correction may come before what it corrects. A row is bounded: for one event too many the oldest
+result leaves that the code does not rest on; only where there is none is the event refused.
 
 What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold`
 what changed by an event. Both keep one chain per person, each link with the version of the last.
@@ -19,11 +20,15 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from models.codes import Cause, HealthCode, Interval, Status, StatusChange, judge
+from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
 from models.corrections import corrects
-from models.events import Event, IdentityVerified, StatusEvent, type_of
+from models.events import Event, IdentityVerified, NatResultReported, StatusEvent, type_of
 from models.policy import policy_at
-from models.reasons import assess, opens_nothing
+from models.reasons import assess, opens_nothing, ref
+
+LEAVING_TRIED_MAX = 16
+"""How many results are tried for one that may leave a full row. Nearly always the first one may;
+those that may not although no reason names them are the negatives before a case was confirmed."""
 
 
 class Fact(Struct, frozen=True, array_like=True):
@@ -104,7 +109,8 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
     """Fold `event`, which arrived at `arrived_at`, into `row`.
 
     First tells what changed by time until then. A redelivered or duplicated event changes
-    nothing; the same identity with another content is refused, and so is one event too many.
+    nothing; the same identity with another content is refused, and so is one event too many, where
+    no other may leave for it.
     """
     outcome = advance(row, arrived_at)
     row, at = outcome.person, outcome.person.judged_at
@@ -114,12 +120,15 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         if facts[place].written == new.written:
             return outcome
         return _object(outcome, conflict(event))
-    plain = row.plain and opens_nothing(event)
-    policy = policy_at(at)
-    facts_max = policy.facts_max + (0 if plain else policy.facts_reserved)
-    if len(facts) >= facts_max:
-        return _object(outcome, _row_full(event, facts_max))
     facts = (*facts[:place], new, *facts[place:])
+    if len(facts) > policy_at(at).facts_max:
+        leaves = _leaves(facts)
+        if leaves is None:
+            return _object(outcome, _row_full(event, len(row.facts)))
+        if leaves == place:
+            return outcome
+        facts = (*facts[:leaves], *facts[leaves + 1 :])
+    plain = row.plain and opens_nothing(event)
     if plain:  # one more of them says nothing new, and corrects nothing
         return replace(outcome, person=Person(row.code, at, row.due_at, plain, facts))
     stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
@@ -137,6 +146,29 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         (*outcome.changes, *change),
         (*outcome.notices, *_claims(facts, event)),
     )
+
+
+def full(row: Person) -> bool:
+    """Say whether a row holds as many events as it may: some may have left, or been refused."""
+    return len(row.facts) >= policy_at(row.judged_at).facts_max
+
+
+def _leaves(facts: tuple[Fact, ...]) -> int | None:
+    """Return the place of the oldest result without which the assessment of `facts` is the same,
+    and that no correction names; None if there is none."""
+    events = [fact.event for fact in facts]
+    found = assess(events)
+    named = {c.met_by for interval in found.intervals for c in interval.conditions}
+    named |= {EventRef(fact.source, fact.supersedes) for fact in facts if fact.supersedes}
+    results = sorted(
+        (event.data.sampled_at, place)
+        for place, event in enumerate(events)
+        if isinstance(event, NatResultReported) and opens_nothing(event) and ref(event) not in named
+    )
+    for _, place in results[:LEAVING_TRIED_MAX]:
+        if assess([*events[:place], *events[place + 1 :]]) == found:
+            return place
+    return None
 
 
 def advance(row: Person, to: datetime) -> Outcome:
@@ -245,12 +277,12 @@ def conflict(event: Event) -> Notice:
     )
 
 
-def _row_full(event: StatusEvent, facts_max: int) -> Notice:
+def _row_full(event: StatusEvent, count: int) -> Notice:
     return Notice(
         event,
         Objection.ROW_FULL,
-        f"{facts_max} events about this person are kept already, the most that policy allows; "
-        "an operator must look at their sources.",
+        f"{count} events about this person are kept already, the most that policy allows, and the "
+        "code rests on each; an operator must look at their sources.",
         refused=True,
     )
 

@@ -60,12 +60,8 @@ class Policy(Struct, frozen=True):
     (own decision: 24 hours)."""
 
     facts_max: int
-    """Most events kept about one person before results that open nothing (negative, inconclusive
-    or preliminary) are refused where no other event has opened a reason (own decision)."""
-
-    facts_reserved: int
-    """Room beyond `facts_max` for whatever opens or closes a reason, and for the negative results
-    that lift it; then all is refused (own decision)."""
+    """Most events kept about one person: of one more, the oldest result that no reason rests on
+    (negative, inconclusive or preliminary) leaves (own decision)."""
 
     ended_kept: timedelta
     """How long a reason that ended stays in the code, shown no longer. A clock of ours that runs
@@ -101,7 +97,6 @@ POLICIES = (
         planned_end_lifts=frozenset({QuarantineKind.HOME}),
         correction_wait=timedelta(hours=24),
         facts_max=512,
-        facts_reserved=256,
         ended_kept=timedelta(days=2),
         nat_results_from=datetime.combine(date(2020, 4, 20), datetime.min.time(), ZONE),
         adult_years=18,

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from app.catalogue import IDENTITY_PROVIDERS
 from app.login.claims import Identity
 from app.login.failures import Failed
 from app.login.transport import Bounded
@@ -55,7 +56,7 @@ class Registration:
         has_code: HasCode,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._source = f"/identity-providers/{provider}"
+        self._source = IDENTITY_PROVIDERS + provider
         self._has_code = has_code
         self._pool = transport or httpx.AsyncHTTPTransport()
         self._http = httpx.AsyncClient(

@@ -27,7 +27,7 @@ from models import information
 from models.events import ListName, NationalStatusData, TelecomVisitData
 from models.information import LISTED, Section
 from models.lists import EMPTY, Listing, shown
-from models.person import Person
+from models.person import Person, unknown
 
 _decode_person = msgspec.msgpack.Decoder(Person).decode
 _decode_listing = msgspec.json.Decoder(Listing).decode
@@ -65,15 +65,16 @@ class Information:
         at = self._now()
         names = [LISTED[section] for section in wanted if section in LISTED]
         listings, lists_as_of = await self._listings(person, names) if names else ({}, at)
-        row, row_as_of = await self._person(person) if len(names) < len(wanted) else (None, at)
-        events = [] if row is None else [fact.event for fact in row.facts]
+        row, row_as_of = unknown(person, at), at
+        if len(names) < len(wanted):
+            row, row_as_of = await self._person(person, at)
         answers = []
         for section in wanted:
             match section:
                 case Section.NAT_RESULTS:
-                    found, as_of = information.nat_results(events, at), row_as_of
+                    found, as_of = information.nat_results(row, at), row_as_of
                 case Section.RELEASE_NOTICES:
-                    found, as_of = information.release_notices(events), row_as_of
+                    found, as_of = information.release_notices(row), row_as_of
                 case _:
                     listing = listings[LISTED[section]]
                     found, as_of = information.listed(listing, section, at), lists_as_of
@@ -99,10 +100,10 @@ class Information:
         found = (EMPTY if row is None else _decode_listing(row) for row in rows.values)
         return dict(zip(names, found, strict=True)), rows.as_of
 
-    async def _person(self, person: str) -> tuple[Person | None, datetime]:
+    async def _person(self, person: str, at: datetime) -> tuple[Person, datetime]:
         rows = await self._read("people", [person])
         [row] = rows.values
-        return (None if row is None else _decode_person(row)), rows.as_of
+        return (unknown(person, at) if row is None else _decode_person(row)), rows.as_of
 
     async def _read(self, table: str, keys: list[str]) -> Rows:
         async with self._place():

@@ -7,7 +7,8 @@ import typer
 from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server import Server
-from litestar import Litestar
+from granian.utils.proxies import wrap_asgi_with_proxy_headers
+from litestar.types import ASGIApp
 
 from app.login.options import options_of as login_options_of
 from app.logs import configure
@@ -25,11 +26,19 @@ KILL_SECONDS = 2
 SECRETS = ("token_key", "display_key", "session_key")
 
 
-def make() -> Litestar:
+def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = Settings.from_environment(*SECRETS)
     configure(settings.log_level)
-    return create_app(options_of(settings))
+    return behind_proxies(create_app(options_of(settings)), settings.trusted_proxies)
+
+
+def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
+    """Return `app` with the address that a trusted proxy names, in place of the proxy's own."""
+    if not trusted:
+        return app
+    wrapped: ASGIApp = wrap_asgi_with_proxy_headers(app, trusted.split(","))
+    return wrapped
 
 
 def options_of(settings: Settings) -> Options:

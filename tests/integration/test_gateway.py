@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from app.gateway.body import Bodies
 from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, ONE
 from app.gateway.reference import document
-from app.gateway.routes import DOCUMENTS_MAX, KEYS_PER_MINUTE_MAX, Options, create_app
+from app.gateway.routes import DOCUMENTS_MAX, KEYS_PER_MINUTE_MAX, Options, create_app, key_limits
 from app.problems import KINDS, Refused
 from app.writer import Record, Writer
 from gateways import (
@@ -560,6 +560,13 @@ def test_person_keys_are_limited_for_each_source(http: httpx.Client) -> None:
     problem(answer, 429, "too-often")
     assert 1 <= int(answer.headers["retry-after"]) <= 60
     assert ask_keys(http, [CARD]).status_code == 200
+
+
+@pytest.mark.parametrize("source", ["/identity-providers/gd", "/portal"])
+def test_the_views_own_sources_have_room_for_the_whole_province(source: str) -> None:
+    for own, others in zip(key_limits(source), key_limits("/laboratories/1"), strict=True):
+        assert own.amount >= 50 * others.amount
+    assert key_limits("/portal-of-another") == key_limits("/laboratories/1")
 
 
 # Phones

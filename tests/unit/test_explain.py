@@ -269,9 +269,11 @@ def test_a_row_at_its_bound_says_so() -> None:
     assert not explain(row, DAY(4)).full
     row = fold(row, b.negative(DAY(2)), DAY(3)).person
     assert explain(row, DAY(4)).full
-    refused = b.negative(DAY(2))
-    row = fold(row, refused, DAY(3)).person
-    assert refused.id not in ids(explain(row, DAY(4)).known)
+    newest = b.negative(DAY(3))
+    row = fold(row, newest, DAY(3)).person
+    found = ids(explain(row, DAY(4)).known)
+    assert newest.id in found
+    assert len(found) == POLICIES[0].facts_max, "an older one left"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from models.information import (
     waits_for_push,
 )
 from models.lists import EMPTY, Listing
-from models.policy import ZONE
-from rows import listing_of
+from models.person import Person
+from models.policy import POLICIES, ZONE
+from rows import listing_of, row_of
 
 NOW = b.day(20, 12)
 CUT_OFF = datetime(2020, 4, 20, tzinfo=ZONE)
@@ -35,13 +36,17 @@ def newest(items: Items) -> list[str]:
     return [item.id for item in items.items if item.newest]
 
 
+def row(*events: Any) -> Person:
+    return row_of(b.PERSON, *((event, NOW) for event in events))
+
+
 def listing(*events: Any) -> Listing:
     return listing_of(*events, at=NOW)
 
 
 def test_results_are_listed_by_their_sampling_and_the_newest_is_marked() -> None:
     second, first = b.negative(b.day(18)), b.positive(b.day(3))
-    found = nat_results([second, b.verified(), first], NOW)
+    found = nat_results(row(second, b.verified(), first), NOW)
     assert ids(found) == [second.id, first.id]
     assert newest(found) == [second.id]
     shown = msgspec.json.decode(found.items[0].data)
@@ -51,19 +56,25 @@ def test_results_are_listed_by_their_sampling_and_the_newest_is_marked() -> None
 def test_results_sampled_before_the_cut_off_are_not_listed() -> None:
     minute = timedelta(minutes=1)
     before, on = b.negative(CUT_OFF - minute), b.negative(CUT_OFF)
-    assert ids(nat_results([before, on], NOW)) == [on.id]
+    assert ids(nat_results(row(before, on), NOW)) == [on.id]
 
 
 def test_a_corrected_result_takes_the_place_of_the_first() -> None:
     wrong = b.positive(b.day(3))
     right = b.negative(b.day(3), b.day(4), supersedes=wrong.id)
-    assert ids(nat_results([wrong, right], NOW)) == [right.id]
+    assert ids(nat_results(row(wrong, right), NOW)) == [right.id]
+
+
+def test_results_of_a_full_row_say_that_there_may_have_been_more() -> None:
+    results = [b.negative(b.day(3) + timedelta(minutes=n)) for n in range(POLICIES[0].facts_max)]
+    assert not nat_results(row(*results[1:]), NOW).more
+    assert nat_results(row(*results), NOW).more
 
 
 def test_release_notices_are_those_of_quarantine() -> None:
     order = b.ordered("centralised", b.day(1), b.day(15))
     notice = b.released(b.day(15))
-    found = release_notices([order, notice])
+    found = release_notices(row(order, notice))
     assert ids(found) == [notice.id]
     assert msgspec.json.decode(found.items[0].data)["notice"]
 

@@ -2,9 +2,12 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders import (
     PERSON,
@@ -14,12 +17,15 @@ from builders import (
     ordered,
     positive,
     provincial,
+    released,
     retracted,
     verified,
 )
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
-from models.person import Objection, Outcome, Person, advance, fold, unknown
+from models.person import Objection, Outcome, Person, advance, fold, full, unknown
 from models.policy import POLICIES
+from models.reasons import assess
+from unit.strategies import STEPS_MAX, at_step, worlds
 
 RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
 GREEN = (Colour.GREEN, ())
@@ -184,46 +190,87 @@ def test_a_circle_of_corrections_is_told_whichever_comes_last(first: int) -> Non
     ]
 
 
-def test_a_row_is_bounded_and_says_so() -> None:
-    row = send(verified()).person
+def negatives_daily(row: Person, first: int, days: int) -> Person:
+    """Fold a negative result of each of so many days, at noon."""
+    for number in range(first, first + days):
+        outcome = fold(row, negative(day(number), id=f"day-{number}"), day(number, 20))
+        assert outcome.notices == ()
+        row = outcome.person
+    return row
+
+
+def held(row: Person) -> set[str]:
+    return {fact.id for fact in row.facts}
+
+
+def test_of_one_result_too_many_the_oldest_leaves() -> None:
+    most = POLICIES[0].facts_max
+    row = negatives_daily(send(verified(day(1), id="who")).person, 2, most - 1)
+    assert full(row)
+    row = negatives_daily(row, most + 1, 3)
+    assert held(row) == {"who", *(f"day-{number}" for number in range(5, most + 4))}
+    older = fold(row, negative(day(1), id="late"), day(most + 5))
+    assert (held(older.person), older.notices) == (held(row), ())
+
+
+def test_what_lifted_a_reason_stays_in_a_full_row() -> None:
+    row = send(verified(day(1)), positive(day(2), id="found")).person
+    row = negatives_daily(row, 3, POLICIES[0].facts_max + 50)
+    assert row.code.colour is Colour.GREEN
+    assert full(row)
+    assert {"found", "day-3", "day-4"} <= held(row)
+    assert "day-5" not in held(row)
+
+
+def test_a_full_row_has_room_for_what_opens_and_closes_a_reason() -> None:
+    most = POLICIES[0].facts_max
+    row = negatives_daily(send(verified(day(1))).person, 2, most - 1)
+    for event, colour in (
+        (ordered("home", day(most), day(most + 90)), Colour.RED),
+        (released(day(most + 1)), Colour.GREEN),
+        (contact(day(most)), Colour.RED),
+    ):
+        outcome = fold(row, event, day(most + 2))
+        assert outcome.notices == ()
+        row = outcome.person
+        assert row.code.colour is colour
+    for days in (1, 4, 7, 14):
+        assert row.code.colour is Colour.RED
+        row = fold(row, negative(day(most + days)), day(most + days + 1)).person
+    assert row.code.colour is Colour.GREEN
+
+
+def test_a_result_that_a_correction_names_stays() -> None:
+    most = POLICIES[0].facts_max
+    row = send(verified(day(1)), negative(day(2), id="wrong")).person
+    row = fold(row, retracted(negative(day(2), id="wrong"), day(3)), day(3)).person
+    row = negatives_daily(row, 4, most)
+    assert "wrong" in held(row)
+    assert "day-4" not in held(row)
+
+
+def test_where_the_code_rests_on_every_event_one_more_is_refused() -> None:
+    row = send(verified(day(1))).person
     for number in range(POLICIES[0].facts_max - 1):
-        row = fold(row, negative(day(2), id=f"n{number}"), day(3)).person
-    outcome = fold(row, negative(day(3)), day(4))
+        row = fold(row, provincial("red", day(2), id=f"r{number}"), day(3)).person
+    outcome = fold(row, provincial("red", day(3)), day(4))
     assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
     assert outcome.person.facts == row.facts
 
 
-def test_a_row_full_of_negatives_has_room_for_what_opens_and_closes_a_reason() -> None:
-    policy = POLICIES[0]
-    row = send(verified()).person
-    for number in range(policy.facts_max - 1):
-        row = fold(row, negative(day(2), id=f"n{number}"), day(3)).person
-    found = positive(day(3))
-    row = fold(row, found, day(4)).person
-    assert row.code.colour is Colour.RED
-    row = fold(row, retracted(found, day(4)), day(5)).person
-    assert row.code.colour is Colour.GREEN
-    for number in range(policy.facts_reserved - 2):
-        outcome = fold(row, provincial("green", day(5), id=f"g{number}"), day(5))
-        assert outcome.notices == ()
-        row = outcome.person
-    outcome = fold(row, positive(day(6)), day(6))
-    assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
-
-
-def test_a_row_full_of_negatives_has_room_for_those_that_lift_a_reason() -> None:
-    row = send(verified()).person
-    for number in range(POLICIES[0].facts_max - 1):
-        row = fold(row, negative(day(1), id=f"n{number}"), day(1)).person
-    refused = fold(row, negative(day(1), id="one-more"), day(1))
-    assert [n.objection for n in refused.notices] == [Objection.ROW_FULL]
-    row = fold(row, contact(day(2)), day(3)).person
-    for days in (3, 6, 9, 16):
-        assert row.code.colour is Colour.RED
-        outcome = fold(row, negative(day(days)), day(days + 1))
-        assert outcome.notices == ()
-        row = outcome.person
-    assert row.code.colour is Colour.GREEN
+@given(worlds(), st.integers(3, 12))
+def test_what_leaves_a_full_row_changes_no_code(events: list[Any], facts_max: int) -> None:
+    small = msgspec.structs.replace(POLICIES[0], facts_max=facts_max)
+    row = unknown(PERSON, day(1))
+    with patch("models.person.policy_at", return_value=small):
+        for number, event in enumerate(events):
+            before = {(fact.source, fact.id): fact.event for fact in row.facts}
+            outcome = fold(row, event, at_step(STEPS_MAX) + timedelta(minutes=number))
+            row = outcome.person
+            assert len(row.facts) <= facts_max
+            if not any(notice.refused for notice in outcome.notices):
+                before[event.source, event.id] = event
+            assert assess([fact.event for fact in row.facts]) == assess(before.values())
 
 
 def test_a_clock_that_ran_ahead_takes_no_reason_from_a_reader_whose_clock_is_right() -> None:

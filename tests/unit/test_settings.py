@@ -57,6 +57,13 @@ def test_the_other_databases_come_after_the_first(redis_url: str, rows: str, ses
     )
 
 
+def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
+    assert read(trusted_proxies="10.0.0.5,fd00::/8").trusted_proxies == "10.0.0.5,fd00::/8"
+    for wrong in ("proxy.example", "10.0.0.300", "10.0.0.5/8", "10.0.0.5, 10.0.0.6"):
+        [fault] = faults(trusted_proxies=wrong)
+        assert "must be addresses or networks" in fault
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert read(kafka="", token_key="") == Settings()
 

@@ -3,8 +3,14 @@ package yuekang.bench.model;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import yuekang.bench.model.Event.EventRef;
 import yuekang.bench.model.Event.IdentityVerified;
 import yuekang.bench.model.Event.NatResult;
 import yuekang.bench.model.Event.Result;
@@ -24,6 +30,8 @@ import yuekang.bench.model.HealthCode.StatusChange;
  */
 public record Person(
     HealthCode code, Instant judgedAt, Instant dueAt, boolean plain, List<Fact> facts) {
+
+  private static final int LEAVING_TRIED_MAX = 16;
 
   /** An event, kept as written and read when a rule asks for it. */
   public record Fact(
@@ -75,17 +83,21 @@ public record Person(
       }
       return new Outcome(row, changes, notices);
     }
-    Policy policy = Policy.at(at);
-    boolean staysAsItIs = row.plain && opensNothing(event);
-    int most = policy.factsMax() + (staysAsItIs ? 0 : policy.factsReserved());
-    if (row.facts.size() >= most) {
-      notices.add(new Notice(event, Objection.ROW_FULL, true));
-      return new Outcome(row, changes, notices);
-    }
     List<Fact> facts = new ArrayList<>(row.facts.size() + 1);
     facts.addAll(row.facts);
     facts.add(-place - 1, known);
-    if (staysAsItIs) { // one more of them says nothing new, and corrects nothing
+    if (facts.size() > Policy.at(at).factsMax()) {
+      Fact leaves = leaves(facts, row.code.person());
+      if (leaves == null) {
+        notices.add(new Notice(event, Objection.ROW_FULL, true));
+        return new Outcome(row, changes, notices);
+      }
+      if (leaves == known) {
+        return new Outcome(row, changes, notices);
+      }
+      facts.remove(leaves);
+    }
+    if (row.plain && opensNothing(event)) { // one more of them says nothing new, and corrects nothing
       return new Outcome(new Person(row.code, at, row.dueAt, true, facts), changes, notices);
     }
     boolean staysPlain =
@@ -96,6 +108,34 @@ public record Person(
     Person judged = judgeAnew(row.code, facts, staysPlain, at, cause, changes);
     judged.claims(event, notices);
     return new Outcome(judged, changes, notices);
+  }
+
+  /** Returns the oldest result without which the assessment is the same, or null. */
+  private static Fact leaves(List<Fact> facts, String person) {
+    Map<Fact, Event> events = new LinkedHashMap<>();
+    Set<EventRef> named = new HashSet<>();
+    for (Fact fact : facts) {
+      events.put(fact, EventBytes.read(fact, person));
+      if (fact.supersedes != null) {
+        named.add(new EventRef(fact.source, fact.supersedes));
+      }
+    }
+    Reasons.Assessment found = Reasons.assess(List.copyOf(events.values()));
+    for (Interval interval : found.intervals()) {
+      interval.conditions().forEach(condition -> named.add(condition.metBy()));
+    }
+    List<Fact> results = new ArrayList<>(facts);
+    results.removeIf(
+        f -> !opensNothing(events.get(f)) || named.contains(new EventRef(f.source, f.id)));
+    results.sort(Comparator.comparing(f -> ((NatResult) events.get(f).data()).sampledAt()));
+    for (Fact result : results.subList(0, Math.min(results.size(), LEAVING_TRIED_MAX))) {
+      Map<Fact, Event> others = new LinkedHashMap<>(events);
+      others.remove(result);
+      if (Reasons.assess(List.copyOf(others.values())).equals(found)) {
+        return result;
+      }
+    }
+    return null;
   }
 
   /** Tells what time alone changes until an instant. */
