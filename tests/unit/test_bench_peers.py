@@ -18,6 +18,7 @@ from app.stack.broker import ROOT
 from bench import workload
 from models.codes import HealthCode, StatusChanged, changed
 from models.person import Person, fold, unknown
+from models.policy import POLICIES
 from unit import strategies
 
 TARGET = ROOT / "bench" / "peers" / "java" / "target"
@@ -106,6 +107,23 @@ def arrivals(draw: DrawFn) -> list[Arrival]:
 @given(arrivals=arrivals())
 def test_the_java_peer_tells_what_the_models_tell(peer: Peer, arrivals: list[Arrival]) -> None:
     assert peer.told(arrivals) == told_by_models(arrivals)
+
+
+def test_of_a_full_row_the_java_peer_lets_go_of_what_the_models_let_go_of(peer: Peer) -> None:
+    def daily(number: int, reported: int) -> Any:
+        at = builders.day(number)
+        return builders.negative(at, builders.day(number, reported), id=f"day-{number}")
+
+    days = range(3, POLICIES[0].facts_max + 50)
+    first = [builders.verified(builders.day(1)), builders.positive(builders.day(2))]
+    events = [*first, *(daily(number, 12) for number in days)]
+    # Once more with another content: a conflict where it is held, and none where it has left.
+    events += [daily(number, 13) for number in days]
+    at = round(builders.day(days[-1] + 1).timestamp() * 1000)
+    given_ = [(at + n, msgspec.json.encode(event)) for n, event in enumerate(events)]
+    told = told_by_models(given_)
+    assert 0 < told[2].count("conflict") < len(days)
+    assert peer.told(given_) == told
 
 
 def broken() -> Iterator[bytes]:
