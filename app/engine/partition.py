@@ -5,7 +5,9 @@ It is held by one worker at a time. Taking it (`Partition.take`):
 1. fence: a transactional producer named after the partition is initialised. The broker finishes
    or aborts the predecessor's open transaction and refuses all its later writes;
 2. catch up: changelog records after the store's own offset are read (read_committed) and written
-   to the store. The log is complete, since nobody else can write to it any more;
+   to the store. The log is complete, since nobody else can write to it any more. An input topic
+   that ends before the place reached in it was made anew, or lost its end: it is read from its
+   beginning, and what was applied of it before is known by its identity;
 3. live: chunks and due rows are processed (`app.engine.table`).
 
 Committing (`Partition.commit`), in this order:
@@ -85,7 +87,8 @@ class Partition:
     async def take(self) -> None:
         """Fence the predecessor, catch up with the log, go live."""
         await self._fence()
-        await self._catch_up()
+        if shorter := await self._catch_up():
+            await self.commit(Work(self.store), dict.fromkeys(shorter, -1))
         self.lost = False
         self.live.set()
 
@@ -125,7 +128,8 @@ class Partition:
             raise
         self._producer = producer
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self) -> list[str]:
+        """Bring the store to the log's end; return the topics that end before the place in them."""
         if self._store is None:
             self._store = Store(self._settings.directory / self._settings.name / str(self.number))
         store = self._store
@@ -156,8 +160,21 @@ class Partition:
                     applied += len(records)
             seconds = round(time.monotonic() - started, 1)
             log.info("caught_up", **self._where(), rows=applied, seconds=seconds)
+            return await self._shorter(consumer)
         finally:
             await consumer.stop()
+
+    async def _shorter(self, consumer: "AIOKafkaConsumer[bytes, bytes]") -> list[str]:
+        places, there = self.store.places(), await consumer.topics()
+        ends = await consumer.end_offsets(
+            [TopicPartition(topic, self.number) for topic in places if topic in there]
+        )
+        shorter = [tp.topic for tp, end in ends.items() if places[tp.topic] >= end]
+        for topic in shorter:
+            end = ends[TopicPartition(topic, self.number)]
+            log.error("input_shorter_than_applied", **self._where(), topic=topic,
+                      applied=places[topic], end=end)  # fmt: skip
+        return shorter
 
     def _where(self) -> dict[str, Any]:
         return {"table": self._settings.name, "partition": self.number}

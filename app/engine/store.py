@@ -91,6 +91,16 @@ class Store:
         stored = self.get(PLACE + topic.encode())
         return -1 if stored is None else int(stored)
 
+    def places(self) -> dict[str, int]:
+        """Return the last offset applied of each topic of which any was; raise `StoreDamaged`."""
+        found, entries = {}, self._db.iter()
+        entries.seek(PLACE)
+        while entries.valid() and (key := cast(bytes, entries.key())).startswith(PLACE):
+            found[key[len(PLACE) :].decode()] = int(cast(bytes, entries.value()))
+            entries.next()
+        self._check(entries)
+        return found
+
     def get(self, key: bytes) -> bytes | None:
         """Return what is at `key`; raise `StoreDamaged`."""
         return self.get_many([key])[0]

@@ -1,9 +1,11 @@
-"""A partition of a table on a real broker: what the broker refuses, nobody has."""
+"""A partition of a table on a real broker: what the broker refuses, and what it has lost."""
 
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 
@@ -11,37 +13,66 @@ from app.engine.partition import Partition, TableSettings
 from app.engine.work import Told, Work
 from workers import everything
 
+LOG, OUT, IN = (f"{name}-{secrets.token_hex(4)}" for name in ("log", "out", "in"))
 
-async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
-    kafka: str, tmp_path: Path
-) -> None:
-    """aiokafka's commit alone would store the row, and nobody would ever be told."""
-    log, out = f"log-{secrets.token_hex(4)}", f"out-{secrets.token_hex(4)}"
+
+@pytest.fixture
+async def partition(kafka: str, tmp_path: Path) -> AsyncIterator[Partition]:
+    """A partition that is taken; of what it tells, the broker takes no more than 1,000 bytes."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     small = {"max.message.bytes": "1000"}
-    await admin.create_topics([NewTopic(log, 1, 1), NewTopic(out, 1, 1, topic_configs=small)])
+    topics = [NewTopic(LOG, 1, 1), NewTopic(OUT, 1, 1, topic_configs=small), NewTopic(IN, 1, 1)]
+    await admin.create_topics(topics)
+    held = Partition(TableSettings("people", "test", kafka, tmp_path, LOG), 0)
+    await held.take()
+    yield held
+    await held.release()
+    held.close()
+    await admin.delete_topics([LOG, OUT, IN])
     await admin.close()
-    partition = Partition(TableSettings("people", "test", kafka, tmp_path, log), 0)
 
-    async def commit(told: bytes) -> None:
-        work = Work(partition.store)
-        work.put(b"row", told)
-        work.tell(Told(out, b"k", told))
-        await partition.commit(work, {"in": 0})
 
-    try:
-        await partition.take()
-        with pytest.raises(MessageSizeTooLargeError):
-            await commit(secrets.token_bytes(5_000))
-        await partition.release()
-        await partition.take()
-        assert partition.store.get(b"row") is None
-        assert partition.store.place("in") == -1
+async def commit(partition: Partition, told: bytes, place: int) -> None:
+    work = Work(partition.store)
+    work.put(b"row", told)
+    work.tell(Told(OUT, b"k", told))
+    await partition.commit(work, {IN: place})
 
-        await commit(b"short")
-        assert [r.value for r in await everything(kafka, out)] == [b"short"]
-        assert len(await everything(kafka, log)) == 2, "the row and its place, of the second alone"
-    finally:
-        await partition.release()
-        partition.close()
+
+async def taken_again(partition: Partition) -> None:
+    await partition.release()
+    await partition.take()
+
+
+async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
+    partition: Partition, kafka: str
+) -> None:
+    """aiokafka's commit alone would store the row, and nobody would ever be told."""
+    with pytest.raises(MessageSizeTooLargeError):
+        await commit(partition, secrets.token_bytes(5_000), 0)
+    await taken_again(partition)
+    assert partition.store.get(b"row") is None
+    assert partition.store.places() == {}
+
+    await commit(partition, b"short", 0)
+    assert [r.value for r in await everything(kafka, OUT)] == [b"short"]
+    assert len(await everything(kafka, LOG)) == 2, "the row and its place, of the second alone"
+
+
+async def test_an_input_that_ends_before_the_place_reached_is_read_from_its_beginning(
+    partition: Partition, kafka: str
+) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for _ in range(2):
+            await producer.send_and_wait(IN, b"v")
+    await commit(partition, b"v", 1)
+    await taken_again(partition)
+    assert partition.store.places() == {IN: 1}, "all that there is was applied"
+
+    await commit(partition, b"v", 2)
+    await taken_again(partition)
+    assert partition.store.places() == {IN: -1}
+    partition.store.wipe()
+    await taken_again(partition)
+    assert partition.store.places() == {IN: -1}, "the log knows it too"
