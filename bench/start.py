@@ -24,7 +24,6 @@ from msgspec import Struct
 from app.operator_client import operator_token
 from app.settings import Settings
 from app.stack.processes import StackError
-from app.stack.redis_server import RedisServer
 from app.stack.secrets import development_secrets
 from app.stack.stack import Stack
 from bench import topics
@@ -84,9 +83,7 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
     directory.mkdir(parents=True)
     environment = {**environment_of(directory), **development_secrets(directory)}
     settings = Settings.from_environment(environ=environment)
-    stack = Stack(settings, environment, directory, terminal.say)
-    redis_port = int(settings.redis_url.rpartition(":")[2].partition("/")[0])
-    stack.redis = RedisServer(directory, redis_port, memory=REDIS_MEMORY)
+    stack = Stack(settings, environment, directory, terminal.say, REDIS_MEMORY)
     for process in (stack.worker, stack.projection, stack.view):
         process.ready_seconds_max = SECONDS_MAX
     try:

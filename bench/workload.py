@@ -321,6 +321,8 @@ STORIES: tuple[tuple[Step, ...], ...] = (
         negative,
         negative,
     ),
+    # what closes nothing: no such listing, no such order
+    (verified, withdrawn, negative, released, negative, negative),
     # another content under a known identity
     (
         verified,

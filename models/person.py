@@ -11,7 +11,7 @@ what changed by an event. Both keep one chain per person, each link with the ver
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
@@ -24,7 +24,7 @@ from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusCh
 from models.corrections import corrects
 from models.events import Event, IdentityVerified, NatResultReported, StatusEvent, type_of
 from models.policy import policy_at
-from models.reasons import assess, opens_nothing, ref
+from models.reasons import assess, closes_nothing, file_of, opens_nothing, ref
 
 LEAVING_TRIED_MAX = 16
 """How many results are tried for one that may leave a full row. Nearly always the first one may;
@@ -81,6 +81,7 @@ class Objection(StrEnum):
     CORRECTION_OF_OTHER_SOURCE = "correction-of-other-source"
     CORRECTION_OF_LATER_EVENT = "correction-of-later-event"
     CORRECTION_WITHOUT_TARGET = "correction-without-target"
+    CLOSES_NOTHING = "closes-nothing"
 
 
 class Notice(Struct, frozen=True):
@@ -191,7 +192,8 @@ def _judge_anew(
     old: HealthCode, facts: tuple[Fact, ...], plain: bool, at: datetime, cause: Cause
 ) -> tuple[Person, tuple[StatusChange, ...]]:
     """Judge the facts as of `at`; the code's version grows if anything in it changed."""
-    found = assess([fact.event for fact in facts])
+    events = [fact.event for fact in facts]
+    found = assess(events)
     code = replace(
         old,
         verified_since=found.verified_since,
@@ -199,7 +201,7 @@ def _judge_anew(
         intervals=tuple(i for i in found.intervals if (u := _kept_until(i)) is None or u > at),
     )
     shown = judge(code, at)
-    due_at = _due_at(code, shown.changes_at, facts, at)
+    due_at = _due_at(code, shown.changes_at, _waiting(facts, events), at)
     told, status = Status(old.colour, old.reasons), shown.status
     if code == old and status == told:
         return Person(old, at, due_at, plain, facts), ()
@@ -223,18 +225,12 @@ def _judge_anew(
 
 
 def _due_at(
-    code: HealthCode, changes_at: datetime | None, facts: tuple[Fact, ...], at: datetime
+    code: HealthCode, changes_at: datetime | None, waiting: Iterable[Fact], at: datetime
 ) -> datetime | None:
     """Return the next instant after `at` at which time alone changes something: the status, what
-    the code keeps, or a correction's wait."""
+    the code keeps, or the wait for what an event names."""
     leaves = (_kept_until(interval) for interval in code.intervals)
-    waits = (
-        deadline
-        for fact in facts
-        if fact.supersedes is not None
-        and (deadline := _deadline(fact)) > at
-        and _target(facts, fact) is None
-    )
+    waits = (deadline for fact in waiting if (deadline := _deadline(fact)) > at)
     return min((due for due in (changes_at, *leaves, *waits) if due is not None), default=None)
 
 
@@ -249,6 +245,18 @@ _identity: Callable[[Fact], tuple[str, str]] = attrgetter("source", "id")
 
 def _deadline(fact: Fact) -> datetime:
     return fact.arrived_at + policy_at(fact.arrived_at).correction_wait
+
+
+def _waiting(facts: tuple[Fact, ...], events: Sequence[StatusEvent]) -> list[Fact]:
+    """Return the facts that name what has not arrived: an event to correct, or a case, listing or
+    order to close."""
+    closing = {ref(event) for event in closes_nothing(events)}
+    return [
+        fact
+        for fact in facts
+        if (fact.supersedes is not None and _target(facts, fact) is None)
+        or (closing and EventRef(fact.source, fact.id) in closing)
+    ]
 
 
 def _target(facts: tuple[Fact, ...], claim: Fact | StatusEvent) -> StatusEvent | None:
@@ -330,18 +338,25 @@ def _later_event(event: StatusEvent) -> Notice:
 
 
 def _unanswered(row: Person, at: datetime) -> list[Notice]:
-    """Object to corrections whose wait for the event they name ends at `at`."""
-    return [
-        Notice(
-            fact.event,
+    """Object to events whose wait for what they name ends at `at`."""
+    waiting = _waiting(row.facts, [fact.event for fact in row.facts])
+    return [_without(row.facts, fact.event) for fact in waiting if _deadline(fact) == at]
+
+
+def _without(facts: tuple[Fact, ...], event: StatusEvent) -> Notice:
+    if event.supersedes is not None and _target(facts, event) is None:
+        return Notice(
+            event,
             Objection.CORRECTION_WITHOUT_TARGET,
-            f"supersedes names {fact.supersedes}, and no such event of {fact.source} "
+            f"supersedes names {event.supersedes}, and no such event of {event.source} "
             "about this person has arrived. Check the id and the person; the correction still "
             "takes effect if that event comes.",
             refused=False,
         )
-        for fact in row.facts
-        if fact.supersedes is not None
-        and _deadline(fact) == at
-        and _target(row.facts, fact) is None
-    ]
+    return Notice(
+        event,
+        Objection.CLOSES_NOTHING,
+        f"It closes {file_of(event)} of {event.source}, and nothing has arrived that opened that "
+        "about this person. Check the number and the person; it still takes effect if that comes.",
+        refused=False,
+    )

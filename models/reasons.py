@@ -63,6 +63,16 @@ QuarantineReport = QuarantineOrdered | QuarantineTransferred | QuarantineRelease
 QuarantineStep = QuarantineOrdered | QuarantineTransferred
 E = TypeVar("E", bound=Envelope)
 
+OPENING = (CaseSuspected, CaseConfirmed, ContactListed, QuarantineOrdered)
+CLOSING = (
+    CaseExcluded,
+    CaseDischarged,
+    ContactWithdrawn,
+    QuarantineTransferred,
+    QuarantineReleased,
+)
+"""What begins a case, a listing or an order, and what can only follow on a beginning."""
+
 
 class Assessment(Struct, frozen=True):
     """What a set of events means: since when someone is verified, where, and the reasons."""
@@ -149,6 +159,30 @@ def opens_nothing(event: StatusEvent) -> bool:
         and event.supersedes is None
         and not (event.data.result is Result.POSITIVE and event.data.status is ResultStatus.FINAL)
     )
+
+
+def closes_nothing(events: Sequence[StatusEvent]) -> list[StatusEvent]:
+    """Return the standing events that close, or go on with, a case, a listing or an order of which
+    none of `events` is the beginning."""
+    if not any(isinstance(event, CLOSING) for event in events):
+        return []
+    opened = {(e.source, file_of(e)) for e in events if isinstance(e, OPENING)}
+    closing = (event for event in standing(events) if isinstance(event, CLOSING))
+    return [event for event in closing if (event.source, file_of(event)) not in opened]
+
+
+def file_of(event: StatusEvent) -> str | None:
+    """Return what a source calls the case, listing or order that `event` is about, with its kind;
+    None for an event that is about none."""
+    match event:
+        case CaseSuspected() | CaseConfirmed() | CaseExcluded() | CaseDischarged():
+            return f"case {event.data.case}"
+        case ContactListed() | ContactWithdrawn():
+            return f"listing {event.data.listing}"
+        case QuarantineOrdered() | QuarantineTransferred() | QuarantineReleased():
+            return f"order {event.data.order}"
+        case _:
+            return None
 
 
 def _swabs(results: Iterable[NatResultReported]) -> list[NatResultReported]:

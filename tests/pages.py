@@ -226,8 +226,8 @@ def reds() -> Iterator[Interval]:
 class Services:
     """Declarations and travel cards whose every answer is given beforehand."""
 
-    def __init__(self, failure: Exception | None = None, *cities: City) -> None:
-        self._failure, self._cities = failure, cities
+    def __init__(self, failure: Exception | None = None, *cities: City, more: bool = False) -> None:
+        self._failure, self._cities, self._more = failure, cities, more
         self.declared: list[tuple[str, DeclarationRequest]] = []
 
     def _check(self) -> None:
@@ -246,7 +246,7 @@ class Services:
     async def card(self, asker: str, phone: str, code: str, at: datetime) -> TravelCardAnswer:
         self._check()
         since = (NOON - timedelta(days=14)).date()
-        return TravelCardAnswer("138****8000", NOON, NOON, since, self._cities)
+        return TravelCardAnswer("138****8000", NOON, NOON, since, self._cities, self._more)
 
 
 SOON = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
@@ -308,7 +308,7 @@ STATES: dict[str, tuple[Port, str]] = {
     **{
         f"travel-{code}": (Port(), "/travel-card")
         for code in (
-            *("card", "nowhere", "code-wrong", "last-try", "invalid", "code-spent"),
+            *("card", "more", "nowhere", "code-wrong", "last-try", "invalid", "code-spent"),
             *("code-expired", "code-used", "no-code-sent", "rows-away"),
         )
     },
@@ -363,6 +363,11 @@ POSTED: dict[str, tuple[Mapping[str, str], Services, int]] = {
             City("440300", Visit.PASSED, NOON, True),
             City("420100", Visit.REACHED, NOON, False),
         ),
+        200,
+    ),
+    "travel-more": (
+        TRIED_CODE,
+        Services(None, City("440100", Visit.REACHED, BEFORE, False), more=True),
         200,
     ),
     "travel-nowhere": (TRIED_CODE, Services(), 200),

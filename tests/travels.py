@@ -69,6 +69,7 @@ class Stage:
         self.at = AT
         self.rows: dict[str, Sequence[TelecomVisitData]] = {}
         self.rows_failure: Exception | None = None
+        self.more = False
         self.cards = TravelCards(
             redis, KEY, self.gateway, self.carrier, self._visits, lambda: self.at, bounds
         )
@@ -77,7 +78,7 @@ class Stage:
         await asyncio.sleep(0)
         if self.rows_failure is not None:
             raise self.rows_failure
-        return PhoneVisits(self.rows.get(phone_key, ()), self.at - timedelta(seconds=1))
+        return PhoneVisits(self.rows.get(phone_key, ()), self.at - timedelta(seconds=1), self.more)
 
     def wait(self, **span: float) -> None:
         """Let time go by, for codes."""

@@ -47,7 +47,10 @@ from app.view.pages.site import language_of
 from models.events import DocumentType
 from models.policy import ZONE
 
-LOGIN_COOKIE = "__Host-login"
+LOGIN_COOKIE = "__Host-login-"
+"""Begins the name of the cookie of a login that is under way; some letters of its state follow."""
+
+STATE_NAMED = 8
 CALLBACK, LOGGED_OUT = "/login/callback", "/logged-out"
 
 HINT_LENGTH_MAX = 32
@@ -114,13 +117,14 @@ class Login:
         if self._party is None:
             raise Failed("not-set-up", "there is no YUEKANG_OIDC_ISSUER")
         address, login = await self._party.begin(return_to, language, hint)
-        cookie = host_cookie(LOGIN_COOKIE, self._states.close(login), LOGIN)
+        cookie = host_cookie(cookie_of(login.state), self._states.close(login), LOGIN)
         return Redirect(address, status_code=303, cookies=[cookie], headers=NO_STORE)
 
     def state_of(self, request: AnyRequest) -> LoginState | None:
         """Return the login that this browser began, if it did."""
         with suppress(Broken):
-            return self._states.open(request.cookies.get(LOGIN_COOKIE, ""))
+            state = request.query_params.get("state", "")
+            return self._states.open(request.cookies.get(cookie_of(state), ""))
         return None
 
     async def finish(self, login: LoginState | None, request: AnyRequest) -> Session:
@@ -161,6 +165,11 @@ class Login:
         return None
 
 
+def cookie_of(state: str) -> str:
+    """Return the name of a login's cookie: each has its own, so two tabs may log in at once."""
+    return LOGIN_COOKIE + state[:STATE_NAMED]
+
+
 def login_routes(login: Login) -> list[Any]:
     """Return the handlers, for the application's `route_handlers`; see `login_handlers` too."""
 
@@ -180,15 +189,15 @@ def login_routes(login: Login) -> list[Any]:
         begun = login.state_of(request)
         return_to = begun.return_to if begun else HOME
         # Whatever comes of it, the same answer is worth nothing a second time.
-        used = host_cookie(LOGIN_COOKIE, "", timedelta(0))
+        used = [host_cookie(cookie_of(begun.state), "", timedelta(0))] if begun else []
         try:
             session = await login.finish(begun, request)
         except Failed as failed:
             response = _to_failed(failed, return_to)
-            response.cookies.append(used)
+            response.cookies.extend(used)
             return response
         metrics.VIEW_LOGINS.labels("done").inc()
-        cookies = [used, login.sessions.cookie(session)]
+        cookies = [*used, login.sessions.cookie(session)]
         return Redirect(return_to, status_code=303, cookies=cookies, headers=NO_STORE)
 
     @get("/login/failed/{why:str}", media_type=MediaType.HTML)

@@ -23,7 +23,7 @@ from app.stack.processes import (
     end_left_behind,
     said,
 )
-from app.stack.redis_server import RedisServer
+from app.stack.redis_server import MEMORY, RedisServer
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
 CONTROLLER_PORT = 29093
@@ -60,6 +60,7 @@ Say = Callable[[str], None]
 
 class Stack:
     """Kafka, two of Redis and the processes on one machine; all that they keep is in `directory`.
+    Each Redis has `redis_memory`.
 
     `environment` holds the settings of every process; `say` is told what a person at the
     terminal should know. Raises `StackError` from any method where it cannot go on; `stop` is
@@ -67,7 +68,12 @@ class Stack:
     """
 
     def __init__(
-        self, settings: Settings, environment: Mapping[str, str], directory: Path, say: Say
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        directory: Path,
+        say: Say,
+        redis_memory: str = MEMORY,
     ) -> None:
         self._say = say
         rows_redis_url = environment.get(ROWS_REDIS) or ROWS_REDIS_URL
@@ -76,8 +82,8 @@ class Stack:
         of = {variable: port for _, variable, _, port in self.ports}
         self.directory = directory
         self.broker = Broker(directory, of["YUEKANG_KAFKA"], of[CONTROLLER])
-        self.redis = RedisServer(directory, of["YUEKANG_REDIS_URL"])
-        self.rows_redis = RedisServer(directory, of[ROWS_REDIS], "rows-redis")
+        self.redis = RedisServer(directory, of["YUEKANG_REDIS_URL"], memory=redis_memory)
+        self.rows_redis = RedisServer(directory, of[ROWS_REDIS], "rows-redis", redis_memory)
         environment = {**environment, "YUEKANG_DATA_DIR": str(directory)}
 
         def process(name: str, address: str) -> HttpProcess:

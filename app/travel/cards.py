@@ -32,15 +32,17 @@ from app.travel.sms import SmsDriver, code_text, deliver
 from app.view.pages.language import CHINESE, Language
 from models.events import TelecomVisitData
 from models.phones import Phone, PhoneError, parse
-from models.policy import HIGH_RISK, HighRisk
+from models.policy import HIGH_RISK, ZONE, HighRisk
 from models.travel import City, travel_card
 
 
 class PhoneVisits(Struct, frozen=True):
-    """What telecoms said of a phone, in any order; all that had arrived by `as_of` is in it."""
+    """What telecoms said of a phone, in any order; all that had arrived by `as_of` is in it, but
+    for the oldest where there was `more` than is kept."""
 
     visits: Sequence[TelecomVisitData]
     as_of: datetime
+    more: bool = False
 
 
 Visits = Callable[[str], Awaitable[PhoneVisits]]
@@ -69,7 +71,8 @@ class CodeSent(Struct, frozen=True):
 class TravelCardAnswer(Struct, frozen=True):
     """A travel card as it is shown: the phone masked, the cities of the days since `since`.
 
-    `updated_at` is when it was asked for; what telecoms had said by `as_of` is in it.
+    `updated_at` is when it was asked for; what telecoms had said by `as_of` is in it. Where they
+    said more than is kept, `since` is the day of the oldest that is, and `more` says so.
     """
 
     phone: str
@@ -77,6 +80,7 @@ class TravelCardAnswer(Struct, frozen=True):
     as_of: datetime
     since: date
     cities: tuple[City, ...]
+    more: bool = False
 
 
 class TravelCards:
@@ -162,7 +166,11 @@ class TravelCards:
                 tried = await self._codes.use(asker, phone_key, digits, at)
             if tried.outcome is not Outcome.GOOD:
                 raise _no_good(tried)
-            return TravelCardAnswer(known.masked, at, found.as_of, card.since, card.cities)
+            oldest = min((visit.seen_at for visit in found.visits), default=at)
+            kept_since = oldest.astimezone(ZONE).date()
+            more = found.more and kept_since > card.since
+            since = kept_since if more else card.since
+            return TravelCardAnswer(known.masked, at, found.as_of, since, card.cities, more)
 
 
 def _phone(text: str) -> Phone:

@@ -20,7 +20,6 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, cast
 
 from limits import RateLimitItem
@@ -29,14 +28,12 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import LockError
 
+from app.addresses import network_of
 from app.problems import Refused, retry_later
 from app.travel.bounds import SENDING_SECONDS_MAX, Bounds
 
 PREFIX = "travel"
 SENDING = "travel:sending:"
-
-IPV6_PREFIX_BITS = 64
-"""What one household or server is given: it has as many addresses as it likes."""
 
 
 class Limits:
@@ -99,16 +96,3 @@ class Limits:
         """Return a name for the network of `address` that does not tell it."""
         digest = hmac.digest(self._key, f"address:{network_of(address)}".encode(), hashlib.sha256)
         return digest.hex()
-
-
-def network_of(address: str) -> str:
-    """Return what counts as one address: one of IPv4, a /64 of IPv6; what is neither, itself."""
-    try:
-        ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(ip_network((ip, IPV6_PREFIX_BITS), strict=False))
-    return str(ip)

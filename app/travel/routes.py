@@ -10,6 +10,7 @@ from litestar.datastructures import ResponseHeader
 from litestar.params import JSONBody
 from msgspec import Struct
 
+from app.addresses import address_of
 from app.login.guards import LoggedIn
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.view.codes import Clock
@@ -65,7 +66,7 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         """The code is good for five minutes and five tries, for who asked for it and nobody else.
         It takes the place of the one before."""
         language = negotiate(None, request.headers.get("accept-language", ""))
-        return await cards.send_code(session.person, _address(request), data.phone, language)
+        return await cards.send_code(session.person, address_of(request), data.phone, language)
 
     @post(
         "/v1/me/travel-card",
@@ -93,8 +94,3 @@ def routes(cards: TravelCards, now: Clock) -> list[Any]:
         return await cards.card(session.person, data.phone, data.code, now())
 
     return [send_code, card]
-
-
-def _address(request: AnyRequest) -> str:
-    """Return where the request comes from; behind a proxy, what the server was told to believe."""
-    return request.client.host if request.client is not None else ""

@@ -14,7 +14,7 @@ twice. A filtered client's place moves on too: heartbeats carry it.
 import asyncio
 import re
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -27,7 +27,13 @@ from redis.exceptions import RedisError
 
 from app import metrics
 from app.readmodel import PublicChange, read_changes, wait_for_change
-from app.view.limits import CLIENTS_MAX, HEARTBEAT_SECONDS, RECONNECT_MS, RING
+from app.view.limits import (
+    CLIENTS_MAX,
+    CLIENTS_OF_ADDRESS_MAX,
+    HEARTBEAT_SECONDS,
+    RECONNECT_MS,
+    RING,
+)
 from models.codes import Reason
 
 WAIT_MS = 1_000
@@ -132,7 +138,7 @@ class Changes:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
-        self.clients = 0
+        self._addresses = Counter[str]()
 
     def start(self) -> None:
         """Begin to follow; return at once."""
@@ -153,13 +159,21 @@ class Changes:
             self._task.result()
 
     @property
-    def full(self) -> bool:
-        """Say whether there are as many clients as may be."""
-        return self.clients >= self._clients_max
+    def clients(self) -> int:
+        """How many there are."""
+        return self._addresses.total()
 
-    async def stream(self, begin: Place | None, wanted: Filter) -> AsyncIterator[bytes]:
+    def full(self, address: str) -> bool:
+        """Say whether there are as many clients as may be, in all or from `address`."""
+        return (
+            self.clients >= self._clients_max or self._addresses[address] >= CLIENTS_OF_ADDRESS_MAX
+        )
+
+    async def stream(
+        self, begin: Place | None, wanted: Filter, address: str
+    ) -> AsyncIterator[bytes]:
         """Yield a client's stream from where it begins, for as long as it listens."""
-        self.clients += 1
+        self._addresses[address] += 1
         metrics.VIEW_CLIENTS.set(self.clients)
         try:
             yield b"retry: %d\n\n" % RECONNECT_MS
@@ -179,7 +193,8 @@ class Changes:
                 told = time.monotonic()
                 yield text
         finally:
-            self.clients -= 1
+            self._addresses[address] -= 1
+            self._addresses += Counter()  # without those that have none left
             metrics.VIEW_CLIENTS.set(self.clients)
 
     async def _steps(self, place: Place | None) -> AsyncIterator[Step]:

@@ -90,8 +90,9 @@ class Information:
     async def visits(self, phone_key: str) -> PhoneVisits:
         """Return what telecoms said of a phone; raise `Unavailable`."""
         listings, as_of = await self._listings(phone_key, [ListName.TELECOM_VISITS])
-        found = shown(listings[ListName.TELECOM_VISITS], ListName.TELECOM_VISITS, self._now())
-        return PhoneVisits([_decode_visit(entry.data) for entry in found], as_of)
+        listing = listings[ListName.TELECOM_VISITS]
+        found = shown(listing, ListName.TELECOM_VISITS, self._now())
+        return PhoneVisits([_decode_visit(entry.data) for entry in found], as_of, listing.more)
 
     async def _listings(
         self, person: str, names: list[ListName]

@@ -57,6 +57,9 @@ rows seconds, and takes them from the codes."""
 CLIENTS_MAX = 200
 """Clients of /v1/changes in one process."""
 
+CLIENTS_OF_ADDRESS_MAX = 50
+"""Of them from one address: a wall of dashboards, and no more than a quarter for anybody."""
+
 RING = 2_000
 """Newest changes in memory, for all clients: 4 s at 500 changes/s. Who is further behind reads
 from Redis, until that no longer has them either."""

@@ -24,6 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.addresses import address_of, network_of
 from app.login.guards import HOME, SessionsAway
 from app.login.options import Options as LoginOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes, on_sessions_away
@@ -374,6 +375,7 @@ def _duty(view: View) -> list[Any]:
         },
     )
     async def changes(
+        request: AnyRequest,
         last_event_id: Annotated[
             str | None, HeaderParameter(name="Last-Event-ID", description="Where to resume.")
         ] = None,
@@ -386,7 +388,8 @@ def _duty(view: View) -> list[Any]:
         Event `change` has at, before, after, city and cause; event `gap` says that changes were
         missed, and how many if that is known. After 15 s of nothing else a comment comes.
         """
-        if view.changes.full:
+        address = network_of(address_of(request))
+        if view.changes.full(address):
             raise Refused(
                 "too-many-clients",
                 "Try again, or ask another view.",
@@ -394,7 +397,7 @@ def _duty(view: View) -> list[Any]:
             )
         wanted = Filter(city, None if reason is None else REASONS[reason], source)
         return Stream(
-            view.changes.stream(place_of(last_event_id), wanted),
+            view.changes.stream(place_of(last_event_id), wanted, address),
             media_type="text/event-stream",
             headers={**NO_STORE, "x-accel-buffering": "no"},
         )

@@ -1,5 +1,6 @@
 """What holds for every page and state: accessible, narrow enough, nothing from elsewhere."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -112,6 +113,18 @@ def test_axe_finds_nothing_on_a_desk_at_night(where: Where, browser: Browser, wh
         where(which).open(page)
         assert_accessible(page)
         assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_a_release_notice_is_printed_without_what_leads_elsewhere(where: Where, page: Page) -> None:
+    where("/me/release-notices").open(page)
+    page.emulate_media(media="print")
+    notice = page.locator("main")
+    expect(notice).to_contain_text("解除医学观察电子告知书")
+    expect(notice).to_contain_text(re.compile(r"\d{4}年\d+月\d+日"))
+    for elsewhere in (".head", ".own"):
+        expect(page.locator(elsewhere)).to_be_hidden()
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground in ("rgba(0, 0, 0, 0)", "rgb(255, 255, 255)")
 
 
 def test_axe_finds_nothing_where_the_colour_was_taken_away(

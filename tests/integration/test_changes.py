@@ -24,6 +24,7 @@ from app.catalogue import create_topics
 from app.readmodel import STATE, decode_state, encode_state
 from app.stack.redis_server import RedisServer
 from app.view.changes import REASONS, Changes, Filter, place_of
+from app.view.limits import CLIENTS_OF_ADDRESS_MAX
 from conftest import free_port
 from models.codes import Reason, Status, StatusChange
 from views import (
@@ -133,8 +134,10 @@ class Client:
         await self._lines.aclose()  # type: ignore[attr-defined]
 
 
-def client_of(changes: Changes, last_event_id: str | None = None, wanted: Filter = ALL) -> Client:
-    return Client(changes.stream(place_of(last_event_id), wanted))
+def client_of(
+    changes: Changes, last_event_id: str | None = None, wanted: Filter = ALL, address: str = ""
+) -> Client:
+    return Client(changes.stream(place_of(last_event_id), wanted, address))
 
 
 def some(number: int) -> list[StatusChange]:
@@ -497,11 +500,23 @@ async def test_clients_are_bounded_and_one_that_leaves_makes_room(
     async with following(server, clients_max=2, heartbeat_seconds=0.1) as changes:
         first, second = client_of(changes), client_of(changes)
         await first.begin()
-        assert not changes.full
+        assert not changes.full("")
         await second.begin()
-        assert changes.full
+        assert changes.full("")
         await first.close()
-        assert not changes.full
+        assert not changes.full("")
+
+
+async def test_one_address_cannot_have_all_streams(server: RedisServer, model: Model) -> None:
+    async with following(server) as changes:
+        clients = [client_of(changes, address="192.0.2.1") for _ in range(CLIENTS_OF_ADDRESS_MAX)]
+        for client in clients:
+            assert not changes.full("192.0.2.1")
+            await client.begin()
+        assert changes.full("192.0.2.1")
+        assert not changes.full("192.0.2.2")
+        await clients[0].close()
+        assert not changes.full("192.0.2.1")
 
 
 async def test_a_browser_that_leaves_is_noticed(

@@ -8,12 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
 from app.login import registration
 from app.login.provider.people import FILE, write_people
-from app.login.routes import LOGIN_COOKIE
+from app.login.routes import LOGIN_COOKIE, STATE_NAMED
 from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
 from conftest import free_port
 from logins import (
@@ -207,13 +208,14 @@ async def test_the_cookies_are_as_owasp_has_them(site: Site) -> None:
         browser.follow_redirects = False
         begun = await browser.get("/login")
         [login] = begun.headers.get_list("set-cookie")
+        state = httpx.URL(begun.headers["location"]).params["state"]
         asked = await browser.get(begun.headers["location"])
         given = await browser.post(asked.url, data={"who": "red"})
         done = await browser.get(given.headers["location"])
         used, session = done.headers.get_list("set-cookie")
     for cookie, name, seconds in (
-        (login, LOGIN_COOKIE, 600),
-        (used, LOGIN_COOKIE, 0),
+        (login, f"{LOGIN_COOKIE}{state[:STATE_NAMED]}", 600),
+        (used, f"{LOGIN_COOKIE}{state[:STATE_NAMED]}", 0),
         (session, COOKIE, int(IDLE.total_seconds())),
     ):
         assert cookie.startswith(f"{name}=")
@@ -374,15 +376,22 @@ async def test_an_answer_to_no_login_of_this_browser_is_refused(
     assert site.gateway.asked == 0
 
 
+async def test_two_tabs_may_log_in_at_once(browser: Browser) -> None:
+    first, second = await answer_of(browser), await answer_of(browser)
+    for address in (first, second):
+        assert (await browser.get(address)).url.path == "/code"
+
+
 async def test_an_answer_is_good_once(site: Site, browser: Browser) -> None:
     address = await answer_of(browser)
-    state = browser.cookies[LOGIN_COOKIE]
+    [name] = [name for name in browser.cookies if name.startswith(LOGIN_COOKIE)]
+    state = browser.cookies[name]
     assert (await browser.get(address)).url.path == "/code"
-    assert LOGIN_COOKIE not in browser.cookies
+    assert name not in browser.cookies
     async with site.browser() as thief:
         # With the cookie stolen too, the provider still takes its code once.
         again = await thief.get(
-            address, headers={"cookie": f"{LOGIN_COOKIE}={state}"}, follow_redirects=False
+            address, headers={"cookie": f"{name}={state}"}, follow_redirects=False
         )
         assert again.headers["location"] == "/login/failed/expired"
 

@@ -236,6 +236,7 @@ async def test_each_display_is_recorded_once_and_a_script_that_asks_anew_is_none
     assert recorded == [(green, DisplayDetail.GREEN), (red, DisplayDetail.RED)]
     same = {**resident(green), "x-before": "green"}
     await http.get("/code", headers=same)
+    await http.get("/code?before=green", headers=resident(green))
     await http.get("/code", headers={**same, "x-before": "unavailable"})
     assert len(recorded) == 3
 

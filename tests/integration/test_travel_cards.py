@@ -18,6 +18,7 @@ from prometheus_client import generate_latest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from app.addresses import network_of
 from app.catalogue import PORTAL
 from app.login.sessions import Session, Sessions
 from app.logs import configure
@@ -28,7 +29,6 @@ from app.travel import limits as limits_module
 from app.travel.assembly import travel_cards
 from app.travel.bounds import CODE_KEPT_SECONDS, CODE_SECONDS, TRIES_MAX, Bounds
 from app.travel.cards import TravelCards
-from app.travel.limits import network_of
 from app.travel.phone_keys import PhoneKeys
 from app.travel.routes import routes
 from app.view.information import Information
@@ -47,6 +47,7 @@ from models.events import (
 )
 from models.lists import EMPTY, add
 from models.phones import Phone
+from models.policy import ZONE
 from rows import put_rows
 from travels import AT, KEY, OTHER_PHONE, PHONE, WIDE, Carrier, Gateway, Stage, another
 from views import someone
@@ -91,6 +92,17 @@ async def test_a_phone_that_was_nowhere_has_a_card_without_cities(stage: Stage) 
     asker = someone()
     card = await stage.cards.card(asker, PHONE, await stage.send(asker), AT)
     assert card.cities == ()
+
+
+async def test_where_telecoms_said_more_than_is_kept_the_card_says_since_when_it_knows(
+    stage: Stage,
+) -> None:
+    stage.was_in(PHONE, GUANGZHOU)
+    stage.more = True
+    asker = someone()
+    card = await stage.cards.card(asker, PHONE, await stage.send(asker), AT)
+    oldest = min(visit.seen_at for visits in stage.rows.values() for visit in visits)
+    assert (card.more, card.since) == (True, oldest.astimezone(ZONE).date())
 
 
 async def test_a_code_may_be_typed_in_groups(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """The agents of the lists: what a chunk writes, refuses and lets go of."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 import pytest
@@ -14,8 +14,8 @@ from app.catalogue import CATALOGUE
 from app.codec import Code
 from app.engine.work import Told, Work
 from app.settings import Settings
-from app.topology import DEAD_LETTERS, create_lists_app
-from models.events import ListName
+from app.topology import DEAD_LETTERS, SOURCE_RELEASES, create_app, create_lists_app
+from models.events import ListedEvent, ListName, StatusEvent
 from models.lists import Listing
 from topology.records import PARTITIONS, partition_of, record
 from topology.test_agents import Store
@@ -48,6 +48,16 @@ def test_a_chunk_writes_each_row_once_and_tells_nothing() -> None:
     assert fold(store, *(record(event, NOW, n) for n, event in enumerate(events))) == []
     assert [entry.id for entry in row(store).entries] == [events[1].id, events[0].id]
     assert int.from_bytes(store[ROW][:8], "big") == int(b.day(48).timestamp()) * 1_000_000
+
+
+def test_no_code_is_judged_by_what_a_list_holds(tmp_path: Path) -> None:
+    """An antibody result, say, moves no colour: no rule takes it, no worker of codes reads it."""
+    assert not set(get_args(ListedEvent)) & set(get_args(StatusEvent))
+    settings = Settings(data_dir=str(tmp_path))
+    codes, listed = create_app(settings, "c").topics_read(), create_lists_app(settings, "c")
+    listed_names = {topic.name for topic in listed.topics_read()} - {SOURCE_RELEASES}
+    assert "antibody-results" in listed_names
+    assert not listed_names & {topic.name for topic in codes}
 
 
 def test_a_copy_writes_nothing_and_a_conflict_is_a_dead_letter() -> None:

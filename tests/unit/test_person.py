@@ -11,14 +11,20 @@ from hypothesis import strategies as st
 
 from builders import (
     PERSON,
+    confirmed,
     contact,
+    contact_withdrawn,
     day,
+    discharged,
+    excluded,
     negative,
     ordered,
     positive,
     provincial,
     released,
     retracted,
+    suspected,
+    transferred,
     verified,
 )
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
@@ -168,6 +174,34 @@ def test_a_correction_without_its_event_is_told_to_its_source_once() -> None:
     assert [n.objection for n in outcome.notices] == [Objection.CORRECTION_WITHOUT_TARGET]
     assert not outcome.notices[0].refused
     assert advance(outcome.person, day(20)).notices == ()
+
+
+@pytest.mark.parametrize(
+    ("closes", "opens"),
+    [
+        (released(day(3)), ordered("centralised", day(2), day(16))),
+        (transferred("home", day(3), day(16)), ordered("centralised", day(2), day(16))),
+        (discharged(day(3)), confirmed(day(2))),
+        (excluded(day(3)), suspected(day(2))),
+        (contact_withdrawn(day(3)), contact(day(2))),
+    ],
+    ids=["release", "transfer", "discharge", "exclusion", "withdrawal"],
+)
+def test_what_closes_nothing_is_told_to_its_source_once_unless_it_is_corrected_or_answered(
+    closes: Any, opens: Any
+) -> None:
+    row = send(verified(), closes).person
+    deadline = closes.time + POLICIES[0].correction_wait
+    assert row.due_at == deadline
+    outcome = advance(row, deadline)
+    assert [n.objection for n in outcome.notices] == [Objection.CLOSES_NOTHING]
+    assert not outcome.notices[0].refused
+    assert advance(outcome.person, day(40)).notices == ()
+
+    mended = send(retracted(closes, day(3, 20)), row=row).person
+    assert advance(mended, deadline).notices == ()
+    answered = send(opens, row=row, at=day(3, 20)).person
+    assert advance(answered, deadline).notices == ()
 
 
 def test_a_correction_of_another_sources_event_is_told_and_has_no_effect() -> None:

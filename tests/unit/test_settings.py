@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.settings import KEYS, PREFIX, SECRETS, TYPES, Settings, SettingsError
+from app.settings import KEYS, PREFIX, SECRETS, TYPES, Settings, SettingsError, variable_of
+from app.stack.broker import ROOT
 
 SECRET = "0f" * 32
 
@@ -62,6 +63,12 @@ def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
     for wrong in ("proxy.example", "10.0.0.300", "10.0.0.5/8", "10.0.0.5, 10.0.0.6"):
         [fault] = faults(trusted_proxies=wrong)
         assert "must be addresses or networks" in fault
+
+
+def test_every_setting_stands_in_the_operators_book() -> None:
+    book = (ROOT / "docs" / "operations.md").read_text()
+    shortened = {"oidc_type_claim", "oidc_name_claim", "oidc_birthday_claim", "oidc_city_claim"}
+    assert [n for n in TYPES if n not in shortened and f"`{variable_of(n)}`" not in book] == []
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:

@@ -28,7 +28,8 @@ LOG_IN = (  # manual, 二
 )
 
 BEFORE = "x-before"
-"""A script that asks for the page anew says in this header which state it had."""
+"""A script that asks for the page anew says in this header which state it had; a page without
+scripts that loads itself again, in the query (`before`)."""
 
 FAILED = "unavailable"
 
@@ -45,7 +46,7 @@ async def code_page(
 ) -> Response[str]:
     """Answer with one of three pages: a colour, no code (200), 亮码失败 (503).
 
-    Each is recorded as a display, but for a page's script that asks anew and had the same
+    Each is recorded as a display, but for a page that asks anew by itself and had the same
     `before`: a colour, or none.
     """
     context: Context = {"name": session.name, "reload_s": RELOAD_S if reload else None}

@@ -110,9 +110,8 @@ def resident_routes(
     @get("/code", media_type=MediaType.HTML, include_in_schema=False)
     async def show_code(request: AnyRequest, session: LoggedIn) -> Response[str]:
         reload = request.query_params.get("reload") != "off"
-        return await code_page(
-            port, session, language_of(request), reload=reload, before=request.headers.get(BEFORE)
-        )
+        before = request.headers.get(BEFORE, request.query_params.get("before"))
+        return await code_page(port, session, language_of(request), reload=reload, before=before)
 
     @get("/me", media_type=MediaType.HTML, include_in_schema=False)
     async def show_information(request: AnyRequest, session: LoggedIn) -> Response[str]:

@@ -15,6 +15,7 @@ from litestar import MediaType, Request, Response, get, post
 from litestar.response import Redirect
 
 from app import metrics
+from app.addresses import address_of
 from app.login.guards import LoggedIn
 from app.problems import KINDS as PROBLEMS
 from app.problems import Refused
@@ -94,9 +95,8 @@ def travel_card_routes(cards: Cards, now: Callable[[], datetime]) -> list[Any]:
         phone = _text(form, "phone")
         # Asked from the form of the code, where the code before stays good.
         again = _text(form, "again") == "yes"
-        address = request.client.host if request.client is not None else ""
         try:
-            sent = await cards.send_code(session.person, address, phone, language)
+            sent = await cards.send_code(session.person, address_of(request), phone, language)
         except Refused as refused:
             too_often = refused.code == "asked-too-often"
             answer = code_form if again or too_often else phone_form
@@ -173,6 +173,7 @@ def card_page(language: Language, card: "TravelCardAnswer") -> Response[str]:
         "updated_at": exactly(card.updated_at),
         "as_of": exactly(card.as_of),
         "since": day(since),
+        "more": card.more,
         "cities": [
             (names.city(c.division), c.high_risk, VISITS[c.visit], _day_of_year(c.first_seen_at))
             for c in card.cities

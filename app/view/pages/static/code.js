@@ -7,7 +7,9 @@
   const POLL_MS = 5000;
   const UNCONFIRMED_MS = 20000; // three polls without an answer
   const ANSWER_MS = 4000; // less than a poll
-  const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", timeStyle: "medium" });
+  const ZONE = "Asia/Shanghai";
+  const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, timeStyle: "medium" });
+  const DAY = new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, dateStyle: "short" });
 
   const body = document.body;
   const announce = document.getElementById("announce");
@@ -25,6 +27,7 @@
   // be scanned, for a phone without a network (static/offline.js).
   function confirm() {
     confirmed = Date.now();
+    if (main.dataset.state === "none") kept("last").drop(); // it was another person's
     if (!coloured()) return;
     const said = (selector) => main.querySelector(selector).textContent;
     const [first, second] = [said("#word .first"), said("#word .second")];
@@ -37,7 +40,10 @@
     try {
       const headers = { Accept: accept, "X-Before": main.dataset.state };
       const answer = await fetch(url, { headers, cache: "no-store", signal });
-      if (answer.status === 401) location.reload(); // logged out, or for too long away: to the login
+      if (answer.status === 401) {
+        kept("last").drop();
+        location.reload(); // logged out, or for too long away: to the login
+      }
       return { ok: answer.ok, text: await answer.text() };
     } catch {
       return null;
@@ -122,12 +128,10 @@
 
   function tick() {
     if (coloured() && Math.abs(Date.now() - confirmed) > UNCONFIRMED_MS) lose();
-    const before = main.querySelector("[data-hands]");
-    const hands = HANDS.format(now());
-    if (hands < before.textContent) alone(refresh); // midnight: the date is the server's
-    before.textContent = hands;
+    main.querySelector("[data-hands]").textContent = HANDS.format(now());
     // Each second until it is answered: one that was lost, or met another question, is asked again.
-    if (now() >= Number(main.dataset.changes ?? Infinity)) alone(refresh);
+    const midnight = DAY.format(now()) !== DAY.format(Number(main.dataset.now)); // its date is over
+    if (midnight || now() >= Number(main.dataset.changes ?? Infinity)) alone(refresh);
   }
 
   function run() {

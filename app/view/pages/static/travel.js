@@ -1,5 +1,6 @@
-// Counts the seconds until a code may be sent again. The server's own limit is what holds: without
-// this the button is there at once, and its answer says when.
+// Counts the seconds until a code may be sent again, and sends each form once: a code gives one card,
+// so the answer to a second tap would be that it is used. The server's own limits are what hold:
+// without this the button is there at once, and its answer says when.
 "use strict";
 
 (() => {
@@ -22,8 +23,11 @@
     if (waiting) setTimeout(show, 250);
   }
 
-  button.form.addEventListener("submit", (event) => {
-    if (left() > 0) event.preventDefault();
+  let sent = false;
+  document.addEventListener("submit", (event) => {
+    if (sent || (event.target === button.form && left() > 0)) event.preventDefault();
+    else sent = true;
   });
+  addEventListener("pageshow", () => (sent = false)); // gone back to
   show();
 })();

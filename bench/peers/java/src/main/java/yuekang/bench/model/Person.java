@@ -47,7 +47,8 @@ public record Person(
     ROW_FULL("row-full"),
     CORRECTION_OF_OTHER_SOURCE("correction-of-other-source"),
     CORRECTION_OF_LATER_EVENT("correction-of-later-event"),
-    CORRECTION_WITHOUT_TARGET("correction-without-target");
+    CORRECTION_WITHOUT_TARGET("correction-without-target"),
+    CLOSES_NOTHING("closes-nothing");
 
     public final String word;
 
@@ -150,20 +151,26 @@ public record Person(
         : row;
   }
 
-  private static Instant dueAt(HealthCode code, List<Fact> facts, Instant at) {
+  private static Instant dueAt(
+      HealthCode code, List<Fact> facts, List<Event> events, Instant at) {
     Instant due = code.changesAt(at);
     for (Interval interval : code.intervals()) {
       due = sooner(due, interval.keptUntil());
     }
+    Set<EventRef> closing = Reasons.closesNothing(events);
     for (Fact fact : facts) {
-      if (fact.supersedes != null) {
+      if (correctsNothing(facts, fact) || closing.contains(new EventRef(fact.source, fact.id))) {
         Instant deadline = deadline(fact);
-        if (deadline.isAfter(at) && placeOf(facts, fact.source, fact.supersedes) < 0) {
+        if (deadline.isAfter(at)) {
           due = sooner(due, deadline);
         }
       }
     }
     return due;
+  }
+
+  private static boolean correctsNothing(List<Fact> facts, Fact fact) {
+    return fact.supersedes != null && placeOf(facts, fact.source, fact.supersedes) < 0;
   }
 
   private static Instant sooner(Instant one, Instant other) {
@@ -185,7 +192,7 @@ public record Person(
     List<Interval> kept = new ArrayList<>(found.intervals());
     kept.removeIf(i -> i.keptUntil() != null && !i.keptUntil().isAfter(at));
     HealthCode judged = code.with(found.verifiedSince(), found.city(), kept);
-    Instant dueAt = dueAt(judged, facts, at);
+    Instant dueAt = dueAt(judged, facts, events, at);
     Status told = new Status(code.colour(), code.reasons());
     Status status = judged.status(at);
     boolean changed = !status.equals(told);
@@ -282,11 +289,14 @@ public record Person(
 
   /** Objects to corrections whose wait for the event they name ends at an instant. */
   private void unanswered(Instant at, List<Notice> notices) {
+    Set<EventRef> closing = Reasons.closesNothing(facts.stream().map(this::event).toList());
     for (Fact fact : facts) {
-      if (fact.supersedes != null
-          && deadline(fact).equals(at)
-          && placeOf(fact.source, fact.supersedes) < 0) {
-        notices.add(new Notice(event(fact), Objection.CORRECTION_WITHOUT_TARGET, false));
+      if (deadline(fact).equals(at)) {
+        if (correctsNothing(facts, fact)) {
+          notices.add(new Notice(event(fact), Objection.CORRECTION_WITHOUT_TARGET, false));
+        } else if (closing.contains(new EventRef(fact.source, fact.id))) {
+          notices.add(new Notice(event(fact), Objection.CLOSES_NOTHING, false));
+        }
       }
     }
   }

@@ -126,6 +126,46 @@ public final class Reasons {
     return new Assessment(since, city, intervals);
   }
 
+  /** Returns the standing events that close what none of the events is the beginning of. */
+  static Set<EventRef> closesNothing(List<Event> events) {
+    if (events.stream().noneMatch(event -> closes(event.data()))) {
+      return Set.of();
+    }
+    Set<List<String>> opened = new HashSet<>();
+    for (Event event : events) {
+      List<String> file = fileOf(event);
+      if (file != null && !closes(event.data())) {
+        opened.add(file);
+      }
+    }
+    Set<EventRef> found = new HashSet<>();
+    for (Event event : standing(events)) {
+      if (closes(event.data()) && !opened.contains(fileOf(event))) {
+        found.add(new EventRef(event.source(), event.id()));
+      }
+    }
+    return found;
+  }
+
+  private static boolean closes(Event.Data data) {
+    return data instanceof CaseExcluded
+        || data instanceof CaseDischarged
+        || data instanceof ContactWithdrawn
+        || data instanceof QuarantineTransferred
+        || data instanceof QuarantineReleased;
+  }
+
+  private static List<String> fileOf(Event event) {
+    if (event.data() instanceof CaseReport report) {
+      return List.of("case", event.source(), report.file());
+    } else if (event.data() instanceof ContactReport report) {
+      return List.of("listing", event.source(), report.file());
+    } else if (event.data() instanceof QuarantineReport report) {
+      return List.of("order", event.source(), report.file());
+    }
+    return null;
+  }
+
   private static final Comparator<Event> NEWEST =
       Comparator.comparing(Reasons::verifiedAt).thenComparing(Event.ORDER);
 

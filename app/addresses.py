@@ -1,0 +1,27 @@
+"""From what address a request comes, for limits; behind a proxy see `trusted_proxies`."""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+
+from litestar import Request
+
+IPV6_PREFIX_BITS = 64
+"""What one household or server is given: it has as many addresses as it likes."""
+
+
+def address_of(request: Request[Any, Any, Any]) -> str:
+    """Return the address that asks, as the server has it; empty where it has none."""
+    return request.client.host if request.client is not None else ""
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: one of IPv4, a /64 of IPv6; what is neither, itself."""
+    try:
+        ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return str(ip.ipv4_mapped)
+        return str(ip_network((ip, IPV6_PREFIX_BITS), strict=False))
+    return str(ip)
