@@ -364,6 +364,12 @@ async def answer_of(browser: Browser) -> str:
     return str(given.headers["location"])
 
 
+def login_cookie(browser: Browser) -> tuple[str, str]:
+    """Name and value of the cookie of the only login under way."""
+    [(name, value)] = [c for c in browser.cookies.items() if c[0].startswith(LOGIN_COOKIE)]
+    return name, value
+
+
 async def test_an_answer_to_no_login_of_this_browser_is_refused(
     site: Site, browser: Browser
 ) -> None:
@@ -384,8 +390,7 @@ async def test_two_tabs_may_log_in_at_once(browser: Browser) -> None:
 
 async def test_an_answer_is_good_once(site: Site, browser: Browser) -> None:
     address = await answer_of(browser)
-    [name] = [name for name in browser.cookies if name.startswith(LOGIN_COOKIE)]
-    state = browser.cookies[name]
+    name, state = login_cookie(browser)
     assert (await browser.get(address)).url.path == "/code"
     assert name not in browser.cookies
     async with site.browser() as thief:
@@ -404,11 +409,11 @@ async def test_an_answer_after_ten_minutes_is_refused(site: Site, browser: Brows
 
 async def test_a_tampered_state_cookie_is_none(site: Site, browser: Browser) -> None:
     address = await answer_of(browser)
-    state = browser.cookies[LOGIN_COOKIE]
+    name, state = login_cookie(browser)
     async with site.browser() as other:
         for changed in (state[:-4] + "AAAA", "x", ""):
             answer = await other.get(
-                address, headers={"cookie": f"{LOGIN_COOKIE}={changed}"}, follow_redirects=False
+                address, headers={"cookie": f"{name}={changed}"}, follow_redirects=False
             )
             assert answer.headers["location"] == "/login/failed/expired"
 
@@ -417,14 +422,14 @@ async def test_a_session_cookie_is_no_state_and_a_state_no_session(
     site: Site, browser: Browser
 ) -> None:
     address = await answer_of(browser)
-    state = browser.cookies[LOGIN_COOKIE]
+    name, state = login_cookie(browser)
     async with site.browser() as other:
         answer = await other.get("/v1/me/name", headers={"cookie": f"{COOKIE}={state}"})
         assert answer.status_code == 401
         await browser.get(address)
         session = browser.cookies[COOKIE]
         answer = await other.get(
-            address, headers={"cookie": f"{LOGIN_COOKIE}={session}"}, follow_redirects=False
+            address, headers={"cookie": f"{name}={session}"}, follow_redirects=False
         )
         assert answer.headers["location"] == "/login/failed/expired"
 
