@@ -9,10 +9,9 @@ from aiokafka import ConsumerRecord
 from nacl.public import PublicKey, SealedBox
 
 from app import metrics
-from app.catalogue import Topic
+from app.catalogue import DEAD_LETTERS, PARKED, Topic
 from app.codec import Code, Refusal, carries_phone_number
 from app.engine.work import Told, Work
-from app.topology import DEAD_LETTERS, PARKED
 from models.person import Notice
 from models.phones import without_phone_numbers
 

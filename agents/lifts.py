@@ -1,4 +1,5 @@
-"""Tell what changes by time: a reason that ends or begins, a correction that waited too long.
+"""Tell what changes by time: a reason that ends or begins, an event
+that waited too long for what it names.
 
 Each change is stamped with the instant at which it falls due, whenever this runs, and is in the
 log together with the row that knows it was told; so it is told once, also across restarts.

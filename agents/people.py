@@ -17,10 +17,10 @@ from faust.types import StreamT
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
-from app.catalogue import Topic
+from app.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.engine.chunks import Chunk
 from app.engine.work import DueFold, Fold, Records, Told, Work
-from app.topology import HEALTH_CODES, STATUS_CHANGES, YuekangApp, input_topics
+from app.topology import YuekangApp, input_topics
 from models.codes import changed
 from models.events import Event, StatusEvent
 from models.person import Outcome, Person, advance, fold, unknown

@@ -35,6 +35,16 @@ SHOWN_SECONDS_MAX = 30.0
 EVERY_TABLE = "every"
 """What a topic folds into whose every partition has every record."""
 
+HEALTH_CODES = "health-codes"
+STATUS_CHANGES = "status-changes"
+DEAD_LETTERS = "dead-letters"
+PARKED = "parked"
+SOURCE_RELEASES = "source-releases"
+"""Topics that the code knows by name; the inputs it takes from topics.yaml."""
+
+APPLICATION, LISTS_APPLICATION = "yuekang", "yuekang-lists"
+"""The worker that codes come from, and that of what bears on no code."""
+
 PORTAL = "/portal"
 """The source in whose name the pages publish what residents do, and ask for keys."""
 
@@ -199,6 +209,16 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 CATALOGUE = Catalogue.load()
+
+
+def group_of(application: str) -> str:
+    """Return the consumer group of a worker."""
+    return f"{application}-g{CATALOGUE.generation}"
+
+
+def changelog_of(table: str) -> str:
+    """Return the topic that a table is written to first."""
+    return f"{APPLICATION}-{table}-changelog"
 
 
 async def create_topics(bootstrap: str) -> list[str]:

@@ -101,7 +101,7 @@ def _print(found: ExplanationAnswer, console: Console) -> None:
     if side.changes_at is not None:
         console.print(f"Changes by itself at {_time(side.changes_at)}.")
     if found.full:
-        console.print("The row is full: events may have been refused. See yuekang dead-letters.")
+        console.print("The row is full: results may have left it, or events been refused.")
     for reason in side.reasons:
         console.print()
         console.print(_reason(reason, side.at))

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
-from app.catalogue import CATALOGUE
+from app.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
 
 INTERVAL_SECONDS = 1.0
 FETCH_MS = 1_000
@@ -38,8 +38,8 @@ class Group(Struct, frozen=True):
         ]
 
 
-PEOPLE = Group(f"yuekang-g{CATALOGUE.generation}", "people")
-LISTS = Group(f"yuekang-lists-g{CATALOGUE.generation}", "lists")
+PEOPLE = Group(group_of(APPLICATION), "people")
+LISTS = Group(group_of(LISTS_APPLICATION), "lists")
 GROUPS = (PEOPLE, LISTS)
 
 log = structlog.get_logger()

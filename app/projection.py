@@ -39,7 +39,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from app import metrics
-from app.catalogue import CATALOGUE
+from app.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from app.corrections import MeasuringWriter, is_measured
 from app.engine.records import install
 from app.engine.store import DUE, META
@@ -47,8 +47,6 @@ from app.judged import LISTS, PEOPLE, Group, Judged, Watch
 from app.logs import configure
 from app.readmodel import (
     FOREIGN,
-    HEALTH_CODES,
-    STATUS_CHANGES,
     Batch,
     Position,
     State,

@@ -40,10 +40,6 @@ CHANGES = "yk:changes"
 CODE = "yk:code:"
 MINUTE = "yk:minute:"
 
-HEALTH_CODES = "health-codes"
-STATUS_CHANGES = "status-changes"
-"""The topics that the model is of."""
-
 FORMAT = 3
 """Of all the above, and of app.rows; a model of another format is built anew."""
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.catalogue import changelog_of
 from app.readmodel import STATE, Position, State, Writer, decode_state, encode_state, oldest
 from models.events import ListName, NationalStatus
 from models.information import national_status
@@ -27,8 +28,7 @@ from models.lists import Listing
 ROW = "yk:row:"
 HIGH = "yk:high"
 
-PEOPLE_CHANGELOG = "yuekang-people-changelog"
-LISTS_CHANGELOG = "yuekang-lists-changelog"
+PEOPLE_CHANGELOG, LISTS_CHANGELOG = changelog_of("people"), changelog_of("lists")
 
 TABLES = {PEOPLE_CHANGELOG: "people", LISTS_CHANGELOG: "lists"}
 """The topics that the rows are of."""

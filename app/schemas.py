@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from app.catalogue import CATALOGUE, Topic
+from app.catalogue import CATALOGUE, HEALTH_CODES, Topic
 from models.codes import STATUS_CHANGED, HealthCode, StatusChanged
 from models.events import EVENT_TYPES
 from models.sources import SOURCE_RELEASED, SourceReleased
@@ -163,7 +163,7 @@ def _channel(topic: Topic) -> Json:
 
 
 def _messages(topic: Topic) -> tuple[str, ...]:
-    return (HEALTH_CODE,) if topic.name == "health-codes" else topic.events
+    return (HEALTH_CODE,) if topic.name == HEALTH_CODES else topic.events
 
 
 _KEY: Json = {"type": "string", "description": "The person key, in UTF-8."}

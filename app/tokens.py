@@ -43,6 +43,13 @@ class Tokens:
         mac = base64.b32encode(hmac.digest(self._key, message, hashlib.sha256)).decode()
         return f"yk{self._version}.{source}.{mac.rstrip('=').lower()}"
 
+    def source_in(self, authorization: str) -> str:
+        """Return the source whose token a header carries, or raise `InvalidToken`."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise InvalidToken
+        return self.source_of(token.strip())
+
     def source_of(self, token: str) -> str:
         """Return the source whose token this is, or raise `InvalidToken`.
 

@@ -38,18 +38,20 @@ from typing import TypeVar
 
 from faust.types import TP
 
-from app.catalogue import CATALOGUE, EVERY_TABLE, Topic
+from app.catalogue import (
+    APPLICATION,
+    CATALOGUE,
+    EVERY_TABLE,
+    LISTS_APPLICATION,
+    Topic,
+    changelog_of,
+    group_of,
+)
 from app.engine.app import hold, make_app
 from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
 from app.settings import Settings
-
-HEALTH_CODES = "health-codes"
-STATUS_CHANGES = "status-changes"
-DEAD_LETTERS = "dead-letters"
-PARKED = "parked"
-SOURCE_RELEASES = "source-releases"
 
 
 class TableApp(ChunkApp):
@@ -89,14 +91,14 @@ A = TypeVar("A", bound=TableApp)
 
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
-    app = _create(YuekangApp, "yuekang", ("people", "scans"), settings, cluster_id)
+    app = _create(YuekangApp, APPLICATION, ("people", "scans"), settings, cluster_id)
     app.people, app.scans = app.held_tables
     return app
 
 
 def create_lists_app(settings: Settings, cluster_id: str) -> ListsApp:
     """Make the app of the lists of health information, in the same way."""
-    app = _create(ListsApp, "yuekang-lists", ("lists",), settings, cluster_id)
+    app = _create(ListsApp, LISTS_APPLICATION, ("lists",), settings, cluster_id)
     (app.lists,) = app.held_tables
     return app
 
@@ -105,7 +107,7 @@ def _create(
     kind: type[A], name: str, tables: Iterable[str], settings: Settings, cluster_id: str
 ) -> A:
     data_dir = Path(settings.data_dir).absolute()
-    application = f"{name}-g{CATALOGUE.generation}"
+    application = group_of(name)
     app = make_app(kind, application, settings.kafka, data_dir, settings.worker_session_seconds)
     app.held_tables = tuple(
         Table(
@@ -114,7 +116,7 @@ def _create(
                 application=application,
                 bootstrap=settings.kafka,
                 directory=data_dir / "tables" / cluster_id / f"g{CATALOGUE.generation}",
-                changelog=f"yuekang-{table}-changelog",
+                changelog=changelog_of(table),
             )
         )
         for table in tables

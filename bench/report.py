@@ -407,7 +407,7 @@ def _latency(found: Sequence[Report]) -> Iterator[str]:
     for run in found:
         yield ""
         yield (
-            f"{run.rate_reached:,.0f} of {run.rate_asked:,} events/s for {latency.SECONDS} s, "
+            f"{run.rate_reached:,.0f} of {run.rate_asked:,} events/s for {run.seconds:.0f} s, "
             f"{run.changing_percent}% of the background change a code; {run.seen:,} of "
             f"{run.followed:,} followed events seen."
         )

@@ -21,6 +21,9 @@ change is told at the later instant, since a chain does not run back; here it st
 arrival. And a policy that is written after the fact speaks for then as well: it is the rules as
 they are dated now that are applied, and the version is named.
 
+What left a full row is missing from the answers about any time, also where a reason rested on it by
+what was known then and no longer by what came later.
+
 What the row cannot say. It holds every event that was accepted but, once it is full (policy's
 `facts_max`; `full` says so), the oldest results, which no reason rested on when they left. What was
 refused never was in it: an event too many, the same identity with another content, whatever the

@@ -62,7 +62,8 @@ class Item(Struct, frozen=True, omit_defaults=True):
 
 
 class Items(Struct, frozen=True):
-    """A section's lines, newest first; `more` says that older ones were let go of for number."""
+    """A section's lines, newest first; `more` says that older ones were let go of for number, or,
+    of results, that they may have been."""
 
     items: tuple[Item, ...] = ()
     more: bool = False

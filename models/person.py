@@ -4,7 +4,9 @@ A row holds the events themselves, each with its time of arrival, and the code t
 them. The code is judged from the whole set, so the end does not depend on the order, number or
 time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
 correction may come before what it corrects. A row is bounded: for one event too many the oldest
-result leaves that the code does not rest on; only where there is none is the event refused.
+result leaves that the code does not rest on; only where there is none is the event refused. What
+has left is as if it had never come, so beyond the bound the order of arrivals may matter: to an
+opening that is reported later than all results after it have left, say.
 
 What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold`
 what changed by an event. Both keep one chain per person, each link with the version of the last.
@@ -74,7 +76,7 @@ class Person(Struct, frozen=True, array_like=True):
 
 
 class Objection(StrEnum):
-    """Why the fold refuses an event, or finds no use for the correction it claims."""
+    """Why the fold refuses an event, or finds no use for what it would correct or close."""
 
     CONFLICT = "conflict"
     ROW_FULL = "row-full"
@@ -123,7 +125,7 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         return _object(outcome, conflict(event))
     facts = (*facts[:place], new, *facts[place:])
     if len(facts) > policy_at(at).facts_max:
-        leaves = _leaves(facts)
+        leaves = _place_that_may_leave(facts)
         if leaves is None:
             return _object(outcome, _row_full(event, len(row.facts)))
         if leaves == place:
@@ -154,7 +156,7 @@ def full(row: Person) -> bool:
     return len(row.facts) >= policy_at(row.judged_at).facts_max
 
 
-def _leaves(facts: tuple[Fact, ...]) -> int | None:
+def _place_that_may_leave(facts: tuple[Fact, ...]) -> int | None:
     """Return the place of the oldest result without which the assessment of `facts` is the same,
     and that no correction names; None if there is none."""
     events = [fact.event for fact in facts]
@@ -289,8 +291,8 @@ def _row_full(event: StatusEvent, count: int) -> Notice:
     return Notice(
         event,
         Objection.ROW_FULL,
-        f"{count} events about this person are kept already, the most that policy allows, and the "
-        "code rests on each; an operator must look at their sources.",
+        f"{count} events about this person are kept already, the most that policy allows, and none "
+        "of them is a result that may leave; an operator must look at their sources.",
         refused=True,
     )
 
@@ -349,14 +351,15 @@ def _without(facts: tuple[Fact, ...], event: StatusEvent) -> Notice:
             event,
             Objection.CORRECTION_WITHOUT_TARGET,
             f"supersedes names {event.supersedes}, and no such event of {event.source} "
-            "about this person has arrived. Check the id and the person; the correction still "
-            "takes effect if that event comes.",
+            "about this person has arrived, or is kept. Check the id and the person; the "
+            "correction still takes effect if that event comes.",
             refused=False,
         )
     return Notice(
         event,
         Objection.CLOSES_NOTHING,
-        f"It closes {file_of(event)} of {event.source}, and nothing has arrived that opened that "
-        "about this person. Check the number and the person; it still takes effect if that comes.",
+        f"It closes or goes on with {file_of(event)} of {event.source}, and nothing about this "
+        "person has arrived that began it. Check the number and the person; it still takes effect "
+        "if that comes.",
         refused=False,
     )

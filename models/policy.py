@@ -23,7 +23,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 
 class ListBound(Struct, frozen=True):
-    """How many entries a list of health information keeps, and for how long after they happened."""
+    """How many entries a list of health information keeps, and for how long: after they happened,
+    a correction after it was sent."""
 
     kept_max: int
     kept_for: timedelta
@@ -56,8 +57,8 @@ class Policy(Struct, frozen=True):
     release notice, 解除医学观察电子告知书 (own decision: at home, yes; centralised, no)."""
 
     correction_wait: timedelta
-    """How long a correction waits for the event it names before its source is told
-    (own decision: 24 hours)."""
+    """How long an event waits for what it names, to correct or to close it, before its source is
+    told (own decision: 24 hours)."""
 
     facts_max: int
     """Most events kept about one person: of one more, the oldest result that no reason rests on

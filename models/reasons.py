@@ -64,14 +64,7 @@ QuarantineStep = QuarantineOrdered | QuarantineTransferred
 E = TypeVar("E", bound=Envelope)
 
 OPENING = (CaseSuspected, CaseConfirmed, ContactListed, QuarantineOrdered)
-CLOSING = (
-    CaseExcluded,
-    CaseDischarged,
-    ContactWithdrawn,
-    QuarantineTransferred,
-    QuarantineReleased,
-)
-"""What begins a case, a listing or an order, and what can only follow on a beginning."""
+"""What begins a case, a listing or an order; all else about one can only follow on a beginning."""
 
 
 class Assessment(Struct, frozen=True):
@@ -164,11 +157,15 @@ def opens_nothing(event: StatusEvent) -> bool:
 def closes_nothing(events: Sequence[StatusEvent]) -> list[StatusEvent]:
     """Return the standing events that close, or go on with, a case, a listing or an order of which
     none of `events` is the beginning."""
-    if not any(isinstance(event, CLOSING) for event in events):
+    if not any(map(_follows, events)):
         return []
     opened = {(e.source, file_of(e)) for e in events if isinstance(e, OPENING)}
-    closing = (event for event in standing(events) if isinstance(event, CLOSING))
-    return [event for event in closing if (event.source, file_of(event)) not in opened]
+    following = filter(_follows, standing(events))
+    return [event for event in following if (event.source, file_of(event)) not in opened]
+
+
+def _follows(event: StatusEvent) -> bool:
+    return file_of(event) is not None and not isinstance(event, OPENING)
 
 
 def file_of(event: StatusEvent) -> str | None:

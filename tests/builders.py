@@ -170,6 +170,23 @@ def display(at: datetime, detail: str = "green", **kw: Any) -> e.DisplayRecorded
     return make(e.DisplayRecorded, data, at=at, **{"source": "/portal", **kw})
 
 
+def certificate(at: datetime, **kw: Any) -> e.HealthCertificateIssued:
+    data = e.HealthCertificateData("C-1", "Issuer 1", at, at + timedelta(days=7))
+    fields = {"source": "/national-platform", **kw}
+    return make(e.HealthCertificateIssued, data, at=at, **fields)
+
+
+def entry_registration(at: datetime, **kw: Any) -> e.EntryRegistrationSubmitted:
+    arrives_at = at + timedelta(hours=1)
+    data = e.EntryRegistrationData("R-1", "430100", "440100", e.Transport.RAIL, arrives_at, at)
+    return make(e.EntryRegistrationSubmitted, data, at=at, **{"source": "/entry-desks/1", **kw})
+
+
+def border_entry(at: datetime, **kw: Any) -> e.BorderEntryRecorded:
+    data = e.BorderEntryData("Port 1", "SG", at)
+    return make(e.BorderEntryRecorded, data, at=at, **{"source": "/immigration/1", **kw})
+
+
 def temperature(celsius: float, at: datetime, **kw: Any) -> e.TemperatureMeasured:
     data = e.TemperatureData("T-1", "Gate 1", celsius, at)
     return make(e.TemperatureMeasured, data, at=at, **{"source": "/terminals/1", **kw})

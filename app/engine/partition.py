@@ -6,8 +6,8 @@ It is held by one worker at a time. Taking it (`Partition.take`):
    or aborts the predecessor's open transaction and refuses all its later writes;
 2. catch up: changelog records after the store's own offset are read (read_committed) and written
    to the store. The log is complete, since nobody else can write to it any more. An input topic
-   that ends before the place reached in it was made anew, or lost its end: it is read from its
-   beginning, and what was applied of it before is known by its identity;
+   that ends before the place reached in it was made anew, or lost its end: that place is forgotten,
+   so that nothing read is left out, and what was applied before is known by its identity;
 3. live: chunks and due rows are processed (`app.engine.table`).
 
 Committing (`Partition.commit`), in this order:
@@ -160,11 +160,14 @@ class Partition:
                     applied += len(records)
             seconds = round(time.monotonic() - started, 1)
             log.info("caught_up", **self._where(), rows=applied, seconds=seconds)
-            return await self._shorter(consumer)
+            return await self._inputs_shorter_than_applied(consumer)
         finally:
             await consumer.stop()
 
-    async def _shorter(self, consumer: "AIOKafkaConsumer[bytes, bytes]") -> list[str]:
+    async def _inputs_shorter_than_applied(
+        self, consumer: "AIOKafkaConsumer[bytes, bytes]"
+    ) -> list[str]:
+        """Return the input topics that end before the place reached in them."""
         places, there = self.store.places(), await consumer.topics()
         ends = await consumer.end_offsets(
             [TopicPartition(topic, self.number) for topic in places if topic in there]

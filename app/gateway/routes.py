@@ -75,21 +75,16 @@ class Gateway:
 
     def authenticate(self, request: AnyRequest) -> str:
         """Return the source whose token the request carries; raise `Refused` (401)."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        authorization = request.headers.get("authorization", "")
+        try:
+            return self.tokens.source_in(authorization)
+        except InvalidToken:
+            said = 'Bearer error="invalid_token"' if authorization else "Bearer"
             raise Refused(
                 "unauthenticated",
                 "Send the source's token as `Authorization: Bearer …`; the operator makes it with "
-                "`yuekang token SOURCE`.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        try:
-            return self.tokens.source_of(token.strip())
-        except InvalidToken:
-            raise Refused(
-                "unauthenticated",
-                "The token is not one of this gateway, or no longer; ask its operator for another.",
-                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+                "`yuekang token SOURCE`. One of another gateway, or of an older key, is none.",
+                headers={"WWW-Authenticate": said},
             ) from None
 
     async def spend(self, source: str, count: int) -> None:

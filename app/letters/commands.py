@@ -20,7 +20,7 @@ from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from app.catalogue import CATALOGUE
+from app.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
 from app.letters.read import Filter, Letter, Place, letter_in, reading
@@ -29,7 +29,7 @@ from app.letters.releases import still_parked
 from app.letters.resend import Job, Outcome, Watcher, resend
 from app.letters.show import escaped, print_letter, print_list
 from app.settings import Settings, variable_of
-from app.topology import DEAD_LETTERS, PARKED, input_topics
+from app.topology import input_topics
 from models.policy import ZONE
 from models.sources import SourceReleasedData
 

@@ -47,10 +47,11 @@ from app.view.pages.site import language_of
 from models.events import DocumentType
 from models.policy import ZONE
 
-LOGIN_COOKIE = "__Host-login-"
+LOGIN_COOKIE_PREFIX = "__Host-login-"
 """Begins the name of the cookie of a login that is under way; some letters of its state follow."""
 
-STATE_NAMED = 8
+STATE_LETTERS = 8
+"""So many of a state's random letters tell the logins of one browser apart."""
 CALLBACK, LOGGED_OUT = "/login/callback", "/logged-out"
 
 HINT_LENGTH_MAX = 32
@@ -167,7 +168,7 @@ class Login:
 
 def cookie_of(state: str) -> str:
     """Return the name of a login's cookie: each has its own, so two tabs may log in at once."""
-    return LOGIN_COOKIE + state[:STATE_NAMED]
+    return LOGIN_COOKIE_PREFIX + state[:STATE_LETTERS]
 
 
 def login_routes(login: Login) -> list[Any]:

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app import metrics
-from app.readmodel import CODE, HEALTH_CODES, STATE, State, decode_state, oldest, read_code
+from app.catalogue import HEALTH_CODES
+from app.readmodel import CODE, STATE, State, decode_state, oldest, read_code
 from app.view.limits import (
     READS_AT_ONCE_MAX,
     READS_WAITING_MAX,

@@ -12,11 +12,8 @@ OPERATOR = "/operator"
 
 def operator_of(tokens: Tokens, request: Request[Any, Any, Any]) -> str:
     """Return the operator's source, whose token the request carries; raise `Refused` (401, 403)."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     try:
-        if scheme.lower() != "bearer":
-            raise InvalidToken
-        source = tokens.source_of(token.strip())
+        source = tokens.source_in(request.headers.get("authorization", ""))
     except InvalidToken:
         raise Refused(
             "unauthenticated",

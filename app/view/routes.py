@@ -25,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.addresses import address_of, network_of
+from app.catalogue import HEALTH_CODES
 from app.login.guards import HOME, SessionsAway
 from app.login.options import Options as LoginOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes, on_sessions_away
@@ -392,7 +393,8 @@ def _duty(view: View) -> list[Any]:
         if view.changes.full(address):
             raise Refused(
                 "too-many-clients",
-                "Try again, or ask another view.",
+                f"Try again, or ask another view. One has {limits.CLIENTS_MAX} clients, at most "
+                f"{limits.CLIENTS_OF_ADDRESS_MAX} of one address.",
                 headers={"retry-after": str(limits.RETRY_STALE_SECONDS)},
             )
         wanted = Filter(city, None if reason is None else REASONS[reason], source)
@@ -447,7 +449,7 @@ async def _unready(view: View) -> list[str]:
     if state is None:
         return ["Redis holds no read model."]
     return [
-        f"Partition {lag.partition} of health-codes is "
+        f"Partition {lag.partition} of {HEALTH_CODES} is "
         + ("not projected." if lag.lag_s is None else f"{lag.lag_s:.0f} s behind.")
         for lag in counts.lags_of(state, view.now())
         if lag.lag_s is None or lag.lag_s > limits.STALE_SECONDS

@@ -70,11 +70,8 @@ class Scans:
 
     def terminal_of(self, request: Request[Any, Any, Any]) -> str:
         """Return the source whose token the request carries; raise `Refused` (401)."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
-            if scheme.lower() != "bearer":
-                raise InvalidToken
-            return self._tokens.source_of(token.strip())
+            return self._tokens.source_in(request.headers.get("authorization", ""))
         except InvalidToken:
             raise Refused(
                 "unauthenticated",

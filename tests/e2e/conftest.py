@@ -12,8 +12,8 @@ import redis.asyncio
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import builders as b
-from app.catalogue import CATALOGUE
-from app.readmodel import HEALTH_CODES, STATUS_CHANGES, Batch, Position, Writer, stored
+from app.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
+from app.readmodel import Batch, Position, Writer, stored
 from app.settings import Settings
 from conftest import free_port
 from e2e import people

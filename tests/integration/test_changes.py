@@ -7,7 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -505,6 +505,19 @@ async def test_clients_are_bounded_and_one_that_leaves_makes_room(
         assert changes.full("")
         await first.close()
         assert not changes.full("")
+
+
+async def test_a_stream_too_many_of_one_address_is_told_so(
+    server: RedisServer, model: Model, tmp_path: Path
+) -> None:
+    with running_view("127.0.0.1:1", server.url, tmp_path) as view:
+        view.wait_live()
+        async with AsyncExitStack() as streams:
+            for _ in range(CLIENTS_OF_ADDRESS_MAX):
+                await streams.enter_async_context(over_http(view))
+            status, text = view.get("/v1/changes")[:2]
+            assert status == 503
+            assert f"at most {CLIENTS_OF_ADDRESS_MAX} of one address" in text
 
 
 async def test_one_address_cannot_have_all_streams(server: RedisServer, model: Model) -> None:

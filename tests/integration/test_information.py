@@ -23,7 +23,7 @@ from app.view.limits import HISTORY_AT_ONCE_MAX
 from app.view.pages.ports import Unavailable
 from conftest import free_port
 from models.events import ListName, NationalStatus
-from models.information import Section
+from models.information import LISTED, Section
 from models.policy import ZONE
 from views import Running, running_rows, someone
 from workers import Worker, running_worker, send
@@ -118,6 +118,9 @@ async def test_each_section_shows_what_was_sent(kafka: str, information: Informa
             b.ordered("centralised", ago(days=20), ago(days=6), person=person),
             b.released(ago(days=5), person=person),
             b.igg("positive", at, person=person),
+            b.certificate(at, person=person),
+            b.entry_registration(at, person=person),
+            b.border_entry(at, person=person),
             b.declaration(at, "student-or-staff", person=person),
             b.temperature(36.5, at, person=person),
             b.national_status("high", at, person=person),
@@ -129,7 +132,7 @@ async def test_each_section_shows_what_was_sent(kafka: str, information: Informa
     assert json.loads(bytes(nat.items[0].data))["result"] == "negative"
     notices = await until(information, person, Section.RELEASE_NOTICES, lambda s: bool(s.items))
     assert json.loads(bytes(notices.items[0].data))["notice"]
-    for section in (Section.IGG_RESULTS, Section.DECLARATIONS, Section.TEMPERATURES):
+    for section in set(LISTED) - {Section.DISPLAYS}:
         answer = await until(information, person, section, lambda s: len(s.items) == 1)
         assert not answer.more
         assert not answer.stale

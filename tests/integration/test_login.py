@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from app.login import registration
 from app.login.provider.people import FILE, write_people
-from app.login.routes import LOGIN_COOKIE, STATE_NAMED
+from app.login.routes import LOGIN_COOKIE_PREFIX, STATE_LETTERS
 from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
 from conftest import free_port
 from logins import (
@@ -214,8 +214,8 @@ async def test_the_cookies_are_as_owasp_has_them(site: Site) -> None:
         done = await browser.get(given.headers["location"])
         used, session = done.headers.get_list("set-cookie")
     for cookie, name, seconds in (
-        (login, f"{LOGIN_COOKIE}{state[:STATE_NAMED]}", 600),
-        (used, f"{LOGIN_COOKIE}{state[:STATE_NAMED]}", 0),
+        (login, f"{LOGIN_COOKIE_PREFIX}{state[:STATE_LETTERS]}", 600),
+        (used, f"{LOGIN_COOKIE_PREFIX}{state[:STATE_LETTERS]}", 0),
         (session, COOKIE, int(IDLE.total_seconds())),
     ):
         assert cookie.startswith(f"{name}=")
@@ -366,7 +366,7 @@ async def answer_of(browser: Browser) -> str:
 
 def login_cookie(browser: Browser) -> tuple[str, str]:
     """Name and value of the cookie of the only login under way."""
-    [(name, value)] = [c for c in browser.cookies.items() if c[0].startswith(LOGIN_COOKIE)]
+    [(name, value)] = [c for c in browser.cookies.items() if c[0].startswith(LOGIN_COOKIE_PREFIX)]
     return name, value
 
 

@@ -60,7 +60,7 @@ async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
     assert len(await everything(kafka, LOG)) == 2, "the row and its place, of the second alone"
 
 
-async def test_an_input_that_ends_before_the_place_reached_is_read_from_its_beginning(
+async def test_the_place_reached_is_forgotten_where_the_input_ends_before_it(
     partition: Partition, kafka: str
 ) -> None:
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:

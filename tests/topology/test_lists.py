@@ -10,11 +10,11 @@ from nacl.public import PrivateKey
 import builders as b
 from agents import lists, poison, releases
 from agents.dead_letters import DeadLetters
-from app.catalogue import CATALOGUE
+from app.catalogue import CATALOGUE, DEAD_LETTERS, SOURCE_RELEASES
 from app.codec import Code
 from app.engine.work import Told, Work
 from app.settings import Settings
-from app.topology import DEAD_LETTERS, SOURCE_RELEASES, create_app, create_lists_app
+from app.topology import create_app, create_lists_app
 from models.events import ListedEvent, ListName, StatusEvent
 from models.lists import Listing
 from topology.records import PARTITIONS, partition_of, record

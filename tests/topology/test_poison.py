@@ -13,11 +13,10 @@ from agents import people, poison, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.poison import UnreadableError
 from app import metrics
-from app.catalogue import CATALOGUE
+from app.catalogue import CATALOGUE, DEAD_LETTERS, PARKED, STATUS_CHANGES
 from app.codec import encode
 from app.engine.work import Fold, Told, Work
 from app.sample.records import binary
-from app.topology import DEAD_LETTERS, PARKED, STATUS_CHANGES
 from models.events import ScanData, ScanRecorded
 from models.sources import Limit, Tally, released
 from topology.records import record

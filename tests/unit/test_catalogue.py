@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 import yaml
 
-from app.catalogue import CATALOGUE, PATH, Catalogue, CatalogueError
-from app.letters.marks import RESENT
-from app.settings import Settings
-from app.topology import (
+from app.catalogue import (
+    CATALOGUE,
     DEAD_LETTERS,
     HEALTH_CODES,
     PARKED,
+    PATH,
     SOURCE_RELEASES,
     STATUS_CHANGES,
-    TableApp,
-    create_app,
-    create_lists_app,
-    input_topics,
+    Catalogue,
+    CatalogueError,
 )
+from app.letters.marks import RESENT
+from app.settings import Settings
+from app.topology import TableApp, create_app, create_lists_app, input_topics
 from models import lists
 from models.codes import STATUS_CHANGED
 from models.events import (

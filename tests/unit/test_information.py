@@ -103,6 +103,13 @@ def test_displays_are_those_of_three_days_shown_and_failed() -> None:
     assert outcomes == ["shown", "failed", "shown"]
 
 
+def test_of_more_than_a_hundred_displays_the_newest_hundred_are_listed() -> None:
+    displays = [b.display(b.day(19) + timedelta(minutes=n)) for n in range(101)]
+    found = listed(listing(*displays), Section.DISPLAYS, NOW)
+    assert ids(found) == [display.id for display in displays[:0:-1]]
+    assert found.more
+
+
 def test_a_list_that_was_full_says_that_there_was_more() -> None:
     events = [b.temperature(36.5, b.day(18) + timedelta(minutes=n)) for n in range(101)]
     assert not listed(listing(*events[:100]), Section.TEMPERATURES, NOW).more

@@ -283,7 +283,7 @@ def test_a_result_that_a_correction_names_stays() -> None:
     assert "day-4" not in held(row)
 
 
-def test_where_the_code_rests_on_every_event_one_more_is_refused() -> None:
+def test_where_no_result_may_leave_one_more_is_refused() -> None:
     row = send(verified(day(1))).person
     for number in range(POLICIES[0].facts_max - 1):
         row = fold(row, provincial("red", day(2), id=f"r{number}"), day(3)).person

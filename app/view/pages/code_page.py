@@ -29,7 +29,8 @@ LOG_IN = (  # manual, 二
 
 BEFORE = "x-before"
 """A script that asks for the page anew says in this header which state it had; a page without
-scripts that loads itself again, in the query (`before`)."""
+scripts that loads itself again, in the query (`before`). Loaded by hand then it counts as the same
+display."""
 
 FAILED = "unavailable"
 
