@@ -21,7 +21,7 @@ from nacl.public import SealedBox
 from redis.asyncio import Redis
 
 import builders as b
-from app.catalogue import CATALOGUE
+from app.catalogue import CATALOGUE, create_topics
 from app.codec import encode
 from app.judged import ask
 from app.readmodel import read_state
@@ -482,6 +482,32 @@ async def test_killed_again_and_again_it_ends_as_a_pure_replay_does(
         for key, value in replay.newest(await everything(kafka, "health-codes")).items()
     }
     assert codes == {person: row.code for person, row in found.items() if row.code.version}
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """What was applied of the old one lies behind the new one's end: nothing may be left out."""
+    person, topic = someone(), "laboratory-results"
+    negatives = [b.negative(b.day(2), person=person) for _ in range(20)]
+
+    async def anew(kafka: str) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        await admin.delete_topics([topic])
+        while topic in await admin.list_topics():
+            await asyncio.sleep(0.1)
+        await admin.close()
+        await create_topics(kafka)
+        await send(kafka, [b.positive(b.day(3), person=person)])
+
+    with running_broker(tmp_path / "broker") as kafka:
+        with running_worker(kafka, tmp_path):
+            asyncio.run(send(kafka, [b.verified(person=person), *negatives]))
+            assert asyncio.run(code_of(kafka, person)).colour is Colour.GREEN
+            asyncio.run(drained(kafka))
+        asyncio.run(anew(kafka))
+        with running_worker(kafka, tmp_path) as worker:
+            assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
+            assert "input_shorter_than_applied" in worker.log.read_text()
 
 
 async def send_in_parts(kafka: str, events: list[Event]) -> None:
