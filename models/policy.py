@@ -4,8 +4,8 @@ No rule for a code carries a duration of its own; what an event may be at all is
 A reason is governed by the policy in force at the instant it opens, so a later policy neither
 shortens nor lengthens what already runs, and no code turns red because a policy changed.
 
-Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations; "design"
-is the project's design, which follows the national prevention protocol of the time; "own
+Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations; those are of
+the national prevention protocol of the time (docs/decisions/0013-durations.md, "decision 13"); "own
 decision" is what was chosen where both are silent, in favour of a resident who would otherwise
 face an unexplained red.
 """
@@ -39,18 +39,18 @@ class Policy(Struct, frozen=True):
     valid_to: datetime | None
 
     after_discharge: timedelta
-    """A confirmed case lifts this long after discharge (design, rank 1: 14 days)."""
+    """A confirmed case lifts this long after discharge (decision 13: 14 days)."""
 
     negatives_apart: timedelta
     """A positive without a case lifts by two negatives sampled at least this far apart
-    (design, rank 1: 24 hours)."""
+    (decision 13: 24 hours)."""
 
     after_exposure: timedelta
-    """A contact lifts no earlier than this after the last exposure (design, rank 3: 14 days)."""
+    """A contact lifts no earlier than this after the last exposure (decision 13: 14 days)."""
 
     contact_test_days: tuple[int, ...]
     """Days after the last exposure on which a contact is tested; day n is the calendar day of
-    the exposure + n (design, rank 3: days 1, 4, 7 and 14)."""
+    the exposure + n (decision 13: days 1, 4, 7 and 14)."""
 
     planned_end_lifts: frozenset[QuarantineKind]
     """Kinds of quarantine that end by themselves at the planned end. The others wait for the

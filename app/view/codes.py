@@ -2,7 +2,7 @@
 
 Reads that arrive in one turn of the event loop become one MGET, which brings the state of the
 read model along: so a code and its age are always of the same instant. One read a request would
-cost three times as much (DESIGN.md, hazards of the view).
+cost three times as much.
 """
 
 import asyncio

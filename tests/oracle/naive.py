@@ -3,7 +3,7 @@
 This is the oracle that `models/` is held against. It shares the events, the names of colours and
 reasons and policy's numbers with `models/`, and no line of judgement: nothing is folded, nothing
 is kept from one event to the next, and speed does not matter. Where it looks clumsy it is so that
-each sentence can be held against DESIGN.md ("What a code is", hard questions 4, 6 and 10).
+each sentence can be held against docs/decisions/0013-durations.md and 0006-corrections.md.
 
 Events are taken to be valid and about one person; when they arrived does not matter.
 """

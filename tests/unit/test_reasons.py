@@ -1,4 +1,4 @@
-"""The six reasons, rule by rule, in the order of the manual's list (DESIGN, "What a code is")."""
+"""The six reasons, rule by rule, in the order of the manual's list (三（一）)."""
 
 from datetime import datetime, timedelta
 from typing import Any
