@@ -4,9 +4,9 @@ No rule for a code carries a duration of its own; what an event may be at all is
 A reason is governed by the policy in force at the instant it opens, so a later policy neither
 shortens nor lengthens what already runs, and no code turns red because a policy changed.
 
-Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations; those are of
-the national prevention protocol of the time (docs/decisions/0013-durations.md, "decision 13"); "own
-decision" is what was chosen where both are silent, in favour of a resident who would otherwise
+Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations; those are
+of the national prevention protocol of the time (docs/decisions/0013-durations.md, "decision 13");
+"own decision" is what was chosen where both are silent, in favour of a resident who would otherwise
 face an unexplained red.
 """
 
