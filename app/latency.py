@@ -19,11 +19,10 @@ without a code again, so that the next one does not begin behind what this one l
 
 import asyncio
 import math
-import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -91,8 +90,6 @@ worker that was asked too much still has to do."""
 RATE_REACHED_MIN = 0.98
 """A run that reached less of its rate measured something else, and fails."""
 
-COLOURED = re.compile(rb'"colour":"(red|green)"')
-
 KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 LOG_APPEND_TIME = 1
@@ -157,6 +154,8 @@ class Report(Struct, frozen=True):
     interval_ms: int
     resolution: Spread | None
     sent_late: Spread | None
+    settled: bool = True
+    """At the end nobody of the run had a code any more."""
 
     def failures(self, p99_ms_max: float | None) -> list[str]:
         """Say why the measurement failed; nothing if it did not."""
@@ -165,6 +164,11 @@ class Report(Struct, frozen=True):
             failures.append(
                 f"{self.not_seen} of {self.followed} followed events were not visible within "
                 f"{self.deadline_seconds:g} s."
+            )
+        if not self.settled:
+            failures.append(
+                f"{SETTLED_SECONDS_MAX:g} s after the end the people still had codes: the next run "
+                "begins behind what this one left."
             )
         if self.rate_reached < RATE_REACHED_MIN * self.rate_asked:
             failures.append(
@@ -232,7 +236,7 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
     """Run `plan` against the running system and return what was measured.
 
     Raise a Kafka or aiohttp error if one of them fails, `TimeoutError` if the people of the run
-    do not get their codes, or keep them at the end.
+    do not get their codes.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
@@ -250,9 +254,10 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
             run = Run(plan, producer, view, progress)
             await run.prepare()
             try:
-                return await run.measure()
+                report = await run.measure()
             finally:
-                await run.clear_up()
+                settled = await run.clear_up()
+            return msgspec.structs.replace(report, settled=settled)
         finally:
             await producer.stop()
 
@@ -297,7 +302,8 @@ class Run:
                 for person in self._people()
             ]
         )
-        await self._until(lambda answer: b'"colour":"green"' in answer)
+        if not await self._until(b"green"):
+            raise TimeoutError(f"the view showed no code for them in {SETTLED_SECONDS_MAX:g} s")
 
     async def measure(self) -> Report:
         """Publish on schedule, follow the sample, and report."""
@@ -330,8 +336,8 @@ class Run:
         self._progress(self._plan.events, self._plan.events)
         return self._report(ended - begun, late, sightings)
 
-    async def clear_up(self) -> None:
-        """Leave the people without a reason and without a code."""
+    async def clear_up(self) -> bool:
+        """Leave the people without a reason and without a code; say whether the view shows that."""
         now = datetime.now(UTC)
         green = ProvincialCodeData(PROVINCE, ProvincialColour.GREEN, now)
         retraction = RetractionData(RetractionReason.ENTERED_IN_ERROR)
@@ -349,16 +355,17 @@ class Run:
                 )
             )
         await self._send_all(events)
-        await self._until(lambda answer: not COLOURED.search(answer))
+        return await self._until(b"none")
 
-    async def _until(self, reached: Callable[[bytes], object]) -> None:
-        """Wait until the view's answer for the people is so; `TimeoutError` if it never is."""
+    async def _until(self, colour: bytes) -> bool:
+        """Wait until the view shows `colour` for the people; say whether it came to that."""
         until = time.monotonic() + SETTLED_SECONDS_MAX
         for person in (*self._background[::LOOKED_AT], *self._followed):
-            while not reached(await self._ask(person)):
+            while b'"colour":"%s"' % colour not in await self._ask(person):
                 if time.monotonic() > until:
-                    raise TimeoutError(f"the view was not so far in {SETTLED_SECONDS_MAX:g} s")
+                    return False
                 await asyncio.sleep(0.05)
+        return True
 
     def _people(self) -> list[str]:
         return [*self._background, *self._followed]

@@ -132,18 +132,25 @@ def add(listing: Listing, event: ListedEvent, arrived_at: datetime) -> Listing:
     entry, entries = _entry(event, arrived_at), listing.entries
     for known in entries:
         if known.id == entry.id and known.source == entry.source:
-            if replace(known, arrived_at=arrived_at) == entry:
+            if replace(known, arrived_at=arrived_at, sent_at=entry.sent_at) == entry:
                 return listing
             raise Conflict
     bound = bound_of(list_of(event), arrived_at)
     at = next((n for n, e in enumerate(entries) if _place(e) < _place(entry)), len(entries))
+    listing = _advance(listing, bound, arrived_at)
     kept = _in_time((*entries[:at], entry, *entries[at:]), bound, arrived_at)
     return Listing(kept[: bound.kept_max], listing.more or len(kept) > bound.kept_max)
 
 
 def advance(listing: Listing, name: ListName, to: datetime) -> Listing:
     """Return the list without what is too old at `to`."""
-    return Listing(_in_time(listing.entries, bound_of(name, to), to), listing.more)
+    return _advance(listing, bound_of(name, to), to)
+
+
+def _advance(listing: Listing, bound: ListBound, to: datetime) -> Listing:
+    kept = _in_time(listing.entries, bound, to)
+    # What left for number was older than all that stayed: it is too old by now as well.
+    return Listing(kept, listing.more and len(kept) == len(listing.entries))
 
 
 def due_at(listing: Listing, name: ListName, at: datetime) -> datetime | None:

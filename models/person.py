@@ -124,14 +124,15 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
             return outcome
         return _object(outcome, conflict(event))
     facts = (*facts[:place], new, *facts[place:])
-    if len(facts) > policy_at(at).facts_max:
-        leaves = _place_that_may_leave(facts)
-        if leaves is None:
-            return _object(outcome, _row_full(event, len(row.facts)))
+    plain, policy = row.plain and opens_nothing(event), policy_at(at)
+    if len(facts) > policy.facts_max:
+        leaves = _place_that_may_leave(facts, plain)
         if leaves == place:
             return outcome
-        facts = (*facts[:leaves], *facts[leaves + 1 :])
-    plain = row.plain and opens_nothing(event)
+        if leaves is not None:
+            facts = (*facts[:leaves], *facts[leaves + 1 :])
+        elif plain or len(facts) > policy.facts_max + policy.facts_reserved:
+            return _object(outcome, _row_full(event, len(row.facts)))
     if plain:  # one more of them says nothing new, and corrects nothing
         return replace(outcome, person=Person(row.code, at, row.due_at, plain, facts))
     stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
@@ -144,11 +145,10 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
         at,
         Cause(event.source, event.id, type_of(event), corrected),
     )
-    return Outcome(
-        judged,
-        (*outcome.changes, *change),
-        (*outcome.notices, *_claims(facts, event)),
-    )
+    notices = [*outcome.notices, *_claims(facts, event)]
+    if _deadline(new) <= at and new in _waiting(facts, [fact.event for fact in facts]):
+        notices.append(_without(facts, event))  # read so late that its wait is over
+    return Outcome(judged, (*outcome.changes, *change), tuple(notices))
 
 
 def full(row: Person) -> bool:
@@ -156,10 +156,17 @@ def full(row: Person) -> bool:
     return len(row.facts) >= policy_at(row.judged_at).facts_max
 
 
-def _place_that_may_leave(facts: tuple[Fact, ...]) -> int | None:
+def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
     """Return the place of the oldest result without which the assessment of `facts` is the same,
-    and that no correction names; None if there is none."""
+    and that no correction names; None if there is none. In a plain row that is the oldest."""
     events = [fact.event for fact in facts]
+    if plain:
+        _, oldest = min(
+            (event.data.sampled_at, place)
+            for place, event in enumerate(events)
+            if isinstance(event, NatResultReported)
+        )
+        return oldest
     found = assess(events)
     named = {c.met_by for interval in found.intervals for c in interval.conditions}
     named |= {EventRef(fact.source, fact.supersedes) for fact in facts if fact.supersedes}

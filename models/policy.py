@@ -64,6 +64,10 @@ class Policy(Struct, frozen=True):
     """Most events kept about one person: of one more, the oldest result that no reason rests on
     (negative, inconclusive or preliminary) leaves (own decision)."""
 
+    facts_reserved: int
+    """Room beyond `facts_max`, where no result may leave, for what opens or closes a reason; then
+    all is refused (own decision)."""
+
     ended_kept: timedelta
     """How long a reason that ended stays in the code, shown no longer. A clock of ours that runs
     ahead by less can take no reason from a reader whose clock is right (own decision)."""
@@ -98,6 +102,7 @@ POLICIES = (
         planned_end_lifts=frozenset({QuarantineKind.HOME}),
         correction_wait=timedelta(hours=24),
         facts_max=512,
+        facts_reserved=256,
         ended_kept=timedelta(days=2),
         nat_results_from=datetime.combine(date(2020, 4, 20), datetime.min.time(), ZONE),
         adult_years=18,

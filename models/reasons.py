@@ -155,13 +155,19 @@ def opens_nothing(event: StatusEvent) -> bool:
 
 
 def closes_nothing(events: Sequence[StatusEvent]) -> list[StatusEvent]:
-    """Return the standing events that close, or go on with, a case, a listing or an order of which
-    none of `events` is the beginning."""
+    """Return the standing events that close, or go on with, a case, a listing or an order that
+    none of `events` begins before them, by their source's own order."""
     if not any(map(_follows, events)):
         return []
-    opened = {(e.source, file_of(e)) for e in events if isinstance(e, OPENING)}
+    opening = [event for event in events if isinstance(event, OPENING)]
+    # Of each the first remains.
+    begun = {(e.source, file_of(e)): e.order for e in reversed(in_order(opening))}
     following = filter(_follows, standing(events))
-    return [event for event in following if (event.source, file_of(event)) not in opened]
+    return [
+        event
+        for event in following
+        if (first := begun.get((event.source, file_of(event)))) is None or event.order < first
+    ]
 
 
 def _follows(event: StatusEvent) -> bool:

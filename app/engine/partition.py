@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from app.engine.store import DUE, PLACE, Store
@@ -45,6 +46,9 @@ REQUEST_BYTES_MAX = 8 * 1024 * 1024
 
 PROGRESS_SECONDS = 2.0
 """How often a long catching up says how far it is."""
+
+ENDS_SECONDS_MAX = 5.0
+"""How long a start waits to hear where the inputs end."""
 
 CATCH_UP_RECORDS = 20_000
 """Records applied to the store at a time while catching up; bounds its memory."""
@@ -168,10 +172,17 @@ class Partition:
         self, consumer: "AIOKafkaConsumer[bytes, bytes]"
     ) -> list[str]:
         """Return the input topics that end before the place reached in them."""
-        places, there = self.store.places(), await consumer.topics()
-        ends = await consumer.end_offsets(
-            [TopicPartition(topic, self.number) for topic in places if topic in there]
-        )
+        places = self.store.places()
+        try:
+            async with asyncio.timeout(ENDS_SECONDS_MAX):
+                there = places.keys() & await consumer.topics()
+                ends = await consumer.end_offsets(
+                    [TopicPartition(topic, self.number) for topic in there]
+                )
+        except (KafkaError, TimeoutError) as error:
+            # One input without a leader must not hold back all others.
+            log.warning("input_ends_unknown", **self._where(), error=type(error).__name__)
+            return []
         shorter = [tp.topic for tp, end in ends.items() if places[tp.topic] >= end]
         for topic in shorter:
             end = ends[TopicPartition(topic, self.number)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from litestar import Litestar, Request, Response, get, post
@@ -16,7 +16,7 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import metrics, problems
-from app.catalogue import CATALOGUE, IDENTITY_PROVIDERS, PORTAL
+from app.catalogue import CATALOGUE, PORTAL
 from app.codec import Refusal, parse_strict
 from app.gateway import messages
 from app.gateway.admission import Admission, Admitted, as_refused, readable_id
@@ -31,17 +31,15 @@ from app.writer import Place, Writer
 DOCUMENTS_MAX = 1_000
 """Documents in one request for person keys."""
 
-KEYS_PER_MINUTE_MAX = 30_000
-KEYS_PER_DAY_MAX = 1_000_000
+KEYS_MAX = RateLimitItemPerMinute(30_000), RateLimitItemPerDay(1_000_000)
 """Person keys for one source: enough to fill a morning's listings, too few to try out numbers
 without being seen. A sliding window of two counters, so a source costs the same however much it
 asks; in memory, since the gateway is one process."""
 
-VIEWS_KEYS_PER_MINUTE_MAX = 1_500_000
-VIEWS_KEYS_PER_DAY_MAX = 250_000_000
+VIEWS_KEYS_MAX = RateLimitItemPerMinute(1_500_000), RateLimitItemPerDay(250_000_000)
 """The same for the sources in whose name the view asks, for each login and each travel card of the
-province: all who come in the peak's minute, and each of its 126 million residents (census of 2020)
-twice a day. Behind them stand a real-name login and the limits of travel cards."""
+province: all who come in the peak's minute (decision 11), and each of its 126 million residents
+(census of 2020) twice a day. Behind them stand a real-name login and the limits of travel cards."""
 
 log = structlog.get_logger()
 
@@ -55,6 +53,7 @@ class Options(Struct, frozen=True, kw_only=True):
     person_key_secret: bytes
     person_key_version: int
     token_key: bytes
+    views_sources: frozenset[str] = frozenset({PORTAL})
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __repr__(self) -> str:
@@ -71,6 +70,7 @@ class Gateway:
         )
         self.bodies = Bodies()
         self.writer = Writer(options.kafka)
+        self._views_sources = options.views_sources
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def authenticate(self, request: AnyRequest) -> str:
@@ -89,7 +89,7 @@ class Gateway:
 
     async def spend(self, source: str, count: int) -> None:
         """Count `count` person keys for `source`, or raise `Refused` (429)."""
-        for limit in key_limits(source):
+        for limit in VIEWS_KEYS_MAX if source in self._views_sources else KEYS_MAX:
             if not await self._limiter.hit(limit, source, cost=count):
                 window = await self._limiter.get_window_stats(limit, source)
                 seconds = max(1, round(window.reset_time - datetime.now(UTC).timestamp()))
@@ -99,15 +99,6 @@ class Gateway:
                     f"{window.remaining} are left for now.",
                     headers={"Retry-After": str(seconds)},
                 )
-
-
-def key_limits(source: str) -> tuple[RateLimitItem, ...]:
-    """Return how many person keys `source` gets."""
-    if source == PORTAL or source.startswith(IDENTITY_PROVIDERS):
-        minute, day = VIEWS_KEYS_PER_MINUTE_MAX, VIEWS_KEYS_PER_DAY_MAX
-    else:
-        minute, day = KEYS_PER_MINUTE_MAX, KEYS_PER_DAY_MAX
-    return RateLimitItemPerMinute(minute), RateLimitItemPerDay(day)
 
 
 def create_app(options: Options) -> Litestar:

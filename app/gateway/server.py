@@ -11,6 +11,7 @@ from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 
+from app.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.gateway.routes import Options, create_app
 from app.logs import configure
 from app.settings import Settings
@@ -33,6 +34,7 @@ def options_of(settings: Settings) -> Options:
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
         token_key=settings.token_key,
+        views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
     )
 
 

@@ -50,6 +50,9 @@ from models.policy import ZONE
 LOGIN_COOKIE_PREFIX = "__Host-login-"
 """Begins the name of the cookie of a login that is under way; some letters of its state follow."""
 
+LOGINS_AT_ONCE_MAX = 4
+"""Logins that one browser may have under way; of one more, the oldest is forgotten."""
+
 STATE_LETTERS = 8
 """So many of a state's random letters tell the logins of one browser apart."""
 CALLBACK, LOGGED_OUT = "/login/callback", "/logged-out"
@@ -113,13 +116,16 @@ class Login:
             await self._party.close()
         await self._registration.close()
 
-    async def begin(self, return_to: str, language: str, hint: str) -> Redirect:
+    async def begin(self, request: AnyRequest, return_to: str, hint: str) -> Redirect:
         """Send the browser to the provider, with what it has to bring back; raise `Failed`."""
         if self._party is None:
             raise Failed("not-set-up", "there is no YUEKANG_OIDC_ISSUER")
-        address, login = await self._party.begin(return_to, language, hint)
+        address, login = await self._party.begin(return_to, language_of(request).tag, hint)
         cookie = host_cookie(cookie_of(login.state), self._states.close(login), LOGIN)
-        return Redirect(address, status_code=303, cookies=[cookie], headers=NO_STORE)
+        # Browsers send older ones first; none may fill up what a server takes of headers.
+        under_way = [name for name in request.cookies if name.startswith(LOGIN_COOKIE_PREFIX)]
+        over = [host_cookie(name, "", timedelta(0)) for name in under_way[: 1 - LOGINS_AT_ONCE_MAX]]
+        return Redirect(address, status_code=303, cookies=[cookie, *over], headers=NO_STORE)
 
     def state_of(self, request: AnyRequest) -> LoginState | None:
         """Return the login that this browser began, if it did."""
@@ -181,7 +187,7 @@ def login_routes(login: Login) -> list[Any]:
         if len(hint) > HINT_LENGTH_MAX or not hint.isascii() or not hint.isprintable():
             hint = ""
         try:
-            return await login.begin(return_to, language_of(request).tag, hint)
+            return await login.begin(request, return_to, hint)
         except Failed as failed:
             return _to_failed(failed, return_to)
 

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from app.login import registration
 from app.login.provider.people import FILE, write_people
-from app.login.routes import LOGIN_COOKIE_PREFIX, STATE_LETTERS
+from app.login.routes import LOGIN_COOKIE_PREFIX, LOGINS_AT_ONCE_MAX, STATE_LETTERS
 from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
 from conftest import free_port
 from logins import (
@@ -386,6 +386,15 @@ async def test_two_tabs_may_log_in_at_once(browser: Browser) -> None:
     first, second = await answer_of(browser), await answer_of(browser)
     for address in (first, second):
         assert (await browser.get(address)).url.path == "/code"
+
+
+async def test_of_logins_under_way_a_browser_keeps_a_few(browser: Browser) -> None:
+    first = await answer_of(browser)
+    newest = [await answer_of(browser) for _ in range(LOGINS_AT_ONCE_MAX)]
+    kept = [name for name in browser.cookies if name.startswith(LOGIN_COOKIE_PREFIX)]
+    assert len(kept) == LOGINS_AT_ONCE_MAX
+    await failed(browser, "expired", 400, await browser.get(first))
+    assert (await browser.get(newest[0])).url.path == "/code"
 
 
 async def test_an_answer_is_good_once(site: Site, browser: Browser) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -220,7 +221,7 @@ async def test_what_is_wrong_in_a_declaration_is_told_by_its_field(
     assert any(field in error["field"] for error in answer.json()["errors"]), answer.text
 
 
-async def test_each_display_is_recorded_once_and_a_script_that_asks_anew_is_none(
+async def test_each_display_is_recorded_once_and_a_page_that_asks_anew_is_none(
     http: Http, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded: list[tuple[str, DisplayDetail]] = []
@@ -234,11 +235,16 @@ async def test_each_display_is_recorded_once_and_a_script_that_asks_anew_is_none
         await http.get("/code", headers=resident(person))
         await http.get("/v1/me/code", headers=resident(person))
     assert recorded == [(green, DisplayDetail.GREEN), (red, DisplayDetail.RED)]
+    page = await http.get("/code", headers={**resident(green), "x-before": "green"})
     same = {**resident(green), "x-before": "green"}
     await http.get("/code", headers=same)
-    await http.get("/code?before=green", headers=resident(green))
+    [again] = re.findall(r'http-equiv="refresh" content="10; url=([^"]+)"', page.text)
+    await http.get("/code" + unescape(again), headers=resident(green))
     await http.get("/code", headers={**same, "x-before": "unavailable"})
     assert len(recorded) == 3
+    long_ago = int((now() - timedelta(minutes=1)).timestamp() * 1_000)
+    await http.get(f"/code?before=green&at={long_ago}", headers=resident(green))
+    assert len(recorded) == 4, "a page that was left, and is opened again"
 
 
 async def test_a_failed_display_is_recorded_with_its_cause(

@@ -105,6 +105,17 @@ def test_at_its_bound_the_oldest_leaves_and_the_list_says_so() -> None:
     assert ids(add(found, late, NOW)) == ids(found)
 
 
+def test_a_full_list_forgets_that_there_was_more_once_what_it_kept_is_too_old() -> None:
+    most = bound_of(TEMPERATURES, NOW).kept_max
+    events = [b.temperature(36.5, b.day(18) + timedelta(minutes=n)) for n in range(most + 1)]
+    found = listing(*events)
+    assert found.more
+    later = events[1].data.measured_at + bound_of(TEMPERATURES, NOW).kept_for
+    assert not advance(found, TEMPERATURES, later).more
+    assert not add(found, b.temperature(36.5, later), later).more
+    assert add(found, b.temperature(36.5, b.day(17)), NOW).more
+
+
 def test_age_lets_go_of_an_entry_at_its_instant_and_not_before() -> None:
     entry = b.display(b.day(18))
     found = listing(entry)

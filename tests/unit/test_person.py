@@ -198,9 +198,17 @@ def test_what_closes_nothing_is_told_to_its_source_once_unless_it_is_corrected_o
     assert not outcome.notices[0].refused
     assert advance(outcome.person, day(40)).notices == ()
 
+    behind = advance(send(verified()).person, deadline).person  # the timer was ahead of the log
+    late = fold(behind, closes, closes.time)
+    assert [n.objection for n in late.notices] == [Objection.CLOSES_NOTHING], "read after its wait"
+    early = send(opens, msgspec.structs.replace(closes, sequence="0")).person
+    assert Objection.CLOSES_NOTHING in [n.objection for n in advance(early, day(40)).notices], (
+        "it comes before what it would close"
+    )
+
     mended = send(retracted(closes, day(3, 20)), row=row).person
     assert advance(mended, deadline).notices == ()
-    answered = send(opens, row=row, at=day(3, 20)).person
+    answered = send(msgspec.structs.replace(opens, sequence="0"), row=row, at=day(3, 20)).person
     assert advance(answered, deadline).notices == ()
 
 
@@ -283,10 +291,12 @@ def test_a_result_that_a_correction_names_stays() -> None:
     assert "day-4" not in held(row)
 
 
-def test_where_no_result_may_leave_one_more_is_refused() -> None:
+def test_where_no_result_may_leave_there_is_a_reserve_and_then_one_more_is_refused() -> None:
     row = send(verified(day(1))).person
-    for number in range(POLICIES[0].facts_max - 1):
-        row = fold(row, provincial("red", day(2), id=f"r{number}"), day(3)).person
+    for number in range(POLICIES[0].facts_max + POLICIES[0].facts_reserved - 1):
+        outcome = fold(row, provincial("red", day(2), id=f"r{number}"), day(3))
+        assert outcome.notices == ()
+        row = outcome.person
     outcome = fold(row, provincial("red", day(3)), day(4))
     assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
     assert outcome.person.facts == row.facts
@@ -294,14 +304,14 @@ def test_where_no_result_may_leave_one_more_is_refused() -> None:
 
 @given(worlds(), st.integers(3, 12))
 def test_what_leaves_a_full_row_changes_no_code(events: list[Any], facts_max: int) -> None:
-    small = msgspec.structs.replace(POLICIES[0], facts_max=facts_max)
+    small = msgspec.structs.replace(POLICIES[0], facts_max=facts_max, facts_reserved=3)
     row = unknown(PERSON, day(1))
     with patch("models.person.policy_at", return_value=small):
         for number, event in enumerate(events):
             before = {(fact.source, fact.id): fact.event for fact in row.facts}
             outcome = fold(row, event, at_step(STEPS_MAX) + timedelta(minutes=number))
             row = outcome.person
-            assert len(row.facts) <= facts_max
+            assert len(row.facts) <= facts_max + 3
             if not any(notice.refused for notice in outcome.notices):
                 before[event.source, event.id] = event
             assert assess([fact.event for fact in row.facts]) == assess(before.values())

@@ -1,5 +1,7 @@
 """`GET /code`: the page that a resident shows at a gate (亮码)."""
 
+import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +21,9 @@ from models.policy import ZONE, policy_at
 RELOAD_S = 10
 """Without scripts a page is loaded again this often, unless its reader stops that."""
 
+RELOADING_SECONDS = 3 * RELOAD_S
+"""A page that loads itself again is no older, on a slow network too; else somebody opens it."""
+
 LOG_IN = (  # manual, 二
     _("打开粤省事，点击“粤康码”。"),
     _(
@@ -28,9 +33,7 @@ LOG_IN = (  # manual, 二
 )
 
 BEFORE = "x-before"
-"""A script that asks for the page anew says in this header which state it had; a page without
-scripts that loads itself again, in the query (`before`). Loaded by hand then it counts as the same
-display."""
+"""A script that asks for the page anew says in this header which state it had."""
 
 FAILED = "unavailable"
 
@@ -64,6 +67,16 @@ async def code_page(
         port.record(session.person, DisplayDetail(says.colour.value))
     shown = {"token": port.token(session.person), "qr_valid_s": port.token_valid_s}
     return page("coloured.html", language, {**context, **_coloured(says, read), **shown})
+
+
+def reloading(query: Mapping[str, str], now: datetime) -> str | None:
+    """Return the state that a page without scripts had when it loaded itself again, as its address
+    says it (`before`, `at`); None where that was too long ago for it to be that page."""
+    at = query.get("at", "")
+    if not re.fullmatch(r"\d{1,15}", at):
+        return None
+    age = now.timestamp() - int(at) / 1_000
+    return query.get("before") if 0 <= age < RELOADING_SECONDS else None
 
 
 def failed_page(failure: Unavailable, language: Language, *, reload: bool) -> Response[str]:

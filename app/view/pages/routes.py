@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
 from app.login.guards import LoggedIn
-from app.view.pages.code_page import BEFORE, code_page
+from app.view.pages.code_page import BEFORE, code_page, reloading
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import Declares, declare_routes
 from app.view.pages.entry import entry_page
@@ -110,7 +110,7 @@ def resident_routes(
     @get("/code", media_type=MediaType.HTML, include_in_schema=False)
     async def show_code(request: AnyRequest, session: LoggedIn) -> Response[str]:
         reload = request.query_params.get("reload") != "off"
-        before = request.headers.get(BEFORE, request.query_params.get("before"))
+        before = request.headers.get(BEFORE) or reloading(request.query_params, now())
         return await code_page(port, session, language_of(request), reload=reload, before=before)
 
     @get("/me", media_type=MediaType.HTML, include_in_schema=False)

@@ -130,8 +130,9 @@
     if (coloured() && Math.abs(Date.now() - confirmed) > UNCONFIRMED_MS) lose();
     main.querySelector("[data-hands]").textContent = HANDS.format(now());
     // Each second until it is answered: one that was lost, or met another question, is asked again.
+    const lost = main.dataset.state === "unavailable"; // asks at its own pace
     const midnight = DAY.format(now()) !== DAY.format(Number(main.dataset.now)); // its date is over
-    if (midnight || now() >= Number(main.dataset.changes ?? Infinity)) alone(refresh);
+    if ((midnight && !lost) || now() >= Number(main.dataset.changes ?? Infinity)) alone(refresh);
   }
 
   function run() {

@@ -23,11 +23,14 @@
     if (waiting) setTimeout(show, 250);
   }
 
-  let sent = false;
+  const AGAIN_MS = 5000; // an answer that has not come by then was lost, or stopped
+  const sent = new Map();
   document.addEventListener("submit", (event) => {
-    if (sent || (event.target === button.form && left() > 0)) event.preventDefault();
-    else sent = true;
+    const form = event.target;
+    const twice = Date.now() - (sent.get(form) ?? 0) < AGAIN_MS;
+    if (twice || (form === button.form && left() > 0)) event.preventDefault();
+    else sent.set(form, Date.now());
   });
-  addEventListener("pageshow", () => (sent = false)); // gone back to
+  addEventListener("pageshow", () => sent.clear()); // gone back to
   show();
 })();

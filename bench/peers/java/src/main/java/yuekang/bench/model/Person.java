@@ -87,18 +87,21 @@ public record Person(
     List<Fact> facts = new ArrayList<>(row.facts.size() + 1);
     facts.addAll(row.facts);
     facts.add(-place - 1, known);
-    if (facts.size() > Policy.at(at).factsMax()) {
+    Policy policy = Policy.at(at);
+    boolean staysAsItIs = row.plain && opensNothing(event);
+    if (facts.size() > policy.factsMax()) {
       Fact leaves = leaves(facts, row.code.person());
-      if (leaves == null) {
-        notices.add(new Notice(event, Objection.ROW_FULL, true));
-        return new Outcome(row, changes, notices);
-      }
       if (leaves == known) {
         return new Outcome(row, changes, notices);
       }
-      facts.remove(leaves);
+      if (leaves != null) {
+        facts.remove(leaves);
+      } else if (staysAsItIs || facts.size() > policy.factsMax() + policy.factsReserved()) {
+        notices.add(new Notice(event, Objection.ROW_FULL, true));
+        return new Outcome(row, changes, notices);
+      }
     }
-    if (row.plain && opensNothing(event)) { // one more of them says nothing new, and corrects nothing
+    if (staysAsItIs) { // one more of them says nothing new, and corrects nothing
       return new Outcome(new Person(row.code, at, row.dueAt, true, facts), changes, notices);
     }
     boolean staysPlain =
@@ -108,6 +111,9 @@ public record Person(
     Cause cause = new Cause(event.source(), event.id(), event.type(), corrects);
     Person judged = judgeAnew(row.code, facts, staysPlain, at, cause, changes);
     judged.claims(event, notices);
+    if (!deadline(known).isAfter(at)) { // read so late that its wait is over
+      judged.without(known, notices);
+    }
     return new Outcome(judged, changes, notices);
   }
 
@@ -289,15 +295,20 @@ public record Person(
 
   /** Objects to corrections whose wait for the event they name ends at an instant. */
   private void unanswered(Instant at, List<Notice> notices) {
-    Set<EventRef> closing = Reasons.closesNothing(facts.stream().map(this::event).toList());
     for (Fact fact : facts) {
       if (deadline(fact).equals(at)) {
-        if (correctsNothing(facts, fact)) {
-          notices.add(new Notice(event(fact), Objection.CORRECTION_WITHOUT_TARGET, false));
-        } else if (closing.contains(new EventRef(fact.source, fact.id))) {
-          notices.add(new Notice(event(fact), Objection.CLOSES_NOTHING, false));
-        }
+        without(fact, notices);
       }
+    }
+  }
+
+  /** Objects to a fact if what it names has not arrived. */
+  private void without(Fact fact, List<Notice> notices) {
+    if (correctsNothing(facts, fact)) {
+      notices.add(new Notice(event(fact), Objection.CORRECTION_WITHOUT_TARGET, false));
+    } else if (Reasons.closesNothing(facts.stream().map(this::event).toList())
+        .contains(new EventRef(fact.source, fact.id))) {
+      notices.add(new Notice(event(fact), Objection.CLOSES_NOTHING, false));
     }
   }
 }

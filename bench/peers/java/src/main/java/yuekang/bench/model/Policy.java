@@ -18,6 +18,7 @@ public record Policy(
     Set<Event.QuarantineKind> plannedEndLifts,
     Duration correctionWait,
     int factsMax,
+    int factsReserved,
     Duration endedKept) {
 
   public static final ZoneId ZONE = ZoneId.of("Asia/Shanghai");
@@ -34,6 +35,7 @@ public record Policy(
               Set.of(Event.QuarantineKind.HOME),
               Duration.ofHours(24),
               512,
+              256,
               Duration.ofDays(2)));
 
   /** Returns the policy in force at an instant; the first one also for what lies before it. */

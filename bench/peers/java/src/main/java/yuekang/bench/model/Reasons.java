@@ -126,22 +126,25 @@ public final class Reasons {
     return new Assessment(since, city, intervals);
   }
 
-  /** Returns the standing events that close what none of the events is the beginning of. */
+  /** Returns the standing events that close what none of the events begins before them. */
   static Set<EventRef> closesNothing(List<Event> events) {
     if (events.stream().noneMatch(event -> closes(event.data()))) {
       return Set.of();
     }
-    Set<List<String>> opened = new HashSet<>();
+    Map<List<String>, Event> begun = new HashMap<>();
     for (Event event : events) {
       List<String> file = fileOf(event);
       if (file != null && !closes(event.data())) {
-        opened.add(file);
+        begun.merge(file, event, (one, other) -> Event.ORDER.compare(one, other) <= 0 ? one : other);
       }
     }
     Set<EventRef> found = new HashSet<>();
     for (Event event : standing(events)) {
-      if (closes(event.data()) && !opened.contains(fileOf(event))) {
-        found.add(new EventRef(event.source(), event.id()));
+      if (closes(event.data())) {
+        Event first = begun.get(fileOf(event));
+        if (first == null || Event.ORDER.compare(event, first) < 0) {
+          found.add(new EventRef(event.source(), event.id()));
+        }
       }
     }
     return found;
