@@ -115,8 +115,10 @@ def test_axe_finds_nothing_on_a_desk_at_night(where: Where, browser: Browser, wh
         assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_a_release_notice_is_printed_without_what_leads_elsewhere(where: Where, page: Page) -> None:
-    where("/me/release-notices").open(page)
+def test_a_release_notice_is_printed_without_what_leads_elsewhere(
+    stage: Stage, informed: str, page: Page
+) -> None:
+    Spot(stage, "/me/release-notices", informed).open(page)
     page.emulate_media(media="print")
     notice = page.locator("main")
     expect(notice).to_contain_text("解除医学观察电子告知书")
