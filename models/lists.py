@@ -12,6 +12,7 @@ and nothing that was taken back returns. So the end does not depend on the order
 that a correction cannot bring back what had left.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import datetime
 from operator import attrgetter
@@ -136,7 +137,8 @@ def add(listing: Listing, event: ListedEvent, arrived_at: datetime) -> Listing:
                 return listing
             raise Conflict
     bound = bound_of(list_of(event), arrived_at)
-    at = next((n for n, e in enumerate(entries) if _place(e) < _place(entry)), len(entries))
+    place = _place(entry)
+    at = bisect_left(range(len(entries)), True, key=lambda n: _place(entries[n]) < place)
     listing = _advance(listing, bound, arrived_at)
     kept = _in_time((*entries[:at], entry, *entries[at:]), bound, arrived_at)
     return Listing(kept[: bound.kept_max], listing.more or len(kept) > bound.kept_max)
