@@ -1,5 +1,4 @@
-"""Tell what changes by time: a reason that ends or begins, an event
-that waited too long for what it names.
+"""Tell what changes by time: a reason that ends or begins, an event whose wait is over.
 
 Each change is stamped with the instant at which it falls due, whenever this runs, and is in the
 log together with the row that knows it was told; so it is told once, also across restarts.

@@ -130,16 +130,16 @@ def add(listing: Listing, event: ListedEvent, arrived_at: datetime) -> Listing:
 
     Raise `Conflict` where its identity is there with another content.
     """
-    entry, entries = _entry(event, arrived_at), listing.entries
-    for known in entries:
+    entry = _entry(event, arrived_at)
+    for known in listing.entries:
         if known.id == entry.id and known.source == entry.source:
             if replace(known, arrived_at=arrived_at, sent_at=entry.sent_at) == entry:
                 return listing
             raise Conflict
     bound = bound_of(list_of(event), arrived_at)
-    place = _place(entry)
-    at = bisect_left(range(len(entries)), True, key=lambda n: _place(entries[n]) < place)
     listing = _advance(listing, bound, arrived_at)
+    entries, place = listing.entries, _place(entry)
+    at = bisect_left(range(len(entries)), True, key=lambda n: _place(entries[n]) < place)
     kept = _in_time((*entries[:at], entry, *entries[at:]), bound, arrived_at)
     return Listing(kept[: bound.kept_max], listing.more or len(kept) > bound.kept_max)
 

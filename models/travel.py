@@ -37,22 +37,28 @@ class City(Struct, frozen=True):
 class TravelCard(Struct, frozen=True):
     """What a phone's travel card shows at `at`: cities from the day `since` on.
 
-    In the order in which they were first come to, each once; reached, if it was so ever.
+    In the order in which they were first come to, each once; reached, if it was so ever. Where
+    there were `more` visits than are kept, `since` is the day of the oldest that is.
     """
 
     at: datetime
     since: date
     cities: tuple[City, ...]
+    more: bool = False
 
 
 def travel_card(
-    visits: Iterable[TelecomVisitData], at: datetime, marks: Iterable[HighRisk] = HIGH_RISK
+    visits: Iterable[TelecomVisitData],
+    at: datetime,
+    marks: Iterable[HighRisk] = HIGH_RISK,
+    more: bool = False,
 ) -> TravelCard:
     """Return the card of a phone with these visits, in any order, as it stands at `at`.
 
-    Visits after `at` count for nothing: a telecom's clock may be ahead.
+    Visits after `at` count for nothing: a telecom's clock may be ahead. `more` says that there
+    were older ones, which are not kept.
     """
-    today = at.astimezone(ZONE).date()
+    visits, today = list(visits), at.astimezone(ZONE).date()
     since = today - timedelta(days=policy_at(at).travel_days)
     high_risk = {city_of(division) for division in high_risk_on(today, marks)}
     seen: dict[str, list[TelecomVisitData]] = {}
@@ -69,7 +75,9 @@ def travel_card(
         for division, there in seen.items()
     ]
     cities.sort(key=lambda city: (city.first_seen_at, city.division))
-    return TravelCard(at, since, tuple(cities))
+    oldest = min((visit.seen_at for visit in visits), default=at).astimezone(ZONE).date()
+    more = more and oldest > since
+    return TravelCard(at, oldest if more else since, tuple(cities), more)
 
 
 def city_of(division: str) -> str:

@@ -183,11 +183,17 @@ class Partition:
             # One input without a leader must not hold back all others.
             log.warning("input_ends_unknown", **self._where(), error=type(error).__name__)
             return []
-        shorter = [tp.topic for tp, end in ends.items() if places[tp.topic] >= end]
-        for topic in shorter:
-            end = ends[TopicPartition(topic, self.number)]
-            log.error("input_shorter_than_applied", **self._where(), topic=topic,
-                      applied=places[topic], end=end)  # fmt: skip
+        shorter = []
+        for (topic, _), end in ends.items():
+            if (place := places[topic]) >= end:
+                log.error(
+                    "input_shorter_than_applied",
+                    **self._where(),
+                    topic=topic,
+                    applied=place,
+                    end=end,
+                )
+                shorter.append(topic)
         return shorter
 
     def _where(self) -> dict[str, Any]:

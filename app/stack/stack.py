@@ -84,6 +84,7 @@ class Stack:
         self.broker = Broker(directory, of["YUEKANG_KAFKA"], of[CONTROLLER])
         self.redis = RedisServer(directory, of["YUEKANG_REDIS_URL"], memory=redis_memory)
         self.rows_redis = RedisServer(directory, of[ROWS_REDIS], "rows-redis", redis_memory)
+        self._servers = (self.rows_redis, self.redis, self.broker)
         environment = {**environment, "YUEKANG_DATA_DIR": str(directory)}
 
         def process(name: str, address: str) -> HttpProcess:
@@ -118,7 +119,7 @@ class Stack:
     @property
     def processes(self) -> list[Process]:
         """All of them, what is needed before what needs it."""
-        return [self.broker, self.redis, self.rows_redis, *self.services]
+        return [*self._servers, *self.services]
 
     def check_ports(self) -> None:
         """Raise `StackError` with every port that is taken, by whom, and what to do."""
@@ -140,11 +141,10 @@ class Stack:
     def start(self, waiting_for: Say) -> None:
         """Start everything and return when all of it is ready; `waiting_for` is told of whom."""
         waiting_for("Kafka, Redis")
-        servers = (self.redis, self.rows_redis, self.broker)
-        for server in servers:
+        for server in self._servers:
             server.start()
             self._started[server.name] = time.monotonic()
-        for server in servers:
+        for server in self._servers:
             server.wait_ready()
         try:
             asyncio.run(create_topics(self.broker.bootstrap))
@@ -201,8 +201,7 @@ class Stack:
 
     def _can_start(self, process: Process) -> bool:
         # Without what it needs it would end again, and use up its restarts.
-        servers: tuple[Process, ...] = (self.broker, self.redis)
-        return process in (*servers, self.rows_redis) or all(server.ready() for server in servers)
+        return process in self._servers or (self.broker.ready() and self.redis.ready())
 
     def stop(self) -> None:
         """End everything; what was accepted is on the log before the log ends."""
@@ -210,7 +209,7 @@ class Stack:
         self.gateway.signal_stop()
         self.view.signal_stop()
         others = [service for service in self.services if service not in self._last]
-        for process in (*others, *self._last, self.rows_redis, self.redis, self.broker):
+        for process in (*others, *self._last, *self._servers):
             process.stop()
         end_left_behind(self.directory)
 

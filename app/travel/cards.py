@@ -32,7 +32,7 @@ from app.travel.sms import SmsDriver, code_text, deliver
 from app.view.pages.language import CHINESE, Language
 from models.events import TelecomVisitData
 from models.phones import Phone, PhoneError, parse
-from models.policy import HIGH_RISK, ZONE, HighRisk
+from models.policy import HIGH_RISK, HighRisk
 from models.travel import City, travel_card
 
 
@@ -161,16 +161,14 @@ class TravelCards:
                 await self._limits.ask(asker)
             phone_key = await self._phone_keys.key(known)
             found = await self._visits(phone_key)
-            card = travel_card(found.visits, at, self._marks)
+            card = travel_card(found.visits, at, self._marks, found.more)
             async with _reachable():
                 tried = await self._codes.use(asker, phone_key, digits, at)
             if tried.outcome is not Outcome.GOOD:
                 raise _no_good(tried)
-            oldest = min((visit.seen_at for visit in found.visits), default=at)
-            kept_since = oldest.astimezone(ZONE).date()
-            more = found.more and kept_since > card.since
-            since = kept_since if more else card.since
-            return TravelCardAnswer(known.masked, at, found.as_of, since, card.cities, more)
+            return TravelCardAnswer(
+                known.masked, at, found.as_of, card.since, card.cities, card.more
+            )
 
 
 def _phone(text: str) -> Phone:
