@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.catalogue import CATALOGUE, create_topics, differences
+from app.process.settings import Settings
 from app.schemas import asyncapi
 from app.schemas import schemas as json_schemas
-from app.settings import Settings
 
 DIRECTORY = Path("docs/schemas")
 

@@ -89,7 +89,7 @@ def _yuekang() -> None:
 
 def main() -> None:
     """Run the command line."""
-    from app.settings import SettingsError
+    from app.process.settings import SettingsError
 
     try:
         get_command(app)()

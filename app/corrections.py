@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from redis.asyncio import Redis
 
-from app import metrics
+from app.process import metrics
 from app.readmodel import Batch, State, Writer, colour_of, version_of
 from models.codes import Colour, StatusChange
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.operator_client import ask
-from app.settings import Settings
+from app.process.settings import Settings
 from app.view.codes import ConditionAnswer, ReasonAnswer
 from app.view.explanations import EventAnswer, ExplanationAnswer, SideAnswer
 from models.events import PERSON_KEY

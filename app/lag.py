@@ -7,8 +7,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app import metrics
 from app.judged import first_between
+from app.process import metrics
 from app.topology import TableApp
 
 log = structlog.get_logger()

@@ -38,10 +38,10 @@ from rich.table import Table
 
 from app.catalogue import CATALOGUE, partition_of
 from app.operator_client import operator_token
+from app.process.settings import Settings
 from app.sample.command import progress_on
 from app.sample.publish import Progress
 from app.sample.records import structured
-from app.settings import Settings
 from models.events import (
     DocumentType,
     Event,

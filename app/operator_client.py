@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from app.problems import Problem
-from app.settings import Settings, SettingsError
+from app.process.settings import Settings, SettingsError
 from app.tokens import Tokens
 from app.view.operator import OPERATOR
 

@@ -13,7 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, Struct, UnsetType
 
-from app import metrics
+from app.process import metrics
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"

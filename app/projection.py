@@ -38,13 +38,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from app import metrics
 from app.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from app.corrections import MeasuringWriter, is_measured
 from app.engine.records import install
 from app.engine.store import DUE, META
 from app.judged import LISTS, PEOPLE, Group, Judged, Watch
-from app.logs import configure
+from app.process import metrics
+from app.process.logs import configure
+from app.process.probes import StatusServer
+from app.process.settings import Settings
 from app.readmodel import (
     FOREIGN,
     Batch,
@@ -57,8 +59,6 @@ from app.readmodel import (
     version_of,
 )
 from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
-from app.settings import Settings
-from app.status_server import StatusServer
 from models.codes import StatusChanged
 
 RECORDS_MAX = 1_000

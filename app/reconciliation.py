@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from app.operator_client import ask
-from app.settings import Settings
+from app.process.settings import Settings
 from app.view.reconciliation import ReconciliationAnswer
 from models.policy import ZONE
 

@@ -51,7 +51,7 @@ from app.engine.app import hold, make_app
 from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
-from app.settings import Settings
+from app.process.settings import Settings
 
 
 class TableApp(ChunkApp):

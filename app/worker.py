@@ -26,9 +26,9 @@ import agents.scans
 from agents.dead_letters import DeadLetters
 from app.catalogue import differences
 from app.lag import Lag
-from app.logs import configure
-from app.settings import Settings
-from app.status_server import StatusServer
+from app.process.logs import configure
+from app.process.probes import StatusServer
+from app.process.settings import Settings
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 
 log = structlog.get_logger()
@@ -83,7 +83,7 @@ def _run(settings: Settings, status_port: int, make: Callable[[Settings, str], T
         app,
         Status(app, settings, status_port),
         loop=loop,
-        override_logging=False,  # app.logs has configured it
+        override_logging=False,  # app.process.logs has configured it
         redirect_stdouts=False,
         quiet=True,
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
+from app.process.ports import free_ports
 from app.sample.records import structured
-from app.stack.ports import free_ports
 from bench.records import Record
 from models.events import Event
 

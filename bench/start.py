@@ -22,7 +22,7 @@ import httpx
 from msgspec import Struct
 
 from app.operator_client import operator_token
-from app.settings import Settings
+from app.process.settings import Settings
 from app.stack.processes import StackError
 from app.stack.secrets import development_secrets
 from app.stack.stack import Stack

@@ -9,8 +9,8 @@ import pygal  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, settings
 
+from app.process.ports import free_port
 from app.stack.broker import Broker
-from app.stack.ports import free_port
 from app.stack.redis_server import RedisServer
 
 # pygal leaves a finder of a protocol that Python gave up; pytest's way to import asks every finder.

@@ -16,7 +16,7 @@ import httpx
 
 from app.catalogue import create_topics
 from app.person_keys import PersonKeys
-from app.stack.ports import free_port
+from app.process.ports import free_port
 from app.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType

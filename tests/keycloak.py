@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
+from app.process.ports import free_port
 from app.stack.broker import ROOT
-from app.stack.ports import free_port
 from app.stack.processes import Process
 
 HOME = ROOT / ".run" / "keycloak"

@@ -27,10 +27,10 @@ from redis.asyncio import Redis
 from app.catalogue import HEALTH_CODES, STATUS_CHANGES
 from app.login.options import options_of as login_options_of
 from app.login.sessions import Sessions
-from app.logs import AUDIT
+from app.process.logs import AUDIT
+from app.process.settings import Settings
 from app.projection import CODES
 from app.readmodel import CHANGES, CODE, COUNTS, Batch, Position, Writer, public, read_state, stored
-from app.settings import Settings
 from app.tokens import Tokens
 from app.travel.assembly import travel_cards
 from app.view.operator import OPERATOR

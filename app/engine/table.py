@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import structlog
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 
-from app import metrics
 from app.engine.chunks import Chunk, fits
 from app.engine.partition import Partition, TableSettings
 from app.engine.work import DueFold, Fold, Work, by_topic
+from app.process import metrics
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.person_keys import PersonKeys
-from app.settings import Settings
+from app.process.settings import Settings
 from app.tokens import Tokens
 from models.documents import DocumentError, parse
 from models.events import DocumentType

@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app import metrics, problems
+from app import problems
 from app.catalogue import CATALOGUE, PORTAL
 from app.codec import Refusal, parse_strict
 from app.gateway import messages
@@ -25,6 +25,7 @@ from app.gateway.body import Bodies
 from app.gateway.reference import openapi
 from app.person_keys import PersonKeys
 from app.problems import FieldError, Problem, Refused
+from app.process import metrics
 from app.tokens import InvalidToken, Tokens
 from app.writer import Place, Writer
 

@@ -13,8 +13,8 @@ from litestar import Litestar
 
 from app.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.gateway.routes import Options, create_app
-from app.logs import configure
-from app.settings import Settings
+from app.process.logs import configure
+from app.process.settings import Settings
 
 HEADER_READ_MS_MAX = 10_000
 REQUESTS_AT_ONCE_MAX = 512

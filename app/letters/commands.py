@@ -28,7 +28,7 @@ from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import Job, Outcome, Watcher, resend
 from app.letters.show import escaped, print_letter, print_list
-from app.settings import Settings, variable_of
+from app.process.settings import Settings, variable_of
 from app.topology import input_topics
 from models.policy import ZONE
 from models.sources import SourceReleasedData

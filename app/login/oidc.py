@@ -32,7 +32,7 @@ from msgspec import Meta, Struct
 
 from app.login.failures import Failed
 from app.login.transport import Bounded
-from app.settings import SAFE_URL
+from app.process.settings import SAFE_URL
 
 with warnings.catch_warnings():
     # Authlib prefers httpx2, which nothing else here uses; httpx does the same.

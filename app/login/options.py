@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from app.login.claims import ClaimNames
 from app.login.oidc import Provider
-from app.settings import Settings
+from app.process.settings import Settings
 
 
 class Options(Struct, frozen=True, kw_only=True):

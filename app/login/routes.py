@@ -13,7 +13,6 @@ from litestar.response import Redirect
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app import metrics
 from app.login.claims import NoDocument, identity_of
 from app.login.failures import STATUSES, Failed, Why
 from app.login.guards import (
@@ -42,6 +41,7 @@ from app.login.sessions import (
     SessionStore,
     host_cookie,
 )
+from app.process import metrics
 from app.tokens import Tokens
 from app.view.pages.site import language_of
 from models.events import DocumentType

@@ -18,11 +18,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.process.settings import Settings
 from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
 from app.publish.ledger import Ledger, Place
 from app.publish.lines import Input, Misused, Report, TokenFor
 from app.publish.run import Run
-from app.settings import Settings
 from app.tokens import Tokens
 
 PATIENCE_SECONDS = 60.0

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from app.login.provider.people import FILE as IDENTITIES
 from app.login.provider.people import Person as Identity
 from app.login.provider.people import What, people_of, write_people
+from app.process.settings import Settings
 from app.sample.client import Gateway, Submission
 from app.sample.day import (
     AnyEntry,
@@ -37,7 +38,6 @@ from app.sample.day import (
 from app.sample.documents import Document
 from app.sample.logins import LOGINS, OF_STORY, hint_of
 from app.sample.records import binary, structured
-from app.settings import Settings
 from app.tokens import Tokens
 from models.codes import Colour, Reason
 

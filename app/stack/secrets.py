@@ -7,7 +7,7 @@ from secrets import token_hex
 
 from nacl.public import PrivateKey
 
-from app.settings import SECRET_BYTES_MIN
+from app.process.settings import SECRET_BYTES_MIN
 
 FILE = "secrets.env"
 

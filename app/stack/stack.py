@@ -11,9 +11,9 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from app.catalogue import create_topics
-from app.settings import SECRETS as ALL_SECRETS
-from app.settings import Settings, variable_of
-from app.stack import ports
+from app.process import ports
+from app.process.settings import SECRETS as ALL_SECRETS
+from app.process.settings import Settings, variable_of
 from app.stack.broker import Broker
 from app.stack.processes import (
     POLL_SECONDS,

@@ -16,11 +16,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.process.settings import Settings
 from app.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.sample.logins import LOGINS
 from app.sample.publish import FILE as SAMPLE
 from app.sample.publish import load
-from app.settings import Settings
 from app.stack.processes import MARK, POLL_SECONDS, StackError, end_left_behind
 from app.stack.secrets import FILE as SECRETS
 from app.stack.secrets import development_secrets

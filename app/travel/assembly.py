@@ -6,8 +6,8 @@ from datetime import datetime
 from redis.asyncio import Redis
 
 from app.catalogue import PORTAL
+from app.process.settings import Settings
 from app.sample.information import HIGH_RISK_SAMPLE
-from app.settings import Settings
 from app.tokens import Tokens
 from app.travel.cards import TravelCards, Visits
 from app.travel.phone_keys import PhoneKeys

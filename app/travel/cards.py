@@ -14,8 +14,8 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app import metrics
 from app.problems import FieldError, Refused, retry_later
+from app.process import metrics
 from app.travel.bounds import (
     CODE_DIGITS,
     CODE_SECONDS,

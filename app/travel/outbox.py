@@ -18,7 +18,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from app.settings import Settings
+from app.process.settings import Settings
 from models.policy import ZONE
 
 FOLDER = "outbox"

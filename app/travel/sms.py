@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from app.problems import retry_later
-from app.settings import Settings, SettingsError, variable_of
+from app.process.settings import Settings, SettingsError, variable_of
 from app.travel.bounds import CODE_SECONDS, DRIVER_SECONDS_MAX, RETRY_SECONDS
 from app.travel.outbox import Outbox
 from app.view.pages.language import Language

@@ -25,7 +25,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app import metrics
+from app.process import metrics
 from app.readmodel import PublicChange, read_changes, wait_for_change
 from app.view.limits import (
     CLIENTS_MAX,

@@ -14,8 +14,8 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app import metrics
 from app.catalogue import HEALTH_CODES
+from app.process import metrics
 from app.readmodel import CODE, STATE, State, decode_state, oldest, read_code
 from app.view.limits import (
     READS_AT_ONCE_MAX,

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.logs import audit
 from app.problems import FieldError, Refused
+from app.process.logs import audit
 from app.view.codes import Clock, ReasonAnswer, reason_answer
 from app.view.limits import (
     CLOCK_SECONDS,

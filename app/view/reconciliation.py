@@ -11,7 +11,7 @@ from datetime import datetime
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.logs import audit
+from app.process.logs import audit
 from app.view.codes import Clock, Codes
 from app.view.limits import READS_AT_ONCE_MAX, RECONCILIATION_MAX
 from app.view.rows import read_high

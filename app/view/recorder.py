@@ -12,10 +12,10 @@ from datetime import datetime
 
 import structlog
 
-from app import metrics
 from app.catalogue import PORTAL
 from app.codec import encode
 from app.problems import Refused
+from app.process import metrics
 from app.writer import Record, Writer
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 

@@ -13,9 +13,9 @@ import msgspec
 from litestar import Request
 from msgspec import Meta, Struct
 
-from app import metrics
 from app.codec import Code, Refusal, carries_document_number, encode, from_mapping
 from app.problems import FieldError, Refused
+from app.process import metrics
 from app.tokens import InvalidToken, Tokens
 from app.view.codes import Clock, Codes
 from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay

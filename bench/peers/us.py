@@ -21,7 +21,7 @@ from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
 from app.engine.work import Fold, Records, Work
-from app.settings import Settings
+from app.process.settings import Settings
 from bench import counting, workload
 
 SETTINGS = Settings()

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 import builders as b
 from app.person_keys import PersonKeys
-from app.settings import Settings
-from app.stack.ports import free_ports
+from app.process.ports import free_ports
+from app.process.settings import Settings
 from app.stack.processes import HttpProcess
 from app.travel.outbox import Outbox
 from e2e import people

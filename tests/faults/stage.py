@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.catalogue import create_topics
-from app.stack.ports import free_ports
+from app.process.ports import free_ports
 from app.stack.processes import HttpProcess, Process
 from app.stack.redis_server import RedisServer
 from faults import journal

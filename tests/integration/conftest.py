@@ -6,7 +6,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
-from app.settings import Settings
+from app.process.settings import Settings
 from app.view.routes import create_app
 from views import Http, Model, now, options_over
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import builders as b
 from app.catalogue import create_topics
 from app.cli import app as cli
-from app.logs import AUDIT
+from app.process.logs import AUDIT
 from app.tokens import Tokens
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations

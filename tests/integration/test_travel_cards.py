@@ -21,9 +21,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from app.addresses import network_of
 from app.catalogue import PORTAL
 from app.login.sessions import Session, Sessions
-from app.logs import configure
 from app.problems import KINDS, Refused, on_refused
-from app.settings import Settings
+from app.process.logs import configure
+from app.process.settings import Settings
 from app.tokens import Tokens
 from app.travel import limits as limits_module
 from app.travel.assembly import travel_cards

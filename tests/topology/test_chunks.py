@@ -13,7 +13,7 @@ from mode.utils.queues import FlowControlEvent
 
 from app.engine import chunks
 from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, ChunkConsumer, ChunkQueue
-from app.settings import Settings
+from app.process.settings import Settings
 from app.topology import create_app
 
 

@@ -13,7 +13,7 @@ from agents.dead_letters import DeadLetters
 from app.catalogue import CATALOGUE, DEAD_LETTERS, SOURCE_RELEASES
 from app.codec import Code
 from app.engine.work import Told, Work
-from app.settings import Settings
+from app.process.settings import Settings
 from app.topology import create_app, create_lists_app
 from models.events import ListedEvent, ListName, StatusEvent
 from models.lists import Listing

@@ -19,7 +19,7 @@ from app.catalogue import (
     CatalogueError,
 )
 from app.letters.marks import RESENT
-from app.settings import Settings
+from app.process.settings import Settings
 from app.topology import TableApp, create_app, create_lists_app, input_topics
 from models import lists
 from models.codes import STATUS_CHANGED

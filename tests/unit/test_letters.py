@@ -20,7 +20,7 @@ from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
 from app.letters.read import Filter, Letter, Place, Range, letter_in
 from app.letters.show import escaped, print_letter
-from app.settings import Settings
+from app.process.settings import Settings
 from models.sources import SOURCE_LIMIT
 from topology.records import partition_of, record
 from topology.test_agents import Store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.settings import KEYS, PREFIX, SECRETS, TYPES, Settings, SettingsError, variable_of
+from app.process.settings import KEYS, PREFIX, SECRETS, TYPES, Settings, SettingsError, variable_of
 from app.stack.broker import ROOT
 
 SECRET = "0f" * 32

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.problems import Refused
-from app.settings import Settings, SettingsError
+from app.process.settings import Settings, SettingsError
 from app.travel import sms
 from app.travel.outbox import MESSAGES_MAX, Outbox
 from app.travel.sms import NoCarrier, code_text, deliver, driver_of

@@ -12,9 +12,9 @@ from app.login.options import claim_names_of
 from app.login.provider.people import FILE
 from app.login.provider.routes import create_app
 from app.login.provider.server import Options
-from app.logs import configure
-from app.settings import Settings, SettingsError
-from app.stack.ports import holder, is_free
+from app.process.logs import configure
+from app.process.ports import holder, is_free
+from app.process.settings import Settings, SettingsError
 
 HOST = "127.0.0.1"
 HEADER_READ_MS_MAX = 10_000

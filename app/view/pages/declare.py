@@ -20,10 +20,10 @@ from litestar.datastructures import FormMultiDict
 from litestar.response import Redirect
 from msgspec import Struct
 
-from app import metrics
 from app.login.guards import LoggedIn
 from app.problems import KINDS as PROBLEMS
 from app.problems import Refused
+from app.process import metrics
 from app.view.declarations import KEPT_SECONDS, DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
 from app.view.pages.language import Language, Text, exactly

@@ -14,11 +14,11 @@ from babel.dates import format_skeleton
 from litestar import MediaType, Request, Response, get, post
 from litestar.response import Redirect
 
-from app import metrics
 from app.addresses import address_of
 from app.login.guards import LoggedIn
 from app.problems import KINDS as PROBLEMS
 from app.problems import Refused
+from app.process import metrics
 from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX, Bounds
 from app.travel.refusals import CodeWrong
 from app.view.pages import names

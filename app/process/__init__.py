@@ -1,0 +1,11 @@
+"""What each process has, whatever it does.
+
+- `settings`: every setting, from the environment, checked as a whole.
+- `logs`: one JSON object a line, with nobody in it.
+- `metrics`: every metric, in one list.
+- `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
+- `ports`: whether a port is free, and who holds it.
+
+It promises that a process which is misconfigured says so at once, with every fault, and ends. It
+imports nothing of the project but `models`.
+"""
