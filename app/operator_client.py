@@ -7,10 +7,10 @@ import httpx
 import msgspec
 import typer
 
-from app.problems import Problem
 from app.process.settings import Settings, SettingsError
-from app.tokens import Tokens
-from app.view.operator import OPERATOR
+from app.web.operator import OPERATOR
+from app.web.problems import Problem
+from app.web.tokens import Tokens
 
 ANSWER_SECONDS_MAX = 20.0
 """An explanation of the fullest of rows takes seconds."""

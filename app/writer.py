@@ -20,8 +20,8 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartiti
 from aiokafka.structs import RecordMetadata
 from msgspec import Struct
 
-from app.problems import Refused, retry_later
 from app.process import metrics
+from app.web.problems import Refused, retry_later
 
 WRITE_SECONDS_MAX = 5.0
 """After so long without the broker's word the answer is 503."""

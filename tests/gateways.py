@@ -17,7 +17,7 @@ import httpx
 from app.catalogue import create_topics
 from app.person_keys import PersonKeys
 from app.process.ports import free_port
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType
 from models.phones import MOBILE_PHONE_NUMBER, Phone

@@ -24,7 +24,7 @@ from app.login.provider.routes import create_app as provider_app
 from app.login.provider.server import Options as ProviderOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
 from app.person_keys import PersonKeys
-from app.problems import Refused, on_failure, on_http_exception, on_refused
+from app.web.problems import Refused, on_failure, on_http_exception, on_refused
 from models.documents import Document
 from models.events import DocumentType
 from models.policy import ZONE

@@ -13,7 +13,6 @@ from msgspec import Raw, Struct
 
 from app.gateway.reference import document
 from app.login.sessions import Session
-from app.problems import FieldError, Refused, retry_later
 from app.schemas import asyncapi
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
@@ -31,6 +30,7 @@ from app.view.pages.ports import (
     SectionAnswer,
     Unavailable,
 )
+from app.web.problems import FieldError, Refused, retry_later
 from models.codes import (
     Colour,
     Condition,

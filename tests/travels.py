@@ -9,9 +9,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from app.person_keys import PersonKeys
-from app.problems import Refused, retry_later
 from app.travel.bounds import Bounds
 from app.travel.cards import PhoneVisits, TravelCards
+from app.web.problems import Refused, retry_later
 from gateways import SECRET
 from models.events import TelecomVisitData, Visit
 from models.phones import Phone

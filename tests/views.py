@@ -31,10 +31,10 @@ from app.process.logs import AUDIT
 from app.process.settings import Settings
 from app.projection import CODES
 from app.readmodel import CHANGES, CODE, COUNTS, Batch, Position, Writer, public, read_state, stored
-from app.tokens import Tokens
 from app.travel.assembly import travel_cards
-from app.view.operator import OPERATOR
 from app.view.routes import Options
+from app.web.operator import OPERATOR
+from app.web.tokens import Tokens
 from conftest import free_port
 from gateways import command
 from models.codes import (

@@ -24,7 +24,7 @@ from app.codec import (
     from_mapping,
 )
 from app.person_keys import PersonKeys
-from app.problems import FieldError, Refused
+from app.web.problems import FieldError, Refused
 from app.writer import Record
 from models import documents, phones
 from models.documents import Document, DocumentError

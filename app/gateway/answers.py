@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from app.problems import Problem
+from app.web.problems import Problem
 
 
 class Accepted(Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any
 from litestar import Request
 from litestar.exceptions import ClientException
 
-from app.problems import Refused, retry_later
+from app.web.problems import Refused, retry_later
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """As sent, and as decompressed. 500 events of 8 KiB each; most are under 1 KiB."""

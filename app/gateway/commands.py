@@ -8,7 +8,7 @@ import typer
 
 from app.person_keys import PersonKeys
 from app.process.settings import Settings
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 from models.documents import DocumentError, parse
 from models.events import DocumentType
 

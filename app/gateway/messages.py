@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from app.codec import parse_strict
-from app.problems import Refused
+from app.web.problems import Refused
 
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

@@ -13,7 +13,7 @@ import msgspec
 from app.gateway import messages
 from app.gateway.answers import Accepted, PersonKeyOf
 from app.gateway.body import BODY_BYTES_MAX
-from app.problems import KINDS, MEDIA_TYPE, Problem
+from app.web.problems import KINDS, MEDIA_TYPE, Problem
 from models import documents, phones
 from models.events import EVENT_TYPES, KEYED_BY_PHONE, DocumentType
 from models.phones import MOBILE_PHONE_NUMBER

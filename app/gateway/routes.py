@@ -15,7 +15,6 @@ from litestar.params import FromPath
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app import problems
 from app.catalogue import CATALOGUE, PORTAL
 from app.codec import Refusal, parse_strict
 from app.gateway import messages
@@ -24,9 +23,10 @@ from app.gateway.answers import Accepted, PersonKeyOf, PersonKeyResults, Results
 from app.gateway.body import Bodies
 from app.gateway.reference import openapi
 from app.person_keys import PersonKeys
-from app.problems import FieldError, Problem, Refused
 from app.process import metrics
-from app.tokens import InvalidToken, Tokens
+from app.web import problems
+from app.web.problems import FieldError, Problem, Refused
+from app.web.tokens import InvalidToken, Tokens
 from app.writer import Place, Writer
 
 DOCUMENTS_MAX = 1_000

@@ -18,7 +18,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions, SessionStore
-from app.problems import Refused
+from app.web.problems import Refused
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/v1/"

@@ -19,7 +19,7 @@ from app.catalogue import IDENTITY_PROVIDERS
 from app.login.claims import Identity
 from app.login.failures import Failed
 from app.login.transport import Bounded
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import PERSON_KEY
 from models.policy import ZONE

@@ -42,8 +42,8 @@ from app.login.sessions import (
     host_cookie,
 )
 from app.process import metrics
-from app.tokens import Tokens
 from app.view.pages.site import language_of
+from app.web.tokens import Tokens
 from models.events import DocumentType
 from models.policy import ZONE
 

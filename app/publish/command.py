@@ -23,7 +23,7 @@ from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
 from app.publish.ledger import Ledger, Place
 from app.publish.lines import Input, Misused, Report, TokenFor
 from app.publish.run import Run
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 
 PATIENCE_SECONDS = 60.0
 SHOWN_MAX = 20

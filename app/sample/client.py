@@ -9,7 +9,7 @@ import msgspec
 from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
 from app.publish.lines import Item, Report
 from app.sample.documents import Document
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 
 KEYS_IN_A_REQUEST = 500
 PATIENCE_SECONDS = 30.0

@@ -38,7 +38,7 @@ from app.sample.day import (
 from app.sample.documents import Document
 from app.sample.logins import LOGINS, OF_STORY, hint_of
 from app.sample.records import binary, structured
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 from models.codes import Colour, Reason
 
 FILE = "sample.json"

@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 from app.catalogue import PORTAL
 from app.process.settings import Settings
 from app.sample.information import HIGH_RISK_SAMPLE
-from app.tokens import Tokens
 from app.travel.cards import TravelCards, Visits
 from app.travel.phone_keys import PhoneKeys
 from app.travel.sms import driver_of
+from app.web.tokens import Tokens
 from models.policy import HIGH_RISK
 
 SECRETS = ("token_key", "session_key")

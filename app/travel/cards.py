@@ -14,7 +14,6 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.problems import FieldError, Refused, retry_later
 from app.process import metrics
 from app.travel.bounds import (
     CODE_DIGITS,
@@ -30,6 +29,7 @@ from app.travel.limits import Limits
 from app.travel.refusals import CodeWrong
 from app.travel.sms import SmsDriver, code_text, deliver
 from app.view.pages.language import CHINESE, Language
+from app.web.problems import FieldError, Refused, retry_later
 from models.events import TelecomVisitData
 from models.phones import Phone, PhoneError, parse
 from models.policy import HIGH_RISK, HighRisk

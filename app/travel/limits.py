@@ -28,9 +28,9 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import LockError
 
-from app.addresses import network_of
-from app.problems import Refused, retry_later
 from app.travel.bounds import SENDING_SECONDS_MAX, Bounds
+from app.web.addresses import network_of
+from app.web.problems import Refused, retry_later
 
 PREFIX = "travel"
 SENDING = "travel:sending:"

@@ -8,8 +8,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from app.problems import Refused, retry_later
 from app.travel.bounds import GATEWAY_SECONDS_MAX, RETRY_SECONDS
+from app.web.problems import Refused, retry_later
 from models.events import PERSON_KEY
 from models.phones import MOBILE_PHONE_NUMBER, Phone
 

@@ -1,6 +1,6 @@
 """The refusal of which a page has to say more than its name."""
 
-from app.problems import FieldError, Refused
+from app.web.problems import FieldError, Refused
 
 
 class CodeWrong(Refused):

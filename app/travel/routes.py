@@ -10,12 +10,12 @@ from litestar.datastructures import ResponseHeader
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from app.addresses import address_of
 from app.login.guards import LoggedIn
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.view.codes import Clock
 from app.view.pages.language import negotiate
-from app.view.refusals import refusals
+from app.web.addresses import address_of
+from app.web.refusals import refusals
 
 AnyRequest = Request[Any, Any, Any]
 

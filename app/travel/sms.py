@@ -13,12 +13,12 @@ from typing import Protocol
 
 import structlog
 
-from app.problems import retry_later
 from app.process.settings import Settings, SettingsError, variable_of
 from app.travel.bounds import CODE_SECONDS, DRIVER_SECONDS_MAX, RETRY_SECONDS
 from app.travel.outbox import Outbox
 from app.view.pages.language import Language
 from app.view.pages.language import gettext as _
+from app.web.problems import retry_later
 from models.phones import Phone
 
 TEXT = _(

@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.problems import FieldError, Refused
 from app.process.logs import audit
 from app.view.codes import Clock, ReasonAnswer, reason_answer
 from app.view.limits import (
@@ -27,6 +26,7 @@ from app.view.limits import (
 )
 from app.view.pages.ports import Unavailable
 from app.view.rows import read_rows
+from app.web.problems import FieldError, Refused
 from models.checks import EARLIEST, EARLIEST_DAY
 from models.codes import Colour, EventRef, Interval
 from models.explain import Answer, Claim, Comparison, Explanation, Heard, Known, compare, explain

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from app.login.guards import LoggedIn
 from app.login.sessions import Session
-from app.problems import Refused
 from app.view import codes
 from app.view.codes import CodeAnswer, Codes
 from app.view.declarations import (
@@ -26,7 +25,8 @@ from app.view.displays import Displays
 from app.view.information import Information, InformationAnswer
 from app.view.limits import DISPLAY_SECONDS
 from app.view.pages.ports import SectionAnswer
-from app.view.refusals import refusals
+from app.web.problems import Refused
+from app.web.refusals import refusals
 from models.codes import Colour
 from models.information import Section
 from models.policy import ZONE

@@ -1,12 +1,12 @@
-"""What the view refuses in words of its own; the rest is in app.problems."""
+"""What the view refuses in words of its own; the rest is in app.web.problems."""
 
 from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import ValidationException
 
-from app.problems import FieldError, Problem, Refused, on_refused
 from app.view.pages.ports import Cause, Unavailable
+from app.web.problems import FieldError, Problem, Refused, on_refused
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -14,8 +14,8 @@ import structlog
 
 from app.catalogue import PORTAL
 from app.codec import encode
-from app.problems import Refused
 from app.process import metrics
+from app.web.problems import Refused
 from app.writer import Record, Writer
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 

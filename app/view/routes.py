@@ -24,15 +24,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.addresses import address_of, network_of
 from app.catalogue import HEALTH_CODES
 from app.login.guards import HOME, SessionsAway
 from app.login.options import Options as LoginOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
-from app.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.readmodel import PublicChange, read_state
-from app.tokens import Tokens
 from app.travel.cards import TravelCards, Visits
 from app.travel.routes import routes as travel_routes
 from app.view import codes, counts, limits, problems
@@ -44,14 +41,17 @@ from app.view.displays import Displays
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.information import Information
 from app.view.me import me_routes
-from app.view.operator import operator_of
 from app.view.pages import Unavailable, failed_page, resident_routes, routes
 from app.view.pages.site import language_of
 from app.view.port import Port
 from app.view.reconciliation import Reconciliation, ReconciliationAnswer
 from app.view.recorder import Recorder
-from app.view.refusals import refusals
 from app.view.scans import ScanAnswer, ScanRequest, Scans
+from app.web.addresses import address_of, network_of
+from app.web.operator import operator_of
+from app.web.problems import Refused, explain, on_failure, on_http_exception, on_refused
+from app.web.refusals import refusals
+from app.web.tokens import Tokens
 from app.writer import Writer
 from models.codes import Colour
 from models.events import PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX

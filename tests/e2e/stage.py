@@ -17,7 +17,7 @@ from playwright.sync_api import Page, Response
 
 from app.catalogue import create_topics
 from app.stack.processes import HttpProcess
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 from conftest import free_port
 from models.codes import HealthCode, StatusChange, changed
 from views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie

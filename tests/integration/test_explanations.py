@@ -14,11 +14,11 @@ import builders as b
 from app.catalogue import create_topics
 from app.cli import app as cli
 from app.process.logs import AUDIT
-from app.tokens import Tokens
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.pages.ports import Unavailable
+from app.web.tokens import Tokens
 from rows import put_rows, row_of
 from views import (
     NOBODY,

@@ -25,8 +25,8 @@ from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, ONE
 from app.gateway.reference import document
 from app.gateway.routes import DOCUMENTS_MAX, KEYS_MAX, VIEWS_KEYS_MAX, Options, create_app
 from app.gateway.server import options_of
-from app.problems import KINDS, Refused
 from app.process.settings import Settings
+from app.web.problems import KINDS, Refused
 from app.writer import Record, Writer
 from gateways import (
     CARD,

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 import builders as b
 from app import operator_client
 from app.cli import app as cli
-from app.tokens import Tokens
 from app.view import reconciliation
-from app.view.operator import OPERATOR
 from app.view.reconciliation import ReconciliationAnswer
+from app.web.operator import OPERATOR
+from app.web.tokens import Tokens
 from models.events import ListName
 from rows import listing_of, put_rows
 from views import (

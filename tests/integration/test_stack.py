@@ -26,8 +26,8 @@ from app.stack.broker import LIBS, ROOT, Broker
 from app.stack.processes import MARK, Process, StackError, left_behind
 from app.stack.redis_server import RedisServer
 from app.stack.secrets import development_secrets
-from app.tokens import Tokens
-from app.view.operator import OPERATOR
+from app.web.operator import OPERATOR
+from app.web.tokens import Tokens
 from conftest import free_port
 from models.events import ProvincialCodeData, ProvincialCodeReported, ProvincialColour
 

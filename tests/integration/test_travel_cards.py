@@ -18,13 +18,10 @@ from prometheus_client import generate_latest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.addresses import network_of
 from app.catalogue import PORTAL
 from app.login.sessions import Session, Sessions
-from app.problems import KINDS, Refused, on_refused
 from app.process.logs import configure
 from app.process.settings import Settings
-from app.tokens import Tokens
 from app.travel import limits as limits_module
 from app.travel.assembly import travel_cards
 from app.travel.bounds import CODE_KEPT_SECONDS, CODE_SECONDS, TRIES_MAX, Bounds
@@ -33,6 +30,9 @@ from app.travel.phone_keys import PhoneKeys
 from app.travel.routes import routes
 from app.view.information import Information
 from app.view.pages.ports import Unavailable
+from app.web.addresses import network_of
+from app.web.problems import KINDS, Refused, on_refused
+from app.web.tokens import Tokens
 from builders import make
 from gateways import PHONE_KEY, TELECOM, TOKENS, free_port, running_gateway
 from models.events import (

@@ -17,13 +17,13 @@ from redis.asyncio import Redis
 
 from app.catalogue import CATALOGUE, create_topics
 from app.codec import decode
-from app.problems import KINDS
 from app.readmodel import CODE, STATE
-from app.tokens import Tokens
 from app.view.codes import Codes
 from app.view.displays import Displays
 from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
 from app.view.routes import create_app
+from app.web.problems import KINDS
+from app.web.tokens import Tokens
 from conftest import free_port
 from models.codes import Reason
 from views import (

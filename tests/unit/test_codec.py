@@ -24,7 +24,7 @@ from app.codec import (
     fields_with_document_number,
     parse_strict,
 )
-from app.problems import KINDS
+from app.web.problems import KINDS
 from models.checks import EARLIEST
 from models.events import Event, type_of
 from unit import strategies

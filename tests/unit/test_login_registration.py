@@ -11,7 +11,7 @@ from app.login import registration
 from app.login.claims import ClaimNames, Identity, identity_of
 from app.login.failures import Failed
 from app.login.registration import Registration
-from app.tokens import Tokens
+from app.web.tokens import Tokens
 from logins import CARD, PERMIT, TOKEN_KEY, Gateway, person_of
 
 SOURCE = "/identity-providers/gd"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.person_keys import PersonKeys
-from app.tokens import TOKEN_LENGTH_MAX, InvalidToken, Tokens
+from app.web.tokens import TOKEN_LENGTH_MAX, InvalidToken, Tokens
 from models.documents import Document
 from models.events import DocumentType, PersonKey
 

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.problems import Refused
 from app.process.settings import Settings, SettingsError
 from app.travel import sms
 from app.travel.outbox import MESSAGES_MAX, Outbox
 from app.travel.sms import NoCarrier, code_text, deliver, driver_of
 from app.view.pages.language import LANGUAGES
+from app.web.problems import Refused
 from models.phones import Phone
 
 PHONE = Phone("13800138000")

@@ -14,10 +14,7 @@ from babel.dates import format_skeleton
 from litestar import MediaType, Request, Response, get, post
 from litestar.response import Redirect
 
-from app.addresses import address_of
 from app.login.guards import LoggedIn
-from app.problems import KINDS as PROBLEMS
-from app.problems import Refused
 from app.process import metrics
 from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX, Bounds
 from app.travel.refusals import CodeWrong
@@ -26,6 +23,9 @@ from app.view.pages.language import Language, Text, clock, day, exactly, ngettex
 from app.view.pages.language import gettext as _
 from app.view.pages.ports import Unavailable
 from app.view.pages.site import FORM_HEADERS, language_of, page
+from app.web.addresses import address_of
+from app.web.problems import KINDS as PROBLEMS
+from app.web.problems import Refused
 from models.events import Visit
 from models.phones import PhoneError, parse
 from models.policy import ZONE

@@ -2,7 +2,7 @@
 
 from litestar.openapi.datastructures import ResponseSpec
 
-from app.problems import KINDS, Problem
+from app.web.problems import KINDS, Problem
 
 
 def refusals(*codes: str) -> dict[int, ResponseSpec]:

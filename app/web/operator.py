@@ -4,8 +4,8 @@ from typing import Any
 
 from litestar import Request
 
-from app.problems import Refused
-from app.tokens import InvalidToken, Tokens
+from app.web.problems import Refused
+from app.web.tokens import InvalidToken, Tokens
 
 OPERATOR = "/operator"
 

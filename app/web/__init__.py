@@ -1,0 +1,11 @@
+"""What each HTTP face has: the gateway, the view with its pages, the provider of development.
+
+- `problems`: every way to be refused (RFC 9457); `refusals` documents them for an address.
+- `tokens`: bearer tokens of sources; `operator`: who may ask about a person by key.
+- `addresses`: who a request comes from.
+- `language`: the languages of the pages; the catalogues lie in `locale`.
+- `site`: how a page is made and sent; `templates` and `static` hold what several pages share.
+
+It promises one form of refusal, one set of headers and one choice of language for all faces. It
+imports `app.process` and `models`.
+"""
