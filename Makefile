@@ -59,11 +59,11 @@ lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff format --check --no-cache
 	$(BIN)/mypy
 
-messages: .venv/stamp ## Bring app/view/pages/locale up to date with what the pages say
+messages: .venv/stamp ## Bring app/web/locale up to date with what the pages say
 	@mkdir -p .run
 	@$(BIN)/pybabel -q extract -F pyproject.toml --add-location file --sort-by-file \
 		-o .run/messages.pot app
-	@$(BIN)/pybabel -q update -D yuekang -d app/view/pages/locale -i .run/messages.pot -w 100 \
+	@$(BIN)/pybabel -q update -D yuekang -d app/web/locale -i .run/messages.pot -w 100 \
 		--no-fuzzy-matching --ignore-pot-creation-date
 
 setup: .venv/stamp ## Install what is missing: system packages, virtual environment, Kafka

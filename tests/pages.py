@@ -19,7 +19,6 @@ from app.travel.refusals import CodeWrong
 from app.view.declarations import DeclarationAnswer, DeclarationRequest
 from app.view.pages import names, resident_routes, routes
 from app.view.pages.chart import Minute
-from app.view.pages.language import Language
 from app.view.pages.ports import (
     Cause,
     CityCount,
@@ -30,6 +29,7 @@ from app.view.pages.ports import (
     SectionAnswer,
     Unavailable,
 )
+from app.web.language import Language
 from app.web.problems import FieldError, Refused, retry_later
 from models.codes import (
     Colour,

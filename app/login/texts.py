@@ -5,8 +5,8 @@ from typing import Literal
 from msgspec import Struct
 
 from app.login.failures import Why
-from app.view.pages.language import Text
-from app.view.pages.language import gettext as _
+from app.web.language import Text
+from app.web.language import gettext as _
 
 Page = Why | Literal["over", "logout", "logged-out"]
 

@@ -28,7 +28,7 @@ from app.travel.codes import Codes, Outcome, Tried, new_code
 from app.travel.limits import Limits
 from app.travel.refusals import CodeWrong
 from app.travel.sms import SmsDriver, code_text, deliver
-from app.view.pages.language import CHINESE, Language
+from app.web.language import CHINESE, Language
 from app.web.problems import FieldError, Refused, retry_later
 from models.events import TelecomVisitData
 from models.phones import Phone, PhoneError, parse

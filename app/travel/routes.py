@@ -13,8 +13,8 @@ from msgspec import Struct
 from app.login.guards import LoggedIn
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.view.codes import Clock
-from app.view.pages.language import negotiate
 from app.web.addresses import address_of
+from app.web.language import negotiate
 from app.web.refusals import refusals
 
 AnyRequest = Request[Any, Any, Any]

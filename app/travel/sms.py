@@ -16,8 +16,8 @@ import structlog
 from app.process.settings import Settings, SettingsError, variable_of
 from app.travel.bounds import CODE_SECONDS, DRIVER_SECONDS_MAX, RETRY_SECONDS
 from app.travel.outbox import Outbox
-from app.view.pages.language import Language
-from app.view.pages.language import gettext as _
+from app.web.language import Language
+from app.web.language import gettext as _
 from app.web.problems import retry_later
 from models.phones import Phone
 

@@ -19,10 +19,10 @@ from litestar import Router
 
 from app.gateway.reference import document
 from app.schemas import asyncapi
-from app.view.pages import language as languages
 from app.view.pages import names, routes
-from app.view.pages.language import LANGUAGES, LOCALES, Language
 from app.view.pages.site import STATIC
+from app.web import language as languages
+from app.web.language import LANGUAGES, LOCALES, Language
 from models.codes import Colour
 from pages import STATES, Port, of_residents, rendered
 

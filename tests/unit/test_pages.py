@@ -12,9 +12,9 @@ from app.schemas import asyncapi
 from app.view.pages import names, reference
 from app.view.pages.chart import Minute, chart, described
 from app.view.pages.installed import manifest
-from app.view.pages.language import LANGUAGES, Language, exactly, moment, negotiate, today
 from app.view.pages.samples import samples
 from app.view.pages.sheet import NO_SHEET, sheet
+from app.web.language import LANGUAGES, Language, exactly, moment, negotiate, today
 from models.codes import (
     Colour,
     Condition,

@@ -17,7 +17,7 @@ from app.process.settings import Settings, SettingsError
 from app.travel import sms
 from app.travel.outbox import MESSAGES_MAX, Outbox
 from app.travel.sms import NoCarrier, code_text, deliver, driver_of
-from app.view.pages.language import LANGUAGES
+from app.web.language import LANGUAGES
 from app.web.problems import Refused
 from models.phones import Phone
 

@@ -14,8 +14,8 @@ from app.login.guards import origin_of
 from app.login.provider.people import Person, What, people_of
 from app.login.provider.server import Answer, Asked, OAuth2Error, Options, Server
 from app.login.texts import PROVIDER
-from app.view.pages.language import CHINESE, Text, negotiate
 from app.view.pages.site import HEADERS, STATIC, page
+from app.web.language import CHINESE, Text, negotiate
 from app.web.problems import on_failure
 from models.policy import ZONE
 

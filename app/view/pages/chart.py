@@ -8,8 +8,8 @@ from msgspec import Struct
 from pygal import Config, StackedBar  # type: ignore[import-untyped]
 from pygal.style import Style  # type: ignore[import-untyped]
 
-from app.view.pages.language import Language, Text, ngettext, number
-from app.view.pages.language import gettext as _
+from app.web.language import Language, Text, ngettext, number
+from app.web.language import gettext as _
 from models.policy import ZONE
 
 SIZES = {"wide": (900, 240), "narrow": (420, 240)}

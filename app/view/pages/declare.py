@@ -24,9 +24,9 @@ from app.login.guards import LoggedIn
 from app.process import metrics
 from app.view.declarations import KEPT_SECONDS, DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
-from app.view.pages.language import Language, Text, exactly
-from app.view.pages.language import gettext as _
 from app.view.pages.site import FORM_HEADERS, language_of, page
+from app.web.language import Language, Text, exactly
+from app.web.language import gettext as _
 from app.web.problems import KINDS as PROBLEMS
 from app.web.problems import Refused
 from models.events import DeclarationKind, Symptom

@@ -2,10 +2,10 @@
 
 from litestar import Response
 
-from app.view.pages.language import Language
-from app.view.pages.language import gettext as _
 from app.view.pages.ports import PagePort
 from app.view.pages.site import page
+from app.web.language import Language
+from app.web.language import gettext as _
 
 
 def entry_page(port: PagePort, language: Language) -> Response[str]:

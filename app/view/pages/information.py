@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from app.login.sessions import Session
 from app.view.pages import names
-from app.view.pages.language import Language, Text, day, exactly, joined, moment, number
-from app.view.pages.language import gettext as _
 from app.view.pages.ports import PagePort, SectionAnswer, Unavailable
 from app.view.pages.site import FORM_HEADERS, page
+from app.web.language import Language, Text, day, exactly, joined, moment, number
+from app.web.language import gettext as _
 from models.codes import Colour
 from models.events import (
     BorderEntryData,

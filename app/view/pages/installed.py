@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 from litestar import Response
 
-from app.view.pages.language import Language
-from app.view.pages.language import gettext as _
 from app.view.pages.names import OWN_PAGES
 from app.view.pages.site import HEADERS, STATIC, page, static
+from app.web.language import Language
+from app.web.language import gettext as _
 
 PAPER = "#f4f5f7"
 """As the page's own tokens (static/tokens.css): the frame of the app has no code's colour."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from app.view.pages.chart import Minute
-from app.view.pages.language import Text
+from app.web.language import Text
 from models.codes import Colour, HealthCode, Reason, judge
 from models.events import DisplayDetail, NationalStatusData
 from models.information import Item, Section

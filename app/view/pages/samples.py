@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from app.sample.logins import hint_of
 from app.view.pages import names
-from app.view.pages.language import Text, clock, joined
-from app.view.pages.language import gettext as _
 from app.view.pages.ports import Sample
+from app.web.language import Text, clock, joined
+from app.web.language import gettext as _
 from models.codes import Colour, Reason
 
 SAMPLES_MAX = 24

@@ -8,8 +8,8 @@ from datetime import datetime
 from msgspec import Struct
 
 from app.view.pages import names
-from app.view.pages.language import Text, day, moment
-from app.view.pages.language import gettext as _
+from app.web.language import Text, day, moment
+from app.web.language import gettext as _
 from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, judge
 from models.policy import ZONE
 

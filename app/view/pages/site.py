@@ -15,7 +15,8 @@ from litestar import MediaType, Request, Response
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from app.view.pages.language import (
+from app.view.pages.names import OWN_PAGES
+from app.web.language import (
     Language,
     Text,
     gettext,
@@ -24,7 +25,6 @@ from app.view.pages.language import (
     number,
     pgettext,
 )
-from app.view.pages.names import OWN_PAGES
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

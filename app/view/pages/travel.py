@@ -19,11 +19,11 @@ from app.process import metrics
 from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX, Bounds
 from app.travel.refusals import CodeWrong
 from app.view.pages import names
-from app.view.pages.language import Language, Text, clock, day, exactly, ngettext
-from app.view.pages.language import gettext as _
 from app.view.pages.ports import Unavailable
 from app.view.pages.site import FORM_HEADERS, language_of, page
 from app.web.addresses import address_of
+from app.web.language import Language, Text, clock, day, exactly, ngettext
+from app.web.language import gettext as _
 from app.web.problems import KINDS as PROBLEMS
 from app.web.problems import Refused
 from models.events import Visit
