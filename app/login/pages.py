@@ -5,8 +5,8 @@ from litestar import Response
 from app.login.guards import HOME, with_return
 from app.login.texts import AGAIN, AT_PROVIDER, LOG_IN, NOTICES, Page
 from app.login.texts import HOME as START
-from app.view.pages.site import FORM_HEADERS, page
 from app.web.language import Language, Text
+from app.web.site import FORM_HEADERS, page
 
 _IN_A_WHILE = {"gateway", "provider-away", "sessions", "logout"}
 RETRY_SECONDS = 30

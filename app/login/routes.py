@@ -42,7 +42,7 @@ from app.login.sessions import (
     host_cookie,
 )
 from app.process import metrics
-from app.view.pages.site import language_of
+from app.web.site import language_of
 from app.web.tokens import Tokens
 from models.events import DocumentType
 from models.policy import ZONE

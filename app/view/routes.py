@@ -42,7 +42,6 @@ from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.information import Information
 from app.view.me import me_routes
 from app.view.pages import Unavailable, failed_page, resident_routes, routes
-from app.view.pages.site import language_of
 from app.view.port import Port
 from app.view.reconciliation import Reconciliation, ReconciliationAnswer
 from app.view.recorder import Recorder
@@ -51,6 +50,7 @@ from app.web.addresses import address_of, network_of
 from app.web.operator import operator_of
 from app.web.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.web.refusals import refusals
+from app.web.site import language_of
 from app.web.tokens import Tokens
 from app.writer import Writer
 from models.codes import Colour

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app.view.displays import QR_ERROR, QR_MASK, QR_VERSION
-from app.view.pages.site import STATIC
+from app.web.site import static_file
 from e2e import people
 from e2e.stage import Stage
 from models.codes import HealthCode
@@ -144,7 +144,7 @@ def test_qr_is_the_servers_module_by_module(stage: Stage, page: Page, seed: int)
     letters = string.ascii_letters + string.digits + "-_"
     text = "".join(random.Random(seed).choices(letters, k=106))
     stage.open(page, None, "/livez")
-    page.add_script_tag(path=STATIC / "qr.js")
+    page.add_script_tag(path=static_file("qr.js"))
     path = page.evaluate("text => qrPath(text)", text)
     drawn = {
         (int(y), int(x) + n)

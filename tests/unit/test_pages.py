@@ -15,6 +15,7 @@ from app.view.pages.installed import manifest
 from app.view.pages.samples import samples
 from app.view.pages.sheet import NO_SHEET, sheet
 from app.web.language import LANGUAGES, Language, exactly, moment, negotiate, today
+from app.web.site import STATIC, TEMPLATES, static_file
 from models.codes import (
     Colour,
     Condition,
@@ -28,7 +29,6 @@ from models.codes import (
 from models.policy import ZONE
 from pages import rendered
 
-PAGES = Path(names.__file__).parent
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
 BEFORE = NOON - timedelta(days=3)
 LATER = NOON + timedelta(hours=6)
@@ -264,8 +264,16 @@ class TestSamples:
 
 
 class TestFiles:
+    @pytest.mark.parametrize("folders", [TEMPLATES, STATIC], ids=["templates", "static"])
+    def test_a_name_occurs_in_one_room_alone(self, folders: list[Path]) -> None:
+        names = [path.name for folder in folders for path in folder.iterdir()]
+        assert len(folders) > 1
+        assert sorted(names) == sorted(set(names))
+
     def test_templates_hold_nothing_inline_and_nothing_from_elsewhere(self) -> None:
-        for template in (PAGES / "templates").glob("*.html"):
+        templates = [path for folder in TEMPLATES for path in folder.glob("*.html")]
+        assert len(templates) > 20
+        for template in templates:
             text = template.read_text()
             assert not re.search(r"<script(?! src=\"{{ static)", text), template.name
             assert not re.search(r"\s(style|on\w+)=", text), template.name
@@ -293,7 +301,7 @@ class TestFiles:
         ],
     )
     def test_text_stands_out_from_its_ground(self, text: str, ground: str) -> None:
-        css = (PAGES / "static" / "tokens.css").read_text()
+        css = static_file("tokens.css").read_text()
         values = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", css))
         light, dark = sorted((_luminance(values[text]), _luminance(values[ground])), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5
@@ -318,7 +326,7 @@ class TestInstalled:
         assert found["start_url"] == f"/code?lang={language.code}"
         for icon in found["icons"]:
             name, _, version = icon["src"].removeprefix("/static/").partition("?v=")
-            assert (PAGES / "static" / name).is_file()
+            assert static_file(name).is_file()
             assert version
 
 

@@ -14,9 +14,9 @@ from app.login.guards import origin_of
 from app.login.provider.people import Person, What, people_of
 from app.login.provider.server import Answer, Asked, OAuth2Error, Options, Server
 from app.login.texts import PROVIDER
-from app.view.pages.site import HEADERS, STATIC, page
 from app.web.language import CHINESE, Text, negotiate
 from app.web.problems import on_failure
+from app.web.site import HEADERS, STATIC, page
 from models.policy import ZONE
 
 AnyRequest = Request[Any, Any, Any]
@@ -33,7 +33,7 @@ def create_app(options: Options, people_path: Path) -> Litestar:
             *_protocol(server),
             *_login(server, people_path, lambda: datetime.now(ZONE)),
             *_probes(options),
-            create_static_files_router("/static", directories=[STATIC]),
+            create_static_files_router("/static", directories=[*STATIC]),
         ],
         exception_handlers={Exception: on_failure},
         openapi_config=None,

@@ -11,9 +11,9 @@ from app.login.sessions import Session
 from app.view.pages import names
 from app.view.pages.ports import PagePort, Read, Unavailable
 from app.view.pages.sheet import Sheet, sheet
-from app.view.pages.site import page
 from app.web.language import Language, Text, clock, exactly, joined, moment, number, today
 from app.web.language import gettext as _
+from app.web.site import page
 from models.codes import Colour
 from models.events import DisplayDetail
 from models.policy import ZONE, policy_at

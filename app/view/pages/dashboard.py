@@ -8,9 +8,9 @@ from msgspec import Struct
 from app.view.pages import names
 from app.view.pages.chart import chart, described
 from app.view.pages.ports import Counts, PagePort, PartitionLag, Unavailable
-from app.view.pages.site import HEADERS, page
 from app.web.language import Language, Text, as_is, exactly, number
 from app.web.language import gettext as _
+from app.web.site import HEADERS, page
 from models.codes import Colour, Reason
 
 CITIES_MAX = 10

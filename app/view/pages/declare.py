@@ -24,11 +24,11 @@ from app.login.guards import LoggedIn
 from app.process import metrics
 from app.view.declarations import KEPT_SECONDS, DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
-from app.view.pages.site import FORM_HEADERS, language_of, page
 from app.web.language import Language, Text, exactly
 from app.web.language import gettext as _
 from app.web.problems import KINDS as PROBLEMS
 from app.web.problems import Refused
+from app.web.site import FORM_HEADERS, language_of, page
 from models.events import DeclarationKind, Symptom
 
 AnyRequest = Request[Any, Any, Any]

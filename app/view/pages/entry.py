@@ -3,9 +3,9 @@
 from litestar import Response
 
 from app.view.pages.ports import PagePort
-from app.view.pages.site import page
 from app.web.language import Language
 from app.web.language import gettext as _
+from app.web.site import page
 
 
 def entry_page(port: PagePort, language: Language) -> Response[str]:

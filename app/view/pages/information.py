@@ -11,9 +11,9 @@ from msgspec import Struct
 from app.login.sessions import Session
 from app.view.pages import names
 from app.view.pages.ports import PagePort, SectionAnswer, Unavailable
-from app.view.pages.site import FORM_HEADERS, page
 from app.web.language import Language, Text, day, exactly, joined, moment, number
 from app.web.language import gettext as _
+from app.web.site import FORM_HEADERS, page
 from models.codes import Colour
 from models.events import (
     BorderEntryData,

@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 from litestar import Response
 
-from app.view.pages.names import OWN_PAGES
-from app.view.pages.site import HEADERS, STATIC, page, static
 from app.web.language import Language
 from app.web.language import gettext as _
+from app.web.site import HEADERS, OWN_PAGES, page, static, static_file
 
 PAPER = "#f4f5f7"
 """As the page's own tokens (static/tokens.css): the frame of the app has no code's colour."""
@@ -42,7 +41,7 @@ def manifest(language: Language) -> Response[bytes]:
 
 def worker_script() -> Response[bytes]:
     """The script that keeps the page without a network; at the root, so that it serves all."""
-    return _sent((STATIC / "service-worker.js").read_bytes(), "text/javascript")
+    return _sent(static_file("service-worker.js").read_bytes(), "text/javascript")
 
 
 def offline_page(language: Language) -> Response[str]:

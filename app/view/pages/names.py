@@ -26,13 +26,6 @@ REASONS: dict[Reason, Text] = {
     Reason.HOME_QUARANTINE: _("居家隔离人员"),
 }
 
-OWN_PAGES: dict[str, Text] = {
-    "/me": _("我的粤康码信息"),
-    "/declare": _("健康申报"),
-    "/travel-card": _("行程卡"),
-}
-"""A resident's own pages beside the code, by address (manual, 三（二） to 三（四）)."""
-
 COLOURS: dict[Colour, Text] = {
     Colour.RED: _("红码"),
     Colour.GREEN: _("绿码"),

@@ -10,9 +10,9 @@ import orjson
 from litestar import Response
 from msgspec import Struct
 
-from app.view.pages.site import anchor, page
 from app.web.language import Language, Text, as_is
 from app.web.language import gettext as _
+from app.web.site import anchor, page
 
 Node = Mapping[str, Any]
 

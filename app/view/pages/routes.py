@@ -17,8 +17,8 @@ from app.view.pages.information import information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
 from app.view.pages.ports import PagePort
 from app.view.pages.reference import api_page, events_page
-from app.view.pages.site import HEADERS, STATIC, language_of
 from app.view.pages.travel import Cards, travel_card_routes
+from app.web.site import HEADERS, STATIC, language_of
 from models.information import Section
 
 AnyRequest = Request[Any, Any, Any]
@@ -91,7 +91,7 @@ def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
     ]
     pages = Router("/", route_handlers=handlers, include_in_schema=False)
     files = create_static_files_router(
-        "/static", directories=[STATIC], include_in_schema=False, after_request=_keep
+        "/static", directories=[*STATIC], include_in_schema=False, after_request=_keep
     )
     return [pages, files]
 

@@ -20,12 +20,12 @@ from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_M
 from app.travel.refusals import CodeWrong
 from app.view.pages import names
 from app.view.pages.ports import Unavailable
-from app.view.pages.site import FORM_HEADERS, language_of, page
 from app.web.addresses import address_of
 from app.web.language import Language, Text, clock, day, exactly, ngettext
 from app.web.language import gettext as _
 from app.web.problems import KINDS as PROBLEMS
 from app.web.problems import Refused
+from app.web.site import FORM_HEADERS, language_of, page
 from models.events import Visit
 from models.phones import PhoneError, parse
 from models.policy import ZONE

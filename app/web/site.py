@@ -15,19 +15,21 @@ from litestar import MediaType, Request, Response
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from app.view.pages.names import OWN_PAGES
 from app.web.language import (
+    LOCALES,
     Language,
     Text,
-    gettext,
     negotiate,
     ngettext,
     number,
     pgettext,
 )
+from app.web.language import gettext as _
 
-HERE = Path(__file__).parent
-STATIC = HERE / "static"
+APP = Path(__file__).parent.parent
+TEMPLATES = sorted(APP.glob("**/templates"))
+STATIC = sorted(APP.glob("**/static"))
+"""A room keeps what only its own pages need beside them; the rest lies here. A name occurs once."""
 
 HEADERS = {
     # Nothing inline, nothing from elsewhere: a page that shows a colour runs no foreign code.
@@ -50,6 +52,14 @@ FORM_HEADERS = {
 """What a page with a form has in the place of that."""
 
 
+OWN_PAGES: dict[str, Text] = {
+    "/me": _("我的粤康码信息"),
+    "/declare": _("健康申报"),
+    "/travel-card": _("行程卡"),
+}
+"""A resident's own pages beside the code, by address (manual, 三（二） to 三（四）)."""
+
+
 @pass_context
 def _said(context: Context, value: object) -> object:
     """Say a text in the language that comes first; anything else is printed as it is."""
@@ -57,7 +67,7 @@ def _said(context: Context, value: object) -> object:
 
 
 _ENVIRONMENT = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
+    loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
     finalize=_said,
@@ -66,18 +76,23 @@ _ENVIRONMENT = Environment(
 )
 
 
+def static_file(name: str) -> Path:
+    """Where a static file lies; raises `StopIteration` where there is none of this name."""
+    return next(folder / name for folder in STATIC if (folder / name).is_file())
+
+
 @cache
 def static(name: str) -> str:
     """Address of a static file that changes with its content, so that it may be kept for ever."""
-    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(static_file(name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 
 
 @cache
 def _version() -> str:
     """What changes with every page and file: the digest of all that they are made of."""
-    folders = ("templates", "static", "locale")
-    files = (path for folder in folders for path in (HERE / folder).rglob("*") if path.is_file())
+    folders = (*TEMPLATES, *STATIC, LOCALES)
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.read_bytes())
@@ -113,7 +128,7 @@ _ENVIRONMENT.globals.update(
     service_worker=service_worker,
     own_pages=OWN_PAGES,
     number=number,
-    _=gettext,
+    _=_,
     pgettext=pgettext,
     ngettext=ngettext,
 )
