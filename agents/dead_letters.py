@@ -8,10 +8,10 @@ import msgspec
 from aiokafka import ConsumerRecord
 from nacl.public import PublicKey, SealedBox
 
-from app.catalogue import DEAD_LETTERS, PARKED, Topic
-from app.codec import Code, Refusal, carries_phone_number
 from app.engine.work import Told, Work
 from app.process import metrics
+from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
+from app.topics.codec import Code, Refusal, carries_phone_number
 from models.person import Notice
 from models.phones import without_phone_numbers
 

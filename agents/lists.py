@@ -16,9 +16,9 @@ from faust.types import StreamT
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
-from app.catalogue import Topic
 from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
+from app.topics.catalogue import Topic
 from app.topology import ListsApp
 from models.events import Event, ListedEvent, ListName
 from models.lists import EMPTY, Conflict, Listing, add, advance, due_at, list_of

@@ -2,8 +2,8 @@
 
 from aiokafka import ConsumerRecord
 
-from app.catalogue import Topic, partition_of
-from app.codec import Code, Refusal
+from app.topics.catalogue import Topic, partition_of
+from app.topics.codec import Code, Refusal
 
 
 def check_partition(record: "ConsumerRecord[bytes, bytes]", topic: Topic) -> None:

@@ -17,9 +17,9 @@ from faust.types import StreamT
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
-from app.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.engine.chunks import Chunk
 from app.engine.work import DueFold, Fold, Records, Told, Work
+from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
 from models.events import Event, StatusEvent

@@ -14,12 +14,12 @@ from aiokafka import ConsumerRecord
 from agents.dead_letters import DeadLetters
 from agents.instants import instant
 from agents.partitions import check_partition
-from app.catalogue import Topic
-from app.codec import Refusal, decode, source_in
 from app.engine.store import META
 from app.engine.work import Records, Work
 from app.process import metrics
 from app.process.settings import Settings, variable_of
+from app.topics.catalogue import Topic
+from app.topics.codec import Refusal, decode, source_in
 from app.topology import TableApp
 from models.events import Event
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict

@@ -11,10 +11,10 @@ from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
 from agents.poison import tally_of, write_tally
-from app.catalogue import CATALOGUE, SOURCE_RELEASES
-from app.codec import Code, Refusal
 from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
+from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
+from app.topics.codec import Code, Refusal
 from app.topology import TableApp, input_topics
 from models.sources import SourceReleased
 

@@ -10,9 +10,9 @@ from faust.types import StreamT
 
 from agents.dead_letters import DeadLetters
 from agents.poison import Poison
-from app.catalogue import CATALOGUE
 from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
+from app.topics.catalogue import CATALOGUE
 from app.topology import YuekangApp
 from models.sources import SOURCE_LIMIT, Limit
 

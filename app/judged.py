@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
-from app.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
+from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
 
 INTERVAL_SECONDS = 1.0
 FETCH_MS = 1_000

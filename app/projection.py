@@ -38,7 +38,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from app.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from app.corrections import MeasuringWriter, is_measured
 from app.engine.records import install
 from app.engine.store import DUE, META
@@ -59,6 +58,7 @@ from app.readmodel import (
     version_of,
 )
 from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
+from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from models.codes import StatusChanged
 
 RECORDS_MAX = 1_000

@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.catalogue import changelog_of
 from app.readmodel import STATE, Position, State, Writer, decode_state, encode_state, oldest
+from app.topics.catalogue import changelog_of
 from models.events import ListName, NationalStatus
 from models.information import national_status
 from models.lists import Listing

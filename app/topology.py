@@ -38,7 +38,12 @@ from typing import TypeVar
 
 from faust.types import TP
 
-from app.catalogue import (
+from app.engine.app import hold, make_app
+from app.engine.chunks import ChunkApp
+from app.engine.partition import TableSettings
+from app.engine.table import Table
+from app.process.settings import Settings
+from app.topics.catalogue import (
     APPLICATION,
     CATALOGUE,
     EVERY_TABLE,
@@ -47,11 +52,6 @@ from app.catalogue import (
     changelog_of,
     group_of,
 )
-from app.engine.app import hold, make_app
-from app.engine.chunks import ChunkApp
-from app.engine.partition import TableSettings
-from app.engine.table import Table
-from app.process.settings import Settings
 
 
 class TableApp(ChunkApp):

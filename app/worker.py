@@ -24,11 +24,11 @@ import agents.poison
 import agents.releases
 import agents.scans
 from agents.dead_letters import DeadLetters
-from app.catalogue import differences
 from app.lag import Lag
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
+from app.topics.catalogue import differences
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 
 log = structlog.get_logger()

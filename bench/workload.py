@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.catalogue import CATALOGUE, partition_of
-from app.codec import Refusal, decode
+from app.topics.catalogue import CATALOGUE, partition_of
+from app.topics.codec import Refusal, decode
 from bench import counting
 from bench.records import PARTITIONS, Record, person_key
 from models.codes import HealthCode, StatusChange

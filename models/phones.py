@@ -72,8 +72,8 @@ def parse(number: str) -> Phone:
 def holds_phone_number(text: str) -> bool:
     """Say whether something in `text` has the form of a phone's number, in one piece.
 
-    Seven of a hundred numbers of 11 digits have it, so it is a guess: app.codec says what is done
-    by it and what is not.
+    Seven of a hundred numbers of 11 digits have it, so it is a guess. app.topics.codec says what
+    is done by it and what is not.
     """
     return _IN_TEXT.search(text) is not None
 

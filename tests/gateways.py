@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
-from app.catalogue import create_topics
 from app.person_keys import PersonKeys
 from app.process.ports import free_port
+from app.topics.catalogue import create_topics
 from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType

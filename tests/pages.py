@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from app.gateway.reference import document
 from app.login.sessions import Session
-from app.schemas import asyncapi
+from app.topics.schemas import asyncapi
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.declarations import DeclarationAnswer, DeclarationRequest

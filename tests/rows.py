@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from app.catalogue import CATALOGUE
 from app.readmodel import Position
 from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, TABLES, RowBatch, RowWriter
+from app.topics.catalogue import CATALOGUE
 from models.events import ListName
 from models.lists import EMPTY, Listing, add
 from models.person import Person, fold, unknown

@@ -14,8 +14,9 @@ import msgspec
 import orjson
 from msgspec import UNSET, Struct, UnsetType
 
-from app.catalogue import CATALOGUE
-from app.codec import (
+from app.person_keys import PersonKeys
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import (
     Refusal,
     carries_document_number,
     document_number,
@@ -23,9 +24,8 @@ from app.codec import (
     fields_with_document_number,
     from_mapping,
 )
-from app.person_keys import PersonKeys
+from app.topics.writer import Record
 from app.web.problems import FieldError, Refused
-from app.writer import Record
 from models import documents, phones
 from models.documents import Document, DocumentError
 from models.events import EVENT_TYPES, KEYED_BY_PHONE, DocumentType, EventId, type_of

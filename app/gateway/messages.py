@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from app.codec import parse_strict
+from app.topics.codec import parse_strict
 from app.web.problems import Refused
 
 ONE = "application/cloudevents+json"

@@ -15,8 +15,6 @@ from litestar.params import FromPath
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.catalogue import CATALOGUE, PORTAL
-from app.codec import Refusal, parse_strict
 from app.gateway import messages
 from app.gateway.admission import Admission, Admitted, as_refused, readable_id
 from app.gateway.answers import Accepted, PersonKeyOf, PersonKeyResults, Results
@@ -24,10 +22,12 @@ from app.gateway.body import Bodies
 from app.gateway.reference import openapi
 from app.person_keys import PersonKeys
 from app.process import metrics
+from app.topics.catalogue import CATALOGUE, PORTAL
+from app.topics.codec import Refusal, parse_strict
+from app.topics.writer import Place, Writer
 from app.web import problems
 from app.web.problems import FieldError, Problem, Refused
 from app.web.tokens import InvalidToken, Tokens
-from app.writer import Place, Writer
 
 DOCUMENTS_MAX = 1_000
 """Documents in one request for person keys."""

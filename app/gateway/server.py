@@ -11,10 +11,10 @@ from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 
-from app.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.gateway.routes import Options, create_app
 from app.process.logs import configure
 from app.process.settings import Settings
+from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 
 HEADER_READ_MS_MAX = 10_000
 REQUESTS_AT_ONCE_MAX = 512

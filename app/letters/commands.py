@@ -20,7 +20,6 @@ from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from app.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
 from app.letters.read import Filter, Letter, Place, letter_in, reading
@@ -29,6 +28,7 @@ from app.letters.releases import still_parked
 from app.letters.resend import Job, Outcome, Watcher, resend
 from app.letters.show import escaped, print_letter, print_list
 from app.process.settings import Settings, variable_of
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.topology import input_topics
 from models.policy import ZONE
 from models.sources import SourceReleasedData

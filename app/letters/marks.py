@@ -6,8 +6,8 @@ topic keeps marks for twice as long as any letter is kept, so a letter never out
 
 from collections.abc import Mapping
 
-from app.catalogue import CATALOGUE
 from app.letters.read import Place, Range, reading
+from app.topics.catalogue import CATALOGUE
 
 RESENT = "resent"
 

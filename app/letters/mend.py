@@ -4,9 +4,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from app.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
-from app.codec import Refusal, decode, from_mapping, parse_strict
 from app.letters.read import Header, Letter
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
+from app.topics.codec import Refusal, decode, from_mapping, parse_strict
 from models.events import type_of
 from models.person import Objection
 

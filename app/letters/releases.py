@@ -11,9 +11,9 @@ import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from app.judged import GROUPS
 from app.letters.read import Letter, reading
+from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from models.sources import released
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]

@@ -18,10 +18,10 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
-from app.catalogue import CATALOGUE
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
 from app.letters.read import Filter, Letter, Place, Reader, letter_in, reading
+from app.topics.catalogue import CATALOGUE
 
 TRANSACTIONAL_ID = f"yuekang-g{CATALOGUE.generation}-resend"
 TRANSACTION_MS_MAX = 10_000

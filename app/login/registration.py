@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import msgspec
 
-from app.catalogue import IDENTITY_PROVIDERS
 from app.login.claims import Identity
 from app.login.failures import Failed
 from app.login.transport import Bounded
+from app.topics.catalogue import IDENTITY_PROVIDERS
 from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import PERSON_KEY

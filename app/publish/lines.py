@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import orjson
 from msgspec import Struct
 
-from app.codec import Refusal, carries_document_number, parse_strict
+from app.topics.codec import Refusal, carries_document_number, parse_strict
 
 LINE_BYTES_MAX = 256 * 1024
 """A longer line is no event: the largest that a topic takes is a quarter of that."""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from random import Random
 
-from app.catalogue import PORTAL
 from app.sample.stories import NATIONAL_PLATFORM, TERMINALS, Resident
+from app.topics.catalogue import PORTAL
 from models.events import (
     BorderEntryData,
     BorderEntryRecorded,

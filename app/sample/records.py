@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE
 from models.events import Event, type_of
 
 Header = tuple[str, bytes]

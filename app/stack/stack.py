@@ -10,7 +10,6 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from app.catalogue import create_topics
 from app.process import ports
 from app.process.settings import SECRETS as ALL_SECRETS
 from app.process.settings import Settings, variable_of
@@ -24,6 +23,7 @@ from app.stack.processes import (
     said,
 )
 from app.stack.redis_server import MEMORY, RedisServer
+from app.topics.catalogue import create_topics
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
 CONTROLLER_PORT = 29093

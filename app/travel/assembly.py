@@ -5,9 +5,9 @@ from datetime import datetime
 
 from redis.asyncio import Redis
 
-from app.catalogue import PORTAL
 from app.process.settings import Settings
 from app.sample.information import HIGH_RISK_SAMPLE
+from app.topics.catalogue import PORTAL
 from app.travel.cards import TravelCards, Visits
 from app.travel.phone_keys import PhoneKeys
 from app.travel.sms import driver_of

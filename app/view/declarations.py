@@ -15,11 +15,11 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.catalogue import PORTAL
-from app.codec import Refusal, carries_document_number, encode, from_mapping
+from app.topics.catalogue import PORTAL
+from app.topics.codec import Refusal, carries_document_number, encode, from_mapping
+from app.topics.writer import Record, Writer
 from app.view.limits import RETRY_STORE_SECONDS
 from app.web.problems import FieldError, Refused, retry_later
-from app.writer import Record, Writer
 from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom
 
 TOPIC = "declarations"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.schemas import asyncapi
+from app.topics.schemas import asyncapi
 from app.view.codes import Clock, Codes
 from app.view.counts import Counting
 from app.view.displays import Displays

@@ -12,11 +12,11 @@ from datetime import datetime
 
 import structlog
 
-from app.catalogue import PORTAL
-from app.codec import encode
 from app.process import metrics
+from app.topics.catalogue import PORTAL
+from app.topics.codec import encode
+from app.topics.writer import Record, Writer
 from app.web.problems import Refused
-from app.writer import Record, Writer
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 
 TOPIC = "displays"

@@ -24,12 +24,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.catalogue import HEALTH_CODES
 from app.login.guards import HOME, SessionsAway
 from app.login.options import Options as LoginOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
 from app.readmodel import PublicChange, read_state
+from app.topics.catalogue import HEALTH_CODES
+from app.topics.writer import Writer
 from app.travel.cards import TravelCards, Visits
 from app.travel.routes import routes as travel_routes
 from app.view import codes, counts, limits, problems
@@ -52,7 +53,6 @@ from app.web.problems import Refused, explain, on_failure, on_http_exception, on
 from app.web.refusals import refusals
 from app.web.site import language_of
 from app.web.tokens import Tokens
-from app.writer import Writer
 from models.codes import Colour
 from models.events import PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
 from models.policy import ZONE

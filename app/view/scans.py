@@ -13,14 +13,14 @@ import msgspec
 from litestar import Request
 from msgspec import Meta, Struct
 
-from app.codec import Code, Refusal, carries_document_number, encode, from_mapping
 from app.process import metrics
+from app.topics.codec import Code, Refusal, carries_document_number, encode, from_mapping
+from app.topics.writer import Record, Writer
 from app.view.codes import Clock, Codes
 from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay
 from app.view.limits import DISPLAY_SECONDS, SCAN_LATE_SECONDS
 from app.web.problems import FieldError, Refused
 from app.web.tokens import InvalidToken, Tokens
-from app.writer import Record, Writer
 from models.codes import Colour
 from models.events import EventId, Instant, Name
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from app.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES, partition_of
-from app.codec import Code, Refusal, decode
+from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES, partition_of
+from app.topics.codec import Code, Refusal, decode
 from bench import workload
 from bench.records import PARTITIONS
 from models.codes import changed

@@ -7,7 +7,7 @@ from typing import Any
 import faust
 import msgspec
 
-from app.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
+from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting
 from bench.peers import each
 from bench.records import PARTITIONS

@@ -7,7 +7,7 @@ import msgspec
 from quixstreams import Application, State
 from quixstreams.context import message_context
 
-from app.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
+from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting
 from bench.peers import each
 

@@ -12,9 +12,9 @@ import redis.asyncio
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import builders as b
-from app.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from app.process.settings import Settings
 from app.readmodel import Batch, Position, Writer, stored
+from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from conftest import free_port
 from e2e import people
 from e2e.stage import Log, Service, Stage, running

@@ -15,8 +15,8 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from playwright.sync_api import Page, Response
 
-from app.catalogue import create_topics
 from app.stack.processes import HttpProcess
+from app.topics.catalogue import create_topics
 from app.web.tokens import Tokens
 from conftest import free_port
 from models.codes import HealthCode, StatusChange, changed

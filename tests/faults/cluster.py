@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from msgspec.structs import replace
 
-from app.catalogue import CATALOGUE
 from app.stack.broker import COMMON, Broker
+from app.topics.catalogue import CATALOGUE
 
 CLUSTER_ID = "yFaultSuiteOfYuekang00"
 

@@ -19,10 +19,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 import builders as b
-from app.catalogue import CATALOGUE
-from app.codec import encode
 from app.sample.broken import BREAKAGES
 from app.sample.records import Record, binary, structured
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import encode
 from models import events as e
 from models.policy import POLICIES, day_start
 from models.sources import SOURCE_LIMIT, released

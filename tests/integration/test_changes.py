@@ -20,9 +20,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from app import readmodel
-from app.catalogue import create_topics
 from app.readmodel import STATE, decode_state, encode_state
 from app.stack.redis_server import RedisServer
+from app.topics.catalogue import create_topics
 from app.view.changes import REASONS, Changes, Filter, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX
 from conftest import free_port

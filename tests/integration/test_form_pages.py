@@ -12,8 +12,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from litestar.testing import AsyncTestClient
 
-from app.catalogue import CATALOGUE, create_topics
-from app.codec import decode
+from app.topics.catalogue import CATALOGUE, create_topics
+from app.topics.codec import decode
 from app.travel.bounds import Bounds
 from app.view.declarations import TOPIC
 from app.view.pages.declare import owner_of

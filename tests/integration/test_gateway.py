@@ -26,8 +26,8 @@ from app.gateway.reference import document
 from app.gateway.routes import DOCUMENTS_MAX, KEYS_MAX, VIEWS_KEYS_MAX, Options, create_app
 from app.gateway.server import options_of
 from app.process.settings import Settings
+from app.topics.writer import Record, Writer
 from app.web.problems import KINDS, Refused
-from app.writer import Record, Writer
 from gateways import (
     CARD,
     LABORATORY,
@@ -642,7 +642,7 @@ def test_what_a_telecom_may_not_say_is_refused(
 
 
 def test_a_file_number_that_looks_like_a_phone_is_no_fault(http: httpx.Client) -> None:
-    """Every fourteenth file number of 11 digits does: models.phones, app.codec."""
+    """Every fourteenth file number of 11 digits does: models.phones, app.topics.codec."""
     data = result(document=CARD, institution=f"Laboratory 1, telephone {PHONE_NUMBER}")
     assert post_event(http, event(id=f"{PHONE_NUMBER}-1", data=data)).status_code == 202
 

@@ -20,9 +20,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from typer.testing import CliRunner
 
 import builders as b
-from app.catalogue import create_topics
-from app.codec import encode
 from app.letters import commands
+from app.topics.catalogue import create_topics
+from app.topics.codec import encode
 from app.topology import input_topics
 from conftest import running_broker
 from models.codes import Colour, HealthCode

@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from app.catalogue import create_topics
 from app.projection import LEASE_SECONDS, Unreadable, batch_of
 from app.readmodel import CODE, COUNTS, STATE, Batch, Writer, read_minutes, read_state, stored
 from app.stack.redis_server import RedisServer
+from app.topics.catalogue import create_topics
 from conftest import free_port
 from models.codes import HealthCode, Reason
 from views import (

@@ -20,12 +20,12 @@ import httpx
 import pytest
 import redis
 
-from app.codec import encode
 from app.sample.logins import LOGINS
 from app.stack.broker import LIBS, ROOT, Broker
 from app.stack.processes import MARK, Process, StackError, left_behind
 from app.stack.redis_server import RedisServer
 from app.stack.secrets import development_secrets
+from app.topics.codec import encode
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
 from conftest import free_port

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from app import catalogue
-from app.catalogue import CATALOGUE, PATH, Catalogue, create_topics, differences
+from app.topics import catalogue
+from app.topics.catalogue import CATALOGUE, PATH, Catalogue, create_topics, differences
 from gateways import command, environment, free_port
 
 

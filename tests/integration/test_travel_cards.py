@@ -18,10 +18,10 @@ from prometheus_client import generate_latest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.catalogue import PORTAL
 from app.login.sessions import Session, Sessions
 from app.process.logs import configure
 from app.process.settings import Settings
+from app.topics.catalogue import PORTAL
 from app.travel import limits as limits_module
 from app.travel.assembly import travel_cards
 from app.travel.bounds import CODE_KEPT_SECONDS, CODE_SECONDS, TRIES_MAX, Bounds

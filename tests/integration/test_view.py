@@ -15,9 +15,9 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
-from app.catalogue import CATALOGUE, create_topics
-from app.codec import decode
 from app.readmodel import CODE, STATE
+from app.topics.catalogue import CATALOGUE, create_topics
+from app.topics.codec import decode
 from app.view.codes import Codes
 from app.view.displays import Displays
 from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS

@@ -21,12 +21,12 @@ from nacl.public import SealedBox
 from redis.asyncio import Redis
 
 import builders as b
-from app.catalogue import CATALOGUE, create_topics
-from app.codec import encode
 from app.judged import ask
 from app.readmodel import read_state
 from app.sample.broken import BREAKAGES, TOPIC, Breakage
 from app.sample.records import binary, structured
+from app.topics.catalogue import CATALOGUE, create_topics
+from app.topics.codec import encode
 from app.topology import input_topics
 from conftest import running_broker
 from models.codes import Cause, Colour, HealthCode, Reason, StatusChanged

@@ -1,8 +1,8 @@
 """What the workers and the projection have left, against a replay of what they were given.
 
-Shares no code with agents or engine but the layout of a changelog record. What is refused is asked
-of app.codec, and how a code lies in Redis of app.readmodel: a fault there shows in neither replay,
-and is for tests/unit and tests/integration to find. Two replays through `models/`:
+Shares no code with agents or engine but the layout of a changelog record. app.topics.codec
+is asked what is refused, and app.readmodel how a code lies in Redis. A fault there shows in neither
+replay, and is for tests/unit and tests/integration to find. Two replays through `models/`:
 
 - the exact one goes along the changelog, transaction by transaction. Each tells, by the places it
   writes, which input it stands for; so what row, code, changes and dead letters must follow from
@@ -30,8 +30,6 @@ from aiokafka.partitioner import murmur2
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.catalogue import CATALOGUE, EVERY_TABLE
-from app.codec import Code, Refusal, decode, source_in
 from app.engine.store import AGENDA, DUE, META, PLACE, STORED
 from app.judged import PEOPLE
 from app.readmodel import (
@@ -44,6 +42,8 @@ from app.readmodel import (
     read_state,
     stored,
 )
+from app.topics.catalogue import CATALOGUE, EVERY_TABLE
+from app.topics.codec import Code, Refusal, decode, source_in
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed
 from models.person import Notice, Person, advance, fold, unknown
 from models.sources import SourceReleased, Tally

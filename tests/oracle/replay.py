@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from aiokafka import ConsumerRecord
 
-from app.catalogue import CATALOGUE
-from app.codec import Refusal, decode
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import Refusal, decode
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged
 from models.person import Person, advance, fold, unknown
 

@@ -7,8 +7,8 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
 
-from app.catalogue import CATALOGUE
-from app.codec import encode
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import encode
 from models.events import Event, type_of
 
 PARTITIONS = CATALOGUE.partitions

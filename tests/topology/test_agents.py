@@ -14,11 +14,11 @@ import builders as b
 from agents import lifts, people, poison, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
-from app.catalogue import CATALOGUE, DEAD_LETTERS, EVERY_TABLE, HEALTH_CODES, STATUS_CHANGES
-from app.codec import Code
 from app.engine.work import Told, Work
 from app.process import metrics
 from app.process.settings import Settings
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, EVERY_TABLE, HEALTH_CODES, STATUS_CHANGES
+from app.topics.codec import Code
 from app.topology import create_app, input_topics, whole_partitions
 from models.codes import Colour, HealthCode, Reason
 from models.events import ScanData, ScanRecorded

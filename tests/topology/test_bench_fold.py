@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, cast
 
-from app.catalogue import DEAD_LETTERS, HEALTH_CODES
 from app.engine.work import Work
+from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES
 from bench import workload
 from bench.peers import us
 from topology.records import record

@@ -7,9 +7,9 @@ from nacl.public import PrivateKey, SealedBox
 
 import builders as b
 from agents.dead_letters import DeadLetters
-from app.catalogue import CATALOGUE
-from app.codec import Refusal, carries_phone_number, decode, encode
 from app.engine.work import Told, Work
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import Refusal, carries_phone_number, decode, encode
 from models.events import TelecomVisitData, TelecomVisitReported, Visit
 from topology.records import record
 from topology.test_agents import Store

@@ -10,10 +10,10 @@ from nacl.public import PrivateKey
 import builders as b
 from agents import lists, poison, releases
 from agents.dead_letters import DeadLetters
-from app.catalogue import CATALOGUE, DEAD_LETTERS, SOURCE_RELEASES
-from app.codec import Code
 from app.engine.work import Told, Work
 from app.process.settings import Settings
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, SOURCE_RELEASES
+from app.topics.codec import Code
 from app.topology import create_app, create_lists_app
 from models.events import ListedEvent, ListName, StatusEvent
 from models.lists import Listing

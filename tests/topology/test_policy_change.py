@@ -19,8 +19,8 @@ from nacl.public import PrivateKey
 import builders as b
 from agents import people
 from agents.dead_letters import DeadLetters
-from app.catalogue import CATALOGUE, STATUS_CHANGES
 from app.engine.work import Told, Work
+from app.topics.catalogue import CATALOGUE, STATUS_CHANGES
 from models import policy
 from models.codes import Cause, Colour, Reason, StatusChange, StatusChanged
 from models.events import QuarantineKind

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 import builders
-from app.codec import Refusal, decode
 from app.stack.broker import ROOT
+from app.topics.codec import Refusal, decode
 from bench import workload
 from models.codes import HealthCode, StatusChanged, changed
 from models.person import Person, fold, unknown
@@ -64,7 +64,7 @@ class Peer:
 
 
 def told_by_models(arrivals: list[Arrival]) -> tuple[Any, Any, list[str]]:
-    """Return the same, by app.codec and models."""
+    """Return the same, by app.topics.codec and models."""
     row: Person | None = None
     changes: list[Any] = []
     refused: list[str] = []

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from app.catalogue import (
+from app.letters.marks import RESENT
+from app.process.settings import Settings
+from app.topics.catalogue import (
     CATALOGUE,
     DEAD_LETTERS,
     HEALTH_CODES,
@@ -18,8 +20,6 @@ from app.catalogue import (
     Catalogue,
     CatalogueError,
 )
-from app.letters.marks import RESENT
-from app.process.settings import Settings
 from app.topology import TableApp, create_app, create_lists_app, input_topics
 from models import lists
 from models.codes import STATUS_CHANGED

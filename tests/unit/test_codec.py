@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import builders
-from app.catalogue import CATALOGUE
-from app.codec import (
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import (
     Code,
     Headers,
     Refusal,

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from app.catalogue import CATALOGUE
 from app.latency import Plan, Report, Run, Spread, spread
+from app.topics.catalogue import CATALOGUE
 from models.codes import Colour, judge
 from models.events import Event, NatResultReported, ProvincialCodeReported, type_of
 from models.person import Person, fold, unknown

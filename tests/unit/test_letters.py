@@ -12,8 +12,6 @@ import builders as b
 from agents import people
 from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
-from app.catalogue import CATALOGUE
-from app.codec import Code, Refusal, encode
 from app.engine.work import Told, Work
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
@@ -21,6 +19,8 @@ from app.letters.mend import NotSentError, mend
 from app.letters.read import Filter, Letter, Place, Range, letter_in
 from app.letters.show import escaped, print_letter
 from app.process.settings import Settings
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import Code, Refusal, encode
 from models.sources import SOURCE_LIMIT
 from topology.records import partition_of, record
 from topology.test_agents import Store

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.codec import from_mapping
 from app.login import registration
 from app.login.claims import ClaimNames, Identity, identity_of
 from app.login.failures import Failed
 from app.login.registration import Registration
+from app.topics.codec import from_mapping
 from app.web.tokens import Tokens
 from logins import CARD, PERMIT, TOKEN_KEY, Gateway, person_of
 

@@ -18,7 +18,7 @@ from babel.messages.pofile import read_po
 from litestar import Router
 
 from app.gateway.reference import document
-from app.schemas import asyncapi
+from app.topics.schemas import asyncapi
 from app.view.pages import names, routes
 from app.web import language as languages
 from app.web.language import LANGUAGES, LOCALES, Language

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.gateway.reference import document
-from app.schemas import asyncapi
+from app.topics.schemas import asyncapi
 from app.view.pages import names, reference
 from app.view.pages.chart import Minute, chart, described
 from app.view.pages.installed import manifest

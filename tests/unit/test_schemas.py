@@ -17,11 +17,11 @@ from jsonschema import Draft202012Validator, FormatChecker
 from typer.testing import CliRunner
 
 import builders
-from app.catalogue import CATALOGUE
-from app.catalogue_commands import DIRECTORY, files
-from app.catalogue_commands import schemas as command
-from app.codec import Refusal, decode, encode, from_mapping
-from app.schemas import HEALTH_CODE, asyncapi, example, expectation, schemas
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import Refusal, decode, encode, from_mapping
+from app.topics.commands import DIRECTORY, files
+from app.topics.commands import schemas as command
+from app.topics.schemas import HEALTH_CODE, asyncapi, example, expectation, schemas
 from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChange, StatusChanged
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event

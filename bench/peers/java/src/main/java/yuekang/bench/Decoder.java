@@ -28,7 +28,7 @@ import yuekang.bench.model.Event.Result;
 import yuekang.bench.model.Event.ResultStatus;
 import yuekang.bench.model.Event.RetractionReason;
 
-/** Bytes to events: the checks of app/codec.py and models/events.py, in structured mode. */
+/** Bytes to events: the checks of app/topics/codec.py and models/events.py, in structured mode. */
 final class Decoder {
   private static final int VALUE_BYTES_MAX = 65_536;
 

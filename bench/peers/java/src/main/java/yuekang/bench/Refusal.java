@@ -1,6 +1,6 @@
 package yuekang.bench;
 
-/** An event is refused; {@code code} is the reason in dead letters: app/codec.py. */
+/** An event is refused; {@code code} is the reason in dead letters: app/topics/codec.py. */
 final class Refusal extends Exception {
   final String code;
 

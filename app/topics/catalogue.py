@@ -20,7 +20,7 @@ from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, ProvincialCodeData
 from models.sources import SOURCE_RELEASED
 
-PATH = Path(__file__).parents[1] / "topics.yaml"
+PATH = Path(__file__).parents[2] / "topics.yaml"
 
 DAY_MS = 24 * 60 * 60 * 1000
 COMPACTION_LAG_MS = 7 * DAY_MS

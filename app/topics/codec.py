@@ -22,8 +22,8 @@ import msgspec
 import orjson
 from stdnum.iso7064 import mod_11_2
 
-from app.catalogue import CATALOGUE, Topic
-from app.schemas import expectation
+from app.topics.catalogue import CATALOGUE, Topic
+from app.topics.schemas import expectation
 from models.checks import Fault, faults, misfits
 from models.events import EVENT_ID, EVENT_TYPES, FILE_NUMBER, KEYED_BY_PHONE, Event, type_of
 from models.phones import holds_phone_number

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from app.catalogue import CATALOGUE, HEALTH_CODES, Topic
+from app.topics.catalogue import CATALOGUE, HEALTH_CODES, Topic
 from models.codes import STATUS_CHANGED, HealthCode, StatusChanged
 from models.events import EVENT_TYPES
 from models.sources import SOURCE_RELEASED, SourceReleased

@@ -16,10 +16,10 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from app.catalogue import CATALOGUE, create_topics, differences
 from app.process.settings import Settings
-from app.schemas import asyncapi
-from app.schemas import schemas as json_schemas
+from app.topics.catalogue import CATALOGUE, create_topics, differences
+from app.topics.schemas import asyncapi
+from app.topics.schemas import schemas as json_schemas
 
 DIRECTORY = Path("docs/schemas")
 

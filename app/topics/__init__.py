@@ -1,0 +1,12 @@
+"""A topic is its name and what its records are, and both stand here once.
+
+- `catalogue`: topics.yaml, read and checked; who may publish what.
+- `admin`: the broker's topics, made and compared with it.
+- `codec`: bytes to events and back; every refusal of a single event is made here.
+- `schemas`: JSON Schemas and the AsyncAPI document, with an example of each event in `examples`.
+- `writer`: the producer of whoever publishes.
+- `commands`: `yuekang topics` and `yuekang schemas`.
+
+It promises that a topic, its types, its schemas and its settings on the broker cannot differ. It
+imports `app.web` (the writer refuses as a problem does), `app.process` and `models`.
+"""
