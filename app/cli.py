@@ -14,8 +14,8 @@ from typer.main import get_command
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function or module:Typer, one line of help)
     "up": ("app.stack.up:up", "Start everything on this machine, until Ctrl-C."),
-    "worker": ("app.worker:worker", "Run the stream processor that codes come from."),
-    "lists-worker": ("app.worker:lists_worker", "Run the stream processor of all else."),
+    "worker": ("app.worker.process:worker", "Run the stream processor that codes come from."),
+    "lists-worker": ("app.worker.process:lists_worker", "Run the stream processor of all else."),
     "projection": ("app.projection:projection", "Keep the codes in Redis up to date with the log."),
     "rows": ("app.projection:rows", "Keep all else in Redis up to date with the log."),
     "gateway": ("app.gateway.commands:gateway", "Serve the entrance for agencies over HTTP."),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import app.projection
-import app.worker
+import app.worker.process
 from app.engine.chunks import Chunk
 from app.engine.store import Store
 from app.engine.table import Table
@@ -46,7 +46,7 @@ def main() -> None:
     _keep_journal()
     _flush_when_asked()
     if kind == "worker":
-        app.worker.worker()
+        app.worker.process.worker()
     else:
         app.projection.projection()
 

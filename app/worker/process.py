@@ -24,12 +24,12 @@ import agents.poison
 import agents.releases
 import agents.scans
 from agents.dead_letters import DeadLetters
-from app.lag import Lag
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.topics.catalogue import differences
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
+from app.worker.lag import Lag
 
 log = structlog.get_logger()
 
