@@ -16,8 +16,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("app.stack.up:up", "Start everything on this machine, until Ctrl-C."),
     "worker": ("app.worker.process:worker", "Run the stream processor that codes come from."),
     "lists-worker": ("app.worker.process:lists_worker", "Run the stream processor of all else."),
-    "projection": ("app.projection:projection", "Keep the codes in Redis up to date with the log."),
-    "rows": ("app.projection:rows", "Keep all else in Redis up to date with the log."),
+    "projection": (
+        "app.projection.follow:projection",
+        "Keep the codes in Redis up to date with the log.",
+    ),
+    "rows": ("app.projection.follow:rows", "Keep all else in Redis up to date with the log."),
     "gateway": ("app.gateway.commands:gateway", "Serve the entrance for agencies over HTTP."),
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
     "identity-provider": (

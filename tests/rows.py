@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from app.readmodel import Position
-from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, TABLES, RowBatch, RowWriter
+from app.projection.codes import Position
+from app.projection.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, TABLES, RowBatch, RowWriter
 from app.topics.catalogue import CATALOGUE
 from models.events import ListName
 from models.lists import EMPTY, Listing, add

@@ -28,8 +28,18 @@ from app.login.options import options_of as login_options_of
 from app.login.sessions import Sessions
 from app.process.logs import AUDIT
 from app.process.settings import Settings
-from app.projection import CODES
-from app.readmodel import CHANGES, CODE, COUNTS, Batch, Position, Writer, public, read_state, stored
+from app.projection.codes import (
+    CHANGES,
+    CODE,
+    COUNTS,
+    Batch,
+    Position,
+    Writer,
+    public,
+    read_state,
+    stored,
+)
+from app.projection.follow import CODES
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
 from app.travel.assembly import travel_cards
 from app.view.routes import Options

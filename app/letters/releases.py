@@ -11,8 +11,8 @@ import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.judged import GROUPS
 from app.letters.read import Letter, reading
+from app.projection.freshness import GROUPS
 from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from models.sources import released
 

@@ -9,9 +9,9 @@
     GET  /v1/counts                       people by colour, reason and city; the last hour
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
-It reads Redis (app.readmodel), and nothing else that could be away. Expiry is computed at the
-instant of reading (models.codes.judge), and every answer says up to when its data goes; beyond a
-limit there is no colour at all (亮码失败).
+It reads Redis (app.projection.codes), and nothing else that could be away. Expiry is computed at
+the instant of reading (models.codes.judge), and every answer says up to when its data goes; beyond
+a limit there is no colour at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.

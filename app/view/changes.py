@@ -6,9 +6,9 @@ that from the ring, or from Redis where the ring has gone on without it; so a sl
 nothing, and loses nothing but what Redis no longer keeps. That is said by an event `gap`, with
 the number of changes missed where that is known, and it goes on from there.
 
-An event's id is `<epoch>-<number>`. An id of another epoch (app.readmodel) gives a gap: what was
-missed cannot be known. While the read model is built anew nothing is told, since it would be told
-twice. A filtered client's place moves on too: heartbeats carry it.
+An event's id is `<epoch>-<number>`. An id of another epoch (app.projection.codes) gives a gap: what
+was missed cannot be known. While the read model is built anew nothing is told, since it would be
+told twice. A filtered client's place moves on too: heartbeats carry it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process import metrics
-from app.readmodel import PublicChange, read_changes, wait_for_change
+from app.projection.codes import PublicChange, read_changes, wait_for_change
 from app.view.limits import (
     CLIENTS_MAX,
     CLIENTS_OF_ADDRESS_MAX,

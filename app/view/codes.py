@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process import metrics
-from app.readmodel import CODE, STATE, State, decode_state, oldest, read_code
+from app.projection.codes import CODE, STATE, State, decode_state, oldest, read_code
 from app.topics.catalogue import HEALTH_CODES
 from app.view.limits import (
     READS_AT_ONCE_MAX,

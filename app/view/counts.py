@@ -7,7 +7,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.readmodel import State, read_counts, read_minutes
+from app.projection.codes import State, read_counts, read_minutes
 from app.topics.catalogue import HEALTH_CODES
 from app.view.codes import Clock
 from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS, RETRY_STORE_SECONDS

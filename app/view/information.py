@@ -1,7 +1,7 @@
 """A person's health information as the view reads it, and as it is said over HTTP.
 
-It is read from the rows in Redis (app.rows), and gives way to codes: beyond so many reads at one
-time it is refused as busy, so that a rush for history costs no colour.
+It is read from the rows in Redis (app.projection.rows), and gives way to codes: beyond so many
+reads at one time it is refused as busy, so that a rush for history costs no colour.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.rows import Rows
+from app.projection.rows import Rows
 from app.travel.cards import PhoneVisits
 from app.view.codes import Clock
 from app.view.limits import (

@@ -28,7 +28,7 @@ from app.login.guards import HOME, SessionsAway
 from app.login.options import Options as LoginOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
-from app.readmodel import PublicChange, read_state
+from app.projection.codes import PublicChange, read_state
 from app.topics.catalogue import HEALTH_CODES
 from app.topics.writer import Writer
 from app.travel.cards import TravelCards, Visits

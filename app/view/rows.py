@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-import app.rows
-from app.rows import High, NoRows, Rows
+import app.projection.rows
+from app.projection.rows import High, NoRows, Rows
 from app.view.limits import RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
 from app.view.pages.ports import Unavailable
 
@@ -15,13 +15,13 @@ from app.view.pages.ports import Unavailable
 async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
     """Return rows of `table`; raise `Unavailable`."""
     with _unavailable():
-        return await app.rows.read_rows(redis, table, keys)
+        return await app.projection.rows.read_rows(redis, table, keys)
 
 
 async def read_high(redis: Redis, first: int, count: int) -> High:
     """Return people whose national status is high; raise `Unavailable`."""
     with _unavailable():
-        return await app.rows.read_high(redis, first, count)
+        return await app.projection.rows.read_high(redis, first, count)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app.judged import first_between
 from app.process import metrics
+from app.projection.freshness import first_between
 from app.topology import TableApp
 
 log = structlog.get_logger()

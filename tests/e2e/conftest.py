@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import builders as b
 from app.process.settings import Settings
-from app.readmodel import Batch, Position, Writer, stored
+from app.projection.codes import Batch, Position, Writer, stored
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from conftest import free_port
 from e2e import people

@@ -14,8 +14,8 @@ import aiokafka
 
 import app.engine.partition as partition
 import app.engine.table as table
-import app.projection as projection
-import app.readmodel as readmodel
+import app.projection.codes as readmodel
+import app.projection.follow as projection
 from app.engine.chunks import Chunk, ChunkConsumerThread
 from app.engine.partition import Partition
 from app.engine.store import DUE, META, PLACE, Store

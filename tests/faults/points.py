@@ -19,7 +19,7 @@ from faust.transport.drivers.aiokafka import Consumer
 
 from app.engine.partition import Partition
 from app.engine.store import Store
-from app.readmodel import Batch, Writer
+from app.projection.codes import Batch, Writer
 from faults.journal import write
 
 Act = Literal["kill", "write-out", "stop", "linger"]

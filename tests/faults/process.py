@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-import app.projection
+import app.projection.follow
 import app.worker.process
 from app.engine.chunks import Chunk
 from app.engine.store import Store
@@ -48,7 +48,7 @@ def main() -> None:
     if kind == "worker":
         app.worker.process.worker()
     else:
-        app.projection.projection()
+        app.projection.follow.projection()
 
 
 def _keep_journal() -> None:

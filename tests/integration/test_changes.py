@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from app import readmodel
-from app.readmodel import STATE, decode_state, encode_state
+from app.projection import codes as readmodel
+from app.projection.codes import STATE, decode_state, encode_state
 from app.stack.redis_server import RedisServer
 from app.topics.catalogue import create_topics
 from app.view.changes import REASONS, Changes, Filter, place_of

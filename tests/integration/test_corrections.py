@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from app import corrections
-from app.corrections import MeasuringWriter, is_measured, quantiles
-from app.projection import CODES
-from app.readmodel import Batch, Position, State, stored
+from app.projection import corrections
+from app.projection.codes import Batch, Position, State, stored
+from app.projection.corrections import MeasuringWriter, is_measured, quantiles
+from app.projection.follow import CODES
 from models.codes import Cause, Colour, HealthCode, Reason, Status, StatusChange
 
 PERSON = "p1-" + "a" * 32

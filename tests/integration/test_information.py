@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 import builders as b
-from app.rows import ROW, NoRows, read_high
+from app.projection.rows import ROW, NoRows, read_high
 from app.stack.redis_server import RedisServer
 from app.view.information import Information, SectionAnswer
 from app.view.limits import HISTORY_AT_ONCE_MAX

@@ -17,8 +17,17 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from app.projection import LEASE_SECONDS, Unreadable, batch_of
-from app.readmodel import CODE, COUNTS, STATE, Batch, Writer, read_minutes, read_state, stored
+from app.projection.codes import (
+    CODE,
+    COUNTS,
+    STATE,
+    Batch,
+    Writer,
+    read_minutes,
+    read_state,
+    stored,
+)
+from app.projection.follow import LEASE_SECONDS, Unreadable, batch_of
 from app.stack.redis_server import RedisServer
 from app.topics.catalogue import create_topics
 from conftest import free_port

@@ -15,7 +15,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
-from app.readmodel import CODE, STATE
+from app.projection.codes import CODE, STATE
 from app.topics.catalogue import CATALOGUE, create_topics
 from app.topics.codec import decode
 from app.view.codes import Codes

@@ -21,8 +21,8 @@ from nacl.public import SealedBox
 from redis.asyncio import Redis
 
 import builders as b
-from app.judged import ask
-from app.readmodel import read_state
+from app.projection.codes import read_state
+from app.projection.freshness import ask
 from app.sample.broken import BREAKAGES, TOPIC, Breakage
 from app.sample.records import binary, structured
 from app.topics.catalogue import CATALOGUE, create_topics

@@ -1,7 +1,7 @@
 """What the workers and the projection have left, against a replay of what they were given.
 
-Shares no code with agents or engine but the layout of a changelog record. app.topics.codec
-is asked what is refused, and app.readmodel how a code lies in Redis. A fault there shows in neither
+Shares no code with agents or engine but the layout of a changelog record. app.topics.codec is asked
+what is refused, and app.projection.codes how a code lies in Redis. A fault there shows in neither
 replay, and is for tests/unit and tests/integration to find. Two replays through `models/`:
 
 - the exact one goes along the changelog, transaction by transaction. Each tells, by the places it
@@ -31,8 +31,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.engine.store import AGENDA, DUE, META, PLACE, STORED
-from app.judged import PEOPLE
-from app.readmodel import (
+from app.projection.codes import (
     CHANGES,
     CHANGES_KEPT,
     CODE,
@@ -42,6 +41,7 @@ from app.readmodel import (
     read_state,
     stored,
 )
+from app.projection.freshness import PEOPLE
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode, source_in
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed

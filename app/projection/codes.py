@@ -6,7 +6,7 @@
     yk:changes         the latest changes, without the person, numbered without a gap
     yk:minute:<n>      changes of the n-th minute of the epoch, for an hour
 
-A batch is one script (readmodel.lua): codes, counts, changes and the state with the new positions
+A batch is one script (codes.lua): codes, counts, changes and the state with the new positions
 are written together, and only if the state is still the one that the batch began from. So a
 batch is applied once or not at all: a projection that dies, repeats itself, wakes up late or
 meets an emptied Redis changes nothing that it should not, and finds out. A code also carries its
@@ -41,7 +41,7 @@ CODE = "yk:code:"
 MINUTE = "yk:minute:"
 
 FORMAT = 3
-"""Of all the above, and of app.rows; a model of another format is built anew."""
+"""Of all the above, and of app.projection.rows; a model of another format is built anew."""
 
 CHANGES_KEPT = 50_000
 """Changes that a client can resume over: 100 s at 500 changes/s, an ordinary day many times over;
@@ -154,8 +154,8 @@ class Minute(Struct, frozen=True):
 class Batch(Struct):
     """What one script writes: the newest code of each person (None: deleted), all changes.
 
-    `corrections` are those of the changes that are measured (app.corrections), with their person;
-    they are not written.
+    `corrections` are those of the changes that are measured (app.projection.corrections), with
+    their person; they are not written.
     """
 
     codes: dict[str, bytes | None]

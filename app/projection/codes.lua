@@ -1,4 +1,4 @@
--- Write one batch of the projection, or nothing of it. See app/readmodel.py.
+-- Write one batch of the projection, or nothing of it. See app/projection/codes.py.
 --
 -- KEYS: state, counts, changes, a key for each code, a key for each minute
 -- ARGV: state as it must be ("" for none), state as it becomes, changes to keep,

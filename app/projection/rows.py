@@ -1,14 +1,14 @@
 """The rows of the tables in Redis: what people see and ask of beside their code.
 
-    yk:state                     how far the changelogs are projected, as in app.readmodel
+    yk:state                     how far the changelogs are projected, as in app.projection.codes
     yk:row:people:<person>       a row of the people table: models.person.Person, MessagePack
     yk:row:lists:<person>:<list> a row of the lists table: models.lists.Listing, JSON
     yk:high                      the people whose newest national status is high, by the instant of
                                  its report (ms since 1970)
 
-They are the changelogs' newest values, written by `yuekang rows` (app.projection) in the way of
-app.readmodel: a batch and the positions that it reached together, or not at all. The database is
-theirs alone.
+They are the changelogs' newest values, written by `yuekang rows` (app.projection.follow) in the way
+of app.projection.codes: a batch and the positions that it reached together, or not at all. The
+database is theirs alone.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.readmodel import STATE, Position, State, Writer, decode_state, encode_state, oldest
+from app.projection.codes import STATE, Position, State, Writer, decode_state, encode_state, oldest
 from app.topics.catalogue import changelog_of
 from models.events import ListName, NationalStatus
 from models.information import national_status

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from app.process import metrics
-from app.readmodel import Batch, State, Writer, colour_of, version_of
+from app.projection.codes import Batch, State, Writer, colour_of, version_of
 from models.codes import Colour, StatusChange
 
 WAITING_MAX = 10_000

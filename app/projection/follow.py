@@ -7,13 +7,13 @@ writes there.
              any trouble, or Redis has moved on ──> begin
 
 How far the log was applied stands in Redis alone, in the same script as what was applied
-(app.readmodel), so there is nothing to reconcile: whatever happens, it begins again from what
-Redis says. Only what transactions committed is read. Two projections do no harm; the second
+(app.projection.codes), so there is nothing to reconcile: whatever happens, it begins again from
+what Redis says. Only what transactions committed is read. Two projections do no harm; the second
 waits until the first has been silent for `LEASE_SECONDS`.
 
-The first projects codes and changes (app.readmodel). The second projects rows (app.rows): what
-people see and ask of beside their code. It has a database of its own and gives way to the first,
-so that history never delays a colour.
+The first projects codes and changes (app.projection.codes). The second projects rows
+(app.projection.rows): what people see and ask of beside their code. It has a database of its own
+and gives way to the first, so that history never delays a colour.
 """
 
 import asyncio
@@ -38,15 +38,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from app.corrections import MeasuringWriter, is_measured
 from app.engine.records import install
 from app.engine.store import DUE, META
-from app.judged import LISTS, PEOPLE, Group, Judged, Watch
 from app.process import metrics
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
-from app.readmodel import (
+from app.projection.codes import (
     FOREIGN,
     Batch,
     Position,
@@ -57,7 +55,9 @@ from app.readmodel import (
     stored,
     version_of,
 )
-from app.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
+from app.projection.corrections import MeasuringWriter, is_measured
+from app.projection.freshness import LISTS, PEOPLE, Group, Judged, Watch
+from app.projection.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from models.codes import StatusChanged
 
@@ -488,7 +488,7 @@ def rows() -> None:
 
 def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> None:
     configure(settings.log_level)
-    install()  # app.judged reads the input too
+    install()  # app.projection.freshness reads the input too
     running = Projection(settings.kafka, redis_url, model)
     status = StatusServer(settings.status_host, status_port, running.reasons)
     try:
