@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
 from app.process.ports import free_port
 from app.topics.catalogue import create_topics
 from app.web.tokens import Tokens

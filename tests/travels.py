@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
 from app.travel.bounds import Bounds
 from app.travel.cards import PhoneVisits, TravelCards
 from app.web.problems import Refused, retry_later

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 from msgspec import UNSET, Struct, UnsetType
 
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import (
     Refusal,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
 from app.process.settings import Settings
 from app.web.tokens import Tokens
 from models.documents import DocumentError, parse

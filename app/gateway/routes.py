@@ -19,8 +19,8 @@ from app.gateway import messages
 from app.gateway.admission import Admission, Admitted, as_refused, readable_id
 from app.gateway.answers import Accepted, PersonKeyOf, PersonKeyResults, Results
 from app.gateway.body import Bodies
+from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import openapi
-from app.person_keys import PersonKeys
 from app.process import metrics
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import Refusal, parse_strict

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from redis.asyncio import Redis
 
 import builders as b
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
 from app.process.ports import free_ports
 from app.process.settings import Settings
 from app.stack.processes import HttpProcess

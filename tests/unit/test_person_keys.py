@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
 from app.web.tokens import TOKEN_LENGTH_MAX, InvalidToken, Tokens
 from models.documents import Document
 from models.events import DocumentType, PersonKey

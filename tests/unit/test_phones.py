@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
 from models.documents import Document
 from models.events import PERSON_KEY, DocumentType
 from models.phones import (
