@@ -39,12 +39,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),
     "person-key": ("app.gateway.commands:person_key", "Print the person key of a document."),
     "outbox": ("app.travel.outbox:outbox", "Show messages to phones, in development."),
-    "explain": ("app.explain:explain", "Say why a person's code is what it is."),
+    "explain": ("app.operator.explain:explain", "Say why a person's code is what it is."),
     "reconciliation": (
-        "app.reconciliation:reconciliation",
+        "app.operator.reconciliation:reconciliation",
         "List whose data wait to be pushed to the national platform.",
     ),
-    "latency": ("app.latency:latency", "Measure from append on Kafka to visible over HTTP."),
+    "latency": (
+        "app.operator.latency:latency",
+        "Measure from append on Kafka to visible over HTTP.",
+    ),
 }
 
 

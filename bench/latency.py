@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.latency import Report
+from app.operator.latency import Report
 from app.stack.processes import Process, StackError
 from app.stack.secrets import development_secrets
 from bench.scale import Terminal

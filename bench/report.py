@@ -11,7 +11,7 @@ from msgspec import Struct
 from pygal import Bar, Config, HorizontalStackedBar  # type: ignore[import-untyped]
 from pygal.style import Style  # type: ignore[import-untyped]
 
-from app.latency import Report
+from app.operator.latency import Report
 from bench import flood, latency, scale, start
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
-from app.operator_client import operator_token
+from app.operator.client import operator_token
 from app.process.settings import Settings
 from app.stack.processes import StackError
 from app.stack.secrets import development_secrets

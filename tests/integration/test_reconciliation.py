@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 import builders as b
-from app import operator_client
 from app.cli import app as cli
+from app.operator import client as operator_client
 from app.view import reconciliation
 from app.view.reconciliation import ReconciliationAnswer
 from app.web.operator import OPERATOR

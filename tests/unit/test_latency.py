@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from app.latency import Plan, Report, Run, Spread, spread
+from app.operator.latency import Plan, Report, Run, Spread, spread
 from app.topics.catalogue import CATALOGUE
 from models.codes import Colour, judge
 from models.events import Event, NatResultReported, ProvincialCodeReported, type_of

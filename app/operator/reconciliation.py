@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from app.operator_client import ask
+from app.operator.client import ask
 from app.process.settings import Settings
 from app.view.reconciliation import ReconciliationAnswer
 from models.policy import ZONE

@@ -36,7 +36,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from app.operator_client import operator_token
+from app.operator.client import operator_token
 from app.process.settings import Settings
 from app.sample.command import progress_on
 from app.sample.publish import Progress
