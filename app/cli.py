@@ -13,7 +13,7 @@ from typer.main import get_command
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function or module:Typer, one line of help)
-    "up": ("app.stack.up:up", "Start everything on this machine, until Ctrl-C."),
+    "up": ("app.development.stack.up:up", "Start everything on this machine, until Ctrl-C."),
     "worker": ("app.worker.process:worker", "Run the stream processor that codes come from."),
     "lists-worker": ("app.worker.process:lists_worker", "Run the stream processor of all else."),
     "projection": (

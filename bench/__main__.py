@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.stack.processes import StackError
+from app.development.stack.processes import StackError
 from bench import compare, flood, latency, machine, report, scale, stages, start
 from bench.broker import running_broker
 from bench.sides import SIDES

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.development.stack.broker import Broker
 from app.process.ports import free_port
-from app.stack.broker import Broker
 
 JOIN_SECONDS = 3
 """How long a new group waits for its members, so that two workers begin together."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.stack.broker import Broker
-from app.stack.processes import Process, said
+from app.development.stack.broker import Broker
+from app.development.stack.processes import Process, said
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting, machine, outputs, topics, workload
 from bench.cpu import cpu_seconds, peak_memory_mib

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from app.development.secrets import development_secrets
+from app.development.stack.processes import Process, StackError
 from app.operator.latency import Report
-from app.stack.processes import Process, StackError
-from app.stack.secrets import development_secrets
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
 from bench.stack import environment_of

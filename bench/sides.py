@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from app.development.stack.broker import ROOT
 from app.engine.chunks import CHUNK_RECORDS_MAX
-from app.stack.broker import ROOT
 
 COMMIT_SECONDS = 1.0
 """Interval at which every side commits its offsets (and those with caches, all they hold)."""

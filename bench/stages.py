@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from app.stack.broker import ROOT
+from app.development.stack.broker import ROOT
 from bench import compare
 from bench.broker import running_broker
 from bench.cpu import cpu_seconds, thread_cpu_seconds

@@ -21,11 +21,11 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
+from app.development.secrets import development_secrets
+from app.development.stack.processes import StackError
+from app.development.stack.stack import Stack
 from app.operator.client import operator_token
 from app.process.settings import Settings
-from app.stack.processes import StackError
-from app.stack.secrets import development_secrets
-from app.stack.stack import Stack
 from bench import topics
 from bench.cpu import peak_memory_mib
 from bench.records import Record, person_key

@@ -9,9 +9,9 @@ import pygal  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, settings
 
+from app.development.stack.broker import Broker
+from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
-from app.stack.broker import Broker
-from app.stack.redis_server import RedisServer
 
 # pygal leaves a finder of a protocol that Python gave up; pytest's way to import asks every finder.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]

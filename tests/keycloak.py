@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
+from app.development.stack.broker import ROOT
+from app.development.stack.processes import Process
 from app.process.ports import free_port
-from app.stack.broker import ROOT
-from app.stack.processes import Process
 
 HOME = ROOT / ".run" / "keycloak"
 REALM, ADMIN = "gd", "admin"

@@ -15,7 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from playwright.sync_api import Page, Response
 
-from app.stack.processes import HttpProcess
+from app.development.stack.processes import HttpProcess
 from app.topics.catalogue import create_topics
 from app.web.tokens import Tokens
 from conftest import free_port

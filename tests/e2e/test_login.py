@@ -9,10 +9,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from app.development.stack.processes import HttpProcess
 from app.login.provider.people import FILE, write_people
 from app.login.sessions import COOKIE
 from app.process.ports import free_ports
-from app.stack.processes import HttpProcess
 from e2e.stage import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, Log
 from e2e.test_every_page import SMALL_TARGETS, assert_accessible
 from gateways import SECRET

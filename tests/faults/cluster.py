@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from msgspec.structs import replace
 
-from app.stack.broker import COMMON, Broker
+from app.development.stack.broker import COMMON, Broker
 from app.topics.catalogue import CATALOGUE
 
 CLUSTER_ID = "yFaultSuiteOfYuekang00"

@@ -18,9 +18,9 @@ from nacl.public import PrivateKey
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.development.stack.processes import HttpProcess, Process
+from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_ports
-from app.stack.processes import HttpProcess, Process
-from app.stack.redis_server import RedisServer
 from app.topics.catalogue import create_topics
 from faults import journal
 from faults.cluster import Node, Place, wait_in_step, with_copies

@@ -19,9 +19,9 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from app.development.stack.redis_server import RedisServer
 from app.projection import codes as readmodel
 from app.projection.codes import STATE, decode_state, encode_state
-from app.stack.redis_server import RedisServer
 from app.topics.catalogue import create_topics
 from app.view.changes import REASONS, Changes, Filter, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX

@@ -16,8 +16,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 import builders as b
+from app.development.stack.redis_server import RedisServer
 from app.projection.rows import ROW, NoRows, read_high
-from app.stack.redis_server import RedisServer
 from app.view.information import Information, SectionAnswer
 from app.view.limits import HISTORY_AT_ONCE_MAX
 from app.view.pages.ports import Unavailable

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from app.development.stack.redis_server import RedisServer
 from app.projection.codes import (
     CODE,
     COUNTS,
@@ -28,7 +29,6 @@ from app.projection.codes import (
     stored,
 )
 from app.projection.follow import LEASE_SECONDS, Unreadable, batch_of
-from app.stack.redis_server import RedisServer
 from app.topics.catalogue import create_topics
 from conftest import free_port
 from models.codes import HealthCode, Reason

@@ -20,11 +20,11 @@ import httpx
 import pytest
 import redis
 
+from app.development.secrets import development_secrets
+from app.development.stack.broker import LIBS, ROOT, Broker
+from app.development.stack.processes import MARK, Process, StackError, left_behind
+from app.development.stack.redis_server import RedisServer
 from app.sample.logins import LOGINS
-from app.stack.broker import LIBS, ROOT, Broker
-from app.stack.processes import MARK, Process, StackError, left_behind
-from app.stack.redis_server import RedisServer
-from app.stack.secrets import development_secrets
 from app.topics.codec import encode
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
@@ -373,7 +373,7 @@ def test_a_process_that_ignores_its_end_is_killed_with_its_children(tmp_path: Pa
 def test_a_log_is_bounded_and_none_of_it_torn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.stack.processes.LOG_BYTES_MAX", 1000)
+    monkeypatch.setattr("app.development.stack.processes.LOG_BYTES_MAX", 1000)
     loop = "while :; do echo 0123456789; sleep 0.001; done"
     process = Process("chatty", ["sh", "-c", loop], tmp_path)
     process.start()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 import builders
-from app.stack.broker import ROOT
+from app.development.stack.broker import ROOT
 from app.topics.codec import Refusal, decode
 from bench import workload
 from models.codes import HealthCode, StatusChanged, changed

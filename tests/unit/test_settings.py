@@ -2,8 +2,8 @@
 
 import pytest
 
+from app.development.stack.broker import ROOT
 from app.process.settings import KEYS, PREFIX, SECRETS, TYPES, Settings, SettingsError, variable_of
-from app.stack.broker import ROOT
 
 SECRET = "0f" * 32
 

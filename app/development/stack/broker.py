@@ -13,7 +13,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from app.stack.processes import Process, StackError, program
+from app.development.stack.processes import Process, StackError, program
 
 ROOT = Path(__file__).parents[2]
 LIBS = ROOT / ".run" / "kafka" / "libs"

@@ -10,11 +10,8 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from app.process import ports
-from app.process.settings import SECRETS as ALL_SECRETS
-from app.process.settings import Settings, variable_of
-from app.stack.broker import Broker
-from app.stack.processes import (
+from app.development.stack.broker import Broker
+from app.development.stack.processes import (
     POLL_SECONDS,
     HttpProcess,
     Process,
@@ -22,7 +19,10 @@ from app.stack.processes import (
     end_left_behind,
     said,
 )
-from app.stack.redis_server import MEMORY, RedisServer
+from app.development.stack.redis_server import MEMORY, RedisServer
+from app.process import ports
+from app.process.settings import SECRETS as ALL_SECRETS
+from app.process.settings import Settings, variable_of
 from app.topics.catalogue import create_topics
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import redis
 
-from app.stack.processes import Process
+from app.development.stack.processes import Process
 
 MEMORY = "512mb"
 """Of one server; beyond it a write fails, nothing is evicted."""

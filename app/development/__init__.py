@@ -1,0 +1,11 @@
+"""What a development machine has and production never imports.
+
+- `stack`: Kafka, Redis and every process on one machine: `yuekang up`.
+- `secrets`: made once, kept in a file that its owner alone can read.
+- `sample`: a day of made-up people, published by both entrances.
+- `provider`: an OpenID provider that believes whoever says who they are.
+- `outbox`: a carrier of messages that keeps them in files.
+
+It promises to refuse to start in production. It may import everything; nothing outside imports it
+(import-linter holds that): what the other rooms take from here is named in the settings.
+"""
