@@ -28,7 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Serve an OpenID provider for development.",
     ),
     "publish": ("app.publish.command:publish", "Publish a file of events through the gateway."),
-    "sample": ("app.sample.command:sample", "Publish the sample day of a synthetic city."),
+    "sample": (
+        "app.development.sample.command:sample",
+        "Publish the sample day of a synthetic city.",
+    ),
     "dead-letters": (
         "app.letters.commands:dead_letters",
         "List, show, send again what was refused.",

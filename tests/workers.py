@@ -11,9 +11,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from nacl.public import PrivateKey
 
+from app.development.sample.records import structured
 from app.development.stack.processes import HttpProcess
 from app.engine import records
-from app.sample.records import structured
 from app.topics.catalogue import create_topics
 from conftest import free_port
 from models.events import Event

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from redis.asyncio import Redis
 
+from app.development.sample.information import HIGH_RISK_SAMPLE
 from app.process.settings import Settings
-from app.sample.information import HIGH_RISK_SAMPLE
 from app.topics.catalogue import PORTAL
 from app.travel.cards import TravelCards, Visits
 from app.travel.phone_keys import PhoneKeys

@@ -10,11 +10,11 @@ from granian.server import Server
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from litestar.types import ASGIApp
 
+from app.development.sample.publish import FILE as SAMPLE
 from app.login.options import options_of as login_options_of
 from app.process.logs import configure
 from app.process.ports import holder, is_free
 from app.process.settings import Settings
-from app.sample.publish import FILE as SAMPLE
 from app.travel.assembly import travel_cards
 from app.view.routes import Options, create_app
 

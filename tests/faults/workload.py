@@ -19,8 +19,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 import builders as b
-from app.sample.broken import BREAKAGES
-from app.sample.records import Record, binary, structured
+from app.development.sample.broken import BREAKAGES
+from app.development.sample.records import Record, binary, structured
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import encode
 from models import events as e

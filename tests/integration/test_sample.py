@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from app.sample.client import Gateway
-from app.sample.day import plan_day
-from app.sample.publish import Publication
+from app.development.sample.client import Gateway
+from app.development.sample.day import plan_day
+from app.development.sample.publish import Publication
 from conftest import running_broker
 from gateways import TOKENS, running_gateway
 from models.codes import NO_CODE, HealthCode, judge

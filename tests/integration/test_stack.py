@@ -20,11 +20,11 @@ import httpx
 import pytest
 import redis
 
+from app.development.sample.logins import LOGINS
 from app.development.secrets import development_secrets
 from app.development.stack.broker import LIBS, ROOT, Broker
 from app.development.stack.processes import MARK, Process, StackError, left_behind
 from app.development.stack.redis_server import RedisServer
-from app.sample.logins import LOGINS
 from app.topics.codec import encode
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens

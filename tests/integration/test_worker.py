@@ -21,10 +21,10 @@ from nacl.public import SealedBox
 from redis.asyncio import Redis
 
 import builders as b
+from app.development.sample.broken import BREAKAGES, TOPIC, Breakage
+from app.development.sample.records import binary, structured
 from app.projection.codes import read_state
 from app.projection.freshness import ask
-from app.sample.broken import BREAKAGES, TOPIC, Breakage
-from app.sample.records import binary, structured
 from app.topics.catalogue import CATALOGUE, create_topics
 from app.topics.codec import encode
 from app.topology import input_topics

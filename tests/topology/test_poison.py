@@ -12,9 +12,9 @@ import builders as b
 from agents import people, poison, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.poison import UnreadableError
+from app.development.sample.records import binary
 from app.engine.work import Fold, Told, Work
 from app.process import metrics
-from app.sample.records import binary
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED, STATUS_CHANGES
 from app.topics.codec import encode
 from models.events import ScanData, ScanRecorded

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.development.sample.documents import Documents
 from app.login.claims import ClaimNames, Identity, NoDocument, identity_of
-from app.sample.documents import Documents
 from logins import CARD
 from models.events import DocumentType
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from stdnum.cn import ric
 
-from app.sample.broken import BREAKAGES, OTHER_PERSON
-from app.sample.day import (
+from app.development.sample.broken import BREAKAGES, OTHER_PERSON
+from app.development.sample.day import (
     PEOPLE_MIN,
     BrokenDocument,
     BrokenEntry,
@@ -22,9 +22,9 @@ from app.sample.day import (
     plan_day,
     sample_day,
 )
-from app.sample.documents import RESIDENCE_PERMITS, Document
-from app.sample.logins import LOGINS
-from app.sample.stories import HISTORY
+from app.development.sample.documents import RESIDENCE_PERMITS, Document
+from app.development.sample.logins import LOGINS
+from app.development.sample.stories import HISTORY
 from models.checks import faults
 from models.codes import Colour, Reason, judge
 from models.events import DocumentType, Event, ListName, StatusEvent, TelecomVisitReported

@@ -16,15 +16,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
+from app.development.sample.logins import LOGINS
+from app.development.sample.publish import FILE as SAMPLE
+from app.development.sample.publish import load
 from app.development.secrets import FILE as SECRETS
 from app.development.secrets import development_secrets
 from app.development.stack.processes import MARK, POLL_SECONDS, StackError, end_left_behind
 from app.development.stack.stack import Stack
 from app.process.settings import Settings
-from app.sample.day import PEOPLE_MAX, PEOPLE_MIN
-from app.sample.logins import LOGINS
-from app.sample.publish import FILE as SAMPLE
-from app.sample.publish import load
 
 FREE_MIB_MIN = 1024
 """Kafka's first segments and indexes, a sample day, and logs at their bounds: some 600 MiB."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from app.sample.logins import hint_of
+from app.development.sample.logins import hint_of
 from app.view.pages import names
 from app.view.pages.ports import Sample
 from app.web.language import Text, clock, joined

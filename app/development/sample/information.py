@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from random import Random
 
-from app.sample.stories import NATIONAL_PLATFORM, TERMINALS, Resident
+from app.development.sample.stories import NATIONAL_PLATFORM, TERMINALS, Resident
 from app.topics.catalogue import PORTAL
 from models.events import (
     BorderEntryData,

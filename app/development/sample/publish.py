@@ -20,12 +20,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.login.provider.people import FILE as IDENTITIES
-from app.login.provider.people import Person as Identity
-from app.login.provider.people import What, people_of, write_people
-from app.process.settings import Settings
-from app.sample.client import Gateway, Submission
-from app.sample.day import (
+from app.development.sample.client import Gateway, Submission
+from app.development.sample.day import (
     AnyEntry,
     BrokenDocument,
     BrokenEntry,
@@ -35,9 +31,13 @@ from app.sample.day import (
     plan_day,
     plan_minutes,
 )
-from app.sample.documents import Document
-from app.sample.logins import LOGINS, OF_STORY, hint_of
-from app.sample.records import binary, structured
+from app.development.sample.documents import Document
+from app.development.sample.logins import LOGINS, OF_STORY, hint_of
+from app.development.sample.records import binary, structured
+from app.login.provider.people import FILE as IDENTITIES
+from app.login.provider.people import Person as Identity
+from app.login.provider.people import What, people_of, write_people
+from app.process.settings import Settings
 from app.web.tokens import Tokens
 from models.codes import Colour, Reason
 

@@ -5,7 +5,7 @@ from datetime import date
 
 from msgspec import Struct
 
-from app.sample.documents import Document, Documents, Phone
+from app.development.sample.documents import Document, Documents, Phone
 
 
 class Login(Struct, frozen=True):

@@ -15,17 +15,17 @@ from typing import cast
 
 from msgspec import Struct
 
-from app.sample.broken import (
+from app.development.sample.broken import (
     BREAKAGES,
     DOCUMENT_BREAKAGES,
     Breakage,
     DocumentBreakage,
 )
-from app.sample.documents import Document, Documents, Phone
-from app.sample.information import tell_all, tell_some, tell_visits
-from app.sample.logins import OF_STORY
-from app.sample.records import Record
-from app.sample.stories import ORDINARY, STORIES, Draft, Resident, Story
+from app.development.sample.documents import Document, Documents, Phone
+from app.development.sample.information import tell_all, tell_some, tell_visits
+from app.development.sample.logins import OF_STORY
+from app.development.sample.records import Record
+from app.development.sample.stories import ORDINARY, STORIES, Draft, Resident, Story
 from models.codes import Status
 from models.events import Event, NatResultReported
 from models.person import Objection

@@ -6,9 +6,9 @@ from http import HTTPStatus
 import httpx
 import msgspec
 
+from app.development.sample.documents import Document
 from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
 from app.publish.lines import Item, Report
-from app.sample.documents import Document
 from app.web.tokens import Tokens
 
 KEYS_IN_A_REQUEST = 500

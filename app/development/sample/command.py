@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
+from app.development.sample.publish import FILE, Summary, load, publish_day
+from app.development.sample.publish import Progress as Report
 from app.process.settings import Settings
 from app.publish.client import Unreached
 from app.publish.lines import Misused
-from app.sample.day import PEOPLE_MAX, PEOPLE_MIN
-from app.sample.publish import FILE, Summary, load, publish_day
-from app.sample.publish import Progress as Report
 
 LINE_EVERY_SECONDS = 5.0
 """How often progress is told where there is no terminal for a bar."""

@@ -11,7 +11,7 @@ from random import Random
 
 from msgspec import Struct
 
-from app.sample.documents import Document, Phone
+from app.development.sample.documents import Document, Phone
 from models.codes import Colour, Reason, Status
 from models.events import (
     CaseConfirmed,

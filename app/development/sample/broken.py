@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.sample.documents import Document
-from app.sample.records import Record
+from app.development.sample.documents import Document
+from app.development.sample.records import Record
 from models.events import DocumentType, Event
 
 Json = dict[str, Any]
