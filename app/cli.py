@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("app.gateway.commands:gateway", "Serve the entrance for agencies over HTTP."),
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
     "identity-provider": (
-        "app.login.provider.command:identity_provider",
+        "app.development.provider.command:identity_provider",
         "Serve an OpenID provider for development.",
     ),
     "publish": ("app.publish.command:publish", "Publish a file of events through the gateway."),

@@ -15,14 +15,14 @@ from litestar import Litestar, get, post
 from litestar.exceptions import HTTPException
 from redis.asyncio import Redis
 
+from app.development.provider.people import Person, What
+from app.development.provider.routes import create_app as provider_app
+from app.development.provider.server import Options as ProviderOptions
 from app.gateway.person_keys import PersonKeys
 from app.login import oidc
 from app.login.claims import ClaimNames
 from app.login.guards import LoggedIn
 from app.login.options import Options as LoginOptions
-from app.login.provider.people import Person, What
-from app.login.provider.routes import create_app as provider_app
-from app.login.provider.server import Options as ProviderOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
 from app.web.problems import Refused, on_failure, on_http_exception, on_refused
 from models.documents import Document

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from app.development.provider.people import FILE, write_people
 from app.development.stack.processes import HttpProcess
-from app.login.provider.people import FILE, write_people
 from app.login.sessions import COOKIE
 from app.process.ports import free_ports
 from e2e.stage import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, Log

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.development.provider.people import FILE, write_people
 from app.login import registration
-from app.login.provider.people import FILE, write_people
 from app.login.routes import LOGIN_COOKIE_PREFIX, LOGINS_AT_ONCE_MAX, STATE_LETTERS
 from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
 from conftest import free_port

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.login.provider.people import FILE, Person, people_of, write_people
+from app.development.provider.people import FILE, Person, people_of, write_people
 from gateways import command
 from logins import CARD, CLIENT, CLIENT_SECRET, DEVELOPMENT, PEOPLE, VIEW, Development
 

@@ -20,6 +20,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.development.provider.people import FILE as IDENTITIES
+from app.development.provider.people import Person as Identity
+from app.development.provider.people import What, people_of, write_people
 from app.development.sample.client import Gateway, Submission
 from app.development.sample.day import (
     AnyEntry,
@@ -34,9 +37,6 @@ from app.development.sample.day import (
 from app.development.sample.documents import Document
 from app.development.sample.logins import LOGINS, OF_STORY, hint_of
 from app.development.sample.records import binary, structured
-from app.login.provider.people import FILE as IDENTITIES
-from app.login.provider.people import Person as Identity
-from app.login.provider.people import What, people_of, write_people
 from app.process.settings import Settings
 from app.web.tokens import Tokens
 from models.codes import Colour, Reason

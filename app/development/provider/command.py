@@ -8,10 +8,10 @@ from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 
+from app.development.provider.people import FILE
+from app.development.provider.routes import create_app
+from app.development.provider.server import Options
 from app.login.options import claim_names_of
-from app.login.provider.people import FILE
-from app.login.provider.routes import create_app
-from app.login.provider.server import Options
 from app.process.logs import configure
 from app.process.ports import holder, is_free
 from app.process.settings import Settings, SettingsError
@@ -60,7 +60,7 @@ def identity_provider() -> None:
         )
         raise typer.Exit(1)
     Server(
-        "app.login.provider.command:make",
+        "app.development.provider.command:make",
         factory=True,
         interface=Interfaces.ASGI,
         address=HOST,

@@ -27,8 +27,8 @@ from authlib.oidc.rpinitiated import EndSessionEndpoint
 from joserfc.jwk import KeySet, RSAKey
 from msgspec import Struct
 
+from app.development.provider.people import Person
 from app.login.claims import ClaimNames
-from app.login.provider.people import Person
 
 ALGORITHM = "RS256"
 KEY_BITS = 2_048

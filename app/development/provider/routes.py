@@ -9,10 +9,10 @@ from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
+from app.development.provider.people import Person, What, people_of
+from app.development.provider.server import Answer, Asked, OAuth2Error, Options, Server
 from app.login.claims import NoDocument
 from app.login.guards import origin_of
-from app.login.provider.people import Person, What, people_of
-from app.login.provider.server import Answer, Asked, OAuth2Error, Options, Server
 from app.login.texts import PROVIDER
 from app.web.language import CHINESE, Text, negotiate
 from app.web.problems import on_failure
