@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schemas": ("app.topics.commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),
     "person-key": ("app.gateway.commands:person_key", "Print the person key of a document."),
-    "outbox": ("app.travel.outbox:outbox", "Show messages to phones, in development."),
+    "outbox": ("app.development.outbox:outbox", "Show messages to phones, in development."),
     "explain": ("app.operator.explain:explain", "Say why a person's code is what it is."),
     "reconciliation": (
         "app.operator.reconciliation:reconciliation",

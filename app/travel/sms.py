@@ -13,9 +13,9 @@ from typing import Protocol
 
 import structlog
 
+from app.development.outbox import Outbox
 from app.process.settings import Settings, SettingsError, variable_of
 from app.travel.bounds import CODE_SECONDS, DRIVER_SECONDS_MAX, RETRY_SECONDS
-from app.travel.outbox import Outbox
 from app.web.language import Language
 from app.web.language import gettext as _
 from app.web.problems import retry_later

@@ -12,11 +12,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from redis.asyncio import Redis
 
 import builders as b
+from app.development.outbox import Outbox
 from app.development.stack.processes import HttpProcess
 from app.gateway.person_keys import PersonKeys
 from app.process.ports import free_ports
 from app.process.settings import Settings
-from app.travel.outbox import Outbox
 from e2e import people
 from e2e.conftest import NARROW, PHONE
 from e2e.stage import Log, Stage

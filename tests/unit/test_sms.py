@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.development.outbox import MESSAGES_MAX, Outbox
 from app.process.settings import Settings, SettingsError
 from app.travel import sms
-from app.travel.outbox import MESSAGES_MAX, Outbox
 from app.travel.sms import NoCarrier, code_text, deliver, driver_of
 from app.web.language import LANGUAGES
 from app.web.problems import Refused
