@@ -2,16 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pygal  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, settings
 
-from app.development.stack.broker import Broker
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
+from support.brokers import running_broker
 
 # pygal leaves a finder of a protocol that Python gave up; pytest's way to import asks every finder.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
@@ -37,18 +35,6 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bootstrap address of a broker that has no topic yet."""
     with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
         yield bootstrap
-
-
-@contextmanager
-def running_broker(directory: Path) -> Iterator[str]:
-    """Run a broker; yield its bootstrap address."""
-    broker = Broker(directory, free_port(), free_port())
-    broker.start()
-    try:
-        broker.wait_ready()
-        yield broker.bootstrap
-    finally:
-        broker.stop()
 
 
 @pytest.fixture(scope="session")

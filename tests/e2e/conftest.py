@@ -11,21 +11,18 @@ import pytest
 import redis.asyncio
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-import builders as b
+from app.process.ports import free_port
 from app.process.settings import Settings
 from app.projection.codes import Batch, Position, Writer, stored
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
-from conftest import free_port
-from e2e import people
-from e2e.stage import Log, Service, Stage, running
 from models.codes import HealthCode
 from models.events import DeclarationKind, ListName
 from models.lists import EMPTY, Listing, add, list_of
-from rows import put_rows, row_of
-
-PHONE = {"width": 390, "height": 844}
-NARROW = {"width": 320, "height": 640}
-DESK = {"width": 1440, "height": 900}
+from support import builders as b
+from support import people
+from support.browsing import DESK, NARROW, PHONE
+from support.rows import put_rows, row_of
+from support.stage import Log, Service, Stage, running
 
 UNKEPT: dict[str, Any] = {"service_workers": "block"}
 """Pages come from the view alone, not from what the browser kept; see test_phone.py."""

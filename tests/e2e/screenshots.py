@@ -14,12 +14,11 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.view.pages import names
-from e2e import people
-from e2e.conftest import DESK, PHONE
-from e2e.stage import Spot, Stage
-from e2e.test_every_page import forms
 from models.codes import Cause, Colour, HealthCode, Status, StatusChange
 from models.information import Section
+from support import people
+from support.browsing import DESK, PHONE, forms
+from support.stage import Spot, Stage
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 PALETTE = 128

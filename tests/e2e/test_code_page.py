@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app.view.displays import QR_ERROR, QR_MASK, QR_VERSION
 from app.web.site import static_file
-from e2e import people
-from e2e.stage import Stage
 from models.codes import HealthCode
+from support import people
+from support.browsing import Colour, colours, is_grey, word
+from support.stage import Stage
 
 POLL_MS = 5_000
 """A page asks this often whether it still holds."""
@@ -28,30 +29,12 @@ LOST_MS = 26_000
 PAGE = re.compile(r"://[^/]+/code(\?|$)")
 """The page itself, and not what it asks."""
 
-Colour = tuple[int, int, int]
-
 
 def background(page: Page) -> Colour:
     """Red, green and blue of the page's ground."""
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     r, g, b = (int(n) for n in re.findall(r"\d+", colour)[:3])
     return r, g, b
-
-
-def colours(picture: bytes) -> list[tuple[int, Colour]]:
-    """How many pixels a picture has of each colour."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
-    return image.getcolors(1 << 24)  # type: ignore[return-value]
-
-
-def is_grey(page: Page) -> bool:
-    """Say whether not one pixel of the screen has a hue."""
-    return all(max(c) - min(c) <= 8 for _, c in colours(page.screenshot()))
-
-
-def word(page: Page) -> str:
-    """The large word."""
-    return page.locator("h1 .first").inner_text()
 
 
 def open_code(stage: Stage, page: Page, code: HealthCode) -> HealthCode:

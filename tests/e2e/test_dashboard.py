@@ -5,9 +5,9 @@ import re
 
 from playwright.sync_api import Page, Route, expect
 
-from e2e import people
-from e2e.stage import Stage
 from models.codes import Cause, Colour, Reason, Status, StatusChange
+from support import people
+from support.stage import Stage
 
 GREEN = Status(Colour.GREEN)
 RED = Status(Colour.RED, (Reason.CLOSE_CONTACT,))

@@ -4,16 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from e2e import people
-from e2e.stage import Spot, Stage
-
-AXE = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    "resultTypes": ["violations"],
-}
+from support import people
+from support.browsing import SMALL_TARGETS, assert_accessible, forms
+from support.stage import Spot, Stage
 
 OWN = ["/me", *(f"/me/{name}" for name in ("nat-results", "certificates", "declarations"))]
 
@@ -45,14 +40,6 @@ EVERY = [
     "travel-code",
 ]
 
-SMALL_TARGETS = """
-[...document.querySelectorAll("a, button, select, input:not([type=hidden])")]
-    .filter(e => e.checkVisibility() && !e.closest("p, td, .skip"))
-    .map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect().height])
-    .filter(([, height]) => height < 24)
-"""
-"""2.5.8 of WCAG 2.2; links within a sentence or a table are exempt."""
-
 Where = Callable[[str], Spot]
 
 
@@ -73,24 +60,6 @@ def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage)
     }
     spots |= {address: Spot(stage, address, informed) for address in OWN}
     return lambda which: spots.get(which) or Spot(stage, which)
-
-
-def forms(stage: Stage) -> dict[str, Spot]:
-    """The forms of a resident, empty and with faults."""
-    person = people.someone()
-    form, travel = "/declare/personal", "/travel-card"
-    phone = {"phone": "13800138000"}
-    return {
-        "declare": Spot(stage, "/declare", person),
-        "declare-form": Spot(stage, form, person),
-        "declare-unit": Spot(stage, "/declare/student-or-staff", person),
-        "declare-faults": Spot(stage, form, person, (form, {"celsius": "30", "city": "440100"})),
-        "declare-sent": Spot(stage, "/declare/sent", person),
-        "travel-phone": Spot(stage, travel, person),
-        "travel-phone-faults": Spot(stage, travel, person, (f"{travel}/code", {"phone": "1"})),
-        "travel-away": Spot(stage, travel, person, (f"{travel}/code", phone)),
-        "travel-code": Spot(stage, travel, person, (travel, {**phone, "code": "12"})),
-    }
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
@@ -136,11 +105,6 @@ def test_axe_finds_nothing_where_the_colour_was_taken_away(
     expect(page.locator("h1 .first")).to_have_text("亮码失败")
     page.clock.resume()
     assert_accessible(page)
-
-
-def assert_accessible(page: Page) -> None:
-    found = Axe().run(page, options=AXE).response["violations"]
-    assert not found, [(v["id"], [n["html"][:160] for n in v["nodes"]]) for v in found]
 
 
 @pytest.mark.parametrize("which", EVERY)

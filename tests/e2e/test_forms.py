@@ -11,18 +11,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from redis.asyncio import Redis
 
-import builders as b
 from app.development.outbox import Outbox
 from app.development.stack.processes import HttpProcess
 from app.gateway.person_keys import PersonKeys
 from app.process.ports import free_ports
 from app.process.settings import Settings
-from e2e import people
-from e2e.conftest import NARROW, PHONE
-from e2e.stage import Log, Stage
-from e2e.test_every_page import SMALL_TARGETS, assert_accessible
-from e2e.test_login import answers
-from gateways import SECRET
 from models.events import (
     ListName,
     TelecomVisitData,
@@ -31,10 +24,15 @@ from models.events import (
 )
 from models.lists import EMPTY, Listing, add
 from models.phones import Phone
-from rows import put_rows
-from travels import PHONE as NUMBER
-from travels import another
-from views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
+from support import builders as b
+from support import people
+from support.browsing import NARROW, PHONE, SMALL_TARGETS, answers, assert_accessible
+from support.gateways import SECRET
+from support.rows import put_rows
+from support.stage import Log, Stage
+from support.travels import PHONE as NUMBER
+from support.travels import another
+from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
 
 SENT = re.compile(r"/declare/sent\?")
 SUBMIT = "提交申报"

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -13,10 +12,10 @@ from app.development.provider.people import FILE, write_people
 from app.development.stack.processes import HttpProcess
 from app.login.sessions import COOKIE
 from app.process.ports import free_ports
-from e2e.stage import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, Log
-from e2e.test_every_page import SMALL_TARGETS, assert_accessible
-from gateways import SECRET
-from logins import CARD, PEOPLE
+from support.browsing import SMALL_TARGETS, answers, assert_accessible
+from support.gateways import SECRET
+from support.logins import CARD, PEOPLE
+from support.stage import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, Log
 
 Started = dict[str, HttpProcess]
 
@@ -72,13 +71,6 @@ def site(
     for process in processes:
         assert CARD not in process.log.read_text()
         assert "Traceback" not in process.log.read_text(), process.log.read_text()
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=2.0).is_success
-    except httpx.TransportError:
-        return False
 
 
 def said(page: Page, site: str) -> dict[str, object]:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from e2e import people
-from e2e.stage import Stage
-from e2e.test_code_page import is_grey, word
 from models.codes import HealthCode
+from support import people
+from support.browsing import is_grey, word
+from support.stage import Stage
 
 SLOW_3G_BYTES_A_SECOND = 50_000
 SLOW_3G_ROUND_TRIP_S = 0.4

@@ -18,7 +18,6 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-import builders as b
 from app.development.sample.broken import BREAKAGES
 from app.development.sample.records import Record, binary, structured
 from app.topics.catalogue import CATALOGUE
@@ -26,7 +25,8 @@ from app.topics.codec import encode
 from models import events as e
 from models.policy import POLICIES, day_start
 from models.sources import SOURCE_LIMIT, released
-from topology.records import PARTITIONS, partition_of
+from support import builders as b
+from support.records import PARTITIONS, partition_of
 
 POLICY = POLICIES[-1]
 encode_json = msgspec.json.Encoder().encode

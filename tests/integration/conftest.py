@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from app.process.settings import Settings
 from app.view.routes import create_app
-from views import Http, Model, now, options_over
+from support.views import Http, Model, now, options_over
 
 
 @pytest.fixture

@@ -20,14 +20,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
+from app.process.ports import free_port
 from app.projection import codes as readmodel
 from app.projection.codes import STATE, decode_state, encode_state
 from app.topics.catalogue import create_topics
 from app.view.changes import REASONS, Changes, Filter, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX
-from conftest import free_port
 from models.codes import Reason, Status, StatusChange
-from views import (
+from support.views import (
     GREEN,
     RED,
     Log,

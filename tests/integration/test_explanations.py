@@ -10,7 +10,6 @@ import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
-import builders as b
 from app.cli import app as cli
 from app.process.logs import AUDIT
 from app.topics.catalogue import create_topics
@@ -19,8 +18,9 @@ from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.pages.ports import Unavailable
 from app.web.tokens import Tokens
-from rows import put_rows, row_of
-from views import (
+from support import builders as b
+from support.rows import put_rows, row_of
+from support.views import (
     NOBODY,
     TOKEN_KEY,
     Http,

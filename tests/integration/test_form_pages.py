@@ -20,8 +20,8 @@ from app.view.pages.declare import owner_of
 from app.view.routes import create_app
 from models.events import DeclarationKind, Symptom
 from models.policy import ZONE
-from travels import PHONE, WIDE, Stage, another
-from views import NOBODY, Http, now, options_over, resident, someone
+from support.travels import PHONE, WIDE, Stage, another
+from support.views import NOBODY, Http, now, options_over, resident, someone
 
 SAME_ORIGIN = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
 

@@ -28,7 +28,8 @@ from app.gateway.server import options_of
 from app.process.settings import Settings
 from app.topics.writer import Record, Writer
 from app.web.problems import KINDS, Refused
-from gateways import (
+from models.events import Event
+from support.gateways import (
     CARD,
     LABORATORY,
     NUMBER,
@@ -51,7 +52,6 @@ from gateways import (
     visit,
     visited,
 )
-from models.events import Event
 
 CUT_OFF_BYTES_MAX = 100_000_000
 """More than the gateway's bound and all buffers on the way."""

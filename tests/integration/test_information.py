@@ -15,18 +15,18 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-import builders as b
 from app.development.stack.redis_server import RedisServer
+from app.process.ports import free_port
 from app.projection.rows import ROW, NoRows, read_high
 from app.view.information import Information, SectionAnswer
 from app.view.limits import HISTORY_AT_ONCE_MAX
 from app.view.pages.ports import Unavailable
-from conftest import free_port
 from models.events import ListName, NationalStatus
 from models.information import LISTED, Section
 from models.policy import ZONE
-from views import Running, running_rows, someone
-from workers import Worker, running_worker, send
+from support import builders as b
+from support.views import Running, running_rows, someone
+from support.workers import Worker, running_worker, send
 
 SECONDS_MAX = 60.0
 MANY = 3_000

@@ -16,8 +16,8 @@ from app.development.provider.people import FILE, write_people
 from app.login import registration
 from app.login.routes import LOGIN_COOKIE_PREFIX, LOGINS_AT_ONCE_MAX, STATE_LETTERS
 from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
-from conftest import free_port
-from logins import (
+from app.process.ports import free_port
+from support.logins import (
     CARD,
     DEVELOPMENT,
     PEOPLE,

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from app.login import oidc
 from app.login.claims import ClaimNames
 from app.login.sessions import COOKIE
-from keycloak import PASSWORD, Keycloak, form_of, realm
-from logins import CARD, CLIENT, CLIENT_SECRET, PERMIT, VIEW, Browser, Site, person_of
+from support.keycloak import PASSWORD, Keycloak, form_of, realm
+from support.logins import CARD, CLIENT, CLIENT_SECRET, PERMIT, VIEW, Browser, Site, person_of
 
 USERS = [
     {

@@ -9,14 +9,14 @@ import pytest
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
-import builders as b
 from app.view.routes import create_app
 from models.events import DisplayDetail, ListName
 from models.information import Section
 from models.lists import Listing
 from models.policy import ZONE
-from rows import listing_of, put_rows, row_of
-from views import (
+from support import builders as b
+from support.rows import listing_of, put_rows, row_of
+from support.views import (
     Http,
     Model,
     health_code,

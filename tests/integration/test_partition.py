@@ -11,7 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from app.engine.partition import Partition, TableSettings
 from app.engine.work import Told, Work
-from workers import everything
+from support.workers import everything
 
 LOG, OUT, IN = (f"{name}-{secrets.token_hex(4)}" for name in ("log", "out", "in"))
 

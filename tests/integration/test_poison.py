@@ -19,16 +19,16 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from typer.testing import CliRunner
 
-import builders as b
 from app.letters import commands
 from app.topics.catalogue import create_topics
 from app.topics.codec import encode
 from app.topology import input_topics
-from conftest import running_broker
 from models.codes import Colour, HealthCode
 from oracle import replay
-from topology.records import partition_of
-from workers import DEAD_LETTER_KEY, Worker, everything, send, until
+from support import builders as b
+from support.brokers import running_broker
+from support.records import partition_of
+from support.workers import DEAD_LETTER_KEY, Worker, everything, send, until
 
 Record = ConsumerRecord[bytes, bytes]
 TOPIC = "laboratory-results"

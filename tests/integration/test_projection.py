@@ -18,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
+from app.process.ports import free_port
 from app.projection.codes import (
     CODE,
     COUNTS,
@@ -30,9 +31,8 @@ from app.projection.codes import (
 )
 from app.projection.follow import LEASE_SECONDS, Unreadable, batch_of
 from app.topics.catalogue import create_topics
-from conftest import free_port
 from models.codes import HealthCode, Reason
-from views import (
+from support.views import (
     GREEN,
     RED,
     Log,

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from app.gateway import body, messages
 from app.publish import lines
 from app.publish.lines import LINE_BYTES_MAX, Input, Item, batches
-from gateways import (
+from support.gateways import (
     CARD,
     LABORATORY,
     NUMBER,

@@ -8,7 +8,6 @@ import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
-import builders as b
 from app.cli import app as cli
 from app.operator import client as operator_client
 from app.view import reconciliation
@@ -16,8 +15,9 @@ from app.view.reconciliation import ReconciliationAnswer
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
 from models.events import ListName
-from rows import listing_of, put_rows
-from views import (
+from support import builders as b
+from support.rows import listing_of, put_rows
+from support.views import (
     OPERATOR_HEADERS,
     TOKEN_KEY,
     Http,

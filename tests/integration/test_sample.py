@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaProducer
 from app.development.sample.client import Gateway
 from app.development.sample.day import plan_day
 from app.development.sample.publish import Publication
-from conftest import running_broker
-from gateways import TOKENS, running_gateway
 from models.codes import NO_CODE, HealthCode, judge
 from oracle import replay
-from workers import Worker, everything, running_worker, until
+from support.brokers import running_broker
+from support.gateways import TOKENS, running_gateway
+from support.workers import Worker, everything, running_worker, until
 
 PEOPLE = 600
 

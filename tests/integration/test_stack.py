@@ -25,10 +25,10 @@ from app.development.secrets import development_secrets
 from app.development.stack.broker import LIBS, ROOT, Broker
 from app.development.stack.processes import MARK, Process, StackError, left_behind
 from app.development.stack.redis_server import RedisServer
+from app.process.ports import free_port
 from app.topics.codec import encode
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
-from conftest import free_port
 from models.events import ProvincialCodeData, ProvincialCodeReported, ProvincialColour
 
 YUEKANG = str(Path(sys.executable).with_name("yuekang"))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from app.process.ports import free_port
 from app.topics import catalogue
 from app.topics.catalogue import CATALOGUE, PATH, Catalogue, create_topics, differences
-from gateways import command, environment, free_port
+from support.gateways import command, environment
 
 
 @pytest.fixture

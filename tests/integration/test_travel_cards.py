@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.login.sessions import Session, Sessions
 from app.process.logs import configure
+from app.process.ports import free_port
 from app.process.settings import Settings
 from app.topics.catalogue import PORTAL
 from app.travel import limits as limits_module
@@ -33,8 +34,6 @@ from app.view.pages.ports import Unavailable
 from app.web.addresses import network_of
 from app.web.problems import KINDS, Refused, on_refused
 from app.web.tokens import Tokens
-from builders import make
-from gateways import PHONE_KEY, TELECOM, TOKENS, free_port, running_gateway
 from models.events import (
     DocumentType,
     ListName,
@@ -48,9 +47,11 @@ from models.events import (
 from models.lists import EMPTY, add
 from models.phones import Phone
 from models.policy import ZONE
-from rows import put_rows
-from travels import AT, KEY, OTHER_PHONE, PHONE, WIDE, Carrier, Gateway, Stage, another
-from views import someone
+from support.builders import make
+from support.gateways import PHONE_KEY, TELECOM, TOKENS, running_gateway
+from support.rows import put_rows
+from support.travels import AT, KEY, OTHER_PHONE, PHONE, WIDE, Carrier, Gateway, Stage, another
+from support.views import someone
 
 GUANGZHOU, SHENZHEN = "440100", "440300"
 

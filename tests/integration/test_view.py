@@ -15,6 +15,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
+from app.process.ports import free_port
 from app.projection.codes import CODE, STATE
 from app.topics.catalogue import CATALOGUE, create_topics
 from app.topics.codec import decode
@@ -24,9 +25,8 @@ from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
 from app.view.routes import create_app
 from app.web.problems import KINDS
 from app.web.tokens import Tokens
-from conftest import free_port
 from models.codes import Reason
-from views import (
+from support.views import (
     DISPLAY_KEY,
     NOBODY,
     OPERATOR_HEADERS,

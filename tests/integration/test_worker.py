@@ -20,7 +20,6 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as Batc
 from nacl.public import SealedBox
 from redis.asyncio import Redis
 
-import builders as b
 from app.development.sample.broken import BREAKAGES, TOPIC, Breakage
 from app.development.sample.records import binary, structured
 from app.projection.codes import read_state
@@ -28,13 +27,14 @@ from app.projection.freshness import ask
 from app.topics.catalogue import CATALOGUE, create_topics
 from app.topics.codec import encode
 from app.topology import input_topics
-from conftest import running_broker
 from models.codes import Cause, Colour, HealthCode, Reason, StatusChanged
 from models.events import Event
 from oracle import replay
-from topology.test_records import BadName
-from views import running_projection
-from workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, until
+from support import builders as b
+from support.brokers import running_broker
+from support.records import BadName
+from support.views import running_projection
+from support.workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, until
 
 Record = ConsumerRecord[bytes, bytes]
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

@@ -1,6 +1,5 @@
 """What a chunk becomes: rows, codes, changes, dead letters; without a broker."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +9,6 @@ import pytest
 from faust.types import TP
 from nacl.public import PrivateKey
 
-import builders as b
 from agents import lifts, people, poison, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
@@ -24,23 +22,13 @@ from models.codes import Colour, HealthCode, Reason
 from models.events import ScanData, ScanRecorded
 from models.person import Person
 from models.policy import POLICIES
-from topology.records import record
+from support import builders as b
+from support.records import record
+from support.stores import Store, of
 
 KEY = PrivateKey.generate()
 LETTERS = DeadLetters(bytes(KEY.public_key))
 NOW = b.day(20)
-
-
-class Store(dict[bytes, bytes]):
-    """Stands for RocksDB: what was committed, with the due time in front."""
-
-    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return [self.get(key) for key in keys]
-
-    def commit(self, work: Work) -> list[Told]:
-        for key, row in work.rows.items():
-            self[key] = row[0].to_bytes(8, "big") + row[1]
-        return work.told
 
 
 def fold(store: Store, *records: Any) -> list[Told]:
@@ -48,10 +36,6 @@ def fold(store: Store, *records: Any) -> list[Told]:
     work = Work(cast(Any, store))
     people.chunk_fold(CATALOGUE.topics[records[0].topic], LETTERS)(work, records)
     return store.commit(work)
-
-
-def of(told: Sequence[Told], topic: str) -> list[Any]:
-    return [msgspec.json.decode(t.value or b"null") for t in told if t.topic == topic]
 
 
 def row(store: Store) -> Person:

@@ -9,8 +9,8 @@ from app.engine.work import Work
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES
 from bench import workload
 from bench.peers import us
-from topology.records import record
-from topology.test_agents import Store, of
+from support.records import record
+from support.stores import Store, of
 
 
 def test_it_tells_what_the_benchmark_compares_it_with() -> None:

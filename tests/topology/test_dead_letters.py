@@ -5,14 +5,14 @@ from typing import Any, cast
 import pytest
 from nacl.public import PrivateKey, SealedBox
 
-import builders as b
 from agents.dead_letters import DeadLetters
 from app.engine.work import Told, Work
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, carries_phone_number, decode, encode
 from models.events import TelecomVisitData, TelecomVisitReported, Visit
-from topology.records import record
-from topology.test_agents import Store
+from support import builders as b
+from support.records import record
+from support.stores import Store
 
 KEY = PrivateKey.generate()
 LETTERS = DeadLetters(bytes(KEY.public_key))

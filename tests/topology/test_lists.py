@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from nacl.public import PrivateKey
 
-import builders as b
 from agents import lists, poison, releases
 from agents.dead_letters import DeadLetters
 from app.engine.work import Told, Work
@@ -17,8 +16,9 @@ from app.topics.codec import Code
 from app.topology import create_app, create_lists_app
 from models.events import ListedEvent, ListName, StatusEvent
 from models.lists import Listing
-from topology.records import PARTITIONS, partition_of, record
-from topology.test_agents import Store
+from support import builders as b
+from support.records import PARTITIONS, partition_of, record
+from support.stores import Store
 
 KEY = PrivateKey.generate()
 LETTERS = DeadLetters(bytes(KEY.public_key))

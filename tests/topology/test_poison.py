@@ -8,7 +8,6 @@ import pytest
 from nacl.public import PrivateKey, SealedBox
 from structlog.testing import capture_logs
 
-import builders as b
 from agents import people, poison, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.poison import UnreadableError
@@ -19,8 +18,9 @@ from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED, STATUS_CHANGES
 from app.topics.codec import encode
 from models.events import ScanData, ScanRecorded
 from models.sources import Limit, Tally, released
-from topology.records import record
-from topology.test_agents import Store
+from support import builders as b
+from support.records import record
+from support.stores import Store
 
 KEY = PrivateKey.generate()
 LETTERS = DeadLetters(bytes(KEY.public_key))

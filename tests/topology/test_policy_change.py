@@ -16,7 +16,6 @@ from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 from nacl.public import PrivateKey
 
-import builders as b
 from agents import people
 from agents.dead_letters import DeadLetters
 from app.engine.work import Told, Work
@@ -28,7 +27,8 @@ from models.explain import explain
 from models.person import Person
 from models.policy import Policy
 from oracle.naive import naive
-from topology.records import record
+from support import builders as b
+from support.records import record
 
 LETTERS = DeadLetters(bytes(PrivateKey.generate().public_key))
 CHANGE = b.day(11, 0).astimezone(UTC)

@@ -9,6 +9,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
 from app.engine.records import LenientRecords, install
+from support.records import BadName
 
 NAME = "a-header-name"
 CODECS = [0, 1, 2, 3, 4]
@@ -29,20 +30,6 @@ def batch(codec: int, name: bytes) -> bytes:
         headers = [("ce_id", b"7"), (BadName(NAME, name), b"v")] if offset == 1 else []
         builder.append(offset, timestamp=1, key=b"k", value=b"v%d" % offset, headers=headers)
     return bytes(builder.build())
-
-
-class BadName(str):
-    """A text that is written as other bytes."""
-
-    raw: bytes
-
-    def __new__(cls, text: str, raw: bytes) -> "BadName":
-        self = super().__new__(cls, text)
-        self.raw = raw
-        return self
-
-    def encode(self, *_: Any) -> bytes:
-        return self.raw
 
 
 def read(records: Any) -> list[tuple[int, bytes, list[tuple[str, bytes]]]]:

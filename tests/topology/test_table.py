@@ -19,7 +19,7 @@ from app.engine.partition import Partition, TableSettings
 from app.engine.store import Store
 from app.engine.table import Table
 from app.engine.work import Told, Work
-from topology.records import record
+from support.records import record
 
 
 class Log:

@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import builders as b
 from models import policy
 from models.checks import faults
 from models.codes import NO_CODE, Colour, ConditionKind, Owner, Reason, Status, StatusChange, judge
@@ -37,7 +36,8 @@ from oracle.naive import (
     red_intervals,
     verified_since,
 )
-from unit.strategies import (
+from support import builders as b
+from support.strategies import (
     POLICY_SETS,
     STEP,
     STEPS_MAX,

@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-import builders
 from app.development.stack.broker import ROOT
 from app.topics.codec import Refusal, decode
 from bench import workload
 from models.codes import HealthCode, StatusChanged, changed
 from models.person import Person, fold, unknown
 from models.policy import POLICIES
-from unit import strategies
+from support import builders, strategies
 
 TARGET = ROOT / "bench" / "peers" / "java" / "target"
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import builders
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import (
     Code,
@@ -27,7 +26,7 @@ from app.topics.codec import (
 from app.web.problems import KINDS
 from models.checks import EARLIEST
 from models.events import Event, type_of
-from unit import strategies
+from support import builders, strategies
 
 NOW = builders.day(20)
 LABORATORY_RESULTS = CATALOGUE.topics["laboratory-results"]

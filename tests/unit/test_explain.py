@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import builders as b
 from models.codes import NO_CODE, Colour, EventRef, Reason, Status, StatusChange, judge
 from models.events import EVENT_TYPES, StatusEvent
 from models.explain import Claim, compare, counts_from, explain
 from models.person import Person, advance, fold, unknown
 from models.policy import POLICIES
 from oracle.naive import naive
-from unit.strategies import (
+from support import builders as b
+from support.strategies import (
     RETRACTION,
     STEPS_MAX,
     arrivals,

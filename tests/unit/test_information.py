@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-import builders as b
 from models.events import ListName, NationalStatus, NationalStatusData
 from models.information import (
     LISTED,
@@ -21,7 +20,8 @@ from models.information import (
 from models.lists import EMPTY, Listing
 from models.person import Person
 from models.policy import POLICIES, ZONE
-from rows import listing_of, row_of
+from support import builders as b
+from support.rows import listing_of, row_of
 
 NOW = b.day(20, 12)
 CUT_OFF = datetime(2020, 4, 20, tzinfo=ZONE)

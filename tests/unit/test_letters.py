@@ -8,7 +8,6 @@ import pytest
 from aiokafka import ConsumerRecord
 from typer.testing import CliRunner
 
-import builders as b
 from agents import people
 from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
@@ -22,8 +21,9 @@ from app.process.settings import Settings
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Code, Refusal, encode
 from models.sources import SOURCE_LIMIT
-from topology.records import partition_of, record
-from topology.test_agents import Store
+from support import builders as b
+from support.records import partition_of, record
+from support.stores import Store
 
 LETTERS = DeadLetters(bytes(range(32)))
 TOPIC = "laboratory-results"

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import builders as b
 from models.corrections import standing
 from models.events import ListedEvent, ListName, RetractionData
 from models.lists import (
@@ -28,7 +27,8 @@ from models.lists import (
     shown,
 )
 from models.policy import POLICIES
-from rows import listing_of
+from support import builders as b
+from support.rows import listing_of
 
 NOW = b.day(20)
 TEMPERATURES = ListName.TEMPERATURES

@@ -7,8 +7,8 @@ import pytest
 
 from app.development.sample.documents import Documents
 from app.login.claims import ClaimNames, Identity, NoDocument, identity_of
-from logins import CARD
 from models.events import DocumentType
+from support.logins import CARD
 
 TODAY = date(2022, 3, 1)
 CARD_TYPE = DocumentType.RESIDENT_IDENTITY_CARD

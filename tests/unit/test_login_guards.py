@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from app.login.guards import HOME, Guard, origin_of, own_path
 from app.login.sessions import Sessions, SessionStore
 from app.web.problems import Refused, on_refused
-from logins import SESSION_KEY, VIEW, Clock
+from support.logins import SESSION_KEY, VIEW, Clock
 
 
 @pytest.mark.parametrize(

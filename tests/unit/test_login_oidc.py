@@ -18,7 +18,7 @@ from app.login import oidc
 from app.login.failures import Failed
 from app.login.oidc import LOGIN, LoginState, RelyingParty
 from app.login.transport import ANSWER_BYTES_MAX
-from logins import (
+from support.logins import (
     CARD,
     CLIENT,
     CLIENT_SECRET,
@@ -522,7 +522,7 @@ def test_nothing_secret_is_in_what_a_log_would_show() -> None:
 def test_a_login_state_fits_its_cookie(clock: Clock) -> None:
     from app.login.guards import PATH_LENGTH_MAX
     from app.login.seal import Seal
-    from logins import SESSION_KEY
+    from support.logins import SESSION_KEY
 
     state = LoginState("s" * 43, "n" * 43, "v" * 43, "/" + "x" * (PATH_LENGTH_MAX - 1), clock())
     assert len(Seal(SESSION_KEY, b"yuekang login", LoginState).close(state)) < 1_200

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from app.development.provider.people import FILE, Person, people_of, write_people
-from gateways import command
-from logins import CARD, CLIENT, CLIENT_SECRET, DEVELOPMENT, PEOPLE, VIEW, Development
+from support.gateways import command
+from support.logins import CARD, CLIENT, CLIENT_SECRET, DEVELOPMENT, PEOPLE, VIEW, Development
 
 CALLBACK = f"{VIEW}/login/callback"
 ASKED = {

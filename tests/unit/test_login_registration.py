@@ -12,7 +12,7 @@ from app.login.failures import Failed
 from app.login.registration import Registration
 from app.topics.codec import from_mapping
 from app.web.tokens import Tokens
-from logins import CARD, PERMIT, TOKEN_KEY, Gateway, person_of
+from support.logins import CARD, PERMIT, TOKEN_KEY, Gateway, person_of
 
 SOURCE = "/identity-providers/gd"
 AT = datetime(2022, 3, 1, 4, 0, 0, 123_456, UTC)

@@ -20,9 +20,9 @@ from app.login.sessions import (
     Sessions,
     SessionStore,
 )
-from conftest import free_port
-from logins import CARD, SESSION_KEY, Clock, person_of
+from app.process.ports import free_port
 from models.events import DocumentType
+from support.logins import CARD, SESSION_KEY, Clock, person_of
 
 PERSON = person_of(CARD)
 

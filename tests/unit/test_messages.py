@@ -24,7 +24,7 @@ from app.web import language as languages
 from app.web.language import LANGUAGES, LOCALES, Language
 from app.web.site import STATIC
 from models.codes import Colour
-from pages import STATES, Port, of_residents, rendered
+from support.pages import STATES, Port, of_residents, rendered
 
 ROOT = Path(__file__).parents[2]
 TRANSLATED = LANGUAGES[1:]

@@ -27,7 +27,7 @@ from models.codes import (
     Reason,
 )
 from models.policy import ZONE
-from pages import rendered
+from support.pages import rendered
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
 BEFORE = NOON - timedelta(days=3)

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import (
+from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
+from models.person import Objection, Outcome, Person, advance, fold, full, unknown
+from models.policy import POLICIES
+from models.reasons import assess
+from support.builders import (
     PERSON,
     confirmed,
     contact,
@@ -27,11 +31,7 @@ from builders import (
     transferred,
     verified,
 )
-from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
-from models.person import Objection, Outcome, Person, advance, fold, full, unknown
-from models.policy import POLICIES
-from models.reasons import assess
-from unit.strategies import STEPS_MAX, at_step, worlds
+from support.strategies import STEPS_MAX, at_step, worlds
 
 RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
 GREEN = (Colour.GREEN, ())

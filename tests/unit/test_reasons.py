@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from builders import (
+from models.codes import Colour, ConditionKind, HealthCode, Reason, judge
+from models.reasons import assess
+from support.builders import (
     confirmed,
     contact,
     contact_withdrawn,
@@ -23,8 +25,6 @@ from builders import (
     transferred,
     verified,
 )
-from models.codes import Colour, ConditionKind, HealthCode, Reason, judge
-from models.reasons import assess
 
 
 def code(*events: Any) -> HealthCode:

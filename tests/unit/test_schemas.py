@@ -16,7 +16,6 @@ from hypothesis import given
 from jsonschema import Draft202012Validator, FormatChecker
 from typer.testing import CliRunner
 
-import builders
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, decode, encode, from_mapping
 from app.topics.commands import DIRECTORY, files
@@ -26,7 +25,7 @@ from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChang
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event
 from models.sources import SOURCE_RELEASED, SourceReleased
-from unit import strategies
+from support import builders, strategies
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 ROOT = Path(__file__).parents[2]

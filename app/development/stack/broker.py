@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from app.development.stack.processes import Process, StackError, program
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIBS = ROOT / ".run" / "kafka" / "libs"
 LOG4J = ROOT / "docker" / "kafka" / "log4j2.properties"
 COMMON = ROOT / "docker" / "kafka" / "server.properties"

@@ -13,7 +13,7 @@ from app.topics.catalogue import CATALOGUE
 from models.events import ListName
 from models.lists import EMPTY, Listing, add
 from models.person import Person, fold, unknown
-from views import now
+from support.views import now
 
 
 def row_of(person: str, *arrivals: tuple[Any, datetime]) -> Person:

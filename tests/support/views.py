@@ -27,6 +27,7 @@ from redis.asyncio import Redis
 from app.login.options import options_of as login_options_of
 from app.login.sessions import Sessions
 from app.process.logs import AUDIT
+from app.process.ports import free_port
 from app.process.settings import Settings
 from app.projection.codes import (
     CHANGES,
@@ -45,8 +46,6 @@ from app.travel.assembly import travel_cards
 from app.view.routes import Options
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
-from conftest import free_port
-from gateways import command
 from models.codes import (
     Cause,
     Colour,
@@ -64,6 +63,7 @@ from models.codes import (
 )
 from models.events import DocumentType
 from models.policy import ZONE
+from support.gateways import command
 
 TOKEN_KEY, DISPLAY_KEY, SESSION_KEY = (bytes(range(n, n + 32)) for n in (0, 2, 3))
 NOBODY = "127.0.0.1:1"

@@ -16,11 +16,11 @@ from aiokafka import AIOKafkaProducer
 from playwright.sync_api import Page, Response
 
 from app.development.stack.processes import HttpProcess
+from app.process.ports import free_port
 from app.topics.catalogue import create_topics
 from app.web.tokens import Tokens
-from conftest import free_port
 from models.codes import HealthCode, StatusChange, changed
-from views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie
+from support.views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie
 
 SHOWN_SECONDS_MAX = 10.0
 

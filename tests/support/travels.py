@@ -12,11 +12,11 @@ from app.gateway.person_keys import PersonKeys
 from app.travel.bounds import Bounds
 from app.travel.cards import PhoneVisits, TravelCards
 from app.web.problems import Refused, retry_later
-from gateways import SECRET
 from models.events import TelecomVisitData, Visit
 from models.phones import Phone
 from models.policy import ZONE
-from views import someone
+from support.gateways import SECRET
+from support.views import someone
 
 KEY = bytes(range(7, 39))
 PHONE, OTHER_PHONE = "13800138000", "13900139000"

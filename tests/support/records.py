@@ -47,3 +47,17 @@ def record(
         serialized_value_size=len(value or b""),
         headers=tuple(headers),
     )
+
+
+class BadName(str):
+    """A text that is written as other bytes."""
+
+    raw: bytes
+
+    def __new__(cls, text: str, raw: bytes) -> "BadName":
+        self = super().__new__(cls, text)
+        self.raw = raw
+        return self
+
+    def encode(self, *_: Any) -> bytes:
+        return self.raw

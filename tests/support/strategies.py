@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-import builders
 from models import events as e
 from models.checks import faults
 from models.policy import POLICIES, Policy
+from support import builders
 
 STEP = timedelta(hours=6)
 """Grid of all times: four steps make the 24 hours between two negatives, day starts are on it."""

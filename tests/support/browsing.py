@@ -1,0 +1,76 @@
+"""What is looked at in Chromium, and how: sizes, accessibility, the colours of the screen."""
+
+import io
+
+import httpx
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Page
+
+from support import people
+from support.stage import Spot, Stage
+
+PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 320, "height": 640}
+DESK = {"width": 1440, "height": 900}
+
+AXE = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
+
+SMALL_TARGETS = """
+[...document.querySelectorAll("a, button, select, input:not([type=hidden])")]
+    .filter(e => e.checkVisibility() && !e.closest("p, td, .skip"))
+    .map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect().height])
+    .filter(([, height]) => height < 24)
+"""
+"""2.5.8 of WCAG 2.2; links within a sentence or a table are exempt."""
+
+Colour = tuple[int, int, int]
+
+
+def assert_accessible(page: Page) -> None:
+    found = Axe().run(page, options=AXE).response["violations"]
+    assert not found, [(v["id"], [n["html"][:160] for n in v["nodes"]]) for v in found]
+
+
+def colours(picture: bytes) -> list[tuple[int, Colour]]:
+    """How many pixels a picture has of each colour."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    return image.getcolors(1 << 24)  # type: ignore[return-value]
+
+
+def is_grey(page: Page) -> bool:
+    """Say whether not one pixel of the screen has a hue."""
+    return all(max(c) - min(c) <= 8 for _, c in colours(page.screenshot()))
+
+
+def word(page: Page) -> str:
+    """The large word."""
+    return page.locator("h1 .first").inner_text()
+
+
+def forms(stage: Stage) -> dict[str, Spot]:
+    """The forms of a resident, empty and with faults."""
+    person = people.someone()
+    form, travel = "/declare/personal", "/travel-card"
+    phone = {"phone": "13800138000"}
+    return {
+        "declare": Spot(stage, "/declare", person),
+        "declare-form": Spot(stage, form, person),
+        "declare-unit": Spot(stage, "/declare/student-or-staff", person),
+        "declare-faults": Spot(stage, form, person, (form, {"celsius": "30", "city": "440100"})),
+        "declare-sent": Spot(stage, "/declare/sent", person),
+        "travel-phone": Spot(stage, travel, person),
+        "travel-phone-faults": Spot(stage, travel, person, (f"{travel}/code", {"phone": "1"})),
+        "travel-away": Spot(stage, travel, person, (f"{travel}/code", phone)),
+        "travel-code": Spot(stage, travel, person, (travel, {**phone, "code": "12"})),
+    }
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=2.0).is_success
+    except httpx.TransportError:
+        return False
