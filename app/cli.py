@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Keep the codes in Redis up to date with the log.",
     ),
     "rows": ("app.projection.follow:rows", "Keep all else in Redis up to date with the log."),
-    "gateway": ("app.gateway.commands:gateway", "Serve the entrance for agencies over HTTP."),
+    "gateway": ("app.gateway.server:gateway", "Serve the entrance for agencies over HTTP."),
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
     "identity-provider": (
         "app.development.provider.command:identity_provider",

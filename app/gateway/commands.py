@@ -1,4 +1,4 @@
-"""`yuekang gateway`, `yuekang token`, `yuekang person-key`."""
+"""`yuekang token` and `yuekang person-key`."""
 
 import sys
 from datetime import datetime
@@ -11,17 +11,6 @@ from app.process.settings import Settings
 from app.web.tokens import Tokens
 from models.documents import DocumentError, parse
 from models.events import DocumentType
-
-
-def gateway() -> None:
-    """Serve the entrance over HTTP until a signal ends it."""
-    from app.gateway.server import PortTaken, serve
-
-    try:
-        serve(Settings.from_environment("person_key_secret", "token_key"))
-    except PortTaken as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
 
 
 def token(source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")]) -> None:

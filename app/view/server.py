@@ -1,24 +1,19 @@
-"""The process `yuekang view`: Granian with one worker; more processes are how it grows."""
+"""The process `yuekang view`; more processes are how it grows."""
 
 from functools import partial
 from pathlib import Path
 
-import typer
-from granian.constants import Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.server import Server
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from litestar.types import ASGIApp
 
 from app.development.sample.publish import FILE as SAMPLE
 from app.login.options import options_of as login_options_of
 from app.process.logs import configure
-from app.process.ports import holder, is_free
 from app.process.settings import Settings
 from app.travel.assembly import travel_cards
 from app.view.routes import Options, create_app
+from app.web.serve import serve
 
-HEADER_READ_MS_MAX = 10_000
 REQUESTS_AT_ONCE_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer is given within a second; only streams go on, and their clients come back."""
@@ -60,27 +55,18 @@ def options_of(settings: Settings) -> Options:
 
 def view() -> None:
     """Serve codes, the dashboard and the API pages until a signal ends it."""
+    serve_view("app.view.server:make")
+
+
+def serve_view(target: str) -> None:
+    """Serve the view that `target` (`module:factory`) makes, where the settings say."""
     settings = Settings.from_environment(*SECRETS)
-    # Granian shares a port with whoever shares it too: a second view would take half in silence.
-    if not is_free(settings.view_host, settings.view_port):
-        by = holder(settings.view_port) or "another process"
-        typer.echo(
-            f"The view cannot listen on {settings.view_host}:{settings.view_port}: {by} does. End "
-            "that, or set YUEKANG_VIEW_PORT.",
-            err=True,
-        )
-        raise typer.Exit(1)
-    Server(
-        "app.view.server:make",
-        factory=True,
-        interface=Interfaces.ASGI,
-        address=settings.view_host,
-        port=settings.view_port,
-        workers=1,
-        loop=Loops.uvloop,
-        websockets=False,
-        backpressure=REQUESTS_AT_ONCE_MAX,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
-        workers_kill_timeout=KILL_SECONDS,
-        log_access=False,
-    ).serve()
+    serve(
+        target,
+        "view",
+        settings.view_host,
+        settings.view_port,
+        "YUEKANG_VIEW_PORT",
+        requests_at_once_max=REQUESTS_AT_ONCE_MAX,
+        kill_seconds=KILL_SECONDS,
+    )

@@ -2,10 +2,6 @@
 
 from pathlib import Path
 
-import typer
-from granian.constants import Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.server import Server
 from litestar import Litestar
 
 from app.development.provider.people import FILE
@@ -13,11 +9,10 @@ from app.development.provider.routes import create_app
 from app.development.provider.server import Options
 from app.login.options import claim_names_of
 from app.process.logs import configure
-from app.process.ports import holder, is_free
 from app.process.settings import Settings, SettingsError
+from app.web.serve import serve
 
 HOST = "127.0.0.1"
-HEADER_READ_MS_MAX = 10_000
 KILL_SECONDS = 2
 
 
@@ -50,25 +45,11 @@ def settings_of_development() -> Settings:
 
 def identity_provider() -> None:
     """Serve an OpenID provider for development until a signal ends it."""
-    port = settings_of_development().identity_provider_port
-    if not is_free(HOST, port):
-        by = holder(port) or "another process"
-        typer.echo(
-            f"The identity provider cannot listen on {HOST}:{port}: {by} does. End that, or set "
-            "YUEKANG_IDENTITY_PROVIDER_PORT.",
-            err=True,
-        )
-        raise typer.Exit(1)
-    Server(
+    serve(
         "app.development.provider.command:make",
-        factory=True,
-        interface=Interfaces.ASGI,
-        address=HOST,
-        port=port,
-        workers=1,
-        loop=Loops.uvloop,
-        websockets=False,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
-        workers_kill_timeout=KILL_SECONDS,
-        log_access=False,
-    ).serve()
+        "identity provider",
+        HOST,
+        settings_of_development().identity_provider_port,
+        "YUEKANG_IDENTITY_PROVIDER_PORT",
+        kill_seconds=KILL_SECONDS,
+    )
