@@ -6,7 +6,6 @@ One file a message, so that several processes can write; the newest `MESSAGES_MA
 
 import asyncio
 import json
-import os
 import secrets
 import sys
 import time
@@ -18,6 +17,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
+from app.process.files import write_whole
 from app.process.settings import Settings
 from models.policy import ZONE
 
@@ -58,10 +58,7 @@ class Outbox:
     def _keep(self, raw: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / f"{time.time_ns()}-{secrets.token_hex(4)}{SUFFIX}"
-        part = path.with_suffix(".part")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(raw)
-        part.replace(path)
+        write_whole(path, raw, mode=0o600)
         for old in self._paths()[:-MESSAGES_MAX]:
             old.unlink(missing_ok=True)
 

@@ -1,12 +1,12 @@
 """Secrets of a development machine: made once, kept in a file that its owner alone can read."""
 
-import os
 import sys
 from pathlib import Path
 from secrets import token_hex
 
 from nacl.public import PrivateKey
 
+from app.process.files import write_whole
 from app.process.settings import SECRET_BYTES_MIN
 
 FILE = "secrets.env"
@@ -43,14 +43,8 @@ def _made() -> dict[str, str]:
 
 def _write(path: Path, variables: dict[str, str]) -> None:
     # Whole or not at all: a key that is lost makes every person a stranger.
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_whole(path, text.encode(), mode=0o600)
 
 
 if __name__ == "__main__":

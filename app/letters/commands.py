@@ -6,8 +6,7 @@ All of it streams, so the number of letters does not matter.
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,7 +17,6 @@ from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
@@ -28,6 +26,7 @@ from app.letters.releases import still_parked
 from app.letters.resend import Job, Outcome, Watcher, resend
 from app.letters.show import escaped, print_letter, print_list
 from app.process.settings import Settings, variable_of
+from app.process.terminal import OPEN_END, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.topology import input_topics
 from models.policy import ZONE
@@ -259,24 +258,20 @@ def _resend(job: Job) -> Outcome:
             size = len(sending.value or b"")
             tell(letter, f"{would} to {sending.topic}[{sending.partition}], {size} bytes")
 
-    with _progress(console) as read:
+    with progress_on(console, "Sending again", OPEN_END) as report:
+        seen = 0
+
+        def read(count: int) -> None:
+            nonlocal seen
+            seen += count
+            report(seen, None)
+
         watcher = Watcher(sent, tell, read)
 
         async def run(kafka: str) -> Outcome:
             return await resend(kafka, job, await still_parked(kafka), watcher)
 
         return _ask(run)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Any]:
-    if not console.is_terminal:
-        yield lambda count: None
-        return
-    columns = (TextColumn("Sending again"), BarColumn(), TextColumn("{task.completed:.0f}"))
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda count: bar.advance(task, count)
 
 
 def _ask(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:

@@ -4,7 +4,6 @@ The gateway alone has the secret of person keys. It is asked in the name of the 
 `/identity-providers/<name>`, and publishes in that name that the person's identity is verified.
 """
 
-import asyncio
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -15,28 +14,18 @@ from typing import Any
 import httpx
 import msgspec
 
+from app.gateway.client import EVENTS, GatewayClient, Patience, Unreached
 from app.login.claims import Identity
 from app.login.failures import Failed
 from app.login.transport import Bounded
 from app.topics.catalogue import IDENTITY_PROVIDERS
 from app.web.tokens import Tokens
 from models.documents import Document
-from models.events import PERSON_KEY
 from models.policy import ZONE
 
-KEYS, EVENTS = "/v1/person-keys", "/v1/events"
-
 REQUEST_SECONDS_MAX = 3.0
-TRIES, WAIT_SECONDS = 2, 0.5
+PATIENCE = Patience(tries_max=2, first_wait_seconds=0.5, wait_seconds_max=0.5)
 """While a person waits: what a restart or a lost connection needs, and not a longer outage."""
-
-AGAIN = {
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
 
 HasCode = Callable[[str], Awaitable[bool]]
 
@@ -60,12 +49,12 @@ class Registration:
         self._has_code = has_code
         self._pool = transport or httpx.AsyncHTTPTransport()
         self._http = httpx.AsyncClient(
-            base_url=url,
             transport=Bounded(self._pool),
             timeout=REQUEST_SECONDS_MAX,
             trust_env=False,
-            headers={"authorization": f"Bearer {tokens.token_for(self._source)}"},
         )
+        self._gateway = GatewayClient(url, PATIENCE, self._http)
+        self._token = tokens.token_for(self._source)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -84,38 +73,22 @@ class Registration:
         return person
 
     async def _key_of(self, document: Document) -> str:
-        body = msgspec.json.encode({"documents": [_plain(document)]})
-        answer = await self._post(KEYS, "application/json", body)
-        if answer.status_code == HTTPStatus.MULTI_STATUS:
-            raise Failed("document", "the gateway knows no such document")
         try:
-            [result] = msgspec.json.decode(answer.content)["results"]
-            person = str(result["person"])
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
-            person = ""
-        if answer.status_code != HTTPStatus.OK or not PERSON_KEY.fullmatch(person):
-            raise Failed("gateway", f"{KEYS} answers {answer.status_code}")
+            [person] = await self._gateway.person_keys([_plain(document)], self._token)
+        except Unreached as unreached:
+            raise Failed("gateway", unreached.why) from None
+        if person is None:
+            raise Failed("document", "the gateway knows no such document")
         return person
 
     async def _publish(self, event: dict[str, Any]) -> None:
-        body = msgspec.json.encode(event)
-        answer = await self._post(EVENTS, "application/cloudevents+json", body)
+        body, kind = msgspec.json.encode(event), "application/cloudevents+json"
+        try:
+            answer = await self._gateway.post(EVENTS, body, self._token, kind)
+        except Unreached as unreached:
+            raise Failed("gateway", unreached.why) from None
         if answer.status_code != HTTPStatus.ACCEPTED:
             raise Failed("gateway", f"{EVENTS} answers {answer.status_code}")
-
-    async def _post(self, path: str, kind: str, body: bytes) -> httpx.Response:
-        for left in reversed(range(TRIES)):
-            try:
-                answer = await self._http.post(path, content=body, headers={"content-type": kind})
-            except httpx.TransportError as error:
-                failed = Failed("gateway", f"{path}: {type(error).__name__}")
-            else:
-                if answer.status_code not in AGAIN:
-                    return answer
-                failed = Failed("gateway", f"{path} answers {answer.status_code}")
-            if left:
-                await asyncio.sleep(WAIT_SECONDS)
-        raise failed
 
 
 def _plain(document: Document) -> dict[str, str]:

@@ -36,11 +36,11 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from app.development.sample.command import progress_on
-from app.development.sample.publish import Progress
 from app.development.sample.records import structured
 from app.operator.client import operator_token
 from app.process.settings import Settings
+from app.process.terminal import Report as Progress
+from app.process.terminal import progress_on
 from app.topics.catalogue import CATALOGUE, partition_of
 from models.events import (
     DocumentType,

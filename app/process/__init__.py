@@ -5,6 +5,8 @@
 - `metrics`: every metric, in one list.
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
 - `ports`: whether a port is free, and who holds it.
+- `files`: files that a reader finds whole.
+- `terminal`: how a command tells how far it is.
 
 It promises that a process which is misconfigured says so at once, with every fault, and ends. It
 imports nothing of the project but `models`.

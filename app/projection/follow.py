@@ -30,7 +30,6 @@ import msgspec
 import structlog
 import typer
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -58,6 +57,7 @@ from app.projection.codes import (
 from app.projection.corrections import MeasuringWriter, is_measured
 from app.projection.freshness import LISTS, PEOPLE, Group, Judged, Watch
 from app.projection.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowBatch, RowWriter
+from app.topics.admin import cluster_id_of, partition_counts
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from models.codes import StatusChanged
 
@@ -449,18 +449,10 @@ async def log_name(bootstrap: str, names: Sequence[str]) -> str:
 
     Raise `Unfit` where its topics are not there as topics.yaml has them.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        cluster = (await admin.describe_cluster())["cluster_id"]
-        topics = await admin.describe_topics(list(names))
-    finally:
-        await admin.close()
-    for topic in topics:
-        if len(topic["partitions"]) != CATALOGUE.topics[topic["topic"]].partitions:
-            raise Unfit(
-                f"{topic['topic']} is missing or unlike topics.yaml: run `yuekang topics check`."
-            )
+    cluster = await cluster_id_of(bootstrap)
+    for name, partitions in (await partition_counts(bootstrap, names)).items():
+        if partitions != CATALOGUE.topics[name].partitions:
+            raise Unfit(f"{name} is missing or unlike topics.yaml: run `yuekang topics check`.")
     return f"{cluster}/{CATALOGUE.generation}"
 
 

@@ -1,43 +1,25 @@
-"""Sending batches to the gateway, and again while it is busy or away, for a bounded time."""
+"""Sending events to the gateway in batches."""
 
 import asyncio
-import random
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-import httpx
-
+from app.gateway.client import EVENTS, GatewayClient, Unreached, detail_of
 from app.publish.lines import Item, Misused, Report, batches
 
 SOURCES_AT_ONCE = 4
 REQUEST_SECONDS_MAX = 30.0
-FIRST_WAIT_SECONDS = 0.1
-WAIT_SECONDS_MAX = 10.0
 
 BATCH_TYPE = "application/cloudevents-batch+json"
-RETRIED = {
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
 
 
-class Unreached(Exception):
-    """The gateway does not answer, or not as it should; says what it did."""
+class BatchSender:
+    """Sends events in batches through `gateway`, those of one source in their order."""
 
-
-class Client:
-    """Posts batches, and again while the gateway is busy or away, for a bounded time."""
-
-    def __init__(self, url: str, patience_seconds: float, http: httpx.AsyncClient) -> None:
-        self._url = url.rstrip("/")
-        self._patience_seconds = patience_seconds
-        self._http = http
+    def __init__(self, gateway: GatewayClient) -> None:
+        self._gateway = gateway
 
     async def send(self, items: Sequence[Item]) -> list[Report | None]:
         """Send the window's events; return for each None if accepted, else its refusal."""
@@ -64,47 +46,22 @@ class Client:
 
     async def _send_batch(self, batch: list[Item]) -> list[Report | None]:
         body = b"[" + b",".join(item.content for item in batch) + b"]"
-        headers = {"content-type": BATCH_TYPE, "authorization": f"Bearer {batch[0].token}"}
-        response = await self.post("/v1/events", body, headers)
+        response = await self._gateway.post(EVENTS, body, batch[0].token, BATCH_TYPE)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
-            raise Misused(f"The gateway does not know the token. {_detail(response)}")
+            raise Misused(f"The gateway does not know the token. {detail_of(response)}")
         if response.status_code not in (HTTPStatus.ACCEPTED, HTTPStatus.MULTI_STATUS):
             raise Unreached(
                 f"The gateway answered {response.status_code} to a whole batch (lines "
-                f"{batch[0].line} to {batch[-1].line}). {_detail(response)}"
+                f"{batch[0].line} to {batch[-1].line}). {detail_of(response)}",
+                f"{EVENTS} answers {response.status_code}",
             )
         try:
             results = response.json()["results"]
             return [_report(item, result) for item, result in zip(batch, results, strict=True)]
         except (ValueError, KeyError, TypeError) as error:
             raise Unreached(
-                f"What answers at {self._url} is no gateway ({type(error).__name__})."
+                f"What answers is no gateway ({type(error).__name__}).", type(error).__name__
             ) from None
-
-    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        """Post, and again while the gateway is busy or away; raise `Unreached` in the end."""
-        give_up_at = time.monotonic() + self._patience_seconds
-        step = FIRST_WAIT_SECONDS
-        while True:
-            wait = step
-            try:
-                response = await self._http.post(self._url + path, content=body, headers=headers)
-                if response.status_code not in RETRIED:
-                    return response
-                why = f"It answers {response.status_code}. {_detail(response)}"
-                asked = response.headers.get("retry-after", "")
-                wait = max(wait, float(asked)) if asked.isdecimal() else wait
-            except httpx.TransportError as error:
-                why = f"{type(error).__name__}."
-            wait = min(wait, WAIT_SECONDS_MAX)
-            if time.monotonic() + wait > give_up_at:
-                raise Unreached(
-                    f"The gateway at {self._url} took nothing for "
-                    f"{self._patience_seconds:g} s. {why}"
-                )
-            # Not all at once: other publishers wait for the same gateway.
-            await asyncio.sleep(wait * random.uniform(1.0, 1.2))
-            step *= 2
 
 
 def _report(item: Item, result: dict[str, Any]) -> Report | None:
@@ -118,10 +75,3 @@ def _report(item: Item, result: dict[str, Any]) -> Report | None:
         item.id,
         result.get("errors", []),
     )
-
-
-def _detail(response: httpx.Response) -> str:
-    try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return "Is this the gateway's address?"

@@ -4,8 +4,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -15,11 +14,12 @@ import typer
 from msgspec import Struct
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.gateway.client import GatewayClient, Patience, Unreached
 from app.process.settings import Settings
-from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
+from app.process.terminal import PERCENT, progress_on
+from app.publish.client import REQUEST_SECONDS_MAX, BatchSender
 from app.publish.ledger import Ledger, Place
 from app.publish.lines import Input, Misused, Report, TokenFor
 from app.publish.run import Run
@@ -52,27 +52,11 @@ class Summary(Struct, frozen=True):
 
 
 class Screen:
-    """Tells a person how it goes, on standard error; a bar only on a terminal."""
+    """Tells a person what is refused, on standard error."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._shown = 0
-
-    @contextmanager
-    def progress(self, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Show how many bytes of `total` are done."""
-        if not self.console.is_terminal:
-            yield lambda done: None
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task("Publishing", total=total)
-            yield lambda done: bar.update(task, completed=done)
 
     def refused(self, report: Report) -> None:
         """Show a refusal, up to `SHOWN_MAX` of them."""
@@ -164,8 +148,8 @@ class Job(Struct, frozen=True):
         ledger.begin(place)
         failure, code = None, 0
         try:
-            with screen.progress(size) as moved:
-                asyncio.run(self._publish(run, moved))
+            with progress_on(screen.console, "Publishing", PERCENT) as report:
+                asyncio.run(self._publish(run, lambda done: report(done, size)))
         except Unreached as error:
             failure, code = f"{error} Run it again to go on.", EXIT_UNREACHED
         except KeyboardInterrupt:
@@ -178,7 +162,8 @@ class Job(Struct, frozen=True):
 
     async def _publish(self, run: Run, moved: Callable[[int], None]) -> None:
         async with httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX) as http:
-            await run.publish(Client(self.gateway, self.patience_seconds, http), moved)
+            gateway = GatewayClient(self.gateway, Patience(seconds=self.patience_seconds), http)
+            await run.publish(BatchSender(gateway), moved)
 
     def _summary(
         self, place: Place, ledger: Ledger, seconds: float, failure: str | None

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from app.process.files import write_whole
 from app.publish.lines import Misused, Report
 
 
@@ -65,9 +66,7 @@ class Ledger:
         """Keep the place: a reader finds the old one or the new one, never half of it."""
         if self.place is None:
             return
-        part = self.place.with_name(f"{self.place.name}.part")
-        part.write_bytes(msgspec.json.encode(place) + b"\n")
-        part.replace(self.place)
+        write_whole(self.place, msgspec.json.encode(place) + b"\n")
 
     def end(self) -> None:
         """Forget the place: the file is sent."""

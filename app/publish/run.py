@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from app.publish.client import Client
+from app.publish.client import BatchSender
 from app.publish.ledger import Ledger, Place
 from app.publish.lines import Input, Item, Report, TokenFor, prepare
 
@@ -27,13 +27,13 @@ class Run:
         self._refused = refused
         self.place = place
 
-    async def publish(self, client: Client, moved: Callable[[int], None]) -> None:
+    async def publish(self, sender: BatchSender, moved: Callable[[int], None]) -> None:
         """Send window by window to the end; raise `Unreached` or `Misused`."""
         moved(self.place.offset)
         while (window := self._source.window()) is not None:
             prepared = [prepare(line, self._token_for) for line in window]
             items = [entry for entry in prepared if isinstance(entry, Item)]
-            answers = iter(await client.send(items))
+            answers = iter(await sender.send(items))
             outcomes = [entry if isinstance(entry, Report) else next(answers) for entry in prepared]
             self._keep([report for report in outcomes if report is not None], len(outcomes))
             moved(self.place.offset)

@@ -1,18 +1,14 @@
 """topics.yaml, read and checked: which topics there are, who may publish what to them, and how
-they are set up on the broker.
+they are to be on the broker.
 """
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from aiokafka.partitioner import murmur2
 from msgspec import Meta, Struct
 
@@ -28,9 +24,6 @@ COMPACTION_LAG_MS = 7 * DAY_MS
 
 BATCH_BYTES_MAX = 1024 * 1024
 """Least max.message.bytes: what the broker takes as one batch of records."""
-
-SHOWN_SECONDS_MAX = 30.0
-"""How long a topic that was made may take until the broker shows it; usually milliseconds."""
 
 EVERY_TABLE = "every"
 """What a topic folds into whose every partition has every record."""
@@ -219,104 +212,3 @@ def group_of(application: str) -> str:
 def changelog_of(table: str) -> str:
     """Return the topic that a table is written to first."""
     return f"{APPLICATION}-{table}-changelog"
-
-
-async def create_topics(bootstrap: str) -> list[str]:
-    """Make the topics that the broker lacks; return their names. Never changes one that exists.
-
-    When this returns the broker shows them, which is a moment after it has made them. Raise a
-    `KafkaError` where it refuses one, `TimeoutError` where it does not show them.
-    """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        answer = await admin.create_topics(
-            [
-                NewTopic(
-                    topic.name,
-                    topic.partitions,
-                    topic.replication_factor,
-                    topic_configs=topic.settings,
-                )
-                for topic in CATALOGUE.topics.values()
-            ]
-        )
-        made = list(_made(answer.topic_errors))
-        async with asyncio.timeout(SHOWN_SECONDS_MAX):
-            # A broker can only be asked.
-            while made and any(  # noqa: ASYNC110
-                topic["error_code"] for topic in await admin.describe_topics(made)
-            ):
-                await asyncio.sleep(0.02)
-    finally:
-        await admin.close()
-    return made
-
-
-def _made(errors: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    for name, code, *message in errors:
-        error = for_code(code)
-        if code == 0:
-            yield name
-        elif error is not TopicAlreadyExistsError:
-            raise error(f"topic {name}: {message[0] if message else error.__name__}")
-
-
-async def differences(bootstrap: str) -> list[str]:
-    """Say how the broker's topics differ from the catalogue; nothing if they do not."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        described = {t["topic"]: t for t in await admin.describe_topics(list(CATALOGUE.topics))}
-        there = [name for name in CATALOGUE.topics if _is_there(described[name])]
-        settings = await _settings(admin, there)
-    finally:
-        await admin.close()
-    return [
-        line
-        for name, topic in CATALOGUE.topics.items()
-        for line in _different(topic, described[name], settings.get(name, {}))
-    ]
-
-
-def _different(
-    topic: Topic, described: Mapping[str, Any], settings: Mapping[str, str]
-) -> Iterator[str]:
-    """Yield how a topic as the broker describes it differs from `topic`."""
-    if not _is_there(described):
-        yield f"{topic.name}: it is missing. Run `yuekang topics create`."
-        return
-    partitions = described["partitions"]
-    if len(partitions) != topic.partitions:
-        yield (
-            f"{topic.name}: it has {len(partitions)} partitions, not {topic.partitions}. The "
-            "number is part of who is where; a new one needs a new generation of topics."
-        )
-    for copies in sorted({len(partition["replicas"]) for partition in partitions}):
-        if copies != topic.replication_factor:
-            yield (
-                f"{topic.name}: copies of a partition are {copies}, not {topic.replication_factor}."
-            )
-    for key, value in topic.settings.items():
-        if settings.get(key) != value:
-            yield f"{topic.name}: {key} is {settings.get(key)}, not {value}."
-
-
-def _is_there(described: Mapping[str, Any]) -> bool:
-    error = for_code(described["error_code"])
-    if described["error_code"] and error is not UnknownTopicOrPartitionError:
-        raise error(f"topic {described['topic']}")
-    return error is not UnknownTopicOrPartitionError
-
-
-async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    if not names:
-        return {}
-    answers = await admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    )
-    return {
-        name: {entry[0]: entry[1] for entry in entries}
-        for answer in answers
-        for _, _, _, name, entries in answer.resources
-    }

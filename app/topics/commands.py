@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.process.settings import Settings
-from app.topics.catalogue import CATALOGUE, create_topics, differences
+from app.topics.admin import create_topics, differences
+from app.topics.catalogue import CATALOGUE
 from app.topics.schemas import asyncapi
 from app.topics.schemas import schemas as json_schemas
 

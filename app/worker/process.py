@@ -13,7 +13,6 @@ from typing import Any
 import faust
 import structlog
 import typer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
@@ -27,7 +26,7 @@ from agents.dead_letters import DeadLetters
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
-from app.topics.catalogue import differences
+from app.topics.admin import cluster_id_of, differences
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 from app.worker.lag import Lag
 
@@ -138,17 +137,7 @@ async def _look_at(bootstrap: str) -> tuple[str, list[str]]:
     async with asyncio.timeout(BROKER_SECONDS_MAX):
         while True:
             try:
-                return await _cluster_id(bootstrap), await differences(bootstrap)
+                return await cluster_id_of(bootstrap), await differences(bootstrap)
             except (KafkaError, OSError) as error:
                 log.info("broker_does_not_answer", error=str(error))
                 await asyncio.sleep(0.5)
-
-
-async def _cluster_id(bootstrap: str) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        described: dict[str, Any] = await admin.describe_cluster()
-        return str(described["cluster_id"])
-    finally:
-        await admin.close()

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from app.development.stack.processes import HttpProcess, Process
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_ports
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from faults import journal
 from faults.cluster import Node, Place, wait_in_step, with_copies
 from faults.isolation import BROKERS, Link, SmallDisk, isolated

@@ -23,7 +23,7 @@ from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
 from app.projection import codes as readmodel
 from app.projection.codes import STATE, decode_state, encode_state
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from app.view.changes import REASONS, Changes, Filter, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX
 from models.codes import Reason, Status, StatusChange

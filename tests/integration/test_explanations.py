@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.process.logs import AUDIT
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS

@@ -12,7 +12,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from litestar.testing import AsyncTestClient
 
-from app.topics.catalogue import CATALOGUE, create_topics
+from app.topics.admin import create_topics
+from app.topics.catalogue import CATALOGUE
 from app.topics.codec import decode
 from app.travel.bounds import Bounds
 from app.view.declarations import TOPIC

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from typer.testing import CliRunner
 
 from app.letters import commands
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from app.topics.codec import encode
 from app.topology import input_topics
 from models.codes import Colour, HealthCode

@@ -30,7 +30,7 @@ from app.projection.codes import (
     stored,
 )
 from app.projection.follow import LEASE_SECONDS, Unreadable, batch_of
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from models.codes import HealthCode, Reason
 from support.views import (
     GREEN,

@@ -8,8 +8,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app.process.ports import free_port
-from app.topics import catalogue
-from app.topics.catalogue import CATALOGUE, PATH, Catalogue, create_topics, differences
+from app.topics import admin
+from app.topics.admin import create_topics, differences
+from app.topics.catalogue import CATALOGUE, PATH, Catalogue
 from support.gateways import command, environment
 
 
@@ -23,7 +24,7 @@ def renamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Catalogue:
     path.write_text(text)
     other = Catalogue.load(path)
     assert len(other.topics.keys() - CATALOGUE.topics.keys()) == len(CATALOGUE.topics)
-    monkeypatch.setattr(catalogue, "CATALOGUE", other)
+    monkeypatch.setattr(admin, "CATALOGUE", other)
     return other
 
 
@@ -72,7 +73,7 @@ async def test_too_few_copies_are_named(
     await create_topics(kafka)
     path = tmp_path / "topics.yaml"
     path.write_text(path.read_text().replace("replication_factor: 1 ", "replication_factor: 3 "))
-    monkeypatch.setattr(catalogue, "CATALOGUE", Catalogue.load(path))
+    monkeypatch.setattr(admin, "CATALOGUE", Catalogue.load(path))
     found = await differences(kafka)
     for name in renamed.topics:
         assert f"{name}: copies of a partition are 1, not 3." in found

@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 
 from app.process.ports import free_port
 from app.projection.codes import CODE, STATE
-from app.topics.catalogue import CATALOGUE, create_topics
+from app.topics.admin import create_topics
+from app.topics.catalogue import CATALOGUE
 from app.topics.codec import decode
 from app.view.codes import Codes
 from app.view.displays import Displays

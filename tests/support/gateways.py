@@ -16,7 +16,7 @@ import httpx
 
 from app.gateway.person_keys import PersonKeys
 from app.process.ports import free_port
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType

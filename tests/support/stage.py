@@ -17,7 +17,7 @@ from playwright.sync_api import Page, Response
 
 from app.development.stack.processes import HttpProcess
 from app.process.ports import free_port
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from app.web.tokens import Tokens
 from models.codes import HealthCode, StatusChange, changed
 from support.views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie

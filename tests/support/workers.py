@@ -15,7 +15,7 @@ from app.development.sample.records import structured
 from app.development.stack.processes import HttpProcess
 from app.engine import records
 from app.process.ports import free_port
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 from models.events import Event
 
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))

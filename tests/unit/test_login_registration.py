@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from app.login import registration
 from app.login.claims import ClaimNames, Identity, identity_of
@@ -20,7 +21,8 @@ AT = datetime(2022, 3, 1, 4, 0, 0, 123_456, UTC)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "WAIT_SECONDS", 0.0)
+    patience = structs.replace(registration.PATIENCE, first_wait_seconds=0.0)
+    monkeypatch.setattr(registration, "PATIENCE", patience)
 
 
 @pytest.fixture

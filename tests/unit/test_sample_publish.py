@@ -50,7 +50,7 @@ class FakeGateway:
 
 class BrokenGateway(FakeGateway):
     async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
-        raise Unreached("gone")
+        raise Unreached("gone", "gone")
 
 
 class RefusingGateway(FakeGateway):

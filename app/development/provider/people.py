@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.login.claims import ClaimNames, Identity, identity_of
+from app.process.files import write_whole
 
 FILE = "identities.json"
 """In the data directory: a JSON array of `Person`. They are synthetic, as their numbers are."""
@@ -72,7 +73,4 @@ def people_of(path: Path) -> list[Person]:
 
 def write_people(path: Path, people: list[Person]) -> None:
     """Write the file, readable by its owner alone, whole or not at all."""
-    part = path.with_suffix(".part")
-    part.touch(mode=0o600)
-    part.write_bytes(msgspec.json.encode(people))
-    part.replace(path)
+    write_whole(path, msgspec.json.encode(people), mode=0o600)

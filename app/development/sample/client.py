@@ -1,18 +1,18 @@
 """The gateway's two doors, as agencies use them: person keys, and batches of events."""
 
 from collections.abc import Sequence
-from http import HTTPStatus
 
 import httpx
 import msgspec
 
 from app.development.sample.documents import Document
-from app.publish.client import REQUEST_SECONDS_MAX, Client, Unreached
+from app.gateway.client import GatewayClient, Patience
+from app.publish.client import REQUEST_SECONDS_MAX, BatchSender
 from app.publish.lines import Item, Report
 from app.web.tokens import Tokens
 
 KEYS_IN_A_REQUEST = 500
-PATIENCE_SECONDS = 30.0
+PATIENCE = Patience(seconds=30.0)
 ASKS_FOR_KEYS = "/laboratories/440100-001"
 
 
@@ -28,13 +28,14 @@ class Gateway:
     """A client of the gateway at `url`; use it as an asynchronous context manager.
 
     It has the token of every source, as only the operator can. A busy gateway is asked again for
-    a while, then given up with `app.publish.client.Unreached`.
+    a while, then given up with `app.gateway.client.Unreached`.
     """
 
     def __init__(self, url: str, tokens: Tokens) -> None:
         self._tokens = tokens
         self._http = httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX, trust_env=False)
-        self._client = Client(url, PATIENCE_SECONDS, self._http)
+        self._client = GatewayClient(url, PATIENCE, self._http)
+        self._sender = BatchSender(self._client)
 
     async def __aenter__(self) -> "Gateway":
         return self
@@ -45,24 +46,20 @@ class Gateway:
     async def person_keys(self, documents: Sequence[Document]) -> dict[Document, str]:
         """Return the person key of each document."""
         keys: dict[Document, str] = {}
-        headers = {
-            "content-type": "application/json",
-            "authorization": f"Bearer {self._tokens.token_for(ASKS_FOR_KEYS)}",
-        }
+        token = self._tokens.token_for(ASKS_FOR_KEYS)
         for start in range(0, len(documents), KEYS_IN_A_REQUEST):
             part = documents[start : start + KEYS_IN_A_REQUEST]
-            body = msgspec.json.encode({"documents": part})
-            response = await self._client.post("/v1/person-keys", body, headers)
-            if response.status_code != HTTPStatus.OK:
-                raise Unreached(f"The gateway gave no person keys: {response.text[:500]}")
-            results = msgspec.json.decode(response.content)["results"]
-            for document, result in zip(part, results, strict=True):
-                keys[document] = result["person"]
+            plain = [{"type": one.type, "number": one.number} for one in part]
+            for document, key in zip(
+                part, await self._client.person_keys(plain, token), strict=True
+            ):
+                assert key is not None, "the sample's documents are valid"
+                keys[document] = key
         return keys
 
     async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
         """Publish events; return for each None if accepted, else its refusal, in order."""
-        return await self._client.send(
+        return await self._sender.send(
             [
                 Item(number, e.source, e.id, e.content, self._tokens.token_for(e.source))
                 for number, e in enumerate(events)

@@ -2,9 +2,6 @@
 
 import asyncio
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,18 +9,14 @@ import msgspec
 import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.development.sample.publish import FILE, Summary, load, publish_day
-from app.development.sample.publish import Progress as Report
+from app.gateway.client import Unreached
 from app.process.settings import Settings
-from app.publish.client import Unreached
+from app.process.terminal import progress_on
 from app.publish.lines import Misused
-
-LINE_EVERY_SECONDS = 5.0
-"""How often progress is told where there is no terminal for a bar."""
 
 
 def sample(
@@ -59,36 +52,6 @@ def sample(
         Console().print(table_of(summary))
     if summary.refused_unexpected:
         raise typer.Exit(1)
-
-
-@contextmanager
-def progress_on(console: Console, what: str) -> Iterator[Report]:
-    """Show progress: a bar on a terminal, else a line every few seconds."""
-    if not console.is_terminal:
-        yield _lines(console, what)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _lines(console: Console, what: str) -> Report:
-    next_at = 0.0
-
-    def report(done: int, total: int) -> None:
-        nonlocal next_at
-        now = time.monotonic()
-        if now >= next_at or done == total:
-            next_at = now + LINE_EVERY_SECONDS
-            console.print(f"{what}: {done} of {total} published", highlight=False)
-
-    return report
 
 
 def table_of(summary: Summary) -> Table:

@@ -8,7 +8,7 @@ so that an interrupted day is finished and not begun anew.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -37,7 +36,10 @@ from app.development.sample.day import (
 from app.development.sample.documents import Document
 from app.development.sample.logins import LOGINS, OF_STORY, hint_of
 from app.development.sample.records import binary, structured
+from app.process.files import write_whole
 from app.process.settings import Settings
+from app.process.terminal import Report
+from app.topics.admin import cluster_id_of
 from app.web.tokens import Tokens
 from models.codes import Colour, Reason
 
@@ -50,9 +52,6 @@ BINARY_EVERY = 3
 """One in so many records on Kafka is in CloudEvents' binary mode, the others structured."""
 
 UNEXPECTED_KEPT_MAX = 20
-
-Progress = Callable[[int, int], None]
-"""Called with how many entries are published and how many there are."""
 
 T = TypeVar("T")
 
@@ -115,7 +114,7 @@ class Summary(Struct, frozen=True):
 async def publish_day(
     settings: Settings,
     people: int,
-    progress: Progress,
+    progress: Report,
     seed: int = 1,
     now: datetime | None = None,
 ) -> Summary:
@@ -126,7 +125,7 @@ async def publish_day(
     whatever was before. Raise `Unreached`, `Misused` or a Kafka error if an entrance fails.
     """
     path = Path(settings.data_dir) / FILE
-    cluster = await _cluster_id(settings.kafka)
+    cluster = await cluster_id_of(settings.kafka)
     before = load(path)
     if now is None and before is not None and before.cluster == cluster:
         same = (before.people, before.seed) == (people, seed)
@@ -143,7 +142,7 @@ async def publish_day(
 
 
 async def _publish_minutes(
-    settings: Settings, path: Path, before: Summary, progress: Progress
+    settings: Settings, path: Path, before: Summary, progress: Report
 ) -> Summary:
     day = plan_minutes(datetime.now(UTC), before.seed)
     known = {person.id: person for person in people_of(path.with_name(IDENTITIES))}
@@ -191,22 +190,10 @@ def load(path: Path) -> Summary | None:
 
 def save(path: Path, summary: Summary) -> None:
     """Write the summary in one step, so that a reader finds the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
-    part.replace(path)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
 
 
-async def _cluster_id(bootstrap: str) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        return str((await admin.describe_cluster())["cluster_id"])
-    finally:
-        await admin.close()
-
-
-async def _publish(settings: Settings, day: Day, begun: Summary, progress: Progress) -> Summary:
+async def _publish(settings: Settings, day: Day, begun: Summary, progress: Report) -> Summary:
     started = time.monotonic()
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
@@ -246,7 +233,7 @@ class Publication:
         keys: dict[Document, str],
         gateway: Gateway,
         producer: AIOKafkaProducer,
-        progress: Progress,
+        progress: Report,
     ) -> None:
         self._entries = day.entries
         self._keys = keys

@@ -23,7 +23,7 @@ from app.development.stack.redis_server import MEMORY, RedisServer
 from app.process import ports
 from app.process.settings import SECRETS as ALL_SECRETS
 from app.process.settings import Settings, variable_of
-from app.topics.catalogue import create_topics
+from app.topics.admin import create_topics
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
 CONTROLLER_PORT = 29093

@@ -1,0 +1,143 @@
+"""The gateway as the others ask it: login, travel cards, whoever publishes a file.
+
+It is asked over HTTP and in the name of a source, as an agency asks it. One client serves all; what
+differs is how long each can wait.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from models.events import PERSON_KEY
+
+KEYS, EVENTS = "/v1/person-keys", "/v1/events"
+
+RETRIED = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""Answers after which the same may be sent again."""
+
+
+class Unreached(Exception):
+    """The gateway does not answer, or not as it should; says what it did.
+
+    `why` is for logs: a status or the class of an error, and nobody's name.
+    """
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """How often, and for how long, a gateway that is busy or away is asked.
+
+    The waits double from the first one up to `wait_seconds_max`.
+    """
+
+    tries_max: int | None = None
+    seconds: float = math.inf
+    first_wait_seconds: float = 0.1
+    wait_seconds_max: float = 10.0
+
+
+ONCE = Patience(tries_max=1)
+
+
+class _Result(Struct):
+    """A key, or the code of the problem for which there is none."""
+
+    person: str | None = None
+    code: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        if self.person is None:
+            return self.code is not None
+        return PERSON_KEY.fullmatch(self.person) is not None
+
+
+class _Answer(Struct):
+    results: list[_Result]
+
+
+class GatewayClient:
+    """Asks the gateway at `url` through `http`, which the caller closes. Of one event loop."""
+
+    def __init__(self, url: str, patience: Patience, http: httpx.AsyncClient) -> None:
+        self._url = url.rstrip("/")
+        self._patience = patience
+        self._http = http
+
+    async def person_keys(
+        self, documents: Sequence[Mapping[str, str]], token: str
+    ) -> list[str | None]:
+        """Return the key of each document (`type`, `number`); None for one that is refused.
+
+        Raise `Unreached` where the gateway gives no such answer.
+        """
+        body = msgspec.json.encode({"documents": documents})
+        answer = await self.post(KEYS, body, token, "application/json")
+        if answer.status_code not in (HTTPStatus.OK, HTTPStatus.MULTI_STATUS):
+            raise Unreached(
+                f"The gateway gave no person keys: it answers {answer.status_code}. "
+                f"{detail_of(answer)}",
+                f"{KEYS} answers {answer.status_code}",
+            )
+        try:
+            results = msgspec.json.decode(answer.content, type=_Answer).results
+        except msgspec.MsgspecError:
+            results = []
+        if len(results) != len(documents) or not all(result.fits for result in results):
+            raise Unreached(
+                f"What answers at {self._url} is no gateway.", f"{KEYS} answers no keys"
+            )
+        return [result.person for result in results]
+
+    async def post(self, path: str, body: bytes, token: str, content_type: str) -> httpx.Response:
+        """Post, and again while the gateway is busy or away; raise `Unreached` in the end."""
+        headers = {"content-type": content_type, "authorization": f"Bearer {token}"}
+        begun = time.monotonic()
+        give_up_at = begun + self._patience.seconds
+        step, tries = self._patience.first_wait_seconds, 0
+        while True:
+            wait, tries = step, tries + 1
+            try:
+                response = await self._http.post(self._url + path, content=body, headers=headers)
+                if response.status_code not in RETRIED:
+                    return response
+                said = f"It answers {response.status_code}. {detail_of(response)}"
+                why = f"{path} answers {response.status_code}"
+                asked = response.headers.get("retry-after", "")
+                wait = max(wait, float(asked)) if asked.isdecimal() else wait
+            except httpx.TransportError as error:
+                said, why = f"{type(error).__name__}.", f"{path}: {type(error).__name__}"
+            wait = min(wait, self._patience.wait_seconds_max)
+            if tries == self._patience.tries_max or time.monotonic() + wait > give_up_at:
+                raise Unreached(
+                    f"The gateway at {self._url} took nothing for "
+                    f"{time.monotonic() - begun:.0f} s. {said}",
+                    why,
+                )
+            # Not all at once: others wait for the same gateway.
+            await asyncio.sleep(wait * random.uniform(1.0, 1.2))
+            step *= 2
+
+
+def detail_of(response: httpx.Response) -> str:
+    """Return what a problem says; a question where the answer is no problem."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "Is this the gateway's address?"
