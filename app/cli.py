@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rows": ("app.projection.follow:rows", "Keep all else in Redis up to date with the log."),
     "gateway": ("app.gateway.server:gateway", "Serve the entrance for agencies over HTTP."),
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
+    "development-view": (
+        "app.development.view:development_view",
+        "The same with the sample's people and the outbox, for development.",
+    ),
     "identity-provider": (
         "app.development.provider.command:identity_provider",
         "Serve an OpenID provider for development.",

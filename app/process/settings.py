@@ -31,8 +31,8 @@ RedisUrl = Annotated[
 SmsDriver = Annotated[
     str,
     Meta(
-        pattern=r"^(outbox|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)$",
-        description="outbox, or a class as package.module:Class",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        description="a class as package.module:Class",
     ),
 ]
 Networks = Annotated[
@@ -120,8 +120,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     rows_status_port: Port = 9104
     environment: Literal["production", "development"] = "production"
     sms_driver: SmsDriver = ""
-    """Who takes messages to phones: `outbox`, in development alone, or a class of the carrier's
-    (app.travel.sms). Unless set, the outbox in development and nobody in production."""
+    """Who takes messages to phones: a class of the carrier's (app.travel.sms). Unless set, nobody;
+    `yuekang development-view` keeps them in the outbox."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     unreadable_in_a_row: Annotated[int, Meta(ge=1, description="1 or more")] = 100
     unreadable_percent: Annotated[int, Meta(ge=0, le=100, description="0 to 100")] = 1

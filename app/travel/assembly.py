@@ -1,18 +1,17 @@
 """Travel cards as a process has them, from its settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from redis.asyncio import Redis
 
-from app.development.sample.information import HIGH_RISK_SAMPLE
 from app.process.settings import Settings
 from app.topics.catalogue import PORTAL
 from app.travel.cards import TravelCards, Visits
 from app.travel.phone_keys import PhoneKeys
-from app.travel.sms import driver_of
+from app.travel.sms import SmsDriver, driver_of
 from app.web.tokens import Tokens
-from models.policy import HIGH_RISK
+from models.policy import HIGH_RISK, HighRisk
 
 SECRETS = ("token_key", "session_key")
 """What the settings must have."""
@@ -22,13 +21,24 @@ def travel_cards(
     settings: Settings, redis: Redis, visits: Visits, now: Callable[[], datetime]
 ) -> TravelCards:
     """Make the service; raise `SettingsError`. `redis` is of `sessions_redis_url`."""
-    in_development = settings.environment == "development"
+    return cards_by(driver_of(settings), HIGH_RISK, settings, redis, visits, now)
+
+
+def cards_by(
+    driver: SmsDriver,
+    marks: Sequence[HighRisk],
+    settings: Settings,
+    redis: Redis,
+    visits: Visits,
+    now: Callable[[], datetime],
+) -> TravelCards:
+    """The same with a carrier and marks of the caller's own."""
     return TravelCards(
         redis=redis,
         key=settings.session_key,
         phone_keys=PhoneKeys(settings.gateway_url, Tokens(settings.token_key).token_for(PORTAL)),
-        driver=driver_of(settings),
+        driver=driver,
         visits=visits,
         now=now,
-        marks=(*HIGH_RISK, HIGH_RISK_SAMPLE) if in_development else HIGH_RISK,
+        marks=marks,
     )

@@ -8,12 +8,10 @@ and must be safe to use from many tasks at once.
 import asyncio
 import importlib
 import inspect
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from app.development.outbox import Outbox
 from app.process.settings import Settings, SettingsError, variable_of
 from app.travel.bounds import CODE_SECONDS, DRIVER_SECONDS_MAX, RETRY_SECONDS
 from app.web.language import Language
@@ -40,7 +38,7 @@ class SmsDriver(Protocol):
 
 
 class NoCarrier:
-    """Takes no message: production for which no driver is set."""
+    """Takes no message: there is no driver in the settings."""
 
     async def send(self, phone: str, text: str) -> None:
         raise LookupError(f"{variable_of('sms_driver')} is not set")
@@ -49,26 +47,13 @@ class NoCarrier:
 def driver_of(settings: Settings) -> SmsDriver:
     """Return the driver that the settings name; raise `SettingsError`.
 
-    None named: the outbox in development, no carrier in production. So a province without a carrier
-    has codes and all else, and travel cards say that they cannot be had.
+    None named: no carrier. So a province without one has codes and all else, and travel cards say
+    that they cannot be had.
     """
-    in_development = settings.environment == "development"
-    match settings.sms_driver:
-        case "":
-            if not in_development:
-                log.warning("no_sms_driver", setting=variable_of("sms_driver"))
-                return NoCarrier()
-            return Outbox(Path(settings.data_dir))
-        case "outbox":
-            if not in_development:
-                raise SettingsError(
-                    f"{variable_of('sms_driver')} is outbox, which keeps messages in files and "
-                    "sends none: it is for development. Name a carrier's driver, as "
-                    "package.module:Class."
-                )
-            return Outbox(Path(settings.data_dir))
-        case name:
-            return _load(name)
+    if not settings.sms_driver:
+        log.warning("no_sms_driver", setting=variable_of("sms_driver"))
+        return NoCarrier()
+    return _load(settings.sms_driver)
 
 
 def _load(name: str) -> SmsDriver:

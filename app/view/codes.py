@@ -26,7 +26,7 @@ from app.view.limits import (
     RETRY_STORE_SECONDS,
     STALE_SECONDS,
 )
-from app.view.pages.ports import Read, Unavailable
+from app.view.reading import Read, Unavailable
 from models.codes import Colour, ConditionKind, EventRef, Interval, Owner, judge
 from models.policy import ZONE, policy_at
 

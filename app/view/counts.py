@@ -11,8 +11,7 @@ from app.projection.codes import State, read_counts, read_minutes
 from app.topics.catalogue import HEALTH_CODES
 from app.view.codes import Clock
 from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
-from app.view.pages.chart import Minute
-from app.view.pages.ports import CityCount, Counts, PartitionLag, Unavailable
+from app.view.reading import ChangesOfMinute, CityCount, Counts, PartitionLag, Unavailable
 from models.codes import Colour, Reason
 from models.policy import ZONE
 
@@ -44,14 +43,14 @@ class Counting:
             lags,
         )
 
-    async def minutes(self) -> list[Minute]:
+    async def minutes(self) -> list[ChangesOfMinute]:
         """Return the last 60 minutes, oldest first; raise `Unavailable`."""
         try:
             found = await read_minutes(self._redis, self._now().timestamp())
         except (RedisError, OSError, TimeoutError):
             raise Unavailable("store", RETRY_STORE_SECONDS) from None
         return [
-            Minute(
+            ChangesOfMinute(
                 datetime.fromtimestamp(minute.start, ZONE),
                 red := minute.counts.get(Colour.RED, 0),
                 sum(minute.counts.values()) - red,
@@ -105,7 +104,7 @@ class CountsAnswer(Struct, frozen=True):
     minutes: list[MinuteAnswer]
 
 
-def answer(counts: Counts, minutes: list[Minute]) -> CountsAnswer:
+def answer(counts: Counts, minutes: list[ChangesOfMinute]) -> CountsAnswer:
     """Return what is said of the counts over HTTP."""
     return CountsAnswer(
         counts.at,

@@ -24,7 +24,7 @@ from app.view.limits import (
     RETRY_BUSY_SECONDS,
     RETRY_STALE_SECONDS,
 )
-from app.view.pages.ports import Unavailable
+from app.view.reading import Unavailable
 from app.view.rows import read_rows
 from app.web.problems import FieldError, Refused
 from models.checks import EARLIEST, EARLIEST_DAY

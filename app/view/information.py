@@ -21,7 +21,7 @@ from app.view.limits import (
     HISTORY_STALE_SECONDS,
     RETRY_BUSY_SECONDS,
 )
-from app.view.pages.ports import SectionAnswer, Unavailable
+from app.view.reading import SectionAnswer, Unavailable
 from app.view.rows import read_rows
 from models import information
 from models.events import ListName, NationalStatusData, TelecomVisitData

@@ -5,7 +5,7 @@ person, so nobody can ask for another's.
 """
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody
@@ -14,17 +14,16 @@ from msgspec import Struct
 from app.login.guards import LoggedIn
 from app.login.sessions import Session
 from app.view import codes
-from app.view.codes import CodeAnswer, Codes
+from app.view.codes import CodeAnswer
 from app.view.declarations import (
     DeclarationAnswer,
     DeclarationRequest,
-    Declarations,
     refuse_change,
 )
-from app.view.displays import Displays
-from app.view.information import Information, InformationAnswer
+from app.view.information import InformationAnswer
 from app.view.limits import DISPLAY_SECONDS
-from app.view.pages.ports import SectionAnswer
+from app.view.reading import SectionAnswer
+from app.view.services import Services
 from app.web.problems import Refused
 from app.web.refusals import refusals
 from models.codes import Colour
@@ -32,19 +31,6 @@ from models.information import Section
 from models.policy import ZONE
 
 EXPORT = "yuekang-health-information.json"
-
-
-class Services(Protocol):
-    """What of the view is used here."""
-
-    codes: Codes
-    displays: Displays
-    information: Information
-    declarations: Declarations
-
-    def now(self) -> datetime:
-        """Return the instant, with its zone."""
-        ...
 
 
 class TokenAnswer(Struct, frozen=True):

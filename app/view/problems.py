@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import ValidationException
 
-from app.view.pages.ports import Cause, Unavailable
+from app.view.reading import Cause, Unavailable
 from app.web.problems import FieldError, Problem, Refused, on_refused
 
 AnyRequest = Request[Any, Any, Any]

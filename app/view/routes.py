@@ -1,9 +1,5 @@
 """The addresses of the view."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from litestar import Litestar, Request, Response, get, post
@@ -17,145 +13,37 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
-from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.login.guards import HOME, SessionsAway
-from app.login.options import Options as LoginOptions
-from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes, on_sessions_away
+from app.login.routes import EXCEPTION_HANDLERS, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
 from app.projection.codes import PublicChange, read_state
 from app.topics.catalogue import HEALTH_CODES
-from app.topics.writer import Writer
-from app.travel.cards import TravelCards, Visits
 from app.travel.routes import routes as travel_routes
 from app.view import codes, counts, limits, problems
-from app.view.changes import REASONS, Changes, Filter, place_of
-from app.view.codes import CodeAnswer, Codes
-from app.view.counts import Counting, CountsAnswer
-from app.view.declarations import Declarations
-from app.view.displays import Displays
-from app.view.explanations import ExplanationAnswer, Explanations
-from app.view.information import Information
+from app.view.changes import REASONS, Filter, place_of
+from app.view.codes import CodeAnswer
+from app.view.counts import CountsAnswer
+from app.view.explanations import ExplanationAnswer
 from app.view.me import me_routes
-from app.view.pages import Unavailable, failed_page, resident_routes, routes
-from app.view.port import Port
-from app.view.reconciliation import Reconciliation, ReconciliationAnswer
-from app.view.recorder import Recorder
-from app.view.scans import ScanAnswer, ScanRequest, Scans
+from app.view.pages.code_page import failed_page
+from app.view.pages.routes import resident_routes, routes
+from app.view.reading import Unavailable
+from app.view.reconciliation import ReconciliationAnswer
+from app.view.scans import ScanAnswer, ScanRequest
+from app.view.services import Options, Services
 from app.web.addresses import address_of, network_of
 from app.web.operator import operator_of
 from app.web.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.web.refusals import refusals
 from app.web.site import language_of
-from app.web.tokens import Tokens
-from models.codes import Colour
 from models.events import PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
-from models.policy import ZONE
-
-REDIS_CONNECTIONS_MAX = 16
 
 AnyRequest = Request[Any, Any, Any]
 
 NO_STORE = {"cache-control": "no-store"}
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """What a view needs to know. `now` gives the instant, with its zone."""
-
-    kafka: str
-    redis_url: str
-    rows_redis_url: str
-    token_key: bytes
-    display_key: bytes
-    sessions_redis_url: str
-    login: LoginOptions
-    make_cards: Callable[[Redis, Visits, Callable[[], datetime]], TravelCards]
-    samples_path: Path | None = None
-    gateway_docs_url: str | None = None
-    clients_max: int = limits.CLIENTS_MAX
-    heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
-    now: Callable[[], datetime] = lambda: datetime.now(ZONE)
-
-    def __repr__(self) -> str:
-        return f"Options(kafka={self.kafka!r})"
-
-
-class View:
-    """What the handlers share. Made in the event loop's process, started in the loop."""
-
-    def __init__(self, options: Options) -> None:
-        self.now = options.now
-        self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
-        # A blocking read must outlast its own waiting.
-        self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
-        self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
-        self.tokens = Tokens(options.token_key)
-        self.codes = Codes(self.redis, options.now)
-        self.explanations = Explanations(self._rows, options.now)
-        self.reconciliation = Reconciliation(self._rows, self.codes, options.now)
-        self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
-        self.login = Login(options.login, self._sessions, self._has_code, options.now)
-        self.information = Information(self._rows, options.now)
-        self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
-        self.counting = Counting(self.redis, options.now)
-        self.displays = Displays(options.display_key)
-        self.changes = Changes(
-            self.redis,
-            self._follower,
-            options.clients_max,
-            heartbeat_seconds=options.heartbeat_seconds,
-        )
-        self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
-        self.scans = Scans(self.codes, self.displays, self.tokens, self.writer, options.now)
-        self.declarations = Declarations(self._sessions, self.writer, options.now)
-        # A producer of its own: a scan never waits behind a peak of displays.
-        self._displays_writer = Writer(options.kafka)
-        self.recorder = Recorder(self._displays_writer)
-
-    async def _has_code(self, person: str) -> bool:
-        """Say whether a person is known; unknown is also who cannot be looked up now."""
-        try:
-            read = await self.codes.read(person)
-        except Unavailable:
-            return False
-        return read.colour is not Colour.NONE
-
-    @asynccontextmanager
-    async def running(self, _: Litestar) -> AsyncIterator[None]:
-        """Follow the changes and hold a producer while the application runs."""
-        self.writer.start()
-        self._displays_writer.start()
-        self.recorder.start()
-        self.changes.start()
-        yield
-        await self.changes.stop()
-        await self.recorder.stop()
-        await self._displays_writer.stop()
-        await self.writer.stop()
-        await self.cards.close()
-        await self._follower.aclose()
-        await self._rows.aclose()
-        await self.login.close()
-        await self._sessions.aclose()
-        await self.redis.aclose()
-
-
-def _redis(url: str, seconds_max: float) -> Redis:
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=REDIS_CONNECTIONS_MAX,
-        timeout=seconds_max,
-        socket_timeout=seconds_max,
-        socket_connect_timeout=seconds_max,
-        # Once more, since a connection may have died while it lay in the pool.
-        retry=Retry(NoBackoff(), 1),
-    )
-    return Redis.from_pool(pool)
 
 
 _OPENAPI = OpenAPIConfig(
@@ -205,17 +93,7 @@ _COMPRESSION = CompressionConfig(
 
 def create_app(options: Options) -> Litestar:
     """Make the application; it connects when it starts."""
-    view = View(options)
-    port = Port(
-        view.codes,
-        view.counting,
-        view.displays,
-        view.recorder,
-        view.information,
-        view.now,
-        options.samples_path,
-        lambda: app.openapi_schema.to_schema(),
-    )
+    view = Services(options)
     app = Litestar(
         route_handlers=[
             *_people(view),
@@ -227,9 +105,14 @@ def create_app(options: Options) -> Litestar:
             view.login.guard.protect(
                 *me_routes(view),
                 *travel_routes(view.cards, view.now),
-                *resident_routes(port, view.declarations, view.cards, view.now),
+                *resident_routes(view),
             ),
-            *routes(port, options.gateway_docs_url),
+            *routes(
+                view.counting,
+                options.samples,
+                lambda: app.openapi_schema.to_schema(),
+                options.gateway_docs_url,
+            ),
         ],
         lifespan=[view.running],
         exception_handlers={
@@ -290,7 +173,7 @@ Publisher = Annotated[
 ]
 
 
-def _people(view: View) -> list[Any]:
+def _people(view: Services) -> list[Any]:
     @get(
         "/v1/people/{person:str}/code",
         operation_id="readCode",
@@ -362,7 +245,7 @@ def _people(view: View) -> list[Any]:
     return [code, explained, waiting, scan]
 
 
-def _duty(view: View) -> list[Any]:
+def _duty(view: Services) -> list[Any]:
     @get(
         "/v1/changes",
         operation_id="followChanges",
@@ -418,7 +301,7 @@ def _duty(view: View) -> list[Any]:
     return [changes, count]
 
 
-def _probes(view: View) -> list[Any]:
+def _probes(view: Services) -> list[Any]:
     @get("/livez", media_type="text/plain", include_in_schema=False)
     async def livez() -> str:
         """The process answers, and still follows the changes."""
@@ -441,7 +324,7 @@ def _probes(view: View) -> list[Any]:
     return [livez, readyz, scrape]
 
 
-async def _unready(view: View) -> list[str]:
+async def _unready(view: Services) -> list[str]:
     try:
         state = await read_state(view.redis)
     except (RedisError, OSError, TimeoutError):

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 import app.projection.rows
 from app.projection.rows import High, NoRows, Rows
 from app.view.limits import RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
-from app.view.pages.ports import Unavailable
+from app.view.reading import Unavailable
 
 
 async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:

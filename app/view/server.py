@@ -1,17 +1,16 @@
 """The process `yuekang view`; more processes are how it grows."""
 
 from functools import partial
-from pathlib import Path
 
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from litestar.types import ASGIApp
 
-from app.development.sample.publish import FILE as SAMPLE
 from app.login.options import options_of as login_options_of
 from app.process.logs import configure
 from app.process.settings import Settings
 from app.travel.assembly import travel_cards
-from app.view.routes import Options, create_app
+from app.view.routes import create_app
+from app.view.services import Options
 from app.web.serve import serve
 
 REQUESTS_AT_ONCE_MAX = 4_096
@@ -38,14 +37,12 @@ def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
 
 def options_of(settings: Settings) -> Options:
     """Return what the view needs of the settings."""
-    in_development = settings.environment == "development"
     return Options(
         kafka=settings.kafka,
         redis_url=settings.redis_url,
         rows_redis_url=settings.rows_redis_url,
         token_key=settings.token_key,
         display_key=settings.display_key,
-        samples_path=Path(settings.data_dir) / SAMPLE if in_development else None,
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,

@@ -245,12 +245,15 @@ def travel(
     processes = [
         HttpProcess(
             name,
-            [str(Path(sys.executable).with_name("yuekang")), name],
+            [str(Path(sys.executable).with_name("yuekang")), command],
             directory,
             environment,
             f"http://127.0.0.1:{port}",
         )
-        for name, port in (("gateway", gateway), ("view", view))
+        for name, command, port in (
+            ("gateway", "gateway", gateway),
+            ("view", "development-view", view),
+        )
     ]
     for process in processes:
         process.start()

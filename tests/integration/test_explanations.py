@@ -16,7 +16,7 @@ from app.topics.admin import create_topics
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
-from app.view.pages.ports import Unavailable
+from app.view.reading import Unavailable
 from app.web.tokens import Tokens
 from support import builders as b
 from support.rows import put_rows, row_of

@@ -20,7 +20,7 @@ from app.process.ports import free_port
 from app.projection.rows import ROW, NoRows, read_high
 from app.view.information import Information, SectionAnswer
 from app.view.limits import HISTORY_AT_ONCE_MAX
-from app.view.pages.ports import Unavailable
+from app.view.reading import Unavailable
 from models.events import ListName, NationalStatus
 from models.information import LISTED, Section
 from models.policy import ZONE

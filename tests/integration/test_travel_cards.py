@@ -30,7 +30,7 @@ from app.travel.cards import TravelCards
 from app.travel.phone_keys import PhoneKeys
 from app.travel.routes import routes
 from app.view.information import Information
-from app.view.pages.ports import Unavailable
+from app.view.reading import Unavailable
 from app.web.addresses import network_of
 from app.web.problems import KINDS, Refused, on_refused
 from app.web.tokens import Tokens

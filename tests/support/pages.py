@@ -3,24 +3,24 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.testing import TestClient
 from msgspec import Raw, Struct
 
 from app.gateway.reference import document
 from app.login.sessions import Session
-from app.topics.schemas import asyncapi
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.declarations import DeclarationAnswer, DeclarationRequest
-from app.view.pages import names, resident_routes, routes
-from app.view.pages.chart import Minute
-from app.view.pages.ports import (
+from app.view.pages import names
+from app.view.pages.routes import resident_routes, routes
+from app.view.reading import (
     Cause,
+    ChangesOfMinute,
     CityCount,
     Counts,
     PartitionLag,
@@ -122,10 +122,8 @@ ITEMS: dict[Section, list[Item]] = {
 }
 
 
-class Port:
-    """A port whose every answer is given beforehand."""
-
-    token_valid_s = 60
+class Stand:
+    """Stands for the view's services, each answer of which is given beforehand."""
 
     def __init__(
         self,
@@ -139,6 +137,11 @@ class Port:
         self._code, self._stale, self._cause, self._silent = code, stale, cause, silent
         self._more = more
         self.recorded: list[DisplayDetail] = []
+        self.declarations = self.cards = Services()
+        self.codes = self.displays = self.recorder = self.information = self.counting = self
+
+    def now(self) -> datetime:
+        return NOON
 
     def _check(self) -> None:
         if self._cause:
@@ -152,7 +155,7 @@ class Port:
     def token(self, person: str) -> str:
         return "token"
 
-    def record(self, person: str, detail: DisplayDetail) -> None:
+    def record(self, person: str, at: datetime, detail: DisplayDetail) -> None:
         self.recorded.append(detail)
 
     async def sections(self, person: str, wanted: Sequence[Section]) -> Sequence[SectionAnswer]:
@@ -178,18 +181,9 @@ class Port:
         lags = [] if self._silent else [PartitionLag(0, NOON, 0.4), PartitionLag(1, None, None)]
         return Counts(NOON, colours, {Reason.CLOSE_CONTACT: 1000}, cities, lags)
 
-    async def minutes(self) -> Sequence[Minute]:
+    async def minutes(self) -> Sequence[ChangesOfMinute]:
         self._check()
-        return [Minute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
-
-    def samples(self) -> Sequence[Sample]:
-        return [Sample("red", names.COLOURS[Colour.RED])]
-
-    def openapi(self) -> Mapping[str, Any]:
-        return document()
-
-    def asyncapi(self) -> Mapping[str, Any]:
-        return asyncapi()
+        return [ChangesOfMinute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
 
 
 def code(*intervals: Interval) -> HealthCode:
@@ -255,58 +249,58 @@ SESSION = Session(
 )
 CODE_PAGE = "/code"
 
-STATES: dict[str, tuple[Port, str]] = {
-    "entry": (Port(), "/"),
-    "red": (Port(code(*reds())), CODE_PAGE),
+STATES: dict[str, tuple[Stand, str]] = {
+    "entry": (Stand(), "/"),
+    "red": (Stand(code(*reds())), CODE_PAGE),
     "conditions": (
-        Port(code(interval(Reason.OUT_OF_PROVINCE_CODE, *every_condition()))),
+        Stand(code(interval(Reason.OUT_OF_PROVINCE_CODE, *every_condition()))),
         CODE_PAGE,
     ),
-    "green": (Port(code()), CODE_PAGE),
-    "green-until": (Port(code(SOON)), CODE_PAGE),
-    "stale": (Port(code(), stale=True), f"{CODE_PAGE}?reload=off"),
-    "stale-since-ever": (Port(code(), stale=True, silent=True), CODE_PAGE),
-    "no-code": (Port(), CODE_PAGE),
-    "store": (Port(cause="store"), CODE_PAGE),
-    "too-old": (Port(cause="stale"), CODE_PAGE),
-    "busy": (Port(cause="busy"), CODE_PAGE),
-    "information": (Port(), "/me"),
-    "information-empty": (Port(silent=True), "/me"),
-    "information-failed": (Port(cause="store"), "/me"),
-    **{f"section-{section}": (Port(code()), f"/me/{section}") for section in Section},
-    "section-old-and-full": (Port(code(), stale=True, more=True), "/me/nat-results"),
-    "section-empty": (Port(code(), silent=True), "/me/certificates"),
-    "section-failed": (Port(cause="busy"), "/me/temperatures"),
-    "offline": (Port(), "/offline"),
-    "dashboard": (Port(), "/dashboard"),
-    "dashboard-failed": (Port(cause="store"), "/dashboard"),
-    "dashboard-silent": (Port(silent=True), "/dashboard"),
-    "counts": (Port(), "/dashboard/counts"),
-    "counts-failed": (Port(cause="busy"), "/dashboard/counts"),
-    "chart": (Port(), "/dashboard/chart.svg"),
-    "chart-failed": (Port(cause="store"), "/dashboard/chart.svg"),
-    "api": (Port(), "/api"),
-    "events": (Port(), "/api/events"),
-    "declare": (Port(), "/declare"),
-    **{f"declare-{kind.value}": (Port(), f"/declare/{kind.value}") for kind in DeclarationKind},
-    "declare-empty": (Port(), "/declare/student-or-staff"),
-    "declare-faults": (Port(), "/declare/enterprise-employee"),
-    "declare-changed": (Port(), "/declare/personal"),
-    "declare-away": (Port(), "/declare/personal"),
-    "declare-number": (Port(), "/declare/organisation-member"),
-    "declare-invalid": (Port(), "/declare/personal"),
-    "declare-sent": (Port(), "/declare/sent?at=2026-11-24T12%3A00%3A07%2B08%3A00"),
-    "declare-sent-sometime": (Port(), "/declare/sent"),
-    "travel-phone": (Port(), "/travel-card"),
-    "travel-phone-wrong": (Port(), "/travel-card/code"),
-    "travel-code-sent": (Port(), "/travel-card/code"),
-    "travel-too-often": (Port(), "/travel-card/code"),
-    "travel-too-often-today": (Port(), "/travel-card/code"),
-    "travel-not-sent": (Port(), "/travel-card/code"),
-    "travel-not-sent-again": (Port(), "/travel-card/code"),
-    "travel-no-gateway": (Port(), "/travel-card/code"),
+    "green": (Stand(code()), CODE_PAGE),
+    "green-until": (Stand(code(SOON)), CODE_PAGE),
+    "stale": (Stand(code(), stale=True), f"{CODE_PAGE}?reload=off"),
+    "stale-since-ever": (Stand(code(), stale=True, silent=True), CODE_PAGE),
+    "no-code": (Stand(), CODE_PAGE),
+    "store": (Stand(cause="store"), CODE_PAGE),
+    "too-old": (Stand(cause="stale"), CODE_PAGE),
+    "busy": (Stand(cause="busy"), CODE_PAGE),
+    "information": (Stand(), "/me"),
+    "information-empty": (Stand(silent=True), "/me"),
+    "information-failed": (Stand(cause="store"), "/me"),
+    **{f"section-{section}": (Stand(code()), f"/me/{section}") for section in Section},
+    "section-old-and-full": (Stand(code(), stale=True, more=True), "/me/nat-results"),
+    "section-empty": (Stand(code(), silent=True), "/me/certificates"),
+    "section-failed": (Stand(cause="busy"), "/me/temperatures"),
+    "offline": (Stand(), "/offline"),
+    "dashboard": (Stand(), "/dashboard"),
+    "dashboard-failed": (Stand(cause="store"), "/dashboard"),
+    "dashboard-silent": (Stand(silent=True), "/dashboard"),
+    "counts": (Stand(), "/dashboard/counts"),
+    "counts-failed": (Stand(cause="busy"), "/dashboard/counts"),
+    "chart": (Stand(), "/dashboard/chart.svg"),
+    "chart-failed": (Stand(cause="store"), "/dashboard/chart.svg"),
+    "api": (Stand(), "/api"),
+    "events": (Stand(), "/api/events"),
+    "declare": (Stand(), "/declare"),
+    **{f"declare-{kind.value}": (Stand(), f"/declare/{kind.value}") for kind in DeclarationKind},
+    "declare-empty": (Stand(), "/declare/student-or-staff"),
+    "declare-faults": (Stand(), "/declare/enterprise-employee"),
+    "declare-changed": (Stand(), "/declare/personal"),
+    "declare-away": (Stand(), "/declare/personal"),
+    "declare-number": (Stand(), "/declare/organisation-member"),
+    "declare-invalid": (Stand(), "/declare/personal"),
+    "declare-sent": (Stand(), "/declare/sent?at=2026-11-24T12%3A00%3A07%2B08%3A00"),
+    "declare-sent-sometime": (Stand(), "/declare/sent"),
+    "travel-phone": (Stand(), "/travel-card"),
+    "travel-phone-wrong": (Stand(), "/travel-card/code"),
+    "travel-code-sent": (Stand(), "/travel-card/code"),
+    "travel-too-often": (Stand(), "/travel-card/code"),
+    "travel-too-often-today": (Stand(), "/travel-card/code"),
+    "travel-not-sent": (Stand(), "/travel-card/code"),
+    "travel-not-sent-again": (Stand(), "/travel-card/code"),
+    "travel-no-gateway": (Stand(), "/travel-card/code"),
     **{
-        f"travel-{code}": (Port(), "/travel-card")
+        f"travel-{code}": (Stand(), "/travel-card")
         for code in (
             *("card", "more", "nowhere", "code-wrong", "last-try", "invalid", "code-spent"),
             *("code-expired", "code-used", "no-code-sent", "rows-away"),
@@ -383,9 +377,9 @@ POSTED: dict[str, tuple[Mapping[str, str], Services, int]] = {
 
 
 def rendered(state: str, language: Language) -> str:
-    port, address = STATES[state]
+    stand, address = STATES[state]
     form, services, status = POSTED.get(state, (None, Services(), None))
-    handlers = [*routes(port, "http://gateway.test/docs"), *of_residents(port, services)]
+    handlers = [*of_anybody(stand), *of_residents(stand, services)]
     session = Provide(lambda: SESSION, sync_to_thread=False)
     with TestClient(Litestar(handlers, dependencies={"session": session})) as client:
         lang = {"lang": language.code}
@@ -399,6 +393,11 @@ def rendered(state: str, language: Language) -> str:
     return answer.text
 
 
-def of_residents(port: Port, services: Services | None = None) -> list[Any]:
-    services = services or Services()
-    return resident_routes(port, services, services, lambda: NOON)
+def of_anybody(stand: Stand) -> list[Router]:
+    samples = [Sample("red", names.COLOURS[Colour.RED])]
+    return routes(cast(Any, stand), lambda: samples, document, "http://gateway.test/docs")
+
+
+def of_residents(stand: Stand, services: Services | None = None) -> list[Any]:
+    stand.declarations = stand.cards = services or Services()
+    return resident_routes(cast(Any, stand))

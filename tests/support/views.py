@@ -43,7 +43,7 @@ from app.projection.codes import (
 from app.projection.follow import CODES
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
 from app.travel.assembly import travel_cards
-from app.view.routes import Options
+from app.view.services import Options
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
 from models.codes import (

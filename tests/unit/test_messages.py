@@ -19,12 +19,12 @@ from litestar import Router
 
 from app.gateway.reference import document
 from app.topics.schemas import asyncapi
-from app.view.pages import names, routes
+from app.view.pages import names
 from app.web import language as languages
 from app.web.language import LANGUAGES, LOCALES, Language
 from app.web.site import STATIC
 from models.codes import Colour
-from support.pages import STATES, Port, of_residents, rendered
+from support.pages import STATES, Stand, of_anybody, of_residents, rendered
 
 ROOT = Path(__file__).parents[2]
 TRANSLATED = LANGUAGES[1:]
@@ -191,8 +191,8 @@ def words_of_documents() -> tuple[set[str], set[str]]:
 
 
 def test_every_page_is_looked_at() -> None:
-    (router, _) = routes(Port())
-    resident = Router("/", route_handlers=of_residents(Port()))
+    (router, _) = of_anybody(Stand())
+    resident = Router("/", route_handlers=of_residents(Stand()))
     addresses = {
         route.path
         for route in (*router.routes, *resident.routes)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from app.development.sample.samples import samples
 from app.gateway.reference import document
 from app.topics.schemas import asyncapi
 from app.view.pages import names, reference
-from app.view.pages.chart import Minute, chart, described
+from app.view.pages.chart import chart, described
 from app.view.pages.installed import manifest
-from app.view.pages.samples import samples
 from app.view.pages.sheet import NO_SHEET, sheet
+from app.view.reading import ChangesOfMinute
 from app.web.language import LANGUAGES, Language, exactly, moment, negotiate, today
 from app.web.site import STATIC, TEMPLATES, static_file
 from models.codes import (
@@ -148,7 +149,7 @@ class TestLanguage:
 
 class TestChart:
     def test_the_picture_holds_no_script_and_nothing_from_elsewhere(self) -> None:
-        minutes = [Minute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
+        minutes = [ChangesOfMinute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
         svg = chart(minutes, ZH).decode()
         assert "<script" not in svg
         assert not re.search(r'(?:href|src)="(?!#)', svg)
@@ -156,7 +157,7 @@ class TestChart:
 
     @pytest.mark.parametrize("size", ["wide", "narrow", "no-such"])
     def test_an_hour_without_changes_is_drawn(self, size: str) -> None:
-        quiet = [Minute(NOON + timedelta(minutes=i), 0, 0) for i in range(60)]
+        quiet = [ChangesOfMinute(NOON + timedelta(minutes=i), 0, 0) for i in range(60)]
         picture = chart(quiet, ZH, size).decode()
         assert "12:00" in picture
         assert "暂时无法取得数据" not in picture
@@ -165,11 +166,11 @@ class TestChart:
         assert "暂时无法取得数据" in chart([], ZH).decode()
 
     def test_the_picture_is_said_in_words(self) -> None:
-        said = described([Minute(NOON, 2, 3), Minute(NOON, 1, 0)]).of(EN)
+        said = described([ChangesOfMinute(NOON, 2, 3), ChangesOfMinute(NOON, 1, 0)]).of(EN)
         assert said.endswith("3 turned red, 3 others, at most 5 in a minute.")
 
     def test_one_change_is_not_said_in_the_plural(self) -> None:
-        said = described([Minute(NOON, 0, 1)])
+        said = described([ChangesOfMinute(NOON, 0, 1)])
         assert said.of(EN).endswith("0 turned red, 1 other, at most 1 in a minute.")
         assert said.of(ZH).endswith("变为红码 0 次，其他 1 次，一分钟最多 1 次。")
 

@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.development.outbox import MESSAGES_MAX, Outbox
+from app.development.view import development_options, settings_of_development
 from app.process.settings import Settings, SettingsError
 from app.travel import sms
 from app.travel.sms import NoCarrier, code_text, deliver, driver_of
+from app.view.server import SECRETS
 from app.web.language import LANGUAGES
 from app.web.problems import Refused
 from models.phones import Phone
@@ -62,14 +64,24 @@ def package(monkeypatch: pytest.MonkeyPatch) -> None:
 # Which driver
 
 
-def test_development_has_the_outbox(tmp_path: Path) -> None:
-    for name in ("", "outbox"):
-        assert isinstance(driver_of(settings(name, data_dir=str(tmp_path))), Outbox)
+def test_development_has_the_outbox_unless_a_carrier_is_named(
+    tmp_path: Path, package: None
+) -> None:
+    def driver(name: str) -> object:
+        options = development_options(settings(name, data_dir=str(tmp_path), session_key=bytes(32)))
+        make_cards: Any = options.make_cards
+        return make_cards.args[0]
+
+    assert isinstance(driver(""), Outbox)
+    assert isinstance(driver("carrier:Carrier"), Carrier)
 
 
-def test_production_refuses_the_outbox() -> None:
-    with pytest.raises(SettingsError, match="for development"):
-        driver_of(settings("outbox", "production"))
+def test_production_refuses_the_view_of_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(f"YUEKANG_{name.upper()}", "ab" * 32)
+    monkeypatch.setenv("YUEKANG_ENVIRONMENT", "production")
+    with pytest.raises(SettingsError, match="in development alone"):
+        settings_of_development()
 
 
 async def test_production_without_a_carrier_starts_and_sends_nothing() -> None:
@@ -106,7 +118,9 @@ def test_a_driver_that_cannot_be_had_ends_the_start_with_why(name: str, says: st
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["Outbox", "carrier", "a:b:c", "a b:C", "../x:C", "carrier:"])
+@pytest.mark.parametrize(
+    "name", ["outbox", "Outbox", "carrier", "a:b:c", "a b:C", "../x:C", "carrier:"]
+)
 def test_what_names_no_driver_is_no_setting(name: str) -> None:
     with pytest.raises(SettingsError, match=r"package\.module:Class"):
         Settings.from_environment(environ={"YUEKANG_SMS_DRIVER": name})

@@ -41,6 +41,9 @@ HEALTHY_SECONDS = 60.0
 
 IDENTITY_PROVIDER = "identity-provider"
 
+COMMANDS = {"view": "development-view"}
+"""Of the processes, those whose command has another name."""
+
 SECRETS = {
     "projection": frozenset[str](),
     "rows": frozenset[str](),
@@ -88,7 +91,7 @@ class Stack:
         environment = {**environment, "YUEKANG_DATA_DIR": str(directory)}
 
         def process(name: str, address: str) -> HttpProcess:
-            command = [str(Path(sys.executable).with_name("yuekang")), name]
+            command = [str(Path(sys.executable).with_name("yuekang")), COMMANDS.get(name, name)]
             withheld = {variable_of(secret) for secret in ALL_SECRETS - SECRETS[name]}
             own = {key: value for key, value in environment.items() if key not in withheld}
             return HttpProcess(name, command, directory, own, address)

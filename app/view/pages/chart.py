@@ -1,13 +1,12 @@
 """The last hour of changes per minute, as an SVG picture without script."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
 from pygal import Config, StackedBar  # type: ignore[import-untyped]
 from pygal.style import Style  # type: ignore[import-untyped]
 
+from app.view.reading import ChangesOfMinute
 from app.web.language import Language, Text, ngettext, number
 from app.web.language import gettext as _
 from models.policy import ZONE
@@ -36,20 +35,7 @@ _NIGHT = Style(  # the values of static/tokens.css; a picture cannot read them f
 )
 
 
-class Minute(Struct, frozen=True):
-    """Changes within the minute that starts at `start`."""
-
-    start: datetime
-    to_red: int
-    other: int
-
-    @property
-    def all(self) -> int:
-        """Every change of the minute."""
-        return self.to_red + self.other
-
-
-def chart(minutes: Sequence[Minute], language: Language, size: str = "wide") -> bytes:
+def chart(minutes: Sequence[ChangesOfMinute], language: Language, size: str = "wide") -> bytes:
     """Draw `minutes`, oldest first, as stacked bars with the changes to red at the bottom.
 
     No minutes at all: a picture that says that there are no figures.
@@ -81,7 +67,7 @@ def chart(minutes: Sequence[Minute], language: Language, size: str = "wide") -> 
     return bytes(bars.render())
 
 
-def described(minutes: Sequence[Minute]) -> Text:
+def described(minutes: Sequence[ChangesOfMinute]) -> Text:
     """What the picture says, in a sentence."""
     red, other = sum(m.to_red for m in minutes), sum(m.other for m in minutes)
     most = max((m.all for m in minutes), default=0)

@@ -8,9 +8,11 @@ from typing import Any
 from litestar import Response
 
 from app.login.sessions import Session
+from app.view.limits import DISPLAY_SECONDS
 from app.view.pages import names
-from app.view.pages.ports import PagePort, Read, Unavailable
 from app.view.pages.sheet import Sheet, sheet
+from app.view.reading import Read, Unavailable
+from app.view.services import Services
 from app.web.language import Language, Text, clock, exactly, joined, moment, number, today
 from app.web.language import gettext as _
 from app.web.site import page
@@ -41,7 +43,7 @@ Context = dict[str, Any]
 
 
 async def code_page(
-    port: PagePort,
+    view: Services,
     session: Session,
     language: Language,
     *,
@@ -55,17 +57,17 @@ async def code_page(
     """
     context: Context = {"name": session.name, "reload_s": RELOAD_S if reload else None}
     try:
-        read = await port.read(session.person)
+        read = await view.codes.read(session.person)
     except Unavailable as failure:
         if before != FAILED:
-            port.record(session.person, DisplayDetail(failure.cause))
+            view.recorder.record(session.person, view.now(), DisplayDetail(failure.cause))
         return failed_page(failure, language, reload=reload)
     says = sheet(read.code, read.at, policy_at(read.at).version)
     if says.colour is Colour.NONE:
         return page("grey.html", language, {**context, **_no_code(read.at)})
     if before != says.colour.value:
-        port.record(session.person, DisplayDetail(says.colour.value))
-    shown = {"token": port.token(session.person), "qr_valid_s": port.token_valid_s}
+        view.recorder.record(session.person, view.now(), DisplayDetail(says.colour.value))
+    shown = {"token": view.displays.token(session.person), "qr_valid_s": DISPLAY_SECONDS}
     return page("coloured.html", language, {**context, **_coloured(says, read), **shown})
 
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from litestar import Response
 from msgspec import Struct
 
+from app.view.counts import Counting
 from app.view.pages import names
 from app.view.pages.chart import chart, described
-from app.view.pages.ports import Counts, PagePort, PartitionLag, Unavailable
+from app.view.reading import Counts, PartitionLag, Unavailable
 from app.web.language import Language, Text, as_is, exactly, number
 from app.web.language import gettext as _
 from app.web.site import HEADERS, page
@@ -38,32 +39,32 @@ class Lag(Struct, frozen=True):
 
 
 async def dashboard(
-    port: PagePort, language: Language, filters: Mapping[str, str]
+    counting: Counting, language: Language, filters: Mapping[str, str]
 ) -> Response[str]:
     """The whole page, with the filters that its address names."""
     context = {
-        **await _counted(port),
+        **await _counted(counting),
         "filters": {name: filters.get(name, "") for name in ("city", "reason", "source")},
         "cities_known": names.CITIES,
         "reasons_known": names.REASONS,
         "colours_known": names.COLOURS,
         "sources_known": names.SOURCES,
-        "picture": await _pictured(port),
+        "picture": await _pictured(counting),
     }
     return page("dashboard.html", language, context)
 
 
-async def counts_part(port: PagePort, language: Language) -> Response[str]:
+async def counts_part(counting: Counting, language: Language) -> Response[str]:
     """The counts alone, for the page to put in place; 503 where there are none."""
-    context = await _counted(port)
+    context = await _counted(counting)
     status = 200 if context["counts"] else 503
     return page("counts.html", language, context, status=status)
 
 
-async def chart_part(port: PagePort, language: Language, size: str) -> Response[bytes]:
+async def chart_part(counting: Counting, language: Language, size: str) -> Response[bytes]:
     """The picture of the last hour; 503 and an empty one where nothing can be read."""
     try:
-        minutes, status = await port.minutes(), 200
+        minutes, status = await counting.minutes(), 200
     except Unavailable:
         minutes, status = [], 503
     headers = {**HEADERS, "cache-control": "no-store", "vary": "accept-language"}
@@ -73,16 +74,16 @@ async def chart_part(port: PagePort, language: Language, size: str) -> Response[
     return Response(picture, status_code=status, media_type="image/svg+xml", headers=headers)
 
 
-async def _pictured(port: PagePort) -> Text:
+async def _pictured(counting: Counting) -> Text:
     try:
-        return described(await port.minutes())
+        return described(await counting.minutes())
     except Unavailable:
         return _("暂时无法取得数据")
 
 
-async def _counted(port: PagePort) -> dict[str, object]:
+async def _counted(counting: Counting) -> dict[str, object]:
     try:
-        counts = await port.counts()
+        counts = await counting.counts()
     except Unavailable as failure:
         return {"counts": None, "cause": names.CAUSES[failure.cause]}
     return {

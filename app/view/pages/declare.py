@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from app.login.guards import LoggedIn
 from app.process import metrics
-from app.view.declarations import KEPT_SECONDS, DeclarationAnswer, DeclarationRequest
+from app.view.declarations import KEPT_SECONDS, DeclarationRequest, Declarations
 from app.view.pages import names
 from app.web.language import Language, Text, exactly
 from app.web.language import gettext as _
@@ -76,14 +76,6 @@ SENT_AT = _("提交时间：{at}。正在送达，几秒后出现在健康申报
 RECORDS = "/me/declarations"
 
 
-class Declares(Protocol):
-    """What takes declarations (app.view.declarations.Declarations)."""
-
-    async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
-        """Write it; raise `Refused`."""
-        ...
-
-
 class Filled(Struct, frozen=True):
     """A form as it came: its values, kept to be shown again, and what is wrong with which field."""
 
@@ -93,7 +85,7 @@ class Filled(Struct, frozen=True):
     asked: DeclarationRequest | None
 
 
-def declare_routes(declarations: Declares) -> list[Any]:
+def declare_routes(declarations: Declarations) -> list[Any]:
     """Return the handlers, to be protected by the login's guard."""
 
     @get("/declare", media_type=MediaType.HTML, include_in_schema=False)

@@ -9,8 +9,10 @@ from litestar import Response
 from msgspec import Struct
 
 from app.login.sessions import Session
+from app.view.codes import Codes
+from app.view.information import Information
 from app.view.pages import names
-from app.view.pages.ports import PagePort, SectionAnswer, Unavailable
+from app.view.reading import SectionAnswer, Unavailable
 from app.web.language import Language, Text, day, exactly, joined, moment, number
 from app.web.language import gettext as _
 from app.web.site import FORM_HEADERS, page
@@ -70,13 +72,15 @@ class Line(Struct, frozen=True):
     newest: bool
 
 
-async def information_page(port: PagePort, session: Session, language: Language) -> Response[str]:
+async def information_page(
+    information: Information, session: Session, language: Language
+) -> Response[str]:
     """Answer with the list of sections, each with how much is in it, or why that is not known."""
     wanted = [section for section in Section if _may_see(section, session)]
     failure = None
     found: dict[Section, SectionAnswer] = {}
     try:
-        found = {a.section: a for a in await port.sections(session.person, wanted)}
+        found = {a.section: a for a in await information.sections(session.person, wanted)}
     except Unavailable as unavailable:
         failure = unavailable
     doors = [(section, SECTIONS[section], _summary(section, found, failure)) for section in Section]
@@ -86,7 +90,7 @@ async def information_page(port: PagePort, session: Session, language: Language)
 
 
 async def section_page(
-    port: PagePort, session: Session, section: Section, language: Language
+    information: Information, codes: Codes, session: Session, section: Section, language: Language
 ) -> Response[str]:
     """Answer with one section: its lines, that it has none, or that it cannot be fetched."""
     context: dict[str, Any] = {
@@ -104,11 +108,11 @@ async def section_page(
     headers: dict[str, str] = {}
     if not context["adults_only"]:
         try:
-            [answer] = await port.sections(session.person, [section])
+            [answer] = await information.sections(session.person, [section])
             if section is Section.CERTIFICATES:
-                status = await port.national_status(session.person)
+                status = await information.national_status(session.person)
                 context["status"] = status and _status(status)
-                read = await port.read(session.person)
+                read = await codes.read(session.person)
                 context["waits"] = waits_for_push(read.colour is Colour.GREEN, status)
         except Unavailable as failure:
             context["failure"] = failure

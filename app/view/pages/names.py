@@ -3,7 +3,7 @@
 The terms are the manual's (三（一）, 四.3, 四.4); places are GB/T 2260.
 """
 
-from app.view.pages.ports import Cause
+from app.view.reading import Cause
 from app.web.language import Text, as_is
 from app.web.language import gettext as _
 from models.codes import Colour, ConditionKind, Owner, Reason

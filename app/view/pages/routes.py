@@ -1,7 +1,6 @@
 """Which address leads to which page."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import MediaType, Request, Response, Router, get
@@ -9,30 +8,39 @@ from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
 from app.login.guards import LoggedIn
+from app.topics.schemas import asyncapi
+from app.view.counts import Counting
 from app.view.pages.code_page import BEFORE, code_page, reloading
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
-from app.view.pages.declare import Declares, declare_routes
+from app.view.pages.declare import declare_routes
 from app.view.pages.entry import entry_page
 from app.view.pages.information import information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
-from app.view.pages.ports import PagePort
 from app.view.pages.reference import api_page, events_page
-from app.view.pages.travel import Cards, travel_card_routes
+from app.view.pages.travel import travel_card_routes
+from app.view.reading import Sample
+from app.view.services import Services
 from app.web.site import HEADERS, STATIC, language_of
 from models.information import Section
 
 AnyRequest = Request[Any, Any, Any]
 
 
-def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
-    """The pages over `port`, for the application's `route_handlers`.
+def routes(
+    counting: Counting,
+    samples: Callable[[], Sequence[Sample]],
+    openapi: Callable[[], Mapping[str, Any]],
+    gateway_docs_url: str | None = None,
+) -> list[Router]:
+    """The pages for anybody, for the application's `route_handlers`.
 
-    `gateway_docs_url` is where the gateway shows its own OpenAPI document, if it does.
+    `samples` gives the people to look at, in development; `openapi` the view's own OpenAPI 3.1
+    document. `gateway_docs_url` is where the gateway shows its own, if it does.
     """
 
     @get("/", media_type=MediaType.HTML)
     async def show_entry(request: AnyRequest) -> Response[str]:
-        return entry_page(port, language_of(request))
+        return entry_page(samples(), language_of(request))
 
     @get("/manifest.webmanifest")
     async def show_manifest(request: AnyRequest) -> Response[bytes]:
@@ -48,33 +56,33 @@ def routes(port: PagePort, gateway_docs_url: str | None = None) -> list[Router]:
 
     @get("/dashboard", media_type=MediaType.HTML)
     async def show_dashboard(request: AnyRequest) -> Response[str]:
-        return await dashboard(port, language_of(request), request.query_params)
+        return await dashboard(counting, language_of(request), request.query_params)
 
     @get("/dashboard/counts", media_type=MediaType.HTML)
     async def show_counts(request: AnyRequest) -> Response[str]:
-        return await counts_part(port, language_of(request))
+        return await counts_part(counting, language_of(request))
 
     @get("/dashboard/chart.svg")
     async def show_chart(request: AnyRequest) -> Response[bytes]:
         return await chart_part(
-            port, language_of(request), request.query_params.get("size", "wide")
+            counting, language_of(request), request.query_params.get("size", "wide")
         )
 
     @get("/api", media_type=MediaType.HTML)
     async def show_api(request: AnyRequest) -> Response[str]:
-        return api_page(port.openapi(), gateway_docs_url, language_of(request))
+        return api_page(openapi(), gateway_docs_url, language_of(request))
 
     @get("/api/events", media_type=MediaType.HTML)
     async def show_events(request: AnyRequest) -> Response[str]:
-        return events_page(port.asyncapi(), language_of(request))
+        return events_page(asyncapi(), language_of(request))
 
     @get("/api/openapi.json")
     async def openapi_document() -> Response[dict[str, Any]]:
-        return Response(dict(port.openapi()), headers=HEADERS)
+        return Response(dict(openapi()), headers=HEADERS)
 
     @get("/api/asyncapi.json")
     async def asyncapi_document() -> Response[dict[str, Any]]:
-        return Response(dict(port.asyncapi()), headers=HEADERS)
+        return Response(asyncapi(), headers=HEADERS)
 
     handlers = [
         show_entry,
@@ -102,31 +110,31 @@ def _keep(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def resident_routes(
-    port: PagePort, declarations: Declares, cards: Cards, now: Callable[[], datetime]
-) -> list[Any]:
+def resident_routes(view: Services) -> list[Any]:
     """The pages of a resident who is logged in; the login's guard gives them the session."""
 
     @get("/code", media_type=MediaType.HTML, include_in_schema=False)
     async def show_code(request: AnyRequest, session: LoggedIn) -> Response[str]:
         reload = request.query_params.get("reload") != "off"
-        before = request.headers.get(BEFORE) or reloading(request.query_params, now())
-        return await code_page(port, session, language_of(request), reload=reload, before=before)
+        before = request.headers.get(BEFORE) or reloading(request.query_params, view.now())
+        return await code_page(view, session, language_of(request), reload=reload, before=before)
 
     @get("/me", media_type=MediaType.HTML, include_in_schema=False)
     async def show_information(request: AnyRequest, session: LoggedIn) -> Response[str]:
-        return await information_page(port, session, language_of(request))
+        return await information_page(view.information, session, language_of(request))
 
     @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False)
     async def show_section(
         request: AnyRequest, session: LoggedIn, section: FromPath[Section]
     ) -> Response[str]:
-        return await section_page(port, session, section, language_of(request))
+        return await section_page(
+            view.information, view.codes, session, section, language_of(request)
+        )
 
     return [
         show_code,
         show_information,
         show_section,
-        *declare_routes(declarations),
-        *travel_card_routes(cards, now),
+        *declare_routes(view.declarations),
+        *travel_card_routes(view.cards, view.now),
     ]

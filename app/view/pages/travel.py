@@ -7,7 +7,7 @@ it goes back and forth in the forms alone.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 from babel.dates import format_skeleton
@@ -17,9 +17,10 @@ from litestar.response import Redirect
 from app.login.guards import LoggedIn
 from app.process import metrics
 from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX, Bounds
+from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.travel.refusals import CodeWrong
 from app.view.pages import names
-from app.view.pages.ports import Unavailable
+from app.view.reading import Unavailable
 from app.web.addresses import address_of
 from app.web.language import Language, Text, clock, day, exactly, ngettext
 from app.web.language import gettext as _
@@ -29,9 +30,6 @@ from app.web.site import FORM_HEADERS, language_of, page
 from models.events import Visit
 from models.phones import PhoneError, parse
 from models.policy import ZONE
-
-if TYPE_CHECKING:  # its own messages are in the language of pages
-    from app.travel.cards import CodeSent, TravelCardAnswer
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -62,21 +60,7 @@ OF_THE_CODE = frozenset(
 )
 
 
-class Cards(Protocol):
-    """What gives travel cards (app.travel.cards.TravelCards)."""
-
-    async def send_code(
-        self, asker: str, address: str, phone: str, language: Language
-    ) -> "CodeSent":
-        """Send a code; raise `Refused`."""
-        ...
-
-    async def card(self, asker: str, phone: str, code: str, at: datetime) -> "TravelCardAnswer":
-        """Return the card; raise `Refused`, or `Unavailable`."""
-        ...
-
-
-def travel_card_routes(cards: Cards, now: Callable[[], datetime]) -> list[Any]:
+def travel_card_routes(cards: TravelCards, now: Callable[[], datetime]) -> list[Any]:
     """Return the handlers, to be protected by the login's guard."""
 
     @get("/travel-card", media_type=MediaType.HTML, include_in_schema=False)
@@ -139,7 +123,7 @@ def code_form(
     language: Language,
     phone: str,
     *,
-    sent: "CodeSent | None" = None,
+    sent: CodeSent | None = None,
     refused: Refused | None = None,
     at: datetime | None = None,
 ) -> Response[str]:
@@ -165,7 +149,7 @@ def code_form(
     return _form("travel_code.html", language, context, refused, at)
 
 
-def card_page(language: Language, card: "TravelCardAnswer") -> Response[str]:
+def card_page(language: Language, card: TravelCardAnswer) -> Response[str]:
     """Show the card."""
     since = datetime.combine(card.since, datetime.min.time(), ZONE)
     context = {

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from app.development.sample.logins import hint_of
 from app.view.pages import names
-from app.view.pages.ports import Sample
+from app.view.reading import Sample
 from app.web.language import Text, clock, joined
 from app.web.language import gettext as _
 from models.codes import Colour, Reason

@@ -1,18 +1,17 @@
-"""What the pages need from the view, and nothing more.
+"""What is read of the read model, in its own words, and that it cannot be read.
 
-The view passes one object that has these methods; tests pass a small one of their own.
+Whoever reads (`codes`, `counts`, `information`) answers with these; whoever shows (HTTP, the pages)
+takes them.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 
-from app.view.pages.chart import Minute
 from app.web.language import Text
 from models.codes import Colour, HealthCode, Reason, judge
-from models.events import DisplayDetail, NationalStatusData
 from models.information import Item, Section
 
 Cause = Literal["store", "stale", "busy"]
@@ -67,11 +66,17 @@ class Counts(Struct, frozen=True):
     lags: Sequence[PartitionLag]
 
 
-class Sample(Struct, frozen=True):
-    """A synthetic person whose page is worth opening, in development: `hint` leads to the login."""
+class ChangesOfMinute(Struct, frozen=True):
+    """Changes within the minute that starts at `start`."""
 
-    hint: str
-    what: Text
+    start: datetime
+    to_red: int
+    other: int
+
+    @property
+    def all(self) -> int:
+        """Every change of the minute."""
+        return self.to_red + self.other
 
 
 class SectionAnswer(Struct, frozen=True):
@@ -88,50 +93,8 @@ class SectionAnswer(Struct, frozen=True):
     items: tuple[Item, ...]
 
 
-class PagePort(Protocol):
-    """What the view gives the pages. A method raises `Unavailable` where it has no answer."""
+class Sample(Struct, frozen=True):
+    """A synthetic person whose page is worth opening, in development: `hint` leads to the login."""
 
-    @property
-    def token_valid_s(self) -> int:
-        """How long a display token, and so a drawn QR, is good for."""
-        ...
-
-    async def read(self, person: str) -> Read:
-        """Read a code; raises `Unavailable` also where it is too old to show a colour by it."""
-        ...
-
-    def token(self, person: str) -> str:
-        """A fresh display token, to be drawn as a QR."""
-        ...
-
-    def record(self, person: str, detail: DisplayDetail) -> None:
-        """Record that a code was shown, or why it could not be; returns at once."""
-        ...
-
-    async def sections(self, person: str, wanted: Sequence[Section]) -> Sequence[SectionAnswer]:
-        """Read sections of someone's health information."""
-        ...
-
-    async def national_status(self, person: str) -> NationalStatusData | None:
-        """Read the newest "health status" of the national platform."""
-        ...
-
-    async def counts(self) -> Counts:
-        """Count people, as told by status-changes."""
-        ...
-
-    async def minutes(self) -> Sequence[Minute]:
-        """The last 60 minutes, oldest first."""
-        ...
-
-    def samples(self) -> Sequence[Sample]:
-        """Sample people; none outside development."""
-        ...
-
-    def openapi(self) -> Mapping[str, Any]:
-        """The view's own OpenAPI 3.1 document."""
-        ...
-
-    def asyncapi(self) -> Mapping[str, Any]:
-        """The AsyncAPI 3 document of the topics."""
-        ...
+    hint: str
+    what: Text

@@ -1,0 +1,62 @@
+"""The process `yuekang development-view`: the view, with what only a development machine has.
+
+It shows whom of the sample day to look at, sends messages to the outbox, and has a mark of the
+sample's own on travel cards.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from litestar.types import ASGIApp
+from msgspec.structs import replace
+
+from app.development.outbox import Outbox
+from app.development.sample.information import HIGH_RISK_SAMPLE
+from app.development.sample.publish import FILE as SAMPLE
+from app.development.sample.samples import samples
+from app.process.logs import configure
+from app.process.settings import Settings, SettingsError
+from app.travel.assembly import cards_by
+from app.travel.sms import driver_of
+from app.view.routes import create_app
+from app.view.server import SECRETS, behind_proxies, options_of, serve_view
+from app.view.services import Options
+from models.policy import HIGH_RISK
+
+
+def make() -> ASGIApp:
+    """Make the application from the environment; Granian calls this in the worker."""
+    settings = settings_of_development()
+    configure(settings.log_level)
+    return behind_proxies(create_app(development_options(settings)), settings.trusted_proxies)
+
+
+def development_options(settings: Settings) -> Options:
+    """Return what the view needs of the settings, with what only development has.
+
+    A carrier that the settings name takes the place of the outbox.
+    """
+    data = Path(settings.data_dir)
+    driver = driver_of(settings) if settings.sms_driver else Outbox(data)
+    return replace(
+        options_of(settings),
+        samples=partial(samples, data / SAMPLE),
+        make_cards=partial(cards_by, driver, (*HIGH_RISK, HIGH_RISK_SAMPLE), settings),
+    )
+
+
+def settings_of_development() -> Settings:
+    """Return the settings, or raise `SettingsError` where they are those of production."""
+    settings = Settings.from_environment(*SECRETS)
+    if settings.environment != "development":
+        raise SettingsError(
+            "This view shows made-up people and keeps messages in files, so it runs in development "
+            f"alone, and YUEKANG_ENVIRONMENT is {settings.environment}. Run `yuekang view`."
+        )
+    return settings
+
+
+def development_view() -> None:
+    """Serve the view with what only development has, until a signal ends it."""
+    settings_of_development()
+    serve_view("app.development.view:make")

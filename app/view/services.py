@@ -1,0 +1,130 @@
+"""What the handlers and the pages share: who reads, who writes, who knows the time."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from litestar import Litestar
+from msgspec import Struct
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from app.login.options import Options as LoginOptions
+from app.login.routes import Login
+from app.topics.writer import Writer
+from app.travel.cards import TravelCards, Visits
+from app.view import limits
+from app.view.changes import Changes
+from app.view.codes import Codes
+from app.view.counts import Counting
+from app.view.declarations import Declarations
+from app.view.displays import Displays
+from app.view.explanations import Explanations
+from app.view.information import Information
+from app.view.reading import Sample, Unavailable
+from app.view.reconciliation import Reconciliation
+from app.view.recorder import Recorder
+from app.view.scans import Scans
+from app.web.tokens import Tokens
+from models.codes import Colour
+from models.policy import ZONE
+
+REDIS_CONNECTIONS_MAX = 16
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a view needs to know. `now` gives the instant, with its zone."""
+
+    kafka: str
+    redis_url: str
+    rows_redis_url: str
+    token_key: bytes
+    display_key: bytes
+    sessions_redis_url: str
+    login: LoginOptions
+    make_cards: Callable[[Redis, Visits, Callable[[], datetime]], TravelCards]
+    samples: Callable[[], Sequence[Sample]] = tuple
+    gateway_docs_url: str | None = None
+    clients_max: int = limits.CLIENTS_MAX
+    heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
+    now: Callable[[], datetime] = lambda: datetime.now(ZONE)
+
+    def __repr__(self) -> str:
+        return f"Options(kafka={self.kafka!r})"
+
+
+class Services:
+    """What the handlers and the pages share, of one process.
+
+    Made in the event loop's process, started in the loop.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.now = options.now
+        self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
+        # A blocking read must outlast its own waiting.
+        self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
+        self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
+        self.tokens = Tokens(options.token_key)
+        self.codes = Codes(self.redis, options.now)
+        self.explanations = Explanations(self._rows, options.now)
+        self.reconciliation = Reconciliation(self._rows, self.codes, options.now)
+        self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
+        self.login = Login(options.login, self._sessions, self._has_code, options.now)
+        self.information = Information(self._rows, options.now)
+        self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
+        self.counting = Counting(self.redis, options.now)
+        self.displays = Displays(options.display_key)
+        self.changes = Changes(
+            self.redis,
+            self._follower,
+            options.clients_max,
+            heartbeat_seconds=options.heartbeat_seconds,
+        )
+        self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
+        self.scans = Scans(self.codes, self.displays, self.tokens, self.writer, options.now)
+        self.declarations = Declarations(self._sessions, self.writer, options.now)
+        # A producer of its own: a scan never waits behind a peak of displays.
+        self._displays_writer = Writer(options.kafka)
+        self.recorder = Recorder(self._displays_writer)
+
+    async def _has_code(self, person: str) -> bool:
+        """Say whether a person is known; unknown is also who cannot be looked up now."""
+        try:
+            read = await self.codes.read(person)
+        except Unavailable:
+            return False
+        return read.colour is not Colour.NONE
+
+    @asynccontextmanager
+    async def running(self, _: Litestar) -> AsyncIterator[None]:
+        """Follow the changes and hold a producer while the application runs."""
+        self.writer.start()
+        self._displays_writer.start()
+        self.recorder.start()
+        self.changes.start()
+        yield
+        await self.changes.stop()
+        await self.recorder.stop()
+        await self._displays_writer.stop()
+        await self.writer.stop()
+        await self.cards.close()
+        await self._follower.aclose()
+        await self._rows.aclose()
+        await self.login.close()
+        await self._sessions.aclose()
+        await self.redis.aclose()
+
+
+def _redis(url: str, seconds_max: float) -> Redis:
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=REDIS_CONNECTIONS_MAX,
+        timeout=seconds_max,
+        socket_timeout=seconds_max,
+        socket_connect_timeout=seconds_max,
+        # Once more, since a connection may have died while it lay in the pool.
+        retry=Retry(NoBackoff(), 1),
+    )
+    return Redis.from_pool(pool)
