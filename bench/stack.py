@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from app.development.sample.records import structured
 from app.process.ports import free_ports
+from app.topics.records import structured
 from bench.records import Record
 from models.events import Event
 

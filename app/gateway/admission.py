@@ -24,7 +24,7 @@ from app.topics.codec import (
     fields_with_document_number,
     from_mapping,
 )
-from app.topics.writer import Record
+from app.topics.records import Record
 from app.web.problems import FieldError, Refused
 from models import documents, phones
 from models.documents import Document, DocumentError

@@ -36,12 +36,12 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from app.development.sample.records import structured
 from app.operator.client import operator_token
 from app.process.settings import Settings
 from app.process.terminal import Report as Progress
 from app.process.terminal import progress_on
 from app.topics.catalogue import CATALOGUE, partition_of
+from app.topics.records import structured
 from models.events import (
     DocumentType,
     Event,

@@ -21,6 +21,7 @@ from aiokafka.structs import RecordMetadata
 from msgspec import Struct
 
 from app.process import metrics
+from app.topics.records import Record
 from app.web.problems import Refused, retry_later
 
 WRITE_SECONDS_MAX = 5.0
@@ -37,20 +38,10 @@ REQUEST_BYTES_MAX = 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
 """A partition's share of a full batch of events goes in one; Kafka's own bound is 1 MiB."""
 
-HEADERS = [("content-type", b"application/cloudevents+json")]
-
 TRANSIENT = (KafkaTimeoutError, UnknownTopicOrPartitionError)
 """Errors before a record has its number in the sequence: they leave no gap."""
 
 log = structlog.get_logger()
-
-
-class Record(Struct, frozen=True):
-    """An event as it goes on Kafka."""
-
-    topic: str
-    key: bytes
-    value: bytes
 
 
 class Place(Struct, frozen=True):
@@ -142,7 +133,7 @@ class Writer:
         """Hand a record to the producer; return the future of the broker's word."""
         try:
             sent: asyncio.Future[RecordMetadata] = await producer.send(
-                record.topic, value=record.value, key=record.key, headers=HEADERS
+                record.topic, value=record.value, key=record.key, headers=list(record.headers)
             )
         except TRANSIENT:
             raise

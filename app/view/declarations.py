@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 
 from app.topics.catalogue import PORTAL
 from app.topics.codec import Refusal, carries_document_number, encode, from_mapping
-from app.topics.writer import Record, Writer
+from app.topics.records import Record
+from app.topics.writer import Writer
 from app.view.limits import RETRY_STORE_SECONDS
 from app.web.problems import FieldError, Refused, retry_later
 from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom

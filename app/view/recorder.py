@@ -15,7 +15,8 @@ import structlog
 from app.process import metrics
 from app.topics.catalogue import PORTAL
 from app.topics.codec import encode
-from app.topics.writer import Record, Writer
+from app.topics.records import Record
+from app.topics.writer import Writer
 from app.web.problems import Refused
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 

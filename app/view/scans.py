@@ -15,7 +15,8 @@ from msgspec import Meta, Struct
 
 from app.process import metrics
 from app.topics.codec import Code, Refusal, carries_document_number, encode, from_mapping
-from app.topics.writer import Record, Writer
+from app.topics.records import Record
+from app.topics.writer import Writer
 from app.view.codes import Clock, Codes
 from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay
 from app.view.limits import DISPLAY_SECONDS, SCAN_LATE_SECONDS

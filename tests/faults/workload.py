@@ -19,9 +19,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app.development.sample.broken import BREAKAGES
-from app.development.sample.records import Record, binary, structured
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import encode
+from app.topics.records import Record, binary, structured
 from models import events as e
 from models.policy import POLICIES, day_start
 from models.sources import SOURCE_LIMIT, released

@@ -26,7 +26,8 @@ from app.gateway.reference import document
 from app.gateway.routes import DOCUMENTS_MAX, KEYS_MAX, VIEWS_KEYS_MAX, Options, create_app
 from app.gateway.server import options_of
 from app.process.settings import Settings
-from app.topics.writer import Record, Writer
+from app.topics.records import Record
+from app.topics.writer import Writer
 from app.web.problems import KINDS, Refused
 from models.events import Event
 from support.gateways import (

@@ -21,12 +21,12 @@ from nacl.public import SealedBox
 from redis.asyncio import Redis
 
 from app.development.sample.broken import BREAKAGES, TOPIC, Breakage
-from app.development.sample.records import binary, structured
 from app.projection.codes import read_state
 from app.projection.freshness import ask
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import encode
+from app.topics.records import binary, structured
 from app.topology import input_topics
 from models.codes import Cause, Colour, HealthCode, Reason, StatusChanged
 from models.events import Event

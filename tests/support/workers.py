@@ -11,11 +11,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from nacl.public import PrivateKey
 
-from app.development.sample.records import structured
 from app.development.stack.processes import HttpProcess
 from app.engine import records
 from app.process.ports import free_port
 from app.topics.admin import create_topics
+from app.topics.records import structured
 from models.events import Event
 
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))

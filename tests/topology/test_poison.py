@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 from agents import people, poison, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.poison import UnreadableError
-from app.development.sample.records import binary
 from app.engine.work import Fold, Told, Work
 from app.process import metrics
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED, STATUS_CHANGES
 from app.topics.codec import encode
+from app.topics.records import binary
 from models.events import ScanData, ScanRecorded
 from models.sources import Limit, Tally, released
 from support import builders as b

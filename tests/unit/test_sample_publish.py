@@ -14,9 +14,9 @@ from app.development.sample.client import Submission
 from app.development.sample.day import PEOPLE_MIN, BrokenEntry, Entry, plan_day, plan_minutes
 from app.development.sample.documents import Document
 from app.development.sample.publish import Publication, Summary, load, save, summarise
-from app.development.sample.records import Record, binary, structured
 from app.publish.client import Unreached
 from app.publish.lines import Report
+from app.topics.records import Record, binary, structured
 from models.codes import Colour
 from models.events import Event
 

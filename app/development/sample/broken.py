@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.development.sample.documents import Document
-from app.development.sample.records import Record
+from app.topics.records import Record
 from models.events import DocumentType, Event
 
 Json = dict[str, Any]

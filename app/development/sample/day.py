@@ -24,8 +24,8 @@ from app.development.sample.broken import (
 from app.development.sample.documents import Document, Documents, Phone
 from app.development.sample.information import tell_all, tell_some, tell_visits
 from app.development.sample.logins import OF_STORY
-from app.development.sample.records import Record
 from app.development.sample.stories import ORDINARY, STORIES, Draft, Resident, Story
+from app.topics.records import Record
 from models.codes import Status
 from models.events import Event, NatResultReported
 from models.person import Objection

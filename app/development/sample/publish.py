@@ -35,11 +35,11 @@ from app.development.sample.day import (
 )
 from app.development.sample.documents import Document
 from app.development.sample.logins import LOGINS, OF_STORY, hint_of
-from app.development.sample.records import binary, structured
 from app.process.files import write_whole
 from app.process.settings import Settings
 from app.process.terminal import Report
 from app.topics.admin import cluster_id_of
+from app.topics.records import binary, structured
 from app.web.tokens import Tokens
 from models.codes import Colour, Reason
 
