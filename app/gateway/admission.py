@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import orjson
 from msgspec import UNSET, Struct, UnsetType
 
@@ -28,7 +27,7 @@ from app.topics.records import Record
 from app.web.problems import FieldError, Refused
 from models import documents, phones
 from models.documents import Document, DocumentError
-from models.events import EVENT_TYPES, KEYED_BY_PHONE, DocumentType, EventId, type_of
+from models.events import EVENT_ID, EVENT_TYPES, KEYED_BY_PHONE, DocumentType, type_of
 from models.phones import MOBILE_PHONE_NUMBER, Phone, PhoneError
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -183,9 +182,8 @@ def as_refused(refusal: Refused | Refusal) -> Refused:
 
 
 def readable_id(event: Any) -> str | UnsetType:
-    """Return the event's id for its answer, if it has one that may be an id."""
-    try:
-        id_: str = msgspec.convert(event["id"], EventId)
-    except (msgspec.ValidationError, KeyError, TypeError):
+    """Return the event's id for its answer, if it has the form of one and is no document number."""
+    id_ = event.get("id") if isinstance(event, dict) else None
+    if not isinstance(id_, str) or not EVENT_ID.fullmatch(id_):
         return UNSET
     return UNSET if carries_document_number(orjson.dumps(id_)) else id_
