@@ -360,7 +360,10 @@ async def test_a_signature_of_a_kind_that_the_provider_lists_is_believed(
     provider.published = [provider.key]
     provider.header["alg"] = alg
     provider.metadata = {"id_token_signing_alg_values_supported": ["RS256", alg]}
-    await login(party_of(provider, clock), provider)
+    provider.claims = {"name": "陈小明", "document_number": CARD}
+    claims = await login(party_of(provider, clock), provider)
+    assert (claims["sub"], claims["name"]) == ("someone", "陈小明")
+    assert claims["document_number"] == CARD
 
 
 async def test_a_new_key_is_looked_for_once_in_a_while(

@@ -25,7 +25,7 @@ from app.development.sample.day import (
 from app.development.sample.documents import RESIDENCE_PERMITS, Document
 from app.development.sample.logins import LOGINS
 from app.development.sample.stories import HISTORY
-from models.checks import faults
+from models.checks import faults, misfits
 from models.codes import Colour, Reason, judge
 from models.events import DocumentType, Event, ListName, StatusEvent, TelecomVisitReported
 from models.lists import OF
@@ -104,6 +104,7 @@ def test_every_event_is_valid_on_the_wire(day: Day) -> None:
     for events in events_of(day).values():
         for event in events:
             assert decoder.decode(msgspec.json.encode(event)) == event
+            assert not misfits(event)
             assert not list(faults(event, NOW))
 
 
