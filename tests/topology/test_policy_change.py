@@ -155,29 +155,27 @@ def contact(day: int, listing: str) -> Arrival:
     return b.contact(b.day(day, 0), b.day(day), listing=listing), b.day(day, 9)
 
 
-def test_day(day: int) -> Arrival:
+def swab(day: int) -> Arrival:
     """A negative, sampled, reported and here on the same day."""
     return b.negative(b.day(day, 7), b.day(day), id=f"n{day}"), b.day(day, 9)
 
-
-test_day.__test__ = False  # type: ignore[attr-defined]
 
 WHO = (b.verified(), b.day(1))
 
 LIVES: dict[str, tuple[list[Arrival], dict[str, str], list[datetime]]] = {
     # name: (arrivals, what opened → its policy, when the code turns green after a red)
     "a contact of before keeps 14 days and four tests": (
-        [WHO, contact(9, "old"), *[test_day(n) for n in (10, 13, 16, 23)]],
+        [WHO, contact(9, "old"), *[swab(n) for n in (10, 13, 16, 23)]],
         {"close-contact": OLD},
         [b.day(23)],
     ),
     "a contact of after has 7 days and two tests": (
-        [WHO, contact(12, "new"), *[test_day(n) for n in (13, 19)]],
+        [WHO, contact(12, "new"), *[swab(n) for n in (13, 19)]],
         {"close-contact": NEW},
         [b.day(19)],
     ),
     "both at once, each by its own numbers": (
-        [WHO, contact(9, "old"), contact(12, "new"), *[test_day(n) for n in (13, 14, 16, 19, 23)]],
+        [WHO, contact(9, "old"), contact(12, "new"), *[swab(n) for n in (13, 14, 16, 19, 23)]],
         {"close-contact": f"{OLD} {NEW}"},
         [b.day(23)],
     ),
@@ -199,7 +197,7 @@ LIVES: dict[str, tuple[list[Arrival], dict[str, str], list[datetime]]] = {
         [
             WHO,
             (replace(b.ordered("home", b.day(12), b.day(16)), time=b.day(5)), b.day(5)),
-            test_day(10),
+            swab(10),
             (b.released(b.day(20)), b.day(20)),
         ],
         {"home-quarantine": NEW},
@@ -231,7 +229,7 @@ LIVES: dict[str, tuple[list[Arrival], dict[str, str], list[datetime]]] = {
             WHO,
             (b.contact(b.day(9, 0), b.day(9), id="wrong", sequence=1), b.day(9)),
             (b.contact(b.day(12, 0), b.day(12), sequence=2, supersedes="wrong"), b.day(12)),
-            *[test_day(n) for n in (13, 19)],
+            *[swab(n) for n in (13, 19)],
         ],
         {"close-contact": NEW},
         [b.day(19)],
