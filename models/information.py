@@ -6,7 +6,7 @@ from the lists (models.lists). Nothing here depends on anything but those and th
 """
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 
 import msgspec
@@ -23,7 +23,7 @@ from models.events import (
 )
 from models.lists import Listing, shown
 from models.person import Person, full
-from models.policy import ZONE, day_start, policy_at
+from models.policy import day_start, policy_at
 
 
 class Section(StrEnum):
@@ -128,13 +128,16 @@ def waits_for_push(green: bool, status: NationalStatusData | None) -> bool:
     return green and status is not None and status.status is NationalStatus.HIGH
 
 
-def adult_from(birthday: date) -> date:
-    """Return the day from which someone is an adult, by the policy in force on that day."""
-    years = policy_at(datetime.combine(birthday, datetime.min.time(), ZONE)).adult_years
+def adult_from(birthday: date, at: datetime) -> date:
+    """Return the first day on which someone is an adult, by the policy in force at `at`.
+
+    Who was born on 29 February is an adult from 1 March, if the year has no such day.
+    """
+    year = birthday.year + policy_at(at).adult_years
     try:
-        return birthday.replace(year=birthday.year + years)
-    except ValueError:  # the 29th of February
-        return birthday.replace(year=birthday.year + years, day=28) + timedelta(days=1)
+        return birthday.replace(year=year)
+    except ValueError:
+        return date(year, 3, 1)
 
 
 def _items(

@@ -5,17 +5,14 @@ Which claim holds what is a setting, since only the five of OpenID Connect have 
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from msgspec import Struct
 
-from models import documents
+from models import documents, information
 from models.documents import Document, DocumentError
 from models.events import DocumentType
-
-ADULT_YEARS = 18
-"""民法典, art. 17: a natural person of 18 years or more is an adult."""
 
 PROVINCE = "440000"
 """Of whom the provider names no city: somewhere in Guangdong."""
@@ -49,14 +46,12 @@ class Identity(Struct, frozen=True):
     birthday: date | None
     city: str
 
-    @property
-    def adult_from(self) -> date | None:
-        """The 18th birthday; of someone born on 29 February the day after 28 February."""
-        born = self.birthday
-        if born is None:
-            return None
-        year = born.year + ADULT_YEARS
-        return date(year, 3, 1) if (born.month, born.day) == (2, 29) else born.replace(year=year)
+    def adult_from(self, at: datetime) -> date | None:
+        """Return the first day on which they are an adult, by the policy in force at `at`.
+
+        None if their birthday is unknown.
+        """
+        return None if self.birthday is None else information.adult_from(self.birthday, at)
 
     def __repr__(self) -> str:
         return "Identity(…)"

@@ -152,7 +152,7 @@ class Login:
         person = await self._registration.register(identity, login.state, at)
         await self._end_former(request)
         return self.sessions.begin(
-            person, mask(identity.name), identity.adult_from, identity.document.type
+            person, mask(identity.name), identity.adult_from(at), identity.document.type
         )
 
     async def _end_former(self, request: AnyRequest) -> None:

@@ -44,7 +44,7 @@ Whole = Annotated[datetime, Meta(tz=True)]
 class Session(Struct, frozen=True, array_like=True):
     """A person who is logged in. It has no document number, and no name that is not masked.
 
-    `adult_from` is the day of the 18th birthday in Asia/Shanghai, None where it is not known.
+    `adult_from` is their first day as an adult, in Asia/Shanghai; None where it is not known.
     `used_at` is when its cookie was written last.
     """
 

@@ -1,16 +1,20 @@
 """What a resident is shown of their health information, by the manual's own sentences."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import builders as b
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from models import policy
 from models.events import ListName, NationalStatus, NationalStatusData
 from models.information import (
     LISTED,
     Items,
     Section,
+    adult_from,
     listed,
     nat_results,
     national_status,
@@ -131,6 +135,27 @@ def test_the_newest_national_status_is_the_one_that_holds() -> None:
         b.national_status("high", b.day(18)),
     )
     assert national_status(found, NOW) == NationalStatusData(NationalStatus.LOW, b.day(19))
+
+
+@pytest.mark.parametrize(
+    ("born", "years", "first_day"),
+    [
+        (date(2004, 3, 1), 18, date(2022, 3, 1)),
+        (date(2004, 2, 28), 18, date(2022, 2, 28)),
+        (date(2004, 2, 29), 18, date(2022, 3, 1)),
+        (date(2004, 2, 29), 20, date(2024, 2, 29)),
+        (date(2004, 12, 31), 18, date(2022, 12, 31)),
+        (date(2004, 12, 31), 21, date(2025, 12, 31)),
+    ],
+)
+def test_an_adult_has_as_many_years_as_the_policy_says(
+    born: date, years: int, first_day: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Manual, 四.2; 民法典 第十七条: 18."""
+    assert policy.policy_at(NOW).adult_years == 18
+    [now] = policy.POLICIES
+    monkeypatch.setattr(policy, "POLICIES", (replace(now, adult_years=years),))
+    assert adult_from(born, NOW) == first_day
 
 
 @pytest.mark.parametrize("status", [None, *NationalStatus])

@@ -1,16 +1,19 @@
 """From claims to a person: both documents, and everything a provider may leave out or get wrong."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.development.sample.documents import Documents
 from app.login.claims import ClaimNames, Identity, NoDocument, identity_of
+from models import policy
 from models.events import DocumentType
 from support.logins import CARD
 
 TODAY = date(2022, 3, 1)
+AT = datetime(2022, 3, 1, tzinfo=policy.ZONE)
 CARD_TYPE = DocumentType.RESIDENT_IDENTITY_CARD
 PERMIT_TYPE = DocumentType.MAINLAND_TRAVEL_PERMIT
 HONG_KONG = "810000199408230021"
@@ -96,20 +99,20 @@ def test_without_a_city_somewhere_in_guangdong(city: Any) -> None:
     assert identity(document_number=CARD, city="440303").city == "440303"
 
 
-@pytest.mark.parametrize(
-    ("born", "adult_from"),
-    [
-        ("2004-03-01", date(2022, 3, 1)),
-        ("2004-02-29", date(2022, 3, 1)),
-        ("2004-12-31", date(2022, 12, 31)),
-    ],
-)
-def test_the_day_of_turning_18(born: str, adult_from: date) -> None:
-    assert identity(document_number="H12345678", birthdate=born).adult_from == adult_from
+def test_who_is_an_adult_is_said_by_the_policy_of_the_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    minor = identity(document_number="H12345678", birthdate="2004-02-29")
+    assert minor.adult_from(AT) == date(2022, 3, 1)
+    [policy_] = policy.POLICIES
+    younger = msgspec.structs.replace(policy_, valid_from=AT, adult_years=16)
+    monkeypatch.setattr(policy, "POLICIES", (policy_, younger))
+    assert minor.adult_from(AT) == date(2020, 2, 29)
+    assert minor.adult_from(AT - timedelta(seconds=1)) == date(2022, 3, 1)
 
 
-def test_who_has_no_birthday_has_no_day_of_turning_18() -> None:
-    assert identity(document_number="H12345678").adult_from is None
+def test_who_has_no_birthday_has_no_first_day_as_an_adult() -> None:
+    assert identity(document_number="H12345678").adult_from(AT) is None
 
 
 def test_nothing_of_a_person_is_in_what_a_log_would_show() -> None:
