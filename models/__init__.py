@@ -1,12 +1,30 @@
-"""Everything that can change a person's code lives here.
+"""Everything that can change a person's code lives here, and what else is known of people.
 
 The package is pure: no Kafka, Redis, HTTP or clock. Time comes in as an argument.
 
+Six files are the rules. A code depends on nothing else:
+
 - `events`: what agencies may publish, one type per kind of fact.
-- `person`: what is held about one person, and how one more event folds into it.
+- `corrections`: which events stand where some take others back.
 - `policy`: the rules' numbers, dated, each with its source.
 - `reasons`: the six reasons for a red code, each an interval of time.
 - `codes`: what comes out: the code with its reasons and how they lift.
+- `person`: what is held about one person, and how one more event folds into it.
+
+Which events reach the rules:
+
+- `checks`: what is wrong with one event by itself.
+- `sources`: which sources are parked, because they send too much that is wrong.
+
+What is said of a code:
+
 - `explain`: what held at one instant as known at another, and by which events.
+
+What bears on no code:
+
+- `lists`: the lists of a person's health information.
+- `information`: what a resident is shown of their health information.
+- `travel`: the travel card.
 - `documents`: which document numbers can exist.
+- `phones`: which mobile phone numbers can exist, and where one may not be.
 """
