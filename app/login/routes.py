@@ -178,7 +178,7 @@ def cookie_of(state: str) -> str:
 
 
 def login_routes(login: Login) -> list[Any]:
-    """Return the handlers, for the application's `route_handlers`; see `login_handlers` too."""
+    """Return the handlers, for the application's `route_handlers`."""
 
     @get("/login")
     async def begin(request: AnyRequest) -> Redirect:

@@ -30,9 +30,9 @@ class Mutant(NamedTuple):
     install: Callable[[], None]
     faults: tuple[str, ...]
     superfluous: str = ""
+    """Why it may stay uncaught: what else keeps the harm away."""
     splits_steps: bool = False
     """It makes two of what is one step, and a point may be passed between them."""
-    """Why it may stay uncaught: what else keeps the harm away."""
 
 
 def no_guard() -> None:
