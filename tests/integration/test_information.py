@@ -204,11 +204,13 @@ async def test_an_emptied_redis_is_filled_anew_and_says_nothing_until_then(
     await send(kafka, [b.temperature(36.5, ago(hours=1), person=person)])
     await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 1)
     rows.send(signal.SIGSTOP)
-    await redis.flushdb()
-    with pytest.raises(Unavailable) as caught:
-        await information.section(person, Section.TEMPERATURES)
-    assert caught.value.cause == "store"
-    rows.send(signal.SIGCONT)
+    try:
+        await redis.flushdb()
+        with pytest.raises(Unavailable) as caught:
+            await information.section(person, Section.TEMPERATURES)
+        assert caught.value.cause == "store"
+    finally:
+        rows.send(signal.SIGCONT)
     await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 1)
 
 

@@ -215,12 +215,14 @@ def test_a_full_redis_of_the_rows_stops_no_code(up: Up) -> None:
     with redis.Redis.from_url(up.rows_redis_url) as rows:
         room = rows.config_get("maxmemory")["maxmemory"]
         rows.config_set("maxmemory", 1)
-        up.report("43", person, ProvincialColour.RED)
-        up.wait(lambda: up.colour(person) == "red")
-        up.wait(lambda: not answers(f"{up.status['rows']}/readyz"))
-        up.report("43", person, ProvincialColour.GREEN)
-        up.wait(lambda: up.colour(person) == "green")
-        rows.config_set("maxmemory", room)
+        try:
+            up.report("43", person, ProvincialColour.RED)
+            up.wait(lambda: up.colour(person) == "red")
+            up.wait(lambda: not answers(f"{up.status['rows']}/readyz"))
+            up.report("43", person, ProvincialColour.GREEN)
+            up.wait(lambda: up.colour(person) == "green")
+        finally:
+            rows.config_set("maxmemory", room)
     up.wait(up.all_ready)
 
 
