@@ -174,6 +174,7 @@ class Status(Struct, frozen=True):
 
 
 NO_CODE = Status(Colour.NONE)
+"""What is told of someone of whom nothing is known."""
 
 
 class StatusChange(Struct, frozen=True, omit_defaults=True):

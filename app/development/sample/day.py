@@ -7,7 +7,7 @@ so two days never contradict each other.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from random import Random
@@ -124,12 +124,6 @@ class Scenario(Struct, frozen=True):
     then: Status | None = None
     objection: Objection | None = None
 
-    def expected_at(self, at: datetime) -> Status:
-        """Return what the view must show at `at`."""
-        if self.changes_at is None or self.then is None or at < self.changes_at:
-            return self.expected
-        return self.then
-
 
 class Day(Struct, frozen=True):
     """A planned day: what to publish, in order, and what must come of it."""
@@ -150,16 +144,11 @@ class Day(Struct, frozen=True):
         return first
 
 
-def sample_day(people: int, now: datetime, seed: int) -> Iterator[AnyEntry]:
-    """Yield a day of a city of `people` synthetic people, in publishing order.
+def plan_day(people: int, now: datetime, seed: int) -> Day:
+    """Plan a day of a city of `people` synthetic people, with what must come of it.
 
     Deterministic. Raise `ValueError` for a number of people out of range or a `now` without zone.
     """
-    yield from plan_day(people, now, seed).entries
-
-
-def plan_day(people: int, now: datetime, seed: int) -> Day:
-    """Plan what `sample_day` yields, with what must come of it."""
     if not PEOPLE_MIN <= people <= PEOPLE_MAX:
         raise ValueError(f"people: {people} is not in {PEOPLE_MIN} to {PEOPLE_MAX}.")
     return _plan(_cast(people), now, seed, plain=False)

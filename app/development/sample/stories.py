@@ -12,7 +12,7 @@ from random import Random
 from msgspec import Struct
 
 from app.development.sample.documents import Document, Phone
-from models.codes import Colour, Reason, Status
+from models.codes import NO_CODE, Colour, Reason, Status
 from models.events import (
     CaseConfirmed,
     CaseConfirmedData,
@@ -68,9 +68,6 @@ TERMINALS = 200
 PROVINCES = ("43", "45", "36", "35", "42", "33", "51", "31")
 CITIES = {"440100": 70, "440300": 12, "440600": 10, "441900": 8}
 """Where people live, and their share in per cent."""
-
-HISTORY = timedelta(days=20)
-"""How far back the stories reach: beyond the 14 days that the rules look at."""
 
 CENTRALISED, HOME = QuarantineKind.CENTRALISED, QuarantineKind.HOME
 
@@ -278,7 +275,7 @@ ORDINARY = Story("green", 10_000, GREEN, None, _ordinary)
 # No code
 
 
-@_story("unverified", 80, Status(Colour.NONE))
+@_story("unverified", 80, NO_CODE)
 def _unverified(resident: Resident) -> None:
     resident.test(resident.some_days_ago(0.5, 5))
 
@@ -288,7 +285,7 @@ def _unverified_positive(resident: Resident) -> None:
     resident.test(resident.ago(days=1), Result.POSITIVE)
 
 
-@_story("identity-retracted", 5, Status(Colour.NONE))
+@_story("identity-retracted", 5, NO_CODE)
 def _identity_retracted(resident: Resident) -> None:
     identity = resident.verify()
     resident.retract(
