@@ -6,14 +6,12 @@ log together with the row that knows it was told; so it is told once, also acros
 
 from datetime import UTC, datetime
 
+from agents.agent import fold_due
 from agents.dead_letters import DeadLetters
-from agents.instants import microseconds
 from agents.people import advance_due
 from app.topology import YuekangApp
 
 INTERVAL_SECONDS = 1.0
-ROWS_MAX = 1_000
-"""Rows of one partition in one transaction; what is left is taken at once after."""
 
 
 def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
@@ -22,7 +20,4 @@ def register(app: YuekangApp, dead_letters: DeadLetters) -> None:
     @app.timer(interval=INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
     async def tell_due() -> None:
         now = datetime.now(UTC)
-        while await app.people.process_due(
-            microseconds(now), ROWS_MAX, advance_due(now, dead_letters)
-        ):
-            pass
+        await fold_due(app.people, advance_due(now, dead_letters), now)

@@ -11,12 +11,11 @@ from typing import cast
 
 import msgspec
 from aiokafka import ConsumerRecord
-from faust.types import StreamT
 
+from agents.agent import add_agent, fold_due
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
-from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
 from app.topics.catalogue import Topic
 from app.topology import ListsApp
@@ -28,8 +27,6 @@ from models.sources import SOURCE_LIMIT, Limit
 INTERVAL_SECONDS = 10.0
 """Nobody sees an entry that is too old, whenever it leaves: the reader looks at its age."""
 
-ROWS_MAX = 1_000
-
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Listing).decode
 
@@ -38,21 +35,13 @@ def register(app: ListsApp, dead_letters: DeadLetters, unreadable: Limit = SOURC
     """Add an agent for each topic that folds into the lists, and the timer that lets go."""
     for topic in app.topics_read():
         if topic.folds_into == app.lists.settings.name:
-            _register(app, topic, chunk_fold(topic, dead_letters, unreadable))
+            fold_topic = chunk_fold(topic, dead_letters, unreadable)
+            add_agent(app, f"list-{topic.name}", topic, app.lists, fold_topic)
 
     @app.timer(interval=INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
     async def let_go() -> None:
         now = datetime.now(UTC)
-        fold = partial(advance_due, now)
-        while await app.lists.process_due(microseconds(now), ROWS_MAX, fold):
-            pass
-
-
-def _register(app: ListsApp, topic: Topic, fold_records: Fold) -> None:
-    @app.agent(app.topic(topic.name, value_serializer="raw"), name=f"list-{topic.name}")
-    async def list_topic(chunks: StreamT[Chunk]) -> None:
-        async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            await app.lists.begin(event.value, fold_records, partial(chunks.ack, event))
+        await fold_due(app.lists, partial(advance_due, now), now)
 
 
 def key_of(person: str, name: ListName) -> bytes:

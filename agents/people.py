@@ -7,17 +7,15 @@ goes to dead-letters, what a parked source sent to parked (agents.poison), and t
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import cast
 
 import msgspec
 from aiokafka import ConsumerRecord
-from faust.types import StreamT
 
+from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
-from app.engine.chunks import Chunk
 from app.engine.work import DueFold, Fold, Records, Told, Work
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
@@ -35,14 +33,8 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
     """Add an agent for each topic that folds into the person table."""
     for topic in input_topics():
         if topic.folds_into == "people":
-            _register(app, topic, chunk_fold(topic, dead_letters, unreadable))
-
-
-def _register(app: YuekangApp, topic: Topic, fold_records: Fold) -> None:
-    @app.agent(app.topic(topic.name, value_serializer="raw"), name=f"fold-{topic.name}")
-    async def fold_topic(chunks: StreamT[Chunk]) -> None:
-        async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            await app.people.begin(event.value, fold_records, partial(chunks.ack, event))
+            fold_topic = chunk_fold(topic, dead_letters, unreadable)
+            add_agent(app, f"fold-{topic.name}", topic, app.people, fold_topic)
 
 
 def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:

@@ -4,13 +4,9 @@ A valid scan stays in its topic for as long as the catalogue says; nothing else 
 of a parked source is in parked as well (agents.poison).
 """
 
-from functools import partial
-
-from faust.types import StreamT
-
+from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.poison import Poison
-from app.engine.chunks import Chunk
 from app.engine.work import Fold, Records, Work
 from app.topics.catalogue import CATALOGUE
 from app.topology import YuekangApp
@@ -21,12 +17,7 @@ TOPIC = CATALOGUE.topics["scans"]
 
 def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
     """Add the agent for scans."""
-    check = chunk_check(dead_letters, unreadable)
-
-    @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="check-scans")
-    async def check_scans(chunks: StreamT[Chunk]) -> None:
-        async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            await app.scans.begin(event.value, check, partial(chunks.ack, event))
+    add_agent(app, "check-scans", TOPIC, app.scans, chunk_check(dead_letters, unreadable))
 
 
 def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:

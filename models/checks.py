@@ -12,6 +12,7 @@ from typing import NamedTuple, get_args, get_type_hints
 from msgspec import Struct
 
 from models.events import (
+    ABOUT_A_PHONE,
     ContactListedData,
     DeclarationData,
     DeclarationKind,
@@ -25,8 +26,6 @@ from models.events import (
     QuarantineOrderedData,
     QuarantineTransferredData,
     RetractionData,
-    TelecomVisitReported,
-    TelecomVisitRetracted,
 )
 from models.phones import holds_phone_number
 
@@ -118,7 +117,6 @@ AHEAD_MAX = timedelta(days=366)
 _PLANNED = frozenset({"data.starts_at", "data.planned_end_at", "data.arrives_at"})
 
 
-_BY_PHONE = frozenset({TelecomVisitReported, TelecomVisitRetracted})
 _COLOURS = frozenset({DisplayDetail.RED, DisplayDetail.GREEN})
 
 
@@ -140,7 +138,7 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
                 yield Fault(field, f"{instant.isoformat()} is before {EARLIEST_DAY}, the earliest.")
             elif instant > arrived_at + (AHEAD_MAX if field in _PLANNED else CLOCK_SKEW):
                 yield Fault(field, f"{instant.isoformat()} lies too far in the future.")
-    if type(event) in _BY_PHONE:
+    if type(event) in ABOUT_A_PHONE:
         for field, text in (("id", event.id), ("supersedes", event.supersedes)):
             if text is not None and holds_phone_number(text):
                 yield Fault(field, "it has the form of a phone number; give it another.")

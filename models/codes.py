@@ -31,6 +31,11 @@ class Reason(IntEnum):
     CENTRALISED_QUARANTINE = 5  # 集中隔离人员
     HOME_QUARANTINE = 6  # 居家隔离人员
 
+    @property
+    def slug(self) -> str:
+        """The name as it is written over HTTP, such as `close-contact`."""
+        return self.name.lower().replace("_", "-")
+
 
 class ConditionKind(StrEnum):
     """What a reason waits for before it lifts."""

@@ -23,14 +23,13 @@ from typing import assert_never
 from msgspec import Struct
 from stdnum.iso7064 import mod_11_2
 
-from models.events import DocumentType
+from models.events import PROVINCES, DocumentType
 
 AGE_YEARS_MAX = 130
 """Own decision: nobody is known to have lived longer than 122 years."""
 
-PROVINCES = re.compile(r"1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71")
-"""First two digits of GB/T 2260. Only these are checked: counties come and go, and a card keeps
-the one of its day."""
+_PROVINCES = re.compile(PROVINCES)
+"""Only these two digits are checked: counties come and go, and a card keeps the one of its day."""
 
 RESIDENCE_PERMIT_REGIONS = {"81": "810000", "82": "820000", "83": "830000"}
 """Hong Kong, Macao, Taiwan: one region each."""
@@ -118,7 +117,7 @@ def _card(number: str, today: date) -> str:
 
 def _check_region(region: str) -> None:
     permit_region = RESIDENCE_PERMIT_REGIONS.get(region[:2])
-    if permit_region is None and not PROVINCES.fullmatch(region[:2]):
+    if permit_region is None and not _PROVINCES.fullmatch(region[:2]):
         raise _wrong(
             "region",
             "Its first two digits are of no province.",

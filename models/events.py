@@ -33,11 +33,14 @@ PERSON_KEY = re.compile(r"^p[1-9][0-9]{0,3}-[a-z2-7]{32}$")
 EVENT_ID = re.compile(r"^[!-~]{1,64}$")
 SOURCE = re.compile(r"^(/[a-z0-9]+(-[a-z0-9]+)*)+$")
 SOURCE_LENGTH_MAX = 96
+DIVISION = re.compile(r"^[1-8][0-9]{5}$")
+PROVINCES = r"1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71"
+"""First two digits of GB/T 2260, without Hong Kong (81) and Macao (82)."""
 
 PersonKey = Annotated[
     str,
     _form(
-        r"^p[1-9][0-9]{0,3}-[a-z2-7]{32}$",
+        PERSON_KEY.pattern,
         "Keyed pseudonym of a person; the gateway makes it from a document number.",
     ),
 ]
@@ -48,9 +51,9 @@ EventId = Annotated[
 Source = Annotated[
     str,
     _form(
-        r"^(/[a-z0-9]+(-[a-z0-9]+)*)+$",
+        SOURCE.pattern,
         "URI reference of the publisher, such as /laboratories/440100-001.",
-        96,
+        SOURCE_LENGTH_MAX,
     ),
 ]
 Sequence = Annotated[
@@ -60,12 +63,12 @@ Sequence = Annotated[
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 date-time with its zone.")]
 Division = Annotated[
     str,
-    _form(r"^[1-8][0-9]{5}$", "Administrative division, GB/T 2260, such as 440100 for Guangzhou."),
+    _form(DIVISION.pattern, "Administrative division, GB/T 2260, such as 440100 for Guangzhou."),
 ]
 ProvinceCode = Annotated[
     str,
     _form(
-        r"^(1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12])$",
+        rf"^({PROVINCES}|8[12])$",
         "Province, the first two digits of GB/T 2260.",
     ),
 ]
@@ -651,10 +654,11 @@ Event = StatusEvent | ScanRecorded | ListedEvent
 EVENT_TYPES: dict[str, type[Event]] = {cls.__struct_config__.tag: cls for cls in get_args(Event)}
 """Type attribute → class, for every event that may be published."""
 
-KEYED_BY_PHONE = frozenset(
-    str(cls.__struct_config__.tag) for cls in (TelecomVisitReported, TelecomVisitRetracted)
-)
-"""Types of events about a phone (models.phones); all others are about a person."""
+ABOUT_A_PHONE = frozenset({TelecomVisitReported, TelecomVisitRetracted})
+"""Events about a phone (models.phones); all others are about a person."""
+
+KEYED_BY_PHONE = frozenset(str(cls.__struct_config__.tag) for cls in ABOUT_A_PHONE)
+"""The types of those."""
 
 
 def type_of(event: Event) -> str:

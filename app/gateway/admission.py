@@ -5,15 +5,13 @@ others; then the document number, or a telecom's phone number, is taken out, so 
 can repeat the number.
 """
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import orjson
 from msgspec import UNSET, Struct, UnsetType
 
 from app.gateway.person_keys import PersonKeys
+from app.process.clock import Clock
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import (
     Refusal,
@@ -29,10 +27,7 @@ from models import documents, phones
 from models.documents import Document, DocumentError
 from models.events import EVENT_ID, EVENT_TYPES, KEYED_BY_PHONE, DocumentType, type_of
 from models.phones import MOBILE_PHONE_NUMBER, Phone, PhoneError
-
-ZONE = ZoneInfo("Asia/Shanghai")
-
-Clock = Callable[[], datetime]
+from models.policy import ZONE
 
 _EXPECTED = "An object of type (such as resident-identity-card) and number, both text."
 _EXPECTED_PHONE = f"An object of type ({MOBILE_PHONE_NUMBER}) and number, both text."

@@ -8,12 +8,11 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from litestar import Request
 from litestar.exceptions import ClientException
 
 from app.web.problems import Refused, retry_later
+from app.web.requests import AnyRequest
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """As sent, and as decompressed. 500 events of 8 KiB each; most are under 1 KiB."""
@@ -44,7 +43,7 @@ class Bodies:
         self._held_bytes = 0
 
     @asynccontextmanager
-    async def of(self, request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+    async def of(self, request: AnyRequest) -> AsyncIterator[bytes]:
         """Read the body whole, decompressed; it counts as held until the context ends.
 
         Raise `Refused`: 413 above the bound, 408 after the deadline, 415 for another encoding
@@ -56,7 +55,7 @@ class Bodies:
         finally:
             self._held_bytes -= held.bytes
 
-    async def _read_in_time(self, request: Request[Any, Any, Any], held: "_Held") -> bytes:
+    async def _read_in_time(self, request: AnyRequest, held: "_Held") -> bytes:
         try:
             async with asyncio.timeout(self._seconds_max):
                 return await self._read(request, held)
@@ -67,7 +66,7 @@ class Bodies:
                 headers={"Connection": "close"},
             ) from None
 
-    async def _read(self, request: Request[Any, Any, Any], held: "_Held") -> bytes:
+    async def _read(self, request: AnyRequest, held: "_Held") -> bytes:
         inflate = _inflater(request.headers.get("content-encoding", "identity"), self._bytes_max)
         if (request.content_length or 0) > self._bytes_max:
             raise self._too_large()
@@ -161,7 +160,7 @@ def _malformed() -> Refused:
     )
 
 
-async def _chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+async def _chunks(request: AnyRequest) -> AsyncIterator[bytes]:
     """Yield the body as it arrives. A client that leaves ends it with `ClientException`.
 
     Litestar's own `stream` makes of that a failure of the server.

@@ -1,12 +1,12 @@
 """`yuekang token` and `yuekang person-key`."""
 
 import sys
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from app.gateway.person_keys import PersonKeys
+from app.process.clock import now
 from app.process.settings import Settings
 from app.web.tokens import Tokens
 from models.documents import DocumentError, parse
@@ -32,15 +32,13 @@ def person_key(
     For development: it needs the gateway's secret. The number is never an argument, so it does
     not stay in the shell's history or the list of processes.
     """
-    from app.gateway.admission import ZONE
-
     settings = Settings.from_environment("person_key_secret")
     if sys.stdin.isatty():
         number = typer.prompt("Document number", hide_input=True)
     else:
         number = sys.stdin.readline().rstrip("\r\n")
     try:
-        document = parse(document_type, number, datetime.now(ZONE).date())
+        document = parse(document_type, number, now().date())
     except DocumentError as error:
         typer.echo(f"{error.detail} {error.expected}", err=True)
         raise typer.Exit(1) from None

@@ -1,6 +1,6 @@
 """The addresses of the gateway."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ import structlog
 from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from msgspec import Struct
@@ -22,11 +22,13 @@ from app.gateway.body import Bodies
 from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import openapi
 from app.process import metrics
+from app.process.clock import Clock, now
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import Refusal, parse_strict
 from app.topics.writer import Place, Writer
 from app.web import problems
 from app.web.problems import FieldError, Problem, Refused
+from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
 
 DOCUMENTS_MAX = 1_000
@@ -44,8 +46,6 @@ province: all who come in the peak's minute (decision 11), and each of its 126 m
 
 log = structlog.get_logger()
 
-AnyRequest = Request[Any, Any, Any]
-
 
 class Options(Struct, frozen=True, kw_only=True):
     """What a gateway needs to know. `now` gives the instant, with its zone."""
@@ -55,7 +55,7 @@ class Options(Struct, frozen=True, kw_only=True):
     person_key_version: int
     token_key: bytes
     views_sources: frozenset[str] = frozenset({PORTAL})
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Clock = now
 
     def __repr__(self) -> str:
         return f"Options(kafka={self.kafka!r})"

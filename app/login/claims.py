@@ -12,12 +12,11 @@ from msgspec import Struct
 
 from models import documents, information
 from models.documents import Document, DocumentError
-from models.events import DocumentType
+from models.events import DIVISION, DocumentType
 
 PROVINCE = "440000"
 """Of whom the provider names no city: somewhere in Guangdong."""
 
-_DIVISION = re.compile(r"[1-8][0-9]{5}")
 _PERMIT = re.compile(r"[HM][0-9]+")
 
 
@@ -70,7 +69,7 @@ def identity_of(claims: Mapping[str, Any], names: ClaimNames, today: date) -> Id
         document,
         name if isinstance(name, str) else "",
         _birthday(claims.get(names.birthday), today) or _birthday_of(document),
-        city if isinstance(city, str) and _DIVISION.fullmatch(city) else PROVINCE,
+        city if isinstance(city, str) and DIVISION.fullmatch(city) else PROVINCE,
     )
 
 

@@ -10,7 +10,7 @@ from http.cookies import SimpleCookie
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
-from litestar import Request, Router
+from litestar import Router
 from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import NamedDependency, Provide
@@ -19,11 +19,11 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions, SessionStore
 from app.web.problems import Refused
+from app.web.requests import AnyRequest
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/v1/"
 
-AnyRequest = Request[Any, Any, Any]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 

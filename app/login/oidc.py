@@ -15,7 +15,7 @@ import re
 import secrets
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
@@ -32,6 +32,7 @@ from msgspec import Meta, Struct
 
 from app.login.failures import Failed
 from app.login.transport import Bounded
+from app.process.clock import Clock
 from app.process.settings import SAFE_URL
 
 with warnings.catch_warnings():
@@ -69,7 +70,6 @@ SECRET_BYTES = 32
 """Of state, nonce and verifier: written in 43 letters that PKCE takes (RFC 7636, 4.1)."""
 
 T = TypeVar("T")
-Clock = Callable[[], datetime]
 
 
 class Provider(Struct, frozen=True, kw_only=True):

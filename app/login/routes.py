@@ -17,7 +17,6 @@ from app.login.claims import NoDocument, identity_of
 from app.login.failures import STATUSES, Failed, Why
 from app.login.guards import (
     HOME,
-    AnyRequest,
     Guard,
     LoggedIn,
     NotLoggedIn,
@@ -42,6 +41,8 @@ from app.login.sessions import (
     host_cookie,
 )
 from app.process import metrics
+from app.process.clock import Clock
+from app.web.requests import AnyRequest
 from app.web.site import language_of
 from app.web.tokens import Tokens
 from models.events import DocumentType
@@ -89,7 +90,7 @@ class Login:
         options: Options,
         redis: Redis,
         has_code: Callable[[str], Awaitable[bool]],
-        now: Callable[[], datetime],
+        now: Clock,
         *,
         to_provider: httpx.AsyncBaseTransport | None = None,
         to_gateway: httpx.AsyncBaseTransport | None = None,

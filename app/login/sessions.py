@@ -5,7 +5,6 @@ Nothing is stored for a session, so it outlives every process and a Redis that i
 """
 
 import secrets
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.login.seal import Broken, Seal
+from app.process.clock import Clock
 from models.events import DocumentType
 
 LIFE = timedelta(hours=12)
@@ -37,7 +37,6 @@ COOKIE = "__Host-session"
 OVER = "session:over:"
 """Prefix of the keys of sessions that were ended. They hold nothing."""
 
-Clock = Callable[[], datetime]
 Whole = Annotated[datetime, Meta(tz=True)]
 
 

@@ -1,10 +1,10 @@
 """Travel cards as a process has them, from its settings."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
+from app.process.clock import Clock
 from app.process.settings import Settings
 from app.topics.catalogue import PORTAL
 from app.travel.cards import TravelCards, Visits
@@ -17,9 +17,7 @@ SECRETS = ("token_key", "session_key")
 """What the settings must have."""
 
 
-def travel_cards(
-    settings: Settings, redis: Redis, visits: Visits, now: Callable[[], datetime]
-) -> TravelCards:
+def travel_cards(settings: Settings, redis: Redis, visits: Visits, now: Clock) -> TravelCards:
     """Make the service; raise `SettingsError`. `redis` is of `sessions_redis_url`."""
     return cards_by(driver_of(settings), HIGH_RISK, settings, redis, visits, now)
 
@@ -30,7 +28,7 @@ def cards_by(
     settings: Settings,
     redis: Redis,
     visits: Visits,
-    now: Callable[[], datetime],
+    now: Clock,
 ) -> TravelCards:
     """The same with a carrier and marks of the caller's own."""
     return TravelCards(

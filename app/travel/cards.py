@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process import metrics
+from app.process.clock import Clock
 from app.travel.bounds import (
     CODE_DIGITS,
     CODE_SECONDS,
@@ -97,7 +98,7 @@ class TravelCards:
         phone_keys: PhoneKeySource,
         driver: SmsDriver,
         visits: Visits,
-        now: Callable[[], datetime],
+        now: Clock,
         bounds: Bounds | None = None,
         marks: Iterable[HighRisk] = HIGH_RISK,
     ) -> None:

@@ -5,19 +5,18 @@ They are to be protected by the login's guard, which gives them the session.
 
 from typing import Any
 
-from litestar import Request, post
+from litestar import post
 from litestar.datastructures import ResponseHeader
 from litestar.params import JSONBody
 from msgspec import Struct
 
 from app.login.guards import LoggedIn
+from app.process.clock import Clock
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
-from app.view.codes import Clock
 from app.web.addresses import address_of
 from app.web.language import negotiate
 from app.web.refusals import refusals
-
-AnyRequest = Request[Any, Any, Any]
+from app.web.requests import AnyRequest
 
 NO_STORE = [ResponseHeader(name="cache-control", value="no-store")]
 

@@ -41,7 +41,7 @@ AGAIN_SECONDS = 0.5
 TURN = 200
 """Changes given to a client before others have their turn."""
 
-NAMES = {reason.name.lower().replace("_", "-"): reason for reason in Reason}
+NAMES = {reason.slug: reason for reason in Reason}
 REASONS = {**NAMES, **{str(int(reason)): reason for reason in Reason}}
 """How a filter may name a reason: its name, or its rank."""
 

@@ -6,7 +6,6 @@ cost three times as much.
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process import metrics
+from app.process.clock import Clock
 from app.projection.codes import CODE, STATE, State, decode_state, oldest, read_code
 from app.topics.catalogue import HEALTH_CODES
 from app.view.limits import (
@@ -30,7 +30,6 @@ from app.view.reading import Read, Unavailable
 from models.codes import Colour, ConditionKind, EventRef, Interval, Owner, judge
 from models.policy import ZONE, policy_at
 
-Clock = Callable[[], datetime]
 Found = tuple[bytes | None, bytes | None]
 """The state, and the code as it is stored."""
 
@@ -186,7 +185,7 @@ def answer(person: str, read: Read) -> CodeAnswer:
 def reason_answer(interval: Interval, at: datetime) -> ReasonAnswer:
     """Return what is said over HTTP of a reason, looked at from `at`."""
     return ReasonAnswer(
-        reason=interval.reason.name.lower().replace("_", "-"),
+        reason=interval.reason.slug,
         rank=int(interval.reason),
         since=interval.start,
         opened_by=interval.opened_by,

@@ -7,9 +7,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.process.clock import Clock
 from app.projection.codes import State, read_counts, read_minutes
 from app.topics.catalogue import HEALTH_CODES
-from app.view.codes import Clock
 from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
 from app.view.reading import ChangesOfMinute, CityCount, Counts, PartitionLag, Unavailable
 from models.codes import Colour, Reason
@@ -109,7 +109,7 @@ def answer(counts: Counts, minutes: list[ChangesOfMinute]) -> CountsAnswer:
     return CountsAnswer(
         counts.at,
         {colour.value: count for colour, count in counts.colours.items()},
-        {r.name.lower().replace("_", "-"): count for r, count in counts.reasons.items()},
+        {r.slug: count for r, count in counts.reasons.items()},
         dict(counts.cities),
         list(counts.lags),
         [MinuteAnswer(m.start.astimezone(UTC), m.to_red, m.other) for m in minutes],

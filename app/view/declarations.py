@@ -6,7 +6,6 @@ the same byte for byte. None can be changed or deleted; the newest is what holds
 """
 
 import hashlib
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.process.clock import Clock
 from app.topics.catalogue import PORTAL
 from app.topics.codec import Refusal, carries_document_number, encode, from_mapping
 from app.topics.records import Record
@@ -59,7 +59,7 @@ class DeclarationAnswer(Struct, frozen=True):
 class Declarations:
     """Takes declarations. `redis` is the database of sessions."""
 
-    def __init__(self, redis: Redis, writer: Writer, now: Callable[[], datetime]) -> None:
+    def __init__(self, redis: Redis, writer: Writer, now: Clock) -> None:
         self._redis = redis
         self._writer = writer
         self._now = now

@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.process.clock import Clock
 from app.process.logs import audit
-from app.view.codes import Clock, ReasonAnswer, reason_answer
+from app.view.codes import ReasonAnswer, reason_answer
 from app.view.limits import (
     CLOCK_SECONDS,
     EXPLANATIONS_AT_ONCE_MAX,
@@ -243,7 +244,7 @@ def _event(event: Known) -> EventAnswer:
         counts=event.taken_back_by is None,
         taken_back_by=event.taken_back_by,
         claim=event.claim,
-        bears_on=[reason.name.lower().replace("_", "-") for reason in event.bears_on],
+        bears_on=[reason.slug for reason in event.bears_on],
     )
 
 

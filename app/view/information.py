@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.process.clock import Clock
 from app.projection.rows import Rows
 from app.travel.cards import PhoneVisits
-from app.view.codes import Clock
 from app.view.limits import (
     HISTORY_AT_ONCE_MAX,
     HISTORY_STALE_SECONDS,

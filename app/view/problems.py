@@ -1,14 +1,11 @@
 """What the view refuses in words of its own; the rest is in app.web.problems."""
 
-from typing import Any
-
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import ValidationException
 
 from app.view.reading import Cause, Unavailable
 from app.web.problems import FieldError, Problem, Refused, on_refused
-
-AnyRequest = Request[Any, Any, Any]
+from app.web.requests import AnyRequest
 
 CAUSES: dict[Cause, str] = {
     "store": "Where codes are kept does not answer, or is being built anew.",

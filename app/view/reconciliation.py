@@ -11,8 +11,9 @@ from datetime import datetime
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.process.clock import Clock
 from app.process.logs import audit
-from app.view.codes import Clock, Codes
+from app.view.codes import Codes
 from app.view.limits import READS_AT_ONCE_MAX, RECONCILIATION_MAX
 from app.view.rows import read_high
 from models.codes import Colour

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Response, get, post
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import ResponseHeader
 from litestar.enums import OpenAPIMediaType
@@ -38,10 +38,9 @@ from app.web.addresses import address_of, network_of
 from app.web.operator import operator_of
 from app.web.problems import Refused, explain, on_failure, on_http_exception, on_refused
 from app.web.refusals import refusals
+from app.web.requests import AnyRequest
 from app.web.site import language_of
-from models.events import PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
-
-AnyRequest = Request[Any, Any, Any]
+from models.events import DIVISION, PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -155,7 +154,7 @@ KnownAt = Annotated[
 City = Annotated[
     str | None,
     QueryParameter(
-        pattern="^[1-8][0-9]{5}$",
+        pattern=DIVISION.pattern,
         description="GB/T 2260; 440100 takes in its districts, 440000 the province.",
     ),
 ]

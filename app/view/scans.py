@@ -7,20 +7,21 @@ passes a gate.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import Request
 from msgspec import Meta, Struct
 
 from app.process import metrics
+from app.process.clock import Clock
 from app.topics.codec import Code, Refusal, carries_document_number, encode, from_mapping
 from app.topics.records import Record
 from app.topics.writer import Writer
-from app.view.codes import Clock, Codes
+from app.view.codes import Codes
 from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay
 from app.view.limits import DISPLAY_SECONDS, SCAN_LATE_SECONDS
 from app.web.problems import FieldError, Refused
+from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
 from models.codes import Colour
 from models.events import EventId, Instant, Name
@@ -69,7 +70,7 @@ class Scans:
         self._writer = writer
         self._now = now
 
-    def terminal_of(self, request: Request[Any, Any, Any]) -> str:
+    def terminal_of(self, request: AnyRequest) -> str:
         """Return the source whose token the request carries; raise `Refused` (401)."""
         try:
             return self._tokens.source_in(request.headers.get("authorization", ""))

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 
 from litestar import Litestar
 from msgspec import Struct
@@ -12,6 +11,7 @@ from redis.backoff import NoBackoff
 
 from app.login.options import Options as LoginOptions
 from app.login.routes import Login
+from app.process.clock import Clock, now
 from app.topics.writer import Writer
 from app.travel.cards import TravelCards, Visits
 from app.view import limits
@@ -28,7 +28,6 @@ from app.view.recorder import Recorder
 from app.view.scans import Scans
 from app.web.tokens import Tokens
 from models.codes import Colour
-from models.policy import ZONE
 
 REDIS_CONNECTIONS_MAX = 16
 
@@ -43,12 +42,12 @@ class Options(Struct, frozen=True, kw_only=True):
     display_key: bytes
     sessions_redis_url: str
     login: LoginOptions
-    make_cards: Callable[[Redis, Visits, Callable[[], datetime]], TravelCards]
+    make_cards: Callable[[Redis, Visits, Clock], TravelCards]
     samples: Callable[[], Sequence[Sample]] = tuple
     gateway_docs_url: str | None = None
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
-    now: Callable[[], datetime] = lambda: datetime.now(ZONE)
+    now: Clock = now
 
     def __repr__(self) -> str:
         return f"Options(kafka={self.kafka!r})"

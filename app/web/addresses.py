@@ -1,15 +1,14 @@
 """From what address a request comes, for limits; behind a proxy see `trusted_proxies`."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
 
-from litestar import Request
+from app.web.requests import AnyRequest
 
 IPV6_PREFIX_BITS = 64
 """What one household or server is given: it has as many addresses as it likes."""
 
 
-def address_of(request: Request[Any, Any, Any]) -> str:
+def address_of(request: AnyRequest) -> str:
     """Return the address that asks, as the server has it; empty where it has none."""
     return request.client.host if request.client is not None else ""
 

@@ -1,16 +1,13 @@
 """Who may ask about a person by key: the operator alone, with the token of its source."""
 
-from typing import Any
-
-from litestar import Request
-
 from app.web.problems import Refused
+from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
 
 OPERATOR = "/operator"
 
 
-def operator_of(tokens: Tokens, request: Request[Any, Any, Any]) -> str:
+def operator_of(tokens: Tokens, request: AnyRequest) -> str:
     """Return the operator's source, whose token the request carries; raise `Refused` (401, 403)."""
     try:
         source = tokens.source_in(request.headers.get("authorization", ""))

@@ -9,11 +9,12 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, Struct, UnsetType
 
 from app.process import metrics
+from app.web.requests import AnyRequest
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
@@ -152,7 +153,7 @@ def retry_later(code: str, detail: str, seconds: int) -> Refused:
     return Refused(code, detail, headers={"Retry-After": str(seconds)})
 
 
-def on_refused(_: Request[Any, Any, Any], refused: Refused) -> Response[Problem]:
+def on_refused(_: AnyRequest, refused: Refused) -> Response[Problem]:
     """Answer a refused request."""
     problem = refused.problem()
     metrics.HTTP_REQUESTS_REFUSED.labels(problem.code).inc()
@@ -164,9 +165,7 @@ def on_refused(_: Request[Any, Any, Any], refused: Refused) -> Response[Problem]
     )
 
 
-def on_http_exception(
-    request: Request[Any, Any, Any], exception: HTTPException
-) -> Response[Problem]:
+def on_http_exception(request: AnyRequest, exception: HTTPException) -> Response[Problem]:
     """Answer what the framework refused before a handler saw it."""
     status = HTTPStatus(exception.status_code)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -184,7 +183,7 @@ def on_http_exception(
     return on_refused(request, refused)
 
 
-def on_failure(request: Request[Any, Any, Any], failure: Exception) -> Response[Problem]:
+def on_failure(request: AnyRequest, failure: Exception) -> Response[Problem]:
     """Answer a bug: the client learns that it is ours, the log learns where.
 
     The log gets the place in the code, not the message: that could repeat what was sent.

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from litestar import MediaType, Request, Response
+from litestar import MediaType, Response
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -25,6 +24,7 @@ from app.web.language import (
     pgettext,
 )
 from app.web.language import gettext as _
+from app.web.requests import AnyRequest
 
 APP = Path(__file__).parent.parent
 TEMPLATES = sorted(APP.glob("**/templates"))
@@ -135,7 +135,7 @@ _ENVIRONMENT.globals.update(
 _ENVIRONMENT.filters.update(ms=_ms, commonmark=_commonmark)
 
 
-def language_of(request: Request[Any, Any, Any]) -> Language:
+def language_of(request: AnyRequest) -> Language:
     """The language that comes first for this reader."""
     return negotiate(request.query_params.get("lang"), request.headers.get("accept-language", ""))
 

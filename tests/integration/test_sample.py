@@ -11,7 +11,6 @@ from aiokafka import AIOKafkaProducer
 from app.development.sample.client import Gateway
 from app.development.sample.day import Scenario, plan_day
 from app.development.sample.publish import Publication
-from conftest import running_broker
 from models.codes import NO_CODE, HealthCode, Status, judge
 from oracle import replay
 from support.brokers import running_broker

@@ -3,7 +3,6 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import builders as b
 import msgspec
 import pytest
 from msgspec.structs import replace

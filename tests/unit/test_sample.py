@@ -23,7 +23,6 @@ from app.development.sample.day import (
 )
 from app.development.sample.documents import RESIDENCE_PERMITS, Document
 from app.development.sample.logins import LOGINS
-from app.development.sample.stories import HISTORY
 from models.checks import faults, misfits
 from models.codes import Colour, Reason, judge
 from models.events import DocumentType, Event, ListName, StatusEvent, TelecomVisitReported

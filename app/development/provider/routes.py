@@ -1,11 +1,10 @@
 """The provider's addresses, and the page on which one says who one is."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar import Litestar, MediaType, Response, get, post
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
@@ -14,12 +13,11 @@ from app.development.provider.server import Answer, Asked, OAuth2Error, Options,
 from app.login.claims import NoDocument
 from app.login.guards import origin_of
 from app.login.texts import PROVIDER
+from app.process.clock import Clock, now
 from app.web.language import CHINESE, Text, negotiate
 from app.web.problems import on_failure
+from app.web.requests import AnyRequest
 from app.web.site import HEADERS, STATIC, page
-from models.policy import ZONE
-
-AnyRequest = Request[Any, Any, Any]
 
 FIELDS = ("number", "type", "name", "birthdate", "city")
 BODY_BYTES_MAX = 16 * 1024
@@ -31,7 +29,7 @@ def create_app(options: Options, people_path: Path) -> Litestar:
     return Litestar(
         route_handlers=[
             *_protocol(server),
-            *_login(server, people_path, lambda: datetime.now(ZONE)),
+            *_login(server, people_path, now),
             *_probes(options),
             create_static_files_router("/static", directories=[*STATIC]),
         ],
@@ -73,7 +71,7 @@ def _protocol(server: Server) -> list[Any]:
     return [metadata, jwks, token, userinfo, end_session]
 
 
-def _login(server: Server, people_path: Path, now: Callable[[], datetime]) -> list[Any]:
+def _login(server: Server, people_path: Path, now: Clock) -> list[Any]:
     @get("/authorize", media_type=MediaType.HTML)
     async def ask(request: AnyRequest) -> Response[Any]:
         return await _decide(server, request, lambda asked: _page(asked, people_of(people_path)))

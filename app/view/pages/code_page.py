@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Response
 
 from app.login.sessions import Session
+from app.process.clock import now
 from app.view.limits import DISPLAY_SECONDS
 from app.view.pages import names
 from app.view.pages.sheet import Sheet, sheet
@@ -116,7 +117,7 @@ def _no_code(at: datetime) -> Context:
 
 
 def _failed(failure: Unavailable) -> Context:
-    at = datetime.now(ZONE)
+    at = now()
     retry_at = at + timedelta(seconds=failure.retry_after_s)
     retry = _("请在 {when} 之后再试").filled(when=clock(retry_at))
     return _frame("unavailable", _("亮码失败"), at) | {

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.datastructures import FormMultiDict
 from litestar.response import Redirect
 from msgspec import Struct
@@ -28,10 +28,9 @@ from app.web.language import Language, Text, exactly
 from app.web.language import gettext as _
 from app.web.problems import KINDS as PROBLEMS
 from app.web.problems import Refused
+from app.web.requests import AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
 from models.events import DeclarationKind, Symptom
-
-AnyRequest = Request[Any, Any, Any]
 
 CELSIUS_MIN, CELSIUS_MAX = Decimal("35.0"), Decimal("42.0")
 """What a person who fills in a form can have; the event's own bounds are wider by a degree."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from litestar import MediaType, Request, Response, Router, get
+from litestar import MediaType, Response, Router, get
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
@@ -20,10 +20,9 @@ from app.view.pages.reference import api_page, events_page
 from app.view.pages.travel import travel_card_routes
 from app.view.reading import Sample
 from app.view.services import Services
+from app.web.requests import AnyRequest
 from app.web.site import HEADERS, STATIC, language_of
 from models.information import Section
-
-AnyRequest = Request[Any, Any, Any]
 
 
 def routes(

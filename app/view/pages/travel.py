@@ -5,17 +5,18 @@ has the code sent and asks for it, `POST /travel-card` shows the card. The numbe
 it goes back and forth in the forms alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from babel.dates import format_skeleton
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.response import Redirect
 
 from app.login.guards import LoggedIn
 from app.process import metrics
+from app.process.clock import Clock, now
 from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX, Bounds
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.travel.refusals import CodeWrong
@@ -26,12 +27,11 @@ from app.web.language import Language, Text, clock, day, exactly, ngettext
 from app.web.language import gettext as _
 from app.web.problems import KINDS as PROBLEMS
 from app.web.problems import Refused
+from app.web.requests import AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
 from models.events import Visit
 from models.phones import PhoneError, parse
 from models.policy import ZONE
-
-AnyRequest = Request[Any, Any, Any]
 
 SEND_AGAIN_SECONDS = Bounds().sends[0].get_expiry()
 """After so long an asker may have another code sent."""
@@ -60,7 +60,7 @@ OF_THE_CODE = frozenset(
 )
 
 
-def travel_card_routes(cards: TravelCards, now: Callable[[], datetime]) -> list[Any]:
+def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
     """Return the handlers, to be protected by the login's guard."""
 
     @get("/travel-card", media_type=MediaType.HTML, include_in_schema=False)
@@ -200,7 +200,7 @@ def _form(
         metrics.HTTP_REQUESTS_REFUSED.labels(refused.code).inc()
         code = refused.code
         field = "phone" if code in OF_THE_PHONE else "code" if code in OF_THE_CODE else "form"
-        faults[field] = sentence(refused, at or datetime.now(ZONE))
+        faults[field] = sentence(refused, at or now())
         status, headers = PROBLEMS[code].status, refused.headers
     more = {"faults": faults, "phone_length_max": PHONE_TEXT_MAX}
     return page(
