@@ -58,6 +58,7 @@ lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff check --no-cache
 	$(BIN)/ruff format --check --no-cache
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 messages: .venv/stamp ## Bring app/web/locale up to date with what the pages say
 	@mkdir -p .run

@@ -5,6 +5,7 @@
 - `sample`: a day of made-up people, published by both entrances.
 - `provider`: an OpenID provider that believes whoever says who they are.
 - `outbox`: a carrier of messages that keeps them in files.
+- `view`: the view with the sample's people and the outbox.
 
 It promises to refuse to start in production. It may import everything; nothing outside imports it
 (import-linter holds that): what the other rooms take from here is named in the settings.

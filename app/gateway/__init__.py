@@ -13,6 +13,10 @@ replicas. Sending an event again is always safe: `(source, id)` makes it the sam
 
 - `body`: a request's body, bounded in size, time and memory.
 - `messages`: the three forms of CloudEvents over HTTP.
-- `admission`: what one event must be, and its person key.
-- `routes`, `reference`, `server`: HTTP, its description, the process.
+- `admission`: what one event must be, and its person key; `person_keys`: the key itself.
+- `routes`, `reference`, `answers`, `server`: HTTP, its description, the process.
+- `client`: the gateway as the others ask it; `commands`: `yuekang token`, `yuekang person-key`.
+
+It promises that what is accepted is on the log, and that no number passes it. It imports
+`app.topics`, `app.web`, `app.process` and `models`.
 """

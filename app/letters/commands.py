@@ -20,7 +20,7 @@ from rich.console import Console
 
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
-from app.letters.read import Filter, Letter, Place, letter_in, reading
+from app.letters.read import Filter, Letter, Place, letter_in
 from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import Job, Outcome, Watcher, resend
@@ -28,6 +28,7 @@ from app.letters.show import escaped, print_letter, print_list
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
+from app.topics.reading import reading
 from app.topology import input_topics
 from models.policy import ZONE
 from models.sources import SourceReleasedData

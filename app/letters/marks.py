@@ -6,8 +6,9 @@ topic keeps marks for twice as long as any letter is kept, so a letter never out
 
 from collections.abc import Mapping
 
-from app.letters.read import Place, Range, reading
+from app.letters.read import Place
 from app.topics.catalogue import CATALOGUE
+from app.topics.reading import Range, reading
 
 RESENT = "resent"
 

@@ -20,8 +20,9 @@ from msgspec import Struct
 
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
-from app.letters.read import Filter, Letter, Place, Reader, letter_in, reading
+from app.letters.read import Filter, Letter, Place, letter_in
 from app.topics.catalogue import CATALOGUE
+from app.topics.reading import Reader, reading
 
 TRANSACTIONAL_ID = f"yuekang-g{CATALOGUE.generation}-resend"
 TRANSACTION_MS_MAX = 10_000

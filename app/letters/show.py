@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from app.letters.marks import Marks
-from app.letters.read import Filter, Letter, Place, Reader, letter_in
+from app.letters.read import Filter, Letter, Place, letter_in
+from app.topics.reading import Reader
 from models.policy import ZONE
 
 

@@ -13,7 +13,8 @@
 - `registration`: the document becomes a person key, at the gateway; then its number is forgotten.
 - `guards`: what a route needs, to be a logged-in person's and nobody else's.
 - `pages`, `texts`, `routes`: what is answered, and in which words.
-- `provider`: the provider for development, with sample people (`yuekang identity-provider`).
 
-A document number is in memory between the provider's answer and the gateway's, and nowhere else.
+It promises that a document number is in memory between the provider's answer and the gateway's,
+and nowhere else. It imports `app.gateway` (its client), `app.web`, `app.topics` (names of sources),
+`app.process` and `models`.
 """

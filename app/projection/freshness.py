@@ -10,15 +10,15 @@ import asyncio
 import time
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
+from app.topics.reading import first_between
 
 INTERVAL_SECONDS = 1.0
-FETCH_MS = 1_000
 
 
 class Group(Struct, frozen=True):
@@ -106,20 +106,3 @@ async def ask(
             instant = asked_at if unread is None else unread.timestamp / 1_000
         until[tp.partition] = min(instant, until.get(tp.partition, instant))
     return Judged(asked_at, until)
-
-
-async def first_between(
-    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int, end: int
-) -> "ConsumerRecord[bytes, bytes] | None":
-    """Return the first record in `[offset, end)`; None if there is none, since a producer's
-    transactions leave markers, which take offsets. Raise `TimeoutError` if it is not known in time.
-    """
-    consumer.assign([tp])
-    consumer.seek(tp, offset)
-    while (before := await consumer.position(tp)) < end:
-        fetched = await consumer.getmany(tp, timeout_ms=FETCH_MS, max_records=1)
-        for record in fetched.get(tp, ()):
-            return record
-        if await consumer.position(tp) == before:
-            raise TimeoutError(f"{tp.topic}[{tp.partition}] gave nothing within {FETCH_MS} ms")
-    return None

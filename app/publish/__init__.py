@@ -7,8 +7,11 @@ answered, the place is kept beside the file; an interrupted run goes on from the
 twice by that stays one event, since the gateway's events have an identity.
 
 - `lines`: reading the file, and what a line must be to be sent.
-- `client`: sending batches, and sending again.
+- `client`: sending events in batches.
 - `ledger`: the place reached and the report of refusals.
 - `run`: one run over one file.
 - `command`: the command and its screen.
+
+It promises that an event is sent at least once and is one event however often. It imports
+`app.gateway` (its client), `app.topics` (strict JSON), `app.web` (tokens) and `app.process`.
 """

@@ -4,6 +4,8 @@
 - `admin`: the broker's topics, made and compared with it.
 - `codec`: bytes to events and back; every refusal of a single event is made here.
 - `schemas`: JSON Schemas and the AsyncAPI document, with an example of each event in `examples`.
+- `reading`: a topic read to its end.
+- `records`: a record, and an event as one.
 - `writer`: the producer of whoever publishes.
 - `commands`: `yuekang topics` and `yuekang schemas`.
 

@@ -9,5 +9,7 @@
 The asker is logged in with a real name and need not be the phone's owner on paper (a mother's
 phone, a firm's): to have the code is to have the phone, as with the real card. What is wrong with a
 request is said before anything is asked of others; what fails on the way to an answer costs no try.
-No phone number and no code is ever written anywhere but to the carrier.
+It promises that no phone number and no code is written anywhere but to the carrier. It imports
+`app.gateway` (its client), `app.login` (the guard), `app.web`, `app.topics` (the portal's name),
+`app.process` and `models`.
 """

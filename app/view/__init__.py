@@ -15,9 +15,16 @@ a limit there is no colour at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.
-- `explanations`, `reconciliation`, `operator`: a person's row explained, whose data wait to be
-  pushed to the national platform, and who may ask for that.
+- `explanations`, `reconciliation`: a person's row explained; whose data wait to be pushed to the
+  national platform.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: what it refuses in words of its own.
-- `port`: all of it as the pages want it; `routes`, `server`: HTTP, the process.
+- `reading`: what is read, in its own words, and that it cannot be read.
+- `information`, `rows`, `me`, `declarations`, `recorder`: a resident's own, and what they tell.
+- `services`: all of it, as handlers and pages share it.
+- `pages`: what people open; `routes`, `server`: HTTP, the process.
+
+It promises never to show a colour by data older than `limits.REFUSE_SECONDS`, and that nobody reads
+another's. It imports `app.login`, `app.travel`, `app.projection` (what lies in Redis),
+`app.topics`, `app.web`, `app.process` and `models`.
 """

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.process import metrics
-from app.projection.freshness import first_between
+from app.topics.reading import first_between
 from app.topology import TableApp
 
 log = structlog.get_logger()

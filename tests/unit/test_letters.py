@@ -15,11 +15,12 @@ from app.engine.work import Told, Work
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
-from app.letters.read import Filter, Letter, Place, Range, letter_in
+from app.letters.read import Filter, Letter, Place, letter_in
 from app.letters.show import escaped, print_letter
 from app.process.settings import Settings
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Code, Refusal, encode
+from app.topics.reading import Range
 from models.sources import SOURCE_LIMIT
 from support import builders as b
 from support.records import partition_of, record

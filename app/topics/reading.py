@@ -1,0 +1,130 @@
+"""Topics read as they are now: whole to their end, or the first record from an offset on.
+
+Only what is committed is read. Markers of transactions take offsets too, so a place before the end
+does not mean that there is a record.
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TypeAlias
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from msgspec import Struct
+
+Record: TypeAlias = ConsumerRecord[bytes, bytes]
+
+FETCH_MS = 500
+FIRST_MS = 1_000
+"""How long the broker may take for the first record."""
+
+SILENT_SECONDS_MAX = 30.0
+RECORDS_MAX = 500
+"""Records read at a time; with their fetch of 1 MiB a partition this bounds the memory."""
+
+
+class Range(Struct, frozen=True):
+    """The offsets of a partition: from `begin` to before `end`."""
+
+    begin: int
+    end: int
+
+
+class Reader:
+    """A topic as it is now: what is committed later is not read."""
+
+    def __init__(
+        self, consumer: "AIOKafkaConsumer[bytes, bytes]", ranges: Mapping[TopicPartition, Range]
+    ) -> None:
+        self._consumer = consumer
+        self._ranges = ranges
+
+    @property
+    def ranges(self) -> dict[int, Range]:
+        """The offsets there are, by partition."""
+        return {tp.partition: found for tp, found in self._ranges.items()}
+
+    async def records(self, since: datetime | None = None) -> AsyncIterator[Record]:
+        """Yield the records, of each partition in its order; with `since` no much older ones."""
+        starts = {tp: found.begin for tp, found in self._ranges.items()}
+        if since is not None:
+            times = dict.fromkeys(self._ranges, int(since.timestamp() * 1_000))
+            for tp, first in (await self._consumer.offsets_for_times(times)).items():
+                starts[tp] = self._ranges[tp].end if first is None else first.offset
+        async for record in self._from(starts):
+            yield record
+
+    async def one(self, partition: int, offset: int) -> Record | None:
+        """Return the record that lies there, None where there is none."""
+        for tp, found in self._ranges.items():
+            if tp.partition == partition and found.begin <= offset < found.end:
+                async for record in self._from({tp: offset}):
+                    return record if record.offset == offset else None
+        return None
+
+    async def _from(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
+        """Yield what lies between `starts` and the ends; raise `TimeoutError` if Kafka is away."""
+        # Not by another assignment: aiokafka 0.14 may never stop if that comes just before.
+        self._consumer.pause(*(self._ranges.keys() - starts.keys()))
+        for tp, start in starts.items():
+            self._consumer.seek(tp, start)
+        positions, moved_at = dict(starts), time.monotonic()
+        # Markers of transactions take offsets too: it is the position that tells what is left.
+        while any(position < self._ranges[tp].end for tp, position in positions.items()):
+            fetched = await self._consumer.getmany(timeout_ms=FETCH_MS, max_records=RECORDS_MAX)
+            for tp, records in fetched.items():
+                for record in records:
+                    if record.offset < self._ranges[tp].end:
+                        yield record
+            before, positions = positions, {tp: await self._consumer.position(tp) for tp in starts}
+            if positions != before:
+                moved_at = time.monotonic()
+            elif time.monotonic() - moved_at > SILENT_SECONDS_MAX:
+                raise TimeoutError(f"Kafka gave nothing for {SILENT_SECONDS_MAX:g} s")
+
+
+@asynccontextmanager
+async def reading(
+    bootstrap: str, topic: str, partitions: int, ends: Mapping[int, int] | None = None
+) -> AsyncIterator[Reader]:
+    """Read what is committed in a topic now; with `ends` only what lies before those offsets."""
+    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, number) for number in range(partitions)]
+        consumer.assign(tps)
+        begins = await consumer.beginning_offsets(tps)
+        found = await consumer.end_offsets(tps)
+        ends = {} if ends is None else ends
+        yield Reader(
+            consumer,
+            {
+                tp: Range(begins[tp], min(found[tp], ends.get(tp.partition, found[tp])))
+                for tp in tps
+            },
+        )
+    finally:
+        await consumer.stop()
+
+
+async def first_between(
+    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int, end: int
+) -> Record | None:
+    """Return the first record in `[offset, end)`; None if there is none, since a producer's
+    transactions leave markers, which take offsets. Raise `TimeoutError` if it is not known in time.
+    """
+    consumer.assign([tp])
+    consumer.seek(tp, offset)
+    while (before := await consumer.position(tp)) < end:
+        fetched = await consumer.getmany(tp, timeout_ms=FIRST_MS, max_records=1)
+        for record in fetched.get(tp, ()):
+            return record
+        if await consumer.position(tp) == before:
+            raise TimeoutError(f"{tp.topic}[{tp.partition}] gave nothing within {FIRST_MS} ms")
+    return None
