@@ -1,0 +1,1 @@
+"""The agents and the engine without a broker; `driver` runs them."""
