@@ -17,10 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("app.worker.process:worker", "Run the stream processor that codes come from."),
     "lists-worker": ("app.worker.process:lists_worker", "Run the stream processor of all else."),
     "projection": (
-        "app.projection.follow:projection",
+        "app.projection.commands:projection",
         "Keep the codes in Redis up to date with the log.",
     ),
-    "rows": ("app.projection.follow:rows", "Keep all else in Redis up to date with the log."),
+    "rows": ("app.projection.commands:rows", "Keep all else in Redis up to date with the log."),
     "gateway": ("app.gateway.server:gateway", "Serve the entrance for agencies over HTTP."),
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
     "development-view": (

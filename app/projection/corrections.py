@@ -14,10 +14,9 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from redis.asyncio import Redis
-
 from app.process import metrics
-from app.projection.codes import Batch, State, Writer, colour_of, version_of
+from app.projection.codes import CodeBatch, CodeWriter, colour_of, version_of
+from app.projection.state import State
 from models.codes import Colour, StatusChange
 
 WAITING_MAX = 10_000
@@ -38,36 +37,23 @@ def is_measured(change: StatusChange) -> bool:
     )
 
 
-class MeasuringWriter(Writer):
-    """Writes the read model, and measures the corrections in it.
+class MeasuredCodeWriter:
+    """Writes as `codes` does, and looks for the greens that corrections bring about.
 
-    A model that is built anew comes by corrections whose green was seen long ago: of those it
-    measures what came since it began.
+    A rebuild replays old corrections; only those that arrived after it began are measured.
     """
 
-    def __init__(self, redis: Redis, log: str, id: str) -> None:
-        super().__init__(redis, log, id)
-        self._since = 0.0
+    def __init__(self, codes: CodeWriter) -> None:
+        self.gate = codes.gate
+        self._codes = codes
         self._waiting: dict[str, StatusChange] = {}
 
-    async def load(self) -> State | None:
-        """Return the state as `Writer` does."""
-        state = await super().load()
-        if state is not None and not state.built:
-            self._since = time.time()
-        return state
-
-    async def begin_anew(self, state: State) -> bool:
-        """Empty the database as `Writer` does."""
-        self._since = time.time()
-        return await super().begin_anew(state)
-
-    async def apply(self, batch: Batch, state: State) -> bool:
-        """Write a batch as `Writer` does, then look for the greens that are waited for."""
-        if not await super().apply(batch, state):
+    async def apply(self, batch: CodeBatch, state: State) -> bool:
+        """Write a batch as `CodeWriter` does, then look for the greens that are waited for."""
+        if not await self._codes.apply(batch, state):
             return False
-        for change in batch.corrections:
-            if change.at.timestamp() >= self._since:
+        for change in filter(is_measured, batch.corrections):
+            if change.at.timestamp() >= self.gate.building_since:
                 self._wait_for(change)
         if self._waiting:
             await self._look()
@@ -81,7 +67,7 @@ class MeasuringWriter(Writer):
 
     async def _look(self) -> None:
         waiting = list(self._waiting.values())
-        codes = await self.codes([change.person for change in waiting])
+        codes = await self._codes.codes([change.person for change in waiting])
         now = time.time()
         for change, code in zip(waiting, codes, strict=True):
             if code is not None and version_of(code) < change.version:

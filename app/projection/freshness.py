@@ -1,20 +1,24 @@
-"""Up to when a worker has judged its input, as Kafka knows it: what its group has committed,
-against where the log ends.
+"""Up to when a worker has applied its input. Kafka knows: what its group has committed, against
+where the log ends.
 
-An offset is committed after everything before it is on the changelog and on health-codes. So
-whoever asks here, and then reads one of them to its end, knows up to when what is read there is
-whole, also when no worker runs at all.
+An offset is committed after everything before it is on the changelog and on health-codes. Ask here
+first, then read either topic to its end: what you read is complete up to the instant returned, even
+if no worker is running.
 """
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
+from msgspec.structs import replace
 
+from app.projection.state import Position
 from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
 from app.topics.reading import first_between
 
@@ -45,9 +49,9 @@ GROUPS = (PEOPLE, LISTS)
 log = structlog.get_logger()
 
 
-class Judged(Struct, frozen=True):
+class InputsApplied(Struct, frozen=True):
     """What was learned at `asked_at`: for each partition, the instant up to which every event
-    appended is judged (s since 1970). Empty before the group's first commit."""
+    appended is applied (s since 1970). Empty before the group's first commit."""
 
     asked_at: float
     until: dict[int, float]
@@ -59,7 +63,7 @@ class Watch:
     def __init__(self, bootstrap: str, group: Group) -> None:
         self._bootstrap = bootstrap
         self._group = group
-        self.newest: Judged | None = None
+        self.newest: InputsApplied | None = None
 
     async def run(self) -> None:
         """Ask until cancelled. While Kafka is away the last answer stays, and grows old."""
@@ -77,7 +81,7 @@ class Watch:
                     self.newest = await ask(admin, consumer, self._group)
                     await asyncio.sleep(INTERVAL_SECONDS)
             except (KafkaError, OSError) as error:
-                log.warning("judged_unknown", error=type(error).__name__)
+                log.warning("freshness_unknown", error=type(error).__name__)
                 await asyncio.sleep(INTERVAL_SECONDS)
             finally:
                 await consumer.stop()
@@ -86,7 +90,7 @@ class Watch:
 
 async def ask(
     admin: AIOKafkaAdminClient, consumer: "AIOKafkaConsumer[bytes, bytes]", group: Group = PEOPLE
-) -> Judged:
+) -> InputsApplied:
     """Ask once; raise a `KafkaError` where Kafka does not answer."""
     committed = {
         tp: metadata.offset
@@ -95,7 +99,7 @@ async def ask(
     }
     asked_at = time.time()
     if not committed:
-        return Judged(asked_at, {})
+        return InputsApplied(asked_at, {})
     inputs = group.inputs
     ends = await consumer.end_offsets(inputs)
     until: dict[int, float] = {}
@@ -105,4 +109,65 @@ async def ask(
             unread = await first_between(consumer, tp, offset, ends[tp])
             instant = asked_at if unread is None else unread.timestamp / 1_000
         until[tp.partition] = min(instant, until.get(tp.partition, instant))
-    return Judged(asked_at, until)
+    return InputsApplied(asked_at, until)
+
+
+class Freshness:
+    """Marks positions with the instant up to which the input behind them is applied.
+
+    `groups` names, for each topic that is followed, the group that writes it.
+    """
+
+    def __init__(self, bootstrap: str, groups: Mapping[str, Group]) -> None:
+        self._groups = groups
+        self._watches = {group: Watch(bootstrap, group) for group in groups.values()}
+        self._waited_for: dict[str, InputsApplied] = {}
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Ask Kafka while this is entered."""
+        tasks = [asyncio.create_task(watch.run()) for watch in self._watches.values()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def mark(self, positions: dict[TopicPartition, Position]) -> None:
+        """Put into `positions` what is known of the worker by now.
+
+        An answer counts once all that was told before it was asked for is here. The newest answer
+        is taken if it counts already, else the one that is waited for.
+        """
+        for topic, group in self._groups.items():
+            newest = self._watches[group].newest
+            for answer in (newest, self._waited_for.get(topic)):
+                if answer is not None and _counts(answer, positions, topic):
+                    positions.update(_marked(positions, answer, topic))
+                    self._waited_for.pop(topic, None)
+                    break
+            if topic not in self._waited_for and newest is not None:
+                self._waited_for[topic] = newest
+
+
+def _counts(
+    answer: InputsApplied, positions: Mapping[TopicPartition, Position], topic: str
+) -> bool:
+    return all(
+        (position.as_of or 0.0) >= answer.asked_at
+        for tp, position in positions.items()
+        if tp.topic == topic
+    )
+
+
+def _marked(
+    positions: Mapping[TopicPartition, Position], answer: InputsApplied, topic: str
+) -> dict[TopicPartition, Position]:
+    return {
+        tp: replace(
+            position, applied_until=max(answer.until[tp.partition], position.applied_until or 0.0)
+        )
+        for tp, position in positions.items()
+        if tp.topic == topic and tp.partition in answer.until
+    }

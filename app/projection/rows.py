@@ -19,8 +19,10 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.projection.codes import STATE, Position, State, Writer, decode_state, encode_state, oldest
+from app.engine.store import DUE, META
+from app.projection.state import STATE, Position, State, StateGate, decode_state, oldest
 from app.topics.catalogue import changelog_of
+from app.topics.reading import Fetched, Unreadable
 from models.events import ListName, NationalStatus
 from models.information import national_status
 from models.lists import Listing
@@ -63,7 +65,6 @@ class RowBatch(Struct):
 
     rows: dict[tuple[str, bytes], tuple[int, bytes]]
     high: dict[bytes, datetime | None] = {}
-    changes: tuple[()] = ()
 
     def take(self, topic: str, key: bytes, partition: int, value: bytes, at: datetime) -> None:
         """Take the row of `key` as it became at `at`; a later one replaces it.
@@ -82,33 +83,54 @@ class RowBatch(Struct):
         """How many keys it writes."""
         return len(self.rows)
 
+    @property
+    def changes_told(self) -> int:
+        """How many changes it adds to those that are numbered: none."""
+        return 0
 
-class RowWriter(Writer):
-    """The projection's side."""
 
-    def __init__(self, redis: Redis, log: str, id: str) -> None:
-        super().__init__(redis, log, id)
-        self._apply_rows = redis.register_script(_APPLY)
+class RowWriter:
+    """Writes rows, through `gate`."""
 
-    async def apply(self, batch: Any, state: State) -> bool:
+    def __init__(self, redis: Redis, gate: StateGate) -> None:
+        self.gate = gate
+        self._apply = redis.register_script(_APPLY)
+
+    async def apply(self, batch: RowBatch, state: State) -> bool:
         """Write a batch and `state`; return False, with nothing written, if Redis has moved on."""
-        encoded = encode_state(state)
-        written = await self._apply_rows(
-            keys=[STATE, HIGH, *(_key(TABLES[topic], key.decode()) for topic, key in batch.rows)],
-            args=[
-                self._last,
-                encoded,
-                *(b"%d\n%b" % (partition, row) for partition, row in batch.rows.values()),
-                *(
-                    argument
-                    for person, reported_at in batch.high.items()
-                    for argument in (_score(reported_at), person)
-                ),
-            ],
+        keys = [STATE, HIGH, *(_key(TABLES[topic], key.decode()) for topic, key in batch.rows)]
+        values = [
+            *(b"%d\n%b" % (partition, row) for partition, row in batch.rows.values()),
+            *(
+                argument
+                for person, reported_at in batch.high.items()
+                for argument in (_score(reported_at), person)
+            ),
+        ]
+        return await self.gate.swap(
+            state, lambda last, to: self._apply(keys=keys, args=[last, to, *values])
         )
-        if written:
-            self._last = encoded
-        return bool(written)
+
+
+def rows_of(fetched: Fetched) -> RowBatch:
+    """Return the newest of each row in one fetch; raise `Unreadable`.
+
+    What the engine keeps for itself among the rows is left out.
+    """
+    batch = RowBatch({})
+    for tp, records in fetched.items():
+        for record in records:
+            key, value = record.key, record.value
+            if key is not None and key.startswith(META):
+                continue
+            if key is None or value is None or len(value) < DUE.size:
+                raise Unreadable(record, "no row")
+            at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
+            try:
+                batch.take(tp.topic, key, tp.partition, value[DUE.size :], at)
+            except msgspec.DecodeError:
+                raise Unreadable(record, "no row") from None
+    return batch
 
 
 class NoRows(Exception):

@@ -5,7 +5,7 @@ does not mean that there is a record.
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeAlias
@@ -15,6 +15,9 @@ from msgspec import Struct
 
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
+Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
+"""What one fetch brought, of each partition in its order."""
+
 FETCH_MS = 500
 FIRST_MS = 1_000
 """How long the broker may take for the first record."""
@@ -22,6 +25,15 @@ FIRST_MS = 1_000
 SILENT_SECONDS_MAX = 30.0
 RECORDS_MAX = 500
 """Records read at a time; with their fetch of 1 MiB a partition this bounds the memory."""
+
+
+class Unreadable(Exception):
+    """A record that only this system writes cannot be read: a bug, and not to be passed over."""
+
+    def __init__(self, record: Record, why: str) -> None:
+        super().__init__(
+            f"The record at {record.topic}[{record.partition}] offset {record.offset} is {why}."
+        )
 
 
 class Range(Struct, frozen=True):

@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 
 from app.process import metrics
 from app.process.clock import Clock
-from app.projection.codes import CODE, STATE, State, decode_state, oldest, read_code
+from app.projection.codes import CODE, read_code
+from app.projection.state import STATE, State, decode_state, oldest
 from app.topics.catalogue import HEALTH_CODES
 from app.view.limits import (
     READS_AT_ONCE_MAX,

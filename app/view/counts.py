@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process.clock import Clock
-from app.projection.codes import State, read_counts, read_minutes
+from app.projection.codes import read_counts, read_minutes
+from app.projection.state import State
 from app.topics.catalogue import HEALTH_CODES
 from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
 from app.view.reading import ChangesOfMinute, CityCount, Counts, PartitionLag, Unavailable

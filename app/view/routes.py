@@ -19,7 +19,8 @@ from redis.exceptions import RedisError
 from app.login.guards import HOME, SessionsAway
 from app.login.routes import EXCEPTION_HANDLERS, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
-from app.projection.codes import PublicChange, read_state
+from app.projection.codes import PublicChange
+from app.projection.state import read_state
 from app.topics.catalogue import HEALTH_CODES
 from app.travel.routes import routes as travel_routes
 from app.view import codes, counts, limits, problems

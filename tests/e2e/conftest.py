@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.process.ports import free_port
 from app.process.settings import Settings
-from app.projection.codes import Batch, Position, Writer, stored
+from app.projection.codes import CodeBatch, CodeWriter, stored
+from app.projection.state import Position, StateGate
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from models.codes import HealthCode
 from models.events import DeclarationKind, ListName
@@ -111,13 +112,13 @@ async def _projected_once(redis_url: str, code: HealthCode, as_of: float) -> Non
         for topic in (HEALTH_CODES, STATUS_CHANGES)
     }
     async with redis.asyncio.Redis.from_url(redis_url) as client:
-        writer = Writer(client, "log", "gone")
-        await writer.load()
-        state = writer.new_state("server", positions)
-        assert await writer.begin_anew(state)
+        writer = CodeWriter(client, StateGate(client, "log", "gone"))
+        await writer.gate.load()
+        state = writer.gate.new_state("server", positions)
+        assert await writer.gate.begin_again(state)
         state = msgspec.structs.replace(state, at=as_of, built=True)
         value = msgspec.json.encode(code)
-        assert await writer.apply(Batch({code.person: stored(value, 0)}, []), state)
+        assert await writer.apply(CodeBatch({code.person: stored(value, 0)}, []), state)
 
 
 @pytest.fixture(scope="package")

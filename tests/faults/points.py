@@ -19,7 +19,7 @@ from faust.transport.drivers.aiokafka import Consumer
 
 from app.engine.partition import Partition
 from app.engine.store import Store
-from app.projection.codes import Batch, Writer
+from app.projection.codes import CodeBatch, CodeWriter
 from faults.journal import write
 
 Act = Literal["kill", "write-out", "stop", "linger"]
@@ -65,7 +65,7 @@ def _of_catching_up(store: Store, *_: Any) -> bool:
 _catching_up = ContextVar("catching up", default=False)
 
 
-def _without_changes(_: Writer, batch: Batch, __: Any) -> bool:
+def _without_changes(_: CodeWriter, batch: CodeBatch, __: Any) -> bool:
     return not batch.changes
 
 
@@ -83,8 +83,8 @@ WORKER_STEPS = {
     "offset commit": Step(Consumer, "_commit", _always),
 }
 PROJECTION_STEPS = {
-    "write to Redis": Step(Writer, "apply", _always),
-    "write without changes": Step(Writer, "apply", _without_changes),
+    "write to Redis": Step(CodeWriter, "apply", _always),
+    "write without changes": Step(CodeWriter, "apply", _without_changes),
 }
 STEPS = WORKER_STEPS | PROJECTION_STEPS
 

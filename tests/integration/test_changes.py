@@ -22,7 +22,7 @@ from redis.backoff import ConstantBackoff
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
 from app.projection import codes as readmodel
-from app.projection.codes import STATE, decode_state, encode_state
+from app.projection.state import FORMAT, STATE, Position, State, decode_state, encode_state
 from app.topics.admin import create_topics
 from app.view.changes import REASONS, Changes, Filter, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX
@@ -563,8 +563,6 @@ async def test_a_view_that_ends_ends_its_streams_at_once(
 def test_a_state_is_read_back_as_it_was_written() -> None:
     assert decode_state(None) is None
     assert decode_state(b"{}") is None
-    position = readmodel.Position(3, 1.5)
-    state = readmodel.State(
-        "c/1", readmodel.FORMAT, "e", "s", "w", 1.0, True, 7, {"t": (position,)}
-    )
+    position = Position(3, 1.5)
+    state = State("c/1", FORMAT, "e", "s", "w", 1.0, True, 7, {"t": (position,)})
     assert decode_state(encode_state(state)) == state

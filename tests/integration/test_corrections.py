@@ -10,9 +10,10 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from app.projection import corrections
-from app.projection.codes import Batch, Position, State, stored
-from app.projection.corrections import MeasuringWriter, is_measured, quantiles
-from app.projection.follow import CODES
+from app.projection.codes import CodeBatch, CodeWriter, stored
+from app.projection.commands import CODES
+from app.projection.corrections import MeasuredCodeWriter, is_measured, quantiles
+from app.projection.state import Position, State, StateGate
 from models.codes import Cause, Colour, HealthCode, Reason, Status, StatusChange
 
 PERSON = "p1-" + "a" * 32
@@ -61,26 +62,28 @@ class Model:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._writer = MeasuringWriter(redis, "test/1", "test")
+        self._writer = MeasuredCodeWriter(CodeWriter(redis, StateGate(redis, "test/1", "test")))
         positions = {topic: (Position(0),) * 4 for topic in CODES.topics}
-        self._state = self._writer.new_state("server", positions)
+        self._state = self._writer.gate.new_state("server", positions)
 
     async def begin(self) -> None:
         """Be a model that was built long ago."""
         await self._redis.flushdb()
-        await self._writer.load()
-        assert await self._writer.begin_anew(self._state)
+        await self._writer.gate.load()
+        assert await self._writer.gate.begin_again(self._state)
         await self.write()
         await self.restart()
 
     async def restart(self) -> State | None:
         """Let another writer go on."""
-        self._writer = MeasuringWriter(self._redis, "test/1", "test")
-        return await self._writer.load()
+        self._writer = MeasuredCodeWriter(
+            CodeWriter(self._redis, StateGate(self._redis, "test/1", "test"))
+        )
+        return await self._writer.gate.load()
 
     async def write(self, *items: HealthCode | StatusChange | str, built: bool = True) -> None:
         """Write codes, changes and deletions in one batch, as the projection makes it."""
-        batch = Batch({}, [])
+        batch = CodeBatch({}, [])
         for item in items:
             match item:
                 case HealthCode():

@@ -19,18 +19,11 @@ from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
-from app.projection.codes import (
-    CODE,
-    COUNTS,
-    STATE,
-    Batch,
-    Writer,
-    read_minutes,
-    read_state,
-    stored,
-)
-from app.projection.follow import LEASE_SECONDS, Unreadable, batch_of
+from app.projection.codes import CODE, COUNTS, CodeBatch, CodeWriter, batch_of, read_minutes, stored
+from app.projection.follow import LEASE_SECONDS
+from app.projection.state import STATE, StateGate, read_state
 from app.topics.admin import create_topics
+from app.topics.reading import Unreadable
 from models.codes import HealthCode, Reason
 from support.views import (
     GREEN,
@@ -393,14 +386,14 @@ async def test_an_older_version_never_replaces_a_newer(
 async def test_a_batch_from_another_state_writes_nothing_at_all(redis: Redis) -> None:
     model = Model(redis)
     await model.begin()
-    late = Writer(redis, "test/1", "late")
-    state = await late.load()
+    late = CodeWriter(redis, StateGate(redis, "test/1", "late"))
+    state = await late.gate.load()
     assert state is not None
     await model.put(health_code(PEOPLE[0], version=2))
     before = await redis.get(STATE)
     code = stored(msgspec.json.encode(health_code(PEOPLE[0], reason(), version=3)), 0)
-    assert not await late.apply(Batch({PEOPLE[0]: code, PEOPLE[1]: code}, []), state)
-    assert not await late.begin_anew(state)
+    assert not await late.apply(CodeBatch({PEOPLE[0]: code, PEOPLE[1]: code}, []), state)
+    assert not await late.gate.begin_again(state)
     assert await redis.get(STATE) == before
     assert await redis.exists(CODE + PEOPLE[1]) == 0
     assert (await redis.get(CODE + PEOPLE[0])).startswith(b"2 ")

@@ -16,7 +16,8 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.process.ports import free_port
-from app.projection.codes import CODE, STATE
+from app.projection.codes import CODE
+from app.projection.state import STATE
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import decode

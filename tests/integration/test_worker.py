@@ -21,8 +21,8 @@ from nacl.public import SealedBox
 from redis.asyncio import Redis
 
 from app.development.sample.broken import BREAKAGES, TOPIC, Breakage
-from app.projection.codes import read_state
 from app.projection.freshness import ask
+from app.projection.state import read_state
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import encode

@@ -31,17 +31,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.engine.store import AGENDA, DUE, META, PLACE, STORED
-from app.projection.codes import (
-    CHANGES,
-    CHANGES_KEPT,
-    CODE,
-    COUNTS,
-    MINUTE,
-    public,
-    read_state,
-    stored,
-)
+from app.projection.codes import CHANGES, CHANGES_KEPT, CODE, COUNTS, MINUTE, public, stored
 from app.projection.freshness import PEOPLE
+from app.projection.state import read_state
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode, source_in
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from app.projection.codes import Position
 from app.projection.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, TABLES, RowBatch, RowWriter
+from app.projection.state import Position, StateGate
 from app.topics.catalogue import CATALOGUE
 from models.events import ListName
 from models.lists import EMPTY, Listing, add
@@ -39,12 +39,12 @@ async def put_rows(
     listings: Mapping[tuple[str, ListName], Listing] | None = None,
 ) -> None:
     """Make the database one of these rows, as they are at `as_of`: now, unless told otherwise."""
-    writer = RowWriter(redis, "test/1", "test")
+    writer = RowWriter(redis, StateGate(redis, "test/1", "test"))
     reached = (as_of or now()).timestamp()
     positions = {topic: (Position(1, reached),) * CATALOGUE.partitions for topic in TABLES}
-    await writer.load()
-    state = msgspec.structs.replace(writer.new_state("server", positions), built=True)
-    assert await writer.begin_anew(state)
+    await writer.gate.load()
+    state = msgspec.structs.replace(writer.gate.new_state("server", positions), built=True)
+    assert await writer.gate.begin_again(state)
     batch, at = RowBatch({}), as_of or now()
     for row in people:
         key = row.code.person.encode()

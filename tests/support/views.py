@@ -29,18 +29,9 @@ from app.login.sessions import Sessions
 from app.process.logs import AUDIT
 from app.process.ports import free_port
 from app.process.settings import Settings
-from app.projection.codes import (
-    CHANGES,
-    CODE,
-    COUNTS,
-    Batch,
-    Position,
-    Writer,
-    public,
-    read_state,
-    stored,
-)
-from app.projection.follow import CODES
+from app.projection.codes import CHANGES, CODE, COUNTS, CodeBatch, CodeWriter, public, stored
+from app.projection.commands import CODES
+from app.projection.state import Position, StateGate, read_state
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
 from app.travel.assembly import travel_cards
 from app.view.services import Options
@@ -289,16 +280,16 @@ class Model:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._writer = Writer(redis, "test/1", "test")
+        self._writer = CodeWriter(redis, StateGate(redis, "test/1", "test"))
         self._state: Any = None
 
     async def begin(self) -> None:
         """Begin anew, with nobody in it."""
         await self._redis.flushdb()
         positions = {topic: tuple(Position(0) for _ in range(4)) for topic in CODES.topics}
-        self._state = self._writer.new_state("server", positions)
-        await self._writer.load()
-        assert await self._writer.begin_anew(self._state)
+        self._state = self._writer.gate.new_state("server", positions)
+        await self._writer.gate.load()
+        assert await self._writer.gate.begin_again(self._state)
 
     async def put(
         self,
@@ -307,7 +298,7 @@ class Model:
         built: bool = True,
     ) -> None:
         """Write codes, changes and deletions in one batch."""
-        batch = Batch({}, [])
+        batch = CodeBatch({}, [])
         for item in items:
             match item:
                 case HealthCode():

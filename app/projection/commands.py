@@ -1,0 +1,88 @@
+"""The processes `yuekang projection` and `yuekang rows`: what each follows, and how it is run.
+
+The first projects codes and changes. The second projects rows: what people see and ask of beside
+their code. It has a database of its own and gives way to the first, so that history never delays a
+colour.
+"""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+
+import typer
+
+from app.engine.records import install
+from app.process.logs import configure
+from app.process.probes import StatusServer
+from app.process.settings import Settings
+from app.projection.codes import CodeWriter, batch_of
+from app.projection.corrections import MeasuredCodeWriter
+from app.projection.follow import Model, Projection, Unfit
+from app.projection.freshness import LISTS, PEOPLE
+from app.projection.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowWriter, rows_of
+from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
+from app.topics.reading import Unreadable
+
+CODES = Model(
+    topics=(HEALTH_CODES, STATUS_CHANGES),
+    groups={HEALTH_CODES: PEOPLE},
+    writer=lambda redis, gate: MeasuredCodeWriter(CodeWriter(redis, gate)),
+    batch_of=batch_of,
+    redis_variable="YUEKANG_REDIS_URL",
+)
+
+
+ROWS = Model(
+    topics=(PEOPLE_CHANGELOG, LISTS_CHANGELOG),
+    groups={PEOPLE_CHANGELOG: PEOPLE, LISTS_CHANGELOG: LISTS},
+    writer=RowWriter,
+    batch_of=rows_of,
+    redis_variable="YUEKANG_ROWS_REDIS_URL",
+)
+
+
+NICENESS = 10
+"""Of the process that projects rows."""
+
+
+def projection() -> None:
+    """Keep the codes in Redis up to date with the log until a signal ends it.
+
+    Waits for Kafka and Redis where they are away. Exits with 1 where the topics are not those of
+    topics.yaml, where the Redis database holds keys of others, or after a record that cannot be
+    read.
+    """
+    settings = Settings.from_environment()
+    _run(settings, settings.redis_url, settings.projection_status_port, CODES)
+
+
+def rows() -> None:
+    """Keep the rows in Redis up to date with the log until a signal ends it; as `projection`."""
+    os.nice(NICENESS)
+    settings = Settings.from_environment()
+    _run(settings, settings.rows_redis_url, settings.rows_status_port, ROWS)
+
+
+def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> None:
+    configure(settings.log_level)
+    install()  # app.projection.freshness reads the input too
+    running = Projection(settings.kafka, redis_url, model)
+    status = StatusServer(settings.status_host, status_port, running.reasons)
+    try:
+        asyncio.run(_serve(running, status))
+    except (Unreadable, Unfit) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+async def _serve(running: Projection, status: StatusServer) -> None:
+    await status.start()
+    task = asyncio.create_task(running.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.stop)
+    try:
+        with suppress(asyncio.CancelledError):
+            await task
+    finally:
+        await status.stop()
