@@ -13,9 +13,6 @@ from app.travel.sms import SmsDriver, driver_of
 from app.web.tokens import Tokens
 from models.policy import HIGH_RISK, HighRisk
 
-SECRETS = ("token_key", "session_key")
-"""What the settings must have."""
-
 
 def travel_cards(settings: Settings, redis: Redis, visits: Visits, now: Clock) -> TravelCards:
     """Make the service; raise `SettingsError`. `redis` is of `sessions_redis_url`."""
