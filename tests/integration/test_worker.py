@@ -106,58 +106,6 @@ async def letters_of(kafka: str, place: Any, count: int = 1) -> list[Record]:
     return await until(kafka, "dead-letters", found)
 
 
-async def test_a_published_event_turns_a_code_red(worker: Worker, kafka: str) -> None:
-    person = someone()
-    positive = b.positive(b.day(2), person=person)
-    await send(kafka, [b.verified(person=person)])
-    await code_of(kafka, person)  # topics have no order among one another
-    await send(kafka, [positive])
-    code = await code_of(kafka, person, 2)
-    assert (code.colour, code.reasons, code.city) == (
-        Colour.RED,
-        (Reason.CONFIRMED_OR_POSITIVE,),
-        "440100",
-    )
-    [interval] = code.intervals
-    assert interval.opened_by.id == positive.id
-    changes = await changes_of(kafka, person)
-    assert [c.data.after.colour for c in changes] == [Colour.GREEN, Colour.RED]
-    assert changes[-1].data.cause == Cause(
-        positive.source, positive.id, "yuekang.nat-result.reported.v1"
-    )
-
-
-async def test_a_positive_of_someone_not_verified_gives_no_code(worker: Worker, kafka: str) -> None:
-    person = someone()
-    await send(kafka, [b.positive(b.day(2), person=person)])
-    code = await code_of(kafka, person)
-    assert (code.colour, code.reasons) == (Colour.NONE, (Reason.CONFIRMED_OR_POSITIVE,))
-
-
-async def test_a_correction_equals_never_having_sent(worker: Worker, kafka: str) -> None:
-    person = someone()
-    positive = b.positive(b.day(2), person=person)
-    back = b.retracted(positive, b.day(3), person=person)
-    await send(kafka, [b.verified(person=person), positive])
-    assert (await code_of(kafka, person, 2)).colour is Colour.RED
-    await send(kafka, [back])
-    code = await code_of(kafka, person, 3)
-    assert (code.colour, code.reasons, code.intervals) == (Colour.GREEN, (), ())
-
-
-async def test_a_correction_may_come_before_what_it_corrects(worker: Worker, kafka: str) -> None:
-    person = someone()
-    positive = b.positive(b.day(2), person=person)
-    back = b.retracted(positive, b.day(3), person=person)
-    await send(kafka, [b.verified(person=person), back])
-    await code_of(kafka, person)
-    end = b.negative(b.day(9), person=person)
-    await send(kafka, [positive, end])
-    await drained(kafka)
-    changes = await changes_of(kafka, person)
-    assert [c.data.after.colour for c in changes] == [Colour.GREEN]
-
-
 async def drained(kafka: str) -> None:
     """Wait until the group has committed all that is there, whoever holds which partition: one
     that was killed may still be given some, and they stand still until Kafka misses it."""
@@ -276,29 +224,6 @@ async def test_a_document_number_in_the_key_or_a_header_is_sealed(
         assert number not in b"".join(raw for _, raw in letter.headers) + (letter.value or b"")
 
 
-async def test_claims_of_no_effect_are_told(worker: Worker, kafka: str) -> None:
-    """A correction of another source's event, and a circle: the events stay, the claims do not."""
-    person = someone()
-    positive = b.positive(b.day(2), person=person, source="/laboratories/1", sequence=7)
-    other = b.negative(
-        b.day(3), person=person, source="/laboratories/2", supersedes=positive.id, sequence=8
-    )
-    one = b.provincial("green", b.day(2), person=person, id="one", supersedes="two", sequence=1)
-    two = b.provincial("green", b.day(3), person=person, id="two", supersedes="one", sequence=2)
-    await send(kafka, [b.verified(person=person), positive, other, one, two])
-
-    def reasons(records: list[Record]) -> list[str] | None:
-        found = [headers(r)["yk_reason"] for r in records if r.key == person.encode()]
-        return sorted(found) if len(found) >= 2 else None
-
-    assert await until(kafka, "dead-letters", reasons) == [
-        "correction-of-later-event",
-        "correction-of-other-source",
-    ]
-    code = await code_of(kafka, person, 2)
-    assert code.reasons == (Reason.CONFIRMED_OR_POSITIVE,)
-
-
 async def test_a_key_on_the_wrong_partition_is_refused(worker: Worker, kafka: str) -> None:
     other = someone()
     wrong = b.verified(person=other)
@@ -312,26 +237,6 @@ async def test_a_key_on_the_wrong_partition_is_refused(worker: Worker, kafka: st
         return found if len(found) >= 3 else None  # four partitions: no order among them
 
     assert await until(kafka, "dead-letters", refused) == ["wrong-partition"] * 3
-
-
-async def test_a_reason_ends_at_its_instant_and_that_is_told_once(
-    worker: Worker, kafka: str
-) -> None:
-    person = someone()
-    end = datetime.now(UTC) + timedelta(seconds=4)
-    order = b.ordered("home", b.day(1), end, person=person)
-    await send(kafka, [b.verified(person=person)])
-    await code_of(kafka, person)
-    await send(kafka, [order])
-    assert (await code_of(kafka, person, 2)).colour is Colour.RED
-    code = await code_of(kafka, person, 3)
-    assert code.colour is Colour.GREEN
-    changes = await changes_of(kafka, person)
-    assert [c.data.after.colour for c in changes] == [Colour.GREEN, Colour.RED, Colour.GREEN]
-    assert changes[-1].data.at == end
-    assert changes[-1].data.cause == Cause()
-    await asyncio.sleep(2)
-    assert len(await changes_of(kafka, person)) == 3
 
 
 async def test_what_fell_due_while_no_worker_ran_is_told_once_with_its_instant(

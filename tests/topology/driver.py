@@ -26,8 +26,8 @@ process or two workers at once is for tests/integration.
 **Records.** `send` appends one record to the partition that its key belongs to, stamped with the
 driver's clock, and returns when the worker has acked it. `send_all` appends several first, so that
 each topic partition gets one chunk. Of several topics one chunk is taken after the other, in the
-order of their first records; a real worker promises no order among topics. A topic of which each
-partition has every record (source-releases) gets one on each.
+order of their first records; a real worker promises no order among topics. A topic that
+every partition has whole (source-releases) gets one on each.
 
 **Time.** It stands still unless it is moved: by `advance`, or by `at` of a `send`, which advances
 first. What falls due on the way is told in due order, each at its own instant, as by a worker that
@@ -95,11 +95,20 @@ _tallies = msgspec.msgpack.Decoder(Tally)
 
 
 class Letter(NamedTuple):
-    """A record of dead-letters or parked, with its headers as texts."""
+    """A record of dead-letters or parked. `headers` are the worker's own, as texts."""
 
-    key: bytes | None
-    value: bytes
+    record: Record
     headers: dict[str, str]
+
+    @property
+    def key(self) -> bytes | None:
+        """The record's key."""
+        return self.record.key
+
+    @property
+    def value(self) -> bytes:
+        """The record's value."""
+        return self.record.value or b""
 
     @property
     def reason(self) -> str:
@@ -449,5 +458,5 @@ def _read(record: Record) -> Any:
             return msgspec.json.decode(value, type=StatusChanged).data
         case topic if topic in (DEAD_LETTERS, PARKED):
             said = {name: raw.decode() for name, raw in record.headers if name.startswith("yk_")}
-            return Letter(record.key, value, said)
+            return Letter(record, said)
     return record
