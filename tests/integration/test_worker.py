@@ -124,40 +124,6 @@ async def drained(kafka: str) -> None:
         await admin.close()
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.name)
-async def test_what_is_broken_is_a_dead_letter_and_all_beside_it_goes_on(
-    worker: Worker, kafka: str, breakage: Breakage
-) -> None:
-    person = someone()
-    first, last = b.verified(person=person), b.provincial("red", b.day(5), person=person)
-    valid = b.negative(b.day(2), person=person, source="/laboratories/440100-001")
-    record = breakage.record(valid)
-    before = [first, valid] if breakage.code == "conflict" else [first]
-    await send(kafka, before)
-    place = await append(
-        kafka, record.topic, record.key, record.value, headers=list(record.headers)
-    )
-    await send(kafka, [last])
-    [letter] = await letters_of(kafka, place)
-    said = headers(letter)
-    assert said["yk_reason"] == breakage.code
-    assert len(said["yk_detail"]) > 10
-    assert said["yk_refused"] == "true"
-    raw = letter.value or b""
-    if breakage.code == "document-number":
-        assert record.value is not None
-        assert record.value not in raw
-        assert (letter.key, said["yk_sealed"]) == (None, "true")
-        assert SealedBox(DEAD_LETTER_KEY).decrypt(raw) == record.value
-    elif breakage.code == "conflict":
-        assert msgspec.json.decode(raw) == msgspec.json.decode(record.value or b"")
-    else:
-        assert raw == (record.value or b"")
-        assert letter.key == record.key
-    assert ("yk_tombstone" in said) == (record.value is None)
-    assert (await code_of(kafka, person, 2)).colour is Colour.RED
-
-
 @pytest.mark.parametrize("codec", CODECS)
 async def test_a_batch_in_each_codec_is_read(worker: Worker, kafka: str, codec: str | None) -> None:
     people = [someone() for _ in range(50)]
@@ -184,20 +150,6 @@ async def test_a_large_value_is_a_dead_letter(worker: Worker, kafka: str, size: 
     assert (await code_of(kafka, person)).colour is Colour.GREEN
 
 
-async def test_binary_mode_is_read_and_refused_with_its_headers(worker: Worker, kafka: str) -> None:
-    person = someone()
-    good = binary(b.verified(person=person))
-    await append(kafka, good.topic, good.key, good.value, headers=list(good.headers))
-    assert (await code_of(kafka, person)).colour is Colour.GREEN
-    bad = binary(b.negative(b.day(2), person=person))
-    kept = [(name, raw) for name, raw in bad.headers if name != "ce_sequence"]
-    place = await append(kafka, bad.topic, bad.key, bad.value, headers=kept)
-    [letter] = await letters_of(kafka, place)
-    assert headers(letter)["yk_reason"] == "invalid"
-    assert "sequence" in headers(letter)["yk_detail"]
-    assert set(kept) <= set(letter.headers)
-
-
 async def test_a_header_name_that_is_not_utf_8_stops_nothing(
     worker: Worker, kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,34 +161,6 @@ async def test_a_header_name_that_is_not_utf_8_stops_nothing(
     name = BadName("name", b"\xff\xfe\xfd\xfc")
     await append(kafka, event.topic, event.key, event.value, headers=[(name, b"v")])
     assert (await code_of(kafka, person)).colour is Colour.GREEN
-
-
-async def test_a_document_number_in_the_key_or_a_header_is_sealed(
-    worker: Worker, kafka: str
-) -> None:
-    number = b"11010519491231002X"
-    event = binary(b.negative(b.day(2), person=someone()))
-    for key, extra in ((number, []), (event.key, [("ce_subject", number)])):
-        place = await append(kafka, event.topic, key, event.value, headers=[*event.headers, *extra])
-        [letter] = await letters_of(kafka, place)
-        assert headers(letter)["yk_reason"] == "document-number"
-        assert letter.key is None
-        assert number not in b"".join(raw for _, raw in letter.headers) + (letter.value or b"")
-
-
-async def test_a_key_on_the_wrong_partition_is_refused(worker: Worker, kafka: str) -> None:
-    other = someone()
-    wrong = b.verified(person=other)
-    for partition in range(4):
-        await append(kafka, "identities", other.encode(), encode(wrong), partition=partition)
-    code = await code_of(kafka, other)
-    assert code.version == 1
-
-    def refused(letters: Sequence[Any]) -> list[str] | None:
-        found = [headers(r)["yk_reason"] for r in letters if r.key == other.encode()]
-        return found if len(found) >= 3 else None  # four partitions: no order among them
-
-    assert await until(kafka, "dead-letters", refused) == ["wrong-partition"] * 3
 
 
 async def test_what_fell_due_while_no_worker_ran_is_told_once_with_its_instant(

@@ -1,0 +1,85 @@
+"""What the worker refuses: a dead letter that says why, and all beside it goes on."""
+
+import msgspec
+import pytest
+from nacl.public import SealedBox
+
+from app.development.sample.broken import BREAKAGES, Breakage
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import encode
+from app.topics.records import binary
+from models.codes import Colour
+from support import builders as b
+from topology.driver import DEAD_LETTER_KEY, Driver, Letter, made
+
+
+def letter_of(driver: Driver, place: object) -> Letter:
+    """Return the one dead letter that was told, which must be of this place."""
+    [letter] = driver.outputs("dead-letters")
+    said = letter.headers
+    assert (said["yk_topic"], int(said["yk_partition"]), int(said["yk_offset"])) == place
+    assert isinstance(letter, Letter)
+    return letter
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.name)
+def test_what_is_broken_is_a_dead_letter_and_all_beside_it_goes_on(
+    driver: Driver, breakage: Breakage
+) -> None:
+    first, last = b.verified(), b.provincial("red", b.day(5))
+    valid = b.negative(b.day(2), source="/laboratories/440100-001")
+    record = breakage.record(valid)
+    driver.send_all([first, valid] if breakage.code == "conflict" else [first])
+    sent = driver.send(record)
+    driver.send(last)
+    letter = letter_of(driver, (sent.topic, sent.partition, sent.offset))
+    said = letter.headers
+    assert said["yk_reason"] == breakage.code
+    assert len(said["yk_detail"]) > 10
+    assert said["yk_refused"] == "true"
+    raw = letter.value
+    if breakage.code == "document-number":
+        assert record.value is not None
+        assert record.value not in raw
+        assert (letter.key, said["yk_sealed"]) == (None, "true")
+        assert SealedBox(DEAD_LETTER_KEY).decrypt(raw) == record.value
+    elif breakage.code == "conflict":
+        assert msgspec.json.decode(raw) == msgspec.json.decode(record.value or b"")
+    else:
+        assert raw == (record.value or b"")
+        assert letter.key == record.key
+    assert ("yk_tombstone" in said) == (record.value is None)
+    assert (driver.code().version, driver.code().colour) == (2, Colour.RED)
+
+
+def test_binary_mode_is_refused_with_its_headers(driver: Driver) -> None:
+    bad = binary(b.negative(b.day(2)))
+    kept = [(name, raw) for name, raw in bad.headers if name != "ce_sequence"]
+    sent = driver.send(made(bad, headers=kept))
+    letter = letter_of(driver, (sent.topic, sent.partition, sent.offset))
+    assert letter.reason == "invalid"
+    assert "sequence" in letter.headers["yk_detail"]
+    assert set(kept) <= set(letter.record.headers)
+
+
+def test_a_document_number_in_the_key_or_a_header_is_sealed(driver: Driver) -> None:
+    number = b"11010519491231002X"
+    event = binary(b.negative(b.day(2)))
+    in_header = [*event.headers, ("ce_subject", number)]
+    for record in (made(event, key=number), made(event, headers=in_header)):
+        sent = driver.send(record)
+        letter = letter_of(driver, (sent.topic, sent.partition, sent.offset))
+        assert letter.reason == "document-number"
+        assert letter.key is None
+        everything = b"".join(raw for _, raw in letter.record.headers) + letter.value
+        assert number not in everything
+
+
+def test_a_key_on_the_wrong_partition_is_refused(driver: Driver) -> None:
+    wrong = made(encode(b.verified()), "identities", key=b.PERSON)
+    for number in range(CATALOGUE.partitions):
+        driver.send(wrong, partition=number)
+    assert driver.code().version == 1
+    letters = driver.outputs("dead-letters")
+    assert [letter.key for letter in letters] == [b.PERSON.encode()] * 3
+    assert [letter.reason for letter in letters] == ["wrong-partition"] * 3
