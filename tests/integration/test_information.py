@@ -17,11 +17,11 @@ from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
-from app.projection.rows import ROW, NoRows, read_high
+from app.projection.rows import NoRows, read_high
 from app.view.information import Information, SectionAnswer
 from app.view.limits import HISTORY_AT_ONCE_MAX
 from app.view.reading import Unavailable
-from models.events import ListName, NationalStatus
+from models.events import NationalStatus
 from models.information import LISTED, Section
 from models.policy import ZONE
 from support import builders as b
@@ -29,7 +29,6 @@ from support.views import Running, running_rows, someone
 from support.workers import Worker, running_worker, send
 
 SECONDS_MAX = 60.0
-MANY = 3_000
 
 
 @pytest.fixture(scope="module")
@@ -146,34 +145,6 @@ async def test_who_is_unknown_has_empty_sections(information: Information) -> No
     answers = await information.sections(someone(), Section)
     assert [answer.section for answer in answers] == list(Section)
     assert all(answer.items == () and not answer.stale for answer in answers)
-
-
-async def test_a_retraction_takes_a_line_back(kafka: str, information: Information) -> None:
-    person = someone()
-    wrong = b.temperature(39.9, ago(hours=2), person=person)
-    await send(kafka, [wrong, b.temperature(36.5, ago(hours=1), person=person)])
-    await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 2)
-    await send(kafka, [b.temperature_retracted(wrong, ago(minutes=1), person=person)])
-    left = await until(information, person, Section.TEMPERATURES, lambda s: len(s.items) == 1)
-    assert json.loads(bytes(left.items[0].data))["celsius"] == 36.5
-
-
-async def test_a_person_of_many_events_is_within_the_bound_and_told_so(
-    kafka: str, information: Information, redis: Redis
-) -> None:
-    person, first = someone(), ago(days=2)
-    events = [b.temperature(36.5, first + timedelta(seconds=n), person=person) for n in range(MANY)]
-    await send(kafka, events, linger_ms=50)
-    newest = events[-1].id
-    answer = await until(
-        information,
-        person,
-        Section.TEMPERATURES,
-        lambda s: bool(s.items) and s.items[0].id == newest,
-    )
-    assert (len(answer.items), answer.more) == (100, True)
-    row = await redis.get(f"{ROW}lists:{person}:{ListName.TEMPERATURES}")
-    assert len(row or b"") < 64 * 1024
 
 
 async def test_a_killed_worker_loses_nothing_and_repeats_nothing(

@@ -1,5 +1,6 @@
 """The agents of the lists: what a chunk writes, refuses and lets go of."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -15,10 +16,12 @@ from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, SOURCE_RELEASES
 from app.topics.codec import Code
 from app.topology import create_app, create_lists_app
 from models.events import ListedEvent, ListName, StatusEvent
+from models.information import Items, Section, listed
 from models.lists import Listing
 from support import builders as b
 from support.records import PARTITIONS, partition_of, record
 from support.stores import Store
+from topology.driver import Driver
 
 KEY = PrivateKey.generate()
 LETTERS = DeadLetters(bytes(KEY.public_key))
@@ -114,3 +117,31 @@ async def test_every_topic_has_one_agent(tmp_path: Path, topic: str) -> None:
     read = sorted(name for agent in app.agents.values() for name in agent.channel.topics)
     assert read == sorted(t.name for t in app.topics_read())
     assert topic in read
+
+
+# What a resident reads of a list
+
+
+def temperatures(driver: Driver) -> Items:
+    listing = driver.listing(ListName.TEMPERATURES)
+    assert listing is not None
+    return listed(listing, Section.TEMPERATURES, driver.now)
+
+
+def test_a_retraction_takes_a_line_back(driver: Driver) -> None:
+    wrong = b.temperature(39.9, b.day(19, 8))
+    driver.send_all([wrong, b.temperature(36.5, b.day(19, 9))])
+    assert len(temperatures(driver).items) == 2
+    driver.send(b.temperature_retracted(wrong, b.day(19, 10)))
+    [left] = temperatures(driver).items
+    assert msgspec.json.decode(left.data)["celsius"] == 36.5
+
+
+def test_a_person_of_many_events_is_within_the_bound_and_told_so(driver: Driver) -> None:
+    first = b.day(18)
+    events = [b.temperature(36.5, first + timedelta(seconds=n)) for n in range(3_000)]
+    driver.send_all(events)
+    answer = temperatures(driver)
+    assert answer.items[0].id == events[-1].id
+    assert (len(answer.items), answer.more) == (100, True)
+    assert len(driver.rows("lists")[ROW]) < 64 * 1024
