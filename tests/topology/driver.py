@@ -57,6 +57,7 @@ from msgspec.structs import replace
 from nacl.public import PrivateKey
 
 from agents.instants import microseconds
+from agents.poison import TALLY
 from app.engine.chunks import CHUNK_RECORDS_MAX
 from app.engine.store import DUE, PLACE, Store
 from app.engine.table import Table
@@ -86,6 +87,9 @@ from topology.worker import Worker, clock
 
 START = day(20)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HERE = partition_of(PERSON.encode(), CATALOGUE.partitions)
+"""The partition of `PERSON`."""
+
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
 """Opens what `Driver.outputs` has sealed."""
 
@@ -315,21 +319,20 @@ class Driver:
         row = self._store_of("lists", person).get(f"{person}:{name}".encode())
         return None if row is None else _listings.decode(row[DUE.size :])
 
-    def tally(self, topic: str, partition: int | None = None) -> Tally:
-        """Return what a topic partition counts of its sources; unless given, `PERSON`'s."""
-        table = str(CATALOGUE.topics[topic].folds_into)
-        number = partition_of(PERSON.encode(), CATALOGUE.partitions)
-        row = self.store(table, number if partition is None else partition).get(
-            b"\x00tally:" + topic.encode()
-        )
+    def tally(self, topic: str, partition: int = HERE) -> Tally:
+        """Return what a topic partition counts of its sources, as the changelog has it."""
+        rows = self.rows(str(CATALOGUE.topics[topic].folds_into), partition)
+        row = rows.get(TALLY + topic.encode())
         return Tally() if row is None else _tallies.decode(row[DUE.size :])
 
-    def rows(self, table: str) -> dict[bytes, bytes]:
-        """Return a table as its changelog has it: rows, each with its due instant before it, and
-        tallies. The places in the inputs are left out."""
+    def rows(self, table: str, partition: int = HERE) -> dict[bytes, bytes]:
+        """Return a partition of a table as its changelog has it, unless told otherwise `PERSON`'s:
+        rows, each with its due instant before it, and tallies. The places in the inputs are left
+        out."""
+        place = TopicPartition(changelog_of(table), partition)
         return {
             key: value
-            for record in self.records(changelog_of(table))
+            for _, record in self.log.read(place)
             if (key := record.key) is not None
             and (value := record.value) is not None
             and not key.startswith(PLACE)

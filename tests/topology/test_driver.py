@@ -23,9 +23,8 @@ from support.log import Consumer, Log, Producer
 from support.records import partition_of
 from support.views import someone
 from topology import driver as module
-from topology.driver import START, Driver, made
+from topology.driver import HERE, START, Driver, made
 
-HERE = partition_of(b.PERSON.encode())
 TOPIC, BAD = "laboratory-results", "/laboratories/440100-666"
 
 
