@@ -49,6 +49,8 @@ class Log:
     """The records of all topics. `now` is the clock that they are stamped with (LogAppendTime)."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
+        self.fails_with: Exception | None = None
+        """What a commit raises, with nothing committed; None for commits that succeed."""
         self._now = now
         self._entries: defaultdict[TopicPartition, list[Entry]] = defaultdict(list)
         self._count = 0
@@ -107,7 +109,7 @@ class Log:
 
     def topics(self) -> set[str]:
         """Return the topics that were written to."""
-        return {place.topic for place in self._entries}
+        return {place.topic for place, entries in self._entries.items() if entries}
 
     def end(self, place: TopicPartition) -> int:
         """Return the offset up to which readers see everything."""
@@ -233,6 +235,8 @@ class Producer:
     async def commit_transaction(self) -> None:
         """Let readers see what was sent; raise `ProducerFenced`."""
         self._log.check(self._name, self._epoch)
+        if self._log.fails_with is not None:
+            raise self._log.fails_with
         self._log.end_transaction(self._name, True)
         self._transaction = None
 

@@ -3,22 +3,23 @@
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, cast
+from pathlib import Path
 
+import msgspec
+
+from app.engine.store import Store
 from app.engine.work import Work
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES
 from bench import workload
 from bench.peers import us
 from support.records import record
-from support.stores import Store, of
 
 
-def test_it_tells_what_the_benchmark_compares_it_with() -> None:
+def test_it_tells_what_the_benchmark_compares_it_with(folder: Path) -> None:
     records = list(workload.events(150, 1))
     expected = workload.expected(iter(records))
     offsets = count()
-    store = Store()
-    work = Work(cast(Any, store))
+    work = Work(Store(folder / "people" / "0"))
     us._fold("real")(
         work,
         [
@@ -32,11 +33,11 @@ def test_it_tells_what_the_benchmark_compares_it_with() -> None:
             for one in records
         ],
     )
-    told = store.commit(work)
-    assert {code["person"] for code in of(told, HEALTH_CODES)} == expected.codes.keys()
+    codes = [msgspec.json.decode(t.value or b"") for t in work.told if t.topic == HEALTH_CODES]
+    assert {code["person"] for code in codes} == expected.codes.keys()
     reasons = Counter(
         dict(letter.headers)["yk_reason"].decode()
-        for letter in told
+        for letter in work.told
         if letter.topic == DEAD_LETTERS
     )
     assert reasons == Counter(refused.reason for refused in expected.refused)

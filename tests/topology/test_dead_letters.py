@@ -1,22 +1,16 @@
 """What of a refused record lies in the clear, where it may carry a phone number."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from nacl.public import PrivateKey, SealedBox
+from nacl.public import SealedBox
 
-from agents.dead_letters import DeadLetters
-from app.engine.work import Told, Work
 from app.topics.catalogue import CATALOGUE
-from app.topics.codec import Refusal, carries_phone_number, decode, encode
+from app.topics.codec import carries_phone_number, encode
 from models.events import TelecomVisitData, TelecomVisitReported, Visit
 from support import builders as b
-from support.records import record
-from support.stores import Store
+from topology.driver import DEAD_LETTER_KEY, Driver, Letter
 
-KEY = PrivateKey.generate()
-LETTERS = DeadLetters(bytes(KEY.public_key))
-NOW = b.day(20)
 NUMBER = b"13800138000"
 
 
@@ -30,20 +24,16 @@ def negative(**kw: Any) -> bytes:
     return encode(b.negative(b.day(2), source="/laboratories/1", **kw))
 
 
-def letter(value: bytes, topic: str, *headers: tuple[str, bytes]) -> Told:
-    """Refuse a record for what the codec has against it; return its dead letter."""
-    refused = record(value, NOW, 0, topic, b.PERSON.encode(), headers)
-    with pytest.raises(Refusal) as caught:
-        decode(refused.value, refused.key, headers, CATALOGUE.topics[topic], NOW)
-    store = Store()
-    work = Work(cast(Any, store))
-    LETTERS.refuse(work, CATALOGUE.topics[topic], refused, caught.value)
-    [told] = store.commit(work)
+def letter(driver: Driver, value: bytes, topic: str, *headers: tuple[str, bytes]) -> Letter:
+    """Send what the codec has something against; return its dead letter."""
+    driver.send(value, topic, key=b.PERSON, headers=headers)
+    [told] = driver.outputs("dead-letters")
+    assert isinstance(told, Letter)
     return told
 
 
-def in_the_clear(told: Told) -> bytes:
-    return b"\n".join((told.value or b"", told.key or b"", *(v for _, v in told.headers)))
+def in_the_clear(told: Letter) -> bytes:
+    return b"\n".join((told.value, told.key or b"", *(v for _, v in told.record.headers)))
 
 
 @pytest.mark.parametrize(
@@ -60,26 +50,26 @@ def in_the_clear(told: Told) -> bytes:
         b"13800138000,440100,reached",
     ],
 )
-def test_a_telecoms_phone_number_is_sealed(value: bytes) -> None:
-    told = letter(value, "telecom-visits")
+def test_a_telecoms_phone_number_is_sealed(driver: Driver, value: bytes) -> None:
+    told = letter(driver, value, "telecom-visits")
     assert NUMBER not in in_the_clear(told)
     assert told.key is None
-    assert SealedBox(KEY).decrypt(told.value or b"") == value
+    assert SealedBox(DEAD_LETTER_KEY).decrypt(told.value) == value
 
 
-def test_anothers_phone_number_is_sealed_in_a_field_that_there_is_not() -> None:
+def test_anothers_phone_number_is_sealed_in_a_field_that_there_is_not(driver: Driver) -> None:
     value = negative().replace(b'"result"', b'"phone":"13800138000","result"')
-    told = letter(value, "laboratory-results")
+    told = letter(driver, value, "laboratory-results")
     assert NUMBER not in in_the_clear(told)
-    told = letter(negative()[:-1], "laboratory-results", ("holder", NUMBER))
+    told = letter(driver, negative()[:-1], "laboratory-results", ("holder", NUMBER))
     assert NUMBER not in in_the_clear(told)
 
 
-def test_a_file_number_that_looks_like_one_leaves_the_letter_open() -> None:
+def test_a_file_number_that_looks_like_one_leaves_the_letter_open(driver: Driver) -> None:
     """It could not be sent again as it is, otherwise, for nothing."""
     for changed in ({"id": "13800138000"}, {"sequence": 13800138000}):
         value = negative(**changed).replace(b"negative", b"probably")
-        told = letter(value, "laboratory-results")
+        told = letter(driver, value, "laboratory-results")
         assert told.value == value
 
 

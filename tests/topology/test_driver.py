@@ -258,6 +258,16 @@ def test_what_would_end_the_process_is_raised_and_ends_it(driver: Driver) -> Non
     assert driver.committed(TOPIC, HERE) == 0
 
 
+def test_what_is_not_committed_comes_to_the_next_worker(driver: Driver) -> None:
+    driver.log.fails_with = OSError("gone")
+    with pytest.raises(OSError, match="gone"):
+        driver.send(b.verified())
+    assert (driver.records("health-codes"), driver.committed("identities", HERE)) == ([], 0)
+    driver.log.fails_with = None
+    driver.start()
+    assert driver.code().colour is Colour.GREEN
+
+
 def test_settings_are_the_workers(folder: Path) -> None:
     with Driver(folder, unreadable_in_a_row=1_000, unreadable_percent=100) as driver:
         driver.send_all([made(b"\x00 rubbish", TOPIC, key=b.PERSON)] * 101)

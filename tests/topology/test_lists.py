@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import get_args
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ from nacl.public import PrivateKey
 
 from agents import lists, poison, releases
 from agents.dead_letters import DeadLetters
-from app.engine.work import Told, Work
+from app.engine.store import DUE
 from app.process.settings import Settings
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, SOURCE_RELEASES
 from app.topics.codec import Code
@@ -19,38 +19,35 @@ from models.events import ListedEvent, ListName, StatusEvent
 from models.information import Items, Section, listed
 from models.lists import Listing
 from support import builders as b
-from support.records import PARTITIONS, partition_of, record
-from support.stores import Store
-from topology.driver import Driver
+from topology.driver import HERE, Driver, made
 
-KEY = PrivateKey.generate()
-LETTERS = DeadLetters(bytes(KEY.public_key))
-NOW = b.day(20)
+LETTERS = DeadLetters(bytes(PrivateKey.generate().public_key))
 ROW = lists.key_of(b.PERSON, ListName.TEMPERATURES)
 
 
-def fold(store: Store, *records: Any) -> list[Told]:
-    """Fold one chunk and commit it."""
-    work = Work(cast(Any, store))
-    lists.chunk_fold(CATALOGUE.topics[records[0].topic], LETTERS)(work, records)
-    return store.commit(work)
+def row(driver: Driver, name: ListName = ListName.TEMPERATURES) -> Listing:
+    listing = driver.listing(name)
+    assert listing is not None
+    return listing
 
 
-def row(store: Store, key: bytes = ROW) -> Listing:
-    return msgspec.json.decode(store[key][8:], type=Listing)
+def reasons(driver: Driver) -> list[str]:
+    return [letter.reason for letter in driver.outputs(DEAD_LETTERS)]
 
 
-def reasons(told: list[Told]) -> list[bytes]:
-    assert {t.topic for t in told} <= {DEAD_LETTERS}
-    return [dict(t.headers)["yk_reason"] for t in told]
+def due(driver: Driver, key: bytes) -> int:
+    [instant] = DUE.unpack_from(driver.rows("lists")[key])
+    return int(instant)
 
 
-def test_a_chunk_writes_each_row_once_and_tells_nothing() -> None:
-    store = Store()
+def test_a_chunk_writes_each_row_once_and_tells_nothing(driver: Driver) -> None:
     events = [b.temperature(36.4, b.day(18)), b.temperature(36.5, b.day(19))]
-    assert fold(store, *(record(event, NOW, n) for n, event in enumerate(events))) == []
-    assert [entry.id for entry in row(store).entries] == [events[1].id, events[0].id]
-    assert int.from_bytes(store[ROW][:8], "big") == int(b.day(48).timestamp()) * 1_000_000
+    driver.send_all(events)
+    written = [record.key for record in driver.records("yuekang-lists-changelog")]
+    assert written == [ROW, b"\x00place:temperatures"]
+    assert driver.log.topics() == {"temperatures", "yuekang-lists-changelog"}, "nothing is told"
+    assert [entry.id for entry in row(driver).entries] == [events[1].id, events[0].id]
+    assert due(driver, ROW) == int(b.day(48).timestamp()) * 1_000_000
 
 
 def test_no_code_is_judged_by_what_a_list_holds(tmp_path: Path) -> None:
@@ -63,49 +60,38 @@ def test_no_code_is_judged_by_what_a_list_holds(tmp_path: Path) -> None:
     assert not listed_names & {topic.name for topic in codes}
 
 
-def test_a_copy_writes_nothing_and_a_conflict_is_a_dead_letter() -> None:
-    store = Store()
+def test_a_copy_writes_nothing_and_a_conflict_is_a_dead_letter(driver: Driver) -> None:
     event = b.temperature(36.4, b.day(18))
-    fold(store, record(event, NOW))
-    before = dict(store)
+    driver.send(event)
+    before = driver.rows("lists")
     other = msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, celsius=40.0))
-    told = fold(store, record(event, NOW, 1), record(other, NOW, 2))
-    assert reasons(told) == [b"conflict"]
-    assert store == before
+    driver.send_all([event, other])
+    assert reasons(driver) == ["conflict"]
+    assert driver.rows("lists") == before
 
 
-def test_what_is_refused_stands_beside_what_is_not() -> None:
-    store = Store()
-    told = fold(
-        store,
-        record(b"{", NOW, 0, "temperatures", b.PERSON.encode()),
-        record(b.temperature(36.4, b.day(18)), NOW, 1),
-    )
-    assert reasons(told) == [Code.NOT_JSON.encode()]
-    assert len(row(store).entries) == 1
-    assert poison.TALLY + b"temperatures" in store
+def test_what_is_refused_stands_beside_what_is_not(driver: Driver) -> None:
+    valid = b.temperature(36.4, b.day(18))
+    driver.send_all([made(b"{", "temperatures", key=b.PERSON), made(valid)])
+    assert reasons(driver) == [Code.NOT_JSON]
+    assert len(row(driver).entries) == 1
+    assert poison.TALLY + b"temperatures" in driver.rows("lists")
 
 
-def test_a_person_of_another_partition_is_refused() -> None:
-    store = Store()
-    stray = record(b.temperature(36.4, b.day(18)), NOW)
-    stray.partition = (partition_of(b.PERSON.encode()) + 1) % PARTITIONS  # type: ignore[misc]
-    assert reasons(fold(store, stray)) == [Code.WRONG_PARTITION.encode()]
+def test_a_person_of_another_partition_is_refused(driver: Driver) -> None:
+    driver.send(b.temperature(36.4, b.day(18)), partition=(HERE + 1) % CATALOGUE.partitions)
+    assert reasons(driver) == [Code.WRONG_PARTITION]
 
 
-def test_what_is_too_old_leaves_its_row_when_it_is_due() -> None:
-    store = Store()
+def test_what_is_too_old_leaves_its_row_when_it_is_due(driver: Driver) -> None:
     key = lists.key_of(b.PERSON, ListName.DISPLAYS)
-    fold(store, record(b.display(b.day(18)), NOW), record(b.display(b.day(19)), NOW, 1))
-    work = Work(cast(Any, store))
-    lists.advance_due(b.day(21), work, [key])
-    assert store.commit(work) == []
-    assert [entry.at for entry in row(store, key).entries] == [b.day(19)]
-    work = Work(cast(Any, store))
-    lists.advance_due(b.day(22), work, [key])
-    store.commit(work)
-    assert row(store, key) == Listing()
-    assert int.from_bytes(store[key][:8], "big") == 0
+    driver.send_all([b.display(b.day(18)), b.display(b.day(19))])
+    driver.advance(to=b.day(21))
+    assert [entry.at for entry in row(driver, ListName.DISPLAYS).entries] == [b.day(19)]
+    driver.advance(to=b.day(22))
+    assert row(driver, ListName.DISPLAYS) == Listing()
+    assert due(driver, key) == 0
+    assert driver.log.topics() == {"displays", "yuekang-lists-changelog"}, "nothing is told"
 
 
 @pytest.mark.parametrize("topic", ["declarations", "displays"])
