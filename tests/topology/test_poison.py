@@ -1,148 +1,146 @@
 """A source that sends too much poison is put aside, and nothing else is; without a broker."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
-from nacl.public import PrivateKey, SealedBox
+from aiokafka import TopicPartition
+from nacl.public import SealedBox
 from structlog.testing import capture_logs
 
-from agents import people, poison, releases, scans
-from agents.dead_letters import DeadLetters
+from agents import poison
 from agents.poison import UnreadableError
-from app.engine.work import Fold, Told, Work
 from app.process import metrics
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED, STATUS_CHANGES
+from app.topics.catalogue import DEAD_LETTERS, PARKED, SOURCE_RELEASES
 from app.topics.codec import encode
-from app.topics.records import binary
+from app.topics.records import Record, binary
 from models.events import ScanData, ScanRecorded
-from models.sources import Limit, Tally, released
+from models.sources import released
 from support import builders as b
-from support.records import record
-from support.stores import Store
+from topology.driver import DEAD_LETTER_KEY, HERE, START, Driver, made
 
-KEY = PrivateKey.generate()
-LETTERS = DeadLetters(bytes(KEY.public_key))
-NOW = b.day(20)
-TOPIC = CATALOGUE.topics["laboratory-results"]
+TOPIC = "laboratory-results"
 GOOD, BAD = "/laboratories/440100-001", "/laboratories/440100-666"
 
 
-def good(offset: int, source: str = GOOD) -> Any:
-    return record(b.negative(b.day(2), source=source), NOW, offset)
+def good(source: str = GOOD) -> Record:
+    return made(b.negative(b.day(2), source=source))
 
 
-def bad(offset: int, source: str = BAD) -> Any:
+def bad(source: str = BAD) -> Record:
     value = encode(b.negative(b.day(2), source=source)).replace(b"negative", b"probably")
-    return record(value, NOW, offset, TOPIC.name, b.PERSON.encode())
+    return made(value, TOPIC, key=b.PERSON)
 
 
-def unreadable(offset: int) -> Any:
-    return record(b"\x00\x01 not an event", NOW, offset, TOPIC.name, b.PERSON.encode())
+def unreadable() -> Record:
+    return made(b"\x00\x01 not an event", TOPIC, key=b.PERSON)
 
 
-def fold(store: Store, records: Sequence[Any], **limit: Limit) -> list[Told]:
-    """Fold one chunk and commit it."""
-    work = Work(cast(Any, store))
-    people.chunk_fold(TOPIC, LETTERS, **limit)(work, records)
-    return store.commit(work)
+def offsets(driver: Driver, topic: str) -> list[int]:
+    """Return which records went to `topic` since this was asked last, by their offsets."""
+    return [letter.offset for letter in driver.outputs(topic)]
 
 
-def offsets(told: Sequence[Told], topic: str) -> list[int]:
-    return [int(dict(t.headers)["yk_offset"]) for t in told if t.topic == topic]
+def sources(driver: Driver) -> list[str]:
+    """Return whose events are in the person's row."""
+    row = driver.row()
+    assert row is not None
+    return [fact.source for fact in row.facts]
 
 
-def tally(store: Store, topic: str = TOPIC.name) -> Tally:
-    stored = store.get(poison.TALLY + topic.encode())
-    return Tally() if stored is None else msgspec.msgpack.decode(stored[8:], type=Tally)
+def test_a_clean_chunk_writes_no_tally(driver: Driver) -> None:
+    driver.send_all([good() for _ in range(50)])
+    assert not any(key.startswith(b"\x00") for key in driver.rows("people"))
 
 
-def test_a_clean_chunk_reads_one_row_and_writes_none() -> None:
-    store = Store()
-    fold(store, [good(n) for n in range(50)])
-    assert not any(key.startswith(b"\x00") for key in store)
+def test_from_its_limit_on_a_source_is_put_aside_and_the_others_go_on(driver: Driver) -> None:
+    driver.send_all([*(bad() for _ in range(105)), good(), good(BAD), bad(), good()])
+    assert offsets(driver, DEAD_LETTERS) == list(range(100))
+    assert offsets(driver, PARKED) == [100, 101, 102, 103, 104, 106, 107]
+    assert driver.tally(TOPIC).parked == {BAD: 99}
+    assert sources(driver) == [GOOD, GOOD]
 
 
-def test_from_its_limit_on_a_source_is_put_aside_and_the_others_go_on() -> None:
-    store = Store()
-    told = fold(
-        store, [bad(n) for n in range(105)] + [good(105), good(106, BAD), bad(107), good(108)]
-    )
-    assert offsets(told, DEAD_LETTERS) == list(range(100))
-    assert offsets(told, PARKED) == [100, 101, 102, 103, 104, 106, 107]
-    assert tally(store).parked == {BAD: 99}
-    facts = [fact.event.source for fact in person(store).facts]
-    assert facts == [GOOD, GOOD]
-
-
-def person(store: Store) -> Any:
-    return people._decode_row(store[b.PERSON.encode()][8:])
-
-
-def test_what_is_put_aside_has_all_that_sending_it_again_needs() -> None:
-    store = Store()
-    event = b.negative(b.day(2), source=BAD)
-    sent = binary(event)
+def test_what_is_put_aside_has_all_that_sending_it_again_needs(driver: Driver) -> None:
+    sent = binary(b.negative(b.day(2), source=BAD))
     extra = [(f"trace-{n}", b"x") for n in range(40)]
-    aside = record(sent.value, NOW, 100, TOPIC.name, sent.key, [*extra, *sent.headers]), bad(101)
-    told = fold(store, [*map(bad, range(100)), *aside])
-    valid, invalid = (t for t in told if t.topic == PARKED)
-    headers = dict(valid.headers)
+    aside = made(sent, headers=[*extra, *sent.headers]), bad()
+    driver.send_all([*(bad() for _ in range(100)), *aside])
+    valid, invalid = driver.outputs(PARKED)
     assert (valid.key, valid.value) == (sent.key, sent.value)
-    assert set(sent.headers) <= set(valid.headers), "they come before other headers"
-    assert headers["yk_source"] == BAD.encode()
-    assert (headers["yk_topic"], headers["yk_offset"]) == (TOPIC.name.encode(), b"100")
-    assert (headers["yk_reason"], headers["yk_refused"]) == (b"parked", b"false")
-    headers = dict(invalid.headers)
+    assert set(sent.headers) <= set(valid.record.headers), "they come before other headers"
+    assert valid.headers["yk_source"] == BAD
+    assert (valid.headers["yk_topic"], valid.headers["yk_offset"]) == (TOPIC, "100")
+    assert (valid.reason, valid.headers["yk_refused"]) == ("parked", "false")
     assert invalid.value == aside[1].value
-    assert (headers["yk_reason"], headers["yk_refused"]) == (b"invalid", b"true")
+    assert (invalid.reason, invalid.headers["yk_refused"]) == ("invalid", "true")
 
 
-def test_a_document_number_of_a_parked_source_is_sealed_as_well() -> None:
-    store = Store()
+def test_a_document_number_of_a_parked_source_is_sealed_as_well(driver: Driver) -> None:
     number = encode(b.negative(b.day(2), source=BAD)).replace(
         b"Laboratory 1", b"11010519491231002X"
     )
-    last = record(number, NOW, 100, TOPIC.name, b.PERSON.encode())
-    [aside] = [t for t in fold(store, [*map(bad, range(100)), last]) if t.topic == PARKED]
-    assert b"11010519491231002X" not in (aside.value or b"")
-    assert SealedBox(KEY).decrypt(aside.value or b"") == number
+    driver.send_all([*(bad() for _ in range(100)), made(number, TOPIC, key=b.PERSON)])
+    [aside] = driver.outputs(PARKED)
+    assert b"11010519491231002X" not in aside.value
+    assert SealedBox(DEAD_LETTER_KEY).decrypt(aside.value) == number
     assert aside.key is None
 
 
+MIXED = [bad() if n % 13 else good() for n in range(130)]
+
+
+@pytest.fixture
+def at_once(folder: Path) -> Iterator[Driver]:
+    """Another driver, which got all of `MIXED` in one chunk."""
+    with Driver(folder / "at-once") as driver:
+        driver.send_all(MIXED)
+        yield driver
+
+
 @pytest.mark.parametrize("sizes", [[1] * 130, [7] * 19, [99, 1, 30], [130]])
-def test_where_chunks_end_makes_no_difference(sizes: list[int]) -> None:
-    records = [bad(n) if n % 13 else good(n) for n in range(130)]
-    expected = Store()
-    told = fold(expected, records)
-    store, found = Store(), list[Told]()
-    left = list(records)
+def test_where_chunks_end_makes_no_difference(
+    driver: Driver, at_once: Driver, sizes: list[int]
+) -> None:
+    left = list(MIXED)
     for size in sizes:
         if left[:size]:
-            found += fold(store, left[:size])
+            driver.send_all(left[:size])
         left = left[size:]
-    assert tally(store) == tally(expected)
-    assert offsets(found, PARKED) == offsets(told, PARKED)
-    assert offsets(found, DEAD_LETTERS) == offsets(told, DEAD_LETTERS)
+    assert driver.tally(TOPIC) == at_once.tally(TOPIC)
+    for topic in (PARKED, DEAD_LETTERS):
+        assert offsets(driver, topic) == offsets(at_once, topic) != []
 
 
-def test_a_chunk_that_was_not_committed_counts_nothing() -> None:
-    store = Store()
-    fold(store, [bad(n) for n in range(60)])
-    people.chunk_fold(TOPIC, LETTERS)(Work(cast(Any, store)), [bad(n) for n in range(60, 100)])
-    assert tally(store).parked == {}
-    assert tally(store).counting[BAD].in_a_row == 60
+def test_a_source_is_parked_at_the_same_record_by_workers_that_follow_one_another(
+    driver: Driver, at_once: Driver
+) -> None:
+    for begin in range(0, 130, 30):
+        driver.send_all(MIXED[begin : begin + 30])
+        driver.lose_store()
+        driver.redeliver()
+    for topic in (PARKED, DEAD_LETTERS):
+        assert offsets(driver, topic) == offsets(at_once, topic) != []
 
 
-def test_the_tally_is_empty_when_nothing_is_counted() -> None:
+def test_a_chunk_that_was_not_committed_counts_nothing(driver: Driver) -> None:
+    driver.send_all([bad() for _ in range(60)])
+    driver.log.fails_with = OSError("gone")
+    with pytest.raises(OSError, match="gone"):
+        driver.send_all([bad() for _ in range(40)])
+    assert driver.tally(TOPIC).parked == {}
+    assert driver.tally(TOPIC).counting[BAD].in_a_row == 60
+
+
+def test_the_tally_is_empty_when_nothing_is_counted(driver: Driver) -> None:
     """And not deleted: a tombstone that is compacted away is news to no store."""
-    store = Store()
-    fold(store, [bad(0)])
-    assert tally(store)
-    fold(store, [good(n, BAD) for n in range(1, 1_000)])
-    assert poison.TALLY + TOPIC.name.encode() in store
-    assert not tally(store)
+    driver.send(bad())
+    assert driver.tally(TOPIC)
+    driver.send_all([good(BAD) for _ in range(1, 1_000)])
+    assert poison.TALLY + TOPIC.encode() in driver.rows("people")
+    assert not driver.tally(TOPIC)
 
 
 @pytest.mark.parametrize(
@@ -157,151 +155,140 @@ def test_the_tally_is_empty_when_nothing_is_counted() -> None:
     ],
 )
 def test_a_broken_record_counts_for_whom_it_names(
-    breaks: Callable[[bytes], bytes], source: str | None
+    driver: Driver, breaks: Callable[[bytes], bytes], source: str | None
 ) -> None:
-    store = Store()
-    value = breaks(encode(b.negative(b.day(2), source=BAD)))
-    [letter] = fold(store, [record(value, NOW, 0, TOPIC.name, b.PERSON.encode())])
-    said = dict(letter.headers).get("yk_source")
-    assert said == (None if source is None else source.encode())
-    assert list(tally(store).counting) == ([] if source is None else [source])
-    assert (tally(store).unreadable is not None) == (source is None)
+    driver.send(breaks(encode(b.negative(b.day(2), source=BAD))), TOPIC, key=b.PERSON)
+    [letter] = driver.outputs(DEAD_LETTERS)
+    assert letter.headers.get("yk_source") == source
+    tally = driver.tally(TOPIC)
+    assert list(tally.counting) == ([] if source is None else [source])
+    assert (tally.unreadable is not None) == (source is None)
 
 
-def test_a_broken_record_in_binary_mode_counts_for_whom_its_header_names() -> None:
-    store = Store()
+def test_a_broken_record_in_binary_mode_counts_for_whom_its_header_names(driver: Driver) -> None:
     sent = binary(b.negative(b.day(2), source=BAD))
-    fold(store, [record(b"{", NOW, 0, TOPIC.name, sent.key, sent.headers)])
-    assert list(tally(store).counting) == [BAD]
+    driver.send(b"{", TOPIC, key=sent.key, headers=sent.headers)
+    assert list(driver.tally(TOPIC).counting) == [BAD]
 
 
-def test_metrics_and_the_log_tell_of_it() -> None:
-    counter = metrics.WORKER_PARKED.labels(TOPIC.name)
+def test_metrics_and_the_log_tell_of_it(driver: Driver) -> None:
+    counter = metrics.WORKER_PARKED.labels(TOPIC)
+    gauge = metrics.WORKER_SOURCES_PARKED.labels(TOPIC)
     before = counter._value.get()
-    work = Work(cast(Any, Store()))
-    with capture_logs() as logged:
-        people.chunk_fold(TOPIC, LETTERS)(work, [bad(n) for n in range(103)])
+    driver.log.fails_with = OSError("gone")
+    with pytest.raises(OSError, match="gone"):
+        driver.send_all([bad() for _ in range(103)])
     assert counter._value.get() == before
-    work.committed()
+    driver.log.fails_with = None
+    with capture_logs() as logged:
+        driver.start()
     assert counter._value.get() == before + 3
     said = str(logged)
     assert said.count("source_parked") == 1
-    assert TOPIC.name in said
+    assert TOPIC in said
     assert BAD in said
     assert b.PERSON not in said
+    driver.advance(by=timedelta(seconds=1))
+    assert gauge._value.get() == 1
+    driver.release(BAD)
+    driver.advance(by=timedelta(seconds=1))
+    assert gauge._value.get() == 0
 
 
 # Without a readable source
 
 
-def test_unreadable_records_in_a_row_stop_the_worker_and_nothing_is_written() -> None:
-    store = Store()
-    fold(store, [unreadable(n) for n in range(7, 57)])
-    before = dict(store)
+def test_unreadable_records_in_a_row_stop_the_worker_and_nothing_is_written(
+    driver: Driver,
+) -> None:
+    for _ in range(7):
+        driver.log.mark(TopicPartition(TOPIC, HERE))
+    driver.send_all([unreadable() for _ in range(50)])
+    before = driver.rows("people"), driver.records(DEAD_LETTERS)
     with pytest.raises(UnreadableError) as caught:
-        fold(store, [good(57, GOOD)] + [unreadable(n) for n in range(58, 258)])
-    assert store == before
+        driver.send_all([good(), *(unreadable() for _ in range(200))])
+    assert (driver.rows("people"), driver.records(DEAD_LETTERS)) == before
     said = str(caught.value)
-    assert f"{TOPIC.name}[{partition()}]: 100 records in a row, at offsets 58 to 157" in said
+    assert f"{TOPIC}[{HERE}]: 100 records in a row, at offsets 58 to 157" in said
     assert "YUEKANG_UNREADABLE_IN_A_ROW above 100" in said
     assert "YUEKANG_UNREADABLE_PERCENT above 1" in said
     assert b.PERSON not in said
 
 
-def partition() -> int:
-    return int(unreadable(0).partition)
-
-
-def test_too_large_a_share_of_unreadable_records_stops_the_worker() -> None:
-    store = Store()
-    records = [good(n) if n % 50 else unreadable(n) for n in range(1_000)]
+def test_too_large_a_share_of_unreadable_records_stops_the_worker(driver: Driver) -> None:
     with pytest.raises(UnreadableError) as caught:
-        fold(store, records)
+        driver.send_all([good() if n % 50 else unreadable() for n in range(1_000)])
     assert "20 records of 1000, at offsets 0 to 999" in str(caught.value)
 
 
-def test_with_a_raised_limit_they_are_dead_letters() -> None:
-    store = Store()
-    told = fold(store, [unreadable(n) for n in range(150)], unreadable=Limit(1_000, 100, 1_000))
-    assert offsets(told, DEAD_LETTERS) == list(range(150))
+def test_with_a_raised_limit_they_are_dead_letters(folder: Path) -> None:
+    with Driver(folder, unreadable_in_a_row=1_000, unreadable_percent=100) as driver:
+        driver.send_all([unreadable() for _ in range(150)])
+        assert offsets(driver, DEAD_LETTERS) == list(range(150))
 
 
 # Releases
 
 
-def release(store: Store, source: str, table: str = "people") -> list[Told]:
-    return released_by(store, msgspec.json.encode(released(source, "r1", NOW)), table)
+def test_a_released_source_is_applied_again_and_parked_again(driver: Driver) -> None:
+    driver.send_all([bad() for _ in range(100)])
+    offsets(driver, DEAD_LETTERS)
+    driver.release(BAD)
+    assert offsets(driver, DEAD_LETTERS) == []
+    assert not driver.tally(TOPIC)
+    driver.send_all([good(BAD), *(bad() for _ in range(101, 210))])
+    assert offsets(driver, PARKED) == list(range(201, 210))
+    assert driver.changes() == []
+    assert sources(driver) == [BAD]
 
 
-def released_by(store: Store, value: bytes, table: str = "people") -> list[Told]:
-    letters = LETTERS if table == "people" else None
-    fold_releases: Fold = releases.chunk_release(table, letters)
-    work = Work(cast(Any, store))
-    fold_releases(work, [record(value, NOW, 0, releases.TOPIC.name, b"k")])
-    return store.commit(work)
-
-
-def test_a_released_source_is_applied_again_and_parked_again() -> None:
-    store = Store()
-    fold(store, [bad(n) for n in range(100)])
-    assert release(store, BAD) == []
-    assert not tally(store)
-    told = fold(store, [good(100, BAD)] + [bad(n) for n in range(101, 210)])
-    assert offsets(told, PARKED) == list(range(201, 210))
-    assert [t.topic for t in told if t.topic == STATUS_CHANGES] == []
-    assert [fact.event.source for fact in person(store).facts] == [BAD]
-
-
-def test_a_release_is_for_one_source_and_of_no_effect_twice() -> None:
-    store = Store()
-    fold(store, [bad(n) for n in range(100)] + [bad(n, GOOD) for n in range(100, 200)])
-    release(store, GOOD)
-    after = dict(store)
-    assert tally(store).parked == {BAD: 99}
-    release(store, GOOD)
-    release(store, "/never/heard-of")
-    assert store == after
+def test_a_release_is_for_one_source_and_of_no_effect_twice(driver: Driver) -> None:
+    driver.send_all([*(bad() for _ in range(100)), *(bad(GOOD) for _ in range(100))])
+    driver.release(GOOD)
+    after = driver.rows("people")
+    assert driver.tally(TOPIC).parked == {BAD: 99}
+    driver.release(GOOD)
+    driver.release("/never/heard-of")
+    assert driver.rows("people") == after
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"data":{"source":"x"}}', b"\xff\xfe"])
-def test_what_is_no_release_is_one_dead_letter_and_stops_nothing(value: bytes) -> None:
-    [letter] = released_by(Store(), value)
-    assert letter.topic == DEAD_LETTERS
-    assert dict(letter.headers)["yk_reason"] == b"invalid"
-    assert released_by(Store(), value, "scans") == [], "each table reads it; one tells"
+def test_what_is_no_release_is_one_dead_letter_and_stops_nothing(
+    driver: Driver, value: bytes
+) -> None:
+    """Each table of both workers reads it; one tells."""
+    driver.send(value, SOURCE_RELEASES, key="k", partition=HERE)
+    [letter] = driver.outputs(DEAD_LETTERS)
+    assert letter.reason == "invalid"
+    driver.send(good())
+    assert sources(driver) == [GOOD]
 
 
-def test_a_release_is_valid_only_from_the_operator() -> None:
-    event = msgspec.to_builtins(released(BAD, "r1", NOW))
-    store = Store()
-    fold(store, [bad(n) for n in range(100)])
-    released_by(store, msgspec.json.encode({**event, "source": BAD}))
-    assert tally(store).parked
+def test_a_release_is_valid_only_from_the_operator(driver: Driver) -> None:
+    event = msgspec.to_builtins(released(BAD, "r1", START))
+    driver.send_all([bad() for _ in range(100)])
+    driver.send(msgspec.json.encode({**event, "source": BAD}), SOURCE_RELEASES, key=BAD)
+    assert driver.tally(TOPIC).parked
 
 
 # Scans
 
 
-def test_scans_are_counted_and_parked_and_released_in_their_own_table() -> None:
-    def scan(offset: int, good: bool = False) -> Any:
-        event = b.make(
-            ScanRecorded, ScanData("T-1", "Gate 1", NOW), at=NOW, source="/terminals/440100-0001"
-        )
+def test_scans_are_counted_and_parked_and_released_in_their_own_table(driver: Driver) -> None:
+    terminal = "/terminals/440100-0001"
+
+    def scan(good: bool = False) -> Record:
+        event = b.make(ScanRecorded, ScanData("T-1", "Gate 1", START), at=START, source=terminal)
         value = encode(event) if good else encode(event).replace(b"Gate 1", b"Gate\\n1")
-        return record(value, NOW, offset, "scans", b.PERSON.encode())
+        return made(value, "scans", key=b.PERSON)
 
-    store = Store()
-
-    def check(records: Sequence[Any]) -> list[Told]:
-        work = Work(cast(Any, store))
-        scans.chunk_check(LETTERS)(work, records)
-        return store.commit(work)
-
-    told = check([scan(n) for n in range(101)] + [scan(101, good=True)])
-    assert offsets(told, PARKED) == [100, 101]
-    release(store, "/terminals/440100-0001", "people")
-    assert len(store) == 1
-    assert tally(store, "scans")
-    release(store, "/terminals/440100-0001", "scans")
-    assert not tally(store, "scans")
-    assert check([scan(102, good=True)]) == []
+    driver.send_all([*(scan() for _ in range(101)), scan(good=True)])
+    assert offsets(driver, PARKED) == [100, 101]
+    assert len(driver.rows("scans")) == 1
+    assert driver.tally("scans")
+    driver.release(terminal)
+    assert not driver.tally("scans")
+    assert driver.rows("people") == {}
+    offsets(driver, DEAD_LETTERS)
+    driver.send(scan(good=True))
+    assert offsets(driver, PARKED) == offsets(driver, DEAD_LETTERS) == []
