@@ -456,7 +456,7 @@ def test_a_jar_of_another_content_is_refused(tmp_path: Path) -> None:
     fake = tmp_path / "mvn"
     fake.write_text(
         '#!/bin/sh\nfor word; do case "$word" in -DoutputDirectory=*) to=${word#*=} ;; esac; done\n'
-        f'cp "{LIBS}"/*.jar "$to"\necho more >> "$to/kafka_2.13-4.1.2.jar"\n: > "$to/extra.jar"\n'
+        f'cp "{LIBS}"/*.jar "$to"\necho more >> "$to/kafka_2.13-4.4.0.jar"\n: > "$to/extra.jar"\n'
     )
     fake.chmod(0o755)
     done = subprocess.run(
@@ -467,7 +467,7 @@ def test_a_jar_of_another_content_is_refused(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "kafka_2.13-4.1.2.jar: FAILED" in done.stdout + done.stderr
+    assert "kafka_2.13-4.4.0.jar: FAILED" in done.stdout + done.stderr
     assert "extra.jar: not listed" in done.stderr
 
 
