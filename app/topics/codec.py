@@ -10,9 +10,7 @@ binding, section 3): structured, the whole event as JSON in the value; binary, a
 `ce_` headers and data in the value. A record without `ce_` headers is taken as structured.
 """
 
-import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -22,8 +20,10 @@ import msgspec
 import orjson
 from stdnum.iso7064 import mod_11_2
 
+from app import strict_json
 from app.topics.catalogue import CATALOGUE, Topic
 from app.topics.schemas import expectation
+from app.topics.strict_json import NotStrict
 from models.checks import Fault, faults, misfits
 from models.events import EVENT_ID, EVENT_TYPES, FILE_NUMBER, KEYED_BY_PHONE, Event, type_of
 from models.phones import holds_phone_number
@@ -93,15 +93,10 @@ def decode(
             Code.TOO_LARGE,
             f"The value has {len(value)} bytes; {topic.name} takes {topic.value_bytes_max}.",
         )
-    binary = _is_binary(headers)
-    event = None if binary else _plain(value, topic)
-    if event is None:
-        parsed = parse_strict(value)
-        if binary:
-            parsed = {**_attributes(headers), "data": parsed}
-        event = from_mapping(parsed, arrived_at, topic)
-    else:
-        _check(event, arrived_at)
+    parsed = parse_strict(value)
+    if _is_binary(headers):
+        parsed = {**_attributes(headers), "data": parsed}
+    event = from_mapping(parsed, arrived_at, topic)
     if key is None or key != event.partitionkey.encode():
         raise Refusal(
             Code.KEY,
@@ -110,43 +105,6 @@ def decode(
             (Fault("key", "the record's key must be the event's partitionkey, as UTF-8."),),
         )
     return event
-
-
-def _plain(value: bytes, topic: Topic) -> Event | None:
-    """Return the event in `value` where nothing is odd about it; None means: look closely.
-
-    It has as many quotation marks as its members take, and none escaped, so no name was swallowed.
-    """
-    if b"\\" in value:
-        return None
-    try:
-        event = _decode_json(value)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    given = [value.count(name) for name in _WITH_DEFAULT]
-    optional = (event.supersedes is not None) + sum(given)
-    odd = max(given) > 1 or value.count(b'"') != _MARKS[type(event)] + 4 * optional
-    return None if odd or type_of(event) not in topic.events else event
-
-
-_decode_json = msgspec.json.Decoder(Event).decode
-_WITH_DEFAULT = (b'"datacontenttype":', b'"status":')
-
-
-def _marks(cls: type[Event]) -> int:
-    """Return how many quotation marks an event of a class has at least: two for each name, two for
-    each text. `type` is no field; `data` is no text."""
-    fields = msgspec.structs.fields
-    every = [field for of in (cls, cls.__annotations__["data"]) for field in fields(of)]
-    types = [field.type for field in every if field.required and field.name != "data"]
-    return 4 + 2 + sum(2 if _number(kind) else 4 for kind in types)
-
-
-def _number(kind: Any) -> bool:
-    return kind is bool or get_args(kind)[:1] == (float,)
-
-
-_MARKS = {cls: _marks(cls) for cls in EVENT_TYPES.values()}
 
 
 def source_in(value: bytes | None, headers: Headers) -> str | None:
@@ -219,17 +177,9 @@ def parse_strict(raw: bytes) -> Any:
     Raise `Refusal`.
     """
     try:
-        parsed = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise _not_json(raw, error) from None
-    try:
-        written = orjson.dumps(parsed)
-    except orjson.JSONEncodeError:  # it writes less deep than it reads
-        raise _too_deep() from None
-    # As many quotation marks as the result has, and none escaped: no name was swallowed.
-    if b"\\" in raw or raw.count(b'"') != written.count(b'"'):
-        _check_slowly(raw)
-    return parsed
+        return strict_json.parse(raw)
+    except NotStrict as error:
+        raise Refusal(Code(error.code), error.detail) from None
 
 
 def carries_document_number(raw: bytes) -> bool:
@@ -381,59 +331,6 @@ def _attributes(headers: Headers) -> dict[str, str]:
 
 
 _JSON_IN_UTF_8 = re.compile(r'application/json\s*;\s*charset="?utf-8"?', re.IGNORECASE)
-
-
-def _not_json(raw: bytes, error: orjson.JSONDecodeError) -> Refusal:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as bad:
-        return Refusal(Code.NOT_UTF_8, f"Byte {bad.start} is not UTF-8.")
-    if "\x00" in text:
-        return Refusal(Code.NUL, f"Character {text.index(chr(0))} is a NUL.")
-    if "limit" in error.msg:
-        return _too_deep()
-    return Refusal(Code.NOT_JSON, f"This is not JSON at character {error.pos}: {error.msg}.")
-
-
-def _too_deep() -> Refusal:
-    return Refusal(Code.TOO_DEEP, "Objects and arrays lie too deep in one another.")
-
-
-def _check_slowly(raw: bytes) -> None:
-    """Raise `Refusal` for a name that occurs twice in an object, or a NUL in a text."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-            # A name may be anything; only what can be a field's is repeated.
-            shown = f"The name {twice}" if _NAME.fullmatch(twice) else "A name"
-            raise Refusal(Code.DUPLICATE_KEY, f"{shown} occurs twice in an object.")
-        return found
-
-    try:
-        parsed = json.loads(raw, object_pairs_hook=once)
-    except RecursionError:
-        raise _too_deep() from None
-    if b"\\" in raw and any("\x00" in text for text in _texts(parsed)):
-        raise Refusal(Code.NUL, "A text has a NUL.")
-
-
-_NAME = re.compile(r"[A-Za-z_-]{1,64}")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in `value`; iterative, since it may lie deep."""
-    left = [value]
-    while left:
-        match left.pop():
-            case str(text):
-                yield text
-            case list(items):
-                left += items
-            case dict(members):
-                left += members.keys()
-                left += members.values()
 
 
 _ERROR = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?")

@@ -1,0 +1,84 @@
+"""JSON as RFC 8259 and I-JSON (RFC 7493) want it. Whatever is not so is refused, and named.
+
+jiter finds what is wrong. Most parsers let some of it pass, such as a name that occurs twice. jiter
+itself lets two things pass: an escaped NUL, and a number that no float holds.
+"""
+
+import re
+from typing import Any, Literal
+
+import jiter
+import orjson
+
+Why = Literal["not-utf-8", "nul", "not-json", "too-deep", "duplicate-key"]
+
+
+class NotStrict(Exception):
+    """A text is not strict JSON. `detail` is a sentence; it repeats no text and no value."""
+
+    def __init__(self, code: Why, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def parse(raw: bytes) -> Any:
+    """Return what `raw` says; an integer of more than 64 bits becomes a float.
+
+    Raise `NotStrict` where `raw` is not UTF-8 or not JSON, has a byte order mark, a name twice in
+    an object, half a surrogate pair, a NUL or a number beyond a float, or lies more than 200
+    levels deep below the outermost.
+    """
+    try:
+        # Only names are cached: a text may be private.
+        jiter.from_json(raw, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys")
+    except ValueError as error:
+        raise _not_strict(raw, str(error)) from None
+    if b"\\" in raw and _ESCAPED_NUL.search(raw):
+        raise NotStrict("nul", "A text has a NUL.")
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise NotStrict("not-json", f"This is not JSON: {error}.") from None
+
+
+FAULTS: tuple[tuple[re.Pattern[str], Why, str], ...] = (
+    (
+        re.compile(r'Detected duplicate key "(?P<name>[A-Za-z_-]{1,64})" at line \d+ column \d+'),
+        "duplicate-key",
+        "The name {name} occurs twice in an object.",
+    ),
+    (
+        # A name may be anything; only what can be a field's is repeated.
+        re.compile(r"(?s)Detected duplicate key .*"),
+        "duplicate-key",
+        "A name occurs twice in an object.",
+    ),
+    (
+        re.compile(r"recursion limit exceeded at line \d+ column \d+"),
+        "too-deep",
+        "Objects and arrays lie too deep in one another.",
+    ),
+    (re.compile(r"(?s)(?P<fault>.*)"), "not-json", "This is not JSON: {fault}."),
+)
+"""What jiter says, its code and our sentence; the first that matches counts. A test holds this
+against the jiter that is installed, which may only be of one minor version (setup.cfg)."""
+
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""In valid JSON: an odd number of backslashes begins an escape, an even number is a text's own."""
+
+
+def _not_strict(raw: bytes, said: str) -> NotStrict:
+    """Return what is wrong with `raw`, of which jiter said `said`."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as bad:
+        return NotStrict("not-utf-8", f"Byte {bad.start} is not UTF-8.")
+    if "\x00" in text:
+        return NotStrict("nul", f"Character {text.index(chr(0))} is a NUL.")
+    matches = ((pattern.fullmatch(said), code, sentence) for pattern, code, sentence in FAULTS)
+    return next(
+        NotStrict(code, sentence.format(**match.groupdict()))
+        for match, code, sentence in matches
+        if match is not None
+    )
