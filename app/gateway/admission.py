@@ -55,7 +55,7 @@ class Admission:
         """
         if isinstance(event, dict):
             event = self._with_person(_of_source(event, source))
-            if carries_document_number(_written(event)):
+            if carries_document_number(orjson.dumps(event)):
                 raise document_number(source, *fields_with_document_number(event))
         decoded = from_mapping(event, self._now())
         topic = CATALOGUE.topic_of(type_of(decoded))
@@ -147,13 +147,6 @@ def _check_kind(named: Document | Phone, type_: Any) -> None:
             f"The event is about {about}, and data.document is not of that kind.",
             (FieldError("data.document.type", "It is of the other kind.", f"One of {types}."),),
         )
-
-
-def _written(event: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(event)
-    except orjson.JSONEncodeError:  # in binary mode data lies one deeper than it was read
-        raise Refused("too-deep", "Objects and arrays lie too deep in one another.") from None
 
 
 def _of_source(event: dict[str, Any], source: str) -> dict[str, Any]:

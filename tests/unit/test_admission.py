@@ -1,11 +1,15 @@
-"""What an answer of the gateway repeats of an event that it refuses."""
+"""How the gateway refuses an event, and what its answer repeats of it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from msgspec import UNSET
 
-from app.gateway.admission import readable_id
+import builders
+from app.codec import Code, Refusal, parse_strict
+from app.gateway.admission import Admission, readable_id
+from app.person_keys import PersonKeys
 
 CARD_NUMBER = "11010519491231002X"
 PERMIT_NUMBER = "H12345678"
@@ -47,3 +51,22 @@ def test_what_is_no_id_is_not_repeated(id_: Any) -> None:
 @pytest.mark.parametrize("event", [None, {}, [], ["id"], "id", 7, {"ID": "e1"}])
 def test_what_has_no_id_has_none_to_repeat(event: Any) -> None:
     assert readable_id(event) is UNSET
+
+
+def test_data_as_deep_as_is_read_is_no_event() -> None:
+    """In binary mode it lies one deeper than it was read."""
+    source = "/laboratories/440100-001"
+    event = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": source,
+        "type": "yuekang.nat-result.reported.v1",
+        "time": "2022-03-01T08:00:00+08:00",
+        "partitionkey": builders.PERSON,
+        "sequence": "1",
+        "data": parse_strict(b"[" * 201 + b"]" * 201),
+    }
+    admission = Admission(PersonKeys(bytes(32), 1), lambda: datetime.now(UTC))
+    with pytest.raises(Refusal) as caught:
+        admission.admit(event, source)
+    assert caught.value.code is Code.INVALID
