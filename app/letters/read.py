@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TypeAlias
 
-from aiokafka import ConsumerRecord
 from msgspec import Struct
 
+from app.topics.reading import LogRecord
+
 Header = tuple[str, bytes]
-Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
 
 class Place(Struct, frozen=True):
@@ -40,7 +39,7 @@ class Letter(Struct, frozen=True):
     """Those that the record itself had."""
 
 
-def letter_in(record: Record) -> Letter:
+def letter_in(record: LogRecord) -> Letter:
     """Read a letter."""
     ours = {name: (raw or b"") for name, raw in record.headers if name.startswith("yk_")}
 

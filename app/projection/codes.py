@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 
 from app.projection.state import STATE, State, StateGate, decode_state
 from app.topics.catalogue import HEALTH_CODES
-from app.topics.reading import Fetched, Record, Unreadable
+from app.topics.reading import Fetched, LogRecord, Unreadable
 from models.codes import Colour, HealthCode, Reason, Status, StatusChange, StatusChanged
 
 COUNTS = "yk:counts"
@@ -285,7 +285,7 @@ def batch_of(fetched: Fetched) -> CodeBatch:
     return batch
 
 
-def _take_code(batch: CodeBatch, record: Record) -> None:
+def _take_code(batch: CodeBatch, record: LogRecord) -> None:
     person = record.key.decode()  # a missing key is an AttributeError
     if record.value is None:
         batch.codes[person] = None

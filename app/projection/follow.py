@@ -33,7 +33,7 @@ from app.projection.freshness import Freshness, Group
 from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch
 from app.topics.admin import cluster_id_of, partition_counts
 from app.topics.catalogue import CATALOGUE
-from app.topics.reading import Fetched, Record
+from app.topics.reading import Fetched, LogRecord
 
 RECORDS_MAX = 1_000
 """Records in one batch: Redis does nothing else while it writes them, some 5 ms."""
@@ -264,7 +264,7 @@ async def _position(
     consumer: "AIOKafkaConsumer[bytes, bytes]",
     tp: TopicPartition,
     state: State,
-    records: Sequence[Record],
+    records: Sequence[LogRecord],
     reached: set[TopicPartition],
 ) -> Position:
     """Return where a partition stands after `records`; add it to `reached` if that is its end.

@@ -20,7 +20,7 @@ import msgspec
 import orjson
 from stdnum.iso7064 import mod_11_2
 
-from app import strict_json
+from app.topics import strict_json
 from app.topics.catalogue import CATALOGUE, Topic
 from app.topics.schemas import expectation
 from app.topics.strict_json import NotStrict

@@ -13,9 +13,9 @@ from typing import TypeAlias
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from msgspec import Struct
 
-Record: TypeAlias = ConsumerRecord[bytes, bytes]
+LogRecord: TypeAlias = ConsumerRecord[bytes, bytes]
 
-Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
+Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
 """What one fetch brought, of each partition in its order."""
 
 FETCH_MS = 500
@@ -30,7 +30,7 @@ RECORDS_MAX = 500
 class Unreadable(Exception):
     """A record that only this system writes cannot be read: a bug, and not to be passed over."""
 
-    def __init__(self, record: Record, why: str) -> None:
+    def __init__(self, record: LogRecord, why: str) -> None:
         super().__init__(
             f"The record at {record.topic}[{record.partition}] offset {record.offset} is {why}."
         )
@@ -57,7 +57,7 @@ class Reader:
         """The offsets there are, by partition."""
         return {tp.partition: found for tp, found in self._ranges.items()}
 
-    async def records(self, since: datetime | None = None) -> AsyncIterator[Record]:
+    async def records(self, since: datetime | None = None) -> AsyncIterator[LogRecord]:
         """Yield the records, of each partition in its order; with `since` no much older ones."""
         starts = {tp: found.begin for tp, found in self._ranges.items()}
         if since is not None:
@@ -67,7 +67,7 @@ class Reader:
         async for record in self._from(starts):
             yield record
 
-    async def one(self, partition: int, offset: int) -> Record | None:
+    async def one(self, partition: int, offset: int) -> LogRecord | None:
         """Return the record that lies there, None where there is none."""
         for tp, found in self._ranges.items():
             if tp.partition == partition and found.begin <= offset < found.end:
@@ -75,7 +75,7 @@ class Reader:
                     return record if record.offset == offset else None
         return None
 
-    async def _from(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
+    async def _from(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LogRecord]:
         """Yield what lies between `starts` and the ends; raise `TimeoutError` if Kafka is away."""
         # Not by another assignment: aiokafka 0.14 may never stop if that comes just before.
         self._consumer.pause(*(self._ranges.keys() - starts.keys()))
@@ -127,7 +127,7 @@ async def reading(
 
 async def first_between(
     consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int, end: int
-) -> Record | None:
+) -> LogRecord | None:
     """Return the first record in `[offset, end)`; None if there is none, since a producer's
     transactions leave markers, which take offsets. Raise `TimeoutError` if it is not known in time.
     """

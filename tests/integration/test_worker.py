@@ -19,8 +19,7 @@ from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from redis.asyncio import Redis
 
-from app.development.sample.broken import BREAKAGES, TOPIC, Breakage
-from app.projection.codes import read_state
+from app.development.sample.broken import BREAKAGES, TOPIC
 from app.projection.freshness import ask
 from app.projection.state import read_state
 from app.topics.admin import create_topics

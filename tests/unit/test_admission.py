@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-import builders
-from app.codec import Code, Refusal, parse_strict
 from app.gateway.admission import Admission, readable_id
-from app.person_keys import PersonKeys
+from app.gateway.person_keys import PersonKeys
+from app.topics.codec import Code, Refusal, parse_strict
+from support import builders
 
 CARD_NUMBER = "11010519491231002X"
 PERMIT_NUMBER = "H12345678"

@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 import jiter
 import pytest
-from app.codec import Code
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.strict_json import FAULTS, NotStrict, Why, parse
+from app.topics.codec import Code
+from app.topics.strict_json import FAULTS, NotStrict, Why, parse
 
 REFUSED: list[tuple[bytes, Why]] = [
     (b"", "not-json"),
