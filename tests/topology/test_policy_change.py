@@ -1,36 +1,30 @@
 """A policy that changes midway: what ran goes on by its old numbers, what opens after has the new,
 each lift is told once, and a replay from nothing ends in the same rows and the same changes.
 
-The agents' own folds over a store of bytes. Whatever is between two calls is gone, so each call is
-a restart; rows are found to be due by the instant in front of them, as the engine finds them.
+After each event another worker goes on with what the one before left; lifts are told when they
+fall due.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import msgspec
 import pytest
-from aiokafka import ConsumerRecord
 from msgspec.structs import replace
-from nacl.public import PrivateKey
 
-from agents import people
-from agents.dead_letters import DeadLetters
-from app.engine.work import Told, Work
-from app.topics.catalogue import CATALOGUE, STATUS_CHANGES
 from models import policy
-from models.codes import Cause, Colour, Reason, StatusChange, StatusChanged
+from models.codes import Cause, Colour, Reason, StatusChange
 from models.events import QuarantineKind
 from models.explain import explain
 from models.person import Person
 from models.policy import Policy
 from oracle.naive import naive
 from support import builders as b
-from support.records import record
+from topology.driver import Driver
 
-LETTERS = DeadLetters(bytes(PrivateKey.generate().public_key))
+BEGIN = b.day(1, 0)
 CHANGE = b.day(11, 0).astimezone(UTC)
 END = b.day(60)
 
@@ -61,41 +55,14 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> tuple[Policy, ...]:
     return both
 
 
-Record = ConsumerRecord[bytes, bytes]
+Arrival = tuple[Any, datetime]
 
 
-class Store(dict[bytes, bytes]):
-    """Rows as the engine stores them, and what was told."""
+class Life(NamedTuple):
+    """What became of one person: their row, and what was told."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[StatusChange] = []
-
-    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return [self.get(key) for key in keys]
-
-    def fold(self, one: Record) -> None:
-        work = Work(cast(Any, self))
-        people.chunk_fold(CATALOGUE.topics[one.topic], LETTERS)(work, [one])
-        self._commit(work)
-
-    def lift(self, now: datetime) -> int:
-        """Run the timer; return how many rows were due."""
-        until = people.microseconds(now)
-        due = [key for key, row in self.items() if 0 < int.from_bytes(row[:8], "big") <= until]
-        work = Work(cast(Any, self))
-        people.advance_due(now, LETTERS)(work, due)
-        self._commit(work)
-        return len(due)
-
-    def _commit(self, work: Work) -> None:
-        for key, row in work.rows.items():
-            self[key] = row[0].to_bytes(8, "big") + row[1]
-        self.told += [_change(told) for told in work.told if told.topic == STATUS_CHANGES]
-
-    @property
-    def row(self) -> Person:
-        return msgspec.msgpack.decode(self[b.PERSON.encode()][8:], type=Person)
+    row: Person
+    told: list[StatusChange]
 
     @property
     def chain(self) -> list[tuple[Any, ...]]:
@@ -103,51 +70,55 @@ class Store(dict[bytes, bytes]):
         return [(c.at, c.before, c.after, c.cause) for c in self.told]
 
 
-def _change(told: Told) -> StatusChange:
-    return msgspec.json.decode(told.value or b"", type=StatusChanged).data
+Live = Callable[..., Life]
 
 
-Arrival = tuple[Any, datetime]
+def life_of(driver: Driver) -> Life:
+    row = driver.row()
+    assert row is not None
+    return Life(row, driver.changes())
 
 
-def records(arrivals: Sequence[Arrival]) -> list[Record]:
-    return [record(event, at, n) for n, (event, at) in enumerate(arrivals)]
-
-
-def hours(begin: datetime, end: datetime) -> Iterator[datetime]:
-    at = begin
-    while at < end:
-        yield at
-        at += timedelta(hours=6)
-
-
-def live(arrivals: Sequence[Arrival], *, known_from: datetime | None = None) -> Store:
-    """Fold what arrives as it arrives, with a timer every six hours, and twice each time.
+@pytest.fixture
+def live(folder: Path) -> Live:
+    """Send what arrives as it arrives, and begin a new worker after each.
 
     The software of before `known_from` has not heard of the new policy.
     """
-    store, waiting = Store(), records(arrivals)
-    both = policy.POLICIES
-    with pytest.MonkeyPatch.context() as patch:
-        for now in hours(b.day(1, 0), END):
-            if known_from is not None:
-                patch.setattr(policy, "POLICIES", both if now >= known_from else both[:1])
-            store.lift(now)
-            store.lift(now)
-            while waiting and waiting[0].timestamp <= now.timestamp() * 1000:
-                store.fold(waiting.pop(0))
-    assert not waiting
-    return store
+
+    def lived(arrivals: Sequence[Arrival], *, known_from: datetime = BEGIN) -> Life:
+        waiting, both = list(arrivals), policy.POLICIES
+        with Driver(folder / "live", at=BEGIN) as driver, pytest.MonkeyPatch.context() as patch:
+            for known, until in ((both[:1], known_from), (both, END)):
+                patch.setattr(policy, "POLICIES", known)
+                while waiting and waiting[0][1] < until:
+                    event, at = waiting.pop(0)
+                    driver.send(event, at=at)
+                    driver.restart()
+                driver.advance(to=until)
+            assert not waiting
+            return life_of(driver)
+
+    return lived
 
 
-def replayed(arrivals: Sequence[Arrival]) -> Store:
-    """Fold the same from nothing, long after it all; no timer ran in between."""
-    store = Store()
-    for one in records(arrivals):
-        store.fold(one)
-    store.lift(END)
-    assert store.lift(END) == 0, "what was told is due no more"
-    return store
+@pytest.fixture
+def replayed(folder: Path) -> Live:
+    """Read the same from nothing, long after it all; no worker ran in between."""
+
+    def read(arrivals: Sequence[Arrival]) -> Life:
+        with Driver(folder / "replayed", at=BEGIN) as driver:
+            driver.stop()
+            for event, at in arrivals:
+                driver.send(event, at=at)
+            driver.advance(to=END)
+            driver.start()
+            before = driver.changes()
+            driver.restart()
+            assert driver.changes() == before, "what was told is due no more"
+            return life_of(driver)
+
+    return read
 
 
 def contact(day: int, listing: str) -> Arrival:
@@ -238,13 +209,13 @@ LIVES: dict[str, tuple[list[Arrival], dict[str, str], list[datetime]]] = {
 
 
 @pytest.mark.parametrize("name", LIVES)
-def test_each_reason_keeps_the_numbers_it_opened_under(name: str) -> None:
+def test_each_reason_keeps_the_numbers_it_opened_under(name: str, live: Live) -> None:
     arrivals, governed, greens = LIVES[name]
-    store = live(arrivals)
-    found = explain(store.row, END).answer.ended
+    life = live(arrivals)
+    found = explain(life.row, END).answer.ended
     assert {reason: " ".join(sorted({i.policy for i in found})) for reason in governed} == governed
-    assert store.row.code.colour is Colour.GREEN
-    [green] = [c for c in store.told if c.before.colour is Colour.RED]
+    assert life.row.code.colour is Colour.GREEN
+    [green] = [c for c in life.told if c.before.colour is Colour.RED]
     # Of what is reported for the very instant it is told when that arrives, an hour later.
     assert [green.at.replace(minute=0)] in [
         greens,
@@ -253,7 +224,7 @@ def test_each_reason_keeps_the_numbers_it_opened_under(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIVES)
-def test_each_lift_is_told_once_and_the_chain_has_no_gap(name: str) -> None:
+def test_each_lift_is_told_once_and_the_chain_has_no_gap(name: str, live: Live) -> None:
     told = live(LIVES[name][0]).told
     assert len({(c.at, c.after, c.cause) for c in told}) == len(told)
     assert [c.before for c in told[1:]] == [c.after for c in told[:-1]]
@@ -262,7 +233,7 @@ def test_each_lift_is_told_once_and_the_chain_has_no_gap(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIVES)
-def test_a_replay_from_nothing_ends_in_the_same(name: str) -> None:
+def test_a_replay_from_nothing_ends_in_the_same(name: str, live: Live, replayed: Live) -> None:
     arrivals = LIVES[name][0]
     lived, again = live(arrivals), replayed(arrivals)
     assert again.told == lived.told
@@ -273,7 +244,7 @@ def test_a_replay_from_nothing_ends_in_the_same(name: str) -> None:
 @pytest.mark.parametrize("name", LIVES)
 @pytest.mark.parametrize("known_from", [b.day(3), b.day(10), b.day(11, 0)])
 def test_when_the_software_learns_of_a_policy_to_come_does_not_matter(
-    name: str, known_from: datetime
+    name: str, known_from: datetime, live: Live, replayed: Live
 ) -> None:
     """As long as it does before the policy is in force."""
     arrivals = LIVES[name][0]
@@ -282,8 +253,15 @@ def test_when_the_software_learns_of_a_policy_to_come_does_not_matter(
     assert explain(lived.row, END).answer == explain(again.row, END).answer
 
 
+def hours(begin: datetime, end: datetime) -> Iterator[datetime]:
+    at = begin
+    while at < end:
+        yield at
+        at += timedelta(hours=6)
+
+
 @pytest.mark.parametrize("name", LIVES)
-def test_what_is_told_is_what_the_oracle_says_at_every_hour(name: str) -> None:
+def test_what_is_told_is_what_the_oracle_says_at_every_hour(name: str, live: Live) -> None:
     arrivals = LIVES[name][0]
     told = live(arrivals).told
     for at in hours(b.day(1, 12), END):
@@ -293,7 +271,7 @@ def test_what_is_told_is_what_the_oracle_says_at_every_hour(name: str) -> None:
         assert (held.colour, set(held.reasons)) == (colour, reasons), at
 
 
-def test_lifts_by_time_have_no_cause_and_their_own_instant() -> None:
+def test_lifts_by_time_have_no_cause_and_their_own_instant(live: Live) -> None:
     arrivals, _, [end] = LIVES["quarantine at home of before ends by itself"]
     last = live(arrivals).told[-1]
     assert (last.at, last.cause, last.before.reasons) == (end, Cause(), (Reason.HOME_QUARANTINE,))
