@@ -1,9 +1,6 @@
-"""A store without RocksDB."""
+"""A store without RocksDB, for what folds a record outside of the topology."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from app.engine.work import Told, Work
 
@@ -18,7 +15,3 @@ class Store(dict[bytes, bytes]):
         for key, row in work.rows.items():
             self[key] = row[0].to_bytes(8, "big") + row[1]
         return work.told
-
-
-def of(told: Sequence[Told], topic: str) -> list[Any]:
-    return [msgspec.json.decode(t.value or b"null") for t in told if t.topic == topic]
