@@ -8,11 +8,11 @@ from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.poison import Poison
 from app.engine.work import Fold, Records, Work
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE, named
 from app.topology import YuekangApp
 from models.sources import SOURCE_LIMIT, Limit
 
-TOPIC = CATALOGUE.topics["scans"]
+TOPIC = CATALOGUE.topics[named("scans")]
 
 
 def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:

@@ -48,6 +48,7 @@ from app.topics.catalogue import (
     CATALOGUE,
     EVERY_TABLE,
     LISTS_APPLICATION,
+    TOPIC_PREFIX,
     Topic,
     changelog_of,
     group_of,
@@ -108,6 +109,7 @@ def _create(
 ) -> A:
     data_dir = Path(settings.data_dir).absolute()
     application = group_of(name)
+    generation = f"{TOPIC_PREFIX}g{CATALOGUE.generation}"
     app = make_app(kind, application, settings.kafka, data_dir, settings.worker_session_seconds)
     app.held_tables = tuple(
         Table(
@@ -115,7 +117,7 @@ def _create(
                 name=table,
                 application=application,
                 bootstrap=settings.kafka,
-                directory=data_dir / "tables" / cluster_id / f"g{CATALOGUE.generation}",
+                directory=data_dir / "tables" / cluster_id / generation,
                 changelog=changelog_of(table),
             )
         )

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.topics.catalogue import CATALOGUE, partition_of
+from app.topics.catalogue import CATALOGUE, named, partition_of
 from app.topics.codec import Refusal, decode
 from bench import counting
 from bench.records import PARTITIONS, Record, person_key
@@ -31,7 +31,7 @@ from models.person import Person, fold, unknown
 TOPIC = "bench-events"
 
 INPUT = msgspec.structs.replace(
-    CATALOGUE.topics["identities"],
+    CATALOGUE.topics[named("identities")],
     name=TOPIC,
     partitions=PARTITIONS,
     events=(

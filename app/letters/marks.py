@@ -7,10 +7,10 @@ topic keeps marks for twice as long as any letter is kept, so a letter never out
 from collections.abc import Mapping
 
 from app.letters.read import Place
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE, named
 from app.topics.reading import Range, reading
 
-RESENT = "resent"
+RESENT = named("resent")
 
 
 def mark_of(letter: Place) -> bytes:

@@ -21,10 +21,10 @@ from msgspec import Struct
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
 from app.letters.read import Filter, Letter, Place, letter_in
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
 from app.topics.reading import Reader, reading
 
-TRANSACTIONAL_ID = f"yuekang-g{CATALOGUE.generation}-resend"
+TRANSACTIONAL_ID = f"{group_of(APPLICATION)}-resend"
 TRANSACTION_MS_MAX = 10_000
 
 BATCH_LETTERS_MAX = 500

@@ -40,7 +40,7 @@ from app.operator.client import operator_token
 from app.process.settings import Settings
 from app.process.terminal import Report as Progress
 from app.process.terminal import progress_on
-from app.topics.catalogue import CATALOGUE, partition_of
+from app.topics.catalogue import CATALOGUE, named, partition_of
 from app.topics.records import structured
 from models.events import (
     DocumentType,
@@ -282,7 +282,7 @@ class Run:
         self._follow_every = max(1, plan.rate // plan.follow_rate)
         self._followed = [_made_up() for _ in range(math.ceil(plan.events / self._follow_every))]
         self._background = [_made_up() for _ in range(BACKGROUND_SECONDS * plan.rate)]
-        partitions = CATALOGUE.topics["provincial-codes"].partitions
+        partitions = CATALOGUE.topics[named("provincial-codes")].partitions
         self._partitions = {
             person: partition_of(person.encode(), partitions) for person in self._people()
         }

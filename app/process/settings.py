@@ -42,6 +42,14 @@ Networks = Annotated[
         description="addresses or networks, such as 10.0.0.5,10.1.0.0/16, separated by ,",
     ),
 ]
+TopicPrefix = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*\Z",
+        max_length=64,
+        description="letters, digits, dots, hyphens and underscores, at most 64, such as staging-",
+    ),
+]
 Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
 Slug = Annotated[
     str,
@@ -79,6 +87,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What a process is told from outside. A secret that is not set is empty."""
 
     kafka: Servers = "127.0.0.1:29092"
+    topic_prefix: TopicPrefix = ""
+    """What the names on the broker begin with. It is checked here; the catalogue has it, as a
+    constant (`app.topics.catalogue.TOPIC_PREFIX`), since names are."""
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
     rows_redis_url: RedisUrl = ""
     sessions_redis_url: RedisUrl = ""

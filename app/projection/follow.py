@@ -32,8 +32,8 @@ from app.process import metrics
 from app.projection.freshness import Freshness, Group
 from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch
 from app.topics.admin import cluster_id_of, partition_counts
-from app.topics.catalogue import CATALOGUE
-from app.topics.reading import Fetched, LogRecord
+from app.topics.catalogue import CATALOGUE, TOPIC_PREFIX
+from app.topics.reading import Fetched, LogRecord, Record
 
 RECORDS_MAX = 1_000
 """Records in one batch: Redis does nothing else while it writes them, some 5 ms."""
@@ -331,4 +331,4 @@ async def log_name(bootstrap: str, names: Sequence[str]) -> str:
     for name, partitions in (await partition_counts(bootstrap, names)).items():
         if partitions != CATALOGUE.topics[name].partitions:
             raise Unfit(f"{name} is missing or unlike topics.yaml: run `yuekang topics check`.")
-    return f"{cluster}/{CATALOGUE.generation}"
+    return f"{cluster}/{TOPIC_PREFIX}{CATALOGUE.generation}"

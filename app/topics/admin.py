@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from app.topics.catalogue import CATALOGUE, Topic
+from app.topics.catalogue import CATALOGUE, Catalogue, Topic
 
 SHOWN_SECONDS_MAX = 30.0
 """How long a topic that was made may take until the broker shows it; usually milliseconds."""
@@ -36,7 +36,7 @@ async def partition_counts(bootstrap: str, names: Iterable[str]) -> dict[str, in
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
-async def create_topics(bootstrap: str) -> list[str]:
+async def create_topics(bootstrap: str, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Make the topics that the broker lacks; return their names. Never changes one that exists.
 
     When this returns the broker shows them, which is a moment after it has made them. Raise a
@@ -53,7 +53,7 @@ async def create_topics(bootstrap: str) -> list[str]:
                     topic.replication_factor,
                     topic_configs=topic.settings,
                 )
-                for topic in CATALOGUE.topics.values()
+                for topic in catalogue.topics.values()
             ]
         )
         made = list(_made(answer.topic_errors))
@@ -77,19 +77,19 @@ def _made(errors: Iterable[tuple[Any, ...]]) -> Iterator[str]:
             raise error(f"topic {name}: {message[0] if message else error.__name__}")
 
 
-async def differences(bootstrap: str) -> list[str]:
+async def differences(bootstrap: str, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Say how the broker's topics differ from the catalogue; nothing if they do not."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        described = {t["topic"]: t for t in await admin.describe_topics(list(CATALOGUE.topics))}
-        there = [name for name in CATALOGUE.topics if _is_there(described[name])]
+        described = {t["topic"]: t for t in await admin.describe_topics(list(catalogue.topics))}
+        there = [name for name in catalogue.topics if _is_there(described[name])]
         settings = await _settings(admin, there)
     finally:
         await admin.close()
     return [
         line
-        for name, topic in CATALOGUE.topics.items()
+        for name, topic in catalogue.topics.items()
         for line in _different(topic, described[name], settings.get(name, {}))
     ]
 

@@ -2,6 +2,7 @@
 they are to be on the broker.
 """
 
+import os
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -12,6 +13,7 @@ import msgspec
 from aiokafka.partitioner import murmur2
 from msgspec import Meta, Struct
 
+from app.process.settings import variable_of
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, ProvincialCodeData
 from models.sources import SOURCE_RELEASED
@@ -28,11 +30,21 @@ BATCH_BYTES_MAX = 1024 * 1024
 EVERY_TABLE = "every"
 """What a topic folds into whose every partition has every record."""
 
-HEALTH_CODES = "health-codes"
-STATUS_CHANGES = "status-changes"
-DEAD_LETTERS = "dead-letters"
-PARKED = "parked"
-SOURCE_RELEASES = "source-releases"
+TOPIC_PREFIX = os.environ.get(variable_of("topic_prefix"), "")
+"""What every name on the broker begins with: of a topic, a group, a fence; and that of a store's
+folder. Stacks with prefixes of their own share a broker and see nothing of one another."""
+
+
+def named(name: str) -> str:
+    """Return what a topic of topics.yaml is called on the broker."""
+    return TOPIC_PREFIX + name
+
+
+HEALTH_CODES = named("health-codes")
+STATUS_CHANGES = named("status-changes")
+DEAD_LETTERS = named("dead-letters")
+PARKED = named("parked")
+SOURCE_RELEASES = named("source-releases")
 """Topics that the code knows by name; the inputs it takes from topics.yaml."""
 
 APPLICATION, LISTS_APPLICATION = "yuekang", "yuekang-lists"
@@ -111,15 +123,15 @@ class Topic(Struct, frozen=True):
 
 
 class Catalogue:
-    """All topics, in the file's order."""
+    """All topics, in the file's order. Those on the broker begin with `prefix`."""
 
-    def __init__(self, file: _File) -> None:
+    def __init__(self, file: _File, prefix: str) -> None:
         self.generation = file.generation
         self.partitions = file.partitions
         self.authorities = file.authorities
         self.topics = {
-            name: Topic(
-                name=name,
+            prefix + name: Topic(
+                name=prefix + name,
                 holds=entry.holds,
                 partitions=file.partitions,
                 replication_factor=file.replication_factor,
@@ -139,10 +151,10 @@ class Catalogue:
             raise CatalogueError("\n".join([f"{PATH.name} cannot be used:", *faults]))
 
     @classmethod
-    def load(cls, path: Path = PATH) -> "Catalogue":
+    def load(cls, path: Path = PATH, prefix: str = TOPIC_PREFIX) -> "Catalogue":
         """Read a catalogue; raise `CatalogueError` with every fault in it."""
         try:
-            return cls(msgspec.yaml.decode(path.read_bytes(), type=_File))
+            return cls(msgspec.yaml.decode(path.read_bytes(), type=_File), prefix)
         except (OSError, msgspec.DecodeError) as error:
             raise CatalogueError(f"{path} cannot be used: {error}") from None
 
@@ -206,9 +218,9 @@ CATALOGUE = Catalogue.load()
 
 def group_of(application: str) -> str:
     """Return the consumer group of a worker."""
-    return f"{application}-g{CATALOGUE.generation}"
+    return f"{named(application)}-g{CATALOGUE.generation}"
 
 
 def changelog_of(table: str) -> str:
     """Return the topic that a table is written to first."""
-    return f"{APPLICATION}-{table}-changelog"
+    return named(f"{APPLICATION}-{table}-changelog")

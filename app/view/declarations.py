@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process.clock import Clock
-from app.topics.catalogue import PORTAL
+from app.topics.catalogue import PORTAL, named
 from app.topics.codec import Refusal, carries_document_number, encode, from_mapping
 from app.topics.records import Record
 from app.topics.writer import Writer
@@ -23,7 +23,7 @@ from app.view.limits import RETRY_STORE_SECONDS
 from app.web.problems import FieldError, Refused, retry_later
 from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom
 
-TOPIC = "declarations"
+TOPIC = named("declarations")
 TYPE = "yuekang.declaration.submitted.v1"
 
 KEPT_SECONDS = 24 * 60 * 60

@@ -13,14 +13,14 @@ from datetime import datetime
 import structlog
 
 from app.process import metrics
-from app.topics.catalogue import PORTAL
+from app.topics.catalogue import PORTAL, named
 from app.topics.codec import encode
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.web.problems import Refused
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 
-TOPIC = "displays"
+TOPIC = named("displays")
 
 QUEUE_MAX = 20_000
 """Displays that wait: those of a second at the peak; some 10 MB."""

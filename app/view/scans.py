@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from app.process import metrics
 from app.process.clock import Clock
+from app.topics.catalogue import named
 from app.topics.codec import Code, Refusal, carries_document_number, encode, from_mapping
 from app.topics.records import Record
 from app.topics.writer import Writer
@@ -26,7 +27,7 @@ from app.web.tokens import InvalidToken, Tokens
 from models.codes import Colour
 from models.events import EventId, Instant, Name
 
-TOPIC = "scans"
+TOPIC = named("scans")
 TYPE = "yuekang.scan.recorded.v1"
 
 

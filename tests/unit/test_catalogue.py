@@ -1,5 +1,9 @@
 """topics.yaml against the code, and what is said of a catalogue that contradicts itself."""
 
+import json
+import os
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -8,7 +12,7 @@ import pytest
 import yaml
 
 from app.letters.marks import RESENT
-from app.process.settings import Settings
+from app.process.settings import Settings, variable_of
 from app.topics.catalogue import (
     CATALOGUE,
     DEAD_LETTERS,
@@ -120,6 +124,50 @@ def test_what_folds_is_stamped_by_the_log_and_kept_for_a_time() -> None:
 def test_the_broker_takes_every_value_that_the_catalogue_allows() -> None:
     for topic in CATALOGUE.topics.values():
         assert int(topic.settings["max.message.bytes"]) >= topic.value_bytes_max
+
+
+def test_a_prefix_stands_before_every_name_on_the_broker(tmp_path: Path) -> None:
+    program = """
+import asyncio, json, sys
+from app.letters.marks import RESENT
+from app.letters.resend import TRANSACTIONAL_ID
+from app.process.settings import Settings, variable_of
+from app.projection.freshness import GROUPS
+from app.projection.commands import CODES, ROWS
+from app.topics.catalogue import *
+from app.topology import create_app, create_lists_app, input_topics
+
+async def names():
+    apps = [make(Settings(data_dir=sys.argv[1]), "c") for make in (create_app, create_lists_app)]
+    tables = [table.settings for app in apps for table in app.held_tables]
+    return {
+        "known": [HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, SOURCE_RELEASES, RESENT],
+        "read": [topic.name for app in apps for topic in app.topics_read()],
+        "followed": [*CODES.topics, *ROWS.topics],
+        "changelogs": [table.changelog for table in tables],
+        "groups": [*(group.name for group in GROUPS), *(app.conf.id for app in apps)],
+        "fences": [TRANSACTIONAL_ID, *(table.application for table in tables)],
+        "stores": [table.directory.name for table in tables],
+    }
+
+print(json.dumps(asyncio.run(names())))
+"""
+    plain, prefixed = (
+        json.loads(
+            subprocess.check_output(
+                [sys.executable, "-c", program, str(tmp_path)],
+                env={**os.environ, variable_of("topic_prefix"): prefix},
+            )
+        )
+        for prefix in ("", "staging-")
+    )
+    assert prefixed == {
+        kind: [f"staging-{name}" for name in names] for kind, names in plain.items()
+    }
+    assert set(plain["known"] + plain["read"] + plain["changelogs"]) == CATALOGUE.topics.keys()
+    staging = Catalogue.load(prefix="staging-")
+    assert list(staging.topics) == [topic.name for topic in staging.topics.values()]
+    assert list(staging.topics) == [f"staging-{name}" for name in CATALOGUE.topics]
 
 
 # Who may publish what

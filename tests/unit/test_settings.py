@@ -65,6 +65,13 @@ def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
         assert "must be addresses or networks" in fault
 
 
+def test_a_prefix_of_topics_is_of_what_kafka_takes() -> None:
+    assert read(topic_prefix="staging-").topic_prefix == "staging-"
+    for wrong in ("-staging", "st aging", "staging/", "s" * 65, "粤"):
+        [fault] = faults(topic_prefix=wrong)
+        assert "YUEKANG_TOPIC_PREFIX" in fault
+
+
 def test_every_setting_stands_in_the_operators_book() -> None:
     book = (ROOT / "docs" / "operations.md").read_text()
     shortened = {"oidc_type_claim", "oidc_name_claim", "oidc_birthday_claim", "oidc_city_claim"}

@@ -10,12 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from app.development.sample.documents import Document
+from app.topics.catalogue import named
 from app.topics.records import Record
 from models.events import DocumentType, Event
 
 Json = dict[str, Any]
 
-TOPIC = "laboratory-results"
+TOPIC = named("laboratory-results")
 """Where broken records go: all are made of laboratory results."""
 
 OTHER_PERSON = "p1-" + "a" * 32
