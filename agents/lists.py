@@ -20,7 +20,7 @@ from app.engine.work import Fold, Records, Work
 from app.topics.catalogue import Topic
 from app.topology import ListsApp
 from models.events import Event, ListedEvent, ListName
-from models.lists import EMPTY, Conflict, Listing, add, advance, due_at, list_of
+from models.lists import EMPTY, Conflict, Listing, add, drop_old, due_at, list_of
 from models.person import conflict
 from models.sources import SOURCE_LIMIT, Limit
 
@@ -104,7 +104,7 @@ class Lists:
 
     def advance(self, key: bytes, until: datetime) -> None:
         """Let go of what is too old at `until`."""
-        self._change(key, advance(self._row(key), _name(key), until), until)
+        self._change(key, drop_old(self._row(key), _name(key), until), until)
 
     def write(self) -> None:
         """Write the rows that changed. An emptied one stays: its key says who, and no more."""

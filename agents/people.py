@@ -21,7 +21,7 @@ from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
 from models.events import Event, StatusEvent
-from models.person import Outcome, Person, advance, fold, unknown
+from models.person import FoldOutcome, Person, advance, fold, unknown
 from models.sources import SOURCE_LIMIT, Limit
 
 _encode_row = msgspec.msgpack.Encoder().encode
@@ -118,7 +118,7 @@ class People:
         return row
 
     def _take(
-        self, key: bytes, outcome: Outcome, record: "ConsumerRecord[bytes, bytes] | None"
+        self, key: bytes, outcome: FoldOutcome, record: "ConsumerRecord[bytes, bytes] | None"
     ) -> None:
         self._rows[key] = self._changed[key] = outcome.person
         for change in outcome.changes:

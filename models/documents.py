@@ -70,7 +70,7 @@ class DocumentError(ValueError):
         self.expected = expected
 
 
-def parse(type_name: str, number: str, today: date) -> Document:
+def parse_document(type_name: str, number: str, today: date) -> Document:
     """Return the document of this type and number, or raise `DocumentError`.
 
     `today` (in Asia/Shanghai) bounds the birthday. Numbers are taken as issued, with no blanks,

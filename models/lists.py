@@ -144,7 +144,7 @@ def add(listing: Listing, event: ListedEvent, arrived_at: datetime) -> Listing:
     return Listing(kept[: bound.kept_max], listing.more or len(kept) > bound.kept_max)
 
 
-def advance(listing: Listing, name: ListName, to: datetime) -> Listing:
+def drop_old(listing: Listing, name: ListName, to: datetime) -> Listing:
     """Return the list without what is too old at `to`."""
     return _advance(listing, bound_of(name, to), to)
 

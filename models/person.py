@@ -95,7 +95,7 @@ class Notice(Struct, frozen=True):
     refused: bool
 
 
-class Outcome(Struct, frozen=True):
+class FoldOutcome(Struct, frozen=True):
     """A row after an event or the passing of time, and what is to be told of it, in order."""
 
     person: Person
@@ -108,7 +108,7 @@ def unknown(person: str, at: datetime) -> Person:
     return Person(HealthCode(person=person, version=0, judged_at=at), at)
 
 
-def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
+def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
     """Fold `event`, which arrived at `arrived_at`, into `row`.
 
     First tells what changed by time until then. A redelivered or duplicated event changes
@@ -148,7 +148,7 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> Outcome:
     notices = [*outcome.notices, *_claims(facts, event)]
     if _deadline(new) <= at and new in _waiting(facts, [fact.event for fact in facts]):
         notices.append(_without(facts, event))  # read so late that its wait is over
-    return Outcome(judged, (*outcome.changes, *change), tuple(notices))
+    return FoldOutcome(judged, (*outcome.changes, *change), tuple(notices))
 
 
 def full(row: Person) -> bool:
@@ -181,7 +181,7 @@ def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
     return None
 
 
-def advance(row: Person, to: datetime) -> Outcome:
+def advance(row: Person, to: datetime) -> FoldOutcome:
     """Tell what time alone changes in `(row.judged_at, to]`, each at its own instant.
 
     The end does not depend on how often or when this runs.
@@ -194,7 +194,7 @@ def advance(row: Person, to: datetime) -> Outcome:
         changes += change
     if to > row.judged_at:
         row = Person(row.code, to, row.due_at, row.plain, row.facts)
-    return Outcome(row, tuple(changes), tuple(notices))
+    return FoldOutcome(row, tuple(changes), tuple(notices))
 
 
 def _judge_anew(
@@ -279,7 +279,7 @@ def _target(facts: tuple[Fact, ...], claim: Fact | StatusEvent) -> StatusEvent |
     return None
 
 
-def _object(outcome: Outcome, notice: Notice) -> Outcome:
+def _object(outcome: FoldOutcome, notice: Notice) -> FoldOutcome:
     return replace(outcome, notices=(*outcome.notices, notice))
 
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 MOBILE_PHONE_NUMBER: Final = "mobile-phone-number"
 """The type of a phone where a document has the type of a document."""
 
-NUMBER_LENGTH_MAX = 18
+PHONE_LENGTH_MAX = 18
 """As it may be written: +86 138-0013-8000."""
 
 _WRITTEN = re.compile(r"(?:\+86[ -]?)?(1[3-9][0-9])[ -]?([0-9]{4})[ -]?([0-9]{4})")
@@ -54,7 +54,7 @@ class PhoneError(ValueError):
         self.expected = expected
 
 
-def parse(number: str) -> Phone:
+def parse_phone(number: str) -> Phone:
     """Return the phone of a number, or raise `PhoneError`.
 
     With +86 or without, in one piece or in the groups that telephones write: all these are typed

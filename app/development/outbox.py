@@ -26,7 +26,7 @@ SUFFIX = ".json"
 MESSAGES_MAX = 200
 
 
-class Message(Struct, frozen=True):
+class KeptMessage(Struct, frozen=True):
     """A message as a carrier would have it."""
 
     at: datetime
@@ -42,15 +42,15 @@ class Outbox:
 
     async def send(self, phone: str, text: str) -> None:
         """Keep a message, and of all the newest; raise `OSError` where it cannot be kept."""
-        message = Message(datetime.now(ZONE), phone, text)
+        message = KeptMessage(datetime.now(ZONE), phone, text)
         await asyncio.to_thread(self._keep, msgspec.json.encode(message))
 
-    def newest(self, count: int = MESSAGES_MAX) -> list[Message]:
+    def newest(self, count: int = MESSAGES_MAX) -> list[KeptMessage]:
         """Return up to `count` messages, newest first."""
         found = []
         for path in self._paths()[::-1][:count]:
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=Message))
+                found.append(msgspec.json.decode(path.read_bytes(), type=KeptMessage))
             except FileNotFoundError:  # another process keeps the newest too
                 continue
         return found

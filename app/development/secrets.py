@@ -9,7 +9,7 @@ from nacl.public import PrivateKey
 from app.process.files import write_whole
 from app.process.settings import SECRET_BYTES_MIN
 
-FILE = "secrets.env"
+SECRETS_FILE = "secrets.env"
 
 
 def development_secrets(directory: Path) -> dict[str, str]:
@@ -17,7 +17,7 @@ def development_secrets(directory: Path) -> dict[str, str]:
 
     A shell can read it too: `set -a; . .run/data/secrets.env`.
     """
-    path = directory / FILE
+    path = directory / SECRETS_FILE
     lines = path.read_text().splitlines() if path.exists() else []
     found = dict(line.split("=", 1) for line in lines if "=" in line)
     made = _made()

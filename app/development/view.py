@@ -12,15 +12,15 @@ from msgspec.structs import replace
 
 from app.development.outbox import Outbox
 from app.development.sample.information import HIGH_RISK_SAMPLE
-from app.development.sample.publish import FILE as SAMPLE
+from app.development.sample.publish import SAMPLE_FILE as SAMPLE
 from app.development.sample.samples import samples
 from app.process.logs import configure
 from app.process.settings import Settings, SettingsError
 from app.travel.assembly import cards_by
 from app.travel.sms import driver_of
-from app.view.routes import create_app
-from app.view.server import SECRETS, behind_proxies, options_of, serve_view
-from app.view.services import Options
+from app.view.routes import create_view
+from app.view.server import VIEW_SECRETS, behind_proxies, serve_view, view_options_of
+from app.view.services import ViewOptions
 from models.policy import HIGH_RISK
 
 
@@ -28,10 +28,10 @@ def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = settings_of_development()
     configure(settings.log_level)
-    return behind_proxies(create_app(development_options(settings)), settings.trusted_proxies)
+    return behind_proxies(create_view(development_options(settings)), settings.trusted_proxies)
 
 
-def development_options(settings: Settings) -> Options:
+def development_options(settings: Settings) -> ViewOptions:
     """Return what the view needs of the settings, with what only development has.
 
     A carrier that the settings name takes the place of the outbox.
@@ -39,7 +39,7 @@ def development_options(settings: Settings) -> Options:
     data = Path(settings.data_dir)
     driver = driver_of(settings) if settings.sms_driver else Outbox(data)
     return replace(
-        options_of(settings),
+        view_options_of(settings),
         samples=partial(samples, data / SAMPLE),
         make_cards=partial(cards_by, driver, (*HIGH_RISK, HIGH_RISK_SAMPLE), settings),
     )
@@ -47,7 +47,7 @@ def development_options(settings: Settings) -> Options:
 
 def settings_of_development() -> Settings:
     """Return the settings, or raise `SettingsError` where they are those of production."""
-    settings = Settings.from_environment(*SECRETS)
+    settings = Settings.from_environment(*VIEW_SECRETS)
     if settings.environment != "development":
         raise SettingsError(
             "This view shows made-up people and keeps messages in files, so it runs in development "

@@ -114,8 +114,8 @@ class Admission:
                 )
         try:
             if type_name == MOBILE_PHONE_NUMBER:
-                return phones.parse(number)
-            return documents.parse(type_name, number, self._now().astimezone(ZONE).date())
+                return phones.parse_phone(number)
+            return documents.parse_document(type_name, number, self._now().astimezone(ZONE).date())
         except PhoneError as error:
             raise Refused(
                 "phone",

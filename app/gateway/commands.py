@@ -9,7 +9,7 @@ from app.gateway.person_keys import PersonKeys
 from app.process.clock import now
 from app.process.settings import Settings
 from app.web.tokens import Tokens
-from models.documents import DocumentError, parse
+from models.documents import DocumentError, parse_document
 from models.events import DocumentType
 
 
@@ -38,7 +38,7 @@ def person_key(
     else:
         number = sys.stdin.readline().rstrip("\r\n")
     try:
-        document = parse(document_type, number, now().date())
+        document = parse_document(document_type, number, now().date())
     except DocumentError as error:
         typer.echo(f"{error.detail} {error.expected}", err=True)
         raise typer.Exit(1) from None

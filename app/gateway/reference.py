@@ -193,7 +193,7 @@ def _schemas() -> Node:
         [*DocumentType], documents.NUMBER_LENGTH_MAX, "As issued: no blanks, X as a capital."
     )
     schemas["Phone"] = _numbered(
-        [MOBILE_PHONE_NUMBER], phones.NUMBER_LENGTH_MAX, "Of the mainland, with +86 or without."
+        [MOBILE_PHONE_NUMBER], phones.PHONE_LENGTH_MAX, "Of the mainland, with +86 or without."
     )
     schemas["Documents"] = _list_of("documents", _either("Document", "Phone"))
     # msgspec describes no union that it could not read back; these two are only written.

@@ -25,7 +25,8 @@ from app.process import metrics
 from app.process.clock import Clock, now
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import Refusal, parse_strict
-from app.topics.writer import Place, Writer
+from app.topics.records import KafkaPlace
+from app.topics.writer import Writer
 from app.web import problems
 from app.web.problems import FieldError, Problem, Refused
 from app.web.requests import AnyRequest
@@ -47,7 +48,7 @@ province: all who come in the peak's minute (decision 11), and each of its 126 m
 log = structlog.get_logger()
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class GatewayOptions(Struct, frozen=True, kw_only=True):
     """What a gateway needs to know. `now` gives the instant, with its zone."""
 
     kafka: str
@@ -64,7 +65,7 @@ class Options(Struct, frozen=True, kw_only=True):
 class Gateway:
     """What the handlers share."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: GatewayOptions) -> None:
         self.tokens = Tokens(options.token_key)
         self.admission = Admission(
             PersonKeys(options.person_key_secret, options.person_key_version), options.now
@@ -102,7 +103,7 @@ class Gateway:
                 )
 
 
-def create_app(options: Options) -> Litestar:
+def create_gateway(options: GatewayOptions) -> Litestar:
     """Make the application; it connects to Kafka when it starts."""
     gateway = Gateway(options)
 
@@ -210,7 +211,7 @@ def _judge(gateway: Gateway, source: str, raw: bytes) -> Admitted | Problem:
         return as_refused(refusal).problem(readable_id(event))
 
 
-def _accepted(admitted: Admitted, place: Place) -> Accepted:
+def _accepted(admitted: Admitted, place: KafkaPlace) -> Accepted:
     metrics.GATEWAY_EVENTS_ACCEPTED.labels(place.topic).inc()
     return Accepted(202, admitted.id, admitted.source, place.topic, place.partition, place.offset)
 
@@ -284,4 +285,4 @@ async def reference() -> bytes:
 @get("/problems/{code:str}")
 async def explanation(code: FromPath[str]) -> dict[str, Any]:
     """Say what a problem's type means."""
-    return problems.explain(code)
+    return problems.explain_problem(code)

@@ -2,7 +2,7 @@
 
 from litestar import Litestar
 
-from app.gateway.routes import Options, create_app
+from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.logs import configure
 from app.process.settings import Settings
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
@@ -10,19 +10,19 @@ from app.web.serve import serve
 
 REQUESTS_AT_ONCE_MAX = 512
 
-SECRETS = ("person_key_secret", "token_key")
+GATEWAY_SECRETS = ("person_key_secret", "token_key")
 
 
 def make() -> Litestar:
     """Make the application from the environment; Granian calls this in the worker."""
-    settings = Settings.from_environment(*SECRETS)
+    settings = Settings.from_environment(*GATEWAY_SECRETS)
     configure(settings.log_level)
-    return create_app(options_of(settings))
+    return create_gateway(gateway_options_of(settings))
 
 
-def options_of(settings: Settings) -> Options:
+def gateway_options_of(settings: Settings) -> GatewayOptions:
     """Return what the gateway needs of the settings."""
-    return Options(
+    return GatewayOptions(
         kafka=settings.kafka,
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
@@ -33,7 +33,7 @@ def options_of(settings: Settings) -> Options:
 
 def gateway() -> None:
     """Serve the entrance over HTTP until a signal ends it."""
-    settings = Settings.from_environment(*SECRETS)
+    settings = Settings.from_environment(*GATEWAY_SECRETS)
     serve(
         "app.gateway.server:make",
         "gateway",

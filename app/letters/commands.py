@@ -20,15 +20,16 @@ from rich.console import Console
 
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
-from app.letters.read import Filter, Letter, Place, letter_in
+from app.letters.read import Letter, LetterFilter, letter_in
 from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
-from app.letters.resend import Job, Outcome, Watcher, resend
+from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
 from app.letters.show import escaped, print_letter, print_list
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.topics.reading import reading
+from app.topics.records import KafkaPlace
 from app.topology import input_topics
 from models.policy import ZONE
 from models.sources import SourceReleasedData
@@ -55,7 +56,9 @@ Since = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
-def _wanted(topic: str | None, reason: str | None, source: str | None, since: str | None) -> Filter:
+def _wanted(
+    topic: str | None, reason: str | None, source: str | None, since: str | None
+) -> LetterFilter:
     names = [t.name for t in input_topics()]
     if topic is not None and topic not in names:
         raise typer.BadParameter(f"There is no input topic {topic}; there are {', '.join(names)}.")
@@ -65,7 +68,7 @@ def _wanted(topic: str | None, reason: str | None, source: str | None, since: st
         raise typer.BadParameter(f"{since!r} is no time; write it as 2022-04-20T08:00.") from None
     if at is not None and at.tzinfo is None:
         at = at.replace(tzinfo=ZONE)
-    return Filter(topic, reason, source, at)
+    return LetterFilter(topic, reason, source, at)
 
 
 def _commands(topic: str, about: str) -> typer.Typer:
@@ -118,7 +121,7 @@ def _commands(topic: str, about: str) -> typer.Typer:
 
         letter = _ask(run)
         if letter is None:
-            raise _failed(_none_there(Place(topic, partition, offset)))
+            raise _failed(_none_there(KafkaPlace(topic, partition, offset)))
         value = letter.value
         if letter.sealed and (unseal or key_file is not None):
             value = _opened(letter, _private_key(key_file))
@@ -158,13 +161,13 @@ def _commands(topic: str, about: str) -> typer.Typer:
         """
         wanted = _wanted(came_from, reason, source, since)
         one = _one(topic, partition, offset)
-        if one is None and wanted == Filter() and not everything:
+        if one is None and wanted == LetterFilter() and not everything:
             raise typer.BadParameter("Say which: PARTITION OFFSET, an option, or --all.")
         if one is None and (replace is not None or force):
             raise typer.BadParameter("--replace and --force are for one: give PARTITION OFFSET.")
-        if one is not None and (everything or wanted != Filter()):
+        if one is not None and (everything or wanted != LetterFilter()):
             raise typer.BadParameter("PARTITION OFFSET says which; leave the other options out.")
-        job = Job(topic, one, wanted, _read(replace), force, dry_run)
+        job = ResendJob(topic, one, wanted, _read(replace), force, dry_run)
         outcome = _resend(job)
         if as_json:
             print(msgspec.json.encode(outcome).decode())
@@ -173,7 +176,7 @@ def _commands(topic: str, about: str) -> typer.Typer:
                 f"{outcome.sent} {'would be sent' if dry_run else 'sent'}, {outcome.sent_before} "
                 f"sent before, {outcome.not_sent} not sent."
             )
-        if one is not None and outcome == Outcome():
+        if one is not None and outcome == ResendOutcome():
             raise _failed(_none_there(one))
         if outcome.not_sent:
             raise typer.Exit(1)
@@ -222,15 +225,15 @@ def _opened(letter: Letter, key: bytes) -> bytes:
         raise _failed("This is not the private key that opens it.") from None
 
 
-def _one(topic: str, partition: int | None, offset: int | None) -> Place | None:
+def _one(topic: str, partition: int | None, offset: int | None) -> KafkaPlace | None:
     if partition is None:
         return None
     if offset is None:
         raise typer.BadParameter("OFFSET is missing; `list` shows it.")
-    return Place(topic, partition, offset)
+    return KafkaPlace(topic, partition, offset)
 
 
-def _none_there(place: Place) -> str:
+def _none_there(place: KafkaPlace) -> str:
     return f"There is no letter at {place}; `list` shows what there is."
 
 
@@ -241,7 +244,7 @@ def _read(file: Path | None) -> bytes | None:
         raise typer.BadParameter(f"{file}: {error.strerror}.") from None
 
 
-def _resend(job: Job) -> Outcome:
+def _resend(job: ResendJob) -> ResendOutcome:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     shown = 0
 
@@ -269,7 +272,7 @@ def _resend(job: Job) -> Outcome:
 
         watcher = Watcher(sent, tell, read)
 
-        async def run(kafka: str) -> Outcome:
+        async def run(kafka: str) -> ResendOutcome:
             return await resend(kafka, job, await still_parked(kafka), watcher)
 
         return _ask(run)

@@ -6,14 +6,14 @@ topic keeps marks for twice as long as any letter is kept, so a letter never out
 
 from collections.abc import Mapping
 
-from app.letters.read import Place
 from app.topics.catalogue import CATALOGUE, named
 from app.topics.reading import Range, reading
+from app.topics.records import KafkaPlace
 
 RESENT = named("resent")
 
 
-def mark_of(letter: Place) -> bytes:
+def mark_of(letter: KafkaPlace) -> bytes:
     """Return the key of a letter's mark."""
     return f"{letter.topic}/{letter.offset}".encode()
 
@@ -29,7 +29,7 @@ class Marks:
             for number, found in ranges.items()
         }
 
-    def __contains__(self, letter: Place) -> bool:
+    def __contains__(self, letter: KafkaPlace) -> bool:
         """Say whether a letter was sent again."""
         at = letter.offset - self._ranges[letter.partition].begin
         return bool(self._bits[letter.partition][at // 8] >> at % 8 & 1)

@@ -6,27 +6,17 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from app.topics.reading import LogRecord
+from app.topics.records import KafkaPlace
 
 Header = tuple[str, bytes]
-
-
-class Place(Struct, frozen=True):
-    """Where a record lies."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}[{self.partition}] at {self.offset}"
 
 
 class Letter(Struct, frozen=True):
     """A record that was refused or put aside. `came_from` is None where time brought it about."""
 
-    place: Place
+    place: KafkaPlace
     at: datetime
-    came_from: Place | None
+    came_from: KafkaPlace | None
     reason: str
     detail: str
     source: str | None
@@ -48,7 +38,7 @@ def letter_in(record: LogRecord) -> Letter:
 
     value = record.value or b""
     return Letter(
-        place=Place(record.topic, record.partition, record.offset),
+        place=KafkaPlace(record.topic, record.partition, record.offset),
         at=datetime.fromtimestamp(record.timestamp / 1_000, UTC),
         came_from=_came_from(ours),
         reason=text("yk_reason") or "",
@@ -63,13 +53,13 @@ def letter_in(record: LogRecord) -> Letter:
     )
 
 
-def _came_from(ours: Mapping[str, bytes]) -> Place | None:
+def _came_from(ours: Mapping[str, bytes]) -> KafkaPlace | None:
     if "yk_topic" not in ours:
         return None
-    return Place(ours["yk_topic"].decode(), int(ours["yk_partition"]), int(ours["yk_offset"]))
+    return KafkaPlace(ours["yk_topic"].decode(), int(ours["yk_partition"]), int(ours["yk_offset"]))
 
 
-class Filter(Struct, frozen=True):
+class LetterFilter(Struct, frozen=True):
     """Which letters are wanted; None: any."""
 
     topic: str | None = None

@@ -20,9 +20,10 @@ from msgspec import Struct
 
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
-from app.letters.read import Filter, Letter, Place, letter_in
+from app.letters.read import Letter, LetterFilter, letter_in
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
 from app.topics.reading import Reader, reading
+from app.topics.records import KafkaPlace
 
 TRANSACTIONAL_ID = f"{group_of(APPLICATION)}-resend"
 TRANSACTION_MS_MAX = 10_000
@@ -36,18 +37,18 @@ REQUEST_BYTES_MAX = 1024 * 1024
 its transaction is sent."""
 
 
-class Job(Struct, frozen=True):
+class ResendJob(Struct, frozen=True):
     """What is to be sent again: one letter, or all that a filter takes."""
 
     topic: str
-    place: Place | None
-    wanted: Filter
+    place: KafkaPlace | None
+    wanted: LetterFilter
     replacement: bytes | None = None
     force: bool = False
     dry_run: bool = False
 
 
-class Outcome(Struct):
+class ResendOutcome(Struct):
     """How many letters there were, of each kind."""
 
     sent: int = 0
@@ -67,13 +68,13 @@ Parked = Callable[[Letter], bool]
 """Says whether a letter's source is still parked."""
 
 
-async def resend(bootstrap: str, job: Job, parked: Parked, watcher: Watcher) -> Outcome:
+async def resend(bootstrap: str, job: ResendJob, parked: Parked, watcher: Watcher) -> ResendOutcome:
     """Send again; return what came of it. A dry run only reads, and stops no other.
 
     Raises a `KafkaError`: what is in a transaction that failed is then not sent, or, where its
     last word did not arrive, marked; running it again is always right.
     """
-    outcome = Outcome()
+    outcome = ResendOutcome()
     async with (
         _producer(bootstrap, job.dry_run) as producer,
         reading(bootstrap, job.topic, CATALOGUE.topics[job.topic].partitions) as reader,
@@ -99,7 +100,7 @@ async def resend(bootstrap: str, job: Job, parked: Parked, watcher: Watcher) -> 
     return outcome
 
 
-def _sending(letter: Letter, job: Job, parked: Parked) -> Sending:
+def _sending(letter: Letter, job: ResendJob, parked: Parked) -> Sending:
     if parked(letter) and not job.force:
         raise NotSentError(
             f"{letter.source} is still parked, so this would be put aside again. Release it first "
@@ -108,7 +109,7 @@ def _sending(letter: Letter, job: Job, parked: Parked) -> Sending:
     return mend(letter, datetime.now(UTC), job.replacement, job.force)
 
 
-async def _batches(reader: Reader, job: Job) -> AsyncIterator[list[Letter]]:
+async def _batches(reader: Reader, job: ResendJob) -> AsyncIterator[list[Letter]]:
     """Yield the letters of `job`, as many as go in one transaction."""
     if job.place is not None:
         record = await reader.one(job.place.partition, job.place.offset)

@@ -6,8 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from app.letters.marks import Marks
-from app.letters.read import Filter, Letter, Place, letter_in
+from app.letters.read import Letter, LetterFilter, letter_in
 from app.topics.reading import Reader
+from app.topics.records import KafkaPlace
 from models.policy import ZONE
 
 
@@ -17,7 +18,7 @@ class Listed(Struct, frozen=True):
     partition: int
     offset: int
     at: datetime
-    came_from: Place | None
+    came_from: KafkaPlace | None
     reason: str
     detail: str
     source: str | None
@@ -27,7 +28,7 @@ class Listed(Struct, frozen=True):
     sent_again: bool
 
 
-async def print_list(reader: Reader, wanted: Filter, marks: Marks, as_json: bool) -> None:
+async def print_list(reader: Reader, wanted: LetterFilter, marks: Marks, as_json: bool) -> None:
     """Print the letters that are wanted as they are read: a table, or JSON lines."""
     if not as_json:
         print(_row("partition", "offset", "time", "came from", "reason", "source", "again"))

@@ -82,7 +82,7 @@ def _document(claims: Mapping[str, Any], names: ClaimNames, today: date) -> Docu
     if type_name is None:
         type_name = _type_of(number)
     try:
-        return documents.parse(type_name, number, today)
+        return documents.parse_document(type_name, number, today)
     except DocumentError:
         raise NoDocument from None
 

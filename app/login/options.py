@@ -7,7 +7,7 @@ from app.login.oidc import Provider
 from app.process.settings import Settings
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class LoginOptions(Struct, frozen=True, kw_only=True):
     """What a login needs to know. Without a provider nobody can log in, and all else works."""
 
     view_url: str
@@ -22,7 +22,7 @@ class Options(Struct, frozen=True, kw_only=True):
         return f"Options({self.provider!r})"
 
 
-def options_of(settings: Settings) -> Options:
+def login_options_of(settings: Settings) -> LoginOptions:
     """Return what a login needs of the settings."""
     provider = Provider(
         issuer=settings.oidc_issuer,
@@ -30,7 +30,7 @@ def options_of(settings: Settings) -> Options:
         client_secret=settings.oidc_client_secret,
         scope=settings.oidc_scope,
     )
-    return Options(
+    return LoginOptions(
         view_url=settings.view_url,
         gateway_url=settings.gateway_url,
         session_key=settings.session_key,

@@ -4,7 +4,7 @@ from litestar import Response
 
 from app.login.guards import HOME, with_return
 from app.login.texts import AGAIN, AT_PROVIDER, LOG_IN, NOTICES, Page
-from app.login.texts import HOME as START
+from app.login.texts import BACK_TO_START as START
 from app.web.language import Language, Text
 from app.web.site import FORM_HEADERS, page
 

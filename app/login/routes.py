@@ -26,7 +26,7 @@ from app.login.guards import (
 )
 from app.login.names import mask
 from app.login.oidc import LOGIN, LoginState, RelyingParty
-from app.login.options import Options
+from app.login.options import LoginOptions
 from app.login.pages import notice
 from app.login.registration import Registration
 from app.login.seal import Broken, Seal
@@ -87,7 +87,7 @@ class Login:
 
     def __init__(
         self,
-        options: Options,
+        options: LoginOptions,
         redis: Redis,
         has_code: Callable[[str], Awaitable[bool]],
         now: Clock,

@@ -11,7 +11,7 @@ from app.web.language import gettext as _
 Page = Why | Literal["over", "logout", "logged-out"]
 
 
-class Notice(Struct, frozen=True):
+class NoticePage(Struct, frozen=True):
     """A page of words: what is so, why, and what to do."""
 
     title: Text
@@ -21,20 +21,20 @@ class Notice(Struct, frozen=True):
 
 LOG_IN = _("登录")
 AGAIN = _("重新登录")
-HOME = _("回到首页")
+BACK_TO_START = _("回到首页")
 AT_PROVIDER = _("同时退出实名认证平台")
 
 _LATER = _("请稍等一分钟，再重新登录。")
 _HELP = _("仍不能登录，请告诉工作人员本页的标题。")
 _NOT_RED = _("这不代表您的码变为红码。")
 
-NOTICES: dict[Page, Notice] = {
-    "not-set-up": Notice(
+NOTICES: dict[Page, NoticePage] = {
+    "not-set-up": NoticePage(
         _("暂不能登录"),
         _("本系统还没有连接实名认证平台。"),
         (_("请联系系统运营单位。"),),
     ),
-    "denied": Notice(
+    "denied": NoticePage(
         _("没有登录"),
         _("实名认证被取消，或没有通过。"),
         (
@@ -42,7 +42,7 @@ NOTICES: dict[Page, Notice] = {
             _("如果认证没有通过，请按认证平台的提示办理。"),
         ),
     ),
-    "expired": Notice(
+    "expired": NoticePage(
         _("这次登录已失效"),
         _("登录须在十分钟内、在同一个浏览器里完成，而且只能用一次。"),
         (
@@ -50,12 +50,12 @@ NOTICES: dict[Page, Notice] = {
             _("如果浏览器禁用了 Cookie，请先允许。"),
         ),
     ),
-    "provider-away": Notice(
+    "provider-away": NoticePage(
         _("实名认证平台没有应答"),
         _("现在不能核实您的身份。"),
         (_LATER, _HELP, _NOT_RED),
     ),
-    "provider": Notice(
+    "provider": NoticePage(
         _("实名认证平台的应答不可信"),
         _("为了您的安全，没有登录。"),
         (
@@ -63,7 +63,7 @@ NOTICES: dict[Page, Notice] = {
             _HELP,
         ),
     ),
-    "document": Notice(
+    "document": NoticePage(
         _("证件不能使用"),
         _("认证平台没有提供有效的居民身份证、港澳台居民居住证或港澳居民来往内地通行证号码。"),
         (
@@ -71,12 +71,12 @@ NOTICES: dict[Page, Notice] = {
             _HELP,
         ),
     ),
-    "gateway": Notice(
+    "gateway": NoticePage(
         _("登录没有完成"),
         _("您的身份已核实，但本系统的登记服务没有应答。"),
         (_LATER, _HELP, _NOT_RED),
     ),
-    "sessions": Notice(
+    "sessions": NoticePage(
         _("现在不能确认登录状态"),
         _("无法核对这次登录是否已被退出，因此不显示任何个人信息。"),
         (
@@ -85,19 +85,19 @@ NOTICES: dict[Page, Notice] = {
             _NOT_RED,
         ),
     ),
-    "over": Notice(
+    "over": NoticePage(
         _("登录已结束"),
         _("三十分钟没有使用，或登录满十二小时，或已退出。刚才提交的内容没有被接收。"),
         (_("请重新登录，再提交一次。"),),
     ),
-    "logout": Notice(
+    "logout": NoticePage(
         _("已在此浏览器退出"),
         _(
             "但退出没有能够登记。如果登录信息被复制到别处，最迟三十分钟不用、或登录满十二小时后失效。"
         ),
         (_("这不常见。如果您用的是公共设备，请关闭浏览器。"),),
     ),
-    "logged-out": Notice(
+    "logged-out": NoticePage(
         _("已退出"),
         _("此浏览器里不再保留您的登录信息。"),
         (_("如果您用的是公共设备，请同时退出实名认证平台。"),),

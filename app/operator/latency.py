@@ -38,8 +38,7 @@ from rich.table import Table
 
 from app.operator.client import operator_token
 from app.process.settings import Settings
-from app.process.terminal import Report as Progress
-from app.process.terminal import progress_on
+from app.process.terminal import Progress, progress_on
 from app.topics.catalogue import CATALOGUE, named, partition_of
 from app.topics.records import structured
 from models.events import (

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 LINE_EVERY_SECONDS = 5.0
 """How often progress is told where there is no terminal for a bar."""
 
-Report = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], None]
 """Called with how much is done, and how much there is; None where that is not known."""
 
 
@@ -29,7 +30,7 @@ OPEN_END = Unit("{task.completed:.0f}", None)
 
 
 @contextmanager
-def progress_on(console: Console, what: str, unit: Unit = COUNT) -> Iterator[Report]:
+def progress_on(console: Console, what: str, unit: Unit = COUNT) -> Iterator[Progress]:
     """Show on `console` how far `what` is; yield what is to be told of it."""
     if not console.is_terminal:
         yield _lines(console, what, unit)
@@ -40,12 +41,12 @@ def progress_on(console: Console, what: str, unit: Unit = COUNT) -> Iterator[Rep
         TextColumn(unit.shown),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    with Bar(*columns, console=console) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines(console: Console, what: str, unit: Unit) -> Report:
+def _lines(console: Console, what: str, unit: Unit) -> Progress:
     next_at = 0.0
 
     def report(done: int, total: int | None) -> None:

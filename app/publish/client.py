@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from app.gateway.client import EVENTS, GatewayClient, Unreached, detail_of
-from app.publish.lines import Item, Misused, Report, batches
+from app.publish.lines import EventToSend, Misused, RefusedLine, batches
 
 SOURCES_AT_ONCE = 4
 REQUEST_SECONDS_MAX = 30.0
@@ -21,12 +21,12 @@ class BatchSender:
     def __init__(self, gateway: GatewayClient) -> None:
         self._gateway = gateway
 
-    async def send(self, items: Sequence[Item]) -> list[Report | None]:
+    async def send(self, items: Sequence[EventToSend]) -> list[RefusedLine | None]:
         """Send the window's events; return for each None if accepted, else its refusal."""
         by_token: dict[str, list[int]] = defaultdict(list)
         for number, item in enumerate(items):
             by_token[item.token].append(number)
-        answers: list[Report | None] = [None] * len(items)
+        answers: list[RefusedLine | None] = [None] * len(items)
         turns = asyncio.Semaphore(SOURCES_AT_ONCE)
 
         async def send_in_order(numbers: list[int]) -> None:
@@ -44,7 +44,7 @@ class BatchSender:
             raise failures.exceptions[0] from None
         return answers
 
-    async def _send_batch(self, batch: list[Item]) -> list[Report | None]:
+    async def _send_batch(self, batch: list[EventToSend]) -> list[RefusedLine | None]:
         body = b"[" + b",".join(item.content for item in batch) + b"]"
         response = await self._gateway.post(EVENTS, body, batch[0].token, BATCH_TYPE)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -64,10 +64,10 @@ class BatchSender:
             ) from None
 
 
-def _report(item: Item, result: dict[str, Any]) -> Report | None:
+def _report(item: EventToSend, result: dict[str, Any]) -> RefusedLine | None:
     if result["status"] == HTTPStatus.ACCEPTED:
         return None
-    return Report(
+    return RefusedLine(
         item.line,
         result["code"],
         result["detail"],

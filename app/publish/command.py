@@ -20,9 +20,9 @@ from app.gateway.client import GatewayClient, Patience, Unreached
 from app.process.settings import Settings
 from app.process.terminal import PERCENT, progress_on
 from app.publish.client import REQUEST_SECONDS_MAX, BatchSender
-from app.publish.ledger import Ledger, Place
-from app.publish.lines import Input, Misused, Report, TokenFor
-from app.publish.run import Run
+from app.publish.ledger import FilePlace, Ledger
+from app.publish.lines import Input, Misused, RefusedLine, TokenFor
+from app.publish.run import PublishRun
 from app.web.tokens import Tokens
 
 PATIENCE_SECONDS = 60.0
@@ -37,7 +37,7 @@ EXIT_UNREACHED = 3
 EXIT_INTERRUPTED = 130  # as shells say it of Ctrl-C
 
 
-class Summary(Struct, frozen=True):
+class PublishSummary(Struct, frozen=True):
     """What came of a file, over all its runs."""
 
     file: str
@@ -58,7 +58,7 @@ class Screen:
         self.console = console
         self._shown = 0
 
-    def refused(self, report: Report) -> None:
+    def refused(self, report: RefusedLine) -> None:
         """Show a refusal, up to `SHOWN_MAX` of them."""
         self._shown += 1
         if self._shown <= SHOWN_MAX:
@@ -101,7 +101,7 @@ def publish(
     screen = Screen(Console(stderr=True))
     try:
         settings = Settings.from_environment()
-        job = Job(
+        job = PublishJob(
             path=None if file == "-" else Path(file),
             gateway=address_of(gateway or settings.gateway_url),
             token_for=tokens_from(token, settings),
@@ -121,7 +121,7 @@ def publish(
     raise typer.Exit(code)
 
 
-class Job(Struct, frozen=True):
+class PublishJob(Struct, frozen=True):
     """What was asked for. `path` is None for standard input."""
 
     path: Path | None
@@ -130,7 +130,7 @@ class Job(Struct, frozen=True):
     patience_seconds: float
     restart: bool
 
-    def run(self, screen: Screen) -> tuple[Summary, int]:
+    def run(self, screen: Screen) -> tuple[PublishSummary, int]:
         """Publish, and return what came of it with the exit code; raise `Misused`."""
         if self.path is None:
             return self._run(sys.stdin.buffer, None, screen)
@@ -140,11 +140,13 @@ class Job(Struct, frozen=True):
         except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
             raise Misused(f"{self.path}: {error.strerror}.") from None
 
-    def _run(self, file: BinaryIO, size: int | None, screen: Screen) -> tuple[Summary, int]:
+    def _run(self, file: BinaryIO, size: int | None, screen: Screen) -> tuple[PublishSummary, int]:
         started = time.monotonic()
         ledger = Ledger(self.path)
-        place = Place(self.gateway) if self.restart else ledger.load(self.gateway)
-        run = Run(_input_at(file, place, ledger), place, ledger, self.token_for, screen.refused)
+        place = FilePlace(self.gateway) if self.restart else ledger.load(self.gateway)
+        run = PublishRun(
+            _input_at(file, place, ledger), place, ledger, self.token_for, screen.refused
+        )
         ledger.begin(place)
         failure, code = None, 0
         try:
@@ -160,16 +162,16 @@ class Job(Struct, frozen=True):
         seconds = round(time.monotonic() - started, 3)
         return self._summary(run.place, ledger, seconds, failure), code
 
-    async def _publish(self, run: Run, moved: Callable[[int], None]) -> None:
+    async def _publish(self, run: PublishRun, moved: Callable[[int], None]) -> None:
         async with httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX) as http:
             gateway = GatewayClient(self.gateway, Patience(seconds=self.patience_seconds), http)
             await run.publish(BatchSender(gateway), moved)
 
     def _summary(
-        self, place: Place, ledger: Ledger, seconds: float, failure: str | None
-    ) -> Summary:
+        self, place: FilePlace, ledger: Ledger, seconds: float, failure: str | None
+    ) -> PublishSummary:
         refused = sum(place.refused.values())
-        return Summary(
+        return PublishSummary(
             file="-" if self.path is None else str(self.path),
             complete=failure is None,
             lines=place.line,
@@ -182,7 +184,7 @@ class Job(Struct, frozen=True):
         )
 
 
-def _input_at(file: BinaryIO, place: Place, ledger: Ledger) -> Input:
+def _input_at(file: BinaryIO, place: FilePlace, ledger: Ledger) -> Input:
     """Return the input from `place` on; raise `Misused` if its beginning is another one now."""
     source = Input(file, place.line)
     source.skip(place.offset)
@@ -226,7 +228,7 @@ def tokens_from(token: str | None, settings: Settings) -> TokenFor:
     return token_for
 
 
-def table_of(summary: Summary) -> Table:
+def table_of(summary: PublishSummary) -> Table:
     """Return the summary for a reader."""
     table = Table(show_header=False)
     table.add_row("file", escape(summary.file))

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from app.process.files import write_whole
-from app.publish.lines import Misused, Report
+from app.publish.lines import Misused, RefusedLine
 
 
-class Place(Struct, frozen=True):
+class FilePlace(Struct, frozen=True):
     """How far a file is sent, and what came of it. `refused_bytes` is the length of its report."""
 
     gateway: str
@@ -34,17 +34,17 @@ class Ledger:
         self.place = None if path is None else path.with_name(f"{path.name}.progress")
         self.report = None if path is None else path.with_name(f"{path.name}.refused.ndjson")
 
-    def load(self, gateway: str) -> Place:
+    def load(self, gateway: str) -> FilePlace:
         """Return the place reached with this gateway; the beginning if there is none."""
         if self.place is None or not self.place.exists():
-            return Place(gateway)
+            return FilePlace(gateway)
         try:
-            place = msgspec.json.decode(self.place.read_bytes(), type=Place)
+            place = msgspec.json.decode(self.place.read_bytes(), type=FilePlace)
         except msgspec.MsgspecError as error:
             raise Misused(f"{self.place} cannot be read ({error}); remove it.") from None
-        return place if place.gateway == gateway else Place(gateway)
+        return place if place.gateway == gateway else FilePlace(gateway)
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: FilePlace) -> None:
         """Cut the report to what belongs to `place`."""
         if self.report is None:
             return
@@ -53,7 +53,7 @@ class Ledger:
         elif self.report.exists():
             os.truncate(self.report, min(place.refused_bytes, self.report.stat().st_size))
 
-    def add(self, reports: Sequence[Report]) -> int:
+    def add(self, reports: Sequence[RefusedLine]) -> int:
         """Append to the report; return how many bytes that were."""
         if self.report is None or not reports:
             return 0
@@ -62,7 +62,7 @@ class Ledger:
             file.write(lines)
         return len(lines)
 
-    def save(self, place: Place) -> None:
+    def save(self, place: FilePlace) -> None:
         """Keep the place: a reader finds the old one or the new one, never half of it."""
         if self.place is None:
             return

@@ -27,14 +27,14 @@ class Misused(Exception):
     """The file, the token or an option is wrong; says what to do."""
 
 
-class Line(Struct, frozen=True):
+class FileLine(Struct, frozen=True):
     """A line of the input. `content` is None if it is longer than a line may be."""
 
     number: int
     content: bytes | None
 
 
-class Item(Struct, frozen=True):
+class EventToSend(Struct, frozen=True):
     """An event that is ready to be sent."""
 
     line: int
@@ -44,7 +44,7 @@ class Item(Struct, frozen=True):
     token: str
 
 
-class Report(Struct, frozen=True, omit_defaults=True):
+class RefusedLine(Struct, frozen=True, omit_defaults=True):
     """A refused line: never its content."""
 
     line: int
@@ -77,9 +77,9 @@ class Input:
                 raise Misused("The file is shorter than what was sent of it before.")
             self._took(part)
 
-    def window(self) -> list[Line] | None:
+    def window(self) -> list[FileLine] | None:
         """Return the next lines that are not blank; None at the end of the file."""
-        lines: list[Line] = []
+        lines: list[FileLine] = []
         begun_at = self.offset
         while len(lines) < WINDOW_LINES_MAX and self.offset - begun_at < WINDOW_BYTES_MAX:
             content = self._file.readline(LINE_BYTES_MAX + 1)
@@ -91,7 +91,7 @@ class Input:
             if not whole:
                 self._pass_to_end_of_line()
             if content.strip():
-                lines.append(Line(self.line, content.strip(b"\r\n") if whole else None))
+                lines.append(FileLine(self.line, content.strip(b"\r\n") if whole else None))
         return lines
 
     def _pass_to_end_of_line(self) -> None:
@@ -105,22 +105,24 @@ class Input:
         self.offset += len(part)
 
 
-def prepare(line: Line, token_for: TokenFor) -> Item | Report:
+def prepare(line: FileLine, token_for: TokenFor) -> EventToSend | RefusedLine:
     """Look at a line as far as needed to send it: is it JSON, and whose is it."""
     if line.content is None:
-        return Report(line.number, "too-large", f"The line has more than {LINE_BYTES_MAX} bytes.")
+        return RefusedLine(
+            line.number, "too-large", f"The line has more than {LINE_BYTES_MAX} bytes."
+        )
     try:
         event = parse_strict(line.content)
     except Refusal as refusal:
-        return Report(line.number, refusal.code, refusal.detail)
+        return RefusedLine(line.number, refusal.code, refusal.detail)
     if not isinstance(event, dict):
-        return Report(line.number, "not-a-cloudevent", "The line is JSON but no object.")
+        return RefusedLine(line.number, "not-a-cloudevent", "The line is JSON but no object.")
     source, event_id = _text(event, "source"), _text(event, "id")
     try:
         token = token_for(source)
     except ValueError as error:
-        return Report(line.number, "invalid", f"source: {error}", source, event_id)
-    return Item(line.number, source, event_id, line.content, token)
+        return RefusedLine(line.number, "invalid", f"source: {error}", source, event_id)
+    return EventToSend(line.number, source, event_id, line.content, token)
 
 
 def _text(event: dict[str, Any], name: str) -> str | None:
@@ -131,9 +133,9 @@ def _text(event: dict[str, Any], name: str) -> str | None:
     return None if carries_document_number(orjson.dumps(value)) else value
 
 
-def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+def batches(items: Sequence[EventToSend]) -> Iterator[list[EventToSend]]:
     """Cut events into batches that the gateway takes."""
-    batch: list[Item] = []
+    batch: list[EventToSend] = []
     size = 0
     for item in items:
         full = len(batch) == BATCH_EVENTS_MAX or size + len(item.content) > BATCH_BYTES_MAX

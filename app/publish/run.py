@@ -6,20 +6,20 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from app.publish.client import BatchSender
-from app.publish.ledger import Ledger, Place
-from app.publish.lines import Input, Item, Report, TokenFor, prepare
+from app.publish.ledger import FilePlace, Ledger
+from app.publish.lines import EventToSend, Input, RefusedLine, TokenFor, prepare
 
 
-class Run:
+class PublishRun:
     """One run over one input; `place` is how far it came, also after a failure."""
 
     def __init__(
         self,
         source: Input,
-        place: Place,
+        place: FilePlace,
         ledger: Ledger,
         token_for: TokenFor,
-        refused: Callable[[Report], None],
+        refused: Callable[[RefusedLine], None],
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -32,14 +32,16 @@ class Run:
         moved(self.place.offset)
         while (window := self._source.window()) is not None:
             prepared = [prepare(line, self._token_for) for line in window]
-            items = [entry for entry in prepared if isinstance(entry, Item)]
+            items = [entry for entry in prepared if isinstance(entry, EventToSend)]
             answers = iter(await sender.send(items))
-            outcomes = [entry if isinstance(entry, Report) else next(answers) for entry in prepared]
+            outcomes = [
+                entry if isinstance(entry, RefusedLine) else next(answers) for entry in prepared
+            ]
             self._keep([report for report in outcomes if report is not None], len(outcomes))
             moved(self.place.offset)
         self._keep([], 0)
 
-    def _keep(self, reports: list[Report], count: int) -> None:
+    def _keep(self, reports: list[RefusedLine], count: int) -> None:
         """Write the report first: a place that is kept never lies beyond it."""
         written = self._ledger.add(reports)
         by_code = Counter(self.place.refused)

@@ -19,8 +19,7 @@ from rich.table import Table
 from app.process.settings import Settings
 from app.topics.admin import create_topics, differences
 from app.topics.catalogue import CATALOGUE
-from app.topics.schemas import asyncapi
-from app.topics.schemas import schemas as json_schemas
+from app.topics.schemas import asyncapi, json_schemas
 
 DIRECTORY = Path("docs/schemas")
 
@@ -37,7 +36,7 @@ Directory = Annotated[Path, typer.Option(help="Where the files are.")]
 
 @topics.command("list")
 def list_topics(as_json: AsJson = False) -> None:
-    """List the topics as topics.yaml has them; asks no broker."""
+    """List the topics.yaml has them; asks no broker."""
     entries = list(CATALOGUE.topics.values())
     if as_json:
         _print_json([{**msgspec.to_builtins(t), "settings": t.settings} for t in entries])

@@ -13,6 +13,17 @@ Header = tuple[str, bytes]
 CLOUDEVENT: tuple[Header, ...] = (("content-type", b"application/cloudevents+json"),)
 
 
+class KafkaPlace(Struct, frozen=True):
+    """Where a record lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}] at {self.offset}"
+
+
 class Record(Struct, frozen=True):
     """A record as it goes on Kafka."""
 

@@ -41,7 +41,7 @@ CLASSES: dict[str, Any] = {
 
 
 @cache
-def schemas() -> Mapping[str, Json]:
+def json_schemas() -> Mapping[str, Json]:
     """Return the JSON Schema (2020-12) of each event type, and of the rows on health-codes."""
     return {name: _schema(name, cls) for name, cls in CLASSES.items()}
 
@@ -71,7 +71,7 @@ def _definitions(classes: Mapping[str, type[Any]], references: str) -> Json:
 
 def expectation(type_: str, path: str) -> str | None:
     """Return a sentence that says what the field at the dotted `path` must be, if it is one."""
-    schema = schemas()[type_]
+    schema = json_schemas()[type_]
     node: Any = schema
     for name in path.split("."):
         node = _resolved(schema, node).get("properties", {}).get(name)
@@ -179,8 +179,8 @@ def _message(name: str) -> Json:
         "bindings": {"kafka": {"key": _KEY, "bindingVersion": BINDING}},
         "examples": [{"payload": example(name)}],
     }
-    if "description" in schemas()[name]:
-        message["summary"] = schemas()[name]["description"]
+    if "description" in json_schemas()[name]:
+        message["summary"] = json_schemas()[name]["description"]
     return message
 
 

@@ -18,10 +18,9 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
-from msgspec import Struct
 
 from app.process import metrics
-from app.topics.records import Record
+from app.topics.records import KafkaPlace, Record
 from app.web.problems import Refused, retry_later
 
 WRITE_SECONDS_MAX = 5.0
@@ -42,14 +41,6 @@ TRANSIENT = (KafkaTimeoutError, UnknownTopicOrPartitionError)
 """Errors before a record has its number in the sequence: they leave no gap."""
 
 log = structlog.get_logger()
-
-
-class Place(Struct, frozen=True):
-    """Where Kafka put a record."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class Writer:
@@ -88,7 +79,7 @@ class Writer:
         if self._task is not None and self._task.done():
             self._task.result()
 
-    async def write(self, records: Sequence[Record]) -> list[Place]:
+    async def write(self, records: Sequence[Record]) -> list[KafkaPlace]:
         """Write all, in order, and return where each went.
 
         Raise `Refused` (503) if that is not confirmed in time; then some may have been written.
@@ -115,7 +106,7 @@ class Writer:
         self._events_in_flight += more
         metrics.WRITER_EVENTS_IN_FLIGHT.set(self._events_in_flight)
 
-    async def _write(self, records: Sequence[Record]) -> list[Place]:
+    async def _write(self, records: Sequence[Record]) -> list[KafkaPlace]:
         producer = self._producer
         if producer is None:
             raise _away("It cannot be reached.")
@@ -125,7 +116,7 @@ class Writer:
             metadata = await asyncio.gather(*(asyncio.shield(future) for future in sent))
         except KafkaError as error:
             raise _away(f"It answered with {type(error).__name__}.") from None
-        return [Place(m.topic, m.partition, m.offset) for m in metadata]
+        return [KafkaPlace(m.topic, m.partition, m.offset) for m in metadata]
 
     async def _send(
         self, producer: AIOKafkaProducer, record: Record

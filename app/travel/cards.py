@@ -25,14 +25,14 @@ from app.travel.bounds import (
     TRIES_MAX,
     Bounds,
 )
-from app.travel.codes import Codes, Outcome, Tried, new_code
+from app.travel.codes import SmsCodes, Tried, TryOutcome, new_code
 from app.travel.limits import Limits
 from app.travel.refusals import CodeWrong
 from app.travel.sms import SmsDriver, code_text, deliver
 from app.web.language import CHINESE, Language
 from app.web.problems import FieldError, Refused, retry_later
 from models.events import TelecomVisitData
-from models.phones import Phone, PhoneError, parse
+from models.phones import Phone, PhoneError, parse_phone
 from models.policy import HIGH_RISK, HighRisk
 from models.travel import City, travel_card
 
@@ -105,7 +105,7 @@ class TravelCards:
         """`redis` is that of sessions; `key` a secret of which a label makes one of this use."""
         own = hashlib.blake2b(key, digest_size=32, person=b"yuekang travel").digest()
         self._limits = Limits(redis, own, bounds or Bounds())
-        self._codes = Codes(redis, own)
+        self._codes = SmsCodes(redis, own)
         self._phone_keys = phone_keys
         self._driver = driver
         self._visits = visits
@@ -165,7 +165,7 @@ class TravelCards:
             card = travel_card(found.visits, at, self._marks, found.more)
             async with _reachable():
                 tried = await self._codes.use(asker, phone_key, digits, at)
-            if tried.outcome is not Outcome.GOOD:
+            if tried.outcome is not TryOutcome.GOOD:
                 raise _no_good(tried)
             return TravelCardAnswer(
                 known.masked, at, found.as_of, card.since, card.cities, card.more
@@ -174,7 +174,7 @@ class TravelCards:
 
 def _phone(text: str) -> Phone:
     try:
-        return parse(text[:PHONE_TEXT_MAX].strip())
+        return parse_phone(text[:PHONE_TEXT_MAX].strip())
     except PhoneError as error:
         raise Refused(
             "phone", error.detail, (FieldError("phone", error.detail, error.expected),)
@@ -195,15 +195,15 @@ def _digits(text: str) -> str:
 def _no_good(tried: Tried) -> Refused:
     """Say what is wrong with a code, and what to do."""
     match tried.outcome:
-        case Outcome.WRONG:
+        case TryOutcome.WRONG:
             return CodeWrong(tried.left)
-        case Outcome.SPENT:
+        case TryOutcome.SPENT:
             said = f"It was tried {TRIES_MAX} times, and none was right. Ask for a new code."
             return Refused("code-spent", said)
-        case Outcome.EXPIRED:
+        case TryOutcome.EXPIRED:
             said = f"A code is good for {CODE_SECONDS // 60} minutes. Ask for a new one."
             return Refused("code-expired", said)
-        case Outcome.USED:
+        case TryOutcome.USED:
             return Refused("code-used", "A code gives one card. For another, ask for a new code.")
         case _:
             return Refused(

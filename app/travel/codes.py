@@ -25,7 +25,7 @@ PREFIX = "travel:code:"
 _TRY = Path(__file__).with_suffix(".lua").read_text()
 
 
-class Outcome(StrEnum):
+class TryOutcome(StrEnum):
     """What comes of trying a code."""
 
     GOOD = "good"
@@ -39,7 +39,7 @@ class Outcome(StrEnum):
 class Tried(Struct, frozen=True):
     """What came of it, and how many tries are left."""
 
-    outcome: Outcome
+    outcome: TryOutcome
     left: int
 
 
@@ -48,7 +48,7 @@ def new_code() -> str:
     return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
 
 
-class Codes:
+class SmsCodes:
     """Keeps codes and tries them. `key` is of this use alone. Raises what Redis raises."""
 
     def __init__(self, redis: Redis, key: bytes) -> None:
@@ -75,7 +75,7 @@ class Codes:
         """Try `code` at `at`: use it up, or count a wrong try."""
         name = self._name(asker, phone_key)
         outcome, left = await self._try(keys=[name], args=[self._mac(name, code), _ms(at)])
-        return Tried(Outcome(outcome.decode()), left)
+        return Tried(TryOutcome(outcome.decode()), left)
 
     def _name(self, asker: str, phone_key: str) -> str:
         return PREFIX + self._mac("challenge", f"{asker} {phone_key}")

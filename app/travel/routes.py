@@ -40,7 +40,7 @@ class CardRequest(Struct, frozen=True, forbid_unknown_fields=True):
         return "CardRequest()"
 
 
-def routes(cards: TravelCards, now: Clock) -> list[Any]:
+def travel_routes(cards: TravelCards, now: Clock) -> list[Any]:
     """Return the handlers."""
 
     @post(

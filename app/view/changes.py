@@ -42,7 +42,7 @@ TURN = 200
 """Changes given to a client before others have their turn."""
 
 NAMES = {reason.slug: reason for reason in Reason}
-REASONS = {**NAMES, **{str(int(reason)): reason for reason in Reason}}
+REASON_WORDS = {**NAMES, **{str(int(reason)): reason for reason in Reason}}
 """How a filter may name a reason: its name, or its rank."""
 
 _ID = re.compile(r"(?P<epoch>[0-9a-f]{8})-(?P<number>\d{1,15})")
@@ -51,7 +51,7 @@ _encode = msgspec.json.Encoder().encode
 log = structlog.get_logger()
 
 
-class Place(Struct, frozen=True):
+class StreamPlace(Struct, frozen=True):
     """Behind the change of this number; before the first it is 0."""
 
     epoch: str
@@ -61,16 +61,16 @@ class Place(Struct, frozen=True):
         return f"{self.epoch}-{self.number}"
 
 
-NOWHERE = Place("", 0)
+NOWHERE = StreamPlace("", 0)
 """The place of an id that is none of ours."""
 
 
-def place_of(last_event_id: str | None) -> Place | None:
+def place_of(last_event_id: str | None) -> StreamPlace | None:
     """Return the place that a client's Last-Event-ID names; None if it has none yet."""
     if not last_event_id:
         return None
     match = _ID.fullmatch(last_event_id)
-    return NOWHERE if match is None else Place(match["epoch"], int(match["number"]))
+    return NOWHERE if match is None else StreamPlace(match["epoch"], int(match["number"]))
 
 
 class Gap(Struct, frozen=True):
@@ -79,7 +79,7 @@ class Gap(Struct, frozen=True):
     missed: int | None
 
 
-class Filter(Struct, frozen=True):
+class ChangeFilter(Struct, frozen=True):
     """Which changes a client wants; None lets all through.
 
     A city stands for its districts and a province for its cities, by their trailing zeros; a
@@ -110,7 +110,7 @@ def _area(code: str) -> str:
 
 
 Numbered = tuple[int, PublicChange]
-Step = tuple[Place, Gap | PublicChange | None]
+Step = tuple[StreamPlace, Gap | PublicChange | None]
 """A client's place after something, and what that was; None if nothing was for a while."""
 
 
@@ -134,7 +134,7 @@ class Changes:
         self._clients_max = clients_max
         self._heartbeat_seconds = heartbeat_seconds
         self._ring: deque[Numbered] = deque(maxlen=ring)
-        self._place: Place | None = None
+        self._place: StreamPlace | None = None
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -170,7 +170,7 @@ class Changes:
         )
 
     async def stream(
-        self, begin: Place | None, wanted: Filter, address: str
+        self, begin: StreamPlace | None, wanted: ChangeFilter, address: str
     ) -> AsyncIterator[bytes]:
         """Yield a client's stream from where it begins, for as long as it listens."""
         self._addresses[address] += 1
@@ -197,7 +197,7 @@ class Changes:
             self._addresses += Counter()  # without those that have none left
             metrics.VIEW_CLIENTS.set(self.clients)
 
-    async def _steps(self, place: Place | None) -> AsyncIterator[Step]:
+    async def _steps(self, place: StreamPlace | None) -> AsyncIterator[Step]:
         while not self._stopped:
             news, newest = self._news, self._place
             if newest is None:
@@ -216,7 +216,7 @@ class Changes:
                     place = step[0]
                     yield step
 
-    async def _after(self, place: Place) -> Sequence[Step]:
+    async def _after(self, place: StreamPlace) -> Sequence[Step]:
         """Return what comes after a place, oldest first, with the gap before it if there is one."""
         if self._ring and self._ring[0][0] <= place.number + 1:
             skip = place.number + 1 - self._ring[0][0]
@@ -229,10 +229,10 @@ class Changes:
             if state is None or state.epoch != place.epoch or not found:
                 await asyncio.sleep(AGAIN_SECONDS)  # the reader will find out what this means
                 return ()
-        steps: list[Step] = [(Place(place.epoch, number), change) for number, change in found]
+        steps: list[Step] = [(StreamPlace(place.epoch, number), change) for number, change in found]
         missed = found[0][0] - place.number - 1
         if missed:
-            return [(Place(place.epoch, found[0][0] - 1), Gap(missed)), *steps]
+            return [(StreamPlace(place.epoch, found[0][0] - 1), Gap(missed)), *steps]
         return steps
 
     async def _follow(self) -> None:
@@ -260,13 +260,13 @@ class Changes:
             return False
         if state.epoch != at.epoch or state.changes < at.number:
             self._ring.clear()
-            self._place = Place(state.epoch, state.changes)
+            self._place = StreamPlace(state.epoch, state.changes)
             self._wake()
         elif found:
             if found[0][0] != at.number + 1:
                 self._ring.clear()  # it has no gap within
             self._ring.extend(found)
-            self._place = Place(state.epoch, found[-1][0])
+            self._place = StreamPlace(state.epoch, found[-1][0])
             self._wake()
         return True
 
@@ -281,5 +281,5 @@ async def _either(news: asyncio.Event, seconds: float) -> None:
             await news.wait()
 
 
-def _event(name: str, place: Place, data: Struct) -> bytes:
+def _event(name: str, place: StreamPlace, data: Struct) -> bytes:
     return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), str(place).encode(), _encode(data))

@@ -161,7 +161,7 @@ class CodeAnswer(Struct, frozen=True):
     reasons: list[ReasonAnswer]
 
 
-def answer(person: str, read: Read) -> CodeAnswer:
+def code_answer(person: str, read: Read) -> CodeAnswer:
     """Return what is said of a code over HTTP."""
     shown = None if read.code is None else judge(read.code, read.at)
     policy = policy_at(read.at).version

@@ -105,7 +105,7 @@ class CountsAnswer(Struct, frozen=True):
     minutes: list[MinuteAnswer]
 
 
-def answer(counts: Counts, minutes: list[ChangesOfMinute]) -> CountsAnswer:
+def counts_answer(counts: Counts, minutes: list[ChangesOfMinute]) -> CountsAnswer:
     """Return what is said of the counts over HTTP."""
     return CountsAnswer(
         counts.at,

@@ -26,7 +26,7 @@ from app.view.limits import (
     RETRY_STALE_SECONDS,
 )
 from app.view.reading import Unavailable
-from app.view.rows import read_rows
+from app.view.rows import fetch_rows
 from app.web.problems import FieldError, Refused
 from models.checks import EARLIEST, EARLIEST_DAY
 from models.codes import Colour, EventRef, Interval
@@ -161,7 +161,7 @@ class Explanations:
     async def _explain(
         self, person: str, now: datetime, at: datetime, known_at: datetime | None
     ) -> ExplanationAnswer:
-        rows = await read_rows(self._redis, TABLE, [person])
+        rows = await fetch_rows(self._redis, TABLE, [person])
         lag_s = max(0.0, (now - rows.as_of).total_seconds())
         stale = lag_s > HISTORY_STALE_SECONDS
         [stored] = rows.values

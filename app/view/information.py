@@ -22,7 +22,7 @@ from app.view.limits import (
     RETRY_BUSY_SECONDS,
 )
 from app.view.reading import SectionAnswer, Unavailable
-from app.view.rows import read_rows
+from app.view.rows import fetch_rows
 from models import information
 from models.events import ListName, NationalStatusData, TelecomVisitData
 from models.information import LISTED, Section
@@ -108,7 +108,7 @@ class Information:
 
     async def _read(self, table: str, keys: list[str]) -> Rows:
         async with self._place():
-            return await read_rows(self._redis, table, keys)
+            return await fetch_rows(self._redis, table, keys)
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

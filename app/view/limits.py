@@ -44,7 +44,7 @@ RECORD_SECONDS_MAX = 0.8
 """After so long without Kafka's word a scan is answered as not recorded: the guard wants the
 colour within a second."""
 
-BODY_BYTES_MAX = 4_096
+VIEW_BODY_BYTES_MAX = 4_096
 """Of a scan."""
 
 RECONCILIATION_MAX = 10_000

@@ -60,7 +60,7 @@ def me_routes(view: Services) -> list[Any]:
     )
     async def code(session: LoggedIn) -> CodeAnswer:
         """Why it is red, since when, what is missing, who owns it, when it lifts."""
-        return codes.answer(session.person, await view.codes.read(session.person))
+        return codes.code_answer(session.person, await view.codes.read(session.person))
 
     @get(
         "/v1/me/token",
@@ -119,7 +119,7 @@ def me_routes(view: Services) -> list[Any]:
         content = ExportAnswer(
             view.now(),
             session.name,
-            codes.answer(session.person, await view.codes.read(session.person)),
+            codes.code_answer(session.person, await view.codes.read(session.person)),
             await information_of(view, session),
         )
         headers = {"content-disposition": f'attachment; filename="{EXPORT}"'}

@@ -3,11 +3,11 @@
 from litestar import Response
 from litestar.exceptions import ValidationException
 
-from app.view.reading import Cause, Unavailable
+from app.view.reading import Unavailable, UnavailableCause
 from app.web.problems import FieldError, Problem, Refused, on_refused
 from app.web.requests import AnyRequest
 
-CAUSES: dict[Cause, str] = {
+CAUSES: dict[UnavailableCause, str] = {
     "store": "Where codes are kept does not answer, or is being built anew.",
     "stale": "What is known is too old to show a colour by it.",
     "busy": "More people ask at this moment than can be answered.",

@@ -14,15 +14,15 @@ from app.web.language import Text
 from models.codes import Colour, HealthCode, Reason, judge
 from models.information import Item, Section
 
-Cause = Literal["store", "stale", "busy"]
+UnavailableCause = Literal["store", "stale", "busy"]
 
 
 class Unavailable(Exception):
     """A code cannot be shown now (亮码失败): why, and after how many seconds to try again."""
 
-    def __init__(self, cause: Cause, retry_after_s: int) -> None:
+    def __init__(self, cause: UnavailableCause, retry_after_s: int) -> None:
         super().__init__(f"code cannot be shown: {cause}; try again after {retry_after_s} s")
-        self.cause: Cause = cause
+        self.cause: UnavailableCause = cause
         self.retry_after_s = retry_after_s
 
 

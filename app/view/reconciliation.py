@@ -15,7 +15,7 @@ from app.process.clock import Clock
 from app.process.logs import audit
 from app.view.codes import Codes
 from app.view.limits import READS_AT_ONCE_MAX, RECONCILIATION_MAX
-from app.view.rows import read_high
+from app.view.rows import fetch_high
 from models.codes import Colour
 
 
@@ -51,7 +51,7 @@ class Reconciliation:
         audit.info("reconciliation_read", by=by)
         at = self._now()
         found: list[WaitingAnswer] = []
-        high = await read_high(self._rows, 0, READS_AT_ONCE_MAX)
+        high = await fetch_high(self._rows, 0, READS_AT_ONCE_MAX)
         looked_at, as_of = 0, high.as_of
         while high.people and len(found) <= RECONCILIATION_MAX:
             # At once, so that they are one read of Redis.
@@ -62,6 +62,6 @@ class Reconciliation:
                 if read.colour is Colour.GREEN
             )
             looked_at += len(high.people)
-            high = await read_high(self._rows, looked_at, READS_AT_ONCE_MAX)
+            high = await fetch_high(self._rows, looked_at, READS_AT_ONCE_MAX)
         more = len(found) > RECONCILIATION_MAX
         return ReconciliationAnswer(at, as_of, found[:RECONCILIATION_MAX], more)

@@ -22,22 +22,22 @@ from app.login.sessions import COOKIE
 from app.projection.codes import PublicChange
 from app.projection.state import read_state
 from app.topics.catalogue import HEALTH_CODES
-from app.travel.routes import routes as travel_routes
+from app.travel.routes import travel_routes
 from app.view import codes, counts, limits, problems
-from app.view.changes import REASONS, Filter, place_of
+from app.view.changes import REASON_WORDS, ChangeFilter, place_of
 from app.view.codes import CodeAnswer
 from app.view.counts import CountsAnswer
 from app.view.explanations import ExplanationAnswer
 from app.view.me import me_routes
 from app.view.pages.code_page import failed_page
-from app.view.pages.routes import resident_routes, routes
+from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import Unavailable
 from app.view.reconciliation import ReconciliationAnswer
 from app.view.scans import ScanAnswer, ScanRequest
-from app.view.services import Options, Services
+from app.view.services import Services, ViewOptions
 from app.web.addresses import address_of, network_of
 from app.web.operator import operator_of
-from app.web.problems import Refused, explain, on_failure, on_http_exception, on_refused
+from app.web.problems import Refused, explain_problem, on_failure, on_http_exception, on_refused
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of
@@ -91,7 +91,7 @@ _COMPRESSION = CompressionConfig(
 )
 
 
-def create_app(options: Options) -> Litestar:
+def create_view(options: ViewOptions) -> Litestar:
     """Make the application; it connects when it starts."""
     view = Services(options)
     app = Litestar(
@@ -107,7 +107,7 @@ def create_app(options: Options) -> Litestar:
                 *travel_routes(view.cards, view.now),
                 *resident_routes(view),
             ),
-            *routes(
+            *page_routes(
                 view.counting,
                 options.samples,
                 lambda: app.openapi_schema.to_schema(),
@@ -126,7 +126,7 @@ def create_app(options: Options) -> Litestar:
         },
         openapi_config=_OPENAPI,
         compression_config=_COMPRESSION,
-        request_max_body_size=limits.BODY_BYTES_MAX,
+        request_max_body_size=limits.VIEW_BODY_BYTES_MAX,
         logging_config=None,
     )
     return app
@@ -161,7 +161,7 @@ City = Annotated[
 ]
 ReasonName = Annotated[
     str | None,
-    QueryParameter(pattern=f"^({'|'.join(REASONS)})$", description="A reason's name or rank."),
+    QueryParameter(pattern=f"^({'|'.join(REASON_WORDS)})$", description="A reason's name or rank."),
 ]
 Publisher = Annotated[
     str | None,
@@ -185,7 +185,7 @@ def _people(view: Services) -> list[Any]:
     async def code(request: AnyRequest, person: Person) -> CodeAnswer:
         """Who is unknown gets the same answer as who is not verified: the colour none."""
         operator_of(view.tokens, request)
-        return codes.answer(person, await view.codes.read(person))
+        return codes.code_answer(person, await view.codes.read(person))
 
     @get(
         "/v1/people/{person:str}/explanation",
@@ -280,7 +280,7 @@ def _duty(view: Services) -> list[Any]:
                 f"{limits.CLIENTS_OF_ADDRESS_MAX} of one address.",
                 headers={"retry-after": str(limits.RETRY_STALE_SECONDS)},
             )
-        wanted = Filter(city, None if reason is None else REASONS[reason], source)
+        wanted = ChangeFilter(city, None if reason is None else REASON_WORDS[reason], source)
         return Stream(
             view.changes.stream(place_of(last_event_id), wanted, address),
             media_type="text/event-stream",
@@ -296,7 +296,7 @@ def _duty(view: Services) -> list[Any]:
     )
     async def count() -> CountsAnswer:
         """With the changes of the last hour, minute by minute."""
-        return counts.answer(await view.counting.counts(), await view.counting.minutes())
+        return counts.counts_answer(await view.counting.counts(), await view.counting.minutes())
 
     return [changes, count]
 
@@ -353,4 +353,4 @@ async def reference(request: AnyRequest) -> dict[str, Any]:
 )
 async def explanation(code: FromPath[str]) -> dict[str, Any]:
     """Type, title and status."""
-    return explain(code)
+    return explain_problem(code)

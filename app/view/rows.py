@@ -12,13 +12,13 @@ from app.view.limits import RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
 from app.view.reading import Unavailable
 
 
-async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
+async def fetch_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
     """Return rows of `table`; raise `Unavailable`."""
     with _unavailable():
         return await app.projection.rows.read_rows(redis, table, keys)
 
 
-async def read_high(redis: Redis, first: int, count: int) -> High:
+async def fetch_high(redis: Redis, first: int, count: int) -> High:
     """Return people whose national status is high; raise `Unavailable`."""
     with _unavailable():
         return await app.projection.rows.read_high(redis, first, count)

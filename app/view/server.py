@@ -5,26 +5,26 @@ from functools import partial
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from litestar.types import ASGIApp
 
-from app.login.options import options_of as login_options_of
+from app.login.options import login_options_of
 from app.process.logs import configure
 from app.process.settings import Settings
 from app.travel.assembly import travel_cards
-from app.view.routes import create_app
-from app.view.services import Options
+from app.view.routes import create_view
+from app.view.services import ViewOptions
 from app.web.serve import serve
 
 REQUESTS_AT_ONCE_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer is given within a second; only streams go on, and their clients come back."""
 
-SECRETS = ("token_key", "display_key", "session_key")
+VIEW_SECRETS = ("token_key", "display_key", "session_key")
 
 
 def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
-    settings = Settings.from_environment(*SECRETS)
+    settings = Settings.from_environment(*VIEW_SECRETS)
     configure(settings.log_level)
-    return behind_proxies(create_app(options_of(settings)), settings.trusted_proxies)
+    return behind_proxies(create_view(view_options_of(settings)), settings.trusted_proxies)
 
 
 def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
@@ -35,9 +35,9 @@ def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
     return wrapped
 
 
-def options_of(settings: Settings) -> Options:
+def view_options_of(settings: Settings) -> ViewOptions:
     """Return what the view needs of the settings."""
-    return Options(
+    return ViewOptions(
         kafka=settings.kafka,
         redis_url=settings.redis_url,
         rows_redis_url=settings.rows_redis_url,
@@ -57,7 +57,7 @@ def view() -> None:
 
 def serve_view(target: str) -> None:
     """Serve the view that `target` (`module:factory`) makes, where the settings say."""
-    settings = Settings.from_environment(*SECRETS)
+    settings = Settings.from_environment(*VIEW_SECRETS)
     serve(
         target,
         "view",

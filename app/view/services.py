@@ -9,7 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from app.login.options import Options as LoginOptions
+from app.login.options import LoginOptions
 from app.login.routes import Login
 from app.process.clock import Clock, now
 from app.topics.writer import Writer
@@ -32,7 +32,7 @@ from models.codes import Colour
 REDIS_CONNECTIONS_MAX = 16
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class ViewOptions(Struct, frozen=True, kw_only=True):
     """What a view needs to know. `now` gives the instant, with its zone."""
 
     kafka: str
@@ -59,7 +59,7 @@ class Services:
     Made in the event loop's process, started in the loop.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ViewOptions) -> None:
         self.now = options.now
         self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
         # A blocking read must outlast its own waiting.

@@ -214,7 +214,7 @@ def _places(failure: Exception) -> list[str]:
     return places[-5:]
 
 
-def explain(code: str) -> dict[str, Any]:
+def explain_problem(code: str) -> dict[str, Any]:
     """Say what a problem's type means; raise `Refused` (404) for an unknown one."""
     kind = KINDS.get(code)
     if kind is None:

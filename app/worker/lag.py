@@ -23,7 +23,7 @@ SILENT_SECONDS = 10.0
 """A broker that did not say for so long where the log ends is away."""
 
 
-class Lag:
+class WorkerLag:
     """Compares, for each input partition held, the place applied with the end of the log."""
 
     def __init__(self, app: TableApp, bootstrap: str) -> None:

@@ -28,7 +28,7 @@ from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
-from app.worker.lag import Lag
+from app.worker.lag import WorkerLag
 
 log = structlog.get_logger()
 
@@ -80,7 +80,7 @@ def _run(settings: Settings, status_port: int, make: Callable[[Settings, str], T
     app = make(settings, cluster)
     faust_worker = faust.Worker(
         app,
-        Status(app, settings, status_port),
+        WorkerStatus(app, settings, status_port),
         loop=loop,
         override_logging=False,  # app.process.logs has configured it
         redirect_stdouts=False,
@@ -114,12 +114,12 @@ def make_lists_app(settings: Settings, cluster: str) -> ListsApp:
     return app
 
 
-class Status(Service):
+class WorkerStatus(Service):
     """Tells over HTTP how the worker is: alive, ready, in numbers."""
 
     def __init__(self, app: TableApp, settings: Settings, status_port: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._lag = Lag(app, settings.kafka)
+        self._lag = WorkerLag(app, settings.kafka)
         self._server = StatusServer(settings.status_host, status_port, self._lag.reasons)
 
     async def on_start(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from app.development.provider.people import FILE, write_people
+from app.development.provider.people import IDENTITIES_FILE, write_people
 from app.development.stack.processes import HttpProcess
 from app.login.sessions import COOKIE
 from app.process.ports import free_ports
@@ -28,7 +28,7 @@ def site(
 ) -> Iterator[str]:
     """Where the view is. Nothing that ran may have a document number in its log."""
     directory = tmp_path_factory.mktemp("login")
-    write_people(directory / FILE, PEOPLE)
+    write_people(directory / IDENTITIES_FILE, PEOPLE)
     view, gateway, provider = free_ports(3)
     environment = {
         **os.environ,

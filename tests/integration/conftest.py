@@ -7,7 +7,7 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.process.settings import Settings
-from app.view.routes import create_app
+from app.view.routes import create_view
 from support.views import Http, Model, now, options_over
 
 
@@ -30,5 +30,5 @@ async def model(redis_url: str) -> AsyncIterator[Model]:
 
 @pytest.fixture
 async def http(redis_url: str) -> AsyncIterator[Http]:
-    async with AsyncTestClient(create_app(options_over(redis_url, now))) as client:
+    async with AsyncTestClient(create_view(options_over(redis_url, now))) as client:
         yield client

@@ -24,7 +24,7 @@ from app.process.ports import free_port
 from app.projection import codes as readmodel
 from app.projection.state import FORMAT, STATE, Position, State, decode_state, encode_state
 from app.topics.admin import create_topics
-from app.view.changes import REASONS, Changes, Filter, place_of
+from app.view.changes import REASON_WORDS, ChangeFilter, Changes, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX
 from models.codes import Reason, Status, StatusChange
 from support.views import (
@@ -40,7 +40,7 @@ from support.views import (
 )
 
 PATIENCE_SECONDS = 10.0
-ALL = Filter()
+ALL = ChangeFilter()
 _versions = count(1)
 
 
@@ -135,7 +135,10 @@ class Client:
 
 
 def client_of(
-    changes: Changes, last_event_id: str | None = None, wanted: Filter = ALL, address: str = ""
+    changes: Changes,
+    last_event_id: str | None = None,
+    wanted: ChangeFilter = ALL,
+    address: str = "",
 ) -> Client:
     return Client(changes.stream(place_of(last_event_id), wanted, address))
 
@@ -268,20 +271,22 @@ BY_HOME = Status(RED.colour, (Reason.HOME_QUARANTINE,))
 @pytest.mark.parametrize(
     ("wanted", "lets"),
     [
-        (Filter(), 4),
-        (Filter(city="440100"), 2),
-        (Filter(city="440106"), 1),
-        (Filter(city="440000"), 3),
-        (Filter(city="110000"), 0),
-        (Filter(reason=Reason.CLOSE_CONTACT), 3),
-        (Filter(reason=Reason.HOME_QUARANTINE), 1),
-        (Filter(source="/cdc"), 2),
-        (Filter(source="/cdc/440100"), 1),
-        (Filter(source="/cd"), 0),
-        (Filter(city="440100", source="/cdc", reason=Reason.CLOSE_CONTACT), 1),
+        (ChangeFilter(), 4),
+        (ChangeFilter(city="440100"), 2),
+        (ChangeFilter(city="440106"), 1),
+        (ChangeFilter(city="440000"), 3),
+        (ChangeFilter(city="110000"), 0),
+        (ChangeFilter(reason=Reason.CLOSE_CONTACT), 3),
+        (ChangeFilter(reason=Reason.HOME_QUARANTINE), 1),
+        (ChangeFilter(source="/cdc"), 2),
+        (ChangeFilter(source="/cdc/440100"), 1),
+        (ChangeFilter(source="/cd"), 0),
+        (ChangeFilter(city="440100", source="/cdc", reason=Reason.CLOSE_CONTACT), 1),
     ],
 )
-async def test_filters_choose(server: RedisServer, model: Model, wanted: Filter, lets: int) -> None:
+async def test_filters_choose(
+    server: RedisServer, model: Model, wanted: ChangeFilter, lets: int
+) -> None:
     async with following(server) as changes:
         everything, chosen = client_of(changes), client_of(changes, wanted=wanted)
         await everything.begin()
@@ -311,7 +316,7 @@ async def test_a_heartbeat_carries_a_filtered_client_on(
     server: RedisServer, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readmodel, "CHANGES_KEPT", 5)
-    nowhere = Filter(city="110000")
+    nowhere = ChangeFilter(city="110000")
     async with following(server, heartbeat_seconds=0.1) as changes:
         client = client_of(changes, wanted=nowhere)
         await client.begin()
@@ -447,8 +452,8 @@ async def test_filters_and_bounds_over_http(
 
 
 def test_a_filter_names_a_reason_by_name_or_rank() -> None:
-    assert REASONS["close-contact"] is REASONS["3"] is Reason.CLOSE_CONTACT
-    assert len(REASONS) == 2 * len(Reason)
+    assert REASON_WORDS["close-contact"] is REASON_WORDS["3"] is Reason.CLOSE_CONTACT
+    assert len(REASON_WORDS) == 2 * len(Reason)
 
 
 async def test_a_browser_that_stops_reading_costs_a_bounded_amount_of_memory(

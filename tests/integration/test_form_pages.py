@@ -18,7 +18,7 @@ from app.topics.codec import decode
 from app.travel.bounds import Bounds
 from app.view.declarations import TOPIC
 from app.view.pages.declare import owner_of
-from app.view.routes import create_app
+from app.view.routes import create_view
 from models.events import DeclarationKind, Symptom
 from models.policy import ZONE
 from support.travels import PHONE, WIDE, Stage, another
@@ -41,7 +41,7 @@ async def without_kafka(redis_url: str) -> AsyncIterator[Http]:
 
 
 def view(redis_url: str, **options: Any) -> Http:
-    client = AsyncTestClient(create_app(options_over(redis_url, now, **options)))
+    client = AsyncTestClient(create_view(options_over(redis_url, now, **options)))
     client.follow_redirects = False
     client.headers.update(SAME_ORIGIN)
     return client

@@ -23,8 +23,14 @@ from hypothesis import strategies as st
 from app.gateway.body import Bodies
 from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, ONE
 from app.gateway.reference import document
-from app.gateway.routes import DOCUMENTS_MAX, KEYS_MAX, VIEWS_KEYS_MAX, Options, create_app
-from app.gateway.server import options_of
+from app.gateway.routes import (
+    DOCUMENTS_MAX,
+    KEYS_MAX,
+    VIEWS_KEYS_MAX,
+    GatewayOptions,
+    create_gateway,
+)
+from app.gateway.server import gateway_options_of
 from app.process.settings import Settings
 from app.topics.records import Record
 from app.topics.writer import Writer
@@ -58,8 +64,10 @@ CUT_OFF_BYTES_MAX = 100_000_000
 """More than the gateway's bound and all buffers on the way."""
 
 
-def options(kafka: str) -> Options:
-    return Options(kafka=kafka, person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY)
+def options(kafka: str) -> GatewayOptions:
+    return GatewayOptions(
+        kafka=kafka, person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY
+    )
 
 
 @pytest.fixture(scope="module")
@@ -570,7 +578,7 @@ def test_the_views_own_sources_have_room_for_the_whole_province_and_no_other_has
     minute, day = VIEWS_KEYS_MAX
     assert minute.amount >= 1_500_000, "the peak, all at once"
     assert day.amount >= 126_000_000, "everybody once"
-    options = options_of(Settings(oidc_name="gd"))
+    options = gateway_options_of(Settings(oidc_name="gd"))
     assert options.views_sources == {"/portal", "/identity-providers/gd"}
 
 
@@ -670,8 +678,10 @@ def test_every_problem_type_resolves(http: httpx.Client) -> None:
 
 def test_the_reference_names_every_address(http: httpx.Client) -> None:
     assert http.get("/openapi.json").json() == msgspec.json.decode(msgspec.json.encode(document()))
-    served = create_app(
-        Options(kafka="", person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY)
+    served = create_gateway(
+        GatewayOptions(
+            kafka="", person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY
+        )
     )
     paths = {re.sub(r":\w+", "", route.path) for route in served.routes}
     assert paths - {"/openapi.json"} == set(document()["paths"])
@@ -731,7 +741,7 @@ async def test_bodies_over_all_requests_are_bounded() -> None:
 @asynccontextmanager
 async def kafka_away() -> AsyncIterator[httpx.AsyncClient]:
     """A gateway whose Kafka is not there."""
-    app = create_app(options(f"127.0.0.1:{free_port()}"))
+    app = create_gateway(options(f"127.0.0.1:{free_port()}"))
     async with app.lifespan():
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://away") as client:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.development.provider.people import FILE, write_people
+from app.development.provider.people import IDENTITIES_FILE, write_people
 from app.login import registration
 from app.login.routes import LOGIN_COOKIE_PREFIX, LOGINS_AT_ONCE_MAX, STATE_LETTERS
 from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
@@ -39,7 +39,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    path = tmp_path / FILE
+    path = tmp_path / IDENTITIES_FILE
     write_people(path, PEOPLE)
     return path
 

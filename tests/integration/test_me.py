@@ -9,7 +9,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
-from app.view.routes import create_app
+from app.view.routes import create_view
 from models.events import DisplayDetail, ListName
 from models.information import Section
 from models.lists import Listing
@@ -257,7 +257,7 @@ async def test_a_failed_display_is_recorded_with_its_cause(
     later = options_over(redis_url, lambda: now() + timedelta(hours=1))
     person = someone()
     await model.put(health_code(person))
-    async with AsyncTestClient(create_app(later)) as http:
+    async with AsyncTestClient(create_view(later)) as http:
         page = await http.get("/code", headers=resident(person, ahead=timedelta(hours=1)))
     assert page.status_code == 503
     assert "亮码失败" in page.text

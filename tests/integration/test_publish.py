@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from app.gateway import body, messages
 from app.publish import lines
-from app.publish.lines import LINE_BYTES_MAX, Input, Item, batches
+from app.publish.lines import LINE_BYTES_MAX, EventToSend, Input, batches
 from support.gateways import (
     CARD,
     LABORATORY,
@@ -328,7 +328,7 @@ def test_windows_hold_every_line_once_in_order(content: list[bytes], ended: bool
 
 @given(st.lists(st.integers(1, LINE_BYTES_MAX), max_size=40))
 def test_batches_hold_every_event_once_in_order(sizes: list[int]) -> None:
-    items = [Item(n, None, None, bytes(size), "") for n, size in enumerate(sizes)]
+    items = [EventToSend(n, None, None, bytes(size), "") for n, size in enumerate(sizes)]
     cut = list(batches(items))
     assert [item for batch in cut for item in batch] == items
     assert all(sum(len(i.content) for i in b) <= lines.BATCH_BYTES_MAX for b in cut)

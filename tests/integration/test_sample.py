@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from app.development.sample.client import Gateway
+from app.development.sample.client import AgencyClient
 from app.development.sample.day import Scenario, plan_day
 from app.development.sample.publish import Publication
 from models.codes import NO_CODE, HealthCode, Status, judge
@@ -43,7 +43,7 @@ async def test_each_story_comes_out_as_it_is_told(worker: Worker, gateway: str, 
     before = refused(await everything(kafka, "dead-letters"))
     day = plan_day(PEOPLE, datetime.now(UTC), seed=7)
     async with (
-        Gateway(gateway, TOKENS) as client,
+        AgencyClient(gateway, TOKENS) as client,
         AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as producer,
     ):
         keys = await client.person_keys([person.document for person in day.expected])

@@ -28,7 +28,7 @@ from app.travel.assembly import travel_cards
 from app.travel.bounds import CODE_KEPT_SECONDS, CODE_SECONDS, TRIES_MAX, Bounds
 from app.travel.cards import TravelCards
 from app.travel.phone_keys import PhoneKeys
-from app.travel.routes import routes
+from app.travel.routes import travel_routes
 from app.view.information import Information
 from app.view.reading import Unavailable
 from app.web.addresses import network_of
@@ -661,7 +661,7 @@ async def test_over_http(redis: Redis) -> None:
         return sessions.begin(asker, "样*甲", None, kind)
 
     app = Litestar(
-        routes(stage.cards, lambda: stage.at),
+        travel_routes(stage.cards, lambda: stage.at),
         dependencies={"session": Provide(session)},
         exception_handlers={Refused: on_refused},
     )

@@ -24,7 +24,7 @@ from app.topics.codec import decode
 from app.view.codes import Codes
 from app.view.displays import Displays
 from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
-from app.view.routes import create_app
+from app.view.routes import create_view
 from app.web.problems import KINDS
 from app.web.tokens import Tokens
 from models.codes import Reason
@@ -73,7 +73,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 def app_over(redis_url: str, clock: Clock, kafka: str = NOBODY) -> Litestar:
-    return create_app(options_over(redis_url, clock, kafka=kafka))
+    return create_view(options_over(redis_url, clock, kafka=kafka))
 
 
 @pytest.fixture

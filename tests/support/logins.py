@@ -15,14 +15,14 @@ from litestar import Litestar, get, post
 from litestar.exceptions import HTTPException
 from redis.asyncio import Redis
 
-from app.development.provider.people import Person, What
-from app.development.provider.routes import create_app as provider_app
-from app.development.provider.server import Options as ProviderOptions
+from app.development.provider.people import ProviderPerson, What
+from app.development.provider.routes import create_provider as provider_app
+from app.development.provider.server import ProviderOptions
 from app.gateway.person_keys import PersonKeys
 from app.login import oidc
 from app.login.claims import ClaimNames
 from app.login.guards import LoggedIn
-from app.login.options import Options as LoginOptions
+from app.login.options import LoginOptions
 from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
 from app.web.problems import Refused, on_failure, on_http_exception, on_refused
 from models.documents import Document
@@ -190,17 +190,17 @@ class Gateway:
 
 
 PEOPLE = [
-    Person(
+    ProviderPerson(
         number=CARD,
         name="陈小明",
         city="440300",
         id="red",
         what=What("红码", "A red code"),
     ),
-    Person(
+    ProviderPerson(
         number=PERMIT, name="CHAN Tai Man", birthdate="2010-06-15", what=What("未成年", "A minor")
     ),
-    Person(number="810000199408230021", name="李四"),
+    ProviderPerson(number="810000199408230021", name="李四"),
 ]
 DEVELOPMENT = "http://127.0.0.1:8082"
 

@@ -17,9 +17,8 @@ from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.declarations import DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
-from app.view.pages.routes import resident_routes, routes
+from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import (
-    Cause,
     ChangesOfMinute,
     CityCount,
     Counts,
@@ -28,6 +27,7 @@ from app.view.reading import (
     Sample,
     SectionAnswer,
     Unavailable,
+    UnavailableCause,
 )
 from app.web.language import Language
 from app.web.problems import FieldError, Refused, retry_later
@@ -130,7 +130,7 @@ class Stand:
         code: HealthCode | None = None,
         *,
         stale: bool = False,
-        cause: Cause | None = None,
+        cause: UnavailableCause | None = None,
         silent: bool = False,
         more: bool = False,
     ) -> None:
@@ -395,7 +395,7 @@ def rendered(state: str, language: Language) -> str:
 
 def of_anybody(stand: Stand) -> list[Router]:
     samples = [Sample("red", names.COLOURS[Colour.RED])]
-    return routes(cast(Any, stand), lambda: samples, document, "http://gateway.test/docs")
+    return page_routes(cast(Any, stand), lambda: samples, document, "http://gateway.test/docs")
 
 
 def of_residents(stand: Stand, services: Services | None = None) -> list[Any]:

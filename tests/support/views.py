@@ -24,7 +24,7 @@ from litestar.datastructures import Cookie
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
-from app.login.options import options_of as login_options_of
+from app.login.options import login_options_of
 from app.login.sessions import Sessions
 from app.process.logs import AUDIT
 from app.process.ports import free_port
@@ -34,7 +34,7 @@ from app.projection.commands import CODES
 from app.projection.state import Position, StateGate, read_state
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
 from app.travel.assembly import travel_cards
-from app.view.services import Options
+from app.view.services import ViewOptions
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
 from models.codes import (
@@ -333,7 +333,7 @@ def audit_of(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     return found
 
 
-def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) -> Options:
+def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) -> ViewOptions:
     """Of a view over this Redis, without Kafka and without a provider; `resident` is in anyway."""
     settings = Settings(
         redis_url=redis_url,
@@ -353,7 +353,7 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
         "make_cards": partial(travel_cards, settings),
         "now": clock,
     }
-    return Options(**{**defaults, **options})
+    return ViewOptions(**{**defaults, **options})
 
 
 def resident_cookie(

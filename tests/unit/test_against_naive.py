@@ -27,7 +27,7 @@ from models.events import (
     ResultStatus,
     StatusEvent,
 )
-from models.person import Outcome, Person, advance, fold, unknown
+from models.person import FoldOutcome, Person, advance, fold, unknown
 from models.reasons import assess
 from oracle.naive import (
     Spell,
@@ -430,7 +430,7 @@ class Life(RuleBasedStateMachine):
         if now != self.last():
             self.expected.append((at, now))
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: FoldOutcome) -> None:
         if content(outcome.person) == content(self.row) and not outcome.changes:
             assert outcome.person.code == self.row.code
         self.row = outcome.person

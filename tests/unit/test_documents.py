@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.iso7064 import mod_11_2
 
-from models.documents import Document, DocumentError, parse
+from models.documents import Document, DocumentError, parse_document
 from models.events import DocumentType
 
 TODAY = date(2022, 3, 1)
@@ -23,23 +23,23 @@ def card(region: str = "440100", birthday: str = "19900101", order: str = "001")
 
 def refused(document_type: str, number: str) -> DocumentError:
     with pytest.raises(DocumentError) as caught:
-        parse(document_type, number, TODAY)
+        parse_document(document_type, number, TODAY)
     return caught.value
 
 
 def test_the_example_of_the_standard() -> None:
     """GB 11643-1999 itself shows 11010519491231002X."""
-    assert parse(CARD, "11010519491231002X", TODAY).number == "11010519491231002X"
+    assert parse_document(CARD, "11010519491231002X", TODAY).number == "11010519491231002X"
 
 
 @pytest.mark.parametrize("region", ["440100", "440103", "110000", "650102", "710000"])
 def test_cards_of_any_place_in_a_province(region: str) -> None:
-    assert parse(CARD, card(region), TODAY) == Document(CARD, card(region))
+    assert parse_document(CARD, card(region), TODAY) == Document(CARD, card(region))
 
 
 @pytest.mark.parametrize("region", ["810000", "820000", "830000"])
 def test_residence_permits_of_hong_kong_macao_and_taiwan(region: str) -> None:
-    assert parse(CARD, card(region), TODAY).number == card(region)
+    assert parse_document(CARD, card(region), TODAY).number == card(region)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_card_that_cannot_exist_is_refused_by_name(number: str, code: str) -> 
 
 
 def test_born_today_is_no_fault() -> None:
-    assert parse(CARD, card(birthday="20220301"), TODAY)
+    assert parse_document(CARD, card(birthday="20220301"), TODAY)
 
 
 def test_lower_case_x_is_told_to_be_a_capital() -> None:
@@ -83,10 +83,10 @@ def test_lower_case_x_is_told_to_be_a_capital() -> None:
 def test_a_renewed_permit_is_of_the_same_holder() -> None:
     """公安部 2010: the first nine characters stay, the last two count renewals."""
     assert (
-        parse(PERMIT, "H12345678", TODAY)
-        == parse(PERMIT, "H1234567800", TODAY)
-        == parse(PERMIT, "H1234567801", TODAY)
-        != parse(PERMIT, "M12345678", TODAY)
+        parse_document(PERMIT, "H12345678", TODAY)
+        == parse_document(PERMIT, "H1234567800", TODAY)
+        == parse_document(PERMIT, "H1234567801", TODAY)
+        != parse_document(PERMIT, "M12345678", TODAY)
     )
 
 
@@ -107,7 +107,7 @@ def test_an_unknown_type_names_the_known_ones() -> None:
 
 
 def test_neither_document_nor_error_shows_the_number() -> None:
-    document = parse(PERMIT, "H12345678", TODAY)
+    document = parse_document(PERMIT, "H12345678", TODAY)
     assert "12345678" not in f"{document!r} {document}"
 
 
@@ -116,7 +116,7 @@ def test_whatever_is_written_gives_a_document_or_a_named_error(
     document_type: DocumentType, number: str
 ) -> None:
     try:
-        said = repr(parse(document_type, number, TODAY))
+        said = repr(parse_document(document_type, number, TODAY))
     except DocumentError as error:
         said = str(error)
     words = not any(character.isdigit() for character in number)  # "numb" is in what is said
@@ -134,7 +134,7 @@ def test_every_slip_of_one_digit_is_found(
     region: str, birthday: date, order: int, place: int, by: int
 ) -> None:
     number = card(region, f"{birthday:%Y%m%d}", f"{order:03d}")
-    assert parse(CARD, number, TODAY).number == number
+    assert parse_document(CARD, number, TODAY).number == number
     if number[place] != "X":
         slip = f"{number[:place]}{(int(number[place]) + by) % 10}{number[place + 1 :]}"
         refused(CARD, slip)

@@ -15,12 +15,13 @@ from app.engine.work import Told, Work
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
-from app.letters.read import Filter, Letter, Place, letter_in
+from app.letters.read import Letter, LetterFilter, letter_in
 from app.letters.show import escaped, print_letter
 from app.process.settings import Settings
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Code, Refusal, encode
 from app.topics.reading import Range
+from app.topics.records import KafkaPlace
 from models.sources import SOURCE_LIMIT
 from support import builders as b
 from support.records import partition_of, record
@@ -132,7 +133,7 @@ def test_a_mended_event_goes_where_it_belongs() -> None:
 
 def test_a_record_on_the_wrong_partition_goes_to_the_right_one() -> None:
     right = partition_of(b.PERSON.encode())
-    place = Place(TOPIC, (right + 1) % 4, 5)
+    place = KafkaPlace(TOPIC, (right + 1) % 4, 5)
     letter = msgspec.structs.replace(refused(BROKEN), value=valid(), came_from=place)
     assert mend(letter, NOW).partition == right
 
@@ -182,22 +183,22 @@ def test_a_claim_in_vain_has_nothing_to_send() -> None:
 
 def test_a_filter_takes_what_fits_in_all() -> None:
     letter = refused(BROKEN)
-    assert Filter().takes(letter)
-    assert Filter(TOPIC, "invalid", SOURCE, letter.at).takes(letter)
-    assert not Filter(topic="scans").takes(letter)
-    assert not Filter(reason="not-json").takes(letter)
-    assert not Filter(source="/laboratories/2").takes(letter)
-    assert not Filter(since=NOW).takes(letter)
+    assert LetterFilter().takes(letter)
+    assert LetterFilter(TOPIC, "invalid", SOURCE, letter.at).takes(letter)
+    assert not LetterFilter(topic="scans").takes(letter)
+    assert not LetterFilter(reason="not-json").takes(letter)
+    assert not LetterFilter(source="/laboratories/2").takes(letter)
+    assert not LetterFilter(since=NOW).takes(letter)
 
 
 def test_marks_are_of_one_topic_and_of_letters_that_are_kept() -> None:
     marks = Marks("parked", {0: Range(10, 30), 1: Range(0, 0)})
     for offset in (10, 17, 18, 29):
-        marks.add(mark_of(Place("parked", 0, offset)), 0)
-    marks.add(mark_of(Place("dead-letters", 0, 20)), 0)
-    marks.add(mark_of(Place("parked", 0, 9)), 0)  # gone
-    marks.add(mark_of(Place("parked", 0, 30)), 0)  # later than what is read
-    found = [n for n in range(10, 30) if Place("parked", 0, n) in marks]
+        marks.add(mark_of(KafkaPlace("parked", 0, offset)), 0)
+    marks.add(mark_of(KafkaPlace("dead-letters", 0, 20)), 0)
+    marks.add(mark_of(KafkaPlace("parked", 0, 9)), 0)  # gone
+    marks.add(mark_of(KafkaPlace("parked", 0, 30)), 0)  # later than what is read
+    found = [n for n in range(10, 30) if KafkaPlace("parked", 0, n) in marks]
     assert found == [10, 17, 18, 29]
 
 

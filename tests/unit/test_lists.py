@@ -20,8 +20,8 @@ from models.lists import (
     Conflict,
     Listing,
     add,
-    advance,
     bound_of,
+    drop_old,
     due_at,
     list_of,
     shown,
@@ -111,7 +111,7 @@ def test_a_full_list_forgets_that_there_was_more_once_what_it_kept_is_too_old() 
     found = listing(*events)
     assert found.more
     later = events[1].data.measured_at + bound_of(TEMPERATURES, NOW).kept_for
-    assert not advance(found, TEMPERATURES, later).more
+    assert not drop_old(found, TEMPERATURES, later).more
     assert not add(found, b.temperature(36.5, later), later).more
     assert add(found, b.temperature(36.5, b.day(17)), NOW).more
 
@@ -122,10 +122,10 @@ def test_age_lets_go_of_an_entry_at_its_instant_and_not_before() -> None:
     leaves = b.day(21)
     assert due_at(found, ListName.DISPLAYS, NOW) == leaves
     before = leaves - timedelta(microseconds=1)
-    assert advance(found, ListName.DISPLAYS, before) == found
+    assert drop_old(found, ListName.DISPLAYS, before) == found
     assert ids(found, ListName.DISPLAYS, before) == [entry.id]
     assert ids(found, ListName.DISPLAYS, leaves) == [], "also before the table has let it go"
-    gone = advance(found, ListName.DISPLAYS, leaves)
+    gone = drop_old(found, ListName.DISPLAYS, leaves)
     assert gone == Listing()
     assert due_at(gone, ListName.DISPLAYS, leaves) is None
     assert not gone.more, "age is no bound"
@@ -185,7 +185,7 @@ def test_nothing_that_was_taken_back_returns(events: list[Any], kept_max: int, r
         found = listing(*events)
         for day in range(20, 62):
             assert set(ids(found, at=b.day(day))) <= stand
-            found = advance(found, TEMPERATURES, b.day(day))
+            found = drop_old(found, TEMPERATURES, b.day(day))
         assert found.entries == ()
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.development.provider.people import FILE, Person, people_of, write_people
+from app.development.provider.people import IDENTITIES_FILE, ProviderPerson, people_of, write_people
 from support.gateways import command
 from support.logins import CARD, CLIENT, CLIENT_SECRET, DEVELOPMENT, PEOPLE, VIEW, Development
 
@@ -29,8 +29,10 @@ VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # of RFC 7636, appendi
 
 @pytest.fixture
 def http(tmp_path: Path) -> httpx.AsyncClient:
-    write_people(tmp_path / FILE, PEOPLE)
-    return httpx.AsyncClient(transport=Development(tmp_path / FILE), base_url=DEVELOPMENT)
+    write_people(tmp_path / IDENTITIES_FILE, PEOPLE)
+    return httpx.AsyncClient(
+        transport=Development(tmp_path / IDENTITIES_FILE), base_url=DEVELOPMENT
+    )
 
 
 def test_it_refuses_to_start_in_production() -> None:
@@ -129,7 +131,7 @@ async def test_userinfo_is_for_who_has_a_token(http: httpx.AsyncClient) -> None:
 
 
 def test_people_are_read_from_a_file_that_its_owner_alone_can_read(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / IDENTITIES_FILE
     assert people_of(path) == []
     write_people(path, PEOPLE)
     assert people_of(path) == PEOPLE
@@ -141,5 +143,5 @@ def test_people_are_read_from_a_file_that_its_owner_alone_can_read(tmp_path: Pat
         '"birthdate": "2010-01-01", "what": {"zh": "a", "en": "b"}}]'
     )
     [person] = people_of(path)
-    assert isinstance(person, Person)
+    assert isinstance(person, ProviderPerson)
     assert "H12345678" not in repr(person)

@@ -217,7 +217,7 @@ class TestReference:
         first, second = message.payload.fields
         assert (first.name, first.required) == ("id", True)
         assert [limit.of(EN) for limit in first.limits] == ["length ≤ 64"]
-        assert second.kinds == (reference.Kind("Data", "schema-data"),)
+        assert second.kinds == (reference.ValueKind("Data", "schema-data"),)
         assert '"id": "c-1"' in message.examples[0]
 
     def test_every_link_within_a_page_leads_somewhere(self) -> None:

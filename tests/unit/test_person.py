@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
-from models.person import Objection, Outcome, Person, advance, fold, full, unknown
+from models.person import FoldOutcome, Objection, Person, advance, fold, full, unknown
 from models.policy import POLICIES
 from models.reasons import assess
 from support.builders import (
@@ -37,7 +37,7 @@ RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
 GREEN = (Colour.GREEN, ())
 
 
-def send(*events: Any, row: Person | None = None, at: datetime | None = None) -> Outcome:
+def send(*events: Any, row: Person | None = None, at: datetime | None = None) -> FoldOutcome:
     """Apply events, each arriving at its own time or all at `at`."""
     row = row or unknown(PERSON, at or events[0].time)
     changes: list[StatusChange] = []
@@ -47,10 +47,10 @@ def send(*events: Any, row: Person | None = None, at: datetime | None = None) ->
         row = outcome.person
         changes += outcome.changes
         notices += outcome.notices
-    return Outcome(row, tuple(changes), tuple(notices))
+    return FoldOutcome(row, tuple(changes), tuple(notices))
 
 
-def told(outcome: Outcome) -> list[tuple[Colour, tuple[Reason, ...]]]:
+def told(outcome: FoldOutcome) -> list[tuple[Colour, tuple[Reason, ...]]]:
     return [(c.after.colour, c.after.reasons) for c in outcome.changes]
 
 
@@ -73,7 +73,7 @@ def test_a_duplicate_changes_nothing() -> None:
     result = positive(day(2))
     row = send(verified(), result).person
     again = fold(row, result, row.judged_at)
-    assert again == Outcome(row)
+    assert again == FoldOutcome(row)
 
 
 def test_the_same_identity_with_another_content_is_refused_and_the_first_stays() -> None:

@@ -9,11 +9,11 @@ from models.documents import Document
 from models.events import PERSON_KEY, DocumentType
 from models.phones import (
     MOBILE_PHONE_NUMBER,
-    NUMBER_LENGTH_MAX,
+    PHONE_LENGTH_MAX,
     Phone,
     PhoneError,
     holds_phone_number,
-    parse,
+    parse_phone,
     without_phone_numbers,
 )
 
@@ -32,14 +32,14 @@ KEYS = PersonKeys(bytes(range(32)), 1)
     ],
 )
 def test_however_it_is_written_it_is_one_phone(written: str) -> None:
-    assert parse(written) == Phone("13800138000")
-    assert len(written) <= NUMBER_LENGTH_MAX
+    assert parse_phone(written) == Phone("13800138000")
+    assert len(written) <= PHONE_LENGTH_MAX
 
 
 @pytest.mark.parametrize("network", ["130", "147", "153", "162", "178", "189", "192", "199"])
 def test_every_network_number_from_13_to_19(network: str) -> None:
     """工信部, 网号分配情况, lists each of these; 192 was first given out after 2017."""
-    assert parse(f"{network}00138000").number == f"{network}00138000"
+    assert parse_phone(f"{network}00138000").number == f"{network}00138000"
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_every_network_number_from_13_to_19(network: str) -> None:
 )
 def test_what_no_mobile_phone_has_is_refused(written: str) -> None:
     with pytest.raises(PhoneError) as caught:
-        parse(written)
+        parse_phone(written)
     assert "13 to 19" in caught.value.expected
 
 
 @given(st.text(max_size=24))
 def test_whatever_is_written_gives_a_phone_or_an_error_that_does_not_repeat_it(text: str) -> None:
     try:
-        said = repr(parse(text))
+        said = repr(parse_phone(text))
     except PhoneError as error:
         said = str(error)
     digits = any(character.isdigit() for character in text)
@@ -81,19 +81,19 @@ def test_whatever_is_written_gives_a_phone_or_an_error_that_does_not_repeat_it(t
 
 
 def test_a_phone_shows_itself_only_in_part() -> None:
-    phone = parse("13800138000")
+    phone = parse_phone("13800138000")
     assert phone.masked == "138****8000"
     assert "138" not in f"{phone!r} {phone}"
 
 
 def test_a_phone_key_has_the_form_of_a_person_key_and_is_none() -> None:
-    key = KEYS.key(parse("13800138000"))
+    key = KEYS.key(parse_phone("13800138000"))
     assert PERSON_KEY.fullmatch(key)
-    assert key == KEYS.key(parse("+86 138 0013 8000"))
+    assert key == KEYS.key(parse_phone("+86 138 0013 8000"))
     same_number = (Document(kind, "13800138000") for kind in DocumentType)
     assert key not in {KEYS.key(document) for document in same_number}
     assert MOBILE_PHONE_NUMBER not in set(DocumentType)
-    assert key != PersonKeys(bytes(range(32)), 2).key(parse("13800138000"))
+    assert key != PersonKeys(bytes(range(32)), 2).key(parse_phone("13800138000"))
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from app.development.sample.day import (
     BrokenDocument,
     BrokenEntry,
     Day,
+    DayEntry,
     Entrance,
-    Entry,
     Scenario,
     plan_day,
 )
-from app.development.sample.documents import RESIDENCE_PERMITS, Document
+from app.development.sample.documents import RESIDENCE_PERMITS, SampleDocument
 from app.development.sample.logins import LOGINS
 from models.checks import faults, misfits
 from models.codes import Colour, Reason, judge
@@ -34,7 +34,7 @@ HISTORY = timedelta(days=20)
 """How far back the stories reach: beyond the 14 days that the rules look at."""
 
 
-def key_of(document: Document) -> str:
+def key_of(document: SampleDocument) -> str:
     """Stand in for the gateway: a key that has the right form."""
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     digest = sha256(document.number.encode()).digest()
@@ -46,10 +46,10 @@ def day() -> Day:
     return plan_day(3000, NOW, seed=1)
 
 
-def events_of(day: Day) -> dict[Document, list[Event]]:
-    events: defaultdict[Document, list[Event]] = defaultdict(list)
+def events_of(day: Day) -> dict[SampleDocument, list[Event]]:
+    events: defaultdict[SampleDocument, list[Event]] = defaultdict(list)
     for entry in day.entries:
-        if isinstance(entry, Entry):
+        if isinstance(entry, DayEntry):
             events[entry.document].append(entry.event(key_of(entry.document)))
     return events
 
@@ -64,7 +64,7 @@ def published(day: Day) -> bytes:
                 lines.append(repr(entry.record(person)).encode())
             case BrokenDocument():
                 lines.append(msgspec.json.encode(entry.document))
-            case Entry():
+            case DayEntry():
                 lines.append(msgspec.json.encode(entry.event(person)))
     return b"\n".join(lines)
 
@@ -75,8 +75,8 @@ def test_the_same_day_is_the_same_byte_by_byte(day: Day) -> None:
 
 @pytest.mark.parametrize(("now", "seed"), [(NOW, 2), (NOW + timedelta(seconds=1), 1)])
 def test_another_day_has_other_people_and_other_ids(day: Day, now: datetime, seed: int) -> None:
-    def people_and_ids(of: Day) -> tuple[set[Document], set[str]]:
-        entries = [entry for entry in of.entries if isinstance(entry, Entry)]
+    def people_and_ids(of: Day) -> tuple[set[SampleDocument], set[str]]:
+        entries = [entry for entry in of.entries if isinstance(entry, DayEntry)]
         # The phones of those one can log in as are the same every day, so that they can be told.
         people = {e.document for e in entries if e.draft.kind is not TelecomVisitReported}
         return people, {e.id for e in entries}
@@ -108,12 +108,12 @@ def test_every_event_is_valid_on_the_wire(day: Day) -> None:
 
 
 def test_histories_reach_beyond_the_rules_and_never_past_now(day: Day) -> None:
-    times = [e.draft.time for e in day.entries if isinstance(e, Entry)]
+    times = [e.draft.time for e in day.entries if isinstance(e, DayEntry)]
     assert max(times) <= NOW
     bearing = [
         e.draft.time
         for e in day.entries
-        if isinstance(e, Entry) and issubclass(e.draft.kind, get_args(StatusEvent))
+        if isinstance(e, DayEntry) and issubclass(e.draft.kind, get_args(StatusEvent))
     ]
     assert NOW - HISTORY <= min(bearing) < NOW - timedelta(days=14)
 
@@ -124,7 +124,7 @@ def test_whoever_is_to_be_logged_in_as_has_something_in_every_list(day: Day) -> 
         kinds = {
             e.draft.kind
             for e in day.entries
-            if isinstance(e, Entry) and e.document in (document, login.phone)
+            if isinstance(e, DayEntry) and e.document in (document, login.phone)
         }
         found = {OF[kind][0] for kind in kinds if kind in OF}
         assert found == set(ListName), login.id
@@ -133,7 +133,7 @@ def test_whoever_is_to_be_logged_in_as_has_something_in_every_list(day: Day) -> 
 def test_sequences_of_a_source_rise_with_time_and_name_one_event_each(day: Day) -> None:
     by_source: defaultdict[str, dict[str, tuple[int, datetime]]] = defaultdict(dict)
     for entry in day.entries:
-        if isinstance(entry, Entry):
+        if isinstance(entry, DayEntry):
             by_source[entry.draft.source][entry.id] = int(entry.sequence), entry.draft.time
     for numbered in by_source.values():
         in_order = sorted(numbered.values())
@@ -186,7 +186,7 @@ def test_everyone_comes_to_what_is_expected_and_few_are_red(day: Day) -> None:
 
 
 def test_some_come_twice_some_late_and_some_corrections_first(day: Day) -> None:
-    valid = [entry for entry in day.entries if isinstance(entry, Entry)]
+    valid = [entry for entry in day.entries if isinstance(entry, DayEntry)]
     place: dict[str, int] = {}
     for number, entry in enumerate(valid):
         place.setdefault(entry.id, number)
@@ -199,10 +199,10 @@ def test_some_come_twice_some_late_and_some_corrections_first(day: Day) -> None:
 
 
 def test_both_entrances_are_used_and_what_must_keep_its_order_goes_by_kafka(day: Day) -> None:
-    entrances = Counter(e.entrance for e in day.entries if isinstance(e, Entry))
+    entrances = Counter(e.entrance for e in day.entries if isinstance(e, DayEntry))
     assert entrances[Entrance.GATEWAY] > entrances[Entrance.KAFKA] > 0
     for entry in day.entries:
-        if isinstance(entry, Entry) and entry.draft.published_first:
+        if isinstance(entry, DayEntry) and entry.draft.published_first:
             assert entry.entrance is Entrance.KAFKA
 
 
@@ -228,7 +228,7 @@ def test_every_breakage_comes_a_few_times_and_after_the_event_it_is_made_of(day:
     for entry in day.entries:
         if isinstance(entry, BrokenEntry):
             assert entry.entry.id in seen
-        elif isinstance(entry, Entry):
+        elif isinstance(entry, DayEntry):
             seen.add(entry.id)
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from app.development.sample.broken import DOCUMENT_BREAKAGES
 from app.development.sample.client import Submission
-from app.development.sample.day import PEOPLE_MIN, BrokenEntry, Entry, plan_day, plan_minutes
-from app.development.sample.documents import Document
-from app.development.sample.publish import Publication, Summary, load, save, summarise
+from app.development.sample.day import PEOPLE_MIN, BrokenEntry, DayEntry, plan_day, plan_minutes
+from app.development.sample.documents import SampleDocument
+from app.development.sample.publish import Publication, SampleSummary, load, save, summarise
 from app.publish.client import Unreached
-from app.publish.lines import Report
+from app.publish.lines import RefusedLine
 from app.topics.records import Record, binary, structured
 from models.codes import Colour
 from models.events import Event
@@ -26,7 +26,7 @@ KEYS = {
     person.document: f"p1-{chr(97 + number // 26) * 16}{chr(97 + number % 26) * 16}"
     for number, person in enumerate(DAY.expected)
 }
-BEGUN = Summary("cluster", DAY.people, DAY.seed, DAY.now, complete=False)
+BEGUN = SampleSummary("cluster", DAY.people, DAY.seed, DAY.now, complete=False)
 
 
 class FakeGateway:
@@ -35,13 +35,13 @@ class FakeGateway:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
-    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
+    async def publish(self, events: Sequence[Submission]) -> list[RefusedLine | None]:
         await asyncio.sleep(0)
         decoded = [msgspec.json.decode(event.content) for event in events]
         self.events += decoded
         impossible = [msgspec.to_builtins(breakage.document) for breakage in DOCUMENT_BREAKAGES]
         return [
-            Report(number, "document", "no such document")
+            RefusedLine(number, "document", "no such document")
             if event["data"]["document"] in impossible
             else None
             for number, event in enumerate(decoded)
@@ -49,13 +49,13 @@ class FakeGateway:
 
 
 class BrokenGateway(FakeGateway):
-    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
+    async def publish(self, events: Sequence[Submission]) -> list[RefusedLine | None]:
         raise Unreached("gone", "gone")
 
 
 class RefusingGateway(FakeGateway):
-    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
-        return [Report(n, "no-authority", "not you") for n, _ in enumerate(events)]
+    async def publish(self, events: Sequence[Submission]) -> list[RefusedLine | None]:
+        return [RefusedLine(n, "no-authority", "not you") for n, _ in enumerate(events)]
 
 
 class FakeProducer:
@@ -100,9 +100,10 @@ async def test_each_entrance_keeps_the_order_of_the_day() -> None:
     await publication(gateway, producer).run()
     ids = [event["id"] for event in gateway.events]
     planned = [
-        (e if isinstance(e, Entry) else e.entry).id
+        (e if isinstance(e, DayEntry) else e.entry).id
         for e in DAY.entries
-        if not isinstance(e, BrokenEntry) and not (isinstance(e, Entry) and e.entrance == "kafka")
+        if not isinstance(e, BrokenEntry)
+        and not (isinstance(e, DayEntry) and e.entrance == "kafka")
     ]
     assert ids == planned
 
@@ -155,12 +156,12 @@ def test_a_few_minutes_hold_only_people_who_turn_green_by_themselves() -> None:
     minutes = plan_minutes(NOW, seed=3)
     assert 2 <= minutes.people <= 10
     assert all(person.changes_at and person.changes_at > NOW for person in minutes.expected)
-    assert all(isinstance(entry, Entry) for entry in minutes.entries)
+    assert all(isinstance(entry, DayEntry) for entry in minutes.entries)
 
 
 def test_both_modes_of_cloudevents_say_the_same() -> None:
-    entry = next(e for e in DAY.entries if isinstance(e, Entry) and e.supersedes)
-    event = entry.event(KEYS[Document(entry.document.type, entry.document.number)])
+    entry = next(e for e in DAY.entries if isinstance(e, DayEntry) and e.supersedes)
+    event = entry.event(KEYS[SampleDocument(entry.document.type, entry.document.number)])
     whole, parts = structured(event), binary(event)
     assert whole.value is not None
     assert parts.value is not None

@@ -20,7 +20,7 @@ from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, decode, encode, from_mapping
 from app.topics.commands import DIRECTORY, files
 from app.topics.commands import schemas as command
-from app.topics.schemas import HEALTH_CODE, asyncapi, example, expectation, schemas
+from app.topics.schemas import HEALTH_CODE, asyncapi, example, expectation, json_schemas
 from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChange, StatusChanged
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event
@@ -80,12 +80,12 @@ def broken_by(current: dict[str, Json]) -> list[str]:
 def test_every_type_has_published_fixtures_and_a_frozen_schema() -> None:
     """A new type needs them: write tests/fixtures/events/TYPE/*.json, and freeze its schema."""
     names = [name for name, _ in published()]
-    assert all(names.count(name) >= 2 for name in schemas())
-    assert {path.stem for path in (FIXTURES / "schemas").glob("*.json")} == set(schemas())
+    assert all(names.count(name) >= 2 for name in json_schemas())
+    assert {path.stem for path in (FIXTURES / "schemas").glob("*.json")} == set(json_schemas())
 
 
 def test_no_published_type_is_removed_and_no_published_fixture_refused() -> None:
-    assert broken_by(dict(schemas())) == []
+    assert broken_by(dict(json_schemas())) == []
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -98,7 +98,7 @@ def test_a_published_fixture_is_still_decoded(path: Path) -> None:
     key = json.loads(raw)["partitionkey"].encode()
     event = decode(raw, key, (), CATALOGUE.topic_of(name), NOW)
     again = json.loads(encode(event))
-    assert refusals(schemas()[name], again) == [], "what we write is what we describe"
+    assert refusals(json_schemas()[name], again) == [], "what we write is what we describe"
 
 
 def _required(schema: Json) -> None:
@@ -126,21 +126,21 @@ def _other_type(schema: Json) -> None:
 @pytest.mark.parametrize("change", [_required, _narrower, _renamed, _shorter, _other_type])
 def test_a_change_that_breaks_what_was_published_is_caught(change: Callable[[Json], None]) -> None:
     name = "yuekang.nat-result.reported.v1"
-    current = deepcopy(dict(schemas()))
+    current = deepcopy(dict(json_schemas()))
     change(current[name])
     assert broken_by(current) == [name]
 
 
 def test_a_removed_type_is_caught() -> None:
     name = "yuekang.scan.recorded.v1"
-    assert broken_by({n: s for n, s in schemas().items() if n != name}) == [name]
+    assert broken_by({n: s for n, s in json_schemas().items() if n != name}) == [name]
 
 
 # What the schemas say
 
 
 def test_each_schema_is_one_of_its_dialect() -> None:
-    for name, schema in schemas().items():
+    for name, schema in json_schemas().items():
         Draft202012Validator.check_schema(schema)
         assert schema["title"] == name
         assert schema["$id"] == f"urn:yuekang:{name}"
@@ -149,7 +149,7 @@ def test_each_schema_is_one_of_its_dialect() -> None:
 @given(strategies.status_events(strategies.STEPS_MAX))
 def test_schema_and_code_take_the_same_events(event: Event) -> None:
     sent = json.loads(encode(event))
-    assert refusals(schemas()[sent["type"]], sent) == []
+    assert refusals(json_schemas()[sent["type"]], sent) == []
 
 
 BREAKS: list[Json] = [
@@ -176,19 +176,19 @@ def test_what_the_code_refuses_for_its_form_the_schema_refuses(changed: Json) ->
     broken = {**example(name), **changed}
     with pytest.raises(Refusal):
         from_mapping(broken, NOW)
-    assert refusals(schemas()[name], broken)
+    assert refusals(json_schemas()[name], broken)
 
 
 def test_what_is_told_is_a_cloudevent_as_described() -> None:
     change = StatusChange(builders.PERSON, 1, 0, NOW, NO_CODE, NO_CODE, Cause())
     sent = json.loads(msgspec.json.encode(told(change)))
-    assert refusals(schemas()[STATUS_CHANGED], sent) == []
+    assert refusals(json_schemas()[STATUS_CHANGED], sent) == []
     assert sent.keys() >= {"specversion", "type", "source", "id"}
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
+@pytest.mark.parametrize("name", sorted(json_schemas()))
 def test_an_example_is_an_event_as_described(name: str) -> None:
-    assert refusals(schemas()[name], example(name)) == []
+    assert refusals(json_schemas()[name], example(name)) == []
     if name in EVENT_TYPES:
         from_mapping(example(name), NOW)
     else:

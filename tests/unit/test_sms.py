@@ -18,7 +18,7 @@ from app.development.view import development_options, settings_of_development
 from app.process.settings import Settings, SettingsError
 from app.travel import sms
 from app.travel.sms import NoCarrier, code_text, deliver, driver_of
-from app.view.server import SECRETS
+from app.view.server import VIEW_SECRETS
 from app.web.language import LANGUAGES
 from app.web.problems import Refused
 from models.phones import Phone
@@ -77,7 +77,7 @@ def test_development_has_the_outbox_unless_a_carrier_is_named(
 
 
 def test_production_refuses_the_view_of_development(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SECRETS:
+    for name in VIEW_SECRETS:
         monkeypatch.setenv(f"YUEKANG_{name.upper()}", "ab" * 32)
     monkeypatch.setenv("YUEKANG_ENVIRONMENT", "production")
     with pytest.raises(SettingsError, match="in development alone"):

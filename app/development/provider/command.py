@@ -4,9 +4,9 @@ from pathlib import Path
 
 from litestar import Litestar
 
-from app.development.provider.people import FILE
-from app.development.provider.routes import create_app
-from app.development.provider.server import Options
+from app.development.provider.people import IDENTITIES_FILE
+from app.development.provider.routes import create_provider
+from app.development.provider.server import ProviderOptions
 from app.login.options import claim_names_of
 from app.process.logs import configure
 from app.process.settings import Settings, SettingsError
@@ -21,14 +21,14 @@ def make() -> Litestar:
     settings = settings_of_development()
     # Authlib's own lines at debug hold tokens.
     configure("info" if settings.log_level == "debug" else settings.log_level)
-    options = Options(
+    options = ProviderOptions(
         issuer=settings.development_issuer,
         view_url=settings.view_url,
         client_id=settings.oidc_client_id,
         client_secret=settings.oidc_client_secret,
         claim_names=claim_names_of(settings),
     )
-    return create_app(options, Path(settings.data_dir) / FILE)
+    return create_provider(options, Path(settings.data_dir) / IDENTITIES_FILE)
 
 
 def settings_of_development() -> Settings:

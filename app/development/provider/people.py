@@ -12,8 +12,9 @@ from msgspec import Struct
 from app.login.claims import ClaimNames, Identity, identity_of
 from app.process.files import write_whole
 
-FILE = "identities.json"
-"""In the data directory: a JSON array of `Person`. They are synthetic, as their numbers are."""
+IDENTITIES_FILE = "identities.json"
+"""In the data directory: a JSON array of `ProviderPerson`. They are synthetic, as their numbers
+are."""
 
 FILE_BYTES_MAX = 1024 * 1024
 
@@ -25,7 +26,7 @@ class What(Struct, frozen=True):
     en: str = ""
 
 
-class Person(Struct, frozen=True, omit_defaults=True):
+class ProviderPerson(Struct, frozen=True, omit_defaults=True):
     """A person to be. `type` is a document type, or left to the number's form; `id` a short name
     that a login's hint can have in the place of the number."""
 
@@ -62,15 +63,15 @@ class Person(Struct, frozen=True, omit_defaults=True):
         return identity_of(self.claims(names, b"any"), names, today)
 
 
-def people_of(path: Path) -> list[Person]:
+def people_of(path: Path) -> list[ProviderPerson]:
     """Return the people of the file at `path`; nobody where there is none that can be read."""
     try:
         content = path.read_bytes()
-        return msgspec.json.decode(content[:FILE_BYTES_MAX], type=list[Person])
+        return msgspec.json.decode(content[:FILE_BYTES_MAX], type=list[ProviderPerson])
     except (OSError, msgspec.MsgspecError):
         return []
 
 
-def write_people(path: Path, people: list[Person]) -> None:
+def write_people(path: Path, people: list[ProviderPerson]) -> None:
     """Write the file, readable by its owner alone, whole or not at all."""
     write_whole(path, msgspec.json.encode(people), mode=0o600)

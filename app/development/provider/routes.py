@@ -8,8 +8,14 @@ from litestar import Litestar, MediaType, Response, get, post
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from app.development.provider.people import Person, What, people_of
-from app.development.provider.server import Answer, Asked, OAuth2Error, Options, Server
+from app.development.provider.people import ProviderPerson, What, people_of
+from app.development.provider.server import (
+    Asked,
+    OAuth2Error,
+    ProviderAnswer,
+    ProviderOptions,
+    Server,
+)
 from app.login.claims import NoDocument
 from app.login.guards import origin_of
 from app.login.texts import PROVIDER
@@ -23,7 +29,7 @@ FIELDS = ("number", "type", "name", "birthdate", "city")
 BODY_BYTES_MAX = 16 * 1024
 
 
-def create_app(options: Options, people_path: Path) -> Litestar:
+def create_provider(options: ProviderOptions, people_path: Path) -> Litestar:
     """Make the application; `people_path` is the file of sample people, read at each login."""
     server = Server(options)
     return Litestar(
@@ -94,7 +100,7 @@ def _login(server: Server, people_path: Path, now: Clock) -> list[Any]:
         return await _decide(server, request, said)
 
     def _page(
-        asked: Asked, people: Sequence[Person], form: dict[str, str] | None = None
+        asked: Asked, people: Sequence[ProviderPerson], form: dict[str, str] | None = None
     ) -> Response[str]:
         language = negotiate(None, str(asked.args.get("ui_locales", "")))
         context = {
@@ -134,7 +140,7 @@ async def _decide(
         return _response(server.handle_error_response(asked, error))
 
 
-def _person(form: dict[str, str], people: Sequence[Person]) -> Person | None:
+def _person(form: dict[str, str], people: Sequence[ProviderPerson]) -> ProviderPerson | None:
     """Return who was picked or typed; None where it was neither."""
     known = {_id(person, n): person for n, person in enumerate(people)}
     if "who" in form:
@@ -142,7 +148,7 @@ def _person(form: dict[str, str], people: Sequence[Person]) -> Person | None:
     typed = {name: form.get(name, "").strip() for name in FIELDS}
     if "other" not in form or not typed["number"]:
         return None
-    return Person(
+    return ProviderPerson(
         number=typed["number"],
         type=typed["type"] or None,
         name=typed["name"],
@@ -155,12 +161,14 @@ def _said(what: What) -> Text:
     return Text(lambda language: what.zh if language is CHINESE else what.en)
 
 
-def _by_hint(people: Sequence[Person], hint: str | None) -> list[tuple[str, Person, Text]]:
+def _by_hint(
+    people: Sequence[ProviderPerson], hint: str | None
+) -> list[tuple[str, ProviderPerson, Text]]:
     named = [(_id(p, n), p, _said(p.what)) for n, p in enumerate(people)]
     return sorted(named, key=lambda one: one[0] != hint)
 
 
-def _id(person: Person, number: int) -> str:
+def _id(person: ProviderPerson, number: int) -> str:
     return person.id or str(number)
 
 
@@ -176,14 +184,14 @@ async def _asked(server: Server, request: AnyRequest, with_form: bool = True) ->
     return Asked(request.method, uri, request.headers, query, form)
 
 
-def _response(answer: Answer) -> Response[Any]:
+def _response(answer: ProviderAnswer) -> Response[Any]:
     own = {name.lower(): value for name, value in answer.headers.items()}
     headers = {"cache-control": "no-store", **own}
     media_type = headers.pop("content-type", MediaType.JSON)
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=media_type)
 
 
-def _probes(options: Options) -> list[Any]:
+def _probes(options: ProviderOptions) -> list[Any]:
     @get("/readyz", media_type="text/plain")
     async def readyz() -> str:
         return "ready\n"

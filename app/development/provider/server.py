@@ -27,7 +27,7 @@ from authlib.oidc.rpinitiated import EndSessionEndpoint
 from joserfc.jwk import KeySet, RSAKey
 from msgspec import Struct
 
-from app.development.provider.people import Person
+from app.development.provider.people import ProviderPerson
 from app.login.claims import ClaimNames
 
 ALGORITHM = "RS256"
@@ -42,10 +42,10 @@ SCOPES = ["openid", "profile"]
 
 V = TypeVar("V")
 
-__all__ = ["Answer", "Asked", "OAuth2Error", "Options", "Server"]
+__all__ = ["Asked", "OAuth2Error", "ProviderAnswer", "ProviderOptions", "Server"]
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class ProviderOptions(Struct, frozen=True, kw_only=True):
     """What the provider is, and whom it serves. `view_url` is where its one client is."""
 
     issuer: str
@@ -58,7 +58,7 @@ class Options(Struct, frozen=True, kw_only=True):
         return f"Options({self.issuer!r})"
 
 
-class Answer(Struct):
+class ProviderAnswer(Struct):
     """What Authlib wants answered, before it is one of the framework."""
 
     status: int
@@ -117,7 +117,7 @@ class _Payload(OAuth2Payload):  # type: ignore[misc]
 class Client(ClientMixin):  # type: ignore[misc]
     """The view: a confidential client where it has a secret, else a public one."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ProviderOptions) -> None:
         self._options = options
         view = options.view_url.rstrip("/")
         self._redirect_uri = f"{view}/login/callback"
@@ -150,10 +150,10 @@ class Client(ClientMixin):  # type: ignore[misc]
         return grant_type == "authorization_code"
 
 
-class Code(Struct, frozen=True):
+class AuthorizationCode(Struct, frozen=True):
     """An authorization code's meaning."""
 
-    person: Person
+    person: ProviderPerson
     redirect_uri: str
     scope: str
     nonce: str | None
@@ -183,7 +183,7 @@ class Code(Struct, frozen=True):
 class Token(Struct, frozen=True):
     """An access token's meaning."""
 
-    person: Person
+    person: ProviderPerson
     scope: str
 
     def get_scope(self) -> str:
@@ -222,14 +222,14 @@ class Kept(Generic[V]):
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]
-    """The provider's protocol. Answers are `Answer`s; errors Authlib's `OAuth2Error`s."""
+    """The provider's protocol. Answers are `ProviderAnswer`s; errors Authlib's `OAuth2Error`s."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ProviderOptions) -> None:
         super().__init__(scopes_supported=SCOPES)
         self.options = options
         self.key = RSAKey.generate_key(KEY_BITS, {"alg": ALGORITHM, "use": "sig"})
         self.key.ensure_kid()
-        self.codes: Kept[Code] = Kept(CODE_SECONDS)
+        self.codes: Kept[AuthorizationCode] = Kept(CODE_SECONDS)
         self.tokens: Kept[Token] = Kept(TOKEN_SECONDS)
         self._client = Client(options)
         self._subject_key = secrets.token_bytes(32)
@@ -269,7 +269,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         """Return the keys that signatures are checked with."""
         return dict(KeySet([self.key]).as_dict())
 
-    def claims(self, person: Person) -> dict[str, Any]:
+    def claims(self, person: ProviderPerson) -> dict[str, Any]:
         """Return all that is said of a person."""
         return person.claims(self.options.claim_names, self._subject_key)
 
@@ -292,8 +292,8 @@ class Server(AuthorizationServer):  # type: ignore[misc]
     def create_oauth2_request(self, request: Asked) -> Asked:
         return request
 
-    def handle_response(self, status: int, body: Any, headers: Sequence[Any]) -> Answer:
-        return Answer(status, body, dict(headers))
+    def handle_response(self, status: int, body: Any, headers: Sequence[Any]) -> ProviderAnswer:
+        return ProviderAnswer(status, body, dict(headers))
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
@@ -305,7 +305,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         data = request.payload.data
         self.server.codes.put(
             code,
-            Code(
+            AuthorizationCode(
                 person=request.user,
                 redirect_uri=data.get("redirect_uri", ""),
                 scope=request.scope,
@@ -316,15 +316,15 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
             ),
         )
 
-    def query_authorization_code(self, code: str, client: Client) -> Code | None:
+    def query_authorization_code(self, code: str, client: Client) -> AuthorizationCode | None:
         # A code that was tried is used up, whatever comes of the try.
-        found: Code | None = self.server.codes.take(code)
+        found: AuthorizationCode | None = self.server.codes.take(code)
         return found
 
-    def delete_authorization_code(self, authorization_code: Code) -> None:
+    def delete_authorization_code(self, authorization_code: AuthorizationCode) -> None:
         pass
 
-    def authenticate_user(self, authorization_code: Code) -> Person:
+    def authenticate_user(self, authorization_code: AuthorizationCode) -> ProviderPerson:
         return authorization_code.person
 
 
@@ -357,7 +357,7 @@ class _OpenId(OpenIDCode):  # type: ignore[misc]
     def get_encode_header(self, client: Client) -> dict[str, Any]:
         return {"alg": ALGORITHM, "kid": self._server.key.kid}
 
-    def generate_user_info(self, user: Person, scope: str) -> dict[str, Any]:
+    def generate_user_info(self, user: ProviderPerson, scope: str) -> dict[str, Any]:
         # The rest is for userinfo: an id_token is shown about more than an answer to a token.
         return {"sub": self._server.claims(user)["sub"]}
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.development.sample.documents import Document
+from app.development.sample.documents import SampleDocument
 from app.topics.catalogue import named
 from app.topics.records import Record
 from models.events import DocumentType, Event
@@ -160,15 +160,15 @@ class DocumentBreakage(Struct, frozen=True):
     """A document number that cannot exist, which the gateway refuses."""
 
     name: str
-    document: Document
+    document: SampleDocument
 
 
-def _card(number: str) -> Document:
-    return Document(DocumentType.RESIDENT_IDENTITY_CARD, number)
+def _card(number: str) -> SampleDocument:
+    return SampleDocument(DocumentType.RESIDENT_IDENTITY_CARD, number)
 
 
-def _permit(number: str) -> Document:
-    return Document(DocumentType.MAINLAND_TRAVEL_PERMIT, number)
+def _permit(number: str) -> SampleDocument:
+    return SampleDocument(DocumentType.MAINLAND_TRAVEL_PERMIT, number)
 
 
 DOCUMENT_BREAKAGES: tuple[DocumentBreakage, ...] = (

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
-from app.development.sample.documents import Document
+from app.development.sample.documents import SampleDocument
 from app.gateway.client import GatewayClient, Patience
 from app.publish.client import REQUEST_SECONDS_MAX, BatchSender
-from app.publish.lines import Item, Report
+from app.publish.lines import EventToSend, RefusedLine
 from app.web.tokens import Tokens
 
 KEYS_IN_A_REQUEST = 500
@@ -24,7 +24,7 @@ class Submission(msgspec.Struct, frozen=True):
     content: bytes
 
 
-class Gateway:
+class AgencyClient:
     """A client of the gateway at `url`; use it as an asynchronous context manager.
 
     It has the token of every source, as only the operator can. A busy gateway is asked again for
@@ -37,15 +37,15 @@ class Gateway:
         self._client = GatewayClient(url, PATIENCE, self._http)
         self._sender = BatchSender(self._client)
 
-    async def __aenter__(self) -> "Gateway":
+    async def __aenter__(self) -> "AgencyClient":
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def person_keys(self, documents: Sequence[Document]) -> dict[Document, str]:
+    async def person_keys(self, documents: Sequence[SampleDocument]) -> dict[SampleDocument, str]:
         """Return the person key of each document."""
-        keys: dict[Document, str] = {}
+        keys: dict[SampleDocument, str] = {}
         token = self._tokens.token_for(ASKS_FOR_KEYS)
         for start in range(0, len(documents), KEYS_IN_A_REQUEST):
             part = documents[start : start + KEYS_IN_A_REQUEST]
@@ -57,11 +57,11 @@ class Gateway:
                 keys[document] = key
         return keys
 
-    async def publish(self, events: Sequence[Submission]) -> list[Report | None]:
+    async def publish(self, events: Sequence[Submission]) -> list[RefusedLine | None]:
         """Publish events; return for each None if accepted, else its refusal, in order."""
         return await self._sender.send(
             [
-                Item(number, e.source, e.id, e.content, self._tokens.token_for(e.source))
+                EventToSend(number, e.source, e.id, e.content, self._tokens.token_for(e.source))
                 for number, e in enumerate(events)
             ]
         )

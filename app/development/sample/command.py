@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
-from app.development.sample.publish import FILE, Summary, load, publish_day
+from app.development.sample.publish import SAMPLE_FILE, SampleSummary, load, publish_day
 from app.gateway.client import Unreached
 from app.process.settings import Settings
 from app.process.terminal import progress_on
@@ -37,7 +37,7 @@ def sample(
     settings = Settings.from_environment("token_key")
     console = Console(stderr=True)
     try:
-        before = load(Path(settings.data_dir) / FILE) if again else None
+        before = load(Path(settings.data_dir) / SAMPLE_FILE) if again else None
         if before is not None:
             people, seed = before.people, before.seed
         now = before.now if before else None
@@ -54,7 +54,7 @@ def sample(
         raise typer.Exit(1)
 
 
-def table_of(summary: Summary) -> Table:
+def table_of(summary: SampleSummary) -> Table:
     """Return what was published and whom to look at, for a reader."""
     table = Table(title=f"Sample day of {summary.people} synthetic people", show_header=False)
     table.add_row("published", f"{summary.published} in {summary.seconds} s")

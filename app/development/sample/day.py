@@ -21,7 +21,7 @@ from app.development.sample.broken import (
     Breakage,
     DocumentBreakage,
 )
-from app.development.sample.documents import Document, Documents, Phone
+from app.development.sample.documents import Documents, SampleDocument, SamplePhone
 from app.development.sample.information import tell_all, tell_some, tell_visits
 from app.development.sample.logins import OF_STORY
 from app.development.sample.stories import ORDINARY, STORIES, Draft, Resident, Story
@@ -53,10 +53,10 @@ class Entrance(StrEnum):
     KAFKA = "kafka"
 
 
-class Entry(Struct, frozen=True):
+class DayEntry(Struct, frozen=True):
     """A valid event about a person, or a phone, whose key is not known yet."""
 
-    document: Document | Phone
+    document: SampleDocument | SamplePhone
     entrance: Entrance
     id: str
     sequence: str
@@ -82,11 +82,11 @@ class Entry(Struct, frozen=True):
 class BrokenEntry(Struct, frozen=True):
     """A record that must be refused: a valid entry, broken in one way. Goes in by Kafka."""
 
-    entry: Entry
+    entry: DayEntry
     breakage: Breakage
 
     @property
-    def document(self) -> Document | Phone:
+    def document(self) -> SampleDocument | SamplePhone:
         """The person whose key the record carries, where it carries one."""
         return self.entry.document
 
@@ -98,16 +98,16 @@ class BrokenEntry(Struct, frozen=True):
 class BrokenDocument(Struct, frozen=True):
     """A valid entry about a document number that cannot exist: the gateway must refuse it."""
 
-    entry: Entry
+    entry: DayEntry
     breakage: DocumentBreakage
 
     @property
-    def document(self) -> Document:
+    def document(self) -> SampleDocument:
         """The document as it is sent."""
         return self.breakage.document
 
 
-AnyEntry = Entry | BrokenEntry | BrokenDocument
+AnyEntry = DayEntry | BrokenEntry | BrokenDocument
 
 
 class Scenario(Struct, frozen=True):
@@ -117,7 +117,7 @@ class Scenario(Struct, frozen=True):
     """
 
     name: str
-    document: Document
+    document: SampleDocument
     entrance: Entrance
     expected: Status
     changes_at: datetime | None = None
@@ -238,7 +238,7 @@ def _entrance(resident: Resident, random: Random) -> Entrance:
 
 def _numbered(
     told: list[tuple[Story, Resident]], entrances: list[Entrance], prefix: str, now: datetime
-) -> list[Entry]:
+) -> list[DayEntry]:
     """Give each draft its id and its source's sequence, both in order of time.
 
     The sequence begins at `now` in microseconds, so that a later day goes on above it.
@@ -260,7 +260,7 @@ def _numbered(
         # No telecom of the sample writes to Kafka, so none needs the keys of phones.
         by_phone = resident.phone if draft.of_phone else None
         entries.append(
-            Entry(
+            DayEntry(
                 document=by_phone or resident.document,
                 entrance=Entrance.GATEWAY if by_phone else entrance,
                 id=ids[draft],
@@ -272,7 +272,7 @@ def _numbered(
     return entries
 
 
-def _published(entries: list[Entry], random: Random) -> list[AnyEntry]:
+def _published(entries: list[DayEntry], random: Random) -> list[AnyEntry]:
     """Put entries in publishing order, with lateness, copies and broken records."""
     instants: dict[Draft, datetime] = {}
     for entry in entries:
@@ -296,7 +296,7 @@ def _published(entries: list[Entry], random: Random) -> list[AnyEntry]:
     return [entry for _, entry in sorted(placed, key=lambda p: p[0])]
 
 
-def _breakable(entries: list[Entry]) -> list[Entry]:
+def _breakable(entries: list[DayEntry]) -> list[DayEntry]:
     """Return entries of which broken copies change nothing: they are published on Kafka before.
 
     A copy with another content is refused only after the right one.

@@ -24,14 +24,14 @@ _OLDEST = date(1932, 1, 1)
 _YOUNGEST = date(2018, 12, 31)
 
 
-class Document(Struct, frozen=True):
+class SampleDocument(Struct, frozen=True):
     """A document that names a person; it goes no further than the gateway."""
 
     type: DocumentType
     number: str
 
 
-class Phone(Struct, frozen=True):
+class SamplePhone(Struct, frozen=True):
     """A phone where an event has a document. Its number begins with 154, a network number that is
     nobody's (工信部, 网号分配情况)."""
 
@@ -44,31 +44,31 @@ class Documents:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._made: set[Document] = set()
+        self._made: set[SampleDocument] = set()
 
-    def make(self) -> Document:
+    def make(self) -> SampleDocument:
         """Return a document that was not made before."""
         return self._once(self._any)
 
-    def permit(self) -> Document:
+    def permit(self) -> SampleDocument:
         """Return a mainland travel permit (港澳居民来往内地通行证)."""
         return self._once(self._permit)
 
-    def minor(self, on: date) -> Document:
+    def minor(self, on: date) -> SampleDocument:
         """Return the card of someone who is ten years old on a day."""
         return self._once(lambda: self._born(date(on.year - 10, 1, 1), GUANGDONG[0]))
 
-    def adult(self) -> Document:
+    def adult(self) -> SampleDocument:
         """Return the card of an adult."""
         return self._once(lambda: self._born(date(1985, 1, 1), GUANGDONG[0]))
 
-    def _once(self, make: Callable[[], Document]) -> Document:
+    def _once(self, make: Callable[[], SampleDocument]) -> SampleDocument:
         while (document := make()) in self._made:
             pass
         self._made.add(document)
         return document
 
-    def _any(self) -> Document:
+    def _any(self) -> SampleDocument:
         draw = self._random.random()
         if draw < 0.03:
             return self._permit()
@@ -79,12 +79,12 @@ class Documents:
         days = self._random.randrange((_YOUNGEST - _OLDEST).days)
         return self._born(_OLDEST + timedelta(days=days), region)
 
-    def _permit(self) -> Document:
+    def _permit(self) -> SampleDocument:
         letter = self._random.choice("HM")
         number = f"{letter}{self._random.randrange(10**8):08d}"
-        return Document(DocumentType.MAINLAND_TRAVEL_PERMIT, number)
+        return SampleDocument(DocumentType.MAINLAND_TRAVEL_PERMIT, number)
 
-    def _born(self, birthday: date, region: str) -> Document:
+    def _born(self, birthday: date, region: str) -> SampleDocument:
         body = f"{region}{birthday:%Y%m%d}{self._random.randrange(1, 1000):03d}"
         number = body + mod_11_2.calc_check_digit(body)
-        return Document(DocumentType.RESIDENT_IDENTITY_CARD, number)
+        return SampleDocument(DocumentType.RESIDENT_IDENTITY_CARD, number)

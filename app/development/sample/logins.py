@@ -5,10 +5,10 @@ from datetime import date
 
 from msgspec import Struct
 
-from app.development.sample.documents import Document, Documents, Phone
+from app.development.sample.documents import Documents, SampleDocument, SamplePhone
 
 
-class Login(Struct, frozen=True):
+class SampleLogin(Struct, frozen=True):
     """The first person of a story, with a document that fits and a phone, and what one will see."""
 
     id: str
@@ -16,24 +16,26 @@ class Login(Struct, frozen=True):
     name: str
     zh: str
     en: str
-    document: Callable[[Documents, date], Document] = lambda documents, _: documents.adult()
+    document: Callable[[Documents, date], SampleDocument] = lambda documents, _: documents.adult()
 
     birthday: str | None = None
     """What the provider says of it; a resident identity card has its own."""
 
     @property
-    def phone(self) -> Phone:
+    def phone(self) -> SamplePhone:
         """The phone whose travel card there is."""
-        return Phone(f"1540000000{[login.id for login in LOGINS].index(self.id) + 1}")
+        return SamplePhone(f"1540000000{[login.id for login in LOGINS].index(self.id) + 1}")
 
 
 LOGINS = (
-    Login("green", "green", "样本甲", "绿码", "a green code"),
-    Login("red", "many-reasons", "样本乙", "红码，多个原因", "a red code, for several reasons"),
-    Login(
+    SampleLogin("green", "green", "样本甲", "绿码", "a green code"),
+    SampleLogin(
+        "red", "many-reasons", "样本乙", "红码，多个原因", "a red code, for several reasons"
+    ),
+    SampleLogin(
         "minor", "minor", "样本丙", "未成年人", "a minor", lambda documents, on: documents.minor(on)
     ),
-    Login(
+    SampleLogin(
         "permit",
         "permit-holder",
         "样本丁",
@@ -42,7 +44,7 @@ LOGINS = (
         lambda documents, _: documents.permit(),
         "1990-05-01",
     ),
-    Login(
+    SampleLogin(
         "discrepancy",
         "high-national-status",
         "样本戊",

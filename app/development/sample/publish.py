@@ -19,31 +19,31 @@ from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.development.provider.people import FILE as IDENTITIES
-from app.development.provider.people import Person as Identity
+from app.development.provider.people import IDENTITIES_FILE as IDENTITIES
+from app.development.provider.people import ProviderPerson as Identity
 from app.development.provider.people import What, people_of, write_people
-from app.development.sample.client import Gateway, Submission
+from app.development.sample.client import AgencyClient, Submission
 from app.development.sample.day import (
     AnyEntry,
     BrokenDocument,
     BrokenEntry,
     Day,
+    DayEntry,
     Entrance,
-    Entry,
     plan_day,
     plan_minutes,
 )
-from app.development.sample.documents import Document
+from app.development.sample.documents import SampleDocument
 from app.development.sample.logins import LOGINS, OF_STORY, hint_of
 from app.process.files import write_whole
 from app.process.settings import Settings
-from app.process.terminal import Report
+from app.process.terminal import Progress
 from app.topics.admin import cluster_id_of
 from app.topics.records import binary, structured
 from app.web.tokens import Tokens
 from models.codes import Colour, Reason
 
-FILE = "sample.json"
+SAMPLE_FILE = "sample.json"
 EVENTS_IN_A_WINDOW = 1_000
 WINDOWS_IN_FLIGHT = 2
 RECORDS_IN_FLIGHT = 500
@@ -56,7 +56,7 @@ UNEXPECTED_KEPT_MAX = 20
 T = TypeVar("T")
 
 
-class Person(Struct, frozen=True):
+class SamplePerson(Struct, frozen=True):
     """A named person of the sample, and what the view must show of it.
 
     From `changes_at` on it is `then_colour`, with `then_reasons`.
@@ -71,7 +71,7 @@ class Person(Struct, frozen=True):
     then_reasons: tuple[Reason, ...] = ()
 
 
-class Tally(Struct):
+class SampleTally(Struct):
     """Counts of a publication. `unexpected` holds the first few refusals that should not be."""
 
     gateway: int = 0
@@ -87,7 +87,7 @@ class Tally(Struct):
         return self.gateway + self.kafka
 
 
-class Summary(Struct, frozen=True):
+class SampleSummary(Struct, frozen=True):
     """What was published, and whom to look at. `cluster` is the Kafka cluster that has it."""
 
     cluster: str
@@ -106,25 +106,25 @@ class Summary(Struct, frozen=True):
     unexpected: tuple[str, ...] = ()
     green: str | None = None
     red: str | None = None
-    ends_soon: tuple[Person, ...] = ()
+    ends_soon: tuple[SamplePerson, ...] = ()
     """People whose code turns green by itself, the soonest first."""
-    scenarios: dict[str, Person] = {}
+    scenarios: dict[str, SamplePerson] = {}
 
 
 async def publish_day(
     settings: Settings,
     people: int,
-    progress: Report,
+    progress: Progress,
     seed: int = 1,
     now: datetime | None = None,
-) -> Summary:
+) -> SampleSummary:
     """Publish the sample day of a city of `people`, and return what it was.
 
     Where this cluster had the day before, finish it if it was interrupted; if it is whole,
     publish only a few new people whose codes change within minutes. With `now`, publish that day
     whatever was before. Raise `Unreached`, `Misused` or a Kafka error if an entrance fails.
     """
-    path = Path(settings.data_dir) / FILE
+    path = Path(settings.data_dir) / SAMPLE_FILE
     cluster = await cluster_id_of(settings.kafka)
     before = load(path)
     if now is None and before is not None and before.cluster == cluster:
@@ -134,7 +134,7 @@ async def publish_day(
         now = before.now if same else None
     day = plan_day(people, now or datetime.now(UTC), seed)
     write_people(path.with_name(IDENTITIES), identities(day))
-    begun = Summary(cluster, people, seed, day.now, complete=False)
+    begun = SampleSummary(cluster, people, seed, day.now, complete=False)
     save(path, begun)
     summary = await _publish(settings, day, begun, progress)
     save(path, summary)
@@ -142,8 +142,8 @@ async def publish_day(
 
 
 async def _publish_minutes(
-    settings: Settings, path: Path, before: Summary, progress: Report
-) -> Summary:
+    settings: Settings, path: Path, before: SampleSummary, progress: Progress
+) -> SampleSummary:
     day = plan_minutes(datetime.now(UTC), before.seed)
     known = {person.id: person for person in people_of(path.with_name(IDENTITIES))}
     known |= {person.id: person for person in identities(day)}
@@ -166,7 +166,7 @@ def identities(day: Day) -> list[Identity]:
     return [_identity(story, day.scenarios[story].document) for story in stories]
 
 
-def _identity(story: str, document: Document) -> Identity:
+def _identity(story: str, document: SampleDocument) -> Identity:
     login = OF_STORY.get(story)
     return Identity(
         number=document.number,
@@ -178,22 +178,24 @@ def _identity(story: str, document: Document) -> Identity:
     )
 
 
-def load(path: Path) -> Summary | None:
+def load(path: Path) -> SampleSummary | None:
     """Read what was published before, or None if nothing was."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Summary)
+        return msgspec.json.decode(path.read_bytes(), type=SampleSummary)
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:
         raise ValueError(f"{path} is not a sample's summary ({error}); remove it.") from error
 
 
-def save(path: Path, summary: Summary) -> None:
+def save(path: Path, summary: SampleSummary) -> None:
     """Write the summary in one step, so that a reader finds the old one or the new one."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
 
 
-async def _publish(settings: Settings, day: Day, begun: Summary, progress: Report) -> Summary:
+async def _publish(
+    settings: Settings, day: Day, begun: SampleSummary, progress: Progress
+) -> SampleSummary:
     started = time.monotonic()
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
@@ -203,7 +205,7 @@ async def _publish(settings: Settings, day: Day, begun: Summary, progress: Repor
         compression_type="zstd",
         max_request_size=REQUEST_BYTES_MAX,
     )
-    async with Gateway(settings.gateway_url, Tokens(settings.token_key)) as gateway:
+    async with AgencyClient(settings.gateway_url, Tokens(settings.token_key)) as gateway:
         keys = await gateway.person_keys(list(_to_be_known(day)))
         await producer.start()
         try:
@@ -214,7 +216,7 @@ async def _publish(settings: Settings, day: Day, begun: Summary, progress: Repor
     return summarise(day, keys, tally, begun, time.monotonic() - started)
 
 
-def _to_be_known(day: Day) -> dict[Document, None]:
+def _to_be_known(day: Day) -> dict[SampleDocument, None]:
     """People whose keys are needed: those published on Kafka, and those to look at."""
     named = {s.document for s in day.scenarios.values()}
     return dict.fromkeys(
@@ -230,20 +232,20 @@ class Publication:
     def __init__(
         self,
         day: Day,
-        keys: dict[Document, str],
-        gateway: Gateway,
+        keys: dict[SampleDocument, str],
+        gateway: AgencyClient,
         producer: AIOKafkaProducer,
-        progress: Report,
+        progress: Progress,
     ) -> None:
         self._entries = day.entries
         self._keys = keys
         self._gateway = gateway
         self._producer = producer
         self._progress = progress
-        self._tally = Tally()
+        self._tally = SampleTally()
         self._done = 0
 
-    async def run(self) -> Tally:
+    async def run(self) -> SampleTally:
         """Publish everything; return when all of it is acknowledged or refused.
 
         An entrance that fails ends both, with its own error.
@@ -281,13 +283,13 @@ class Publication:
             self._advance(len(batch))
 
     async def _send(self, entry: AnyEntry) -> asyncio.Future[Any]:
-        assert isinstance(entry.document, Document)
+        assert isinstance(entry.document, SampleDocument)
         person = self._keys[entry.document]
         if isinstance(entry, BrokenEntry):
             record = entry.record(person)
             self._tally.broken[entry.breakage.code] += 1
         else:
-            assert isinstance(entry, Entry)
+            assert isinstance(entry, DayEntry)
             event = entry.event(person)
             record = binary(event) if int(entry.sequence) % BINARY_EVERY == 0 else structured(event)
             self._tally.kafka += 1
@@ -301,7 +303,7 @@ class Publication:
         tally = self._tally
         tally.refused_unexpected += 1
         if len(tally.unexpected) < UNEXPECTED_KEPT_MAX:
-            valid = entry if isinstance(entry, Entry) else entry.entry
+            valid = entry if isinstance(entry, DayEntry) else entry.entry
             tally.unexpected.append(f"{valid.draft.source} {valid.id}: {detail}")
 
     def _advance(self, count: int) -> None:
@@ -311,7 +313,7 @@ class Publication:
 
 def _by_kafka(entry: AnyEntry) -> bool:
     return isinstance(entry, BrokenEntry) or (
-        isinstance(entry, Entry) and entry.entrance is Entrance.KAFKA
+        isinstance(entry, DayEntry) and entry.entrance is Entrance.KAFKA
     )
 
 
@@ -326,7 +328,7 @@ _NOBODY = "p1-" + "a" * 32
 
 def _submission(entry: AnyEntry) -> Submission:
     """Return the event as an agency sends it to the gateway: with a document number, no key."""
-    valid = entry if isinstance(entry, Entry) else entry.entry
+    valid = entry if isinstance(entry, DayEntry) else entry.entry
     event: dict[str, Any] = msgspec.to_builtins(valid.event(_NOBODY))
     del event["partitionkey"]
     event["data"]["document"] = msgspec.to_builtins(entry.document)
@@ -334,11 +336,15 @@ def _submission(entry: AnyEntry) -> Submission:
 
 
 def summarise(
-    day: Day, keys: dict[Document, str], tally: Tally, begun: Summary, seconds: float
-) -> Summary:
+    day: Day,
+    keys: dict[SampleDocument, str],
+    tally: SampleTally,
+    begun: SampleSummary,
+    seconds: float,
+) -> SampleSummary:
     """Return what became of a day, with the people to look at by key alone."""
     people = [
-        Person(
+        SamplePerson(
             person=keys[known.document],
             entrance=known.entrance,
             colour=known.expected.colour,
@@ -369,5 +375,5 @@ def summarise(
     )
 
 
-def _key(scenarios: dict[str, Person], name: str) -> str | None:
+def _key(scenarios: dict[str, SamplePerson], name: str) -> str | None:
     return scenarios[name].person if name in scenarios else None

@@ -11,7 +11,7 @@ from random import Random
 
 from msgspec import Struct
 
-from app.development.sample.documents import Document, Phone
+from app.development.sample.documents import SampleDocument, SamplePhone
 from models.codes import NO_CODE, Colour, Reason, Status
 from models.events import (
     CaseConfirmed,
@@ -94,10 +94,12 @@ class Resident:
     The methods append one event each; instants are given as time before the sample's `now`.
     """
 
-    def __init__(self, number: int, document: Document, now: datetime, random: Random) -> None:
+    def __init__(
+        self, number: int, document: SampleDocument, now: datetime, random: Random
+    ) -> None:
         self.number = number
         self.document = document
-        self.phone: Phone | None = None
+        self.phone: SamplePhone | None = None
         self.now = now
         self.random = random
         self.drafts: list[Draft] = []

@@ -44,7 +44,7 @@ IDENTITY_PROVIDER = "identity-provider"
 COMMANDS = {"view": "development-view"}
 """Of the processes, those whose command has another name."""
 
-SECRETS = {
+SECRETS_OF = {
     "projection": frozenset[str](),
     "rows": frozenset[str](),
     "worker": frozenset({"dead_letter_public_key"}),
@@ -92,7 +92,7 @@ class Stack:
 
         def process(name: str, address: str) -> HttpProcess:
             command = [str(Path(sys.executable).with_name("yuekang")), COMMANDS.get(name, name)]
-            withheld = {variable_of(secret) for secret in ALL_SECRETS - SECRETS[name]}
+            withheld = {variable_of(secret) for secret in ALL_SECRETS - SECRETS_OF[name]}
             own = {key: value for key, value in environment.items() if key not in withheld}
             return HttpProcess(name, command, directory, own, address)
 

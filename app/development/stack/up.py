@@ -18,9 +18,9 @@ from rich.console import Console
 
 from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.development.sample.logins import LOGINS
-from app.development.sample.publish import FILE as SAMPLE
+from app.development.sample.publish import SAMPLE_FILE as SAMPLE
 from app.development.sample.publish import load
-from app.development.secrets import FILE as SECRETS
+from app.development.secrets import SECRETS_FILE as SECRETS
 from app.development.secrets import development_secrets
 from app.development.stack.processes import MARK, POLL_SECONDS, StackError, end_left_behind
 from app.development.stack.stack import Stack

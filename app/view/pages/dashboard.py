@@ -30,7 +30,7 @@ class Bar(Struct, frozen=True):
     more: int = 0
 
 
-class Lag(Struct, frozen=True):
+class ShownLag(Struct, frozen=True):
     """A partition's lag in words, and whether it needs a look."""
 
     partition: int
@@ -108,8 +108,8 @@ def _cities(counts: Counts) -> Sequence[Bar]:
     return [Bar(names.city(code), c.red, most, c.green) for code, c in ranked[:CITIES_MAX]]
 
 
-def _lag(lag: PartitionLag) -> Lag:
-    return Lag(
+def _lag(lag: PartitionLag) -> ShownLag:
+    return ShownLag(
         lag.partition,
         as_is("—") if lag.lag_s is None else number(lag.lag_s, "0.0"),
         late=lag.lag_s is None or lag.lag_s > LAG_WARN_S,

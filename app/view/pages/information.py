@@ -64,7 +64,7 @@ NOTES: dict[Section, Text] = {
 YES, NO = _("是"), _("否")
 
 
-class Line(Struct, frozen=True):
+class SectionLine(Struct, frozen=True):
     """One line of a section as it is shown."""
 
     title: Said
@@ -151,10 +151,10 @@ def _status(status: NationalStatusData) -> tuple[Text, Text]:
     return names.NATIONAL_STATUSES[status.status], moment(status.reported_at)
 
 
-def _line(section: Section, item: Item) -> Line:
+def _line(section: Section, item: Item) -> SectionLine:
     decode, say = _SAYS[section]
     title, facts = say(msgspec.json.decode(item.data, type=decode))
-    return Line(title, facts, item.newest)
+    return SectionLine(title, facts, item.newest)
 
 
 def _nat(data: NatResultData) -> tuple[Said, Facts]:

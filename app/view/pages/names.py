@@ -3,7 +3,7 @@
 The terms are the manual's (三（一）, 四.3, 四.4); places are GB/T 2260.
 """
 
-from app.view.reading import Cause
+from app.view.reading import UnavailableCause
 from app.web.language import Text, as_is
 from app.web.language import gettext as _
 from models.codes import Colour, ConditionKind, Owner, Reason
@@ -38,7 +38,7 @@ SAYS: dict[Colour, Text] = {  # manual, 四.3
     Colour.NONE: _("尚未完成实名登录"),
 }
 
-CAUSES: dict[Cause, Text] = {
+CAUSES: dict[UnavailableCause, Text] = {
     "store": _("数据服务暂时无法访问。"),
     "stale": _("数据停留过久，不能据此显示颜色。"),
     "busy": _("访问高峰，系统繁忙。"),

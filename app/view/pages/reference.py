@@ -34,7 +34,7 @@ _LIMITS = {
 }
 
 
-class Kind(Struct, frozen=True):
+class ValueKind(Struct, frozen=True):
     """A type as read: words, and the schema that they name, if any."""
 
     words: str | Text
@@ -46,7 +46,7 @@ class Field(Struct, frozen=True):
 
     name: str
     required: bool
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ValueKind, ...]
     values: tuple[str, ...]
     limits: tuple[Text, ...]
     meaning: str
@@ -59,7 +59,7 @@ class Schema(Struct, frozen=True):
     name: str
     meaning: str
     fields: tuple[Field, ...]
-    one_of: tuple[Kind, ...]
+    one_of: tuple[ValueKind, ...]
 
 
 class Parameter(Struct, frozen=True):
@@ -68,7 +68,7 @@ class Parameter(Struct, frozen=True):
     name: str
     where: str
     required: bool
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ValueKind, ...]
     limits: tuple[Text, ...]
     meaning: str
 
@@ -79,7 +79,7 @@ class Body(Struct, frozen=True):
     status: str
     media_type: str
     meaning: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ValueKind, ...]
 
 
 class Operation(Struct, frozen=True):
@@ -95,7 +95,7 @@ class Operation(Struct, frozen=True):
     answers: tuple[Body, ...]
 
 
-class Message(Struct, frozen=True):
+class EventMessage(Struct, frozen=True):
     """One message of a channel: its payload as a schema, and examples as JSON."""
 
     anchor: str
@@ -196,12 +196,12 @@ def _field(name: str, node: Node, *, required: bool) -> Field:
     )
 
 
-def _kinds(node: Any) -> Iterator[Kind]:
+def _kinds(node: Any) -> Iterator[ValueKind]:
     if not isinstance(node, Mapping):
         return
     if "$ref" in node:
         name = str(node["$ref"]).rsplit("/", 1)[-1]
-        yield Kind(name, anchor("schema", name))
+        yield ValueKind(name, anchor("schema", name))
         return
     for alternative in (*node.get("oneOf", ()), *node.get("anyOf", ()), *node.get("allOf", ())):
         yield from _kinds(alternative)
@@ -209,9 +209,9 @@ def _kinds(node: Any) -> Iterator[Kind]:
     for kind in [types] if isinstance(types, str) else types:
         if kind == "array" and isinstance(node.get("items"), Mapping):
             for inner in _kinds(node["items"]):
-                yield Kind(_("{items} 的数组").filled(items=inner.words), inner.schema)
+                yield ValueKind(_("{items} 的数组").filled(items=inner.words), inner.schema)
         else:
-            yield Kind(f"{kind} ({node['format']})" if "format" in node else str(kind))
+            yield ValueKind(f"{kind} ({node['format']})" if "format" in node else str(kind))
 
 
 def _limits(node: Node) -> Iterator[Text]:
@@ -287,7 +287,7 @@ def channels(document: Node) -> Iterator[Channel]:
         )
 
 
-def messages(document: Node) -> Iterator[Message]:
+def messages(document: Node) -> Iterator[EventMessage]:
     """Every message of an AsyncAPI 3 document once: the named ones, then those of channels."""
     seen: set[str] = set()
     named = document.get("components", {}).get("messages", {})
@@ -302,7 +302,7 @@ def messages(document: Node) -> Iterator[Message]:
             continue
         seen.add(address)
         message = resolve(document, node)
-        yield Message(
+        yield EventMessage(
             anchor=address,
             title=_message_title(document, key, node),
             meaning=str(message.get("description") or message.get("summary") or ""),

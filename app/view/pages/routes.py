@@ -25,7 +25,7 @@ from app.web.site import HEADERS, STATIC, language_of
 from models.information import Section
 
 
-def routes(
+def page_routes(
     counting: Counting,
     samples: Callable[[], Sequence[Sample]],
     openapi: Callable[[], Mapping[str, Any]],

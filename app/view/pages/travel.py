@@ -30,7 +30,7 @@ from app.web.problems import Refused
 from app.web.requests import AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
 from models.events import Visit
-from models.phones import PhoneError, parse
+from models.phones import PhoneError, parse_phone
 from models.policy import ZONE
 
 SEND_AGAIN_SECONDS = Bounds().sends[0].get_expiry()
@@ -129,7 +129,7 @@ def code_form(
 ) -> Response[str]:
     """Ask for the code that was sent; `sent` just now, or before."""
     try:
-        masked = parse(phone).masked
+        masked = parse_phone(phone).masked
     except PhoneError:  # made up: there is no such form of ours
         return phone_form(language, phone, refused=refused, at=at)
     again_s = 0
