@@ -159,8 +159,8 @@ SPOTS: list[tuple[bytes, bytes, Code]] = [
     (b'"sequence":"7"', b'"sequence":' + b"9" * 400, Code.NOT_JSON),
     (b'"sequence":"7"', b'"sequence":' + b"9" * 5_000, Code.NOT_JSON),
     (b'"sequence":"7"', b'"sequence":' + b"9" * 25, Code.INVALID),
-    (b'"sequence":"7"', b'"sequence":' + b"[" * 250 + b"]" * 250, Code.TOO_DEEP),
-    (b'"sequence":"7"', b'"sequence":' + b"[" * 190 + b"]" * 190, Code.INVALID),
+    (b'"sequence":"7"', b'"sequence":' + b"[" * 255 + b"]" * 255, Code.TOO_DEEP),
+    (b'"sequence":"7"', b'"sequence":' + b"[" * 200 + b"]" * 200, Code.INVALID),
     (b'"id":"e1"', b'"id":"\\ud800"', Code.NOT_JSON),
     (b'"id":"e1"', b'"id":"\xed\xa0\x80"', Code.NOT_UTF_8),
     (b'"data":{', b'"data":{,', Code.NOT_JSON),
@@ -221,14 +221,15 @@ def test_bytes_that_are_no_event_are_refused(value: bytes | None, code: Code) ->
         assert refused(value, *binary(whole())).code is code, "as the data of binary mode"
 
 
-@pytest.mark.parametrize("depth", [200, 201, 300, 1_000, 1_100, 10_000, 30_000])
+@pytest.mark.parametrize("depth", [250, 300, 1_000, 1_100, 10_000, 30_000])
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
 @pytest.mark.parametrize("inner", [b"1", b'"\\n"'], ids=["plain", "escaped"])
 def test_deep_nesting_is_refused(depth: int, opening: bytes, closing: bytes, inner: bytes) -> None:
     topic = CATALOGUE.topics["dead-letters"]  # takes 4 MiB: depth alone is at fault
     with pytest.raises(Refusal) as caught:
         decode(opening * depth + inner + closing * depth, b"k", (), topic, NOW)
-    assert caught.value.code is (Code.TOO_DEEP if depth > 200 else Code.NOT_A_CLOUDEVENT)
+    deepest = depth > 254  # what can be written again is read, and is no event
+    assert caught.value.code is (Code.TOO_DEEP if deepest else Code.NOT_A_CLOUDEVENT)
 
 
 def test_a_name_that_is_no_fields_name_is_not_repeated() -> None:
