@@ -126,32 +126,35 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
     """
     if not isinstance(parsed, dict):
         raise Refusal(Code.NOT_A_CLOUDEVENT, "The value is JSON but no object.")
-    source = _source_of(parsed)
     if parsed.get("specversion") != "1.0":
         raise Refusal(
             Code.NOT_A_CLOUDEVENT,
             "specversion is missing or another than 1.0; see https://cloudevents.io.",
-            source,
+            _source_of(parsed),
         )
     type_ = parsed.get("type")
     if not isinstance(type_, str):
-        raise Refusal(Code.NOT_A_CLOUDEVENT, "type is missing or no text.", source)
+        raise Refusal(Code.NOT_A_CLOUDEVENT, "type is missing or no text.", _source_of(parsed))
     known = EVENT_TYPES.get(type_)
     if known is None:
-        raise Refusal(Code.UNKNOWN_TYPE, _unknown(type_), source)
+        raise Refusal(Code.UNKNOWN_TYPE, _unknown(type_), _source_of(parsed))
     if topic is not None and type_ not in topic.events:
         right = CATALOGUE.topic_of(type_).name
-        raise Refusal(Code.WRONG_TOPIC, f"{type_} belongs to {right}, not {topic.name}.", source)
+        raise Refusal(
+            Code.WRONG_TOPIC, f"{type_} belongs to {right}, not {topic.name}.", _source_of(parsed)
+        )
     data = parsed.get("data")
     if "document" in parsed:
-        raise document_number(source, "document")
+        raise document_number(_source_of(parsed), "document")
     if isinstance(data, dict) and "document" in data:
-        raise document_number(source, "data.document")
+        raise document_number(_source_of(parsed), "data.document")
     try:
         event = msgspec.convert(parsed, known)
     except msgspec.ValidationError as error:
         fault = _fault(str(error), type_)
-        raise Refusal(Code.INVALID, f"{fault.field}: {fault.detail}", source, (fault,)) from None
+        raise Refusal(
+            Code.INVALID, f"{fault.field}: {fault.detail}", _source_of(parsed), (fault,)
+        ) from None
     _check(event, arrived_at)
     return event
 
