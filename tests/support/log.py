@@ -11,7 +11,7 @@ compacted, nothing is too large, and nothing is ever away.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -51,6 +51,12 @@ class Log:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.fails_with: Exception | None = None
         """What a commit raises, with nothing committed; None for commits that succeed."""
+        self.before_commit: Callable[[str], Awaitable[None]] | None = None
+        """What a commit waits for; it is told the name of the producer."""
+        self.batches: list[tuple[str, int]] = []
+        """The topic of each batch that a producer sent, and how many records it had."""
+        self.transactions = 0
+        """How many were begun."""
         self._now = now
         self._entries: defaultdict[TopicPartition, list[Entry]] = defaultdict(list)
         self._count = 0
@@ -153,6 +159,7 @@ class Log:
         """Begin a transaction of the producer `name`."""
         assert name not in self._open, "one transaction at a time"
         self._open[name] = Transaction()
+        self.transactions += 1
         return self._open[name]
 
     def end_transaction(self, name: str, committed: bool) -> None:
@@ -227,6 +234,7 @@ class Producer:
         assert self._transaction is not None, "no transaction was begun"
         place = TopicPartition(topic, partition)
         self._transaction.places.add(place)
+        self._log.batches.append((topic, batch.record_count()))
         sent = [self._log.append(place, *each, self._transaction) for each in batch.records]
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         done.set_result(SimpleNamespace(offset=sent[0].offset))
@@ -234,6 +242,8 @@ class Producer:
 
     async def commit_transaction(self) -> None:
         """Let readers see what was sent; raise `ProducerFenced`."""
+        if self._log.before_commit is not None:
+            await self._log.before_commit(self._name)
         self._log.check(self._name, self._epoch)
         if self._log.fails_with is not None:
             raise self._log.fails_with

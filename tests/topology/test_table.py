@@ -1,88 +1,26 @@
 """The order in which a table writes: the log first, the store second, the ack last."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.errors import ProducerFenced
 
 from app.engine import chunks as chunks_module
+from app.engine import partition as partition_module
 from app.engine import table as engine
 from app.engine.chunks import Chunk
 from app.engine.partition import Partition, TableSettings
-from app.engine.store import Store
 from app.engine.table import Table
 from app.engine.work import Told, Work
+from support.log import Log
 from support.records import record
-
-
-class Log:
-    """Stands for a transactional producer: what is in a transaction, and what is committed."""
-
-    def __init__(self, fails_with: Exception | None = None) -> None:
-        self.fails_with = fails_with
-        self.open: list[tuple[str, Any]] = []
-        self.committed: list[tuple[str, Any]] = []
-        self.transactions = 0
-        self.store_at_commit: list[bytes] | None = None
-        self.partition: Partition | None = None
-
-    async def begin_transaction(self) -> None:
-        self.open = []
-        self.transactions += 1
-
-    def create_batch(self) -> Any:
-        return Batch()
-
-    async def send_batch(self, batch: Any, topic: str, partition: int) -> Any:
-        self.open.append((topic, batch.records))
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(SimpleNamespace(offset=len(self.committed)))
-        return done
-
-    async def commit_transaction(self) -> None:
-        if self.fails_with is not None:
-            raise self.fails_with
-        assert self.partition is not None
-        self.store_at_commit = everything(self.partition)
-        self.committed += self.open
-
-    async def stop(self) -> None:
-        pass
-
-
-class SlowLog(Log):
-    """A log that commits when it is told to."""
-
-    def __init__(self, answers: asyncio.Event) -> None:
-        super().__init__()
-        self._answers = answers
-
-    async def commit_transaction(self) -> None:
-        await self._answers.wait()
-        await super().commit_transaction()
-
-
-class Batch:
-    """A batch of at most three records."""
-
-    def __init__(self) -> None:
-        self.records: list[tuple[Any, Any]] = []
-
-    def append(self, *, key: Any, value: Any, timestamp: None, headers: Any) -> object | None:
-        if len(self.records) == 3:
-            return None
-        self.records.append((key, value))
-        return object()
-
-    def record_count(self) -> int:
-        return len(self.records)
 
 
 def everything(partition: Partition) -> list[bytes]:
@@ -90,18 +28,53 @@ def everything(partition: Partition) -> list[bytes]:
 
 
 @pytest.fixture
-def partition(tmp_path: Path) -> Iterator[Partition]:
-    settings = TableSettings("people", "test", "nowhere:1", tmp_path, "changelog")
-    held = Partition(settings, 0)
-    held._store = Store(tmp_path / "people" / "0")
+def log() -> Log:
+    return Log(lambda: datetime.now(UTC))
+
+
+@pytest.fixture
+async def partition(folder: Path, log: Log) -> AsyncIterator[Partition]:
+    """A partition that is taken."""
+    async with taken(folder, log, 0) as held:
+        yield held
+
+
+@pytest.fixture
+async def other(folder: Path, log: Log) -> AsyncIterator[Partition]:
+    """Another partition of the same table, on the same log."""
+    async with taken(folder, log, 1) as held:
+        yield held
+
+
+@asynccontextmanager
+async def taken(folder: Path, log: Log, number: int) -> AsyncIterator[Partition]:
+    held = Partition(TableSettings("people", "test", "nowhere:1", folder, "changelog"), number)
+    with log.installed():
+        await held.take()
     yield held
+    await held.release()
     held.close()
 
 
-def with_log(partition: Partition, log: Log) -> Log:
-    log.partition = partition
-    partition._producer = log  # type: ignore[assignment]
-    return log
+def answers_to(log: Log, partition: Partition) -> asyncio.Event:
+    """Let the log answer to this partition's commits when it is told to."""
+    answers = asyncio.Event()
+
+    async def wait(producer: str) -> None:
+        if producer == f"test-people-{partition.number}":
+            await answers.wait()
+
+    log.before_commit = wait
+    return answers
+
+
+def committed(log: Log) -> list[tuple[str, bytes | None, bytes | None]]:
+    """Return what a reader sees: topic, key and value of each record."""
+    return [
+        (topic, record.key, record.value)
+        for topic in sorted(log.topics())
+        for record in log.all_of(topic)
+    ]
 
 
 def chunk(*offsets: int, generation: int = 1) -> Chunk:
@@ -113,7 +86,6 @@ def table_of(partition: Partition) -> Table:
     held = Table(partition._settings)
     held.held[0] = partition
     held._generation = held._newest = 1
-    partition.live.set()
     return held
 
 
@@ -123,73 +95,81 @@ def put_each(work: Work, records: Sequence[Any]) -> None:
         work.tell(Told("out", b"k", b"%d" % each.offset))
 
 
-async def test_the_log_has_it_before_the_store(partition: Partition) -> None:
-    log = with_log(partition, Log())
+async def test_the_log_has_it_before_the_store(partition: Partition, log: Log) -> None:
+    at_commit: list[list[bytes]] = []
+
+    async def look(_: str) -> None:
+        at_commit.append(everything(partition))
+
+    log.before_commit = look
     assert await table_of(partition).process(chunk(0, 1), put_each)
-    assert log.store_at_commit == []
+    assert at_commit == [[]]
     assert partition.store.get(b"row1") is not None
-    assert {topic for topic, _ in log.committed} == {"changelog", "out"}
+    assert [len(log.all_of(topic)) for topic in ("changelog", "out")] == [3, 2]
     assert partition.store.place("in") == 1
 
 
-async def test_what_the_log_does_not_take_the_store_does_not_have(partition: Partition) -> None:
-    with_log(partition, Log(OSError("gone")))
+async def test_what_the_log_does_not_take_the_store_does_not_have(
+    partition: Partition, log: Log
+) -> None:
+    log.fails_with = OSError("gone")
     with pytest.raises(OSError, match="gone"):
         await table_of(partition).process(chunk(0), put_each)
     assert everything(partition) == []
     assert partition.store.place("in") == -1
 
 
-async def test_a_fenced_worker_writes_nothing_and_acks_nothing(partition: Partition) -> None:
-    log = with_log(partition, Log(ProducerFenced()))
+async def test_a_fenced_worker_writes_nothing_and_acks_nothing(
+    partition: Partition, log: Log
+) -> None:
+    log.fails_with = ProducerFenced()
     held = table_of(partition)
     assert not await held.process(chunk(0), put_each)
     assert everything(partition) == []
     log.fails_with = None
     assert not await held.process(chunk(1), put_each), "lost until it is taken again"
-    assert log.committed == []
+    assert committed(log) == []
 
 
 async def test_a_fence_without_a_rebalance_ends_the_process(
-    partition: Partition, monkeypatch: pytest.MonkeyPatch
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "FENCED_SECONDS_MAX", 0.01)
-    with_log(partition, Log(ProducerFenced()))
+    log.fails_with = ProducerFenced()
     held, failures = table_of(partition), list[BaseException]()
     held.on_failure(failures.append)
     await held.process(chunk(0), put_each)
     await asyncio.sleep(0.05)
     assert "no rebalance followed" in str(failures)
     failures.clear()
-    partition.lost = False
+    with log.installed():
+        await partition.take()
     await held.process(chunk(0), put_each)
     await held.revoke()
     await asyncio.sleep(0.05)
     assert failures == []
 
 
-async def test_records_that_come_again_are_left_out(partition: Partition) -> None:
-    log = with_log(partition, Log())
+async def test_records_that_come_again_are_left_out(partition: Partition, log: Log) -> None:
     held = table_of(partition)
     await held.process(chunk(0, 1), put_each)
-    log.committed.clear()
+    before = committed(log)
     assert await held.process(chunk(0, 1), put_each), "applied before: it may be acked"
-    assert log.committed == []
+    assert committed(log) == before
     await held.process(chunk(1, 2), put_each)
-    assert [r for topic, r in log.committed if topic == "out"] == [[(b"k", b"2")]]
+    assert [record.value for record in log.all_of("out")] == [b"0", b"1", b"2"]
 
 
 async def test_a_chunk_from_before_a_rebalance_is_left_to_whoever_holds_it(
     partition: Partition,
+    log: Log,
 ) -> None:
-    log = with_log(partition, Log())
     assert not await table_of(partition).process(chunk(0, generation=0), put_each)
-    assert log.committed == []
+    assert committed(log) == []
 
 
 async def test_a_chunk_from_before_its_assignment_ends_the_process(partition: Partition) -> None:
     """What is left out is acked with the next one, and nobody would get it again."""
-    with_log(partition, Log())
     with pytest.raises(RuntimeError, match="before its partitions were assigned"):
         await table_of(partition).process(chunk(0, generation=2), put_each)
 
@@ -198,7 +178,6 @@ async def test_a_chunk_that_waits_for_a_partition_goes_on_when_that_is_given_up(
     partition: Partition,
 ) -> None:
     """Or its agent would stand still for ever."""
-    with_log(partition, Log())
     held = table_of(partition)
     partition.live.clear()
     waiting = asyncio.create_task(held.process(chunk(0), put_each))
@@ -209,15 +188,18 @@ async def test_a_chunk_that_waits_for_a_partition_goes_on_when_that_is_given_up(
     assert await asyncio.wait_for(waiting, 1) is False
 
 
-async def test_more_than_a_batch_is_sent_in_several(partition: Partition) -> None:
-    log = with_log(partition, Log())
+async def test_more_than_a_batch_is_sent_in_several(
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_module, "BATCH_BYTES_MAX", 3 * len(b"row0" + b"\x00" * 8 + b"x"))
+    with log.installed():
+        await partition.take()
     await table_of(partition).process(chunk(*range(10)), put_each)
-    sizes = [len(records) for topic, records in log.committed if topic == "changelog"]
+    sizes = [count for topic, count in log.batches if topic == "changelog"]
     assert sizes == [3, 3, 3, 2], "ten rows and the place"
 
 
 async def test_agents_take_turns_on_a_partition(partition: Partition) -> None:
-    with_log(partition, Log())
     held = table_of(partition)
 
     def add_one(work: Work, records: Sequence[Any]) -> None:
@@ -232,16 +214,11 @@ async def test_agents_take_turns_on_a_partition(partition: Partition) -> None:
 
 
 async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
-    partition: Partition, tmp_path: Path
+    partition: Partition, other: Partition, log: Log
 ) -> None:
-    answers = asyncio.Event()
-
-    with_log(partition, SlowLog(answers))
+    answers = answers_to(log, partition)
     held = table_of(partition)
-    other = held.held[1] = Partition(partition._settings, 1)
-    other._store = Store(tmp_path / "people" / "1")
-    other.live.set()
-    with_log(other, Log())
+    held.held[1] = other
     acked: list[int] = []
 
     async def ack(number: int) -> None:
@@ -257,13 +234,10 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
     await third
     await held.revoke()
     assert acked == [1, 0, 2], "what was in hand is finished before the partition is let go"
-    other.close()
 
 
-async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition) -> None:
-    answers = asyncio.Event()
-
-    log = with_log(partition, SlowLog(answers))
+async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition, log: Log) -> None:
+    answers = answers_to(log, partition)
     held = table_of(partition)
     acked = asyncio.Event()
 
@@ -277,14 +251,15 @@ async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition) -> No
     await asyncio.sleep(0.01)
     answers.set()
     await asyncio.wait_for(acked.wait(), 1)
-    assert log.committed
+    assert committed(log)
     assert partition.store.place("in") == 0
 
 
 async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
     partition: Partition,
+    log: Log,
 ) -> None:
-    log = with_log(partition, Log(OSError("gone")))
+    log.fails_with = OSError("gone")
     held, failures = table_of(partition), list[BaseException]()
     held.on_failure(failures.append)
 
@@ -299,11 +274,12 @@ async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
     assert await waiting is False
     with pytest.raises(OSError, match="gone"):
         await held.begin(chunk(1), put_each, ack)
-    assert log.committed == []
+    assert committed(log) == []
 
 
-async def test_chunks_of_several_topics_that_wait_share_a_transaction(partition: Partition) -> None:
-    log = with_log(partition, Log())
+async def test_chunks_of_several_topics_that_wait_share_a_transaction(
+    partition: Partition, log: Log
+) -> None:
     held = table_of(partition)
     chunks = [replace(chunk(0, 1), topic=f"t{number}") for number in range(3)]
     stale = replace(chunk(0, generation=0), topic="stale")
@@ -323,7 +299,6 @@ async def test_a_chunk_that_comes_first_to_its_turn_is_folded_in_it(
     """Also where another stood before it and both are too much for one turn. Left out, it would
     not be acked, and the next one's ack would pass it."""
     monkeypatch.setattr(chunks_module, "CHUNK_RECORDS_MAX", 5)
-    with_log(partition, Log())
     held = table_of(partition)
     partition.live.clear()
     first = asyncio.create_task(held.process(replace(chunk(*range(4)), topic="a"), put_each))
@@ -335,10 +310,9 @@ async def test_a_chunk_that_comes_first_to_its_turn_is_folded_in_it(
 
 
 async def test_what_waits_shares_no_more_than_a_chunk_may_have(
-    partition: Partition, monkeypatch: pytest.MonkeyPatch
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks_module, "CHUNK_RECORDS_MAX", 5)
-    log = with_log(partition, Log())
     held = table_of(partition)
     async with partition.lock:
         waiting = [
@@ -365,7 +339,6 @@ def test_of_a_compacted_topic_the_newest_record_of_a_key_is_told() -> None:
 
 
 async def test_due_rows_are_folded_once(partition: Partition) -> None:
-    with_log(partition, Log())
     held = table_of(partition)
     work = Work(partition.store)
     for key, due in ((b"late", 5), (b"soon", 0), (b"first", 1)):
