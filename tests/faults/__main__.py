@@ -83,6 +83,9 @@ def _told(result: Result) -> Iterator[str]:
         f" {result.restarts} restarts; drained in {result.drain_seconds:g} s, "
         f"{result.seconds:.0f} s: {result.differences or 'equal'}"
     )
+    yield f"    {result.stores} stores compared"
+    if result.unflushed:
+        yield f"    not flushed and so not compared: {', '.join(result.unflushed)}"
     yield from (f"    missed: {what}" for what in result.missed)
     for check, found in result.examples.items():
         yield from (f"    {check}: {what}" for what in found)

@@ -44,8 +44,3 @@ class Journal:
         """Say whether a process has ever noted this down."""
         mark = f'"pid": {pid}, "what": "{what}"'.encode()
         return self.path.exists() and mark in self.path.read_bytes()
-
-    def count(self, what: str) -> int:
-        """Return how often anybody has noted this down."""
-        mark = f'"what": "{what}"'.encode()
-        return self.path.read_bytes().count(mark) if self.path.exists() else 0

@@ -12,6 +12,7 @@ It is the process of `yuekang worker`, with what the environment asks for wrappe
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -99,9 +100,10 @@ def _flush_when_asked() -> None:
         close(self)
 
     def flush(*_: object) -> None:
+        begun = time.monotonic()
         for store in stores:
             store._db.flush()
-        write("flushed")
+        write("flushed", begun=begun)
 
     Store.__init__ = noted_begin  # type: ignore[method-assign]
     Store.close = noted_close  # type: ignore[method-assign]

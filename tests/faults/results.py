@@ -11,12 +11,18 @@ from msgspec import Struct
 
 from faults.kinds import AROUND, WORKER
 from faults.mutants import MUTANTS
+from faults.waits import FLUSH_SECONDS_MAX
 
 ROOT = Path(__file__).parents[2]
 
 
 class Result(Struct, kw_only=True, tag_field="what", tag="round"):
-    """A round. `load`: how many processes wanted a core in its last minute."""
+    """A round. `load`: how many processes wanted a core in its last minute.
+
+    `stores`: how many stores were compared with the log, None where that was not noted yet.
+    `unflushed`: the stores that were not compared, since their worker did not confirm that all
+    they held was on disk. They count neither as equal nor as different.
+    """
 
     commit: str
     seed: str
@@ -36,6 +42,8 @@ class Result(Struct, kw_only=True, tag_field="what", tag="round"):
     load: float
     differences: dict[str, int]
     examples: dict[str, list[str]]
+    stores: int | None = None
+    unflushed: list[str] = []
 
 
 class MutantResult(Struct, kw_only=True, tag_field="what", tag="mutant"):
@@ -78,7 +86,9 @@ def page(results: Sequence[Result | MutantResult]) -> str:
     """Return docs/faults.md."""
     rounds = [r for r in results if isinstance(r, Result)]
     newest = {r.name: r for r in results if isinstance(r, MutantResult)}
-    return "\n".join([*_head(rounds), *_kinds(rounds), *_wrong(rounds), *_mutants(newest), ""])
+    return "\n".join(
+        [*_head(rounds), *_kinds(rounds), *_wrong(rounds), *_stores(rounds), *_mutants(newest), ""]
+    )
 
 
 def _head(rounds: Sequence[Result]) -> Iterable[str]:
@@ -136,6 +146,39 @@ def _kinds(rounds: Sequence[Result]) -> Iterable[str]:
             f"| {kind.name} | {len(of)} | {sum(r.rebalances for r in of)} "
             f"| {sum(r.redelivered for r in of):,} "
             f"| {sum(sum(r.differences.values()) for r in of)} |"
+        )
+
+
+def _stores(rounds: Sequence[Result]) -> Iterable[str]:
+    noted = [r for r in rounds if r.stores is not None]
+    before = len(rounds) - len(noted)
+    if not rounds:
+        return
+    yield ""
+    yield "## Stores"
+    yield ""
+    yield (
+        "The store of each partition is compared with the log where its worker confirmed, within "
+        f"{FLUSH_SECONDS_MAX:g} s, that all it held was on disk."
+    )
+    if noted:
+        compared = sum(r.stores or 0 for r in noted)
+        left_out = sum(len(r.unflushed) for r in noted)
+        yield ""
+        yield (
+            f"In {len(noted)} rounds: {compared} stores compared; {left_out} not compared, and not "
+            "counted as equal."
+        )
+    for r in noted:
+        if r.unflushed:
+            stores = ", ".join(r.unflushed)
+            yield ""
+            yield f"- seed {r.seed}, round {r.round}, not compared: {stores}"
+    if before:
+        yield ""
+        yield (
+            f"In {before} rounds every store was compared, whether its flush was confirmed or not, "
+            "and how many there were was not noted."
         )
 
 

@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 
@@ -17,27 +17,40 @@ from faults.isolation import isolated
 from faults.kinds import AROUND, WORKER, Kind, Missed, Scene, possible, running
 from faults.results import Result, commit
 from faults.stage import Stage, send
+from faults.waits import (
+    ATTEMPTS,
+    DRAIN_SECONDS_MAX,
+    GIVEN_UP_SECONDS,
+    Compared,
+    compare_stores,
+    drain,
+    flushed,
+)
 from faults.workload import Workload
 from oracle.audit import Audit, Differences
 
-DRAIN_SECONDS_MAX = 30.0
-"""From the healing of the last fault to committed offsets at the end of the log."""
-
-GIVEN_UP_SECONDS = 200.0
-"""After so long it is not slow: it stands still."""
-
 REDIS_SECONDS_MAX = 30.0
-FLUSH_SECONDS_MAX = 10.0
 SETTLE_SECONDS_MAX = 15.0
 """A transaction ends on one partition before another; no longer than this."""
 
-ATTEMPTS = 4
 FLOW_SECONDS = 8.0
 """Events flow for no less than this."""
 
 FAULT_SECONDS_MAX = 150.0
 WHOLE_EVERY = 5
 """Rounds from one whole comparison of Redis, and one by a fresh reader, to the next."""
+
+
+class Held(NamedTuple):
+    """A store of a partition, where a worker holds it."""
+
+    worker: str
+    directory: Path
+    table: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.table}[{self.number}] of {self.worker}"
 
 
 class Suite:
@@ -68,7 +81,7 @@ class Suite:
         missed = await self._happen(random, kinds)
         drained = await self._drain()
         whole = number % WHOLE_EVERY == 0 or any("Redis" in k.name for k in kinds)
-        await self._compare(whole)
+        stores = await self._compare(whole)
         self.workload.poison.clear()
         self._note()
         lines, self._lines = self._lines, []
@@ -89,6 +102,8 @@ class Suite:
             drain_seconds=round(drained, 1),
             seconds=round(time.monotonic() - begun, 1),
             load=round(os.getloadavg()[0], 1),
+            stores=len(stores.stores),
+            unflushed=[str(store) for store in stores.unflushed],
             differences=dict(audit.found.counts),
             examples=dict(audit.found.examples),
         )
@@ -133,26 +148,17 @@ class Suite:
     async def _drain(self) -> float:
         """Wait until everything is applied, told and committed; return how long that took (s).
 
-        What takes longer than it may is a difference. It is waited for all the same, so that it
-        is known whether it was slow or stood still, and that what else is compared is whole.
+        What takes longer than it may is a difference.
         """
-        begun = time.monotonic()
-        until, left = datetime.now(UTC) - timedelta(seconds=1), "nothing was read"
-        late = ""
-        while (seconds := time.monotonic() - begun) < GIVEN_UP_SECONDS:
-            self.stage.check()
-            with suppress(KafkaError, OSError, TimeoutError):
-                left = await self._left(until)
-                if not left:
-                    break
-            if seconds > DRAIN_SECONDS_MAX:
-                late = late or left
-            await asyncio.sleep(0.3)
-        if late:
-            self.audit.found.add("committed offsets", f"after {DRAIN_SECONDS_MAX:g} s: {late}")
-        if left:
-            self.audit.found.add("stands still", f"after {GIVEN_UP_SECONDS:g} s: {left}")
-        return time.monotonic() - begun
+        until = datetime.now(UTC) - timedelta(seconds=1)
+        drained = await drain(lambda: self._left(until), self.stage.check)
+        if drained.late:
+            late = f"after {DRAIN_SECONDS_MAX:g} s: {drained.late}"
+            self.audit.found.add("committed offsets", late)
+        if drained.left:
+            left = f"after {GIVEN_UP_SECONDS:g} s: {drained.left}"
+            self.audit.found.add("stands still", left)
+        return drained.seconds
 
     async def _left(self, until: datetime) -> str:
         """Say what is not applied, told or committed yet."""
@@ -165,7 +171,8 @@ class Suite:
             return f"not committed: {', '.join(uncommitted)}"
         return ""
 
-    async def _compare(self, whole: bool) -> None:
+    async def _compare(self, whole: bool) -> Compared[Held]:
+        """Compare everything; return which stores were compared."""
         audit = self.audit
         await self._settle()
         audit.compare(self.workload.poison)
@@ -175,7 +182,9 @@ class Suite:
         for process in self.stage.pythons:
             if process.wanted:
                 await running(process)
-        await self._again(self._compare_stores)
+        stores = await self._compare_stores()
+        audit.found.take(stores.found)
+        return stores
 
     async def _again(self, compare: Callable[[], Awaitable[None]]) -> None:
         """Compare, and again if something differs: time may tell more while it goes on. What is
@@ -200,24 +209,34 @@ class Suite:
             await asyncio.sleep(0.3)
         await self.audit.compare_redis(whole)
 
-    async def _compare_stores(self) -> None:
+    async def _compare_stores(self) -> Compared[Held]:
         """Compare the store of each partition, at the worker that holds it."""
-        await self._flush()
-        self._note()
-        for directory, table, number in self._held():
-            self.audit.compare_store(directory, table, number)
+        whole = self.audit.found
 
-    async def _flush(self) -> None:
-        """Let the workers write to disk what their stores hold in memory. Where one does not, what
-        is compared then differs."""
-        workers = [worker for worker in self.stage.workers if worker.running]
-        count = self.stage.journal.count("flushed") + len(workers)
-        for worker in workers:
-            send(worker, signal.SIGURG)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_SECONDS_MAX):
-                while self.stage.journal.count("flushed") < count:
-                    await asyncio.sleep(0.05)
+        def compare(store: Held) -> Differences:
+            self.audit.found = found = Differences()
+            try:
+                self.audit.compare_store(store.directory, store.table, store.number)
+            finally:
+                self.audit.found = whole
+            return found
+
+        return await compare_stores(self._flush, self._held, compare)
+
+    async def _flush(self) -> set[int]:
+        """Let the workers write to disk what their stores hold in memory; return those that did."""
+        await self._settle()
+        workers = {worker.pid: worker for worker in self.stage.workers if worker.running}
+
+        def notes() -> list[dict[str, Any]]:
+            self._note()
+            return self._lines
+
+        return await flushed(
+            lambda pid: send(workers[pid], signal.SIGURG),
+            [pid for pid in workers if pid is not None],
+            notes,
+        )
 
     async def _settle(self) -> None:
         """Read on until what was told is whole: time may have told something a moment ago."""
@@ -236,13 +255,16 @@ class Suite:
             if entry["what"] == "assigned":
                 self._assigned[entry["pid"], entry["table"]] = entry["numbers"]
 
-    def _held(self) -> Iterator[tuple[Path, str, int]]:
-        """Yield folder, table and partition of each store that is held now."""
-        for worker in (w for w in self.stage.workers if w.running):
-            for table in ("people", "scans"):
-                for directory in worker.tables.glob("*/g*"):
-                    for number in self._assigned.get((worker.pid, table), ()):
-                        yield directory, table, number
+    def _held(self) -> dict[Held, int]:
+        """Return each store that is held now, with the process that holds it."""
+        return {
+            Held(worker.name, directory, table, number): worker.pid
+            for worker in self.stage.workers
+            if worker.running and worker.pid is not None
+            for table in ("people", "scans")
+            for directory in worker.tables.glob("*/g*")
+            for number in self._assigned.get((worker.pid, table), ())
+        }
 
 
 def drawn(seed: str, number: int, brokers: int, isolate: bool) -> list[Kind]:

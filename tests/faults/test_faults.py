@@ -36,3 +36,4 @@ async def test_nothing_is_lost_and_nothing_told_twice(suite: Suite, names: tuple
     assert result.differences == {}, result.examples
     assert result.missed == []
     assert result.events > 500
+    assert result.stores or result.unflushed
