@@ -204,6 +204,7 @@ async def test_a_store_that_another_took_is_compared_there() -> None:
 
 
 def result(**fields: Any) -> Result:
+    counts: dict[str, Any] = dict.fromkeys(COUNTS, 1)
     return Result(
         commit="c",
         seed="s",

@@ -107,7 +107,8 @@ class Letter(NamedTuple):
     @property
     def key(self) -> bytes | None:
         """The record's key."""
-        return self.record.key
+        key: bytes | None = self.record.key
+        return key
 
     @property
     def value(self) -> bytes:
