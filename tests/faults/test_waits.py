@@ -210,7 +210,7 @@ def result(**fields: Any) -> Result:
         seed="s",
         kinds=["worker killed"],
         missed=[],
-        **dict.fromkeys(COUNTS, 1),
+        **counts,
         differences={},
         examples={},
         **fields,

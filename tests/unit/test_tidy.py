@@ -94,6 +94,22 @@ class Module:
         return found
 
     @cached_property
+    def reads(self) -> dict[str, list[int]]:
+        """Each name that the code reads, with the lines where; also in quoted annotations."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                found[node.id].append(node.lineno)
+            elif (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"[\w\[\], .|]+", node.value)
+            ):
+                for name in re.findall(r"\w+", node.value):
+                    found[name].append(node.lineno)
+        return found
+
+    @cached_property
     def strings(self) -> list[str]:
         """Every string of the code; docstrings are none."""
         told = {id(node) for node in self._docstrings}
@@ -255,7 +271,7 @@ def dead() -> list[str]:
         if (module.name, name) not in used
         and not (name.startswith("__") and name.endswith("__"))
         and not _registered(node)
-        and name not in _named_outside(module, node)
+        and not _read_outside(module, name, node)
     ]
 
 
@@ -264,22 +280,10 @@ def _registered(node: ast.stmt) -> bool:
     return any(REGISTERING.search(ast.unparse(decorator)) for decorator in decorators)
 
 
-def _named_outside(module: Module, definition: ast.stmt) -> set[str]:
-    """Return the names that the module reads outside of a definition of its own."""
-    inner = {id(node) for node in ast.walk(definition)}
-    found = set()
-    for node in ast.walk(module.tree):
-        if id(node) in inner:
-            continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and re.fullmatch(r"[\w\[\], .|]+", node.value)  # an annotation in quotation marks
-        ):
-            found |= set(re.findall(r"\w+", node.value))
-    return found
+def _read_outside(module: Module, name: str, definition: ast.stmt) -> bool:
+    """Say whether the module reads `name` outside of its definition."""
+    own = range(definition.lineno, (definition.end_lineno or definition.lineno) + 1)
+    return any(line not in own for line in module.reads.get(name, ()))
 
 
 def test_every_definition_is_used_by_the_code_itself() -> None:
