@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-import app.projection.follow
+import app.projection.commands
 import app.worker.process
 from app.engine.chunks import Chunk
 from app.engine.store import Store
@@ -49,7 +49,7 @@ def main() -> None:
     if kind == "worker":
         app.worker.process.worker()
     else:
-        app.projection.follow.projection()
+        app.projection.commands.projection()
 
 
 def _keep_journal() -> None:
