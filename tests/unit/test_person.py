@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
 from models.person import FoldOutcome, Objection, Person, advance, fold, full, unknown
-from models.policy import POLICIES
+from models.policy import POLICIES, Policy
 from models.reasons import assess
 from support.builders import (
     PERSON,
@@ -35,6 +35,18 @@ from support.strategies import STEPS_MAX, at_step, worlds
 
 RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
 GREEN = (Colour.GREEN, ())
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Policy:
+    """A policy whose rows are soon full; the bounds are all that differs."""
+    policy = bounded(facts_max=24, facts_reserved=6)
+    monkeypatch.setattr("models.person.policy_at", lambda at: policy)
+    return policy
+
+
+def bounded(facts_max: int, facts_reserved: int) -> Policy:
+    return msgspec.structs.replace(POLICIES[0], facts_max=facts_max, facts_reserved=facts_reserved)
 
 
 def send(*events: Any, row: Person | None = None, at: datetime | None = None) -> FoldOutcome:
@@ -245,8 +257,8 @@ def held(row: Person) -> set[str]:
     return {fact.id for fact in row.facts}
 
 
-def test_of_one_result_too_many_the_oldest_leaves() -> None:
-    most = POLICIES[0].facts_max
+def test_of_one_result_too_many_the_oldest_leaves(small: Policy) -> None:
+    most = small.facts_max
     row = negatives_daily(send(verified(day(1), id="who")).person, 2, most - 1)
     assert full(row)
     row = negatives_daily(row, most + 1, 3)
@@ -255,17 +267,17 @@ def test_of_one_result_too_many_the_oldest_leaves() -> None:
     assert (held(older.person), older.notices) == (held(row), ())
 
 
-def test_what_lifted_a_reason_stays_in_a_full_row() -> None:
+def test_what_lifted_a_reason_stays_in_a_full_row(small: Policy) -> None:
     row = send(verified(day(1)), positive(day(2), id="found")).person
-    row = negatives_daily(row, 3, POLICIES[0].facts_max + 50)
+    row = negatives_daily(row, 3, small.facts_max + 50)
     assert row.code.colour is Colour.GREEN
     assert full(row)
     assert {"found", "day-3", "day-4"} <= held(row)
     assert "day-5" not in held(row)
 
 
-def test_a_full_row_has_room_for_what_opens_and_closes_a_reason() -> None:
-    most = POLICIES[0].facts_max
+def test_a_full_row_has_room_for_what_opens_and_closes_a_reason(small: Policy) -> None:
+    most = small.facts_max
     row = negatives_daily(send(verified(day(1))).person, 2, most - 1)
     for event, colour in (
         (ordered("home", day(most), day(most + 90)), Colour.RED),
@@ -282,8 +294,8 @@ def test_a_full_row_has_room_for_what_opens_and_closes_a_reason() -> None:
     assert row.code.colour is Colour.GREEN
 
 
-def test_a_result_that_a_correction_names_stays() -> None:
-    most = POLICIES[0].facts_max
+def test_a_result_that_a_correction_names_stays(small: Policy) -> None:
+    most = small.facts_max
     row = send(verified(day(1)), negative(day(2), id="wrong")).person
     row = fold(row, retracted(negative(day(2), id="wrong"), day(3)), day(3)).person
     row = negatives_daily(row, 4, most)
@@ -291,9 +303,11 @@ def test_a_result_that_a_correction_names_stays() -> None:
     assert "day-4" not in held(row)
 
 
-def test_where_no_result_may_leave_there_is_a_reserve_and_then_one_more_is_refused() -> None:
+def test_where_no_result_may_leave_there_is_a_reserve_and_then_one_more_is_refused(
+    small: Policy,
+) -> None:
     row = send(verified(day(1))).person
-    for number in range(POLICIES[0].facts_max + POLICIES[0].facts_reserved - 1):
+    for number in range(small.facts_max + small.facts_reserved - 1):
         outcome = fold(row, provincial("red", day(2), id=f"r{number}"), day(3))
         assert outcome.notices == ()
         row = outcome.person
@@ -304,9 +318,8 @@ def test_where_no_result_may_leave_there_is_a_reserve_and_then_one_more_is_refus
 
 @given(worlds(), st.integers(3, 12))
 def test_what_leaves_a_full_row_changes_no_code(events: list[Any], facts_max: int) -> None:
-    small = msgspec.structs.replace(POLICIES[0], facts_max=facts_max, facts_reserved=3)
     row = unknown(PERSON, day(1))
-    with patch("models.person.policy_at", return_value=small):
+    with patch("models.person.policy_at", return_value=bounded(facts_max, 3)):
         for number, event in enumerate(events):
             before = {(fact.source, fact.id): fact.event for fact in row.facts}
             outcome = fold(row, event, at_step(STEPS_MAX) + timedelta(minutes=number))
