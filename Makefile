@@ -23,8 +23,8 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 	@exec $(BIN)/yuekang up
 
 test: PACKAGES = --tests
-test: setup lint .run/keycloak/unpacked ## Set up, and run every check and every test
-	$(BIN)/pytest -n 2 --dist loadfile
+test: setup .run/keycloak/unpacked ## Set up, and run every check and every test, in stages
+	@.ci/stages
 
 .run/keycloak/unpacked: docker/keycloak/zip.sha256 docker/keycloak/pom.xml
 	@docker/keycloak/unpack.sh .run/keycloak
