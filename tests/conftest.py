@@ -1,5 +1,6 @@
-"""A real Kafka and a real Redis for the session, started by what `yuekang up` starts them with."""
+"""A real Kafka for the run and a real Redis, started by what `yuekang up` starts them with."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
-from support.brokers import running_broker
+from support.brokers import Kafka, shared_broker
 
 # pygal leaves a finder of a protocol that Python gave up; pytest's way to import asks every finder.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
@@ -31,10 +32,26 @@ settings.load_profile("test")
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The bootstrap address of a broker that has no topic yet."""
-    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
-        yield bootstrap
+def broker(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> str:
+    """The bootstrap address of the run's one broker, which all workers of pytest share."""
+    directory = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        directory = directory.parent
+    bootstrap, let_go = shared_broker(directory / "broker")
+    # Not as the last test's teardown, whose time would be that of all others.
+    pytestconfig.add_cleanup(let_go)
+    return bootstrap
+
+
+@pytest.fixture(scope="module")
+def kafka(broker: str, request: pytest.FixtureRequest, worker_id: str) -> Kafka:
+    """The broker with the topics of topics.yaml, the module's own."""
+    module = request.path.stem.removeprefix("test_").replace("_", "-")
+    kafka = Kafka(broker, f"{module}-{worker_id}-")
+    asyncio.run(kafka.create_topics())
+    return kafka
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A real Chromium in front of the real view. All of it ends with this folder's tests."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,6 +22,7 @@ from models.events import DeclarationKind, ListName
 from models.lists import EMPTY, Listing, add, list_of
 from support import builders as b
 from support import people
+from support.brokers import Kafka
 from support.browsing import DESK, NARROW, PHONE
 from support.rows import put_rows, row_of
 from support.stage import Log, Service, Stage, running
@@ -35,14 +37,22 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def log(kafka: str) -> Iterator[Log]:
+def kafka(broker: str, worker_id: str) -> Kafka:
+    """The broker with topics that all pages have in common."""
+    kafka = Kafka(broker, f"e2e-{worker_id}-")
+    asyncio.run(kafka.create_topics())
+    return kafka
+
+
+@pytest.fixture(scope="package")
+def log(kafka: Kafka) -> Iterator[Log]:
     log = Log(kafka)
     yield log
     log.close()
 
 
 @pytest.fixture(scope="package")
-def stage(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[Stage]:
+def stage(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[Stage]:
     """Kafka, the projection, Redis and the view, as they are run."""
     redis_url = redis_url.replace("/0", "/1")  # others empty theirs
     with (
@@ -89,7 +99,7 @@ async def _rows_of(url: str, person: str) -> None:
 
 
 @pytest.fixture(scope="package")
-def stale(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[tuple[Stage, str]]:
+def stale(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[tuple[Stage, str]]:
     """A view whose projection died a minute ago, and someone who was green then."""
     code = people.green(people.someone())
     url = redis_url.replace("/0", "/5")
@@ -99,7 +109,7 @@ def stale(kafka: str, redis_url: str, log: Log, directory: Path) -> Iterator[tup
 
 
 @pytest.fixture(scope="package")
-def failing(kafka: str, log: Log, directory: Path) -> Iterator[Stage]:
+def failing(kafka: Kafka, log: Log, directory: Path) -> Iterator[Stage]:
     """A view without Redis."""
     url = f"redis://127.0.0.1:{free_port()}/0"
     with running(Service("view", kafka, url, directory / "failing"), ready=False) as view:

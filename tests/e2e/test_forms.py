@@ -1,6 +1,5 @@
 """The forms of a resident in Chromium: sent once, kept while there is no connection."""
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from models.lists import EMPTY, Listing, add
 from models.phones import Phone
 from support import builders as b
 from support import people
+from support.brokers import Kafka
 from support.browsing import NARROW, PHONE, SMALL_TARGETS, answers, assert_accessible
 from support.gateways import SECRET
 from support.rows import put_rows
@@ -222,15 +222,14 @@ def test_who_is_no_longer_logged_in_keeps_the_draft(
 
 @pytest.fixture(scope="module")
 def travel(
-    kafka: str, redis_url: str, log: Log, tmp_path_factory: pytest.TempPathFactory
+    kafka: Kafka, redis_url: str, log: Log, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stage, Outbox]]:
     """A view with the gateway that names phones, the outbox for a carrier, and a phone's visits."""
     directory = tmp_path_factory.mktemp("travel")
     view, gateway = free_ports(2)
     environment = {
-        **os.environ,
+        **kafka.environment,
         "YUEKANG_ENVIRONMENT": "development",
-        "YUEKANG_KAFKA": kafka,
         "YUEKANG_REDIS_URL": redis_url.replace("/0", "/8"),
         "YUEKANG_DATA_DIR": str(directory),
         "YUEKANG_VIEW_PORT": str(view),

@@ -1,6 +1,5 @@
 """Logging in and out in a browser: view, gateway and identity provider as they are run."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from app.development.provider.people import IDENTITIES_FILE, write_people
 from app.development.stack.processes import HttpProcess
 from app.login.sessions import COOKIE
 from app.process.ports import free_ports
+from support.brokers import Kafka
 from support.browsing import SMALL_TARGETS, answers, assert_accessible
 from support.gateways import SECRET
 from support.logins import CARD, PEOPLE
@@ -24,16 +24,15 @@ WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", 
 
 @pytest.fixture(scope="module")
 def site(
-    kafka: str, redis_url: str, log: Log, tmp_path_factory: pytest.TempPathFactory
+    kafka: Kafka, redis_url: str, log: Log, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """Where the view is. Nothing that ran may have a document number in its log."""
     directory = tmp_path_factory.mktemp("login")
     write_people(directory / IDENTITIES_FILE, PEOPLE)
     view, gateway, provider = free_ports(3)
     environment = {
-        **os.environ,
+        **kafka.environment,
         "YUEKANG_ENVIRONMENT": "development",
-        "YUEKANG_KAFKA": kafka,
         "YUEKANG_REDIS_URL": redis_url.replace("/0", "/4"),
         "YUEKANG_DATA_DIR": str(directory),
         "YUEKANG_VIEW_PORT": str(view),

@@ -23,10 +23,10 @@ from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
 from app.projection import codes as readmodel
 from app.projection.state import FORMAT, STATE, Position, State, decode_state, encode_state
-from app.topics.admin import create_topics
 from app.view.changes import REASON_WORDS, ChangeFilter, Changes, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX
 from models.codes import Reason, Status, StatusChange
+from support.brokers import Kafka
 from support.views import (
     GREEN,
     RED,
@@ -406,9 +406,8 @@ async def over_http(
 
 
 async def test_from_kafka_to_a_browser_and_through_a_killed_projection(
-    kafka: str, server: RedisServer, tmp_path: Path
+    kafka: Kafka, server: RedisServer, tmp_path: Path
 ) -> None:
-    await create_topics(kafka)
     told = some(40)
     with running_view(kafka, server.url, tmp_path) as view:
         view.wait_live()
@@ -432,7 +431,7 @@ async def test_from_kafka_to_a_browser_and_through_a_killed_projection(
 async def test_filters_and_bounds_over_http(
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
-    with running_view("127.0.0.1:1", server.url, tmp_path) as view:
+    with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
         for query, field in (
             ("?city=44", "city"),
@@ -459,7 +458,7 @@ def test_a_filter_names_a_reason_by_name_or_rank() -> None:
 async def test_a_browser_that_stops_reading_costs_a_bounded_amount_of_memory(
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
-    with running_view("127.0.0.1:1", server.url, tmp_path) as view:
+    with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
         host, port = view.address.removeprefix("http://").split(":")
         with ExitStack() as stack:
@@ -515,7 +514,7 @@ async def test_clients_are_bounded_and_one_that_leaves_makes_room(
 async def test_a_stream_too_many_of_one_address_is_told_so(
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
-    with running_view("127.0.0.1:1", server.url, tmp_path) as view:
+    with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
         async with AsyncExitStack() as streams:
             for _ in range(CLIENTS_OF_ADDRESS_MAX):
@@ -540,7 +539,7 @@ async def test_one_address_cannot_have_all_streams(server: RedisServer, model: M
 async def test_a_browser_that_leaves_is_noticed(
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
-    with running_view("127.0.0.1:1", server.url, tmp_path) as view:
+    with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
         async with over_http(view):
             assert "yuekang_view_clients 1.0" in view.get("/metrics")[1]
@@ -553,7 +552,7 @@ async def test_a_browser_that_leaves_is_noticed(
 async def test_a_view_that_ends_ends_its_streams_at_once(
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
-    with running_view("127.0.0.1:1", server.url, tmp_path) as view:
+    with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
         async with over_http(view) as client:
             began = time.monotonic()

@@ -12,16 +12,15 @@ from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.process.logs import AUDIT
-from app.topics.admin import create_topics
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.reading import Unavailable
 from app.web.tokens import Tokens
 from support import builders as b
+from support.brokers import NOBODY, Kafka
 from support.rows import put_rows, row_of
 from support.views import (
-    NOBODY,
     TOKEN_KEY,
     Http,
     Line,
@@ -269,8 +268,9 @@ async def test_it_is_written_down_also_where_there_is_no_answer(
 
 
 @pytest.fixture(scope="module")
-def view(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    asyncio.run(create_topics(kafka))
+def view(
+    kafka: Kafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     with running_view(kafka, redis_url, tmp_path_factory.mktemp("view")) as running:
         running.wait_live()
         yield running

@@ -12,25 +12,28 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from litestar.testing import AsyncTestClient
 
-from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import decode
 from app.travel.bounds import Bounds
+from app.view import declarations
 from app.view.declarations import TOPIC
 from app.view.pages.declare import owner_of
 from app.view.routes import create_view
 from models.events import DeclarationKind, Symptom
 from models.policy import ZONE
+from support.brokers import NOBODY, Kafka
 from support.travels import PHONE, WIDE, Stage, another
-from support.views import NOBODY, Http, now, options_over, resident, someone
+from support.views import Http, now, options_over, resident, someone
 
 SAME_ORIGIN = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
 
 
 @pytest.fixture
-async def http(redis_url: str, kafka: str) -> AsyncIterator[Http]:
-    await create_topics(kafka)
-    async with view(redis_url, kafka=kafka) as client:
+async def http(
+    redis_url: str, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Http]:
+    monkeypatch.setattr(declarations, "TOPIC", kafka.named(TOPIC))
+    async with view(redis_url, kafka=kafka.bootstrap) as client:
         yield client
 
 
@@ -71,9 +74,11 @@ async def declare(http: Http, person: str, form: dict[str, Any], kind: str = "pe
     return answer
 
 
-async def events_of(kafka: str, *persons: str) -> list[Any]:
+async def events_of(kafka: Kafka, *persons: str) -> list[Any]:
     """What is on the log of these people, oldest first."""
-    consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        kafka.named(TOPIC), bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest"
+    )
     await consumer.start()
     found = []
     try:
@@ -97,7 +102,7 @@ def form_id(page: str) -> str:
 
 @pytest.mark.parametrize("kind", DeclarationKind)
 async def test_each_kind_goes_on_the_log_as_it_was_filled_in(
-    http: Http, kafka: str, kind: DeclarationKind
+    http: Http, kafka: Kafka, kind: DeclarationKind
 ) -> None:
     person = someone()
     form = answers(kind, symptoms=["fever", "cough", "fever"], celsius="３８．２")
@@ -117,7 +122,7 @@ async def test_each_kind_goes_on_the_log_as_it_was_filled_in(
     assert "/me/declarations" in page.text
 
 
-async def test_a_double_tap_is_one_declaration(http: Http, kafka: str) -> None:
+async def test_a_double_tap_is_one_declaration(http: Http, kafka: Kafka) -> None:
     person, form = someone(), answers()
     assert (await declare(http, person, form)).status_code == 303
     twice = await asyncio.gather(*(declare(http, person, form) for _ in range(2)))
@@ -127,7 +132,7 @@ async def test_a_double_tap_is_one_declaration(http: Http, kafka: str) -> None:
     assert len({record.value for record in await events_of(kafka, person)}) == 1
 
 
-async def test_what_was_submitted_is_not_changed_but_offered_anew(http: Http, kafka: str) -> None:
+async def test_what_was_submitted_is_not_changed_but_offered_anew(http: Http, kafka: Kafka) -> None:
     person, form = someone(), answers()
     await declare(http, person, form)
     answer = await declare(http, person, {**form, "celsius": "37.9"})
@@ -140,7 +145,7 @@ async def test_what_was_submitted_is_not_changed_but_offered_anew(http: Http, ka
     assert len(await events_of(kafka, person)) == 2
 
 
-async def test_another_persons_form_is_another_declaration(http: Http, kafka: str) -> None:
+async def test_another_persons_form_is_another_declaration(http: Http, kafka: Kafka) -> None:
     one, other, form = someone(), someone(), answers()
     await declare(http, one, form)
     answer = await declare(http, other, {**form, "celsius": "39.0"})

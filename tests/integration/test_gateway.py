@@ -36,6 +36,7 @@ from app.topics.records import Record
 from app.topics.writer import Writer
 from app.web.problems import KINDS, Refused
 from models.events import Event
+from support.brokers import Kafka
 from support.gateways import (
     CARD,
     LABORATORY,
@@ -71,7 +72,7 @@ def options(kafka: str) -> GatewayOptions:
 
 
 @pytest.fixture(scope="module")
-def url(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_gateway(kafka, tmp_path_factory.mktemp("gateway")) as address:
         yield address
 
@@ -124,9 +125,9 @@ def problem(response: httpx.Response, status: int, code: str) -> Json:
     return body
 
 
-async def record_at(kafka: str, place: Json) -> Any:
+async def record_at(kafka: Kafka, place: Json) -> Any:
     """Read what lies on Kafka where an answer says that it lies."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed")
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, isolation_level="read_committed")
     await consumer.start()
     try:
         partition = TopicPartition(place["topic"], place["partition"])
@@ -142,7 +143,7 @@ async def record_at(kafka: str, place: Json) -> Any:
 
 
 async def test_an_event_with_a_document_is_on_kafka_with_the_person_key_alone(
-    http: httpx.Client, kafka: str
+    http: httpx.Client, kafka: Kafka
 ) -> None:
     sent = event()
     answer = post_event(http, sent)
@@ -157,13 +158,15 @@ async def test_an_event_with_a_document_is_on_kafka_with_the_person_key_alone(
     assert b"document" not in record.value
 
 
-async def test_an_event_with_a_person_key_is_taken_as_it_is(http: httpx.Client, kafka: str) -> None:
+async def test_an_event_with_a_person_key_is_taken_as_it_is(
+    http: httpx.Client, kafka: Kafka
+) -> None:
     answer = post_event(http, event(partitionkey=OTHER_PERSON, data=result()))
     record = await record_at(kafka, answer.json())
     assert record.key == OTHER_PERSON.encode()
 
 
-async def test_binary_mode_is_the_same_event(http: httpx.Client, kafka: str) -> None:
+async def test_binary_mode_is_the_same_event(http: httpx.Client, kafka: Kafka) -> None:
     sent = event()
     headers = {f"ce-{name}": value for name, value in sent.items() if name != "data"}
     answer = post(
@@ -200,7 +203,7 @@ def test_events_of_a_person_keep_their_order_in_a_batch(http: httpx.Client) -> N
     assert offsets == sorted(offsets)
 
 
-async def test_one_bad_event_in_the_middle_harms_no_other(http: httpx.Client, kafka: str) -> None:
+async def test_one_bad_event_in_the_middle_harms_no_other(http: httpx.Client, kafka: Kafka) -> None:
     first, last = event(), event()
     bad: list[Any] = [
         event(id=None),
@@ -368,7 +371,7 @@ def test_a_document_number_anywhere_else_is_refused(http: httpx.Client) -> None:
         assert [error["field"] for error in body["errors"]] == [field], body
 
 
-async def test_an_event_in_escapes_is_the_same_event(http: httpx.Client, kafka: str) -> None:
+async def test_an_event_in_escapes_is_the_same_event(http: httpx.Client, kafka: Kafka) -> None:
     """json.dumps writes Chinese in escapes; that hides no document number, and is no fault."""
     sent = event(data=result(document=CARD, institution="广州第一检测所"))
     answer = post(http, json.dumps(sent).encode())
@@ -586,7 +589,7 @@ def test_the_views_own_sources_have_room_for_the_whole_province_and_no_other_has
 
 
 async def test_a_telecom_event_is_on_kafka_with_the_phone_key_alone(
-    http: httpx.Client, kafka: str
+    http: httpx.Client, kafka: Kafka
 ) -> None:
     for number in (PHONE_NUMBER, f"+86 {PHONE_NUMBER}"):
         sent = visited(data=visit(document={**PHONE, "number": number}))
@@ -695,7 +698,7 @@ def test_metrics_count_and_name_nobody(http: httpx.Client) -> None:
     assert LABORATORY not in scraped
 
 
-def test_a_second_gateway_on_the_same_port_says_so(url: str, kafka: str) -> None:
+def test_a_second_gateway_on_the_same_port_says_so(url: str, kafka: Kafka) -> None:
     port = httpx.URL(url).port
     assert port is not None
     second = subprocess.run(
@@ -770,12 +773,12 @@ async def connected(writer: Writer, but_not: Any = None) -> Any:
     return writer._producer
 
 
-async def test_a_broker_that_never_answers_is_given_up_in_time(kafka: str) -> None:
-    writer = Writer(kafka, write_seconds_max=0.5, events_in_flight_max=2)
+async def test_a_broker_that_never_answers_is_given_up_in_time(kafka: Kafka) -> None:
+    writer = Writer(kafka.bootstrap, write_seconds_max=0.5, events_in_flight_max=2)
     writer.start()
     try:
         producer = await connected(writer)
-        record = Record("laboratory-results", b"k", b"v")
+        record = Record(kafka.named("laboratory-results"), b"k", b"v")
         never: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         async def send(*_: Any, **__: Any) -> asyncio.Future[Any]:
@@ -796,18 +799,20 @@ async def test_a_broker_that_never_answers_is_given_up_in_time(kafka: str) -> No
         await writer.stop()
 
 
-async def test_a_write_that_kafka_refuses_makes_a_new_producer(kafka: str) -> None:
+async def test_a_write_that_kafka_refuses_makes_a_new_producer(kafka: Kafka) -> None:
     """The broker refuses a record above its bound; a sequence with a gap takes nothing more."""
-    writer = Writer(kafka)
+    writer = Writer(kafka.bootstrap)
     writer.start()
     try:
         broken = await connected(writer)
         broken._max_request_size = 9_000_000
         broken._message_accumulator._batch_size = 9_000_000
         with pytest.raises(Refused):
-            await writer.write([Record("laboratory-results", b"k", os.urandom(4_000_000))])
+            await writer.write(
+                [Record(kafka.named("laboratory-results"), b"k", os.urandom(4_000_000))]
+            )
         await connected(writer, but_not=broken)
-        [place] = await writer.write([Record("dead-letters", b"k", b"after the gap")])
+        [place] = await writer.write([Record(kafka.named("dead-letters"), b"k", b"after the gap")])
         assert place.offset >= 0
     finally:
         await writer.stop()

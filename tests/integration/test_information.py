@@ -17,6 +17,7 @@ from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
+from app.projection import rows as projected
 from app.projection.rows import NoRows, read_high
 from app.view.information import Information, SectionAnswer
 from app.view.limits import HISTORY_AT_ONCE_MAX
@@ -25,10 +26,19 @@ from models.events import NationalStatus
 from models.information import LISTED, Section
 from models.policy import ZONE
 from support import builders as b
+from support.brokers import Kafka
 from support.views import Running, running_rows, someone
 from support.workers import Worker, running_worker, send
 
 SECONDS_MAX = 60.0
+
+
+@pytest.fixture(autouse=True)
+def names(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read in this process was written by one that calls the changelogs otherwise."""
+    tables = {kafka.named(topic): table for topic, table in projected.TABLES.items()}
+    monkeypatch.setattr(projected, "TABLES", tables)
+    monkeypatch.setattr(projected, "LISTS_CHANGELOG", kafka.named(projected.LISTS_CHANGELOG))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def workers(
-    kafka: str, tmp_path_factory: pytest.TempPathFactory
+    kafka: Kafka, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Worker, Worker]]:
     """The worker that codes come from, and that of the lists, with no store in common."""
     people, lists = (tmp_path_factory.mktemp(name) for name in ("people", "lists"))
@@ -59,7 +69,7 @@ def workers(
 @pytest.fixture(scope="module")
 def rows(
     workers: tuple[Worker, Worker],
-    kafka: str,
+    kafka: Kafka,
     server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
@@ -105,7 +115,7 @@ async def until(
     raise AssertionError(last)
 
 
-async def test_each_section_shows_what_was_sent(kafka: str, information: Information) -> None:
+async def test_each_section_shows_what_was_sent(kafka: Kafka, information: Information) -> None:
     person = someone()
     at = ago(hours=30)
     await send(
@@ -148,7 +158,7 @@ async def test_who_is_unknown_has_empty_sections(information: Information) -> No
 
 
 async def test_a_killed_worker_loses_nothing_and_repeats_nothing(
-    kafka: str, information: Information, workers: tuple[Worker, Worker]
+    kafka: Kafka, information: Information, workers: tuple[Worker, Worker]
 ) -> None:
     people = [someone() for _ in range(5)]
     _, lists_worker = workers
@@ -169,7 +179,7 @@ async def test_a_killed_worker_loses_nothing_and_repeats_nothing(
 
 
 async def test_an_emptied_redis_is_filled_anew_and_says_nothing_until_then(
-    kafka: str, information: Information, redis: Redis, rows: Running
+    kafka: Kafka, information: Information, redis: Redis, rows: Running
 ) -> None:
     person = someone()
     await send(kafka, [b.temperature(36.5, ago(hours=1), person=person)])
@@ -186,7 +196,7 @@ async def test_an_emptied_redis_is_filled_anew_and_says_nothing_until_then(
 
 
 async def test_who_is_high_on_the_national_platform_is_found_until_corrected_there(
-    kafka: str, information: Information, redis: Redis
+    kafka: Kafka, information: Information, redis: Redis
 ) -> None:
     person, other = someone(), someone()
     reported_at = ago(hours=2)

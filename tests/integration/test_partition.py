@@ -5,26 +5,32 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 
 from app.engine.partition import Partition, TableSettings
 from app.engine.work import Told, Work
+from support.brokers import Kafka
 from support.workers import everything
 
 LOG, OUT, IN = (f"{name}-{secrets.token_hex(4)}" for name in ("log", "out", "in"))
 
 
+@pytest.fixture(scope="module")
+def kafka(broker: str) -> Kafka:
+    """The names of the topics below are made up, and need no prefix."""
+    return Kafka(broker)
+
+
 @pytest.fixture
-async def partition(kafka: str, tmp_path: Path) -> AsyncIterator[Partition]:
+async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     """A partition that is taken; of what it tells, the broker takes no more than 1,000 bytes."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     small = {"max.message.bytes": "1000"}
     topics = [NewTopic(LOG, 1, 1), NewTopic(OUT, 1, 1, topic_configs=small), NewTopic(IN, 1, 1)]
     await admin.create_topics(topics)
-    held = Partition(TableSettings("people", "test", kafka, tmp_path, LOG), 0)
+    held = Partition(TableSettings("people", "test", kafka.bootstrap, tmp_path, LOG), 0)
     await held.take()
     yield held
     await held.release()
@@ -46,7 +52,7 @@ async def taken_again(partition: Partition) -> None:
 
 
 async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
-    partition: Partition, kafka: str
+    partition: Partition, kafka: Kafka
 ) -> None:
     """aiokafka's commit alone would store the row, and nobody would ever be told."""
     with pytest.raises(MessageSizeTooLargeError):
@@ -61,9 +67,9 @@ async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
 
 
 async def test_the_place_reached_is_forgotten_where_the_input_ends_before_it(
-    partition: Partition, kafka: str
+    partition: Partition, kafka: Kafka
 ) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+    async with kafka.producer() as producer:
         for _ in range(2):
             await producer.send_and_wait(IN, b"v")
     await commit(partition, b"v", 1)

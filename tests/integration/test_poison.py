@@ -16,17 +16,16 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from typer.testing import CliRunner
 
 from app.letters import commands
-from app.topics.admin import create_topics
 from app.topics.codec import encode
 from app.topology import input_topics
 from models.codes import Colour, HealthCode
 from oracle import replay
 from support import builders as b
-from support.brokers import running_broker
+from support.brokers import Kafka
 from support.records import partition_of
 from support.workers import DEAD_LETTER_KEY, Worker, everything, send, until
 
@@ -38,15 +37,16 @@ NUMBER = 3
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker of its own: what is left on it is compared whole."""
-    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
-        asyncio.run(create_topics(bootstrap))
-        yield bootstrap
+def kafka(broker: str) -> Kafka:
+    """The topics with plain names, since commands run in this process. No other module writes to
+    them: what is left there is compared whole."""
+    kafka = Kafka(broker)
+    asyncio.run(kafka.create_topics())
+    return kafka
 
 
 @pytest.fixture(scope="module")
-def worker(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     worker = Worker(kafka, tmp_path_factory.mktemp("worker"))
     worker.start()
     worker.wait_ready()
@@ -70,27 +70,27 @@ def bad(person: str, source: str = BAD) -> bytes:
     )
 
 
-async def append(kafka: str, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
+async def append(kafka: Kafka, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
     """Append records to the poisoned partition, in this order."""
-    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as out:
+    async with kafka.producer() as out:
         for person, value in records:
             await out.send(topic, value, person.encode(), NUMBER)
 
 
-def started(kafka: str, *arguments: str) -> "subprocess.Popen[bytes]":
+def started(kafka: Kafka, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start a command as a process, to be killed or to meet another."""
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("yuekang")), *arguments],
-        env={**os.environ, "YUEKANG_KAFKA": kafka},
+        env=kafka.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-async def run(kafka: str, group: str, *arguments: str, code: int = 0) -> str:
+async def run(kafka: Kafka, group: str, *arguments: str, code: int = 0) -> str:
     """Run a command to its end, which must be `code`; return what it printed."""
     environment = {
-        "YUEKANG_KAFKA": kafka,
+        "YUEKANG_KAFKA": kafka.bootstrap,
         "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(DEAD_LETTER_KEY).hex(),
     }
     command = {"parked": commands.parked, "dead-letters": commands.dead_letters}[group]
@@ -105,13 +105,13 @@ def place(record: Record) -> tuple[str, int, int]:
     return said["yk_topic"].decode(), int(said["yk_partition"]), int(said["yk_offset"])
 
 
-async def letters(kafka: str, topic: str, source: str = BAD) -> list[Record]:
+async def letters(kafka: Kafka, topic: str, source: str = BAD) -> list[Record]:
     """The letters of a source, in their order."""
     found = await everything(kafka, topic)
     return [r for r in found if dict(r.headers).get("yk_source") == source.encode()]
 
 
-async def code_of(kafka: str, person: str, version: int = 1) -> HealthCode:
+async def code_of(kafka: Kafka, person: str, version: int = 1) -> HealthCode:
     def found(records: list[Record]) -> HealthCode | None:
         values = [r.value for r in records if r.key == person.encode()]
         code = msgspec.json.decode(values[-1] or b"", type=HealthCode) if values else None
@@ -131,7 +131,7 @@ async def parked_is(worker: Worker, count: int) -> bool:
 
 
 async def test_a_bad_source_is_parked_while_others_flow_also_when_killed_in_the_middle(
-    kafka: str, worker: Worker
+    kafka: Kafka, worker: Worker
 ) -> None:
     people = [someone() for _ in range(20)]
     await send(kafka, [b.verified(person=person) for person in people])
@@ -171,7 +171,7 @@ async def test_a_bad_source_is_parked_while_others_flow_also_when_killed_in_the_
     assert "p1-" not in said
 
 
-async def test_every_record_has_one_fate(kafka: str, worker: Worker) -> None:
+async def test_every_record_has_one_fate(kafka: Kafka, worker: Worker) -> None:
     """Applied, a dead letter, or put aside; and the people are those of a pure replay."""
     inputs = [
         record
@@ -191,7 +191,7 @@ async def test_every_record_has_one_fate(kafka: str, worker: Worker) -> None:
 
 
 async def test_a_parked_source_is_released_and_its_events_sent_again_once(
-    kafka: str, worker: Worker
+    kafka: Kafka, worker: Worker
 ) -> None:
     [aside] = [
         r for r in await letters(kafka, "parked") if dict(r.headers)["yk_refused"] == b"false"
@@ -227,7 +227,7 @@ async def test_a_parked_source_is_released_and_its_events_sent_again_once(
 
 
 async def test_a_mended_dead_letter_turns_the_code_as_its_event_says_and_once(
-    kafka: str, worker: Worker, tmp_path: Path
+    kafka: Kafka, worker: Worker, tmp_path: Path
 ) -> None:
     person = someone()
     await send(kafka, [b.verified(person=person)])
@@ -258,7 +258,7 @@ async def test_a_mended_dead_letter_turns_the_code_as_its_event_says_and_once(
 
 
 async def test_a_sealed_letter_is_opened_with_the_private_key_alone(
-    kafka: str, worker: Worker
+    kafka: Kafka, worker: Worker
 ) -> None:
     person = someone()
     value = encode(b.negative(b.day(2), person=person, source="/laboratories/440100-777"))
@@ -276,10 +276,10 @@ async def test_a_sealed_letter_is_opened_with_the_private_key_alone(
     assert (await run(kafka, "dead-letters", "show", *at, "--open", "--raw")).encode() == value
 
 
-async def test_a_resend_that_is_killed_again_and_again_sends_each_letter_once(kafka: str) -> None:
+async def test_a_resend_that_is_killed_again_and_again_sends_each_letter_once(kafka: Kafka) -> None:
     """Killed as soon as it has written something: within a transaction, or just after one."""
     source, count = "/laboratories/440100-500", 1_600
-    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as out:
+    async with kafka.producer() as out:
         for offset in range(count):
             person = someone()
             value = encode(b.negative(b.day(2), person=person, source=source))
@@ -323,9 +323,9 @@ async def test_a_resend_that_is_killed_again_and_again_sends_each_letter_once(ka
 
 
 @asynccontextmanager
-async def watching(kafka: str, topic: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+async def watching(kafka: Kafka, topic: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     """Give what says how far the poisoned partition is written, also by what is not committed."""
-    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(bootstrap_servers=kafka)
+    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
     await consumer.start()
     tp = TopicPartition(topic, NUMBER)
 
@@ -339,7 +339,7 @@ async def watching(kafka: str, topic: str) -> AsyncIterator[Callable[[], Awaitab
 
 
 async def test_unreadable_bytes_stop_the_worker_until_its_limit_is_raised(
-    kafka: str, worker: Worker
+    kafka: Kafka, worker: Worker
 ) -> None:
     rubbish = [(someone(), secrets.token_bytes(40)) for _ in range(120)]
     assert worker.exited() is None, worker.tail()

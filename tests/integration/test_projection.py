@@ -22,9 +22,9 @@ from app.process.ports import free_port
 from app.projection.codes import CODE, COUNTS, CodeBatch, CodeWriter, batch_of, read_minutes, stored
 from app.projection.follow import LEASE_SECONDS
 from app.projection.state import STATE, StateGate, read_state
-from app.topics.admin import create_topics
 from app.topics.reading import Unreadable
 from models.codes import HealthCode, Reason
+from support.brokers import Kafka
 from support.views import (
     GREEN,
     RED,
@@ -42,12 +42,6 @@ from support.views import (
 )
 
 KILLS = 5
-
-
-@pytest.fixture(scope="module")
-async def topics(kafka: str) -> str:
-    await create_topics(kafka)
-    return kafka
 
 
 @pytest.fixture
@@ -70,8 +64,8 @@ async def redis(server: RedisServer) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def log(topics: str) -> AsyncIterator[Log]:
-    async with Log(topics) as log:
+async def log(kafka: Kafka) -> AsyncIterator[Log]:
+    async with Log(kafka) as log:
         yield log
 
 
@@ -118,53 +112,55 @@ def test_a_batch_refuses_what_this_system_never_writes() -> None:
 
 
 async def test_the_read_model_equals_the_log(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     traffic = Traffic(log, seed=1)
     await traffic.flow(20)
-    with running_projection(topics, server.url, tmp_path) as running:
+    with running_projection(kafka, server.url, tmp_path) as running:
         running.wait_ready()
         await traffic.flow(40)
-        expected = await check_equal(redis, topics)
+        expected = await check_equal(redis, kafka)
         assert sum(map(len, expected.changes.values())) >= traffic.told
         last_hour = await read_minutes(redis, time.time())
         assert sum(sum(m.counts.values()) for m in last_hour) >= traffic.told
         _, scraped = running.get("/metrics")
-        assert 'yuekang_projection_records_total{topic="health-codes"}' in scraped
+        assert (
+            f'yuekang_projection_records_total{{topic="{kafka.named("health-codes")}"}}' in scraped
+        )
     assert running.process.returncode == 0
 
 
 async def test_killed_at_any_point_nothing_is_lost_or_counted_twice(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     random = Random(2)
     traffic = Traffic(log, seed=2)
     flowing = asyncio.create_task(traffic.flow(400))
     writers = set()
     for _ in range(KILLS):
-        with running_projection(topics, server.url, tmp_path) as running:
+        with running_projection(kafka, server.url, tmp_path) as running:
             while (state := await read_state(redis)) is None or state.writer in writers:
                 await asyncio.sleep(0.01)
             writers.add(state.writer)
             await asyncio.sleep(random.random() / 2)
             running.send(signal.SIGKILL)
     await flowing
-    with running_projection(topics, server.url, tmp_path):
-        await check_equal(redis, topics)
+    with running_projection(kafka, server.url, tmp_path):
+        await check_equal(redis, kafka)
 
 
 async def test_an_emptied_redis_is_noticed_and_built_anew(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     traffic = Traffic(log, seed=3)
-    with running_projection(topics, server.url, tmp_path) as running:
+    with running_projection(kafka, server.url, tmp_path) as running:
         running.wait_ready()
         before = await read_state(redis)
         flowing = asyncio.create_task(traffic.flow(100))
         await asyncio.sleep(0.3)
         await redis.flushall()
         await flowing
-        await check_equal(redis, topics)
+        await check_equal(redis, kafka)
         after = await read_state(redis)
     assert before is not None
     assert after is not None
@@ -172,10 +168,10 @@ async def test_an_emptied_redis_is_noticed_and_built_anew(
 
 
 async def test_a_redis_that_comes_back_empty_is_built_anew(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     traffic = Traffic(log, seed=4)
-    with running_projection(topics, server.url, tmp_path) as running:
+    with running_projection(kafka, server.url, tmp_path) as running:
         running.wait_ready()
         await traffic.flow(10)
         server.stop()
@@ -183,22 +179,22 @@ async def test_a_redis_that_comes_back_empty_is_built_anew(
         assert running.process.poll() is None
         server.start()
         server.wait_ready()
-        await check_equal(redis, topics)
+        await check_equal(redis, kafka)
 
 
 async def test_a_restart_of_redis_with_its_data_begins_a_new_epoch(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     await log.put(change(someone()))
-    with running_projection(topics, server.url, tmp_path):
-        await check_equal(redis, topics)
+    with running_projection(kafka, server.url, tmp_path):
+        await check_equal(redis, kafka)
         before = await read_state(redis)
         await redis.save()
         server.stop()
         server.start()
         server.wait_ready()
         await log.put(change(someone()))
-        await check_equal(redis, topics)
+        await check_equal(redis, kafka)
         after = await read_state(redis)
     assert before is not None
     assert after is not None
@@ -208,30 +204,30 @@ async def test_a_restart_of_redis_with_its_data_begins_a_new_epoch(
 
 
 async def test_a_projection_that_wakes_up_late_writes_nothing(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     traffic = Traffic(log, seed=5)
     (second := tmp_path / "second").mkdir()
-    with running_projection(topics, server.url, tmp_path) as first:
+    with running_projection(kafka, server.url, tmp_path) as first:
         first.wait_ready()
         flowing = asyncio.create_task(traffic.flow(300))
         first.send(signal.SIGSTOP)
-        with running_projection(topics, server.url, second) as successor:
+        with running_projection(kafka, server.url, second) as successor:
             await asyncio.sleep(LEASE_SECONDS + 1)
             successor.wait_ready()
             first.send(signal.SIGCONT)
             await flowing
-            await check_equal(redis, topics)
+            await check_equal(redis, kafka)
             assert successor.process.poll() is None
         assert first.process.poll() is None
 
 
 async def test_idle_it_says_that_it_is_up_to_date(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     await log.put(health_code(someone()), partition=1)  # its transaction ends with a marker
-    with running_projection(topics, server.url, tmp_path):
-        await check_equal(redis, topics)
+    with running_projection(kafka, server.url, tmp_path):
+        await check_equal(redis, kafka)
         for _ in range(3):
             await asyncio.sleep(1.5)
             state = await read_state(redis)
@@ -243,13 +239,13 @@ async def test_idle_it_says_that_it_is_up_to_date(
 
 
 async def test_a_database_with_keys_of_others_is_left_alone(
-    topics: str, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     await redis.set("somebody:else", "1")
     port = free_port()
     running = Running(
         "projection",
-        projection_environment(topics, server.url, port),
+        projection_environment(kafka, server.url, port),
         port,
         tmp_path / "projection.log",
     )
@@ -261,7 +257,7 @@ async def test_a_database_with_keys_of_others_is_left_alone(
 async def test_without_kafka_and_redis_it_waits_and_says_so(tmp_path: Path) -> None:
     nobody = free_port()
     with running_projection(
-        f"127.0.0.1:{nobody}", f"redis://127.0.0.1:{nobody}/0", tmp_path
+        Kafka(f"127.0.0.1:{nobody}"), f"redis://127.0.0.1:{nobody}/0", tmp_path
     ) as running:
         until = time.monotonic() + 10
         while "Kafka" not in (answer := running.get("/readyz"))[1]:
@@ -289,12 +285,12 @@ CORRECTIONS = "yuekang_projection_correction_seconds"
 
 
 async def test_a_correction_is_measured_until_its_green_is_in_redis(
-    topics: str, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
     person, other, again = someone(), someone(), someone()
     old = change(someone(), 2, RED, GREEN, at=now() - timedelta(hours=1), corrects="e0")
     await log.put(health_code(old.person, version=2), old)
-    with running_projection(topics, server.url, tmp_path) as running:
+    with running_projection(kafka, server.url, tmp_path) as running:
         running.wait_ready()
         assert sample(running, f"{CORRECTIONS}_count") == 0, "seen before it was built anew"
         for one in (person, other, again):
@@ -304,11 +300,11 @@ async def test_a_correction_is_measured_until_its_green_is_in_redis(
         await log.put(health_code(other, version=2), change(other, 2, RED, GREEN))
         by_time = change(again, 2, RED, GREEN, source=None)
         await log.put(health_code(again, version=2), by_time)
-        await check_equal(redis, topics)
+        await check_equal(redis, kafka)
         await asyncio.sleep(2)
         assert sample(running, f"{CORRECTIONS}_count") == 0, "its green is not in Redis"
         await log.put(health_code(person, version=2))
-        await check_equal(redis, topics)
+        await check_equal(redis, kafka)
         until = time.monotonic() + 5
         while not sample(running, f"{CORRECTIONS}_count"):
             assert time.monotonic() < until
@@ -321,12 +317,12 @@ async def test_a_correction_is_measured_until_its_green_is_in_redis(
             assert 2 < sample(running, f'{recent}{{quantile="{quantile}"}}') <= waited
         # One that was away measures what it missed: the red stood until then.
         await log.put(health_code(other, reason(), version=3), change(other, 3))
-        await check_equal(redis, topics)
+        await check_equal(redis, kafka)
     late = change(other, 4, RED, GREEN, at=now(), corrects="e3")
     await log.put(health_code(other, version=4), late)
     await asyncio.sleep(1)
-    with running_projection(topics, server.url, tmp_path) as running:
-        await check_equal(redis, topics)
+    with running_projection(kafka, server.url, tmp_path) as running:
+        await check_equal(redis, kafka)
         running.wait_ready()
         assert sample(running, f"{CORRECTIONS}_count") == 1
         assert sample(running, f"{CORRECTIONS}_sum") > 1

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from app.gateway import body, messages
 from app.publish import lines
 from app.publish.lines import LINE_BYTES_MAX, EventToSend, Input, batches
+from support.brokers import Kafka
 from support.gateways import (
     CARD,
     LABORATORY,
@@ -40,7 +41,7 @@ FINISHED_SECONDS_MAX = 60
 
 
 @pytest.fixture(scope="module")
-def url(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_gateway(kafka, tmp_path_factory.mktemp("gateway")) as address:
         yield address
 
@@ -72,7 +73,7 @@ class Publication:
 def start(path: Path | str, url: str, *options: str, **kw: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command("publish", str(path), "--gateway", url, "--json", *options),
-        env=environment("127.0.0.1:1", 1),
+        env=environment(Kafka(), 1),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # A shell that runs the tests in its background has SIGINT ignored, and so all below it.
@@ -284,7 +285,7 @@ def test_token_and_person_key_print_what_the_gateway_takes() -> None:
     def run(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             command(*arguments),
-            env=environment("127.0.0.1:1", 1),
+            env=environment(Kafka(), 1),
             input=given,
             capture_output=True,
             text=True,

@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from app.development.sample.client import AgencyClient
 from app.development.sample.day import Scenario, plan_day
 from app.development.sample.publish import Publication
 from models.codes import NO_CODE, HealthCode, Status, judge
 from oracle import replay
-from support.brokers import running_broker
+from support.brokers import Kafka
 from support.gateways import TOKENS, running_gateway
 from support.workers import Worker, everything, running_worker, until
 
@@ -21,30 +20,25 @@ PEOPLE = 600
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker of its own: what a worker has committed makes others' read models grow old."""
-    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
-        yield bootstrap
-
-
-@pytest.fixture(scope="module")
-def worker(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     with running_worker(kafka, tmp_path_factory.mktemp("worker")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def gateway(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_gateway(kafka, tmp_path_factory.mktemp("gateway")) as address:
         yield address
 
 
-async def test_each_story_comes_out_as_it_is_told(worker: Worker, gateway: str, kafka: str) -> None:
+async def test_each_story_comes_out_as_it_is_told(
+    worker: Worker, gateway: str, kafka: Kafka
+) -> None:
     before = refused(await everything(kafka, "dead-letters"))
     day = plan_day(PEOPLE, datetime.now(UTC), seed=7)
     async with (
         AgencyClient(gateway, TOKENS) as client,
-        AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as producer,
+        kafka.producer() as producer,
     ):
         keys = await client.person_keys([person.document for person in day.expected])
         publication = Publication(day, keys, client, producer, lambda done, total: None)

@@ -47,6 +47,7 @@ from models.events import (
 from models.lists import EMPTY, add
 from models.phones import Phone
 from models.policy import ZONE
+from support.brokers import Kafka
 from support.builders import make
 from support.gateways import PHONE_KEY, TELECOM, TOKENS, running_gateway
 from support.rows import put_rows
@@ -469,7 +470,7 @@ async def test_a_turn_that_nobody_gave_back_ends_by_itself(
 
 
 @pytest.fixture(scope="module")
-def gateway_url(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway_url(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_gateway(kafka, tmp_path_factory.mktemp("gateway")) as url:
         yield url
 

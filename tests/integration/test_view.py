@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from app.process.ports import free_port
 from app.projection.codes import CODE
 from app.projection.state import STATE
-from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import decode
+from app.view import scans
 from app.view.codes import Codes
 from app.view.displays import Displays
 from app.view.limits import DISPLAY_SECONDS, REFUSE_SECONDS, STALE_SECONDS
@@ -28,9 +28,9 @@ from app.view.routes import create_view
 from app.web.problems import KINDS
 from app.web.tokens import Tokens
 from models.codes import Reason
+from support.brokers import NOBODY, Kafka
 from support.views import (
     DISPLAY_KEY,
-    NOBODY,
     OPERATOR_HEADERS,
     TOKEN_KEY,
     Http,
@@ -336,15 +336,19 @@ async def scan(http: Http, body: Any, source: str = TERMINAL) -> Any:
 
 
 @pytest.fixture
-async def with_kafka(redis_url: str, kafka: str, clock: Clock) -> AsyncIterator[Http]:
-    await create_topics(kafka)
-    async with AsyncTestClient(app_over(redis_url, clock, kafka)) as client:
+async def with_kafka(
+    redis_url: str, kafka: Kafka, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Http]:
+    monkeypatch.setattr(scans, "TOPIC", kafka.named("scans"))
+    async with AsyncTestClient(app_over(redis_url, clock, kafka.bootstrap)) as client:
         yield client
 
 
-async def scans_of(kafka: str, person: str) -> list[Any]:
+async def scans_of(kafka: Kafka, person: str) -> list[Any]:
     """The scans of a person on Kafka, as the worker's codec reads them."""
-    consumer = AIOKafkaConsumer("scans", bootstrap_servers=kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        kafka.named("scans"), bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest"
+    )
     await consumer.start()
     found = []
     try:
@@ -370,7 +374,7 @@ async def recorded(http: Http, body: Any) -> Any:
 
 
 async def test_a_scan_is_recorded_and_answered_with_the_colour_alone(
-    with_kafka: Http, model: Model, kafka: str
+    with_kafka: Http, model: Model, kafka: Kafka
 ) -> None:
     person = someone()
     await model.put(health_code(person, reason()))
@@ -385,7 +389,7 @@ async def test_a_scan_is_recorded_and_answered_with_the_colour_alone(
 
 
 async def test_sent_again_unchanged_a_scan_is_the_same_event(
-    with_kafka: Http, model: Model, kafka: str
+    with_kafka: Http, model: Model, kafka: Kafka
 ) -> None:
     person = someone()
     await model.put(health_code(person))
@@ -422,7 +426,7 @@ async def test_a_code_shown_too_long_ago_is_refused(http: Http, model: Model, cl
 
 
 async def test_a_scan_kept_back_is_recorded_without_a_colour(
-    with_kafka: Http, model: Model, clock: Clock, kafka: str
+    with_kafka: Http, model: Model, clock: Clock, kafka: Kafka
 ) -> None:
     person = someone()
     await model.put(health_code(person))
@@ -503,9 +507,8 @@ async def test_only_a_terminal_may_scan(
 
 
 async def test_the_process_serves_over_granian_and_ends_when_told(
-    kafka: str, redis_url: str, model: Model, tmp_path: Path
+    kafka: Kafka, redis_url: str, model: Model, tmp_path: Path
 ) -> None:
-    await create_topics(kafka)
     person = someone()
     with running_view(kafka, redis_url, tmp_path) as view:
         view.wait_live()
@@ -518,7 +521,7 @@ async def test_the_process_serves_over_granian_and_ends_when_told(
     assert view.process.returncode == 0
 
 
-def test_a_port_that_is_taken_is_said(kafka: str, redis_url: str, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said(kafka: Kafka, redis_url: str, tmp_path: Path) -> None:
     with running_view(kafka, redis_url, tmp_path) as first:
         first.wait_live()
         (second := tmp_path / "second").mkdir()

@@ -13,17 +13,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from redis.asyncio import Redis
 
 from app.development.sample.broken import BREAKAGES, TOPIC
-from app.projection.freshness import ask
 from app.projection.state import read_state
-from app.topics.admin import create_topics
-from app.topics.catalogue import CATALOGUE
 from app.topics.codec import encode
 from app.topics.records import structured
 from app.topology import input_topics
@@ -31,10 +28,10 @@ from models.codes import Colour, HealthCode, StatusChanged
 from models.events import Event
 from oracle import replay
 from support import builders as b
-from support.brokers import running_broker
+from support.brokers import Kafka
 from support.records import BadName
 from support.views import running_projection
-from support.workers import Worker, everything, running_worker, send, until
+from support.workers import Worker, drained, everything, running_worker, send, until
 
 Record = ConsumerRecord[bytes, bytes]
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -42,14 +39,7 @@ CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker of its own: what the worker leaves is compared whole."""
-    with running_broker(tmp_path_factory.mktemp("broker")) as bootstrap:
-        yield bootstrap
-
-
-@pytest.fixture(scope="module")
-def worker(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     with running_worker(kafka, tmp_path_factory.mktemp("worker")) as running:
         yield running
 
@@ -62,7 +52,7 @@ def headers(record: Record) -> dict[str, str]:
     return {name: value.decode() for name, value in record.headers}
 
 
-async def code_of(kafka: str, person: str, version: int = 1) -> HealthCode:
+async def code_of(kafka: Kafka, person: str, version: int = 1) -> HealthCode:
     """Wait for a person's code in at least this version."""
 
     def found(records: list[Record]) -> HealthCode | None:
@@ -73,7 +63,7 @@ async def code_of(kafka: str, person: str, version: int = 1) -> HealthCode:
     return await until(kafka, "health-codes", found)
 
 
-async def changes_of(kafka: str, person: str) -> list[StatusChanged]:
+async def changes_of(kafka: Kafka, person: str) -> list[StatusChanged]:
     return [
         msgspec.json.decode(r.value or b"", type=StatusChanged)
         for r in await everything(kafka, "status-changes")
@@ -81,16 +71,18 @@ async def changes_of(kafka: str, person: str) -> list[StatusChanged]:
     ]
 
 
-async def append(kafka: str, topic: str, key: bytes | None, value: bytes | None, **kw: Any) -> Any:
+async def append(
+    kafka: Kafka, topic: str, key: bytes | None, value: bytes | None, **kw: Any
+) -> Any:
     """Append one record as it is; return where it lies."""
     settings = {
         name: kw.pop(name) for name in ("compression_type", "max_request_size") if name in kw
     }
-    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **settings) as out:
+    async with kafka.producer(**settings) as out:
         return await out.send_and_wait(topic, value, key, **kw)
 
 
-async def letters_of(kafka: str, place: Any, count: int = 1) -> list[Record]:
+async def letters_of(kafka: Kafka, place: Any, count: int = 1) -> list[Record]:
     """Wait for the dead letters of the record that lies at `place`."""
 
     def found(records: list[Record]) -> list[Record] | None:
@@ -105,26 +97,10 @@ async def letters_of(kafka: str, place: Any, count: int = 1) -> list[Record]:
     return await until(kafka, "dead-letters", found)
 
 
-async def drained(kafka: str) -> None:
-    """Wait until the group has committed all that is there, whoever holds which partition: one
-    that was killed may still be given some, and they stand still until Kafka misses it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        async with (
-            asyncio.timeout(60),
-            AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed") as consumer,
-        ):
-            while (judged := await ask(admin, consumer)).until != dict.fromkeys(
-                range(CATALOGUE.partitions), judged.asked_at
-            ):
-                await asyncio.sleep(0.5)
-    finally:
-        await admin.close()
-
-
 @pytest.mark.parametrize("codec", CODECS)
-async def test_a_batch_in_each_codec_is_read(worker: Worker, kafka: str, codec: str | None) -> None:
+async def test_a_batch_in_each_codec_is_read(
+    worker: Worker, kafka: Kafka, codec: str | None
+) -> None:
     people = [someone() for _ in range(50)]
     await send(kafka, [b.verified(person=p) for p in people], compression_type=codec)
     for person in people[:1] + people[-1:]:
@@ -132,7 +108,7 @@ async def test_a_batch_in_each_codec_is_read(worker: Worker, kafka: str, codec: 
 
 
 @pytest.mark.parametrize("size", [70_000, 2_000_000, 3_500_000])
-async def test_a_large_value_is_a_dead_letter(worker: Worker, kafka: str, size: int) -> None:
+async def test_a_large_value_is_a_dead_letter(worker: Worker, kafka: Kafka, size: int) -> None:
     person = someone()
     value = encode(b.negative(b.day(2), person=person)).replace(b"Laboratory 1", b"x" * size)
     # Compressed, so that the broker's own bound on a batch does not meet it first.
@@ -150,7 +126,7 @@ async def test_a_large_value_is_a_dead_letter(worker: Worker, kafka: str, size: 
 
 
 async def test_a_header_name_that_is_not_utf_8_stops_nothing(
-    worker: Worker, kafka: str, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """aiokafka cannot read it: without app.engine.records the worker ends here, again and again."""
     for module in (message_accumulator, producer):
@@ -163,7 +139,7 @@ async def test_a_header_name_that_is_not_utf_8_stops_nothing(
 
 
 async def test_what_fell_due_while_no_worker_ran_is_told_once_with_its_instant(
-    kafka: str, tmp_path: Path, worker: Worker
+    kafka: Kafka, tmp_path: Path, worker: Worker
 ) -> None:
     """Stops the shared worker for a while."""
     person = someone()
@@ -184,7 +160,7 @@ async def test_what_fell_due_while_no_worker_ran_is_told_once_with_its_instant(
 
 
 async def test_a_view_without_a_worker_says_how_old_it_is(
-    kafka: str, tmp_path: Path, worker: Worker, redis_url: str
+    kafka: Kafka, tmp_path: Path, worker: Worker, redis_url: str
 ) -> None:
     """Health-codes is at its end all the time; what is not judged yet is in the input."""
     redis = Redis.from_url(redis_url.removesuffix("/0") + "/5")
@@ -192,7 +168,7 @@ async def test_a_view_without_a_worker_says_how_old_it_is(
 
     async def age(number: int) -> float:
         state = await read_state(redis)
-        until = state and state.positions["health-codes"][number].known_until
+        until = state and state.positions[kafka.named("health-codes")][number].known_until
         return 1e9 if until is None else time.time() - until
 
     with running_projection(kafka, redis_url.removesuffix("/0") + "/5", tmp_path):
@@ -218,7 +194,7 @@ async def test_a_view_without_a_worker_says_how_old_it_is(
 
 
 async def test_from_a_corrections_arrival_to_its_green_is_measured(
-    kafka: str, tmp_path: Path, worker: Worker, redis_url: str
+    kafka: Kafka, tmp_path: Path, worker: Worker, redis_url: str
 ) -> None:
     database = redis_url.removesuffix("/0") + "/6"
     people = [someone() for _ in range(5)]
@@ -277,7 +253,7 @@ def day_of_many(people: int) -> list[Event]:
 
 
 async def test_killed_again_and_again_it_ends_as_a_pure_replay_does(
-    worker: Worker, kafka: str, tmp_path: Path
+    worker: Worker, kafka: Kafka, tmp_path: Path
 ) -> None:
     events = day_of_many(1_500)
     sending = asyncio.create_task(send_in_parts(kafka, events))
@@ -311,33 +287,36 @@ async def test_killed_again_and_again_it_ends_as_a_pure_replay_does(
     assert codes == {person: row.code for person, row in found.items() if row.code.version}
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    broker: str, worker_id: str, tmp_path: Path
+) -> None:
     """What was applied of the old one lies behind the new one's end: nothing may be left out."""
+    kafka = Kafka(broker, f"made-anew-{worker_id}-")
     person, topic = someone(), "laboratory-results"
     negatives = [b.negative(b.day(2), person=person) for _ in range(20)]
 
-    async def anew(kafka: str) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    async def anew() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
         await admin.start()
-        await admin.delete_topics([topic])
-        while topic in await admin.list_topics():
+        await admin.delete_topics([kafka.named(topic)])
+        while kafka.named(topic) in await admin.list_topics():
             await asyncio.sleep(0.1)
         await admin.close()
-        await create_topics(kafka)
+        await kafka.create_topics()
         await send(kafka, [b.positive(b.day(3), person=person)])
 
-    with running_broker(tmp_path / "broker") as kafka:
-        with running_worker(kafka, tmp_path):
-            asyncio.run(send(kafka, [b.verified(person=person), *negatives]))
-            assert asyncio.run(code_of(kafka, person)).colour is Colour.GREEN
-            asyncio.run(drained(kafka))
-        asyncio.run(anew(kafka))
-        with running_worker(kafka, tmp_path) as worker:
-            assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
-            assert "input_shorter_than_applied" in worker.log.read_text()
+    asyncio.run(kafka.create_topics())
+    with running_worker(kafka, tmp_path):
+        asyncio.run(send(kafka, [b.verified(person=person), *negatives]))
+        assert asyncio.run(code_of(kafka, person)).colour is Colour.GREEN
+        asyncio.run(drained(kafka))
+    asyncio.run(anew())
+    with running_worker(kafka, tmp_path) as worker:
+        assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
+        assert "input_shorter_than_applied" in worker.log.read_text()
 
 
-async def send_in_parts(kafka: str, events: list[Event]) -> None:
+async def send_in_parts(kafka: Kafka, events: list[Event]) -> None:
     """Send events, and between them one of each kind that is broken."""
     person = someone()
     valid = b.negative(b.day(2), person=person, source="/laboratories/440100-001")

@@ -1,16 +1,104 @@
-"""A real Kafka, started by what `yuekang up` starts it with."""
+"""A real Kafka, started by what `yuekang up` starts it with: one a run, whoever runs the tests."""
 
-from collections.abc import Iterator
+import fcntl
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
 
 from app.development.stack.broker import Broker
 from app.process.ports import free_port
+from app.topics.admin import create_topics
+from app.topics.catalogue import Catalogue
+
+NOBODY = "127.0.0.1:1"
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """A broker, and what the names on it begin with that one module's tests have for themselves.
+
+    A process takes the prefix from its environment, once. In this process, which runs many
+    modules, names are as in topics.yaml: whoever goes to the broker from here calls `named`.
+    """
+
+    bootstrap: str = NOBODY
+    prefix: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells a process of ours where to go."""
+        return {
+            **os.environ,
+            "YUEKANG_KAFKA": self.bootstrap,
+            "YUEKANG_TOPIC_PREFIX": self.prefix,
+        }
+
+    def named(self, name: str) -> str:
+        """Return what a topic or a group is called on the broker."""
+        return self.prefix + name
+
+    async def create_topics(self) -> None:
+        """Make the topics of topics.yaml, unless they are there."""
+        await create_topics(self.bootstrap, Catalogue.load(prefix=self.prefix))
+
+    def producer(self, **settings: Any) -> AIOKafkaProducer:
+        """Return a producer that is told names as in topics.yaml."""
+        return Producer(self, **settings)
+
+
+class Producer(AIOKafkaProducer):  # type: ignore[misc]
+    """Sends to the topics of one module."""
+
+    def __init__(self, kafka: Kafka, **settings: Any) -> None:
+        super().__init__(bootstrap_servers=kafka.bootstrap, acks="all", **settings)
+        self._kafka = kafka
+
+    async def send(self, topic: str, *args: Any, **kw: Any) -> Any:
+        """As aiokafka's."""
+        return await super().send(self._kafka.named(topic), *args, **kw)
+
+
+def shared_broker(directory: Path) -> tuple[str, Callable[[], None]]:
+    """Return the bootstrap address of the one broker of `directory`, and what lets go of it.
+
+    Whoever comes first starts it, and ends it when it is the last to let go: until then letting
+    go waits for the others. A lock ends with its process, so none that was killed is waited for.
+    """
+    directory.mkdir(exist_ok=True)
+    address = directory / "address"
+    users = (directory / "users").open("w")
+    with (directory / "start").open("w") as start:
+        fcntl.flock(start, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        if address.exists():
+            return address.read_text(), users.close
+        broker = Broker(directory, free_port(), free_port())
+        broker.stop_seconds_max = 0.0  # nobody wants what it holds
+        broker.start()
+        try:
+            broker.wait_ready()
+        except BaseException:
+            broker.stop()
+            raise
+        address.write_text(broker.bootstrap)
+
+    def end() -> None:
+        fcntl.flock(users, fcntl.LOCK_EX)
+        address.unlink()
+        broker.stop()
+        users.close()
+
+    return broker.bootstrap, end
 
 
 @contextmanager
 def running_broker(directory: Path) -> Iterator[str]:
-    """Run a broker; yield its bootstrap address."""
+    """Run a broker that is nobody else's; yield its bootstrap address."""
     broker = Broker(directory, free_port(), free_port())
     broker.start()
     try:

@@ -1,7 +1,5 @@
 """A gateway in a process of its own, and events to send to it."""
 
-import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -16,11 +14,11 @@ import httpx
 
 from app.gateway.person_keys import PersonKeys
 from app.process.ports import free_port
-from app.topics.admin import create_topics
 from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType
 from models.phones import MOBILE_PHONE_NUMBER, Phone
+from support.brokers import Kafka
 
 SECRET, TOKEN_KEY = bytes(range(32)), bytes(range(1, 33))
 TOKENS = Tokens(TOKEN_KEY)
@@ -91,11 +89,10 @@ def visited(**attributes: Any) -> Json:
     )
 
 
-def environment(kafka: str, port: int) -> dict[str, str]:
+def environment(kafka: Kafka, port: int) -> dict[str, str]:
     """The settings of such a gateway, and of commands that speak to it."""
     return {
-        **os.environ,
-        "YUEKANG_KAFKA": kafka,
+        **kafka.environment,
         "YUEKANG_GATEWAY_PORT": str(port),
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
@@ -108,9 +105,8 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def running_gateway(kafka: str, directory: Path) -> Iterator[str]:
+def running_gateway(kafka: Kafka, directory: Path) -> Iterator[str]:
     """Run a gateway; yield its address. At the end, no log of it may name a person."""
-    asyncio.run(create_topics(kafka))
     port = free_port()
     log = directory / "gateway.log"
     with log.open("wb") as out:

@@ -17,9 +17,9 @@ from playwright.sync_api import Page, Response
 
 from app.development.stack.processes import HttpProcess
 from app.process.ports import free_port
-from app.topics.admin import create_topics
 from app.web.tokens import Tokens
 from models.codes import HealthCode, StatusChange, changed
+from support.brokers import Kafka
 from support.views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie
 
 SHOWN_SECONDS_MAX = 10.0
@@ -28,12 +28,11 @@ SHOWN_SECONDS_MAX = 10.0
 class Service(HttpProcess):
     """`yuekang projection` or `yuekang view`, with its own port and Redis database."""
 
-    def __init__(self, name: str, kafka: str, redis_url: str, directory: Path) -> None:
+    def __init__(self, name: str, kafka: Kafka, redis_url: str, directory: Path) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = {
-            **os.environ,
-            "YUEKANG_KAFKA": kafka,
+            **kafka.environment,
             "YUEKANG_REDIS_URL": redis_url,
             "YUEKANG_DATA_DIR": str(directory),
             "YUEKANG_PROJECTION_STATUS_PORT": str(port),
@@ -70,15 +69,14 @@ def running(service: Service, *, ready: bool = True) -> Iterator[Service]:
 class Log:
     """Writes to Kafka from a thread: a browser driven in step keeps a loop of its own in ours."""
 
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: Kafka) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.run(create_topics(kafka))
         self._producer = self.run(self._started(kafka))
 
-    async def _started(self, kafka: str) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    async def _started(self, kafka: Kafka) -> AIOKafkaProducer:
+        producer = kafka.producer()
         await producer.start()
         return producer
 

@@ -1,7 +1,6 @@
 """The read side for tests: codes and changes, on the log or in Redis, and the processes on top."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import time
@@ -18,7 +17,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from litestar import Litestar
 from litestar.datastructures import Cookie
 from litestar.testing import AsyncTestClient
@@ -54,10 +53,10 @@ from models.codes import (
 )
 from models.events import DocumentType
 from models.policy import ZONE
+from support.brokers import NOBODY, Kafka
 from support.gateways import command
 
 TOKEN_KEY, DISPLAY_KEY, SESSION_KEY = (bytes(range(n, n + 32)) for n in (0, 2, 3))
-NOBODY = "127.0.0.1:1"
 OPERATOR_HEADERS = {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for(OPERATOR)}"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CITIES = ("440100", "440305", None)
@@ -135,10 +134,8 @@ def change(
 class Log:
     """Writes to health-codes and status-changes as the worker does: in transactions."""
 
-    def __init__(self, kafka: str) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=kafka, transactional_id=f"views-{someone()}"
-        )
+    def __init__(self, kafka: Kafka) -> None:
+        self._producer = kafka.producer(transactional_id=f"views-{someone()}")
 
     async def __aenter__(self) -> "Log":
         await self._producer.start()
@@ -195,19 +192,20 @@ class Replay:
         return found
 
 
-async def replay(kafka: str) -> Replay:
+async def replay(kafka: Kafka) -> Replay:
     """Read both topics to their ends, committed records alone."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed")
+    partitions = partitions_of(kafka)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, isolation_level="read_committed")
     await consumer.start()
     found = Replay()
     try:
-        consumer.assign(CODES.partitions)
-        await consumer.seek_to_beginning(*CODES.partitions)
-        ends = await consumer.end_offsets(CODES.partitions)
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
-                    _take(found, tp.topic, tp.partition, record)
+                    _take(found, tp.topic.removeprefix(kafka.prefix), tp.partition, record)
     finally:
         await consumer.stop()
     return found
@@ -226,12 +224,17 @@ def _take(found: Replay, topic: str, partition: int, record: Any) -> None:
             found.codes[person] = code
 
 
-async def caught_up(redis: Redis, kafka: str, seconds_max: float = 30.0) -> None:
+def partitions_of(kafka: Kafka) -> list[TopicPartition]:
+    """Every partition that the projection follows, as it is called on the broker."""
+    return [TopicPartition(kafka.named(tp.topic), tp.partition) for tp in CODES.partitions]
+
+
+async def caught_up(redis: Redis, kafka: Kafka, seconds_max: float = 30.0) -> None:
     """Return when the read model holds the whole log."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
     await consumer.start()
     try:
-        ends = await consumer.end_offsets(CODES.partitions)
+        ends = await consumer.end_offsets(partitions_of(kafka))
     finally:
         await consumer.stop()
     until = time.monotonic() + seconds_max
@@ -245,7 +248,7 @@ async def caught_up(redis: Redis, kafka: str, seconds_max: float = 30.0) -> None
         await asyncio.sleep(0.05)
 
 
-async def check_equal(redis: Redis, kafka: str) -> Replay:
+async def check_equal(redis: Redis, kafka: Kafka) -> Replay:
     """Assert that the read model is what the log comes to, once it has caught up."""
     await caught_up(redis, kafka)
     expected = await replay(kafka)
@@ -373,19 +376,17 @@ def resident(
     return {"cookie": f"{cookie.key}={cookie.value}"}
 
 
-def projection_environment(kafka: str, redis_url: str, port: int) -> dict[str, str]:
+def projection_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
     return {
-        **os.environ,
-        "YUEKANG_KAFKA": kafka,
+        **kafka.environment,
         "YUEKANG_REDIS_URL": redis_url,
         "YUEKANG_PROJECTION_STATUS_PORT": str(port),
     }
 
 
-def view_environment(kafka: str, redis_url: str, port: int) -> dict[str, str]:
+def view_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
     return {
-        **os.environ,
-        "YUEKANG_KAFKA": kafka,
+        **kafka.environment,
         "YUEKANG_REDIS_URL": redis_url,
         "YUEKANG_VIEW_PORT": str(port),
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
@@ -444,7 +445,7 @@ class Running:
 
 
 @contextmanager
-def running_projection(kafka: str, redis_url: str, directory: Path) -> Iterator[Running]:
+def running_projection(kafka: Kafka, redis_url: str, directory: Path) -> Iterator[Running]:
     """Run a projection; it need not be ready yet."""
     port = free_port()
     environment = projection_environment(kafka, redis_url, port)
@@ -456,12 +457,11 @@ def running_projection(kafka: str, redis_url: str, directory: Path) -> Iterator[
 
 
 @contextmanager
-def running_rows(kafka: str, redis_url: str, directory: Path) -> Iterator[Running]:
+def running_rows(kafka: Kafka, redis_url: str, directory: Path) -> Iterator[Running]:
     """Run `yuekang rows`; it need not be ready yet."""
     port = free_port()
     environment = {
-        **os.environ,
-        "YUEKANG_KAFKA": kafka,
+        **kafka.environment,
         "YUEKANG_ROWS_REDIS_URL": redis_url,
         "YUEKANG_ROWS_STATUS_PORT": str(port),
     }
@@ -473,7 +473,7 @@ def running_rows(kafka: str, redis_url: str, directory: Path) -> Iterator[Runnin
 
 
 @contextmanager
-def running_view(kafka: str, redis_url: str, directory: Path) -> Iterator[Running]:
+def running_view(kafka: Kafka, redis_url: str, directory: Path) -> Iterator[Running]:
     """Run a view; it need not be ready yet."""
     port = free_port()
     environment = view_environment(kafka, redis_url, port)

@@ -1,22 +1,25 @@
 """A worker as its own process, and what it leaves on Kafka."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from nacl.public import PrivateKey
 
 from app.development.stack.processes import HttpProcess
 from app.engine import records
 from app.process.ports import free_port
-from app.topics.admin import create_topics
+from app.projection.freshness import PEOPLE, Group, ask
+from app.topics.catalogue import CATALOGUE
 from app.topics.records import structured
 from models.events import Event
+from support.brokers import Kafka
 
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
 SECONDS_MAX = 30.0
@@ -27,11 +30,10 @@ records.install()  # some tests write what aiokafka alone cannot read
 class Worker(HttpProcess):
     """`yuekang worker`, or the lists' one, with its data in `directory`."""
 
-    def __init__(self, kafka: str, directory: Path, name: str = "worker") -> None:
+    def __init__(self, kafka: Kafka, directory: Path, name: str = "worker") -> None:
         port = free_port()
         environment = {
-            **os.environ,
-            "YUEKANG_KAFKA": kafka,
+            **kafka.environment,
             "YUEKANG_DATA_DIR": str(directory / "data"),
             f"YUEKANG_{name.split('-')[0].upper()}_STATUS_PORT": str(port),
             "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),
@@ -42,9 +44,8 @@ class Worker(HttpProcess):
 
 
 @contextmanager
-def running_worker(kafka: str, directory: Path, name: str = "worker") -> Iterator[Worker]:
+def running_worker(kafka: Kafka, directory: Path, name: str = "worker") -> Iterator[Worker]:
     """Run a worker that is ready; at the end it must stop by itself."""
-    asyncio.run(create_topics(kafka))
     worker = Worker(kafka, directory, name)
     worker.start()
     try:
@@ -55,9 +56,9 @@ def running_worker(kafka: str, directory: Path, name: str = "worker") -> Iterato
     assert worker.exited() == 0, worker.tail()
 
 
-async def send(kafka: str, events: Sequence[Event], **settings: Any) -> None:
+async def send(kafka: Kafka, events: Sequence[Event], **settings: Any) -> None:
     """Append events to their topics, in order."""
-    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **settings) as producer:
+    async with kafka.producer(**settings) as producer:
         sent = [
             await producer.send(r.topic, r.value, r.key, headers=list(r.headers))
             for r in map(structured, events)
@@ -65,16 +66,20 @@ async def send(kafka: str, events: Sequence[Event], **settings: Any) -> None:
         await asyncio.gather(*sent)
 
 
-async def everything(kafka: str, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
-    """Read a topic whole, as a reader sees it who trusts committed transactions alone."""
+async def everything(kafka: Kafka, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Read a topic whole, as a reader sees it who trusts committed transactions alone.
+
+    The records have the topic's name as in topics.yaml.
+    """
+    name = kafka.named(topic)
     consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
-        bootstrap_servers=kafka, isolation_level="read_committed"
+        bootstrap_servers=kafka.bootstrap, isolation_level="read_committed"
     )
     await consumer.start()
     try:
         numbers = await consumer._client.fetch_all_metadata()
         partitions = [
-            TopicPartition(topic, number) for number in numbers.partitions_for_topic(topic) or ()
+            TopicPartition(name, number) for number in numbers.partitions_for_topic(name) or ()
         ]
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
@@ -82,17 +87,49 @@ async def everything(kafka: str, topic: str) -> list["ConsumerRecord[bytes, byte
         found: list[ConsumerRecord[bytes, bytes]] = []
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
-                found += batch
+                found += (replace(record, topic=topic) for record in batch)
         return found
     finally:
         await consumer.stop()
 
 
 async def until(
-    kafka: str, topic: str, found: Callable[[list["ConsumerRecord[bytes, bytes]"]], Any]
+    kafka: Kafka, topic: str, found: Callable[[list["ConsumerRecord[bytes, bytes]"]], Any]
 ) -> Any:
     """Read `topic` until `found` returns something true of its records; return that."""
     async with asyncio.timeout(SECONDS_MAX):
         while not (value := found(await everything(kafka, topic))):
             await asyncio.sleep(0.2)
         return value
+
+
+class PeopleOf(Group, frozen=True):
+    """The worker's group, on one module's topics."""
+
+    prefix: str
+
+    @property
+    def inputs(self) -> list[TopicPartition]:
+        """Every partition that the worker reads for its table."""
+        return [TopicPartition(self.prefix + tp.topic, tp.partition) for tp in PEOPLE.inputs]
+
+
+async def drained(kafka: Kafka) -> None:
+    """Wait until the group has committed all that is there, whoever holds which partition: one
+    that was killed may still be given some, and they stand still until Kafka misses it."""
+    group = PeopleOf(kafka.named(PEOPLE.name), PEOPLE.table, kafka.prefix)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        async with (
+            asyncio.timeout(60),
+            AIOKafkaConsumer(
+                bootstrap_servers=kafka.bootstrap, isolation_level="read_committed"
+            ) as consumer,
+        ):
+            while (judged := await ask(admin, consumer, group)).until != dict.fromkeys(
+                range(CATALOGUE.partitions), judged.asked_at
+            ):
+                await asyncio.sleep(0.5)
+    finally:
+        await admin.close()
