@@ -8,7 +8,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 from nacl.public import PublicKey, SealedBox
 
-from app.engine.work import Told, Work
+from app.engine.transaction import Output, Transaction
 from app.process import metrics
 from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
 from app.topics.codec import Code, Refusal, carries_phone_number
@@ -39,14 +39,18 @@ class DeadLetters:
         self._box = SealedBox(PublicKey(public_key))
 
     def refuse(
-        self, work: Work, topic: Topic, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal
+        self,
+        transaction: Transaction,
+        topic: Topic,
+        record: "ConsumerRecord[bytes, bytes]",
+        refusal: Refusal,
     ) -> None:
         """Write the dead letter of a record of `topic` that is refused."""
-        _write(work, refusal.code, self._refused(DEAD_LETTERS, topic, record, refusal))
+        _write(transaction, refusal.code, self._refused(DEAD_LETTERS, topic, record, refusal))
 
     def park(
         self,
-        work: Work,
+        transaction: Transaction,
         topic: Topic,
         record: "ConsumerRecord[bytes, bytes]",
         source: str,
@@ -54,7 +58,7 @@ class DeadLetters:
     ) -> None:
         """Put a record of `topic`, whose source is parked, aside; `refusal` says why if invalid."""
         if refusal is not None:
-            told = self._refused(PARKED, topic, record, refusal)
+            letter = self._refused(PARKED, topic, record, refusal)
         else:
             headers = [
                 *_place(record),
@@ -62,13 +66,13 @@ class DeadLetters:
                 ("yk_refused", b"false"),
                 *_kept(record),
             ]
-            told = Told(PARKED, record.key, record.value, headers)
-        work.tell(told)
-        work.count(metrics.WORKER_PARKED.labels(record.topic))
+            letter = Output(PARKED, record.key, record.value, headers)
+        transaction.emit(letter)
+        transaction.count(metrics.WORKER_PARKED.labels(record.topic))
 
     def _refused(
         self, to: str, topic: Topic, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal
-    ) -> Told:
+    ) -> Output:
         raw, key = record.value or b"", record.key
         headers = [
             *_place(record),
@@ -91,11 +95,11 @@ class DeadLetters:
             headers.append(("yk_sealed", b"true"))
         else:
             headers += _kept(record)
-        return Told(to, key, raw, headers)
+        return Output(to, key, raw, headers)
 
     def notify(
         self,
-        work: Work,
+        transaction: Transaction,
         key: bytes,
         notice: Notice,
         record: "ConsumerRecord[bytes, bytes] | None",
@@ -109,13 +113,13 @@ class DeadLetters:
             *_why(notice.objection, notice.detail, notice.event.source),
             ("yk_refused", b"true" if notice.refused else b"false"),
         ]
-        told = Told(DEAD_LETTERS, key, _encode_json(notice.event), headers)
-        _write(work, notice.objection, told)
+        letter = Output(DEAD_LETTERS, key, _encode_json(notice.event), headers)
+        _write(transaction, notice.objection, letter)
 
 
-def _write(work: Work, reason: str, told: Told) -> None:
-    work.tell(told)
-    work.count(metrics.WORKER_DEAD_LETTERS.labels(str(reason)))
+def _write(transaction: Transaction, reason: str, letter: Output) -> None:
+    transaction.emit(letter)
+    transaction.count(metrics.WORKER_DEAD_LETTERS.labels(str(reason)))
 
 
 def _place(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:

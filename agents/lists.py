@@ -16,7 +16,7 @@ from agents.agent import add_agent, fold_due
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
-from app.engine.work import Fold, Records, Work
+from app.engine.transaction import Fold, Records, Transaction
 from app.topics.catalogue import Topic
 from app.topology import ListsApp
 from models.events import Event, ListedEvent, ListName
@@ -52,9 +52,9 @@ def key_of(person: str, name: ListName) -> bytes:
 def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for records of `topic`."""
 
-    def fold_records(work: Work, records: Records) -> None:
-        lists = Lists(work, dead_letters)
-        poison = Poison(work, topic, dead_letters, unreadable)
+    def fold_records(transaction: Transaction, records: Records) -> None:
+        lists = Lists(transaction, dead_letters)
+        poison = Poison(transaction, topic, dead_letters, unreadable)
         for event, arrived_at, record in poison.accepted(records, lists.knows):
             lists.add(cast(ListedEvent, event), arrived_at, record)
         lists.write()
@@ -63,9 +63,9 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
     return fold_records
 
 
-def advance_due(until: datetime, work: Work, keys: Sequence[bytes]) -> None:
+def advance_due(until: datetime, transaction: Transaction, keys: Sequence[bytes]) -> None:
     """Let go of what is too old at `until` in the rows of `keys`."""
-    lists = Lists(work, None)
+    lists = Lists(transaction, None)
     for key in keys:
         lists.advance(key, until)
     lists.write()
@@ -74,8 +74,8 @@ def advance_due(until: datetime, work: Work, keys: Sequence[bytes]) -> None:
 class Lists:
     """The rows that one chunk touches, decoded once and written once."""
 
-    def __init__(self, work: Work, dead_letters: DeadLetters | None) -> None:
-        self._work = work
+    def __init__(self, transaction: Transaction, dead_letters: DeadLetters | None) -> None:
+        self._transaction = transaction
         self._dead_letters = dead_letters
         self._rows: dict[bytes, Listing] = {}
         self._changed: dict[bytes, tuple[Listing, datetime]] = {}
@@ -96,7 +96,7 @@ class Lists:
         except Conflict:
             assert self._dead_letters is not None, "only time comes without"
             self._dead_letters.notify(
-                self._work, event.partitionkey.encode(), conflict(event), record
+                self._transaction, event.partitionkey.encode(), conflict(event), record
             )
             return
         if after is not before:
@@ -110,7 +110,7 @@ class Lists:
         """Write the rows that changed. An emptied one stays: its key says who, and no more."""
         for key, (listing, at) in self._changed.items():
             due = due_at(listing, _name(key), at)
-            self._work.put(key, _encode(listing), 0 if due is None else microseconds(due))
+            self._transaction.put(key, _encode(listing), 0 if due is None else microseconds(due))
 
     def _change(self, key: bytes, listing: Listing, at: datetime) -> None:
         self._rows[key] = listing
@@ -118,7 +118,7 @@ class Lists:
 
     def _row(self, key: bytes) -> Listing:
         if key not in self._rows:
-            stored = self._work.get(key)
+            stored = self._transaction.get(key)
             self._rows[key] = EMPTY if stored is None else _decode(stored)
         return self._rows[key]
 

@@ -16,7 +16,7 @@ from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
-from app.engine.work import DueFold, Fold, Records, Told, Work
+from app.engine.transaction import DueFold, Fold, Output, Records, Transaction
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
@@ -40,10 +40,10 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
 def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for records of `topic`."""
 
-    def fold_records(work: Work, records: Records) -> None:
-        work.read(record.key for record in records if record.key)
-        people = People(work, dead_letters)
-        poison = Poison(work, topic, dead_letters, unreadable)
+    def fold_records(transaction: Transaction, records: Records) -> None:
+        transaction.read(record.key for record in records if record.key)
+        people = People(transaction, dead_letters)
+        poison = Poison(transaction, topic, dead_letters, unreadable)
         for event, arrived_at, record in poison.accepted(records, people.knows):
             people.apply(cast(StatusEvent, event), arrived_at, record)
         people.write()
@@ -55,9 +55,9 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
 def advance_due(until: datetime, dead_letters: DeadLetters) -> DueFold:
     """Return the fold for rows that are due at `until`."""
 
-    def fold_due(work: Work, keys: Sequence[bytes]) -> None:
-        work.read(keys)
-        people = People(work, dead_letters)
+    def fold_due(transaction: Transaction, keys: Sequence[bytes]) -> None:
+        transaction.read(keys)
+        people = People(transaction, dead_letters)
         for key in keys:
             people.advance(key, until)
         people.write()
@@ -68,8 +68,8 @@ def advance_due(until: datetime, dead_letters: DeadLetters) -> DueFold:
 class People:
     """The rows that one chunk touches, decoded once and written once."""
 
-    def __init__(self, work: Work, dead_letters: DeadLetters) -> None:
-        self._work = work
+    def __init__(self, transaction: Transaction, dead_letters: DeadLetters) -> None:
+        self._transaction = transaction
         self._dead_letters = dead_letters
         self._rows: dict[bytes, Person | None] = {}
         self._versions: dict[bytes, int] = {}
@@ -104,14 +104,14 @@ class People:
         """Write the rows that changed, and the code of everyone whose code changed."""
         for key, row in self._changed.items():
             due = 0 if row.due_at is None else microseconds(row.due_at)
-            self._work.put(key, _encode_row(row), due)
+            self._transaction.put(key, _encode_row(row), due)
             if row.code.version != self._versions[key]:
-                self._work.tell_newest(Told(HEALTH_CODES, key, _encode_json(row.code)))
+                self._transaction.emit_newest(Output(HEALTH_CODES, key, _encode_json(row.code)))
 
     def _row(self, key: bytes) -> Person | None:
         if key in self._rows:
             return self._rows[key]
-        stored = self._work.get(key)
+        stored = self._transaction.get(key)
         row = None if stored is None else _decode_row(stored)
         self._rows[key] = row
         self._versions[key] = 0 if row is None else row.code.version
@@ -122,6 +122,6 @@ class People:
     ) -> None:
         self._rows[key] = self._changed[key] = outcome.person
         for change in outcome.changes:
-            self._work.tell(Told(STATUS_CHANGES, key, _encode_json(changed(change))))
+            self._transaction.emit(Output(STATUS_CHANGES, key, _encode_json(changed(change))))
         for notice in outcome.notices:
-            self._dead_letters.notify(self._work, key, notice, record)
+            self._dead_letters.notify(self._transaction, key, notice, record)

@@ -15,7 +15,7 @@ from agents.dead_letters import DeadLetters
 from agents.instants import instant
 from agents.partitions import check_partition
 from app.engine.store import META
-from app.engine.work import Records, Work
+from app.engine.transaction import Records, Transaction
 from app.process import metrics
 from app.process.settings import Settings, variable_of
 from app.topics.catalogue import Topic
@@ -57,22 +57,25 @@ def register(app: TableApp) -> None:
                 if partition.ready
             ]
             metrics.WORKER_SOURCES_PARKED.labels(topic.name).set(
-                sum(len(tally_of(Work(partition.store), topic.name).parked) for partition in live)
+                sum(
+                    len(tally_of(Transaction(partition.store), topic.name).parked)
+                    for partition in live
+                )
             )
 
 
-def tally_of(work: Work, topic: str) -> Tally:
-    """Return the tally of `topic` in the partition of `work`."""
-    stored = work.get(TALLY + topic.encode())
+def tally_of(transaction: Transaction, topic: str) -> Tally:
+    """Return the tally of `topic` in the partition of `transaction`."""
+    stored = transaction.get(TALLY + topic.encode())
     return Tally() if stored is None else _decode(stored)
 
 
-def write_tally(work: Work, topic: str, tally: Tally) -> None:
+def write_tally(transaction: Transaction, topic: str, tally: Tally) -> None:
     """Write the tally, if it is not as it was; none before anything was counted."""
     key = TALLY + topic.encode()
-    stored, row = work.get(key), _encode(tally)
+    stored, row = transaction.get(key), _encode(tally)
     if row != stored and (tally or stored is not None):
-        work.put(key, row)
+        transaction.put(key, row)
 
 
 class Poison:
@@ -82,13 +85,13 @@ class Poison:
     """
 
     def __init__(
-        self, work: Work, topic: Topic, dead_letters: DeadLetters, unreadable: Limit
+        self, transaction: Transaction, topic: Topic, dead_letters: DeadLetters, unreadable: Limit
     ) -> None:
-        self._work = work
+        self._transaction = transaction
         self._topic = topic
         self._dead_letters = dead_letters
         self._unreadable = unreadable
-        self._tally = tally_of(work, topic.name)
+        self._tally = tally_of(transaction, topic.name)
         self.watching = bool(self._tally)
 
     def accepted(
@@ -120,23 +123,23 @@ class Poison:
         source = refusal.source or source_in(record.value, record.headers)
         refusal.source = source
         if source is not None and source in self._tally.parked:
-            self._dead_letters.park(self._work, self._topic, record, source, refusal)
+            self._dead_letters.park(self._transaction, self._topic, record, source, refusal)
         else:
-            self._dead_letters.refuse(self._work, self._topic, record, refusal)
+            self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
         self._count(record, source, True)
 
     def parks(self, record: "ConsumerRecord[bytes, bytes]", source: str) -> bool:
         """Say whether a valid record is of a parked source; it is then put aside."""
         parked = source in self._tally.parked
         if parked:
-            self._dead_letters.park(self._work, self._topic, record, source)
+            self._dead_letters.park(self._transaction, self._topic, record, source)
         self._count(record, source, False)
         return parked
 
     def write(self) -> None:
         """Write the tally, if it changed."""
         if self.watching:
-            write_tally(self._work, self._topic.name, self._tally)
+            write_tally(self._transaction, self._topic.name, self._tally)
 
     def _count(
         self, record: "ConsumerRecord[bytes, bytes]", source: str | None, invalid: bool
@@ -149,7 +152,7 @@ class Poison:
             log.error("source_parked", **where, source=source)
         elif verdict is Verdict.NOT_PARKED:
             log.error("source_not_parked_too_many", **where, source=source)
-            self._work.count(metrics.WORKER_SOURCES_NOT_PARKED.labels(record.topic))
+            self._transaction.count(metrics.WORKER_SOURCES_NOT_PARKED.labels(record.topic))
         else:
             raise UnreadableError(self._unreadable_at(record))
 

@@ -12,7 +12,7 @@ from faust.types import StreamT
 from agents.dead_letters import DeadLetters
 from agents.poison import tally_of, write_tally
 from app.engine.chunks import Chunk
-from app.engine.work import Fold, Records, Work
+from app.engine.transaction import Fold, Records, Transaction
 from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
 from app.topology import TableApp, input_topics
@@ -46,22 +46,22 @@ def chunk_release(table: str, dead_letters: DeadLetters | None) -> Fold:
     """Return the fold for releases in `table`; one of the tables has `dead_letters`."""
     topics = [topic.name for topic in input_topics() if topic.folds_into == table]
 
-    def release(work: Work, records: Records) -> None:
+    def release(transaction: Transaction, records: Records) -> None:
         for record in records:
             try:
                 source = _decode(record.value or b"").data.source
             except msgspec.DecodeError as error:  # also what is JSON and no release
                 if dead_letters is not None:
                     refusal = Refusal(Code.INVALID, f"This is no release: {error}.")
-                    dead_letters.refuse(work, TOPIC, record, refusal)
+                    dead_letters.refuse(transaction, TOPIC, record, refusal)
                 continue
             for topic in topics:
-                tally = tally_of(work, topic)
+                tally = tally_of(transaction, topic)
                 if source in tally.parked:
                     log.warning(
                         "source_released", topic=topic, partition=record.partition, source=source
                     )
                 tally.release(source)
-                write_tally(work, topic, tally)
+                write_tally(transaction, topic, tally)
 
     return release

@@ -7,7 +7,7 @@ of a parked source is in parked as well (agents.poison).
 from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.poison import Poison
-from app.engine.work import Fold, Records, Work
+from app.engine.transaction import Fold, Records, Transaction
 from app.topics.catalogue import CATALOGUE, named
 from app.topology import YuekangApp
 from models.sources import SOURCE_LIMIT, Limit
@@ -23,8 +23,8 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
 def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for scans: it writes nothing but the tally."""
 
-    def check(work: Work, records: Records) -> None:
-        poison = Poison(work, TOPIC, dead_letters, unreadable)
+    def check(transaction: Transaction, records: Records) -> None:
+        poison = Poison(transaction, TOPIC, dead_letters, unreadable)
         for _ in poison.accepted(records):
             pass
         poison.write()

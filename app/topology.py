@@ -38,7 +38,7 @@ from typing import TypeVar
 
 from faust.types import TP
 
-from app.engine.app import hold, make_app
+from app.engine.app import make_app, tie_tables
 from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
@@ -123,7 +123,7 @@ def _create(
         )
         for table in tables
     )
-    hold(app, app.held_tables, partial(whole_partitions, app.topics_read()))
+    tie_tables(app, app.held_tables, partial(whole_partitions, app.topics_read()))
     return app
 
 

@@ -26,14 +26,18 @@ from bench.sides import SIDES
 SAMPLES_A_SECOND = 200
 
 STAGES: Sequence[tuple[str, str]] = (
-    ("decode", r"\b(decode|instant) \((app/codec|agents/people)"),
-    ("read", r"\b(_row|read|get|get_many|place) \((agents/people|app/engine/(work|table|store))"),
+    ("decode", r"\b(decode|instant) \((app/topics/(codec|strict_json)|agents/people)"),
+    (
+        "read",
+        r"\b(_row|read|get|get_many|applied_offset) \("
+        r"(agents/people|app/engine/(transaction|table|store))",
+    ),
     ("judge", r"\((models/(person|reasons|codes|policy))"),
     ("encode", r"\b(write|_take) \(agents/people|\(agents/dead_letters"),
     ("store", r"\(app/engine/store"),
     ("commit", r"\b(begin|commit)_transaction \(|(txn|transaction)[^ ]* \(aiokafka/producer|"
                r"\(aiokafka/producer/transaction_manager|\bcommit \((faust|aiokafka/consumer)"),
-    ("changelog", r"\b(_send|_submit|by_topic) \(app/engine/(partition|work)|"
+    ("changelog", r"\b(_send|_submit|by_topic) \(app/engine/(partition|transaction)|"
                   r"\(aiokafka/producer/(message_accumulator|producer)"),
     ("fetch", r"\((aiokafka/(consumer|record)|faust/transport|app/engine/(chunks|records))"),
 )  # fmt: skip
@@ -41,7 +45,7 @@ STAGES: Sequence[tuple[str, str]] = (
 
 REST: Sequence[tuple[str, str]] = (
     ("changelog", r"\bcommit \(app/engine/partition|\(aiokafka/producer"),
-    ("fold loop", r"\((agents/people|app/engine/(table|work))"),
+    ("fold loop", r"\((agents/people|app/engine/(table|transaction))"),
     ("fetch", r"\((faust|mode)/"),
 )
 """The same for stacks in which none of those is."""

@@ -5,7 +5,7 @@ Faust keeps what it does well: agents, streams, the consumer group and its assig
 are committed, the life of the process. Three things are done otherwise, because as they are they
 lose, repeat, stop or crawl (docs/decisions/0001 to 0003): how records come to an agent, which
 offset may be committed (both in `chunks`), and tables with their recovery: `table` has the turns
-that chunks take, `partition` the fence and the commit, `work` what a fold sees, `store` what
+that chunks take, `partition` the fence and the commit, `transaction` what a fold sees, `store` what
 RocksDB keeps. `app` makes an app of all that, and ties its tables to the partitions that the group
 gives it.
 

@@ -84,7 +84,7 @@ def make_app(
     )
 
 
-def hold(
+def tie_tables(
     app: ChunkApp, tables: Sequence[Table], numbers_of: Callable[[set[TP]], Iterable[int]]
 ) -> None:
     """Let `tables` be taken and given up with the partitions of the input.

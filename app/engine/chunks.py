@@ -119,7 +119,7 @@ class ChunkConsumer(Consumer):
     async def on_stop(self) -> None:
         """Commit what was acked, where somebody is there to do it. After a crash the consumer's
         thread answers no more, and Faust would wait for it for ever. What is not committed comes
-        again, and is left out by its place."""
+        again, and is skipped by its offset."""
         if not self.crashed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_COMMIT_SECONDS_MAX):

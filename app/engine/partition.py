@@ -5,20 +5,20 @@ It is held by one worker at a time. Taking it (`Partition.take`):
 1. fence: a transactional producer named after the partition is initialised. The broker finishes
    or aborts the predecessor's open transaction and refuses all its later writes;
 2. catch up: changelog records after the store's own offset are read (read_committed) and written
-   to the store. The log is complete, since nobody else can write to it any more. An input topic
-   that ends before the place reached in it was made anew, or lost its end: that place is forgotten,
-   so that nothing read is left out, and what was applied before is known by its identity;
+   to the store. The log is complete, since nobody else can write to it any more. If an input topic
+   is shorter than its applied offset, it was recreated or truncated: that offset is forgotten, so
+   that no record is skipped. What was applied before is recognised by the event's id;
 3. live: chunks and due rows are processed (`app.engine.table`).
 
 Committing (`Partition.commit`), in this order:
 
-1. one transaction: changed rows, the place reached in the input, and everything told;
-2. the same rows, place and changelog offset in one RocksDB write batch;
+1. one transaction: changed rows, the applied offsets of the input, and the outputs;
+2. the same rows, applied offsets and changelog offset in one RocksDB write batch;
 3. the caller acks; Faust commits the group's offset when it likes.
 
-Dying between any two steps loses nothing and tells nothing twice: before the end of 1 the broker
-aborts, after it the log holds all, and catching up repairs the store; a chunk that comes again
-lies at or before the place reached and is left out. A step that fails for another reason ends the
+Dying between any two steps loses nothing and emits nothing twice: before the end of 1 the broker
+aborts, after it the log holds all, and catching up repairs the store. A chunk that comes again
+lies at or before the applied offset and is skipped. A step that fails for another reason ends the
 process, and a new one starts from 1.
 """
 
@@ -33,8 +33,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from app.engine.store import DUE, PLACE, Store
-from app.engine.work import Work, by_topic
+from app.engine.store import APPLIED, DUE, Store
+from app.engine.transaction import Transaction, by_topic
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ class Partition:
         """Fence the predecessor, catch up with the log, go live."""
         await self._fence()
         if shorter := await self._catch_up():
-            await self.commit(Work(self.store), dict.fromkeys(shorter, -1))
+            await self.commit(Transaction(self.store), dict.fromkeys(shorter, -1))
         self.lost = False
         self.live.set()
 
@@ -133,7 +133,7 @@ class Partition:
         self._producer = producer
 
     async def _catch_up(self) -> list[str]:
-        """Bring the store to the log's end; return the topics that end before the place in them."""
+        """Bring the store to the log's end; return the topics that are shorter than applied."""
         if self._store is None:
             self._store = Store(self._settings.directory / self._settings.name / str(self.number))
         store = self._store
@@ -152,11 +152,11 @@ class Partition:
                 log.warning("store_ahead_of_log", **self._where(), stored=store.offset, end=end)
                 store.wipe()
             consumer.seek(self._tp, store.offset + 1)
-            started = told_at = time.monotonic()
+            started = said_at = time.monotonic()
             applied = 0
             while (position := await consumer.position(self._tp)) < end:
-                if time.monotonic() > told_at + PROGRESS_SECONDS:
-                    told_at = time.monotonic()
+                if time.monotonic() > said_at + PROGRESS_SECONDS:
+                    said_at = time.monotonic()
                     log.info("catching_up", **self._where(), rows=applied, left=end - position)
                 fetched = await consumer.getmany(timeout_ms=500, max_records=CATCH_UP_RECORDS)
                 for records in fetched.values():
@@ -171,11 +171,11 @@ class Partition:
     async def _inputs_shorter_than_applied(
         self, consumer: "AIOKafkaConsumer[bytes, bytes]"
     ) -> list[str]:
-        """Return the input topics that end before the place reached in them."""
-        places = self.store.places()
+        """Return the input topics that end before their applied offset."""
+        offsets = self.store.applied_offsets()
         try:
             async with asyncio.timeout(ENDS_SECONDS_MAX):
-                there = places.keys() & await consumer.topics()
+                there = offsets.keys() & await consumer.topics()
                 ends = await consumer.end_offsets(
                     [TopicPartition(topic, self.number) for topic in there]
                 )
@@ -185,12 +185,12 @@ class Partition:
             return []
         shorter = []
         for (topic, _), end in ends.items():
-            if (place := places[topic]) >= end:
+            if (applied := offsets[topic]) >= end:
                 log.error(
                     "input_shorter_than_applied",
                     **self._where(),
                     topic=topic,
-                    applied=place,
+                    applied=applied,
                     end=end,
                 )
                 shorter.append(topic)
@@ -199,26 +199,26 @@ class Partition:
     def _where(self) -> dict[str, Any]:
         return {"table": self._settings.name, "partition": self.number}
 
-    async def commit(self, work: Work, places: Mapping[str, int]) -> None:
-        """Write `work` and the `places` reached in the input: the log first, then the store.
+    async def commit(self, transaction: Transaction, offsets: Mapping[str, int]) -> None:
+        """Write `transaction` and the applied `offsets` of the input: log first, then store.
 
         Raises `ProducerFenced` when another worker has taken the partition, and a `KafkaError`
-        when the broker refuses a batch for good; nothing of `work` is then in the log.
+        when the broker refuses a batch for good; nothing of `transaction` is then in the log.
         """
         assert self._producer is not None, "partition is not taken"
-        rows = [(key, DUE.pack(due) + row) for key, (due, row) in work.rows.items()]
-        rows += ((PLACE + topic.encode(), b"%d" % offset) for topic, offset in places.items())
+        rows = [(key, DUE.pack(due) + row) for key, (due, row) in transaction.rows.items()]
+        rows += ((APPLIED + topic.encode(), b"%d" % offset) for topic, offset in offsets.items())
         if not rows:
             return
         await self._producer.begin_transaction()
         changelog = await self._send(self._tp.topic, [(key, value, ()) for key, value in rows])
-        told = [
+        outputs = [
             batch
-            for topic, records in by_topic(work.told).items()
-            for batch in await self._send(topic, [(t.key, t.value, t.headers) for t in records])
+            for topic, records in by_topic(transaction.outputs).items()
+            for batch in await self._send(topic, [(o.key, o.value, o.headers) for o in records])
         ]
         # aiokafka commits what the broker took although it refused another batch.
-        *_, last = await asyncio.gather(*(acked for acked, _ in (*told, *changelog)))
+        *_, last = await asyncio.gather(*(acked for acked, _ in (*outputs, *changelog)))
         await self._producer.commit_transaction()
         self.store.write(rows, last.offset + changelog[-1][1] - 1)
 

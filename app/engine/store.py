@@ -1,4 +1,4 @@
-"""What RocksDB keeps of one partition of a table: rows, places, and when rows are due.
+"""What RocksDB keeps of one partition of a table: rows, applied offsets, and when rows are due.
 
 The log is what counts. A store may be old, empty or gone at any time; it says how far the log is
 in it (`offset`), and what is missing is read from there. Nothing is held in memory for each row,
@@ -7,7 +7,7 @@ so opening costs the same for ten people and for a million.
 | Key | Value |
 |---|---|
 | a row's | the instant it is due (`DUE`), then the row |
-| `PLACE` + input topic | the last offset applied of that topic's same partition |
+| `APPLIED` + input topic | the last offset applied of that topic's same partition |
 | `AGENDA` + due instant + a row's key | nothing; the rows that are due, in order |
 | `STORED` | the last changelog offset in the store |
 
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 META = b"\x00"
 """Keys that begin with it are no rows and never due, in store and changelog: the engine's own, and
 those that an application adds."""
-PLACE = META + b"place:"
+APPLIED = META + b"place:"
 AGENDA = META + b"due:"
 STORED = META + b"stored"
 
@@ -86,17 +86,17 @@ class Store:
         stored = self.get(STORED)
         return -1 if stored is None else int(stored)
 
-    def place(self, topic: str) -> int:
+    def applied_offset(self, topic: str) -> int:
         """Return the last offset applied of `topic`, -1 before the first."""
-        stored = self.get(PLACE + topic.encode())
+        stored = self.get(APPLIED + topic.encode())
         return -1 if stored is None else int(stored)
 
-    def places(self) -> dict[str, int]:
+    def applied_offsets(self) -> dict[str, int]:
         """Return the last offset applied of each topic of which any was; raise `StoreDamaged`."""
         found, entries = {}, self._db.iter()
-        entries.seek(PLACE)
-        while entries.valid() and (key := cast(bytes, entries.key())).startswith(PLACE):
-            found[key[len(PLACE) :].decode()] = int(cast(bytes, entries.value()))
+        entries.seek(APPLIED)
+        while entries.valid() and (key := cast(bytes, entries.key())).startswith(APPLIED):
+            found[key[len(APPLIED) :].decode()] = int(cast(bytes, entries.value()))
             entries.next()
         self._check(entries)
         return found

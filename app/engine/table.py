@@ -16,7 +16,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 
 from app.engine.chunks import Chunk, fits
 from app.engine.partition import Partition, TableSettings
-from app.engine.work import DueFold, Fold, Work, by_topic
+from app.engine.transaction import DueFold, Fold, Transaction, by_topic
 from app.process import metrics
 
 log = structlog.get_logger()
@@ -84,8 +84,8 @@ class Table:
             partition.drop()
         self.held.clear()
 
-    async def begin(self, chunk: Chunk, fold: Fold, ack: Callable[[], Awaitable[object]]) -> None:
-        """Begin to `process` a chunk, and `ack` it when that is done.
+    async def submit(self, chunk: Chunk, fold: Fold, ack: Callable[[], Awaitable[object]]) -> None:
+        """Hand in a chunk to `process`, and `ack` it when that is done.
 
         Returns as soon as the one before of the same topic partition has ended, so there is one at
         a time of each, in order; while the log answers to one, others are folded. What fails ends
@@ -130,7 +130,8 @@ class Table:
     async def _process_waiting(self, partition: Partition, first: Waiting) -> None:
         """Fold `first`, whose turn it is, and of what else waits as much as one chunk may have;
         commit all of it at once."""
-        work, places, turn = Work(partition.store), dict[str, int](), list[Waiting]()
+        transaction, offsets = Transaction(partition.store), dict[str, int]()
+        turn = list[Waiting]()
         others = [
             w for w in self._waiting[partition.number] if w is not first and w.committed is None
         ]
@@ -141,13 +142,13 @@ class Table:
                 break
             turn.append(each)
             topic = each.chunk.topic
-            place = places.get(topic, partition.store.place(topic))
-            records = [record for record in each.chunk.records if record.offset > place]
+            applied = offsets.get(topic, partition.store.applied_offset(topic))
+            records = [record for record in each.chunk.records if record.offset > applied]
             if records:
-                work.count(metrics.WORKER_RECORDS.labels(topic), len(records))
-                each.fold(work, records)
-                places[topic] = records[-1].offset
-        committed = not places or await self._commit(partition, work, places)
+                transaction.count(metrics.WORKER_RECORDS.labels(topic), len(records))
+                each.fold(transaction, records)
+                offsets[topic] = records[-1].offset
+        committed = not offsets or await self._commit(partition, transaction, offsets)
         for each in turn:
             each.committed = committed
 
@@ -163,9 +164,9 @@ class Table:
             async with self._turn(number, self._generation) as partition:
                 if partition is None or not (keys := partition.store.due(until, limit)):
                     continue
-                work = Work(partition.store)
-                fold(work, keys)
-                await self._commit(partition, work, {})
+                transaction = Transaction(partition.store)
+                fold(transaction, keys)
+                await self._commit(partition, transaction, {})
                 count += len(keys)
         return count
 
@@ -185,10 +186,12 @@ class Table:
                 partition.lost = True
                 raise
 
-    async def _commit(self, partition: Partition, work: Work, places: Mapping[str, int]) -> bool:
+    async def _commit(
+        self, partition: Partition, transaction: Transaction, offsets: Mapping[str, int]
+    ) -> bool:
         try:
             with metrics.WORKER_CHUNK_SECONDS.labels(self.settings.name).time():
-                await partition.commit(work, places)
+                await partition.commit(transaction, offsets)
         except (ProducerFenced, OutOfOrderSequenceNumber) as error:
             # Another worker holds the partition, and this one has not heard of the rebalance yet.
             # A batch that was under way may be told as out of order.
@@ -204,14 +207,14 @@ class Table:
                 error=type(error).__name__,
             )
             return False
-        for topic, told in by_topic(work.told).items():
-            work.count(metrics.WORKER_TOLD.labels(topic), len(told))
-        work.committed()
+        for topic, outputs in by_topic(transaction.outputs).items():
+            transaction.count(metrics.WORKER_TOLD.labels(topic), len(outputs))
+        transaction.committed()
         return True
 
     def _check_fenced(self, partition: Partition, generation: int) -> None:
         """End the process where a rebalance should have come and has not: only it can take the
-        partition anew. A transaction that the broker gave up on fences too, with no successor."""
+        partition again. A transaction that the broker gave up on fences too, with no successor."""
         held = self.held.get(partition.number) is partition
         if held and partition.lost and generation == self._generation:
             self._on_failure(

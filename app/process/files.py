@@ -7,7 +7,7 @@ from pathlib import Path
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put `content` at `path` in one step, on the disk when this returns; raise `OSError`.
 
-    The folder is made where there is none. `mode` holds from the first byte. Several writers may
+    The folder is made if it is missing. `mode` holds from the first byte. Several writers may
     write at once: the last one's content stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ class Reader:
             yield record
 
     async def one(self, partition: int, offset: int) -> LogRecord | None:
-        """Return the record that lies there, None where there is none."""
+        """Return the record that lies there, or None."""
         for tp, found in self._ranges.items():
             if tp.partition == partition and found.begin <= offset < found.end:
                 async for record in self._from({tp: offset}):

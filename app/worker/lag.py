@@ -24,7 +24,7 @@ SILENT_SECONDS = 10.0
 
 
 class WorkerLag:
-    """Compares, for each input partition held, the place applied with the end of the log."""
+    """Compares, for each input partition held, the applied offset with the end of the log."""
 
     def __init__(self, app: TableApp, bootstrap: str) -> None:
         self._app = app
@@ -70,7 +70,7 @@ class WorkerLag:
         await consumer.start()
         try:
             while True:
-                partitions = list(self._places())
+                partitions = list(self._applied_offsets())
                 ends = await consumer.end_offsets(partitions) if partitions else {}
                 self._asked_at = time.monotonic()
                 self._compare(ends)
@@ -81,31 +81,31 @@ class WorkerLag:
         finally:
             await consumer.stop()
 
-    def _places(self) -> dict[TopicPartition, int]:
+    def _applied_offsets(self) -> dict[TopicPartition, int]:
         """Return the last offset applied of each input partition that is held and live.
 
         Where several tables apply a topic, that of the last of them.
         """
-        places: dict[TopicPartition, int] = {}
+        applied: dict[TopicPartition, int] = {}
         for topic in self._app.topics_read():
             for table in self._app.tables_of(topic):
                 for number, partition in table.held.items():
                     if partition.live.is_set():
                         tp = TopicPartition(topic.name, number)
-                        place = partition.store.place(topic.name)
-                        places[tp] = min(place, places.get(tp, place))
-        return places
+                        offset = partition.store.applied_offset(topic.name)
+                        applied[tp] = min(offset, applied.get(tp, offset))
+        return applied
 
     def _compare(self, ends: dict[TopicPartition, int]) -> None:
         now = time.monotonic()
-        places = self._places()
+        applied = self._applied_offsets()
         self._behind = {
-            tp: max(0, end - 1 - places[tp]) for tp, end in ends.items() if tp in places
+            tp: max(0, end - 1 - applied[tp]) for tp, end in ends.items() if tp in applied
         }
         for tp in self._behind:
-            if self._applied.get(tp) != places[tp] or not self._behind[tp]:
+            if self._applied.get(tp) != applied[tp] or not self._behind[tp]:
                 self._moved_at[tp] = now
-            self._applied[tp] = places[tp]
+            self._applied[tp] = applied[tp]
         self._publish()
 
     def _suspect(self, tp: TopicPartition) -> bool:

@@ -20,7 +20,7 @@ from app.engine import app as engine
 from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
-from app.engine.work import Fold, Records, Work
+from app.engine.transaction import Fold, Records, Transaction
 from app.process.settings import Settings
 from bench import counting, workload
 
@@ -32,19 +32,19 @@ _decode_row = msgspec.msgpack.Decoder(counting.Counts).decode
 _encode_row = msgspec.msgpack.Encoder().encode
 
 
-def count(work: Work, chunk: Records) -> None:
+def count(transaction: Transaction, chunk: Records) -> None:
     """Fold a chunk of reports: its rows are read at once, each decoded once and written once."""
     rows: dict[bytes, counting.Counts] = {}
-    work.read(record.key for record in chunk if record.key is not None)
+    transaction.read(record.key for record in chunk if record.key is not None)
     for record in chunk:
         key = record.key
         assert key is not None
         row = rows.get(key)
-        if row is None and (stored := work.get(key)) is not None:
+        if row is None and (stored := transaction.get(key)) is not None:
             row = _decode_row(stored)
         rows[key] = counting.count(row, _decode_report(record.value or b""))
     for key, row in rows.items():
-        work.put(key, _encode_row(row))
+        transaction.put(key, _encode_row(row))
 
 
 def make_app(
@@ -63,13 +63,13 @@ def make_app(
             changelog=f"{group}-changelog",
         )
     )
-    engine.hold(app, [table], lambda assigned: {tp.partition for tp in assigned})
+    engine.tie_tables(app, [table], lambda assigned: {tp.partition for tp in assigned})
     fold_records = _fold(fold)
 
     @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")
     async def fold_topic(chunks: Any) -> None:
         async for event in chunks.noack().events():
-            await table.begin(event.value, fold_records, partial(chunks.ack, event))
+            await table.submit(event.value, fold_records, partial(chunks.ack, event))
 
     return app
 

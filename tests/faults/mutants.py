@@ -18,9 +18,9 @@ import app.projection.codes as readmodel
 import app.projection.follow as projection
 from app.engine.chunks import Chunk, ChunkConsumerThread
 from app.engine.partition import Partition
-from app.engine.store import DUE, META, PLACE, Store
+from app.engine.store import APPLIED, DUE, META, Store
 from app.engine.table import Table
-from app.engine.work import Fold, Told, Work, by_topic
+from app.engine.transaction import Fold, Output, Transaction, by_topic
 
 
 class Mutant(NamedTuple):
@@ -36,7 +36,7 @@ class Mutant(NamedTuple):
 
 
 def no_guard() -> None:
-    Store.place = lambda self, topic: -1  # type: ignore[method-assign]
+    Store.applied_offset = lambda self, topic: -1  # type: ignore[method-assign]
 
 
 def ack_before_confirmation() -> None:
@@ -55,9 +55,11 @@ def ack_before_confirmation() -> None:
 def store_before_log() -> None:
     commit = Partition.commit
 
-    async def reversed_(self: Partition, work: Work, places: Mapping[str, int]) -> None:
-        self.store.write(_stored(work, places), self.store.offset)
-        await commit(self, work, places)
+    async def reversed_(
+        self: Partition, transaction: Transaction, offsets: Mapping[str, int]
+    ) -> None:
+        self.store.write(_stored(transaction, offsets), self.store.offset)
+        await commit(self, transaction, offsets)
 
     Partition.commit = reversed_  # type: ignore[method-assign]
 
@@ -102,10 +104,10 @@ def _reads_uncommitted() -> Any:
 def told_after_its_transaction() -> None:
     commit = Partition.commit
 
-    async def apart(self: Partition, work: Work, places: Mapping[str, int]) -> None:
-        told, work.told = work.told, []
-        await commit(self, work, places)
-        work.told = told
+    async def apart(self: Partition, transaction: Transaction, offsets: Mapping[str, int]) -> None:
+        told, transaction.outputs = transaction.outputs, []
+        await commit(self, transaction, offsets)
+        transaction.outputs = told
         producer = self._producer
         if told and producer is not None:
             await producer.begin_transaction()
@@ -133,15 +135,17 @@ def told_dropped() -> None:
 def timer_without_the_row() -> None:
     commit = Partition.commit
 
-    async def without(self: Partition, work: Work, places: Mapping[str, int]) -> None:
+    async def without(
+        self: Partition, transaction: Transaction, offsets: Mapping[str, int]
+    ) -> None:
         producer = self._producer
-        if places or producer is None:
-            await commit(self, work, places)
+        if offsets or producer is None:
+            await commit(self, transaction, offsets)
             return
         await producer.begin_transaction()
-        await _tell(self, work.told)
+        await _tell(self, transaction.outputs)
         await producer.commit_transaction()
-        self.store.write(_stored(work, places), self.store.offset)
+        self.store.write(_stored(transaction, offsets), self.store.offset)
 
     Partition.commit = without  # type: ignore[method-assign]
 
@@ -150,7 +154,7 @@ def place_not_in_the_transaction() -> None:
     send = Partition._send
 
     async def placeless(self: Partition, topic: str, records: Iterable[Any]) -> Any:
-        kept = [record for record in records if not (record[0] or b"").startswith(PLACE)]
+        kept = [record for record in records if not (record[0] or b"").startswith(APPLIED)]
         return await send(self, topic, kept)
 
     Partition._send = placeless  # type: ignore[method-assign]
@@ -179,9 +183,9 @@ def turns_not_taken() -> None:
         holds = partition.ready
         yield partition if holds and generation == self._generation else None
 
-    async def locked(self: Partition, work: Work, places: Mapping[str, int]) -> None:
+    async def locked(self: Partition, transaction: Transaction, offsets: Mapping[str, int]) -> None:
         async with self.lock:
-            await commit(self, work, places)
+            await commit(self, transaction, offsets)
 
     Table._turn = no_turn  # type: ignore[method-assign]
     Partition.commit = locked  # type: ignore[method-assign]
@@ -242,15 +246,18 @@ def _replaced(old: str, new: str) -> str:
     return readmodel._APPLY.replace(old, new)
 
 
-def _stored(work: Work, places: Mapping[str, int]) -> list[tuple[bytes, bytes | None]]:
+def _stored(
+    transaction: Transaction, offsets: Mapping[str, int]
+) -> list[tuple[bytes, bytes | None]]:
     """Return what the engine writes to the store for a chunk."""
     rows: list[tuple[bytes, bytes | None]] = [
-        (key, None if row is None else DUE.pack(row[0]) + row[1]) for key, row in work.rows.items()
+        (key, None if row is None else DUE.pack(row[0]) + row[1])
+        for key, row in transaction.rows.items()
     ]
-    return rows + [(PLACE + topic.encode(), b"%d" % at) for topic, at in places.items()]
+    return rows + [(APPLIED + topic.encode(), b"%d" % at) for topic, at in offsets.items()]
 
 
-async def _tell(partition: Partition, told: list[Told]) -> None:
+async def _tell(partition: Partition, told: list[Output]) -> None:
     """Send what is told, within a transaction that is open."""
     for topic, records in by_topic(told).items():
         await partition._send(topic, [(t.key, t.value, t.headers) for t in records])

@@ -22,7 +22,7 @@ import app.worker.process
 from app.engine.chunks import Chunk
 from app.engine.store import Store
 from app.engine.table import Table
-from app.engine.work import Fold
+from app.engine.transaction import Fold
 from faults import mutants, points
 from faults.cluster import with_copies
 from faults.journal import write

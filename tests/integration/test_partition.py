@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 
 from app.engine.partition import Partition, TableSettings
-from app.engine.work import Told, Work
+from app.engine.transaction import Output, Transaction
 from support.brokers import Kafka
 from support.workers import everything
 
@@ -40,10 +40,10 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
 
 
 async def commit(partition: Partition, told: bytes, place: int) -> None:
-    work = Work(partition.store)
-    work.put(b"row", told)
-    work.tell(Told(OUT, b"k", told))
-    await partition.commit(work, {IN: place})
+    transaction = Transaction(partition.store)
+    transaction.put(b"row", told)
+    transaction.emit(Output(OUT, b"k", told))
+    await partition.commit(transaction, {IN: place})
 
 
 async def taken_again(partition: Partition) -> None:
@@ -59,7 +59,7 @@ async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
         await commit(partition, secrets.token_bytes(5_000), 0)
     await taken_again(partition)
     assert partition.store.get(b"row") is None
-    assert partition.store.places() == {}
+    assert partition.store.applied_offsets() == {}
 
     await commit(partition, b"short", 0)
     assert [r.value for r in await everything(kafka, OUT)] == [b"short"]
@@ -74,11 +74,11 @@ async def test_the_place_reached_is_forgotten_where_the_input_ends_before_it(
             await producer.send_and_wait(IN, b"v")
     await commit(partition, b"v", 1)
     await taken_again(partition)
-    assert partition.store.places() == {IN: 1}, "all that there is was applied"
+    assert partition.store.applied_offsets() == {IN: 1}, "all that there is was applied"
 
     await commit(partition, b"v", 2)
     await taken_again(partition)
-    assert partition.store.places() == {IN: -1}
+    assert partition.store.applied_offsets() == {IN: -1}
     partition.store.wipe()
     await taken_again(partition)
-    assert partition.store.places() == {IN: -1}, "the log knows it too"
+    assert partition.store.applied_offsets() == {IN: -1}, "the log knows it too"

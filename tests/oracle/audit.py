@@ -30,7 +30,7 @@ from aiokafka.partitioner import murmur2
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.engine.store import AGENDA, DUE, META, PLACE, STORED
+from app.engine.store import AGENDA, APPLIED, DUE, META, STORED
 from app.projection.codes import CHANGES, CHANGES_KEPT, CODE, COUNTS, MINUTE, public, stored
 from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
@@ -692,8 +692,8 @@ class Audit:
 
 def _places(transaction: Transaction) -> Iterator[tuple[str, int]]:
     for record in transaction.records:
-        if record.key is not None and record.key.startswith(PLACE):
-            yield record.key[len(PLACE) :].decode(), int(record.value or b"")
+        if record.key is not None and record.key.startswith(APPLIED):
+            yield record.key[len(APPLIED) :].decode(), int(record.value or b"")
 
 
 def _tables(topic: str) -> tuple[str, ...]:

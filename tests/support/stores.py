@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.engine.work import Told, Work
+from app.engine.transaction import Output, Transaction
 
 
 class Store(dict[bytes, bytes]):
@@ -11,7 +11,7 @@ class Store(dict[bytes, bytes]):
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
-    def commit(self, work: Work) -> list[Told]:
-        for key, row in work.rows.items():
+    def commit(self, transaction: Transaction) -> list[Output]:
+        for key, row in transaction.rows.items():
             self[key] = row[0].to_bytes(8, "big") + row[1]
-        return work.told
+        return transaction.outputs

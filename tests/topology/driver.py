@@ -59,7 +59,7 @@ from nacl.public import PrivateKey
 from agents.instants import microseconds
 from agents.poison import TALLY
 from app.engine.chunks import CHUNK_RECORDS_MAX
-from app.engine.store import DUE, PLACE, Store
+from app.engine.store import APPLIED, DUE, Store
 from app.engine.table import Table
 from app.process.settings import Settings
 from app.topics import records
@@ -336,7 +336,7 @@ class Driver:
             for _, record in self.log.read(place)
             if (key := record.key) is not None
             and (value := record.value) is not None
-            and not key.startswith(PLACE)
+            and not key.startswith(APPLIED)
         }
 
     def store(self, table: str, partition: int) -> Store:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from app.engine.store import Store
-from app.engine.work import Work
+from app.engine.transaction import Transaction
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES
 from bench import workload
 from bench.peers import us
@@ -19,9 +19,9 @@ def test_it_tells_what_the_benchmark_compares_it_with(folder: Path) -> None:
     records = list(workload.events(150, 1))
     expected = workload.expected(iter(records))
     offsets = count()
-    work = Work(Store(folder / "people" / "0"))
+    transaction = Transaction(Store(folder / "people" / "0"))
     us._fold("real")(
-        work,
+        transaction,
         [
             record(
                 one.value,
@@ -33,11 +33,13 @@ def test_it_tells_what_the_benchmark_compares_it_with(folder: Path) -> None:
             for one in records
         ],
     )
-    codes = [msgspec.json.decode(t.value or b"") for t in work.told if t.topic == HEALTH_CODES]
+    codes = [
+        msgspec.json.decode(t.value or b"") for t in transaction.outputs if t.topic == HEALTH_CODES
+    ]
     assert {code["person"] for code in codes} == expected.codes.keys()
     reasons = Counter(
         dict(letter.headers)["yk_reason"].decode()
-        for letter in work.told
+        for letter in transaction.outputs
         if letter.topic == DEAD_LETTERS
     )
     assert reasons == Counter(refused.reason for refused in expected.refused)

@@ -71,7 +71,7 @@ def test_offsets_that_no_reader_gets_are_passed_over(driver: Driver) -> None:
     assert driver.send(b.verified(city="440300")).offset == 3
     assert driver.code().city == "440300"
     assert driver.committed("identities", HERE) == 4
-    assert driver.store("people", HERE).place("identities") == 3
+    assert driver.store("people", HERE).applied_offset("identities") == 3
     told = [record.offset for record in driver.records("health-codes")]
     assert told == [0, 2], "a transaction's end takes one as well"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rocksdict import DbClosedError
 
-from app.engine.store import AGENDA, DUE, PLACE, Store, StoreDamaged
+from app.engine.store import AGENDA, APPLIED, DUE, Store, StoreDamaged
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def agenda(store: Store) -> list[bytes]:
 
 
 def test_an_empty_store_has_nothing_of_the_log(store: Store) -> None:
-    assert (store.offset, store.place("in"), store.get(b"a")) == (-1, -1, None)
+    assert (store.offset, store.applied_offset("in"), store.get(b"a")) == (-1, -1, None)
 
 
 def test_what_is_written_is_there_when_it_is_opened_again(store: Store, path: Path) -> None:
-    store.write([(b"a", row(7)), (b"b", row(0)), (PLACE + b"in", b"41")], 3)
+    store.write([(b"a", row(7)), (b"b", row(0)), (APPLIED + b"in", b"41")], 3)
     store.close()
     again = Store(path)
-    assert (again.offset, again.place("in")) == (3, 41)
+    assert (again.offset, again.applied_offset("in")) == (3, 41)
     assert again.get_many([b"b", b"none", b"a"]) == [row(0), None, row(7)]
     assert again.due(10, 10) == [b"a"]
     again.close()

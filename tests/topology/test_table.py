@@ -18,7 +18,7 @@ from app.engine import table as engine
 from app.engine.chunks import Chunk
 from app.engine.partition import Partition, TableSettings
 from app.engine.table import Table
-from app.engine.work import Told, Work
+from app.engine.transaction import Output, Transaction
 from support.log import Log
 from support.records import record
 
@@ -89,10 +89,10 @@ def table_of(partition: Partition) -> Table:
     return held
 
 
-def put_each(work: Work, records: Sequence[Any]) -> None:
+def put_each(transaction: Transaction, records: Sequence[Any]) -> None:
     for each in records:
-        work.put(b"row%d" % each.offset, b"x")
-        work.tell(Told("out", b"k", b"%d" % each.offset))
+        transaction.put(b"row%d" % each.offset, b"x")
+        transaction.emit(Output("out", b"k", b"%d" % each.offset))
 
 
 async def test_the_log_has_it_before_the_store(partition: Partition, log: Log) -> None:
@@ -106,7 +106,7 @@ async def test_the_log_has_it_before_the_store(partition: Partition, log: Log) -
     assert at_commit == [[]]
     assert partition.store.get(b"row1") is not None
     assert [len(log.all_of(topic)) for topic in ("changelog", "out")] == [3, 2]
-    assert partition.store.place("in") == 1
+    assert partition.store.applied_offset("in") == 1
 
 
 async def test_what_the_log_does_not_take_the_store_does_not_have(
@@ -116,7 +116,7 @@ async def test_what_the_log_does_not_take_the_store_does_not_have(
     with pytest.raises(OSError, match="gone"):
         await table_of(partition).process(chunk(0), put_each)
     assert everything(partition) == []
-    assert partition.store.place("in") == -1
+    assert partition.store.applied_offset("in") == -1
 
 
 async def test_a_fenced_worker_writes_nothing_and_acks_nothing(
@@ -202,15 +202,15 @@ async def test_more_than_a_batch_is_sent_in_several(
 async def test_agents_take_turns_on_a_partition(partition: Partition) -> None:
     held = table_of(partition)
 
-    def add_one(work: Work, records: Sequence[Any]) -> None:
+    def add_one(transaction: Transaction, records: Sequence[Any]) -> None:
         for _ in records:
-            work.put(b"n", b"%d" % (int(work.get(b"n") or b"0") + 1))
+            transaction.put(b"n", b"%d" % (int(transaction.get(b"n") or b"0") + 1))
 
     def from_topic(topic: str) -> Chunk:
         return replace(chunk(*range(5)), topic=topic)
 
     await asyncio.gather(*(held.process(from_topic(f"t{n}"), add_one) for n in range(20)))
-    assert Work(partition.store).get(b"n") == b"100"
+    assert Transaction(partition.store).get(b"n") == b"100"
 
 
 async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
@@ -225,8 +225,8 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
         acked.append(number)
 
     for number, each in enumerate((chunk(0), replace(chunk(0), partition=1))):
-        await held.begin(each, put_each, partial(ack, number))
-    third = asyncio.create_task(held.begin(chunk(1), put_each, partial(ack, 2)))
+        await held.submit(each, put_each, partial(ack, number))
+    third = asyncio.create_task(held.submit(chunk(1), put_each, partial(ack, 2)))
     await asyncio.sleep(0.01)
     assert acked == [1], "the other partition's, and none before it is in the log"
     assert not third.done(), "one at a time of a topic partition"
@@ -244,15 +244,15 @@ async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition, log: 
     async def ack() -> None:
         acked.set()
 
-    await held.begin(chunk(0), put_each, ack)
-    agent = asyncio.create_task(held.begin(chunk(1), put_each, ack))
+    await held.submit(chunk(0), put_each, ack)
+    agent = asyncio.create_task(held.submit(chunk(1), put_each, ack))
     await asyncio.sleep(0.01)
     agent.cancel()
     await asyncio.sleep(0.01)
     answers.set()
     await asyncio.wait_for(acked.wait(), 1)
     assert committed(log)
-    assert partition.store.place("in") == 0
+    assert partition.store.applied_offset("in") == 0
 
 
 async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
@@ -266,14 +266,14 @@ async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
     async def ack() -> None:
         raise AssertionError("nothing to ack")
 
-    await held.begin(chunk(0), put_each, ack)
+    await held.submit(chunk(0), put_each, ack)
     waiting = asyncio.create_task(held.process(replace(chunk(0), topic="other"), put_each))
     await asyncio.sleep(0.01)
     assert [str(failure) for failure in failures] == ["gone"]
     log.fails_with = None
     assert await waiting is False
     with pytest.raises(OSError, match="gone"):
-        await held.begin(chunk(1), put_each, ack)
+        await held.submit(chunk(1), put_each, ack)
     assert committed(log) == []
 
 
@@ -288,8 +288,8 @@ async def test_chunks_of_several_topics_that_wait_share_a_transaction(
         await asyncio.sleep(0)
     assert await asyncio.gather(*waiting) == [True, True, True, False]
     assert log.transactions == 1
-    assert [partition.store.place(f"t{number}") for number in range(3)] == [1, 1, 1]
-    assert partition.store.place("stale") == -1
+    assert [partition.store.applied_offset(f"t{number}") for number in range(3)] == [1, 1, 1]
+    assert partition.store.applied_offset("stale") == -1
     assert held._waiting[0] == []
 
 
@@ -306,7 +306,7 @@ async def test_a_chunk_that_comes_first_to_its_turn_is_folded_in_it(
     second = asyncio.create_task(held.process(replace(chunk(*range(4)), topic="b"), put_each))
     partition.live.set()  # the second runs before the first has woken up
     assert await asyncio.gather(first, second) == [True, True]
-    assert (partition.store.place("a"), partition.store.place("b")) == (3, 3)
+    assert (partition.store.applied_offset("a"), partition.store.applied_offset("b")) == (3, 3)
 
 
 async def test_what_waits_shares_no_more_than_a_chunk_may_have(
@@ -325,12 +325,12 @@ async def test_what_waits_shares_no_more_than_a_chunk_may_have(
 
 
 def test_of_a_compacted_topic_the_newest_record_of_a_key_is_told() -> None:
-    work = Work(None)  # type: ignore[arg-type]
+    transaction = Transaction(None)  # type: ignore[arg-type]
     for value in (b"1", b"2"):
-        work.tell_newest(Told("codes", b"a", value))
-        work.tell(Told("changes", b"a", value))
-    work.tell_newest(Told("codes", b"b", b"1"))
-    assert [(t.topic, t.key, t.value) for t in work.told] == [
+        transaction.emit_newest(Output("codes", b"a", value))
+        transaction.emit(Output("changes", b"a", value))
+    transaction.emit_newest(Output("codes", b"b", b"1"))
+    assert [(t.topic, t.key, t.value) for t in transaction.outputs] == [
         ("codes", b"a", b"2"),
         ("changes", b"a", b"1"),
         ("changes", b"a", b"2"),
@@ -340,16 +340,16 @@ def test_of_a_compacted_topic_the_newest_record_of_a_key_is_told() -> None:
 
 async def test_due_rows_are_folded_once(partition: Partition) -> None:
     held = table_of(partition)
-    work = Work(partition.store)
+    transaction = Transaction(partition.store)
     for key, due in ((b"late", 5), (b"soon", 0), (b"first", 1)):
-        work.put(key, b"x", due)
-    await partition.commit(work, {})
+        transaction.put(key, b"x", due)
+    await partition.commit(transaction, {})
     done: list[bytes] = []
 
-    def clear(work: Work, keys: Sequence[bytes]) -> None:
+    def clear(transaction: Transaction, keys: Sequence[bytes]) -> None:
         done.extend(keys)
         for key in keys:
-            work.put(key, b"x", 0)
+            transaction.put(key, b"x", 0)
 
     assert await held.process_due(10, 10, clear) == 2
     assert await held.process_due(10, 10, clear) == 0

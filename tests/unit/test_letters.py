@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from agents import people
 from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
-from app.engine.work import Told, Work
+from app.engine.transaction import Output, Transaction
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
@@ -34,7 +34,7 @@ OTHER = "p1-" + "b" * 32
 SOURCE = "/laboratories/1"
 
 
-def written(told: Told, offset: int = 7) -> Letter:
+def written(told: Output, offset: int = 7) -> Letter:
     """The letter as it is read again."""
     return letter_in(
         ConsumerRecord(
@@ -47,10 +47,10 @@ def refused(
     value: bytes | None, key: bytes | None = b.PERSON.encode(), headers: Any = ()
 ) -> Letter:
     """The dead letter of a record as the agent writes it."""
-    work = Work(Store())  # type: ignore[arg-type]
+    transaction = Transaction(Store())  # type: ignore[arg-type]
     one = record(value, b.day(20), 5, TOPIC, key, headers)
-    people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)(work, [one])
-    [told] = work.told
+    people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)(transaction, [one])
+    [told] = transaction.outputs
     return written(told)
 
 
@@ -71,22 +71,22 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
     """The reader was at fault, say, and is mended."""
     value = valid()
     headers = (("content-type", b"application/cloudevents+json"), ("trace", b"1"))
-    work = Work(Store())  # type: ignore[arg-type]
+    transaction = Transaction(Store())  # type: ignore[arg-type]
     one = record(value, b.day(20), 5, TOPIC, b.PERSON.encode(), headers)
     LETTERS.refuse(
-        work, CATALOGUE.topics[TOPIC], one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE)
+        transaction, CATALOGUE.topics[TOPIC], one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE)
     )
-    sending = mend(written(work.told[0]), NOW)
+    sending = mend(written(transaction.outputs[0]), NOW)
     assert (sending.topic, sending.partition) == (TOPIC, one.partition)
     assert (sending.key, sending.value) == (b.PERSON.encode(), value)
     assert sending.headers == (*headers, ("yk_resent_from", b"dead-letters/2/7"))
 
 
 def test_what_is_put_aside_goes_as_it_came() -> None:
-    work = Work(Store())  # type: ignore[arg-type]
+    transaction = Transaction(Store())  # type: ignore[arg-type]
     one = record(valid(), b.day(20), 5, TOPIC, b.PERSON.encode())
-    LETTERS.park(work, CATALOGUE.topics[TOPIC], one, SOURCE)
-    letter = written(work.told[0])
+    LETTERS.park(transaction, CATALOGUE.topics[TOPIC], one, SOURCE)
+    letter = written(transaction.outputs[0])
     assert not letter.refused
     assert mend(letter, NOW).value == one.value
 
@@ -156,23 +156,23 @@ def test_a_replacement_that_is_wrong_is_not_sent(replacement: bytes, says: str) 
 
 def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
     store = Store()
-    work = Work(store)  # type: ignore[arg-type]
+    transaction = Transaction(store)  # type: ignore[arg-type]
     event = b.negative(b.day(2), source=SOURCE, id="twice")
     other = b.positive(b.day(2), source=SOURCE, id="twice")
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
-    fold(work, [record(event, b.day(20)), record(other, b.day(20), 1)])
-    letter = written(next(t for t in work.told if t.topic == "dead-letters"))
+    fold(transaction, [record(event, b.day(20)), record(other, b.day(20), 1)])
+    letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     assert "was refused beside the person's other events (conflict)" in why_not(letter)
     assert mend(letter, NOW, None, True).value == letter.value
 
 
 def test_a_claim_in_vain_has_nothing_to_send() -> None:
-    work = Work(Store())  # type: ignore[arg-type]
+    transaction = Transaction(Store())  # type: ignore[arg-type]
     one = b.negative(b.day(2), source=SOURCE, supersedes="p", sequence=9)
     other = b.positive(b.day(2), source="/laboratories/2", id="p", sequence=8)
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
-    fold(work, [record(other, b.day(20)), record(one, b.day(20), 1)])
-    letter = written(next(t for t in work.told if t.topic == "dead-letters"))
+    fold(transaction, [record(other, b.day(20)), record(one, b.day(20), 1)])
+    letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     assert not letter.refused
     for args in ((), (valid(),), (None, True)):
         assert "stands" in why_not(letter, *args)

@@ -11,7 +11,7 @@ from app.engine.store import DUE, Store
 Records = Sequence["ConsumerRecord[bytes, bytes]"]
 
 
-class Told(NamedTuple):
+class Output(NamedTuple):
     """A record for an output topic. It goes to the same partition number as its cause."""
 
     topic: str
@@ -20,14 +20,14 @@ class Told(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class Work:
-    """Rows are read through, and written when it commits, with everything told."""
+class Transaction:
+    """Rows are read through it. They are written when it commits, together with its outputs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._read: dict[bytes, bytes | None] = {}
         self.rows: dict[bytes, tuple[int, bytes]] = {}
-        self.told: list[Told] = []
+        self.outputs: list[Output] = []
         self._newest: dict[tuple[str, bytes | None], int] = {}
         self._counted: list[tuple[Counter, int]] = []
 
@@ -37,7 +37,7 @@ class Work:
         self._read.update(zip(wanted, self._store.get_many(wanted), strict=True))
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the row at `key` as this work sees it."""
+        """Return the row at `key` as this transaction sees it."""
         if key in self.rows:
             return self.rows[key][1]
         if key not in self._read:
@@ -53,17 +53,20 @@ class Work:
         """
         self.rows[key] = (due, value)
 
-    def tell(self, told: Told) -> None:
-        """Add a record for an output topic."""
-        self.told.append(told)
+    def emit(self, output: Output) -> None:
+        """Add an output."""
+        self.outputs.append(output)
 
-    def tell_newest(self, told: Told) -> None:
-        """Add a record for a compacted topic, in place of an earlier one with its key."""
-        place = self._newest.setdefault((told.topic, told.key), len(self.told))
-        self.told[place : place + 1] = [told]
+    def emit_newest(self, output: Output) -> None:
+        """Add an output for a compacted topic; it replaces an earlier one with its key."""
+        at = self._newest.setdefault((output.topic, output.key), len(self.outputs))
+        if at < len(self.outputs):
+            self.outputs[at] = output
+        else:
+            self.outputs.append(output)
 
     def count(self, counter: Counter, by: int = 1) -> None:
-        """Raise a metric once this work is in the log; never if it does not get there."""
+        """Raise a metric once this transaction is in the log; never if it does not get there."""
         self._counted.append((counter, by))
 
     def committed(self) -> None:
@@ -72,16 +75,16 @@ class Work:
             counter.inc(by)
 
 
-def by_topic(told: Iterable[Told]) -> dict[str, list[Told]]:
-    """Return what was told, by topic, in order."""
-    topics: dict[str, list[Told]] = {}
-    for record in told:
-        topics.setdefault(record.topic, []).append(record)
+def by_topic(outputs: Iterable[Output]) -> dict[str, list[Output]]:
+    """Return outputs by topic, in order."""
+    topics: dict[str, list[Output]] = {}
+    for output in outputs:
+        topics.setdefault(output.topic, []).append(output)
     return topics
 
 
-Fold = Callable[[Work, Records], None]
-"""Folds records into a work; it sees the rows as everything before left them."""
+Fold = Callable[[Transaction, Records], None]
+"""Folds records into a transaction; it sees the rows as everything before left them."""
 
-DueFold = Callable[[Work, Sequence[bytes]], None]
+DueFold = Callable[[Transaction, Sequence[bytes]], None]
 """The same for the keys of rows that are due."""
