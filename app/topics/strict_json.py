@@ -1,9 +1,9 @@
 """JSON as RFC 8259 and I-JSON (RFC 7493) want it. Whatever is not so is refused, and named.
 
 Most texts are byte for byte what orjson writes of their value. Nothing in them occurs twice or is
-spelt in another way, so they are strict, except for an escaped NUL. Of the others jiter says
-whether they are, and what is wrong. It takes twice as long, and lets two things pass: an escaped
-NUL, and a number that no float holds.
+spelt in another way, so they are strict, except an escaped NUL. Of the others jiter says whether
+they are, and what is wrong. It takes twice as long, and lets two things pass: an escaped NUL, and a
+number that no float holds.
 """
 
 import re

@@ -13,7 +13,7 @@ from faults import mutants, points, process
 
 def attributes(module: ModuleType) -> Iterator[str]:
     """Yield each attribute of what the module imports or defines, as it is written with its owner,
-    such as `Partition.commit`. A name that is a function's own is none of the module's."""
+    such as `Partition.commit`. A function's own names are left out."""
 
     def of(node: ast.AST, own: set[str]) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
