@@ -52,7 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List whose data wait to be pushed to the national platform.",
     ),
     "latency": (
-        "app.operator.latency:latency",
+        "app.operator.latency.command:latency",
         "Measure from append on Kafka to visible over HTTP.",
     ),
 }

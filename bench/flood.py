@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.operator.latency import Report
+from app.operator.latency.report import Report
 from bench import topics
 from bench.latency import WARM_UP_SECONDS, run, whole_stack
 from bench.records import Record, person_key

@@ -11,7 +11,7 @@ import msgspec
 
 from app.development.secrets import development_secrets
 from app.development.stack.processes import Process, StackError
-from app.operator.latency import Report
+from app.operator.latency.report import Report
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
 from bench.stack import environment_of

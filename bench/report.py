@@ -11,7 +11,7 @@ from msgspec import Struct
 from pygal import Bar, Config, HorizontalStackedBar  # type: ignore[import-untyped]
 from pygal.style import Style  # type: ignore[import-untyped]
 
-from app.operator.latency import Report
+from app.operator.latency.report import Report
 from bench import flood, latency, scale, start
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
@@ -412,14 +412,14 @@ def _latency(found: Sequence[Report]) -> Iterator[str]:
             f"{run.followed:,} followed events seen."
         )
         yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
-        for name, spread in (
+        for name, percentiles in (
             ("append to visible", run.visible),
             ("schedule to visible", run.from_schedule),
             ("resolution", run.resolution),
             ("sent later than scheduled", run.sent_late),
         ):
-            if spread is not None:
-                values = " | ".join(f"{value:g}" for value in msgspec.structs.astuple(spread))
+            if percentiles is not None:
+                values = " | ".join(f"{value:g}" for value in msgspec.structs.astuple(percentiles))
                 yield f"| {name} | {values} |"
 
 
@@ -442,8 +442,8 @@ def _flood(found: Sequence[flood.Run]) -> Iterator[str]:
             Spread.of([beside.folded for beside in besides]).text(",.0f"),
         ),
     ):
-        spreads = [run.report.visible for run in runs if run.report.visible is not None]
-        columns = zip(*map(msgspec.structs.astuple, spreads), strict=True)
+        visible = [run.report.visible for run in runs if run.report.visible is not None]
+        columns = zip(*map(msgspec.structs.astuple, visible), strict=True)
         values = " | ".join(Spread.of(column).text(",.0f") for column in columns)
         missed = sum(run.report.not_seen for run in runs)
         yield f"| {what} | {values} | {missed} | {folded} |"

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from app.operator.latency import Plan, Report, Run, Spread, spread
+from app.operator.latency.report import Percentiles, Plan, Report, percentiles
+from app.operator.latency.run import Run
 from app.topics.catalogue import CATALOGUE
 from models.codes import Colour, judge
 from models.events import Event, NatResultReported, ProvincialCodeReported, type_of
@@ -127,13 +128,13 @@ async def test_the_share_that_changes_codes_is_as_asked() -> None:
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:
-    assert spread([n / 1_000 for n in range(1, 101)]) == Spread(50.0, 95.0, 99.0, 100.0)
-    assert spread([]) is None
+    assert percentiles([n / 1_000 for n in range(1, 101)]) == Percentiles(50.0, 95.0, 99.0, 100.0)
+    assert percentiles([]) is None
 
 
 @pytest.fixture
 def good() -> Report:
-    some = Spread(1, 2, 3, 4)
+    some = Percentiles(1, 2, 3, 4)
     return Report(500, 100, 499.9, 30, 15_000, 600, 600, 0, 10, "", some, some, 10, some, some)
 
 

@@ -462,7 +462,6 @@ LONGER = {
     "models/events.py": "every event of the project, a class each",
     "models/reasons.py": "every rule of the manual, in its order",
     "app/development/sample/stories.py": "every story of the sample day, a function each",
-    "app/operator/latency.py": "pending: to be split",
 }
 """Files that may be longer, each with its reason."""
 

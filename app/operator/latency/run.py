@@ -1,44 +1,28 @@
-"""`yuekang latency`: from append on Kafka to visible over HTTP.
-
-An event changes a code that someone can see: another province reports red, and green again. Among
-them may be negative results of people who are green, which change none, as on a day when everybody
-is tested. They leave on a schedule that waits for nothing (an open loop), so a slow system is not
-asked less, and what waits in the publisher counts as lateness of its own; what is due in the same
-`TICK_SECONDS` leaves as one batch for each partition. A sample of the red ones, one person each, is
-followed: the view is asked until it names that very event, less and less often, so that the
-question does not slow down what it asks about; the report says how exact the answer is.
-
-Clocks. The start is the broker's append time (LogAppendTime, whole milliseconds) if the topic has
-it, else the instant the broker's confirmation arrived here. The end is the instant the first
-answer that shows the event arrived here. All on one machine: one wall clock.
-
-The people are made up for the run: random person keys, which belong to no document. At the end
-their provinces report green and their identities are retracted, and the run waits until they are
-without a code again, so that the next one does not begin behind what this one left.
-"""
+"""One measurement, with people of its own: it publishes on schedule and follows the sample."""
 
 import asyncio
 import math
 import secrets
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import aiohttp
 import msgspec
-import typer
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
-from msgspec import Struct
-from rich.console import Console
-from rich.table import Table
 
 from app.operator.client import operator_token
+from app.operator.latency.report import (
+    SETTLED_SECONDS_MAX,
+    Plan,
+    Report,
+    Sighting,
+    percentiles,
+)
 from app.process.settings import Settings
-from app.process.terminal import Progress, progress_on
+from app.process.terminal import Progress
 from app.topics.catalogue import CATALOGUE, named, partition_of
 from app.topics.records import structured
 from models.events import (
@@ -82,153 +66,10 @@ CONNECTIONS_MAX = 100
 ASKED_AGAIN_AFTER = 0.1
 """The part of an event's age that passes before the view is asked again, at least the interval."""
 
-SETTLED_SECONDS_MAX = 300.0
-"""How long the people may take to have their codes before a run, and to have none after it: what a
-worker that was asked too much still has to do."""
-
-RATE_REACHED_MIN = 0.98
-"""A run that reached less of its rate measured something else, and fails."""
-
 KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 LOG_APPEND_TIME = 1
 """Kafka's number for a timestamp that the broker set."""
-
-
-class Plan(Struct, frozen=True):
-    """What to measure. `follow_rate` of the `rate` events a second are followed; of the others
-    `changing_percent` change a code."""
-
-    rate: int = 500
-    seconds: int = 30
-    follow_rate: int = 10
-    interval_ms: int = 20
-    deadline_seconds: float = 10.0
-    changing_percent: int = 100
-
-    @property
-    def events(self) -> int:
-        """How many events are published."""
-        return self.rate * self.seconds
-
-
-class Spread(Struct, frozen=True):
-    """Nearest-rank percentiles of durations, in milliseconds."""
-
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
-
-
-class Sighting(Struct, frozen=True):
-    """A followed event that the view showed. All in seconds of the epoch.
-
-    It became visible in `(hidden_at, seen_at]`: the last request that did not show it left at
-    `hidden_at`.
-    """
-
-    scheduled_at: float
-    appended_at: float
-    hidden_at: float
-    seen_at: float
-
-
-class Report(Struct, frozen=True):
-    """What was measured. `visible` is from append to visible; `from_schedule` from the instant
-    the event was due to be sent, so it counts what waited in the publisher."""
-
-    rate_asked: int
-    changing_percent: int
-    rate_reached: float
-    seconds: float
-    published: int
-    followed: int
-    seen: int
-    not_seen: int
-    deadline_seconds: float
-    clock: str
-    visible: Spread | None
-    from_schedule: Spread | None
-    interval_ms: int
-    resolution: Spread | None
-    sent_late: Spread | None
-    settled: bool = True
-    """At the end nobody of the run had a code any more."""
-
-    def failures(self, p99_ms_max: float | None) -> list[str]:
-        """Say why the measurement failed; nothing if it did not."""
-        failures = []
-        if self.not_seen:
-            failures.append(
-                f"{self.not_seen} of {self.followed} followed events were not visible within "
-                f"{self.deadline_seconds:g} s."
-            )
-        if not self.settled:
-            failures.append(
-                f"{SETTLED_SECONDS_MAX:g} s after the end the people still had codes: the next run "
-                "begins behind what this one left."
-            )
-        if self.rate_reached < RATE_REACHED_MIN * self.rate_asked:
-            failures.append(
-                f"{self.rate_reached:.0f} events/s were reached of {self.rate_asked}: the "
-                "machine is too busy for this rate."
-            )
-        if p99_ms_max is not None and self.visible and self.visible.p99_ms > p99_ms_max:
-            failures.append(f"p99 is {self.visible.p99_ms:.0f} ms, above {p99_ms_max:g} ms.")
-        return failures
-
-
-def latency(
-    rate: Annotated[int, typer.Option(min=1, max=5_000, help="Events a second.")] = 500,
-    seconds: Annotated[int, typer.Option(min=1, max=600, help="How long.")] = 30,
-    follow_rate: Annotated[
-        int, typer.Option("--follow", min=1, max=100, help="Events followed, a second.")
-    ] = 10,
-    interval_ms: Annotated[
-        int, typer.Option(min=1, max=1_000, help="At least, between two requests for an event.")
-    ] = 20,
-    deadline_seconds: Annotated[
-        float, typer.Option("--deadline", min=0.1, max=120, help="Not seen by then: failed.")
-    ] = 10.0,
-    changing_percent: Annotated[
-        int,
-        typer.Option(
-            "--changing",
-            min=0,
-            max=100,
-            help="Per cent of the events not followed that change a code; negative results else.",
-        ),
-    ] = 100,
-    p99_ms_max: Annotated[
-        float | None, typer.Option("--p99-max", min=1, help="Fail if p99 is above, in ms.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
-    """Measure the time from append on Kafka to visible over HTTP, at a steady rate.
-
-    Exits with 1 if a followed event was not visible in time, or the rate was not reached.
-    """
-    settings = Settings.from_environment()
-    console = Console(stderr=True)
-    plan = Plan(
-        rate, seconds, min(follow_rate, rate), interval_ms, deadline_seconds, changing_percent
-    )
-    try:
-        with progress_on(console, "Events") as progress:
-            report = asyncio.run(measure(settings, plan, progress))
-    except (aiohttp.ClientError, KafkaError, TimeoutError, OSError) as failure:
-        console.print(f"[red]Nothing was measured:[/red] {failure}. Is everything up (make run)?")
-        raise typer.Exit(1) from failure
-    if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
-    else:
-        Console().print(table_of(report))
-    failures = report.failures(p99_ms_max)
-    for line in failures:
-        console.print(f"[red]Failed:[/red] {line}")
-    if failures:
-        raise typer.Exit(1)
 
 
 async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
@@ -475,48 +316,14 @@ class Run:
             not_seen=len(sightings) - len(seen),
             deadline_seconds=self._plan.deadline_seconds,
             clock=clock,
-            visible=spread([s.seen_at - s.appended_at for s in seen]),
-            from_schedule=spread([s.seen_at - s.scheduled_at for s in seen]),
+            visible=percentiles([s.seen_at - s.appended_at for s in seen]),
+            from_schedule=percentiles([s.seen_at - s.scheduled_at for s in seen]),
             interval_ms=self._plan.interval_ms,
-            resolution=spread([s.seen_at - s.hidden_at for s in seen]),
-            sent_late=spread(late),
+            resolution=percentiles([s.seen_at - s.hidden_at for s in seen]),
+            sent_late=percentiles(late),
         )
 
 
 def _made_up() -> str:
     """Return a random person key of the right form."""
     return "p1-" + "".join(secrets.choice(KEY_LETTERS) for _ in range(32))
-
-
-def spread(durations: Sequence[float]) -> Spread | None:
-    """Return the percentiles of durations given in seconds; None of nothing."""
-    if not durations:
-        return None
-    ordered = sorted(durations)
-
-    def at(share: float) -> float:
-        return round(ordered[math.ceil(share * len(ordered)) - 1] * 1_000, 1)
-
-    return Spread(at(0.50), at(0.95), at(0.99), at(1.0))
-
-
-def table_of(report: Report) -> Table:
-    """Return the report for a reader."""
-    table = Table(
-        title=f"{report.published} events at {report.rate_reached:g} of {report.rate_asked}/s; "
-        f"{report.seen} of {report.followed} followed ones visible",
-        caption=f"Of those not followed {report.changing_percent}% change a code. "
-        f"Start: {report.clock}. The view was asked every {report.interval_ms} ms, older events "
-        f"less often; deadline {report.deadline_seconds:g} s.",
-    )
-    for column in ("ms", "p50", "p95", "p99", "max"):
-        table.add_column(column, justify="left" if column == "ms" else "right")
-    for name, of in (
-        ("from append to visible", report.visible),
-        ("from schedule to visible", report.from_schedule),
-        ("resolution of that", report.resolution),
-        ("sent later than scheduled", report.sent_late),
-    ):
-        if of is not None:
-            table.add_row(name, *(f"{value:.1f}" for value in msgspec.structs.astuple(of)))
-    return table
