@@ -5,5 +5,6 @@
 - `observer`: when a side has committed everything, seen from outside; `cpu`: for what CPU time.
 - `outputs`: whether what it left is right.
 - `compare`, `scale`, `stages`, `latency`, `flood`, `start`: the parts of the benchmark. `stack`:
-  the whole stack, for the last three; `report` writes them down, and the `machine`.
+  the whole stack, for the last three; `report` writes them down, and the `machine`; `plots` are
+  its pictures.
 """

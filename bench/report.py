@@ -8,29 +8,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from pygal import Bar, Config, HorizontalStackedBar  # type: ignore[import-untyped]
-from pygal.style import Style  # type: ignore[import-untyped]
 
 from app.operator.latency.report import Report
-from bench import flood, latency, scale, start
+from bench import flood, latency, plots, scale, start
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
 from bench.stages import Profile
 
 US = "us"
-
-STYLE = Style(
-    background="#ffffff",
-    plot_background="#ffffff",
-    foreground="#1f2328",
-    foreground_strong="#1f2328",
-    foreground_subtle="#d0d7de",
-    colors=("#1d4ed8", "#d97706", "#059669", "#b91c1c", "#7c3aed", "#0891b2", "#be185d",
-            "#4d7c0f", "#6b7280", "#92400e", "#1e3a8a"),
-    transition="0s",
-    font_family="system-ui, sans-serif",
-)  # fmt: skip
 
 
 class Kept(Struct, frozen=True):
@@ -259,7 +245,7 @@ def _fold(out: Path, fold: str, comparison: Comparison) -> Iterator[str]:
         "Times us | In the second half | Broker's CPU s | Memory, MiB | Start, s | Outputs |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
-    bars: list[tuple[str, float]] = []
+    rates: list[tuple[str, float]] = []
     for name, side in SIDES.items():
         of_side = [run for run in runs if run.side == name]
         good = [run for run in of_side if not run.failures]
@@ -278,7 +264,7 @@ def _fold(out: Path, fold: str, comparison: Comparison) -> Iterator[str]:
             return "" if ratio is None else ratio.text(".2f")
 
         equal = f"equal in {len(good)} of {len(of_side)}" if side.keeps else "none"
-        bars.append((f"{side.title}, {side.guarantee}", median(run.rate for run in good)))
+        rates.append((f"{side.title}, {side.guarantee}", median(run.rate for run in good)))
         yield (
             f"| {title} | {side.guarantee} | {spread(_rate, ',.0f')} | {times(_rate)} "
             f"| {spread(lambda run: run.warm_rate, ',.0f')} "
@@ -301,21 +287,8 @@ def _fold(out: Path, fold: str, comparison: Comparison) -> Iterator[str]:
     for run in runs:
         if run.failures:
             yield f"- Round {run.round}, {run.side}, failed: `{run.failures[0][:300]}`"
-    _draw_rates(out / f"{fold}.svg", bars)
-
-
-def _draw_rates(path: Path, bars: Sequence[tuple[str, float]]) -> None:
-    chart = Bar(
-        Config(style=STYLE, js=[], width=900, height=420, show_legend=True, legend_at_bottom=True),
-        legend_at_bottom_columns=2,
-        y_title="events a second, median",
-        pretty_print=True,
-        print_values=True,
-        value_formatter=lambda value: f"{value:,.0f}",
-    )
-    for title, rate in bars:
-        chart.add(title, rate)
-    path.write_bytes(chart.render())
+    plot = plots.bars("events a second, median", rates, ",.0f")
+    (out / f"{fold}.svg").write_text(plot)
 
 
 def _how() -> Iterator[str]:
@@ -378,22 +351,18 @@ def _stages(out: Path, profile: Profile) -> Iterator[str]:
         f"in {profile.seconds:.1f} s, {profile.samples:,} samples. Profiling itself slows it."
     )
     yield from ("", "| Stage | µs an event | Share |", "|---|---|---|")
-    chart = HorizontalStackedBar(
-        Config(style=STYLE, js=[], width=900, height=300, legend_at_bottom=True),
-        legend_at_bottom_columns=5,
-        x_title="µs of CPU an event",
-        value_formatter=lambda value: f"{value:.1f}",
-    )
+    bars: list[tuple[str, float]] = []
     for name, seconds in profile.stages.items():
         micros = seconds / profile.events * 1e6
-        chart.add(name, round(micros, 2))
+        bars.append((name, micros))
         yield f"| {name} | {micros:.1f} | {seconds / profile.cpu_seconds:.1%} |"
     whole = sum(profile.stages.values())
     yield (
         f"| **the whole** | **{whole / profile.events * 1e6:.1f}** "
         f"| {whole / profile.cpu_seconds:.1%} |"
     )
-    (out / "stages.svg").write_bytes(chart.render())
+    plot = plots.bars("µs of CPU an event", bars, ".1f")
+    (out / "stages.svg").write_text(plot)
 
 
 def _latency(found: Sequence[Report]) -> Iterator[str]:
