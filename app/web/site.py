@@ -140,6 +140,11 @@ def language_of(request: AnyRequest) -> Language:
     return negotiate(request.query_params.get("lang"), request.headers.get("accept-language", ""))
 
 
+def render(template: str, language: Language, context: Mapping[str, object]) -> str:
+    """Fill a template in: a page, or a picture."""
+    return _ENVIRONMENT.get_template(template).render(language=language, **context)
+
+
 def page(
     template: str,
     language: Language,
@@ -148,10 +153,9 @@ def page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    """Render `template`; never stored by a cache, since it is about a person or an instant."""
-    html = _ENVIRONMENT.get_template(template).render(language=language, **context)
+    """Answer with a page; never stored by a cache, since it is about a person or an instant."""
     return Response(
-        html,
+        render(template, language, context),
         status_code=status,
         media_type=MediaType.HTML,
         headers={

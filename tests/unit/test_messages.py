@@ -141,7 +141,7 @@ class Reader(HTMLParser):
     SAID |= {f"data-{what}" for what in ("words", "by-time", "gap", "dropped")}
     SAID |= {f"data-{state}" for state in ("connecting", "live", "reconnecting", "starved")}
     VOID = {"meta", "link", "br", "input", "img", "source"}  # noqa: RUF012
-    CODE = {"code", "pre", "style", "desc"}  # noqa: RUF012
+    CODE = {"code", "pre"}  # noqa: RUF012
 
     def __init__(self, tag: str) -> None:
         super().__init__()

@@ -2,8 +2,12 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
@@ -147,10 +151,65 @@ class TestLanguage:
         assert moment(end).of(ZH) == "9999年12月31日"
 
 
+HOUR = [ChangesOfMinute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
+
+
+class Rectangle(NamedTuple):
+    """A bar as it is seen."""
+
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+
+class Picture:
+    """A chart, read from its SVG."""
+
+    def __init__(
+        self, minutes: Sequence[ChangesOfMinute], size: str = "wide", language: Language = ZH
+    ) -> None:
+        self.root = ElementTree.fromstring(chart(minutes, language, size))
+        self.size = int(self.root.get("width", "")), int(self.root.get("height", ""))
+
+    def all(self, tag: str) -> list[ElementTree.Element]:
+        return list(self.root.iter(f"{{http://www.w3.org/2000/svg}}{tag}"))
+
+    def _group(self, name: str) -> ElementTree.Element:
+        (found,) = (group for group in self.all("g") if group.get("id") == name)
+        return found
+
+    def labels(self, group: str) -> dict[str, tuple[float, float]]:
+        """Each label with its place."""
+        return {
+            text.text or "": (float(text.get("x", "")), float(text.get("y", "")))
+            for text in self._group(group)
+        }
+
+    @property
+    def axis(self) -> float:
+        """Where nothing stands."""
+        return self.labels("counts")["0"][1]
+
+    def height_of(self, count: int) -> float:
+        """What the labels of the axis say."""
+        label, (_, top) = list(self.labels("counts").items())[-1]
+        return count * (self.axis - top) / int(label.replace(",", ""))
+
+    def bar(self, group: str, number: int) -> Rectangle:
+        """A minute's bar as its group's transform lays it; of no height where nothing is drawn."""
+        numbers = re.findall(r"-?[\d.]+", self._group(group).get("transform", ""))
+        left, bottom, width, height = map(float, numbers)
+        for rect in self._group(group):
+            x, y, w, h = (float(rect.get(name, "")) for name in ("x", "y", "width", "height"))
+            if x == number:
+                return Rectangle(left + x * width, bottom + y * height, w * width, -h * height)
+        return Rectangle(left + number * width, bottom, 0, 0)
+
+
 class TestChart:
     def test_the_picture_holds_no_script_and_nothing_from_elsewhere(self) -> None:
-        minutes = [ChangesOfMinute(NOON + timedelta(minutes=i), i % 3, i % 5) for i in range(60)]
-        svg = chart(minutes, ZH).decode()
+        svg = chart(HOUR, ZH).decode()
         assert "<script" not in svg
         assert not re.search(r'(?:href|src)="(?!#)', svg)
         assert "12:00" in svg
@@ -164,6 +223,107 @@ class TestChart:
 
     def test_an_hour_that_cannot_be_read_is_not_called_quiet(self) -> None:
         assert "暂时无法取得数据" in chart([], ZH).decode()
+
+    def test_a_bar_is_as_high_as_its_count_and_red_stands_at_the_bottom(self) -> None:
+        picture = Picture([ChangesOfMinute(m.start, m.to_red * 7, m.other) for m in HOUR])
+        for number, minute in enumerate(HOUR):
+            red, other = picture.bar("red", number), picture.bar("other", number)
+            assert red.height == pytest.approx(picture.height_of(minute.to_red * 7))
+            assert other.height == pytest.approx(picture.height_of(minute.other))
+            if minute.to_red:
+                assert red.bottom == picture.axis
+            if minute.other:
+                assert other.bottom == pytest.approx(picture.axis - red.height)
+
+    @pytest.mark.parametrize("size", ["wide", "narrow"])
+    def test_bars_follow_each_other_from_the_axis_to_the_right_edge(self, size: str) -> None:
+        picture = Picture([ChangesOfMinute(m.start, 1, 1) for m in HOUR], size)
+        for part in ("red", "other"):
+            bars = [picture.bar(part, number) for number in range(60)]
+            steps = {round(b.left - a.left, 6) for a, b in pairwise(bars)}
+            assert len(steps) == 1
+            assert 0 < bars[0].width < steps.pop()
+            assert bars[0].left > max(x for x, _ in picture.labels("counts").values())
+            assert bars[-1].left + bars[-1].width < picture.size[0]
+
+    @pytest.mark.parametrize(
+        ("most", "labels"),
+        [
+            (0, ["0", "1", "2"]),
+            (3, ["0", "2", "4"]),
+            (13, ["0", "10", "20"]),
+            (20, ["0", "10", "20"]),
+            (81, ["0", "50", "100"]),
+            (30_000, ["0", "20,000", "40,000"]),
+        ],
+    )
+    def test_the_axis_says_nothing_half_and_a_round_top(self, most: int, labels: list[str]) -> None:
+        picture = Picture([ChangesOfMinute(NOON, most, 0)])
+        assert list(picture.labels("counts")) == labels
+        for label, (x, y) in picture.labels("counts").items():
+            count = int(label.replace(",", ""))
+            assert y == pytest.approx(picture.axis - picture.height_of(count))
+            assert x >= 8 * len(label), "and has room to the left"
+        assert picture.labels("counts")[labels[-1]][1] < 20, "the top is at the top"
+
+    @pytest.mark.parametrize("size", ["wide", "narrow"])
+    def test_every_tenth_minute_has_its_time_in_shanghai_below_it(self, size: str) -> None:
+        minutes = [ChangesOfMinute(m.start.astimezone(UTC), 1, 0) for m in HOUR]
+        picture = Picture(minutes, size)
+        times = picture.labels("times")
+        assert list(times) == ["12:00", "12:10", "12:20", "12:30", "12:40", "12:50"]
+        for number, (x, y) in zip(range(0, 60, 10), times.values(), strict=True):
+            bar = picture.bar("red", number)
+            assert x == pytest.approx(bar.left + bar.width / 2)
+            assert picture.axis < y < picture.size[1]
+
+    @pytest.mark.parametrize("minutes", [[], HOUR], ids=["empty", "hour"])
+    @pytest.mark.parametrize(
+        ("size", "measures"),
+        [("wide", (900, 240)), ("narrow", (420, 240)), ("no-such", (900, 240))],
+    )
+    def test_each_size_has_its_measures(
+        self, minutes: list[ChangesOfMinute], size: str, measures: tuple[int, int]
+    ) -> None:
+        picture = Picture(minutes, size)
+        assert picture.size == measures
+        assert picture.root.get("viewBox") == f"0 0 {measures[0]} {measures[1]}"
+
+    def test_without_figures_there_is_one_sentence_and_nothing_drawn(self) -> None:
+        picture = Picture([], language=EN)
+        assert [text.text for text in picture.all("text")] == ["No figures can be read now"]
+        assert (len(picture.all("rect")), picture.all("path")) == (1, [])
+
+    @pytest.mark.parametrize("minutes", [[], HOUR], ids=["empty", "hour"])
+    def test_the_picture_asks_for_no_style_and_has_its_words(
+        self, minutes: list[ChangesOfMinute]
+    ) -> None:
+        picture = Picture(minutes)
+        assert not picture.all("style")
+        assert not [each for each in picture.root.iter() if "style" in each.attrib]
+        assert picture.root.get("role") == "img"
+        said = described(minutes).of(ZH) if minutes else "暂时无法取得数据"
+        assert [title.text for title in picture.all("title")] == [said]
+
+    def test_its_colours_are_those_of_the_page(self) -> None:
+        css = static_file("tokens.css").read_text()
+        values = {value: name for name, value in re.findall(r"--(night[\w-]*): (#\w{6})", css)}
+        picture = Picture(HOUR)
+        used = {
+            each.get("id") or each.tag.rpartition("}")[2]: values[colour]
+            for each in picture.root.iter()
+            for colour in (each.get("fill"), each.get("stroke"))
+            if colour not in (None, "none")
+        }
+        assert used == {
+            "rect": "night-raised",
+            "counts": "night-soft",
+            "g": "night-line",
+            "red": "night-red",
+            "other": "night-bar",
+            "path": "night-text",
+            "times": "night-text",
+        }
 
     def test_the_picture_is_said_in_words(self) -> None:
         said = described([ChangesOfMinute(NOON, 2, 3), ChangesOfMinute(NOON, 1, 0)]).of(EN)
@@ -272,7 +432,7 @@ class TestFiles:
         assert sorted(names) == sorted(set(names))
 
     def test_templates_hold_nothing_inline_and_nothing_from_elsewhere(self) -> None:
-        templates = [path for folder in TEMPLATES for path in folder.glob("*.html")]
+        templates = [path for folder in TEMPLATES for path in folder.iterdir()]
         assert len(templates) > 20
         for template in templates:
             text = template.read_text()
