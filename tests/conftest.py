@@ -1,19 +1,14 @@
 """A real Kafka for the run and a real Redis, started by what `yuekang up` starts them with."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 
-import pygal  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, settings
 
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
 from support.brokers import Kafka, shared_broker
-
-# pygal leaves a finder of a protocol that Python gave up; pytest's way to import asks every finder.
-sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
 
 settings.register_profile(
     "test",
