@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from models.codes import Cause, Colour, Reason, Status, StatusChange
@@ -108,6 +109,28 @@ def test_chart_of_the_last_hour_is_a_picture_with_words(stage: Stage, desk: Page
     picture = desk.locator("#chart img")
     assert picture.evaluate("e => e.complete && e.naturalWidth > 0")
     assert "最近一小时" in (picture.get_attribute("alt") or "")
+
+
+@pytest.mark.parametrize(("size", "width"), [("wide", 900), ("narrow", 420)])
+def test_the_picture_needs_no_more_than_its_answer_allows(
+    stage: Stage, desk: Page, size: str, width: int
+) -> None:
+    complaints: list[str] = []
+    desk.on("console", lambda line: complaints.append(line.text))
+    answer = desk.goto(f"{stage.url}/dashboard/chart.svg?size={size}")
+    assert answer is not None
+    assert answer.headers["content-security-policy"] == "default-src 'none'"
+    assert desk.locator("svg").bounding_box() == {"x": 0, "y": 0, "width": width, "height": 240}
+    ground = desk.locator("svg > rect").evaluate("e => getComputedStyle(e).fill")
+    assert ground == "rgb(22, 27, 34)"
+    assert complaints == []
+
+
+def test_without_figures_the_picture_says_so(failing: Stage, desk: Page) -> None:
+    answer = desk.goto(f"{failing.url}/dashboard/chart.svg")
+    assert answer is not None
+    assert answer.status == 503
+    expect(desk.locator("svg > text")).to_have_text("暂时无法取得数据")
 
 
 def test_a_gap_is_told_where_it_is(stage: Stage, desk: Page) -> None:
