@@ -13,7 +13,6 @@ from litestar import Litestar, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from msgspec import Struct
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.gateway import messages
 from app.gateway.admission import Admission, Admitted, as_refused, readable_id
@@ -28,6 +27,7 @@ from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
 from app.topics.writer import Writer
 from app.web import problems
+from app.web.probes import probes
 from app.web.problems import FieldError, Problem, Refused
 from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
@@ -245,15 +245,8 @@ def _person_key(gateway: Gateway, number: int, document: Any) -> PersonKeyOf | P
 
 
 def _probes(gateway: Gateway) -> list[Any]:
-    @get("/livez", media_type="text/plain")
-    async def livez() -> str:
-        """The process answers, and still looks for Kafka where that is away."""
-        gateway.writer.check()
-        return "live\n"
-
-    @get("/readyz", media_type="text/plain")
-    async def readyz() -> str:
-        """Kafka answers now, and has every topic that events go to."""
+    async def unready() -> list[str]:
+        """Raise `Refused` if Kafka is away, or lacks a topic that events go to."""
         there = await gateway.writer.topics()
         missing = sorted(
             topic.name
@@ -266,14 +259,9 @@ def _probes(gateway: Gateway) -> list[Any]:
                 f"Topics are missing: {', '.join(missing)}. Run `yuekang topics create`.",
                 5,
             )
-        return "ready\n"
+        return []
 
-    @get("/metrics", media_type=CONTENT_TYPE_LATEST)
-    async def scrape() -> bytes:
-        """Prometheus metrics of this process."""
-        return generate_latest()
-
-    return [livez, readyz, scrape]
+    return probes(gateway.writer.check, unready)
 
 
 @get("/openapi.json", media_type="application/vnd.oai.openapi+json")

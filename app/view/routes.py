@@ -13,7 +13,6 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from app.login.guards import HOME, SessionsAway
@@ -37,6 +36,7 @@ from app.view.scans import ScanAnswer, ScanRequest
 from app.view.services import Services, ViewOptions
 from app.web.addresses import address_of, network_of
 from app.web.operator import operator_of
+from app.web.probes import probes
 from app.web.problems import Refused, explain_problem, on_failure, on_http_exception, on_refused
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
@@ -302,41 +302,28 @@ def _duty(view: Services) -> list[Any]:
 
 
 def _probes(view: Services) -> list[Any]:
-    @get("/livez", media_type="text/plain", include_in_schema=False)
-    async def livez() -> str:
-        """The process answers, and still follows the changes."""
+    def check() -> None:
+        """The process still follows the changes, writes and records."""
         view.changes.check()
         view.writer.check()
         view.recorder.check()
-        return "live\n"
 
-    @get("/readyz", media_type="text/plain", include_in_schema=False)
-    async def readyz() -> Response[str]:
-        """Redis answers, and every partition is projected up to a moment ago."""
-        reasons = await _unready(view)
-        return Response("\n".join(reasons or ["ready"]) + "\n", status_code=503 if reasons else 200)
+    async def unready() -> list[str]:
+        """Redis is away, or a partition is not projected as of a moment ago."""
+        try:
+            state = await read_state(view.redis)
+        except (RedisError, OSError, TimeoutError):
+            return ["Redis does not answer."]
+        if state is None:
+            return ["Redis holds no read model."]
+        return [
+            f"Partition {lag.partition} of {HEALTH_CODES} is "
+            + ("not projected." if lag.lag_s is None else f"{lag.lag_s:.0f} s behind.")
+            for lag in counts.lags_of(state, view.now())
+            if lag.lag_s is None or lag.lag_s > limits.STALE_SECONDS
+        ]
 
-    @get("/metrics", media_type=CONTENT_TYPE_LATEST, include_in_schema=False)
-    async def scrape() -> bytes:
-        """Prometheus metrics of this process."""
-        return generate_latest()
-
-    return [livez, readyz, scrape]
-
-
-async def _unready(view: Services) -> list[str]:
-    try:
-        state = await read_state(view.redis)
-    except (RedisError, OSError, TimeoutError):
-        return ["Redis does not answer."]
-    if state is None:
-        return ["Redis holds no read model."]
-    return [
-        f"Partition {lag.partition} of {HEALTH_CODES} is "
-        + ("not projected." if lag.lag_s is None else f"{lag.lag_s:.0f} s behind.")
-        for lag in counts.lags_of(state, view.now())
-        if lag.lag_s is None or lag.lag_s > limits.STALE_SECONDS
-    ]
+    return probes(check, unready)
 
 
 @get("/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON, include_in_schema=False)

@@ -1,0 +1,35 @@
+"""/livez, /readyz and /metrics of an HTTP face; app.process.probes has them for other processes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar import Response, get
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+
+def probes(check: Callable[[], None], unready: Callable[[], Awaitable[list[str]]]) -> list[Any]:
+    """Return the three, for the application's `route_handlers`.
+
+    `check` raises if something that runs beside the requests has failed. `unready` says why the
+    face is not ready, and nothing if it is; it may raise `Refused` where there is a problem to
+    tell.
+    """
+
+    @get("/livez", media_type="text/plain", include_in_schema=False)
+    async def livez() -> str:
+        """The process answers, and what runs beside the requests goes on."""
+        check()
+        return "live\n"
+
+    @get("/readyz", media_type="text/plain", include_in_schema=False)
+    async def readyz() -> Response[str]:
+        """What the face needs answers now."""
+        reasons = await unready()
+        return Response("\n".join(reasons or ["ready"]) + "\n", status_code=503 if reasons else 200)
+
+    @get("/metrics", media_type=CONTENT_TYPE_LATEST, include_in_schema=False)
+    async def scrape() -> bytes:
+        """Prometheus metrics of this process."""
+        return generate_latest()
+
+    return [livez, readyz, scrape]
