@@ -63,15 +63,15 @@ def stage(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[S
 
 
 @pytest.fixture(scope="package")
-def informed(stage: Stage, log: Log, redis_url: str) -> str:
+def informed(stage: Stage, kafka: Kafka, log: Log, redis_url: str) -> str:
     """Someone green who has something in every section, and a high national status."""
     person = stage.put(people.green(people.someone()))
     url = Settings(redis_url=redis_url.replace("/0", "/1")).rows_redis_url
-    log.run(_rows_of(url, person))
+    log.run(_rows_of(url, person, kafka.prefix))
     return person
 
 
-async def _rows_of(url: str, person: str) -> None:
+async def _rows_of(url: str, person: str, prefix: str) -> None:
     at = people.now() - timedelta(hours=3)
     listed: list[Any] = [
         b.igg("positive", at - timedelta(days=2), person=person),
@@ -95,7 +95,7 @@ async def _rows_of(url: str, person: str) -> None:
     ]
     async with redis.asyncio.Redis.from_url(url) as client:
         row = row_of(person, *((fact, people.now()) for fact in facts))
-        await put_rows(client, [row], listings=listings)
+        await put_rows(client, [row], listings=listings, prefix=prefix)
 
 
 @pytest.fixture(scope="package")
@@ -103,7 +103,7 @@ def stale(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[t
     """A view whose projection died a minute ago, and someone who was green then."""
     code = people.green(people.someone())
     url = redis_url.replace("/0", "/5")
-    log.run(_projected_once(url, code, time.time() - 60))
+    log.run(_projected_once(kafka, url, code, time.time() - 60))
     with running(Service("view", kafka, url, directory / "stale"), ready=False) as view:
         yield Stage(view.url, log), code.person
 
@@ -116,9 +116,9 @@ def failing(kafka: Kafka, log: Log, directory: Path) -> Iterator[Stage]:
         yield Stage(view.url, log)
 
 
-async def _projected_once(redis_url: str, code: HealthCode, as_of: float) -> None:
+async def _projected_once(kafka: Kafka, redis_url: str, code: HealthCode, as_of: float) -> None:
     positions = {
-        topic: tuple(Position(1, as_of) for _ in range(CATALOGUE.topics[topic].partitions))
+        kafka.named(topic): (Position(1, as_of),) * CATALOGUE.topics[topic].partitions
         for topic in (HEALTH_CODES, STATUS_CHANGES)
     }
     async with redis.asyncio.Redis.from_url(redis_url) as client:

@@ -240,7 +240,7 @@ def travel(
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
     }
     rows_url = Settings(redis_url=environment["YUEKANG_REDIS_URL"]).rows_redis_url
-    log.run(_put_visits(rows_url))
+    log.run(_put_visits(rows_url, kafka.prefix))
     processes = [
         HttpProcess(
             name,
@@ -269,7 +269,7 @@ def travel(
         assert NUMBER not in process.log.read_text()
 
 
-async def _put_visits(rows_url: str) -> None:
+async def _put_visits(rows_url: str, prefix: str) -> None:
     key = PersonKeys(SECRET, 1).key(Phone(NUMBER))
     listing: Listing = EMPTY
     for days, city, visit in ((9, "440100", Visit.REACHED), (2, "440300", Visit.PASSED)):
@@ -278,7 +278,7 @@ async def _put_visits(rows_url: str) -> None:
         event = b.make(TelecomVisitReported, data, at=at, source="/telecoms/1", person=key)
         listing = add(listing, event, people.now())
     async with Redis.from_url(rows_url) as redis:
-        await put_rows(redis, listings={(key, ListName.TELECOM_VISITS): listing})
+        await put_rows(redis, listings={(key, ListName.TELECOM_VISITS): listing}, prefix=prefix)
 
 
 def newest_code(outbox: Outbox) -> str:

@@ -268,10 +268,8 @@ async def test_it_is_written_down_also_where_there_is_no_answer(
 
 
 @pytest.fixture(scope="module")
-def view(
-    kafka: Kafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with running_view(kafka, redis_url, tmp_path_factory.mktemp("view")) as running:
+def view(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_view(Kafka(), redis_url, tmp_path_factory.mktemp("view")) as running:
         running.wait_live()
         yield running
 

@@ -507,10 +507,10 @@ async def test_only_a_terminal_may_scan(
 
 
 async def test_the_process_serves_over_granian_and_ends_when_told(
-    kafka: Kafka, redis_url: str, model: Model, tmp_path: Path
+    broker: str, redis_url: str, model: Model, tmp_path: Path
 ) -> None:
     person = someone()
-    with running_view(kafka, redis_url, tmp_path) as view:
+    with running_view(Kafka(broker), redis_url, tmp_path) as view:
         view.wait_live()
         await model.put(health_code(person, reason(conditions=(waiting(),))))
         view.wait_ready()
@@ -521,7 +521,8 @@ async def test_the_process_serves_over_granian_and_ends_when_told(
     assert view.process.returncode == 0
 
 
-def test_a_port_that_is_taken_is_said(kafka: Kafka, redis_url: str, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said(broker: str, redis_url: str, tmp_path: Path) -> None:
+    kafka = Kafka(broker)
     with running_view(kafka, redis_url, tmp_path) as first:
         first.wait_live()
         (second := tmp_path / "second").mkdir()

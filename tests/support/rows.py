@@ -37,11 +37,15 @@ async def put_rows(
     people: Sequence[Person] = (),
     as_of: datetime | None = None,
     listings: Mapping[tuple[str, ListName], Listing] | None = None,
+    prefix: str = "",
 ) -> None:
-    """Make the database one of these rows, as they are at `as_of`: now, unless told otherwise."""
+    """Make the database one of these rows, as they are at `as_of`: now, unless told otherwise.
+
+    Who reads it calls the changelogs by names that begin with `prefix`.
+    """
     writer = RowWriter(redis, StateGate(redis, "test/1", "test"))
     reached = (as_of or now()).timestamp()
-    positions = {topic: (Position(1, reached),) * CATALOGUE.partitions for topic in TABLES}
+    positions = {prefix + topic: (Position(1, reached),) * CATALOGUE.partitions for topic in TABLES}
     await writer.gate.load()
     state = msgspec.structs.replace(writer.gate.new_state("server", positions), built=True)
     assert await writer.gate.begin_again(state)
