@@ -690,10 +690,11 @@ def test_the_reference_names_every_address(http: httpx.Client) -> None:
     assert paths - {"/openapi.json"} == set(document()["paths"])
 
 
-def test_metrics_count_and_name_nobody(http: httpx.Client) -> None:
+def test_metrics_count_and_name_nobody(http: httpx.Client, kafka: Kafka) -> None:
     post_event(http, event())
     scraped = http.get("/metrics").text
-    assert 'yuekang_gateway_events_accepted_total{topic="laboratory-results"}' in scraped
+    topic = kafka.named("laboratory-results")
+    assert f'yuekang_gateway_events_accepted_total{{topic="{topic}"}}' in scraped
     assert PERSON not in scraped
     assert LABORATORY not in scraped
 
