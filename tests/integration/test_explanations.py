@@ -158,13 +158,13 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
 ) -> None:
     person = someone()
     await put_rows(rows, [mistaken(person)[0]])
-    go_on, read_rows = asyncio.Event(), explanations.read_rows
+    go_on, fetch_rows = asyncio.Event(), explanations.fetch_rows
 
     async def slow(*arguments: Any) -> Any:
         await go_on.wait()
-        return await read_rows(*arguments)
+        return await fetch_rows(*arguments)
 
-    monkeypatch.setattr(explanations, "read_rows", slow)
+    monkeypatch.setattr(explanations, "fetch_rows", slow)
     explaining = Explanations(rows, now)
     asked = [
         asyncio.create_task(explaining.explain(OPERATOR, person, None, None))

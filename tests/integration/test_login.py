@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 from app.development.provider.people import IDENTITIES_FILE, write_people
@@ -34,7 +35,8 @@ from support.logins import (
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "WAIT_SECONDS", 0.0)
+    patience = structs.replace(registration.PATIENCE, first_wait_seconds=0.0)
+    monkeypatch.setattr(registration, "PATIENCE", patience)
 
 
 @pytest.fixture
