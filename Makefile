@@ -23,7 +23,7 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 	@exec $(BIN)/yuekang up
 
 test: PACKAGES = --tests
-test: setup .run/keycloak/unpacked ## Set up, and run every check and every test, in stages
+test: setup .run/keycloak/unpacked $(PEER)/target/bench-peer.jar ## Set up, and run every check and every test, in stages
 	@.ci/stages
 
 .run/keycloak/unpacked: docker/keycloak/zip.sha256 docker/keycloak/pom.xml
@@ -44,9 +44,9 @@ $(BENCH)/stamp: bench/requirements.lock pyproject.toml setup.cfg
 	@$(BENCH)/venv/bin/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(PEER)/target/bench-peer.jar: $(PEER)/pom.xml docker/kafka/pom.xml $(shell find $(PEER)/src -name '*.java')
+$(PEER)/target/bench-peer.jar: $(PEER)/pom.xml docker/kafka/pom.xml $(shell find $(PEER)/src -name '*.java') | system
 	@echo "Building the Java peer for Kafka $(KAFKA_VERSION) ..."
-	@mvn -B -q -f $(PEER)/pom.xml -Dkafka.version=$(KAFKA_VERSION) clean package
+	@mvn -B -q -C -f $(PEER)/pom.xml -Dkafka.version=$(KAFKA_VERSION) clean package
 
 faults: PACKAGES = --faults
 faults: setup ## Set up, and run the fault suite: ROUNDS=100 SEED=..., its mutants, its report

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from app.development.stack.broker import ROOT
 from app.engine.chunks import CHUNK_RECORDS_MAX
+from models.policy import POLICIES, Policy
 
 COMMIT_SECONDS = 1.0
 """Interval at which every side commits its offsets (and those with caches, all they hold)."""
@@ -64,6 +66,24 @@ def kafka_version() -> str:
     return found[1]
 
 
+NUMBERS = (
+    "version",
+    "valid_from",
+    "negatives_apart",
+    "correction_wait",
+    "facts_max",
+    "ended_kept",
+)
+"""What the rules of the Java peer's slice take from a policy."""
+
+
+def numbers(policies: Sequence[Policy] = POLICIES) -> str:
+    """Return policies as the Java peer is given them: the numbers of its slice, in JSON."""
+    return msgspec.json.encode(
+        [{name: getattr(policy, name) for name in NUMBERS} for policy in policies]
+    ).decode()
+
+
 def _us(place: Place, number: int) -> Sequence[str]:
     return (
         str(OWN_PYTHON),
@@ -93,6 +113,7 @@ def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
             "2",
             f"{COMMIT_SECONDS * 1000:.0f}",
             str(CACHE_BYTES),
+            numbers(),
         )
 
     return command

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the system packages that Yuekang needs and this machine lacks: with root directly, else
-# through sudo. --tests adds what the tests need, --faults what the fault suite needs beside that,
-# --bench what builds the benchmark's peers. PYTHON names the Python to use.
+# through sudo. --tests adds what the tests need, --faults what the fault suite needs, --bench what
+# builds the benchmark's Java peer, which the tests build too. PYTHON names the Python to use.
 set -eu
 
 python=${PYTHON:-python3}
@@ -30,7 +30,9 @@ missing=
 need() { missing="$missing${missing:+ }$1"; }
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need "python$version-venv"
 java_is_recent || need openjdk-17-jre-headless
-[ "${1:-}" != --bench ] || has "${java}c" || need openjdk-17-jdk-headless
+if [ "${1:-}" = --tests ] || [ "${1:-}" = --bench ]; then
+    has "${java}c" || need openjdk-17-jdk-headless
+fi
 has mvn || need maven
 has redis-server || need redis-server
 has setpriv || need util-linux

@@ -1,6 +1,7 @@
 package yuekang.bench;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
@@ -12,8 +13,9 @@ import org.apache.kafka.streams.Topology;
 /**
  * Runs one of the folds until a signal ends it.
  *
- * <p>Arguments: "replay" (see {@link Replay}), or: fold (counting, real), input topic, bootstrap, application id, state folder, guarantee, threads,
- * commit interval in ms, cache in bytes.
+ * <p>Arguments: "replay" (see {@link Replay}), or: fold (counting, real), input topic, bootstrap,
+ * application id, state folder, guarantee, threads, commit interval in ms, cache in bytes,
+ * policies as JSON (see {@link Policy}).
  */
 public final class Main {
   private Main() {}
@@ -28,7 +30,7 @@ public final class Main {
     Topology topology =
         switch (fold) {
           case "counting" -> Counting.topology(args[1]);
-          case "real" -> RealFold.topology(args[1], application);
+          case "real" -> RealFold.topology(args[1], application, policies(args[9]));
           default -> throw new IllegalArgumentException("no fold " + fold);
         };
     KafkaStreams streams = new KafkaStreams(topology, settings(args));
@@ -48,6 +50,10 @@ public final class Main {
                 }));
     streams.start();
     ended.await();
+  }
+
+  private static Policy.Dated policies(String json) {
+    return Format.POLICIES.read(json.getBytes(StandardCharsets.UTF_8));
   }
 
   private static Properties settings(String[] args) {

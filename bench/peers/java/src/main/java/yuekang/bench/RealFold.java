@@ -1,11 +1,13 @@
 package yuekang.bench;
 
+import com.fasterxml.jackson.core.exc.StreamReadException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
+import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
-import org.apache.kafka.common.utils.Utils;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
@@ -13,15 +15,15 @@ import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.processor.api.RecordMetadata;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
-import yuekang.bench.model.Event;
-import yuekang.bench.model.HealthCode.StatusChange;
-import yuekang.bench.model.Person;
-import yuekang.bench.model.Person.Notice;
-import yuekang.bench.model.Person.Outcome;
+import yuekang.bench.HealthCode.Changed;
+import yuekang.bench.Person.Objection;
 
-/** The real fold: decode, judge, keep the person's row, tell codes, changes and dead letters. */
+/**
+ * The slice of the real fold: identities, results of nucleic acid tests, and corrections of both.
+ *
+ * <p>Decodes, judges, keeps the person's row, and tells codes, changes and dead letters.
+ */
 final class RealFold {
-  private static final int PARTITIONS = 4;
   private static final String PEOPLE = "people";
   private static final String HEALTH_CODES = "health-codes";
   private static final String STATUS_CHANGES = "status-changes";
@@ -30,32 +32,44 @@ final class RealFold {
   private RealFold() {}
 
   /** Folds {@code input}; the topics that it tells begin with {@code prefix}. */
-  static Topology topology(String input, String prefix) {
-    Topology topology = new Topology();
-    topology
-        .addSource(
-            "events", Serdes.String().deserializer(), Serdes.ByteArray().deserializer(), input)
-        .addProcessor("fold", Fold::new, "events")
-        .addStateStore(
-            Stores.keyValueStoreBuilder(
-                    Stores.persistentKeyValueStore(PEOPLE), Serdes.String(), new PersonSerde())
-                .withCachingEnabled(),
-            "fold");
+  static Topology topology(String input, String prefix, Policy.Dated policies) {
+    Serde<String> text = Serdes.String();
+    Serde<byte[]> bytes = Serdes.ByteArray();
+    Serde<Person> row =
+        Serdes.serdeFrom(
+            (topic, person) -> Format.ROW.write(person),
+            (topic, stored) -> stored == null ? null : Format.ROW.read(stored));
+    Topology topology =
+        new Topology()
+            .addSource("events", text.deserializer(), bytes.deserializer(), input)
+            .addProcessor("fold", () -> new Fold(policies), "events")
+            .addStateStore(
+                Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(PEOPLE), text, row)
+                    .withCachingEnabled(),
+                "fold");
     for (String told : new String[] {HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS}) {
       topology.addSink(
-          told,
-          prefix + "-" + told,
-          Serdes.String().serializer(),
-          Serdes.ByteArray().serializer(),
-          "fold");
+          told, prefix + "-" + told, text.serializer(), bytes.serializer(), "fold");
     }
     return topology;
   }
 
+  /** Returns why a value is refused that cannot be read as an event. */
+  static String refusal(UncheckedIOException error) {
+    Throwable cause = error.getCause();
+    boolean json =
+        !(cause instanceof StreamReadException || cause.getCause() instanceof StreamReadException);
+    return json ? "invalid" : "not-json";
+  }
+
   private static final class Fold implements Processor<String, byte[], String, byte[]> {
-    private final Decoder decoder = new Decoder();
+    private final Policy.Dated policies;
     private ProcessorContext<String, byte[]> context;
     private KeyValueStore<String, Person> people;
+
+    Fold(Policy.Dated policies) {
+      this.policies = policies;
+    }
 
     @Override
     public void init(ProcessorContext<String, byte[]> context) {
@@ -65,66 +79,47 @@ final class RealFold {
 
     @Override
     public void process(Record<String, byte[]> record) {
-      Instant arrivedAt = Instant.ofEpochMilli(record.timestamp());
       try {
-        Event event = decoder.decode(record.value(), record.key(), arrivedAt);
-        Person row = people.get(record.key());
-        if (row == null) {
-          checkPartition(record.key());
-          row = Person.unknown(event.person(), arrivedAt);
-        }
-        take(record, row, row.fold(event, arrivedAt));
-      } catch (Refusal refusal) {
-        refuse(record, refusal.code, true);
+        take(record, Format.EVENT.read(record.value()));
+      } catch (UncheckedIOException error) {
+        refuse(record, refusal(error), true);
       }
     }
 
-    /** A producer with another partitioner than Kafka's default would split a person in two. */
-    private void checkPartition(String key) throws Refusal {
-      int hash = Utils.toPositive(Utils.murmur2(key.getBytes(StandardCharsets.UTF_8)));
-      if (hash % PARTITIONS != place().partition()) {
-        throw new Refusal("wrong-partition");
-      }
-    }
-
-    private void take(Record<String, byte[]> record, Person row, Outcome outcome) {
-      Person next = outcome.person();
-      if (next.facts() == row.facts()
-          && outcome.changes().isEmpty()
-          && outcome.notices().isEmpty()) {
+    private void take(Record<String, byte[]> record, Event event) {
+      Instant at = Instant.ofEpochMilli(record.timestamp());
+      Person held = people.get(record.key());
+      Person row = held == null ? Person.unknown(record.key(), at) : held;
+      Person.Outcome told = row.fold(event, at, policies);
+      boolean known = told.person().facts() == row.facts();
+      if (known && told.changes().isEmpty() && told.objections().isEmpty()) {
         return; // a duplicate
       }
-      people.put(record.key(), next);
-      for (StatusChange change : outcome.changes()) {
-        context.forward(record.withValue(Json.of(change)), STATUS_CHANGES);
+      people.put(record.key(), told.person());
+      told.changes().stream()
+          .map(change -> Format.CHANGED.write(new Changed(change)))
+          .forEach(change -> context.forward(record.withValue(change), STATUS_CHANGES));
+      HealthCode code = told.person().code();
+      if (code.version() != row.code().version()) {
+        context.forward(record.withValue(Format.CODE.write(code)), HEALTH_CODES);
       }
-      if (next.code().version() != row.code().version()) {
-        context.forward(record.withValue(Json.of(next.code())), HEALTH_CODES);
-      }
-      for (Notice notice : outcome.notices()) {
-        refuse(record, notice.objection().word, notice.refused());
-      }
+      told.objections().forEach(why -> refuse(record, why.word, why == Objection.CONFLICT));
     }
 
     private void refuse(Record<String, byte[]> record, String reason, boolean refused) {
-      RecordMetadata place = place();
-      Headers headers = new RecordHeaders();
-      headers.add("yk_topic", bytes(place.topic()));
-      headers.add("yk_partition", bytes(String.valueOf(place.partition())));
-      headers.add("yk_offset", bytes(String.valueOf(place.offset())));
-      headers.add("yk_reason", bytes(reason));
-      headers.add("yk_refused", bytes(String.valueOf(refused)));
-      // A tombstone has no bytes to keep.
-      byte[] raw = record.value() == null ? new byte[0] : record.value();
-      context.forward(record.withHeaders(headers).withValue(raw), DEAD_LETTERS);
+      RecordMetadata place = context.recordMetadata().orElseThrow();
+      Headers headers =
+          new RecordHeaders()
+              .add("yk_topic", bytes(place.topic()))
+              .add("yk_partition", bytes(place.partition()))
+              .add("yk_offset", bytes(place.offset()))
+              .add("yk_reason", bytes(reason))
+              .add("yk_refused", bytes(refused));
+      context.forward(record.withHeaders(headers), DEAD_LETTERS);
     }
 
-    private RecordMetadata place() {
-      return context.recordMetadata().orElseThrow();
-    }
-
-    private static byte[] bytes(String text) {
-      return text.getBytes(StandardCharsets.UTF_8);
+    private static byte[] bytes(Object value) {
+      return value.toString().getBytes(StandardCharsets.UTF_8);
     }
   }
 }
