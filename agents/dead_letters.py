@@ -104,7 +104,7 @@ class DeadLetters:
         notice: Notice,
         record: "ConsumerRecord[bytes, bytes] | None",
     ) -> None:
-        """Write the dead letter of an event that the fold refused or that claims in vain.
+        """Write the dead letter of an event that the fold refused, or whose claim has no effect.
 
         `record` is what brought the notice about: None when it was time.
         """

@@ -26,7 +26,8 @@ _decode = msgspec.json.Decoder(SourceReleased).decode
 
 
 def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
-    """Add the agent for releases; one of all apps is given where to refuse what is no release."""
+    """Add the agent for releases. Exactly one app gets `dead_letters`, so a malformed release is
+    reported once."""
     first = app.held_tables[0]
     folds = [
         (table, chunk_release(table.settings.name, dead_letters if table is first else None))

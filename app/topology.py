@@ -25,8 +25,8 @@ and, in a process of its own, so that no flood of it can delay a colour:
     telecom-visits      ─┘     (of phones)
 
 Each input topic has an agent of its own; all that fold into one table take turns per partition
-(app.engine.table), so no two ever interleave on the same person. All input topics are keyed by
-person, but for telecom-visits, keyed by phone, and source-releases, of which each partition has
+(app.engine.table), so no two ever interleave on the same person. Input topics are keyed by person,
+with two exceptions: telecom-visits are keyed by phone, and each partition of source-releases has
 every record. All have the same number of partitions, so one worker holds the same partition of all
 of them.
 """

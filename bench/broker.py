@@ -1,4 +1,5 @@
-"""The broker of the benchmark: the stack's own, on free ports, in a folder that is begun anew."""
+"""The broker of the benchmark: the stack's own, on free ports, in a folder that is emptied
+first."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Cost per event as the table grows: the counting fold over more and more people, and a backlog.
 
 Only us, with one worker. The counting fold, since its rows stay the same size: what changes is how
-many there are. The same number of events each, but for the backlog at the end.
+many there are. The same number of events each, except the backlog at the end.
 """
 
 from collections.abc import Callable

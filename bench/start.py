@@ -1,6 +1,6 @@
 """Stop and start with a large table: fold a backlog, then lose each thing that can be lost.
 
-The whole stack runs, as `make run` starts it but for the sample day. While its worker is down, a
+The whole stack runs as `make run` starts it, without the sample day. While its worker is down, a
 backlog of two events about each person comes in. Then: the worker folds it (how much memory does
 that take?), is ended and started with its store, and without; Redis is ended and started empty,
 while somebody asks the view for codes.

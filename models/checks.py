@@ -1,6 +1,6 @@
 """What is checked of a decoded event: the form of each text, and what one field says of another.
 
-`models.events` says which fields there are, and of which types.
+`models.events` says which fields there are, and their types.
 """
 
 import re

@@ -170,7 +170,7 @@ class DeclarationKind(StrEnum):
 
 
 class Symptom(StrEnum):
-    """What a declaration may name; none of them is none."""
+    """What a declaration may name; no symptoms are an empty list."""
 
     FEVER = "fever"
     COUGH = "cough"

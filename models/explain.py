@@ -21,15 +21,15 @@ change is told at the later instant, since a chain does not run back; here it st
 arrival. And a policy that is written after the fact speaks for then as well: it is the rules as
 they are dated now that are applied, and the version is named.
 
-What left a full row is missing from the answers about any time, also where a reason rested on it by
-what was known then and no longer by what came later.
+A result that left a full row is missing from every answer, including answers about a time when a
+reason still depended on it.
 
 What the row cannot say. It holds every event that was accepted but, once it is full (policy's
 `facts_max`; `full` says so), the oldest results, which no reason rested on when they left. What was
 refused never was in it: an event too many, the same identity with another content, whatever the
 codec refuses.
 Those did not count then and do not now; dead-letters has them. Of copies the first arrival
-stands. A log that is written anew (another generation of topics) has other arrivals. Where a
+stands. A log that is written again (another generation of topics) has other arrivals. Where a
 person was forgotten there is no row, and nothing can be said of any time.
 """
 
@@ -150,7 +150,7 @@ class Explanation(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """An open reason of which more, or less, is known: what was `then` and what is `now`."""
+    """An open reason about which more, or less, is known: what was `then` and what is `now`."""
 
     then: Interval
     now: Interval

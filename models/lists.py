@@ -156,7 +156,8 @@ def _advance(listing: Listing, bound: ListBound, to: datetime) -> Listing:
 
 
 def due_at(listing: Listing, name: ListName, at: datetime) -> datetime | None:
-    """Return when, as seen at `at`, the next entry leaves for its age; None while there is none."""
+    """Return when, as seen at `at`, the next entry leaves for its age; None while nothing is
+    due."""
     if not listing.entries:
         return None
     return listing.entries[-1].held_from + bound_of(name, at).kept_for

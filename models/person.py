@@ -4,7 +4,8 @@ A row holds the events themselves, each with its time of arrival, and the code t
 them. The code is judged from the whole set, so the end does not depend on the order, number or
 time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
 correction may come before what it corrects. A row is bounded: for one event too many the oldest
-result leaves that the code does not rest on; only where there is none is the event refused. What
+result leaves that the code does not rest on; only if that is not possible is the event refused.
+What
 has left is as if it had never come, so beyond the bound the order of arrivals may matter: to an
 opening that is reported later than all results after it have left, say.
 
@@ -158,7 +159,7 @@ def full(row: Person) -> bool:
 
 def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
     """Return the place of the oldest result without which the assessment of `facts` is the same,
-    and that no correction names; None if there is none. In a plain row that is the oldest."""
+    and that no correction names; None without such a one. In a plain row that is the oldest."""
     events = [fact.event for fact in facts]
     if plain:
         _, oldest = min(

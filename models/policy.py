@@ -85,7 +85,7 @@ class Policy(Struct, frozen=True):
     """A travel card goes back to the day so many before today's (manual, 三（四）: 前 14 天内)."""
 
     lists: dict[ListName, ListBound]
-    """Bounds of the lists (own decision but for the displays' three days: an entry is kept as long
+    """Bounds of the lists (own decision, except the displays' three days: an entry is kept as long
     as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show; a
     phone's visits as long as a travel card goes back, some 25 a day)."""
 

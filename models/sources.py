@@ -31,12 +31,13 @@ no longer believes that single records are at fault (its dead-letter limits)."""
 
 COUNTED_MAX = 1_000
 """Sources counted at once in a topic partition. One more, and the one heard of longest ago is
-forgotten: its count begins anew at its next invalid record (own decision: with `PARKED_MAX` this
+forgotten: its count begins again at its next invalid record (own decision: with `PARKED_MAX` this
 keeps a tally below 256 KB, also when each source has the longest of names)."""
 
 PARKED_MAX = 1_000
 """Sources parked at once in a topic partition; none of them is ever forgotten. A further one that
-reaches its limit is not parked and counted anew: its invalid events are dead letters as before
+reaches its limit is not parked and is counted from zero: its invalid events are dead letters as
+before
 (own decision)."""
 
 
@@ -45,7 +46,7 @@ class Verdict(Enum):
 
     NOTHING = auto()
     PARKED = auto()
-    NOT_PARKED = auto()  # it would be, but for PARKED_MAX
+    NOT_PARKED = auto()  # it would be parked if PARKED_MAX were not reached
     UNREADABLE = auto()  # the limit of records without a readable source is reached
 
 

@@ -2,7 +2,7 @@
 
 It says where a phone was and nothing of who carried it, and it changes no colour.
 
-The mark is the real card's star, of which that said:
+The mark is the real card's star, about which the card said:
 表示当前该城市存在中风险或高风险地区，并不表示用户实际到访过这些中高风险地区.
 So it holds for a city in which there is a high-risk area on the day of asking, whatever there was
 on the day of the visit: who was in Wuhan in March 2020 has no mark on the 8th of April. Own

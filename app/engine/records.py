@@ -73,7 +73,7 @@ class LenientBatch:
 
 
 class _Escaping(bytearray):
-    """Bytes of which every part is decoded with what is not UTF-8 escaped."""
+    """Bytes that decode with everything escaped that is not UTF-8."""
 
     def __getitem__(self, at: Any) -> Any:
         part = super().__getitem__(at)

@@ -92,7 +92,7 @@ class Store:
         return -1 if stored is None else int(stored)
 
     def applied_offsets(self) -> dict[str, int]:
-        """Return the last offset applied of each topic of which any was; raise `StoreDamaged`."""
+        """Return the applied offset of each topic that has one; raise `StoreDamaged`."""
         found, entries = {}, self._db.iter()
         entries.seek(APPLIED)
         while entries.valid() and (key := cast(bytes, entries.key())).startswith(APPLIED):

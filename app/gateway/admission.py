@@ -133,8 +133,8 @@ class Admission:
 def _check_kind(named: Document | Phone, type_: Any) -> None:
     """Raise `Refused` for a phone in an event about a person, or a document in one about a phone.
 
-    Either would be folded into the row of nobody, and in silence. What type of event there is none
-    of is for the codec to say.
+    Either would be folded into the row of nobody, and in silence. Unknown event types are refused
+    by the codec.
     """
     if not isinstance(type_, str) or type_ not in EVENT_TYPES:
         return

@@ -47,7 +47,7 @@ class Bodies:
         """Read the body whole, decompressed; it counts as held until the context ends.
 
         Raise `Refused`: 413 above the bound, 408 after the deadline, 415 for another encoding
-        than gzip, 400 for a gzip that is none, 503 while too much is held already.
+        than gzip, 400 for a gzip that cannot be read, 503 while too much is held already.
         """
         held = _Held(self)
         try:

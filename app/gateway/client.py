@@ -56,7 +56,7 @@ ONCE = Patience(tries_max=1)
 
 
 class _Result(Struct):
-    """A key, or the code of the problem for which there is none."""
+    """A key, or the code of the problem in its place."""
 
     person: str | None = None
     code: str | None = None

@@ -3,7 +3,7 @@ a phone to the phone key, in the same way.
 
 Document numbers and phone numbers can be enumerated, so a plain hash of one is as good as the
 number. The key is an HMAC; its secret is with the gateway alone. It begins with the version of the
-secret; a new version means topics made anew, never two keys for one person at once.
+secret; a new version means new topics, never two keys for one person at once.
 """
 
 import base64

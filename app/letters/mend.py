@@ -36,9 +36,9 @@ def mend(
 ) -> Sending:
     """Return what is sent for `letter`, or raise `NotSentError`.
 
-    Without `replacement` it is the record as it came, to its topic and partition; with it the
-    event that this says, to where such an event of that person belongs. `force` also sends what
-    would be refused again.
+    Without `replacement` it is the record as it came, to its own topic and partition. With it, it
+    is that event, to the topic and partition of its type and person. `force` also sends what would
+    be refused again.
     """
     if letter.came_from is None or (letter.place.topic == DEAD_LETTERS and not letter.refused):
         raise NotSentError(

@@ -199,7 +199,8 @@ def own_path(asked: str | None) -> str:
     """Return the path to go back to if it is one of ours, else `HOME`.
 
     A browser reads two slashes, a backslash, and tabs or line ends between them as the beginning of
-    another site's address; so anything that is not plainly a path is none. One that leads into the
+    another site's address; so anything that is not plainly a path is refused. One that leads into
+    the
     login itself would go in a circle.
     """
     if not asked or len(asked) > PATH_LENGTH_MAX or not asked.isascii() or not asked.isprintable():

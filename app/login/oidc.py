@@ -51,7 +51,7 @@ ALL_SECONDS_MAX = 15.0
 """For all that is asked of the provider while a person waits."""
 
 METADATA_SECONDS = 3_600.0
-"""The discovery document and keys are read anew when older. Providers announce new keys a day
+"""The discovery document and keys are read again when older. Providers announce new keys a day
 before they sign with them; a new key is also looked for when a signature names an unknown one."""
 
 KEYS_AGAIN_SECONDS = 5.0
@@ -233,7 +233,7 @@ class RelyingParty:
             raise Failed("expired", "the login took too long")
 
     def _check_issuer(self, metadata: Metadata, answer: Mapping[str, str]) -> None:
-        """RFC 9207: who answers says who it is, where the provider says that it does."""
+        """RFC 9207: check `iss` in the answer if the provider announces that it sends one."""
         issuer = answer.get("iss")
         if issuer is None and not metadata.authorization_response_iss_parameter_supported:
             return
@@ -372,6 +372,7 @@ def _decoded(content: bytes, kind: type[T]) -> T:
 
 
 def _word(error: object) -> str:
-    """Return an error's code for the log; what is no code may be anything, and is left out."""
+    """Return an error's code for the log. Only well-formed codes are logged; anything else could
+    carry user input."""
     text = str(error)
     return text if re.fullmatch(r"[a-z_]{1,40}", text) else "an error of its own"

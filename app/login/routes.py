@@ -157,7 +157,7 @@ class Login:
         )
 
     async def _end_former(self, request: AnyRequest) -> None:
-        """A browser has one session; who logs in anew leaves none behind to be found."""
+        """A browser has one session; who logs in again leaves none behind to be found."""
         try:
             await self.store.end(self.sessions.read(request.cookies.get(COOKIE)))
         except NoSession:

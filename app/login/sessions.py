@@ -26,7 +26,7 @@ IDLE = timedelta(minutes=30)
 below it is between 25 and 30 minutes."""
 
 RENEW = timedelta(minutes=5)
-"""A cookie is written anew when it is older: not with every answer."""
+"""A cookie is written again when it is older, not with every answer."""
 
 ID_BYTES = 16
 """128 bits, twice what OWASP asks for. It is no secret that opens anything: the seal is."""

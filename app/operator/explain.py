@@ -216,7 +216,7 @@ def _checklist(reason: ReasonAnswer, at: datetime) -> str:
 
 
 def _met(condition: ConditionAnswer, at: datetime) -> str:
-    """Say when a line was met. Time to come is none that is met; an event known by hindsight is."""
+    """Say when a line was met. A time to come is not met yet; an event known by hindsight is."""
     if _is_met(condition, at):
         return _time(condition.met_at)
     return f"{_time(condition.met_at)} (later)" if condition.met_by else ""

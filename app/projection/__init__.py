@@ -4,7 +4,7 @@
 - `state`: how far a model is, and the gate that every write of one goes through.
 - `codes`, `codes.lua`: everybody's code, the counts and the changes, as they lie in Redis.
 - `rows`: the rows of the tables, which health information is read from.
-- `freshness`: up to when a worker has applied its input.
+- `freshness`: how far a worker has applied its input.
 - `corrections`: how long a mistaken red lasts once its correction is here.
 
 It promises that a batch and the place that it reaches are written together or not at all, and that

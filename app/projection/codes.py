@@ -13,7 +13,7 @@ replaces a newer.
 The counts are of the codes that lie here, by the status that each tells; a code that changes
 moves from the one to the other in the same script.
 
-The database is the model's alone: it is emptied when the model is built anew.
+The database is the model's alone: it is emptied when the model is built again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -121,7 +121,7 @@ _decode_changed = msgspec.json.Decoder(StatusChanged).decode
 def stored(value: bytes, partition: int) -> bytes:
     """Return a HealthCode's JSON, of a record in `partition`, as it lies in Redis.
 
-    Raise `msgspec.DecodeError` if it is none.
+    Raise `msgspec.DecodeError` if it is not one.
     """
     head = _decode_head(value)
     reasons = "".join(str(int(reason)) for reason in head.reasons) or "-"

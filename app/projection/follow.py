@@ -49,7 +49,7 @@ AGAIN_SECONDS = 0.5
 REDIS_SECONDS_MAX = 5.0
 
 ABSENT_SECONDS_MAX = 12 * 60 * 60
-"""A model that was left for longer is built anew: what was deleted from health-codes is told for
+"""A model that was left for longer is built again: what was deleted from health-codes is told for
 24 hours there (delete.retention.ms), and not after that."""
 
 SILENT_SECONDS = 5.0
@@ -93,7 +93,7 @@ class Batch(Protocol):
 class Model(Struct, frozen=True):
     """What is projected.
 
-    `groups` names, for each topic, the group that writes it: so it is known up to when it is whole.
+    `groups` names, for each topic, the group that writes it: so it is known how far it is whole.
     `writer` makes what writes the model; `batch_of` raises `Unreadable` on a record that is not of
     its topic's type. `redis_variable` is the setting of its database.
     """

@@ -1,4 +1,4 @@
-"""Up to when a worker has applied its input. Kafka knows: what its group has committed, against
+"""How far a worker has applied its input. Kafka knows: what its group has committed, against
 where the log ends.
 
 An offset is committed after everything before it is on the changelog and on health-codes. Ask here

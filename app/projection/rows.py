@@ -69,7 +69,7 @@ class RowBatch(Struct):
     def take(self, topic: str, key: bytes, partition: int, value: bytes, at: datetime) -> None:
         """Take the row of `key` as it became at `at`; a later one replaces it.
 
-        Raise `msgspec.DecodeError` if it is none.
+        Raise `msgspec.DecodeError` if it is not one.
         """
         self.rows[topic, key] = partition, value
         if topic == LISTS_CHANGELOG and key.endswith(_NATIONAL_STATUSES):
@@ -134,11 +134,11 @@ def rows_of(fetched: Fetched) -> RowBatch:
 
 
 class NoRows(Exception):
-    """There is nothing to be read: the rows were never projected, or are being built anew."""
+    """There is nothing to be read: the rows were never projected, or are being built again."""
 
 
 class Rows(Struct, frozen=True):
-    """Rows as they were asked for, None where there is none.
+    """Rows as they were asked for; None for a missing one.
 
     `as_of`: everything appended to the input until then is in them.
     """

@@ -95,7 +95,7 @@ _decode_state = msgspec.json.Decoder(State).decode
 
 
 def decode_state(raw: bytes | None) -> State | None:
-    """Return a state; None if there is none of this format, so no model to be read."""
+    """Return a state; None without one of this format, so without a model to be read."""
     try:
         state = None if raw is None else _decode_state(raw)
     except msgspec.DecodeError:

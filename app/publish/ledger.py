@@ -35,7 +35,7 @@ class Ledger:
         self.report = None if path is None else path.with_name(f"{path.name}.refused.ndjson")
 
     def load(self, gateway: str) -> FilePlace:
-        """Return the place reached with this gateway; the beginning if there is none."""
+        """Return the place reached with this gateway; the beginning if none is kept."""
         if self.place is None or not self.place.exists():
             return FilePlace(gateway)
         try:

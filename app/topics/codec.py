@@ -211,11 +211,11 @@ def carries_phone_number(
     It is slow, and never asked of a record that is taken: unlike a document number, a phone number
     is nothing to refuse a record for. It has no check digit, so of the file numbers of 11 digits
     every fourteenth would be taken for one, and an institution may give its own. Nor is there need:
-    an event's fields are a closed list, none of which is a phone; `data.document` is refused by its
+    an event's fields are a closed list without a phone; `data.document` is refused by its
     name; and a telecom, which has nothing but phones at hand, may not write one into an id
     (models.checks.faults). What is left are records that are refused anyway, and it is their dead
-    letters that keep what is found here sealed. The fields that hold a source's own numbers are
-    passed over, but for those of telecoms.
+    letters that keep what is found here sealed. Fields with a source's own numbers are skipped,
+    except a telecom's.
     """
     raw = _all(value, key, headers)
     raw = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), raw)

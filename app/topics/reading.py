@@ -128,8 +128,8 @@ async def reading(
 async def first_between(
     consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int, end: int
 ) -> LogRecord | None:
-    """Return the first record in `[offset, end)`; None if there is none, since a producer's
-    transactions leave markers, which take offsets. Raise `TimeoutError` if it is not known in time.
+    """Return the first record in `[offset, end)`; None if only markers of transactions are left,
+    which take offsets too. Raise `TimeoutError` if it is not known in time.
     """
     consumer.assign([tp])
     consumer.seek(tp, offset)

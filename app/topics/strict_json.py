@@ -80,7 +80,7 @@ _ESCAPES = re.compile(rb"\\(u0000|.)")
 
 
 def _not_strict(raw: bytes, said: str) -> NotStrict:
-    """Return what is wrong with `raw`, of which jiter said `said`."""
+    """Return what is wrong with `raw`, about which jiter said `said`."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as bad:

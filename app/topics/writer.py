@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class Writer:
-    """The producer, connected in the background and made anew after an error.
+    """The producer, connected in the background. After an error a new one is made.
 
     Call `start` in the event loop that writes, and `stop` at the end: it waits for what is on its
     way, for a bounded time.

@@ -38,8 +38,8 @@ from models.travel import City, travel_card
 
 
 class PhoneVisits(Struct, frozen=True):
-    """What telecoms said of a phone, in any order; all that had arrived by `as_of` is in it, but
-    for the oldest where there was `more` than is kept."""
+    """What telecoms said of a phone, in any order; all that had arrived by `as_of` is in it, except
+    the oldest where there was `more` than is kept."""
 
     visits: Sequence[TelecomVisitData]
     as_of: datetime
@@ -102,7 +102,8 @@ class TravelCards:
         bounds: Bounds | None = None,
         marks: Iterable[HighRisk] = HIGH_RISK,
     ) -> None:
-        """`redis` is that of sessions; `key` a secret of which a label makes one of this use."""
+        """`redis` is that of sessions; `key` is a secret; a label derives one for this use from
+        it."""
         own = hashlib.blake2b(key, digest_size=32, person=b"yuekang travel").digest()
         self._limits = Limits(redis, own, bounds or Bounds())
         self._codes = SmsCodes(redis, own)
@@ -144,8 +145,8 @@ class TravelCards:
             task.exception()  # is the asker's, who may be gone
 
     async def close(self) -> None:
-        """Wait for the messages that are being sent, each of which is bounded in time; then give
-        up the gateway."""
+        """Wait for the messages that are being sent (each is bounded in time); then give up the
+        gateway."""
         if self._sending:
             await asyncio.wait(self._sending)
         await self._phone_keys.close()

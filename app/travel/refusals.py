@@ -1,4 +1,4 @@
-"""The refusal of which a page has to say more than its name."""
+"""The refusal about which a page says more than its name."""
 
 from app.web.problems import FieldError, Refused
 

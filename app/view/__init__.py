@@ -3,15 +3,15 @@
     GET  /v1/people/{person}/code         the code now: colour, reasons, how they lift
     GET  /v1/people/{person}/code.svg     its QR, of a display token that lives two minutes
     GET  /v1/people/{person}/explanation  why it is, or was, what it is; for the operator
-    GET  /v1/reconciliation               who is green here and high on the national platform
+    GET  /v1/reconciliation               whose code is green while the national status is high
     POST /v1/scans                        a terminal's scan: recorded, and answered with the colour
     GET  /v1/changes                      changes of status as Server-Sent Events
     GET  /v1/counts                       people by colour, reason and city; the last hour
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
 It reads Redis (app.projection.codes), and nothing else that could be away. Expiry is computed at
-the instant of reading (models.codes.judge), and every answer says up to when its data goes; beyond
-a limit there is no colour at all (亮码失败).
+the instant of reading (models.codes.judge), and every answer says how fresh its data is; beyond a
+limit there is no colour at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.

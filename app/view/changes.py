@@ -7,7 +7,7 @@ nothing, and loses nothing but what Redis no longer keeps. That is said by an ev
 the number of changes missed where that is known, and it goes on from there.
 
 An event's id is `<epoch>-<number>`. An id of another epoch (app.projection.codes) gives a gap: what
-was missed cannot be known. While the read model is built anew nothing is told, since it would be
+was missed cannot be known. While the read model is built again nothing is told, since it would be
 told twice. A filtered client's place moves on too: heartbeats carry it.
 """
 
@@ -62,7 +62,7 @@ class StreamPlace(Struct, frozen=True):
 
 
 NOWHERE = StreamPlace("", 0)
-"""The place of an id that is none of ours."""
+"""The place of an id that is not ours."""
 
 
 def place_of(last_event_id: str | None) -> StreamPlace | None:

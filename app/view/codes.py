@@ -47,7 +47,7 @@ class Codes:
         self._state: tuple[bytes | None, State | None] = None, None
 
     async def read(self, person: str) -> Read:
-        """Return a person's code, or that there is none; raise `Unavailable`.
+        """Return a person's code, or that they have no code; raise `Unavailable`.
 
         What is returned is never older than `REFUSE_SECONDS`, and says so beyond `STALE_SECONDS`.
         """
@@ -105,12 +105,12 @@ class Codes:
         stale = lag_s > STALE_SECONDS
         read = Read(code, at, datetime.fromtimestamp(known, ZONE), round(lag_s, 3), stale)
         if stale and read.colour is Colour.NONE:
-            # A read model that is built anew has come through newer codes, not through all.
+            # A read model that is built again has come through newer codes, not through all.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
         return read
 
     def _decoded(self, raw: bytes | None) -> State:
-        """Return the state, decoded once; raise `Unavailable` if there is none to be read."""
+        """Return the state, decoded once; raise `Unavailable` if nothing can be read."""
         if raw != self._state[0]:
             self._state = raw, decode_state(raw)
         if self._state[1] is None:

@@ -137,7 +137,8 @@ class Explanations:
     async def explain(
         self, by: str, person: str, at: str | None, known_at: str | None
     ) -> ExplanationAnswer:
-        """Answer what `by` asks; raise `Refused` for an instant that is none or out of bounds,
+        """Answer what `by` asks; raise `Refused` for an instant that cannot be read or is out of
+        bounds,
         `Unavailable` where the row cannot be had or its absence says nothing."""
         now = self._now()
         then = now if at is None else instant("at", at, now + FORECAST_MAX)

@@ -164,7 +164,7 @@ async def information_of(view: Services, session: Session) -> InformationAnswer:
 
 
 def is_adult(view: Services, session: Session) -> bool:
-    """Say whether someone is known to be an adult; an unknown age is none."""
+    """Say whether someone is known to be an adult; an unknown age does not count as one."""
     return session.is_adult(view.now().astimezone(ZONE).date()) is True
 
 

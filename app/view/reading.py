@@ -27,7 +27,7 @@ class Unavailable(Exception):
 
 
 class Read(Struct, frozen=True):
-    """A code as it was read: up to when its data goes, and whether that is long ago."""
+    """A code as it was read: how fresh its data is, and whether that is long ago."""
 
     code: HealthCode | None
     at: datetime
@@ -49,7 +49,7 @@ class CityCount(Struct, frozen=True):
 
 
 class PartitionLag(Struct, frozen=True):
-    """How far a partition of health-codes is projected: up to when, and how far behind."""
+    """How far a partition of health-codes is projected: to which instant, and how far behind."""
 
     partition: int
     as_of: datetime | None

@@ -169,8 +169,8 @@ def exactly(instant: datetime) -> Text:
 
 
 def _local(instant: datetime) -> datetime:
-    """In Asia/Shanghai; the start of the last day that there is, for what is said to have no end
-    by an instant of it that is later here (9999-12-31 in UTC)."""
+    """In Asia/Shanghai. Open-ended instants are written as 9999-12-31 in UTC, which would overflow
+    here, so they are clamped to the start of that day."""
     return min(instant, _LAST_DAY).astimezone(ZONE)
 
 

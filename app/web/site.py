@@ -77,7 +77,7 @@ _ENVIRONMENT = Environment(
 
 
 def static_file(name: str) -> Path:
-    """Where a static file lies; raises `StopIteration` where there is none of this name."""
+    """Where a static file lies; raises `StopIteration` for an unknown name."""
     return next(folder / name for folder in STATIC if (folder / name).is_file())
 
 

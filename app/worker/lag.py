@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 INTERVAL_SECONDS = 1.0
 STALLED_SECONDS = 30.0
-"""A partition with records to apply, of which none was applied for so long, stands still."""
+"""A partition stands still if it has records to apply and applied none for so long."""
 SUSPECT_SECONDS = 5.0
 """After so long without a move it is looked at whether there are records at all: a producer's
 transactions leave markers, which take offsets."""
@@ -109,7 +109,7 @@ class WorkerLag:
         self._publish()
 
     def _suspect(self, tp: TopicPartition) -> bool:
-        """Say whether what is left may be nothing but the markers of a producer's transactions."""
+        """Say whether only markers of transactions may be left."""
         unmoved = time.monotonic() - self._moved_at.get(tp, 0.0)
         return bool(self._behind.get(tp)) and unmoved > SUSPECT_SECONDS
 

@@ -88,7 +88,7 @@ class Node(Broker):
 
 
 async def behind(bootstrap: str) -> list[str]:
-    """Name the partitions of which some copy is not in step; raise `KafkaError` if none answers."""
+    """Name the partitions with a copy that is not in step; raise `KafkaError` if none answers."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     await admin.start()
     try:

@@ -1,6 +1,6 @@
 """Network and mount namespaces: addresses, links and file systems that are this run's alone.
 
-The suite starts itself anew in namespaces of its own, as root or in a user namespace; each worker
+The suite starts itself again in namespaces of its own, as root or in a user namespace; each worker
 has a network namespace in it, joined by a pair of links that can be taken down. All of it is gone
 with the last process. Where the machine allows none of it, faults that need it are left out.
 """
@@ -27,7 +27,7 @@ def isolated() -> bool:
 
 
 def enter(module: str) -> None:
-    """Start this program anew in namespaces of its own; return where the machine allows none."""
+    """Start this program again in namespaces of its own; return where the machine allows none."""
     if isolated():
         _set_up()
         return

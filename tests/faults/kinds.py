@@ -403,7 +403,7 @@ async def down(process: Python) -> AsyncIterator[None]:
 
 
 async def restart(process: Python, prepare: Callable[[], None]) -> None:
-    """Start a process anew, and return when it runs again."""
+    """Start a process again, and return when it runs again."""
     async with down(process):
         prepare()
     await started(process)

@@ -1,7 +1,7 @@
 """Points of the commit path at which a process may be made to die, from outside the engine.
 
 A point is passed before and after a step. What is here names the engine's methods; where one is
-gone, importing the wrapped process fails and says which, and the point must be named anew.
+gone, importing the wrapped process fails and says which, and the point must be renamed.
 """
 
 import asyncio

@@ -122,7 +122,7 @@ class Client:
             await self.next()
 
     async def events(self, number: int) -> list[Event]:
-        """Return so many events, leaving out what is none."""
+        """Return so many events, leaving out what is not one."""
         found: list[Event] = []
         while len(found) < number:
             event = await self.next()
@@ -237,7 +237,7 @@ async def test_an_emptied_redis_is_a_gap_and_its_building_is_not_told_again(
         await client.begin()
         await model.put(*(before := some(3)))
         assert sources(await client.events(3)) == said(before)
-        await model.begin()  # emptied, and begun anew
+        await model.begin()  # emptied, and begun again
         await model.put(*before, built=False)
         for _ in range(8):
             assert not (await client.next()).name, "told while the model is being built"

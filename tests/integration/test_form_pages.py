@@ -51,7 +51,7 @@ def view(redis_url: str, **options: Any) -> Http:
 
 
 def answers(kind: str = "personal", **fields: Any) -> dict[str, Any]:
-    """A form that is filled in rightly, but for `fields`; None leaves one out."""
+    """A form that is filled in rightly, except `fields`; None leaves one out."""
     filled = {
         "id": str(uuid4()),
         "city": "440300",

@@ -473,7 +473,7 @@ class Audit:
         )
 
     async def uncommitted(self) -> list[str]:
-        """Name the input partitions of which the group has not committed the end."""
+        """Name the input partitions whose end the group has not committed."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
         await admin.start()
         try:

@@ -123,7 +123,7 @@ ITEMS: dict[Section, list[Item]] = {
 
 
 class Stand:
-    """Stands for the view's services, each answer of which is given beforehand."""
+    """Stands for the view's services; each answer is given beforehand."""
 
     def __init__(
         self,

@@ -247,7 +247,7 @@ POLICY_CHANGE = at_step(40)
 
 
 def _changed(**numbers: Any) -> tuple[Policy, ...]:
-    """Return policies of which the second has other numbers, from the eleventh day on."""
+    """Return two policies; the second has other numbers, from the eleventh day on."""
     fields = {name: getattr(POLICIES[0], name) for name in Policy.__struct_fields__}
     return (
         Policy(**{**fields, "valid_to": POLICY_CHANGE}),

@@ -287,7 +287,7 @@ class Model:
         self._state: Any = None
 
     async def begin(self) -> None:
-        """Begin anew, with nobody in it."""
+        """Begin again, with nobody in it."""
         await self._redis.flushdb()
         positions = {topic: tuple(Position(0) for _ in range(4)) for topic in CODES.topics}
         self._state = self._writer.gate.new_state("server", positions)

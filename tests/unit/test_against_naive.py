@@ -410,8 +410,8 @@ def test_a_correction_taken_back_equals_never_having_been_sent(
 class Life(RuleBasedStateMachine):
     """One person's events as they arrive, with copies, corrections and time going by.
 
-    The oracle writes its own chain of changes by judging the events anew at each instant at
-    which its answer may change. It and the chain that `models.person` tells must be the same.
+    The oracle writes its own chain of changes by judging the events again at each instant at which
+    its answer may change. It and the chain that `models.person` tells must be the same.
     """
 
     def __init__(self) -> None:

@@ -142,7 +142,7 @@ def test_a_text_that_only_looks_like_an_escaped_nul_is_read() -> None:
     assert read(raw).id == "e1\\u0000"
 
 
-# An event that is one but for a spot in its JSON
+# An event that is right except for a spot in its JSON
 
 
 SPOTS: list[tuple[bytes, bytes, Code]] = [

@@ -64,7 +64,7 @@ def catalogue(language: Language) -> Catalog:
 
 
 def messages(catalogue: Catalog) -> dict[tuple[str | None, str], Message]:
-    """Every message by its context and its Chinese text; the header is none."""
+    """Every message by its context and its Chinese text; the header is not one."""
     return {(message.context, forms(message.id)[0]): message for message in catalogue if message.id}
 
 

@@ -64,7 +64,7 @@ class ProviderPerson(Struct, frozen=True, omit_defaults=True):
 
 
 def people_of(path: Path) -> list[ProviderPerson]:
-    """Return the people of the file at `path`; nobody where there is none that can be read."""
+    """Return the people of the file at `path`; nobody if no file can be read."""
     try:
         content = path.read_bytes()
         return msgspec.json.decode(content[:FILE_BYTES_MAX], type=list[ProviderPerson])

@@ -380,7 +380,7 @@ class _EndSession(EndSessionEndpoint):  # type: ignore[misc]
         return True  # there is one client, and nothing here to be logged out of
 
     def end_session(self, end_session_request: Any) -> None:
-        pass  # no browser is remembered: each login asks anew who one is
+        pass  # no browser is remembered: each login asks again who one is
 
 
 class _Bearer(BearerTokenValidator):  # type: ignore[misc]

@@ -297,7 +297,7 @@ def _published(entries: list[DayEntry], random: Random) -> list[AnyEntry]:
 
 
 def _breakable(entries: list[DayEntry]) -> list[DayEntry]:
-    """Return entries of which broken copies change nothing: they are published on Kafka before.
+    """Return entries whose broken copies change nothing: they are published on Kafka before.
 
     A copy with another content is refused only after the right one.
     """

@@ -2,7 +2,7 @@
 
 Publishing the same day again sends the same events with the same ids, so nothing comes of it but
 copies. What the day was is kept beside the data (`sample.json`) before the first event goes out,
-so that an interrupted day is finished and not begun anew.
+so that an interrupted day is finished and not begun again.
 """
 
 import asyncio

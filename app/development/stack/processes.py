@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 LOG_BYTES_MAX = 32 * 1024 * 1024
-"""A longer log begins anew; the one before it is kept beside it as `.1`."""
+"""A longer log begins again; the one before it is kept beside it as `.1`."""
 
 TAIL_LINES = 25
 POLL_SECONDS = 0.1
@@ -119,7 +119,7 @@ class Process:
             time.sleep(POLL_SECONDS / 4)
 
     def bound_log(self) -> None:
-        """Begin the log anew where it is too long. It is open for appending, so none is torn."""
+        """Begin a new log where it is too long. It is open for appending, so none is torn."""
         if self.log.stat().st_size > LOG_BYTES_MAX:
             shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
             os.truncate(self.log, 0)
@@ -161,7 +161,7 @@ class HttpProcess(Process):
 
 
 def program(name: str) -> str:
-    """Return the path of a program; raise `StackError` where there is none."""
+    """Return the path of a program; raise `StackError` if it is missing."""
     path = shutil.which(name)
     if path is None:
         raise StackError(f"{name} is not installed. Run `make setup`, or docker/install.sh.")

@@ -37,7 +37,7 @@ RESTARTS_MAX = 5
 not end the stack, a bug does."""
 
 HEALTHY_SECONDS = 60.0
-"""A process that ran for so long begins counting anew."""
+"""A process that ran for so long counts from zero again."""
 
 IDENTITY_PROVIDER = "identity-provider"
 

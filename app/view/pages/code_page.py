@@ -36,7 +36,7 @@ LOG_IN = (  # manual, 二
 )
 
 BEFORE = "x-before"
-"""A script that asks for the page anew says in this header which state it had."""
+"""A script that asks for the page again says in this header which state it had."""
 
 FAILED = "unavailable"
 
@@ -53,8 +53,8 @@ async def code_page(
 ) -> Response[str]:
     """Answer with one of three pages: a colour, no code (200), 亮码失败 (503).
 
-    Each is recorded as a display, but for a page that asks anew by itself and had the same
-    `before`: a colour, or none.
+    Each is recorded as a display. A page that asks again by itself and had the same state `before`
+    (a colour, or none) is not.
     """
     context: Context = {"name": session.name, "reload_s": RELOAD_S if reload else None}
     try:

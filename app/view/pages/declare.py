@@ -262,7 +262,7 @@ def _refused(
 
 
 def _text(form: FormMultiDict, name: str) -> str:
-    """Return a field as it is meant: a file is none, full-width figures are figures."""
+    """Return a field as it is meant: a file is no text, full-width figures are figures."""
     value = form.get(name, "")
     return unicodedata.normalize("NFKC", value).strip() if isinstance(value, str) else ""
 
