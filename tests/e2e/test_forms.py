@@ -198,7 +198,7 @@ def test_a_draft_is_of_its_kind_and_of_a_day(stage: Stage, page: Page) -> None:
     page.clock.run_for(400)
     stage.open(page, person, "/declare/student-or-staff")
     expect(page.get_by_label("今日体温")).to_have_value("")
-    page.clock.fast_forward(timedelta(hours=25).total_seconds() * 1000)
+    page.clock.fast_forward(timedelta(hours=25).total_seconds() * 1000)  # type: ignore[arg-type]
     page.goto(f"{stage.url}/declare/personal")
     expect(page.get_by_label("今日体温")).to_have_value("")
     assert drafts(page) == []

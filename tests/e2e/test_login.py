@@ -15,7 +15,8 @@ from support.brokers import Kafka
 from support.browsing import SMALL_TARGETS, answers, assert_accessible
 from support.gateways import SECRET
 from support.logins import CARD, PEOPLE
-from support.stage import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, Log
+from support.stage import Log
+from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
 
 Started = dict[str, HttpProcess]
 

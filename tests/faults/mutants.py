@@ -67,16 +67,16 @@ def store_before_log() -> None:
 def no_fence() -> None:
     import os
 
-    class OwnName(aiokafka.AIOKafkaProducer):
+    class OwnName(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
         def __init__(self, *args: Any, transactional_id: str, **kwargs: Any) -> None:
             own = f"{transactional_id}-{os.getpid()}"
             super().__init__(*args, transactional_id=own, **kwargs)
 
-    partition.AIOKafkaProducer = OwnName  # type: ignore[misc]
+    partition.AIOKafkaProducer = OwnName  # type: ignore[attr-defined]
 
 
 def catch_up_reads_uncommitted() -> None:
-    partition.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[misc]
+    partition.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[attr-defined]
 
 
 def input_reads_uncommitted() -> None:
@@ -91,7 +91,7 @@ def input_reads_uncommitted() -> None:
 
 
 def projection_reads_uncommitted() -> None:
-    projection.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[misc]
+    projection.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[attr-defined]
 
 
 def _reads_uncommitted() -> Any:
@@ -166,7 +166,7 @@ def catch_up_skipped() -> None:
             path = self._settings.directory / self._settings.name / str(self.number)
             self._store = Store(path)
 
-    Partition._catch_up = only_open  # type: ignore[method-assign]
+    Partition._catch_up = only_open  # type: ignore[assignment, method-assign]
 
 
 def turns_not_taken() -> None:
@@ -189,7 +189,8 @@ def turns_not_taken() -> None:
 
     Table._turn = no_turn  # type: ignore[method-assign]
     Partition.commit = locked  # type: ignore[method-assign]
-    table.fits = lambda _: False  # each its own: to fold another's twice is another fault
+    # Each has a transaction of its own: to fold another's twice is another fault.
+    table.fits = lambda _: False  # type: ignore[assignment, attr-defined]
 
 
 def generation_not_checked() -> None:
@@ -198,7 +199,7 @@ def generation_not_checked() -> None:
     def any_generation(self: Table, number: int, generation: int) -> Any:
         return turn(self, number, self._generation)
 
-    Table._turn = any_generation  # type: ignore[method-assign, assignment]
+    Table._turn = any_generation  # type: ignore[method-assign]
 
 
 def agenda_not_kept() -> None:

@@ -170,4 +170,4 @@ def _mark_catching_up() -> None:
         finally:
             _catching_up.reset(token)
 
-    Partition._catch_up = marked  # type: ignore[method-assign]
+    Partition._catch_up = marked  # type: ignore[assignment, method-assign]

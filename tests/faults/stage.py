@@ -243,7 +243,7 @@ class Stage:
         """Give Redis a command, if it can be reached."""
         redis: Redis = Redis.from_url(self.redis.url, socket_timeout=2)
         with suppress(RedisError):
-            await redis.execute_command(*words)
+            await redis.execute_command(*words)  # type: ignore[no-untyped-call]
         await redis.aclose()
 
     def check(self) -> None:

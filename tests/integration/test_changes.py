@@ -82,7 +82,7 @@ async def model(redis: Redis) -> Model:
 async def following(server: RedisServer, **options: Any) -> AsyncIterator[Changes]:
     """The changes as a view follows them."""
     clients = [Redis.from_url(server.url) for _ in range(2)]
-    changes = Changes(*clients, **options)
+    changes = Changes(*clients, **options)  # type: ignore[arg-type]
     changes.start()
     try:
         yield changes
@@ -222,7 +222,7 @@ async def test_an_id_that_means_nothing_here_is_a_gap(
 async def test_a_number_that_was_not_given_out_yet_is_a_gap(
     server: RedisServer, model: Model, redis: Redis
 ) -> None:
-    state = decode_state(await redis.get(STATE))
+    state = decode_state(await redis.get(STATE))  # type: ignore[arg-type]
     assert state is not None
     async with following(server) as changes:
         (gap,) = await client_of(changes, f"{state.epoch}-999").events(1)
@@ -379,8 +379,8 @@ async def test_a_saved_redis_of_older_days_is_a_gap(
         await client.begin()
         await model.put(*some(3))
         await client.events(3)
-        await redis.restore(STATE, 0, older[0], replace=True)
-        await redis.restore(readmodel.CHANGES, 0, older[1], replace=True)
+        await redis.restore(STATE, 0, older[0], replace=True)  # type: ignore[arg-type]
+        await redis.restore(readmodel.CHANGES, 0, older[1], replace=True)  # type: ignore[arg-type]
         (gap,) = await client.events(1)
         assert gap.name == "gap"
 

@@ -158,7 +158,7 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
 ) -> None:
     person = someone()
     await put_rows(rows, [mistaken(person)[0]])
-    go_on, fetch_rows = asyncio.Event(), explanations.fetch_rows
+    go_on, fetch_rows = asyncio.Event(), explanations.fetch_rows  # type: ignore[attr-defined]
 
     async def slow(*arguments: Any) -> Any:
         await go_on.wait()

@@ -19,7 +19,7 @@ from app.view import declarations
 from app.view.declarations import TOPIC
 from app.view.pages.declare import owner_of
 from app.view.routes import create_view
-from models.events import DeclarationKind, Symptom
+from models.events import DeclarationData, DeclarationKind, Symptom
 from models.policy import ZONE
 from support.brokers import NOBODY, Kafka
 from support.travels import PHONE, WIDE, Stage, another
@@ -112,6 +112,7 @@ async def test_each_kind_goes_on_the_log_as_it_was_filled_in(
     assert where.path == "/declare/sent"
     [record] = await events_of(kafka, person)
     event = decode(record.value, record.key, record.headers, CATALOGUE.topics[TOPIC], now())
+    assert isinstance(event.data, DeclarationData)
     said = event.data
     assert (event.id, said.kind, said.city, said.celsius) == (form["id"], kind, "440300", 38.2)
     assert (said.contact, said.travelled) == (False, True)

@@ -31,6 +31,7 @@ from app.gateway.routes import (
     create_gateway,
 )
 from app.gateway.server import gateway_options_of
+from app.process.ports import free_port
 from app.process.settings import Settings
 from app.topics.records import Record
 from app.topics.writer import Writer
@@ -54,7 +55,6 @@ from support.gateways import (
     command,
     environment,
     event,
-    free_port,
     result,
     running_gateway,
     visit,
@@ -367,7 +367,7 @@ def test_a_document_number_anywhere_else_is_refused(http: httpx.Client) -> None:
         "data.institution": {"data": result(document=CARD, institution=f"Laboratory of {NUMBER}")},
         "data": {"data": result(document=CARD, **{NUMBER: 1})},
     }.items():
-        body = problem(post_event(http, event(**changed)), 422, "document-number")
+        body = problem(post_event(http, event(**changed)), 422, "document-number")  # type: ignore[arg-type]
         assert [error["field"] for error in body["errors"]] == [field], body
 
 

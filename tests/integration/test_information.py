@@ -19,7 +19,7 @@ from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
 from app.projection import rows as projected
 from app.projection.rows import NoRows, read_high
-from app.view.information import Information, SectionAnswer
+from app.view.information import Information, SectionAnswer  # type: ignore[attr-defined]
 from app.view.limits import HISTORY_AT_ONCE_MAX
 from app.view.reading import Unavailable
 from models.events import NationalStatus
@@ -110,7 +110,7 @@ async def until(
             last = failure
         else:
             if done(last):
-                return last
+                return last  # type: ignore[no-any-return]
         await asyncio.sleep(0.1)
     raise AssertionError(last)
 

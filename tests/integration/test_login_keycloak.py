@@ -52,7 +52,7 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
         {"clientId": CLIENT, "secret": CLIENT_SECRET, "publicClient": False},
         {"clientId": f"{CLIENT}-public", "publicClient": True},
     ]
-    server = Keycloak(tmp_path_factory.mktemp("keycloak"), realm(VIEW, clients, USERS))
+    server = Keycloak(tmp_path_factory.mktemp("keycloak"), realm(VIEW, clients, USERS))  # type: ignore[arg-type]
     server.start()
     try:
         server.wait_ready()

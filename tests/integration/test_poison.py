@@ -16,11 +16,12 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
 from app.letters import commands
 from app.topics.codec import encode
+from app.topics.reading import LogRecord
 from app.topology import input_topics
 from models.codes import Colour, HealthCode
 from oracle import replay
@@ -29,7 +30,6 @@ from support.brokers import Kafka
 from support.records import partition_of
 from support.workers import DEAD_LETTER_KEY, Worker, everything, send, until
 
-Record = ConsumerRecord[bytes, bytes]
 TOPIC = "laboratory-results"
 GOOD, BAD = "/laboratories/440100-001", "/laboratories/440100-666"
 NUMBER = 3
@@ -99,20 +99,20 @@ async def run(kafka: Kafka, group: str, *arguments: str, code: int = 0) -> str:
     return result.stdout if code == 0 else result.output
 
 
-def place(record: Record) -> tuple[str, int, int]:
+def place(record: LogRecord) -> tuple[str, int, int]:
     """The place in the input that a letter names."""
     said = dict(record.headers)
     return said["yk_topic"].decode(), int(said["yk_partition"]), int(said["yk_offset"])
 
 
-async def letters(kafka: Kafka, topic: str, source: str = BAD) -> list[Record]:
+async def letters(kafka: Kafka, topic: str, source: str = BAD) -> list[LogRecord]:
     """The letters of a source, in their order."""
     found = await everything(kafka, topic)
     return [r for r in found if dict(r.headers).get("yk_source") == source.encode()]
 
 
 async def code_of(kafka: Kafka, person: str, version: int = 1) -> HealthCode:
-    def found(records: list[Record]) -> HealthCode | None:
+    def found(records: list[LogRecord]) -> HealthCode | None:
         values = [r.value for r in records if r.key == person.encode()]
         code = msgspec.json.decode(values[-1] or b"", type=HealthCode) if values else None
         return code if code and code.version >= version else None
@@ -234,7 +234,7 @@ async def test_a_mended_dead_letter_turns_the_code_as_its_event_says_and_once(
     await code_of(kafka, person)
     await append(kafka, TOPIC, [(person, bad(person, GOOD))])
 
-    def found(records: list[Record]) -> Record | None:
+    def found(records: list[LogRecord]) -> LogRecord | None:
         return next((r for r in records if r.key == person.encode()), None)
 
     letter = await until(kafka, "dead-letters", found)
@@ -265,7 +265,7 @@ async def test_a_sealed_letter_is_opened_with_the_private_key_alone(
     value = value.replace(b"Laboratory 1", b"11010519491231002X")
     await append(kafka, TOPIC, [(person, value)])
 
-    def found(records: list[Record]) -> Record | None:
+    def found(records: list[LogRecord]) -> LogRecord | None:
         return next((r for r in records if ("yk_sealed", b"true") in r.headers), None)
 
     letter = await until(kafka, "dead-letters", found)

@@ -80,7 +80,7 @@ class Traffic:
 
     async def flow(self, transactions: int) -> None:
         for _ in range(transactions):
-            await self._log.put(*(item for _ in range(5) for item in self._one()))
+            await self._log.put(*(item for _ in range(5) for item in self._one()))  # type: ignore[arg-type]
             if self._random.random() < 0.1:
                 await self._log.put_and_abort(health_code(someone(), reason(), version=9))
             await asyncio.sleep(0.002)
@@ -369,7 +369,8 @@ async def test_an_older_version_never_replaces_a_newer(
     async for key in redis.scan_iter(match=f"{CODE}*"):
         value = await redis.get(key)
         found[key.decode().removeprefix(CODE)] = msgspec.json.decode(
-            value.partition(b"\n")[2], type=HealthCode
+            value.partition(b"\n")[2],  # type: ignore[arg-type, union-attr]
+            type=HealthCode,
         )
     assert found == expected
     counts = await redis.hgetall(COUNTS)
@@ -392,7 +393,7 @@ async def test_a_batch_from_another_state_writes_nothing_at_all(redis: Redis) ->
     assert not await late.gate.begin_again(state)
     assert await redis.get(STATE) == before
     assert await redis.exists(CODE + PEOPLE[1]) == 0
-    assert (await redis.get(CODE + PEOPLE[0])).startswith(b"2 ")
+    assert (await redis.get(CODE + PEOPLE[0])).startswith(b"2 ")  # type: ignore[arg-type, union-attr]
 
 
 async def test_changes_older_than_an_hour_are_not_in_the_minutes(redis: Redis) -> None:

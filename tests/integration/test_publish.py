@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.gateway import body, messages
+from app.process.ports import free_port
 from app.publish import lines
 from app.publish.lines import LINE_BYTES_MAX, EventToSend, Input, batches
 from support.brokers import Kafka
@@ -31,7 +32,6 @@ from support.gateways import (
     command,
     environment,
     event,
-    free_port,
     result,
     running_gateway,
 )

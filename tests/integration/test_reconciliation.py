@@ -141,7 +141,7 @@ def test_the_command_prints_a_line_a_person(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(url)
         return Answer()
 
-    monkeypatch.setattr(operator_client.httpx, "get", get)
+    monkeypatch.setattr(operator_client.httpx, "get", get)  # type: ignore[attr-defined]
     environment = {"YUEKANG_TOKEN": "t", "YUEKANG_VIEW_URL": "http://view.test"}
     done = CliRunner().invoke(cli, ["reconciliation"], env=environment)
     assert done.exit_code == 0, done.output

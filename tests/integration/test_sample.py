@@ -10,6 +10,7 @@ import pytest
 from app.development.sample.client import AgencyClient
 from app.development.sample.day import Scenario, plan_day
 from app.development.sample.publish import Publication
+from app.topics.reading import LogRecord
 from models.codes import NO_CODE, HealthCode, Status, judge
 from oracle import replay
 from support.brokers import Kafka
@@ -46,7 +47,7 @@ async def test_each_story_comes_out_as_it_is_told(
     assert tally.refused_unexpected == 0, tally.unexpected
     wanted = {keys[story.document]: story for story in day.expected}
 
-    def as_told(records: list[replay.Record]) -> bool:
+    def as_told(records: list[LogRecord]) -> bool:
         rows = replay.newest(records)
         return all(
             shown(rows.get(person.encode())) == expected(story, now())
@@ -65,7 +66,7 @@ def expected(story: Scenario, at: datetime) -> Status | None:
     return story.expected if story.changes_at is None or at < story.changes_at else story.then
 
 
-def refused(letters: list[replay.Record]) -> Counter[str]:
+def refused(letters: list[LogRecord]) -> Counter[str]:
     """How many records were refused, by reason."""
     headers = [dict(letter.headers) for letter in letters]
     return Counter(h["yk_reason"].decode() for h in headers if h.get("yk_refused") == b"true")

@@ -547,7 +547,7 @@ async def test_a_phones_rows_are_what_its_telecoms_said_and_did_not_take_back(
         person=PHONE_KEY,
     )
     for event in (*sent, taken_back):
-        listing = add(listing, event, AT)
+        listing = add(listing, event, AT)  # type: ignore[arg-type]
     await put_rows(rows, listings={(PHONE_KEY, ListName.TELECOM_VISITS): listing}, as_of=AT)
     information = Information(rows, lambda: AT)
     found = await information.visits(PHONE_KEY)
@@ -619,10 +619,10 @@ async def test_neither_phone_nor_code_nor_address_is_left_anywhere(
     assert await redis.dbsize() > 3
     left = [b""]
     async for key in redis.scan_iter():
-        left += [key, await redis.dump(key)]
+        left += [key, await redis.dump(key)]  # type: ignore[list-item]
         if await redis.type(key) == b"hash":
             for name, value in (await redis.hgetall(key)).items():
-                left += [name, value]
+                left += [name, value]  # type: ignore[list-item]
         assert 0 < await redis.ttl(key) <= max(CODE_KEPT_SECONDS, 24 * 60 * 60), key
     said = "".join(capsys.readouterr()).encode()
     assert b"message_not_sent" in said
@@ -667,7 +667,7 @@ async def test_over_http(redis: Redis) -> None:
         exception_handlers={Refused: on_refused},
     )
     # The framework's own client runs the application in another event loop than Redis is of.
-    transport = ASGITransport(app, client=("203.0.113.5", 1))
+    transport = ASGITransport(app, client=("203.0.113.5", 1))  # type: ignore[arg-type]
     async with AsyncClient(transport=transport, base_url="http://view") as client:
         sent = await client.post("/v1/me/travel-card/code", json={"phone": f"+86 {PHONE}"})
         assert sent.status_code == 202, sent.text

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
@@ -22,6 +21,7 @@ from redis.asyncio import Redis
 from app.development.sample.broken import BREAKAGES, TOPIC
 from app.projection.state import read_state
 from app.topics.codec import encode
+from app.topics.reading import LogRecord
 from app.topics.records import structured
 from app.topology import input_topics
 from models.codes import Colour, HealthCode, StatusChanged
@@ -33,7 +33,6 @@ from support.records import BadName
 from support.views import running_projection
 from support.workers import Worker, drained, everything, running_worker, send, until
 
-Record = ConsumerRecord[bytes, bytes]
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
 
@@ -48,19 +47,19 @@ def someone() -> str:
     return "p1-" + "".join(secrets.choice(LETTERS) for _ in range(32))
 
 
-def headers(record: Record) -> dict[str, str]:
+def headers(record: LogRecord) -> dict[str, str]:
     return {name: value.decode() for name, value in record.headers}
 
 
 async def code_of(kafka: Kafka, person: str, version: int = 1) -> HealthCode:
     """Wait for a person's code in at least this version."""
 
-    def found(records: list[Record]) -> HealthCode | None:
+    def found(records: list[LogRecord]) -> HealthCode | None:
         values = [r.value for r in records if r.key == person.encode()]
         code = msgspec.json.decode(values[-1] or b"", type=HealthCode) if values else None
         return code if code and code.version >= version else None
 
-    return await until(kafka, "health-codes", found)
+    return await until(kafka, "health-codes", found)  # type: ignore[no-any-return]
 
 
 async def changes_of(kafka: Kafka, person: str) -> list[StatusChanged]:
@@ -82,10 +81,10 @@ async def append(
         return await out.send_and_wait(topic, value, key, **kw)
 
 
-async def letters_of(kafka: Kafka, place: Any, count: int = 1) -> list[Record]:
+async def letters_of(kafka: Kafka, place: Any, count: int = 1) -> list[LogRecord]:
     """Wait for the dead letters of the record that lies at `place`."""
 
-    def found(records: list[Record]) -> list[Record] | None:
+    def found(records: list[LogRecord]) -> list[LogRecord] | None:
         wanted = {
             "yk_topic": place.topic,
             "yk_partition": str(place.partition),
@@ -94,7 +93,7 @@ async def letters_of(kafka: Kafka, place: Any, count: int = 1) -> list[Record]:
         letters = [r for r in records if wanted.items() <= headers(r).items()]
         return letters if len(letters) >= count else None
 
-    return await until(kafka, "dead-letters", found)
+    return await until(kafka, "dead-letters", found)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -169,7 +168,7 @@ async def test_a_view_without_a_worker_says_how_old_it_is(
     async def age(number: int) -> float:
         state = await read_state(redis)
         until = state and state.positions[kafka.named("health-codes")][number].known_until
-        return 1e9 if until is None else time.time() - until
+        return 1e9 if until is None else time.time() - until  # type: ignore[operator]
 
     with running_projection(kafka, redis_url.removesuffix("/0") + "/5", tmp_path):
         place = await append(

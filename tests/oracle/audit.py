@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import rocksdict
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
@@ -36,12 +36,12 @@ from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode, source_in
+from app.topics.reading import LogRecord
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed
 from models.person import Notice, Person, advance, fold, unknown
 from models.sources import SourceReleased, Tally
 from oracle.replay import arrival, meaning
 
-Record = ConsumerRecord[bytes, bytes]
 Input = tuple[str, int]
 
 NUMBERS = range(CATALOGUE.partitions)
@@ -65,7 +65,7 @@ class Transaction(NamedTuple):
 
     table: str
     number: int
-    records: list[Record]
+    records: list[LogRecord]
 
 
 class Letter(NamedTuple):
@@ -113,9 +113,9 @@ class Audit:
             for name in (*INPUTS, *CHANGELOGS.values(), *OUTPUTS)
             for number in NUMBERS
         }
-        self._read: dict[tuple[str, int], deque[Record]] = defaultdict(deque)
-        self._queued: dict[tuple[str, str, int], deque[Record]] = defaultdict(deque)
-        self._arrived: list[Record] = []
+        self._read: dict[tuple[str, int], deque[LogRecord]] = defaultdict(deque)
+        self._queued: dict[tuple[str, str, int], deque[LogRecord]] = defaultdict(deque)
+        self._arrived: list[LogRecord] = []
         self.found = Differences()
         self.last: dict[Input, int] = {}
         """The last offset of each input partition that holds a record."""
@@ -196,7 +196,7 @@ class Audit:
                 for tp in self._positions:
                     self._positions[tp] = await consumer.position(tp)
 
-    def _take(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+    def _take(self, tp: TopicPartition, records: Sequence[LogRecord]) -> None:
         if tp.topic in INPUTS:
             for table in _tables(tp.topic):
                 self._queued[table, tp.topic, tp.partition].extend(records)
@@ -214,7 +214,7 @@ class Audit:
         else:
             self._read[tp.topic, tp.partition].extend(records)
 
-    def _take_letter(self, record: Record) -> None:
+    def _take_letter(self, record: LogRecord) -> None:
         self.letters += 1
         said = {name: raw.decode() for name, raw in record.headers if name.startswith("yk_")}
         place = None
@@ -231,7 +231,7 @@ class Audit:
         letter = Letter(record.topic, place, said["yk_reason"], refused, event)
         self._letters_found[letter] += 1
 
-    def _take_told(self, tp: TopicPartition, record: Record) -> None:
+    def _take_told(self, tp: TopicPartition, record: LogRecord) -> None:
         key, value = record.key, record.value or b""
         assert key is not None
         if tp.topic == "health-codes":
@@ -333,7 +333,9 @@ class Audit:
                     self.found.add("tallies", f"{topic}[{number}]: {found}, not {tally}")
                     self._tallies[topic, number] = found
 
-    def _input_until(self, table: str, topic: str, number: int, reached: int) -> Iterator[Record]:
+    def _input_until(
+        self, table: str, topic: str, number: int, reached: int
+    ) -> Iterator[LogRecord]:
         before = self.places.get((table, topic, number), -1)
         if reached <= before:
             self.found.add("places", f"{topic}[{number}]: from {before} back to {reached}")
@@ -346,7 +348,7 @@ class Audit:
     def _fold(
         self,
         table: str,
-        record: Record,
+        record: LogRecord,
         work: dict[bytes, Person],
         before: dict[bytes, Person | None],
     ) -> None:
@@ -367,7 +369,7 @@ class Audit:
             work[key] = outcome.person  # else it came twice, and what nobody was told may stay
 
     def _goes_on(
-        self, record: Record, place: tuple[str, int, int], event: Any, refusal: Refusal | None
+        self, record: LogRecord, place: tuple[str, int, int], event: Any, refusal: Refusal | None
     ) -> bool:
         """Count a record of its source; say whether it is neither refused nor put aside."""
         if refusal is None:
@@ -385,7 +387,7 @@ class Audit:
         tally.add(source, refusal is not None, record.offset)
         return refusal is None and not parked
 
-    def _release(self, table: str, record: Record) -> None:
+    def _release(self, table: str, record: LogRecord) -> None:
         source = msgspec.json.decode(record.value or b"", type=SourceReleased).data.source
         for topic in INPUTS:
             if _tables(topic) == (table,):
@@ -645,14 +647,14 @@ class Audit:
                 part, await self._redis.mget([CODE + k.decode() for k in part]), strict=True
             ):
                 if value != self._codes[key]:
-                    self.found.add("redis codes", f"{key!r}: {_heads(value, self._codes[key])}")
+                    self.found.add("redis codes", f"{key!r}: {_heads(value, self._codes[key])}")  # type: ignore[arg-type]
         if whole:
             there = 0
             async for _ in self._redis.scan_iter(match=f"{CODE}*", count=2_000):
                 there += 1
             if there != len(self._codes):
                 self.found.add("redis codes", f"{there} codes, not {len(self._codes)}")
-        counts = {k.decode(): int(n) for k, n in (await self._redis.hgetall(COUNTS)).items()}
+        counts = {k.decode(): int(n) for k, n in (await self._redis.hgetall(COUNTS)).items()}  # type: ignore[union-attr]
         if counts != self._counts():
             self.found.add("redis counts", f"{counts}, not {self._counts()}")
         await self._compare_changes()
@@ -663,18 +665,18 @@ class Audit:
             number = None if state is None else state.changes
             self.found.add("redis changes", f"number {number}, not {self._changes_count}")
         entries = await self._redis.xrange(CHANGES)
-        numbers = [int(number.split(b"-")[0]) for number, _ in entries]
+        numbers = [int(number.split(b"-")[0]) for number, _ in entries]  # type: ignore[arg-type, union-attr]
         kept = min(CHANGES_KEPT, self._changes_count)
         if numbers != list(range(self._changes_count - kept + 1, self._changes_count + 1)):
             self.found.add("redis changes", f"{len(numbers)} numbered otherwise than 1 to the end")
-        there = Counter(fields[b"c"] for _, fields in entries)
-        if there - self._changes or (kept == self._changes_count and there != self._changes):
+        there = Counter(fields[b"c"] for _, fields in entries)  # type: ignore[index, union-attr]
+        if there - self._changes or (kept == self._changes_count and there != self._changes):  # type: ignore[operator]
             self.found.add("redis changes", "not the changes that were told")
         now = int(datetime.now(UTC).timestamp() // 60)
         for minute in range(now - 50, now + 1):
             expected = {field: n for (at, field), n in self._minutes.items() if at == minute}
             raw = await self._redis.hgetall(f"{MINUTE}{minute}")
-            found = {k.decode(): int(n) for k, n in raw.items()}
+            found = {k.decode(): int(n) for k, n in raw.items()}  # type: ignore[union-attr]
             if found != expected:
                 self.found.add("redis minutes", f"{minute}: {found}, not {expected}")
 
@@ -702,7 +704,7 @@ def _tables(topic: str) -> tuple[str, ...]:
     return tuple(CHANGELOGS) if into == EVERY_TABLE else (str(into),)
 
 
-def _decoded(record: Record) -> tuple[Any, Refusal | None]:
+def _decoded(record: LogRecord) -> tuple[Any, Refusal | None]:
     """Return the event of a record, or why it is refused."""
     topic = INPUTS[record.topic]
     try:
@@ -767,7 +769,7 @@ def _store(path: Path) -> dict[bytes, bytes] | None:
         entries, found = store.iter(), dict[bytes, bytes]()
         entries.seek_to_first()
         while entries.valid():
-            found[entries.key()] = entries.value()  # type: ignore[index, assignment]
+            found[entries.key()] = entries.value()
             entries.next()
         try:
             entries.status()

@@ -10,23 +10,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from aiokafka import ConsumerRecord
 
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, decode
+from app.topics.reading import LogRecord
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged
 from models.person import Person, advance, fold, unknown
 
-Record = ConsumerRecord[bytes, bytes]
 
-
-def arrival(record: Record) -> datetime:
+def arrival(record: LogRecord) -> datetime:
     """The instant of the record's append to the log."""
     return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
 def replay(
-    records: Iterable[Record], parked: Container[tuple[str, int, int]] = frozenset()
+    records: Iterable[LogRecord], parked: Container[tuple[str, int, int]] = frozenset()
 ) -> tuple[dict[str, Person], int]:
     """Fold all input records; return the people, and how many records are refused.
 
@@ -51,7 +49,7 @@ def replay(
     return people, refused
 
 
-def newest(records: Iterable[Record]) -> dict[bytes, bytes]:
+def newest(records: Iterable[LogRecord]) -> dict[bytes, bytes]:
     """The rows of a compacted topic as a fresh reader ends up with them."""
     rows: dict[bytes, bytes] = {}
     for record in records:
@@ -63,7 +61,7 @@ def newest(records: Iterable[Record]) -> dict[bytes, bytes]:
     return rows
 
 
-def table(changelog: Iterable[Record]) -> dict[str, Person]:
+def table(changelog: Iterable[LogRecord]) -> dict[str, Person]:
     """The person table as its changelog has it: a due time of 8 bytes, then the row."""
     return {
         key.decode(): msgspec.msgpack.decode(value[8:], type=Person)
@@ -95,7 +93,7 @@ def meaning(code: HealthCode) -> tuple[Any, ...]:
     return code.verified_since, code.city, code.intervals, code.colour, code.reasons
 
 
-def broken_chains(changes: Iterable[Record], rows: Mapping[str, Person]) -> list[str]:
+def broken_chains(changes: Iterable[LogRecord], rows: Mapping[str, Person]) -> list[str]:
     """Say where a person's told changes are no unbroken chain from no code to the present."""
     chains: dict[str, list[StatusChanged]] = defaultdict(list)
     for record in changes:

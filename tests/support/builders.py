@@ -5,10 +5,12 @@ Times are days and hours of one month in Asia/Shanghai: `day(3)` is the 3rd at 0
 
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from models import events as e
+
+T = TypeVar("T")
 
 PERSON = "p1-abcdefghijklmnopqrstuvwxyz234567"
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -21,7 +23,7 @@ def day(number: int, hour: int = 8, minute: int = 0) -> datetime:
 
 
 def make(
-    cls: type[Any],
+    cls: type[T],
     data: Any,
     *,
     at: datetime,
@@ -31,10 +33,11 @@ def make(
     supersedes: str | None = None,
     person: str = PERSON,
     time: datetime | None = None,
-) -> Any:
+) -> T:
     """Make an event; id and sequence count up unless given, and it is sent when it happened."""
     number = next(_numbers)
-    return cls(
+    maker: Any = cls
+    made: T = maker(
         specversion="1.0",
         id=id or f"e{number}",
         source=source,
@@ -44,6 +47,7 @@ def make(
         supersedes=supersedes,
         data=data,
     )
+    return made
 
 
 def verified(at: datetime | None = None, city: str = "440100", **kw: Any) -> e.IdentityVerified:
@@ -142,7 +146,7 @@ def provincial(colour: str, at: datetime, province: str = "43", **kw: Any) -> An
 
 def retracted(event: Any, at: datetime, **kw: Any) -> Any:
     """Take `event` back, by its own source."""
-    family = {
+    family = {  # type: ignore[call-overload]
         e.NatResultReported: e.NatResultRetracted,
         e.IdentityVerified: e.IdentityRetracted,
         e.ProvincialCodeReported: e.ProvincialCodeRetracted,

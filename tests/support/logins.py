@@ -98,7 +98,7 @@ class Provider:
             case "/.well-known/openid-configuration":
                 return httpx.Response(200, json=self._metadata())
             case "/jwks":
-                return httpx.Response(200, json=KeySet(self.published).as_dict())
+                return httpx.Response(200, json=KeySet(self.published).as_dict())  # type: ignore[arg-type]
             case "/token":
                 return self._token(request)
             case "/userinfo":
@@ -213,7 +213,7 @@ class Development(httpx.AsyncBaseTransport):
         options = ProviderOptions(
             issuer=DEVELOPMENT, view_url=VIEW, client_id=CLIENT, client_secret=secret
         )
-        self._app = httpx.ASGITransport(provider_app(options, people))
+        self._app = httpx.ASGITransport(provider_app(options, people))  # type: ignore[arg-type]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not self.up:
@@ -288,7 +288,7 @@ class Site:
             },
             openapi_config=None,
         )
-        self._view = httpx.ASGITransport(app)
+        self._view = httpx.ASGITransport(app)  # type: ignore[arg-type]
 
     def browser(self) -> "Browser":
         """A browser with no cookies yet."""

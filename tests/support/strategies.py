@@ -206,7 +206,7 @@ def retraction(cls: type[e.Envelope]) -> type[e.Envelope]:
 
 def retract(event: e.StatusEvent, *, id: str, sequence: int) -> e.StatusEvent:
     """Return the retraction of `event` by its own source, sent at the end of the grid."""
-    made: e.StatusEvent = builders.make(
+    made: e.StatusEvent = builders.make(  # type: ignore[assignment]
         retraction(type(event)),
         RETRACTION,
         at=at_step(STEPS_MAX),

@@ -166,7 +166,7 @@ class Log:
                 case StatusChange():
                     record = STATUS_CHANGES, item.person, msgspec.json.encode(changed(item))
                 case _:
-                    record = HEALTH_CODES, item, None
+                    record = HEALTH_CODES, item, None  # type: ignore[assignment]
             topic, key, value = record
             await self._producer.send(topic, value, key=key.encode(), partition=partition)
 
@@ -256,17 +256,18 @@ async def check_equal(redis: Redis, kafka: Kafka) -> Replay:
     async for key in redis.scan_iter(match=f"{CODE}*", count=1000):
         value = await redis.get(key)
         codes[key.decode().removeprefix(CODE)] = msgspec.json.decode(
-            value.partition(b"\n")[2], type=HealthCode
+            value.partition(b"\n")[2],  # type: ignore[arg-type, union-attr]
+            type=HealthCode,
         )
     assert codes == expected.codes
-    counts = {name.decode(): int(n) for name, n in (await redis.hgetall(COUNTS)).items()}
+    counts = {name.decode(): int(n) for name, n in (await redis.hgetall(COUNTS)).items()}  # type: ignore[union-attr]
     assert counts == expected.counts
     entries = await redis.xrange(CHANGES)
     state = await read_state(redis)
     assert state is not None
-    numbers = [int(number.split(b"-")[0]) for number, _ in entries]
-    assert numbers == list(range(state.changes - len(entries) + 1, state.changes + 1))
-    told = [msgspec.json.decode(fields[b"c"]) for _, fields in entries]
+    numbers = [int(number.split(b"-")[0]) for number, _ in entries]  # type: ignore[arg-type, union-attr]
+    assert numbers == list(range(state.changes - len(entries) + 1, state.changes + 1))  # type: ignore[arg-type]
+    told = [msgspec.json.decode(fields[b"c"]) for _, fields in entries]  # type: ignore[index, union-attr]
     every = [one for partition in expected.changes.values() for one in partition]
     assert len(told) == len(every)
     key = msgspec.json.encode

@@ -171,7 +171,7 @@ def worlds(draw: DrawFn) -> list[Arrival]:
 
 
 def test_the_java_peer_tells_what_the_models_tell(peer: Peer) -> None:
-    colours, causes, objections, lifted = set(), set(), set(), set()
+    colours, causes, objections, lifted = set(), set(), set(), set()  # type: ignore[var-annotated]
 
     @settings(max_examples=3 * settings().max_examples)
     @given(arrivals=worlds(), policies=st.sampled_from(POLICY_SETS))

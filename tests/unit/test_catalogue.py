@@ -107,7 +107,7 @@ async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
 async def test_nothing_that_bears_on_no_code_is_read_beside_what_does(tmp_path: Path) -> None:
     """A flood of the one must not stand before the other: they are processes of their own."""
     app = create_app(Settings(data_dir=str(tmp_path)), "cluster")
-    listed = {CATALOGUE.topic_of(kind.__struct_config__.tag) for kind in lists.OF}
+    listed = {CATALOGUE.topic_of(kind.__struct_config__.tag) for kind in lists.OF}  # type: ignore[arg-type]
     assert not listed & set(app.topics_read())
 
 

@@ -50,7 +50,7 @@ def events_of(day: Day) -> dict[SampleDocument, list[Event]]:
     events: defaultdict[SampleDocument, list[Event]] = defaultdict(list)
     for entry in day.entries:
         if isinstance(entry, DayEntry):
-            events[entry.document].append(entry.event(key_of(entry.document)))
+            events[entry.document].append(entry.event(key_of(entry.document)))  # type: ignore[arg-type, index]
     return events
 
 
@@ -58,7 +58,7 @@ def published(day: Day) -> bytes:
     """Return all that the day publishes, as bytes."""
     lines = []
     for entry in day.entries:
-        person = key_of(entry.document)
+        person = key_of(entry.document)  # type: ignore[arg-type]
         match entry:
             case BrokenEntry():
                 lines.append(repr(entry.record(person)).encode())
@@ -79,7 +79,7 @@ def test_another_day_has_other_people_and_other_ids(day: Day, now: datetime, see
         entries = [entry for entry in of.entries if isinstance(entry, DayEntry)]
         # The phones of those one can log in as are the same every day, so that they can be told.
         people = {e.document for e in entries if e.draft.kind is not TelecomVisitReported}
-        return people, {e.id for e in entries}
+        return people, {e.id for e in entries}  # type: ignore[return-value]
 
     people, ids = people_and_ids(day)
     other_people, other_ids = people_and_ids(plan_day(3000, now, seed))

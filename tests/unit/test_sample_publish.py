@@ -14,7 +14,7 @@ from app.development.sample.client import Submission
 from app.development.sample.day import PEOPLE_MIN, BrokenEntry, DayEntry, plan_day, plan_minutes
 from app.development.sample.documents import SampleDocument
 from app.development.sample.publish import Publication, SampleSummary, load, save, summarise
-from app.publish.client import Unreached
+from app.gateway.client import Unreached
 from app.publish.lines import RefusedLine
 from app.topics.records import Record, binary, structured
 from models.codes import Colour
@@ -161,7 +161,7 @@ def test_a_few_minutes_hold_only_people_who_turn_green_by_themselves() -> None:
 
 def test_both_modes_of_cloudevents_say_the_same() -> None:
     entry = next(e for e in DAY.entries if isinstance(e, DayEntry) and e.supersedes)
-    event = entry.event(KEYS[SampleDocument(entry.document.type, entry.document.number)])
+    event = entry.event(KEYS[SampleDocument(entry.document.type, entry.document.number)])  # type: ignore[arg-type]
     whole, parts = structured(event), binary(event)
     assert whole.value is not None
     assert parts.value is not None
