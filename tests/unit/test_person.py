@@ -2,13 +2,14 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import models.person
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
 from models.person import FoldOutcome, Objection, Person, advance, fold, full, unknown
 from models.policy import POLICIES, Policy
@@ -370,3 +371,26 @@ def test_lifts_at_the_same_instant_are_told_as_one_change() -> None:
     row = send(verified(), ordered("home", day(1), day(8)), ordered("home", day(1), day(8), "Q2"))
     outcome = advance(row.person, day(8) + timedelta(seconds=1))
     assert told(outcome) == [GREEN]
+
+
+@pytest.mark.xfail(
+    reason="A full row decodes all its facts for each further event, so one person's file that is "
+    "sent twice holds up a whole worker. Mended with the rows, which then stay small.",
+    strict=True,
+)
+def test_one_event_more_in_a_full_row_costs_no_more_the_longer_the_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def facts_read(facts_max: int) -> int:
+        policy = bounded(facts_max, facts_reserved=6)
+        monkeypatch.setattr("models.person.policy_at", lambda at: policy)
+        swabs = [negative(day(1) + timedelta(hours=n)) for n in range(facts_max + 1)]
+        row = send(verified(), *swabs[:-1]).person
+        assert full(row)
+        reader = Mock(wraps=models.person._read)
+        with monkeypatch.context() as counting:
+            counting.setattr(models.person, "_read", reader)
+            send(swabs[-1], row=row)
+        return reader.call_count
+
+    assert facts_read(96) <= facts_read(24)
