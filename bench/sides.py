@@ -58,6 +58,12 @@ class Side(Struct, frozen=True):
     """Whether it keeps state and tells; the limit does not."""
 
 
+def java() -> str:
+    """Return the Java that the peer runs on: that of JAVA_HOME, if it is set."""
+    home = os.environ.get("JAVA_HOME")
+    return str(Path(home, "bin", "java")) if home else "java"
+
+
 def kafka_version() -> str:
     """Return the version of Kafka that the broker runs."""
     found = re.search(r"<artifactId>kafka_2.13</artifactId>\s*<version>(.*)</version>",
@@ -96,13 +102,11 @@ def _us(place: Place, number: int) -> Sequence[str]:
 
 
 def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home, "bin", "java")) if home else "java"
     target = PEER / "target"
 
     def command(place: Place, number: int) -> Sequence[str]:
         return (
-            java,
+            java(),
             *JVM,
             "-cp",
             f"{target}/bench-peer.jar:{target}/libs/*",

@@ -82,10 +82,10 @@ record Person(
     }
     List<Fact> facts = new ArrayList<>(row.facts);
     facts.add(known);
-    boolean says = !row.plain || !event.opensNothing();
-    boolean plain = row.plain && (!says || event.isVerification());
+    boolean nothingNew = row.plain && event.opensNothing();
+    boolean plain = nothingNew || row.plain && event.isVerification();
     Person held = new Person(row.code, row.judgedAt, row.dueAt, plain, facts);
-    if (!says) { // one more of them says nothing new, and corrects nothing
+    if (nothingNew) { // the short cut of nearly every event: nothing is judged
       return new Outcome(held, changes, objections);
     }
     Fact named = held.find(known.source, known.supersedes);

@@ -16,8 +16,8 @@ import yuekang.bench.HealthCode.Changed;
  * Folds what comes on its input, to be held against models/.
  *
  * <p>A person begins with a line of policies. A line for each event follows: its arrival in ms, a
- * tab, and its JSON. An empty line ends the person, and is answered with three lines: the codes, the
- * changes, and the reasons of the dead letters.
+ * tab, and its JSON. An empty line ends the person, and is answered with three lines: the codes,
+ * the changes, and the reasons of the dead letters.
  */
 final class Replay {
   private Replay() {}
