@@ -13,13 +13,14 @@ from app.engine.transaction import Output, Transaction
 from support.brokers import Kafka
 from support.workers import everything
 
-LOG, OUT, IN = (f"{name}-{secrets.token_hex(4)}" for name in ("log", "out", "in"))
+LOG, OUT, IN = "log", "out", "in"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def kafka(broker: str) -> Kafka:
-    """The names of the topics below are made up, and need no prefix."""
-    return Kafka(broker)
+    """Topics and a fence of the test's own: one that is deleted and made anew at once may still be
+    written to by the end of an earlier transaction."""
+    return Kafka(broker, f"partition-{secrets.token_hex(4)}-")
 
 
 @pytest.fixture
@@ -28,22 +29,23 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     small = {"max.message.bytes": "1000"}
-    topics = [NewTopic(LOG, 1, 1), NewTopic(OUT, 1, 1, topic_configs=small), NewTopic(IN, 1, 1)]
+    log, out, input_ = map(kafka.named, (LOG, OUT, IN))
+    topics = [NewTopic(log, 1, 1), NewTopic(out, 1, 1, topic_configs=small), NewTopic(input_, 1, 1)]
     await admin.create_topics(topics)
-    held = Partition(TableSettings("people", "test", kafka.bootstrap, tmp_path, LOG), 0)
+    await admin.close()
+    settings = TableSettings("people", kafka.named("test"), kafka.bootstrap, tmp_path, log)
+    held = Partition(settings, 0)
     await held.take()
     yield held
     await held.release()
     held.close()
-    await admin.delete_topics([LOG, OUT, IN])
-    await admin.close()
 
 
-async def commit(partition: Partition, told: bytes, place: int) -> None:
+async def commit(kafka: Kafka, partition: Partition, told: bytes, place: int) -> None:
     transaction = Transaction(partition.store)
     transaction.put(b"row", told)
-    transaction.emit(Output(OUT, b"k", told))
-    await partition.commit(transaction, {IN: place})
+    transaction.emit(Output(kafka.named(OUT), b"k", told))
+    await partition.commit(transaction, {kafka.named(IN): place})
 
 
 async def taken_again(partition: Partition) -> None:
@@ -56,12 +58,12 @@ async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
 ) -> None:
     """aiokafka's commit alone would store the row, and nobody would ever be told."""
     with pytest.raises(MessageSizeTooLargeError):
-        await commit(partition, secrets.token_bytes(5_000), 0)
+        await commit(kafka, partition, secrets.token_bytes(5_000), 0)
     await taken_again(partition)
     assert partition.store.get(b"row") is None
     assert partition.store.applied_offsets() == {}
 
-    await commit(partition, b"short", 0)
+    await commit(kafka, partition, b"short", 0)
     assert [r.value for r in await everything(kafka, OUT)] == [b"short"]
     assert len(await everything(kafka, LOG)) == 2, "the row and its place, of the second alone"
 
@@ -72,13 +74,15 @@ async def test_the_place_reached_is_forgotten_where_the_input_ends_before_it(
     async with kafka.producer() as producer:
         for _ in range(2):
             await producer.send_and_wait(IN, b"v")
-    await commit(partition, b"v", 1)
+    await commit(kafka, partition, b"v", 1)
     await taken_again(partition)
-    assert partition.store.applied_offsets() == {IN: 1}, "all that there is was applied"
+    assert partition.store.applied_offsets() == {kafka.named(IN): 1}, (
+        "all that there is was applied"
+    )
 
-    await commit(partition, b"v", 2)
+    await commit(kafka, partition, b"v", 2)
     await taken_again(partition)
-    assert partition.store.applied_offsets() == {IN: -1}
+    assert partition.store.applied_offsets() == {kafka.named(IN): -1}
     partition.store.wipe()
     await taken_again(partition)
-    assert partition.store.applied_offsets() == {IN: -1}, "the log knows it too"
+    assert partition.store.applied_offsets() == {kafka.named(IN): -1}, "the log knows it too"
