@@ -253,6 +253,7 @@ def gateway_that_answers(answers: list[tuple[int, dict[str, str]]]) -> Iterator[
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def test_a_busy_gateway_is_asked_again_when_it_says(tmp_path: Path) -> None:
