@@ -26,6 +26,30 @@ settings.register_profile(
 settings.load_profile("test")
 
 
+LONGEST = (
+    "test_stack",
+    "test_projection",
+    "test_worker",
+    "test_poison",
+    "test_information",
+    "test_login_keycloak",
+    "test_changes",
+    "test_sample",
+    "test_every_page",
+    "test_login",
+    "test_dashboard",
+    "test_latency",
+    "test_against_naive",
+)
+"""Files that take long. They are begun first, so that none is left when the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; a file's tests keep their order."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session")
 def broker(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, worker_id: str
