@@ -5,10 +5,10 @@ The package is pure: no Kafka, Redis, HTTP or clock. Time comes in as an argumen
 Six files are the rules. A code depends on nothing else:
 
 - `events`: what agencies may publish, one type per kind of fact.
-- `corrections`: which events stand where some take others back.
+- `corrections`: which events stand, since some take others back.
 - `policy`: the rules' numbers, dated, each with its source.
 - `reasons`: the six reasons for a red code, each an interval of time.
-- `codes`: what comes out: the code with its reasons and how they lift.
+- `codes`: the result: a code with its reasons and how they lift.
 - `person`: what is held about one person, and how one more event folds into it.
 
 Which events reach the rules:
@@ -16,7 +16,7 @@ Which events reach the rules:
 - `checks`: what is wrong with one event by itself.
 - `sources`: which sources are parked, because they send too much that is wrong.
 
-What is said of a code:
+What explains a code:
 
 - `explain`: what held at one instant as known at another, and by which events.
 

@@ -1,6 +1,6 @@
-"""What is checked of a decoded event: the form of each text, and what one field says of another.
+"""What is checked of a decoded event: the form of each text, and how its fields must agree.
 
-`models.events` says which fields there are, and their types.
+`models.events` lists the fields and their types.
 """
 
 import re
@@ -31,14 +31,15 @@ from models.phones import holds_phone_number
 
 
 class Fault(Struct, frozen=True):
-    """What is wrong with the field at path `field`, in a sentence that says what is right."""
+    """A fault of the field at path `field`. `detail` is a sentence that says what would be
+    right."""
 
     field: str
     detail: str
 
 
 class _Form(NamedTuple):
-    """A text of a class of events: where it stands, and what it must be."""
+    """A text field of a class of events: where it stands, and what form it must have."""
 
     path: str
     pattern: str
@@ -47,9 +48,11 @@ class _Form(NamedTuple):
 
 
 class _Class(NamedTuple):
-    """What is checked of a class of events. `texts` are the required ones, `all_fit` is what they
-    match together, a line each; no form has room for a line break. It is `bare` if `supersedes` is
-    the one text that is not required."""
+    """What is checked of a class of events.
+
+    `texts` are the required ones. `all_fit` matches them all together, one a line; no form has room
+    for a line break. The class is `bare` if `supersedes` is its only text that is not required.
+    """
 
     forms: tuple[_Form, ...]
     bare: bool
@@ -90,7 +93,7 @@ _CLASSES: dict[type[Event], _Class] = {cls: _class(cls) for cls in get_args(Even
 
 
 def misfits(event: Event) -> tuple[Fault, ...]:
-    """Return the texts of a decoded event that have not the form that their field asks for."""
+    """Return the texts of a decoded event that lack the form that their field asks for."""
     known = _CLASSES[type(event)]
     usual = known.bare and event.supersedes is None
     if usual and known.all_fit.fullmatch("\n".join(known.texts(event))):
@@ -123,11 +126,19 @@ _COLOURS = frozenset({DisplayDetail.RED, DisplayDetail.GREEN})
 def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
     """Yield what is wrong with a well-formed `event` that arrived at `arrived_at`.
 
-    An instant in the future (beyond `CLOCK_SKEW`; beyond `AHEAD_MAX` for planned ones) or before
-    `EARLIEST`; a sample after its report; a plan that ends before it starts; an exposure after
-    its listing; a certificate that ends before it is issued; a declaration to nobody, or a personal
-    one to somebody; a display whose detail is not of its outcome; a telecom's id that looks like a
-    phone number; a correction of itself; a retraction that names nothing.
+    Each of these is wrong:
+
+    - an instant in the future: beyond `CLOCK_SKEW`, or beyond `AHEAD_MAX` if it is planned;
+    - an instant before `EARLIEST`;
+    - a sample after its report;
+    - a plan that ends before it starts;
+    - an exposure after its listing;
+    - a certificate that ends before it is issued;
+    - a declaration to nobody, or a personal one to somebody;
+    - a display whose detail does not belong to its outcome;
+    - a telecom's id that looks like a phone number;
+    - a correction of itself;
+    - a retraction that names nothing.
     """
     data = event.data
     known = _CLASSES[type(event)]

@@ -1,8 +1,8 @@
-"""What comes out of the judgement: a person's code, its reasons, and how they lift.
+"""What the judgement yields: a person's code, its reasons, and how they lift.
 
-A `HealthCode` does not depend on the time of asking: it holds every reason as an interval
-`[start, end)`. `judge` reads it at an instant, so a reason that ends by time ends at that
-instant wherever the code is read, with nothing written.
+A `HealthCode` does not depend on when it is read: it holds every reason as an interval `[start,
+end)`. `judge` reads it at an instant. So a reason that ends by time ends at that instant wherever
+the code is read, and nothing has to be written.
 """
 
 from datetime import datetime
@@ -133,7 +133,7 @@ class HealthCode(Struct, frozen=True, omit_defaults=True):
 
 
 class Judgement(Struct, frozen=True):
-    """A code at an instant: the open reasons by rank, and when that changes by itself."""
+    """A code at an instant: the open reasons by rank, and when the code next changes by itself."""
 
     colour: Colour
     open: tuple[Interval, ...]
@@ -146,7 +146,8 @@ class Judgement(Struct, frozen=True):
 
 
 def judge(code: HealthCode, at: datetime) -> Judgement:
-    """Read `code` at `at`: red if any reason is open, green if none is, none if not verified."""
+    """Read `code` at `at`: `NONE` if not verified by then, else red if a reason is open, else
+    green."""
     intervals = code.intervals
     open_now = tuple(
         sorted((i for i in intervals if i.is_open(at)), key=lambda i: (i.reason, i.start))
@@ -179,7 +180,7 @@ class Status(Struct, frozen=True):
 
 
 NO_CODE = Status(Colour.NONE)
-"""What is told of someone of whom nothing is known."""
+"""The status of someone about whom nothing is known."""
 
 
 class StatusChange(Struct, frozen=True, omit_defaults=True):

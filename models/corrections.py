@@ -1,4 +1,4 @@
-"""Which events stand, where some name others that they take back."""
+"""Which events stand: a correction takes an earlier event back."""
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -35,11 +35,11 @@ E = TypeVar("E", bound=Correcting)
 def standing(events: Iterable[E]) -> list[E]:
     """Leave out the events that a standing correction takes back.
 
-    A correction reaches only an earlier event of its own source (`corrects`), so walking from
-    the newest to the oldest settles every chain, and no circle can close. A correction that is
-    itself corrected no longer counts: it equals never having been sent.
+    A correction reaches only an earlier event of its own source (`corrects`). So a walk from the
+    newest to the oldest settles every chain, and no circle can close. A correction that is itself
+    corrected no longer counts: it equals never having been sent.
 
-    Returned by (source, id), so that nothing that follows can depend on an order of arrival.
+    The result is sorted by (source, id), so nothing that follows can depend on an order of arrival.
     """
     events = sorted(events, key=attrgetter("source", "id"))
     if all(event.supersedes is None for event in events):
@@ -55,7 +55,7 @@ def standing(events: Iterable[E]) -> list[E]:
 
 
 def corrects(event: Correcting, target: Correcting) -> bool:
-    """Say whether `event` takes back `target`: it names it, same source, and comes after it."""
+    """Say whether `event` takes back `target`: it names it, has its source, and comes after it."""
     return (
         event.supersedes == target.id
         and event.source == target.source

@@ -1,7 +1,7 @@
 """Which document numbers can exist.
 
-Nothing here looks a number up: it says whether a number can have been issued at all, so that a
-slip of the pen does not become another person. No error repeats the number it is about.
+No number is looked up. The checks say only whether a number can have been issued at all, so that a
+slip of the pen does not become another person. No error repeats its number.
 
 Sources:
 
@@ -29,7 +29,8 @@ AGE_YEARS_MAX = 130
 """Own decision: nobody is known to have lived longer than 122 years."""
 
 _PROVINCES = re.compile(PROVINCES)
-"""Only these two digits are checked: counties come and go, and a card keeps the one of its day."""
+"""Only these two digits are checked. Counties come and go, and a card keeps the county of its
+day."""
 
 RESIDENCE_PERMIT_REGIONS = {"81": "810000", "82": "820000", "83": "830000"}
 """Hong Kong, Macao, Taiwan: one region each."""
@@ -45,7 +46,7 @@ _PERMIT = re.compile(r"([HM][0-9]{8})([0-9]{2})?")
 class Document(Struct, frozen=True):
     """A document that can exist. `number` is in the one form that stands for its holder.
 
-    It names a person and goes no further than the gateway; so its `repr` leaves the number out.
+    The number names a person and goes no further than the gateway, so `repr` leaves it out.
     """
 
     type: DocumentType
@@ -73,9 +74,9 @@ class DocumentError(ValueError):
 def parse_document(type_name: str, number: str, today: date) -> Document:
     """Return the document of this type and number, or raise `DocumentError`.
 
-    `today` (in Asia/Shanghai) bounds the birthday. Numbers are taken as issued, with no blanks,
-    hyphens or full-width digits, and X as a capital: what a source writes in two ways it also
-    stores and corrects in two ways, and is better told at once.
+    `today` (in Asia/Shanghai) bounds the birthday. Numbers are taken as issued: no blanks, hyphens
+    or full-width digits, and X as a capital. A source that writes a number in two ways also stores
+    and corrects it in two ways, so it is told at once.
     """
     try:
         document_type = DocumentType(type_name)

@@ -1,12 +1,12 @@
 """The events that agencies publish: CloudEvents 1.0, one class per type and version.
 
-An event says that something happened; none of them sets a colour. Its identity is
-`(source, id)`; `sequence` is its source's own increasing number and orders that source's
-events. An event whose `supersedes` names an earlier event of the same source corrects it:
-the earlier one counts as never sent. A `...Retracted` event corrects and says nothing new.
+An event says that something happened; no event sets a colour. Its identity is `(source, id)`.
+`sequence` is its source's own increasing number and orders that source's events. An event whose
+`supersedes` names an earlier event of the same source corrects it: the earlier one counts as never
+sent. A `...Retracted` event corrects and says nothing new.
 
-Decoding with `Event` checks names and types; `models.checks` the rest. All instants carry a zone;
-policy reads them in Asia/Shanghai.
+Decoding with `Event` checks names and types; `models.checks` checks the rest. All instants carry a
+zone; policy reads them in Asia/Shanghai.
 
 `StatusEvent`s bear on a code. `ListedEvent`s never do: they fill the lists of a person's health
 information (models.lists).
@@ -658,7 +658,7 @@ ABOUT_A_PHONE = frozenset({TelecomVisitReported, TelecomVisitRetracted})
 """Events about a phone (models.phones); all others are about a person."""
 
 KEYED_BY_PHONE = frozenset(str(cls.__struct_config__.tag) for cls in ABOUT_A_PHONE)
-"""The types of those."""
+"""The types of `ABOUT_A_PHONE`."""
 
 
 def type_of(event: Event) -> str:

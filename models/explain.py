@@ -1,36 +1,39 @@
 """Why a code is, or was, what it is: what held at one instant, as known at another.
 
-Two instants, and they are not the same question. `at` is the one asked about. `known_at` says
-whose knowledge answers: that of the events which had arrived by then. An event that arrives at
-`t` is known at `t`, and what it changes holds from `t` on; a reason that ends at `t` is over at
-`t`. Arrival is the append to the log, to the millisecond, so of two events that arrive in the
-same one neither is known before the other.
+The two instants ask different things. `at` is the instant asked about. `known_at` says whose
+knowledge answers: that of the events which had arrived by then. An event that arrives at `t` is
+known at `t`, and what it changes holds from `t` on. A reason that ends at `t` is over at `t`.
+Arrival is the append to the log, to the millisecond. So of two events that arrive in the same
+millisecond, neither is known before the other.
 
 | `known_at` | What is answered |
 |---|---|
 | = `at` | what was shown then |
 | > `at` | hindsight: what `known_at` knew of then, late events and corrections included |
 | < `at` | a forecast made at `known_at`: what holds at `at` if nothing else arrives |
-| None | by all that the row holds: what is known now; an `at` to come is a forecast |
+| None | what is known now, by all that the row holds; an `at` to come is a forecast |
 
-`explain(row, t, t)` says what status-changes told to hold at `t`. They part in three cases, and in
-none of them does the row know better. Between an event's arrival and its judgement (some
-milliseconds; as long as no worker runs) the code before it went on being shown. Where the log's
-clock ran back, or the timer had judged beyond an event's arrival before the event was read, the
-change is told at the later instant, since a chain does not run back; here it stands at the
-arrival. And a policy that is written after the fact speaks for then as well: it is the rules as
-they are dated now that are applied, and the version is named.
+`explain(row, t, t)` says what status-changes told to hold at `t`. They differ in three cases, and
+in none of them does the row know better:
+
+- Between an event's arrival and its judgement, the code before it went on being shown: for some
+  milliseconds, or for as long as no worker runs.
+- The log's clock ran back, or the timer had judged beyond an event's arrival before the event was
+  read. Then the change is told at the later instant, since a chain does not run back. Here the
+  change stands at the arrival.
+- A policy was written after the fact. It speaks for that time as well: the rules are applied as
+  they are dated now, and the version is named.
 
 A result that left a full row is missing from every answer, including answers about a time when a
 reason still depended on it.
 
-What the row cannot say. It holds every event that was accepted but, once it is full (policy's
-`facts_max`; `full` says so), the oldest results, which no reason rested on when they left. What was
-refused never was in it: an event too many, the same identity with another content, whatever the
-codec refuses.
-Those did not count then and do not now; dead-letters has them. Of copies the first arrival
-stands. A log that is written again (another generation of topics) has other arrivals. Where a
-person was forgotten there is no row, and nothing can be said of any time.
+What the row cannot say. It holds every event that was accepted, with one exception: once it is full
+(policy's `facts_max`; `full` says so), the oldest results leave. No reason rested on them when they
+left. What was refused was never in the row: an event too many, the same identity with another
+content, whatever the codec refuses. Those events did not count then and do not now; dead-letters
+has them. Of copies, the first arrival stands. A log that is written again (another generation of
+topics) has other arrivals. Someone who was forgotten has no row, and nothing can be said about them
+at any time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,9 +72,9 @@ from models.policy import policy_at
 from models.reasons import assess, ref
 
 TRIALS_MAX = 200
-"""Judgements spent on finding the fewest events that make a difference: milliseconds for most
-rows, some seconds for one with a hundred contacts open at once. Beyond it some may be named that
-are not needed; none is left out."""
+"""Judgements spent on finding the fewest events that make a difference: milliseconds for most rows,
+some seconds for one with a hundred contacts open at once. Beyond it the events named may include
+some that are not needed; none is left out."""
 
 
 class Answer(Struct, frozen=True):
@@ -99,12 +102,12 @@ class Answer(Struct, frozen=True):
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Every version that had a say: the one in force, and those of the open reasons."""
+        """Every version that applies: the one in force, and those of the open reasons."""
         return tuple(sorted({self.policy, *(interval.policy for interval in self.open)}))
 
 
 class Heard(Struct, frozen=True):
-    """An event: from when what it says counts, and when it arrived."""
+    """An event: the instant from which what it says counts, and when it arrived."""
 
     source: str
     id: str
@@ -126,8 +129,8 @@ class Claim(StrEnum):
 class Known(Heard, frozen=True):
     """An event that had arrived. It counts unless it is `taken_back_by` a correction in force.
 
-    `claim` is None for what corrects nothing. `bears_on` are the open reasons that name it: it
-    opened them, or it meets a line of their checklists.
+    `claim` is None for an event that corrects nothing. `bears_on` are the open reasons that name
+    the event: it opened them, or it meets a line of their checklists.
     """
 
     taken_back_by: EventRef | None
@@ -139,7 +142,7 @@ class Explanation(Struct, frozen=True):
     """An answer, and the events that it rests on, both in order of arrival.
 
     `unknown` had not arrived at `known_at`. `full`: the row holds as many events as it may, so
-    results may have left it, or events been refused.
+    results may have left it, or events may have been refused.
     """
 
     person: str
@@ -150,7 +153,7 @@ class Explanation(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """An open reason about which more, or less, is known: what was `then` and what is `now`."""
+    """An open reason about which more, or less, is known: as it was `then` and as it is `now`."""
 
     then: Interval
     now: Interval
@@ -159,9 +162,9 @@ class Change(Struct, frozen=True):
 class Difference(Struct, frozen=True):
     """How what is known now of an instant differs from what was shown then.
 
-    `only_then` and `only_now` are open reasons that the other does not have; `changed` are in
-    both, with other lines of the checklist met by then. `because` are as few of the events that
-    came late as turn the one answer into the other, the earliest arrivals that do.
+    `only_then` and `only_now` are open reasons that the other side does not have. `changed` reasons
+    are on both sides, with different lines of the checklist met by then. `because` are late events
+    that turn the one answer into the other: as few as suffice, and the earliest arrivals that do.
     """
 
     colour: bool
@@ -171,7 +174,7 @@ class Difference(Struct, frozen=True):
     because: tuple[Heard, ...]
 
     def __bool__(self) -> bool:
-        """Say whether there is any."""
+        """Say whether anything differs."""
         return self.colour or bool(self.only_then or self.only_now or self.changed)
 
 
@@ -184,7 +187,7 @@ class Comparison(Struct, frozen=True):
 
 
 Entry = tuple[Fact, StatusEvent]
-"""A fact, and its event, read once."""
+"""A fact with its event, which is read once."""
 
 
 def explain(row: Person, at: datetime, known_at: datetime | None = None) -> Explanation:
@@ -202,11 +205,11 @@ def explain(row: Person, at: datetime, known_at: datetime | None = None) -> Expl
 
 
 def compare(row: Person, at: datetime) -> Comparison:
-    """Hold what was shown at `at` against what is known now of `at`.
+    """Compare what was shown at `at` with what is known now of `at`.
 
-    Compared is what held at that instant: the colour, the open reasons, and which lines of their
-    checklists were met. What only came of them afterwards is no difference: that a reason has
-    lifted since says nothing of the day on which it was open.
+    Only what held at that instant is compared: the colour, the open reasons, and which lines of
+    their checklists were met. What followed from them afterwards makes no difference: that a reason
+    has lifted since says nothing about the day on which it was open.
     """
     entries = _entries(row)
     known = _known(entries, at)
@@ -225,7 +228,7 @@ def compare(row: Person, at: datetime) -> Comparison:
 
 
 def counts_from(event: StatusEvent) -> datetime:
-    """Return the instant from which what `event` says counts; a retraction's is its own time."""
+    """Return the instant from which what `event` says counts; for a retraction, its own time."""
     match event:
         case IdentityVerified(data=identity):
             return identity.verified_at
@@ -271,7 +274,7 @@ def _entries(row: Person) -> list[Entry]:
 
 
 def _known(entries: Sequence[Entry], known_at: datetime | None) -> Sequence[Entry]:
-    """Return the first of `entries`, as far as they had arrived at `known_at`."""
+    """Return the first of `entries`: those that had arrived at `known_at`."""
     if known_at is None:
         return entries
     return [entry for entry in entries if entry[0].arrived_at <= known_at]
@@ -343,7 +346,8 @@ def _described(known: Sequence[Entry], open: Sequence[Interval]) -> Iterator[Kno
 def _claim(
     event: StatusEvent, known: dict[EventRef, StatusEvent], counting: set[EventRef]
 ) -> Claim | None:
-    """Say what becomes of the correction that `event` claims to be; None if it claims none."""
+    """Say what becomes of the correction that `event` claims to be; None if it claims to be no
+    such."""
     if event.supersedes is None:
         return None
     target = known.get(EventRef(event.source, event.supersedes))
@@ -377,7 +381,7 @@ def _open_then(interval: Interval, at: datetime) -> Held:
 
 
 def _same(interval: Interval) -> tuple[Reason, EventRef]:
-    """Return what makes it the same reason, whatever else is known of it."""
+    """Return what makes a reason the same one, whatever else is known of it."""
     return interval.reason, interval.opened_by
 
 
@@ -399,10 +403,10 @@ def _difference(then: Answer, now: Answer, because: Sequence[Heard]) -> Differen
 
 
 def _fewest(late: Sequence[Entry], suffices: Callable[[Sequence[Entry]], bool]) -> Sequence[Entry]:
-    """Leave out of `late`, which suffices, whatever is not needed, the last arrivals first.
+    """Drop from `late`, which suffices, every event that is not needed, the last arrivals first.
 
-    In strides that double while they succeed: of many events mostly few matter. What is left
-    suffices whenever this stops.
+    The strides double while they succeed, since of many events mostly few matter. Whenever this
+    stops, what is left suffices.
     """
     left, end, size = list(late), len(late), len(late)
     for _ in range(TRIALS_MAX):

@@ -1,8 +1,8 @@
 """What a resident is shown of their health information (我的粤康码信息; manual, 三（二）).
 
-The sections are the manual's, in its order. What is in them comes from two places: results of
-nucleic acid tests and release notices from the person's row, since they bear on the code; all else
-from the lists (models.lists). Nothing here depends on anything but those and the instant.
+The sections are the manual's, in its order. Their content comes from two places. Results of nucleic
+acid tests and release notices come from the person's row, since they bear on the code; all else
+comes from the lists (models.lists). Nothing here depends on anything but those and the instant.
 """
 
 from collections.abc import Iterable
@@ -62,8 +62,8 @@ class Item(Struct, frozen=True, omit_defaults=True):
 
 
 class Items(Struct, frozen=True):
-    """A section's lines, newest first; `more` says that older ones were let go of for number, or,
-    of results, that they may have been."""
+    """A section's lines, newest first. `more`: older ones were dropped because there were too many;
+    of results: they may have been."""
 
     items: tuple[Item, ...] = ()
     more: bool = False
@@ -123,15 +123,15 @@ def national_status(listing: Listing, at: datetime) -> NationalStatusData | None
 
 
 def waits_for_push(green: bool, status: NationalStatusData | None) -> bool:
-    """Say whether a green code has a high national status: not abnormal, it waits for our data to
-    be pushed to the national platform (manual, 四.6)."""
+    """Say whether a green code has a high national status. That is not abnormal: it waits for our
+    data to be pushed to the national platform (manual, 四.6)."""
     return green and status is not None and status.status is NationalStatus.HIGH
 
 
 def adult_from(birthday: date, at: datetime) -> date:
     """Return the first day on which someone is an adult, by the policy in force at `at`.
 
-    Who was born on 29 February is an adult from 1 March, if the year has no such day.
+    Someone born on 29 February is an adult from 1 March, if the year has no such day.
     """
     year = birthday.year + policy_at(at).adult_years
     try:

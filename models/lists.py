@@ -1,15 +1,17 @@
 """The lists of a person's health information that bear on no code, and how an event joins one.
 
-What they are is the manual's (三（二）查看本人健康信息). Results of nucleic acid tests and release
-notices are not among them: they are facts of the person's row (models.person), since they do bear
-on the code.
+The manual names the lists (三（二）查看本人健康信息). Results of nucleic acid tests and release
+notices are not among them: they do bear on the code, so they are facts of the person's row
+(models.person).
 
 A list holds what it was sent, newest first, each (source, id) once. A correction or retraction
-hides what it names and stays itself, so it may come first. A list is bounded by policy in number
-and in age; at its bound the oldest leaves, and the list says that there was more. A correction is
-as old as its sending, whatever instant it is about, so it stays as long as what it names could,
-and nothing that was taken back returns. So the end does not depend on the order of arrival, except
-that a correction cannot bring back what had left.
+hides what it names and stays itself, so it may come first. Policy bounds a list in number and in
+age. If a list is full, the oldest entry leaves, and the list says that there was more. The age of a
+correction counts from its sending, whatever instant it is about. So it stays as long as what it
+names could, and nothing that was taken back returns.
+
+So the result does not depend on the order of arrival, with one exception: a correction cannot bring
+back what had left.
 """
 
 from bisect import bisect_left
@@ -66,7 +68,7 @@ OF: Final[dict[type[ListedEvent], tuple[ListName, str]]] = {
     TelecomVisitReported: (ListName.TELECOM_VISITS, "data.seen_at"),
     TelecomVisitRetracted: (ListName.TELECOM_VISITS, _RETRACTED),
 }
-"""Which list an event joins, and the instant that it has its place by."""
+"""Which list an event joins, and the instant that gives it its place there."""
 
 _AT: dict[type[ListedEvent], Callable[[ListedEvent], datetime]] = {
     kind: attrgetter(path) for kind, (_, path) in OF.items()
@@ -79,8 +81,8 @@ _NOTHING = Raw(b"null")
 class Entry(Struct, frozen=True, omit_defaults=True):
     """An event in a list: when it happened, when it arrived, and its data as it was sent.
 
-    `data` is null in a retraction, which is kept for what it takes back and never shown.
-    `sent_at` is a correction's `time`, None in whatever corrects nothing.
+    `data` is null in a retraction, which is kept for what it takes back and never shown. `sent_at`
+    is a correction's `time`; None in an entry that corrects nothing.
     """
 
     source: str
@@ -94,7 +96,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
 
     @property
     def held_from(self) -> datetime:
-        """The instant that its age counts from."""
+        """The instant from which its age counts."""
         return self.at if self.sent_at is None else max(self.at, self.sent_at)
 
     @property
@@ -114,7 +116,7 @@ class Listing(Struct, frozen=True, omit_defaults=True):
 
 
 class Conflict(Exception):
-    """An event of the same identity is in the list already, with another content, which stays."""
+    """The list already has an event of this identity with other content. That event stays."""
 
 
 EMPTY = Listing()
@@ -126,9 +128,9 @@ def list_of(event: ListedEvent) -> ListName:
 
 
 def add(listing: Listing, event: ListedEvent, arrived_at: datetime) -> Listing:
-    """Return the list with `event`, which arrived at `arrived_at`; the same one for a duplicate.
+    """Return the list with `event`, which arrived at `arrived_at`; for a duplicate, the same list.
 
-    Raise `Conflict` where its identity is there with another content.
+    Raise `Conflict` if the list has this identity with other content.
     """
     entry = _entry(event, arrived_at)
     for known in listing.entries:
@@ -151,20 +153,20 @@ def drop_old(listing: Listing, name: ListName, to: datetime) -> Listing:
 
 def _advance(listing: Listing, bound: ListBound, to: datetime) -> Listing:
     kept = _in_time(listing.entries, bound, to)
-    # What left for number was older than all that stayed: it is too old by now as well.
+    # An entry that left because the list was full was older than all that stayed. So it is too old
+    # by now as well.
     return Listing(kept, listing.more and len(kept) == len(listing.entries))
 
 
 def due_at(listing: Listing, name: ListName, at: datetime) -> datetime | None:
-    """Return when, as seen at `at`, the next entry leaves for its age; None while nothing is
-    due."""
+    """Return when, as seen at `at`, the next entry leaves for its age; None for an empty list."""
     if not listing.entries:
         return None
     return listing.entries[-1].held_from + bound_of(name, at).kept_for
 
 
 def shown(listing: Listing, name: ListName, at: datetime) -> list[Entry]:
-    """Return what is to be shown at `at`, newest first: neither taken back, nor too old."""
+    """Return the entries to show at `at`, newest first: those neither taken back nor too old."""
     oldest = at - bound_of(name, at).kept_for
     return sorted(
         (e for e in standing(listing.entries) if e.data != _NOTHING and e.at > oldest),
@@ -174,7 +176,8 @@ def shown(listing: Listing, name: ListName, at: datetime) -> list[Entry]:
 
 
 def bound_of(name: ListName, at: datetime) -> ListBound:
-    """Return the bound of a list by the policy in force at `at`, whenever its entries are from."""
+    """Return the bound of a list by the policy in force at `at`, whatever the dates of its
+    entries."""
     return policy_at(at).lists[name]
 
 
@@ -187,8 +190,8 @@ def _in_time(entries: tuple[Entry, ...], bound: ListBound, at: datetime) -> tupl
 
 
 def _place(entry: Entry) -> tuple[datetime, int, datetime, str, str]:
-    """Return what the list is in order of: a correction comes before what it names, so at a full
-    list's end it is the later to leave."""
+    """Return the sort key of an entry. A correction comes before what it names, so at the end of a
+    full list the correction leaves later."""
     return entry.held_from, *entry.order, entry.source
 
 

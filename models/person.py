@@ -1,16 +1,17 @@
 """What is held about one person, and how one more event folds into it.
 
 A row holds the events themselves, each with its time of arrival, and the code that follows from
-them. The code is judged from the whole set, so the end does not depend on the order, number or
+them. The code is judged from the whole set. So the result does not depend on the order, number or
 time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
-correction may come before what it corrects. A row is bounded: for one event too many the oldest
-result leaves that the code does not rest on; only if that is not possible is the event refused.
-What
-has left is as if it had never come, so beyond the bound the order of arrivals may matter: to an
-opening that is reported later than all results after it have left, say.
+correction may come before what it corrects.
 
-What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold`
-what changed by an event. Both keep one chain per person, each link with the version of the last.
+A row is bounded. One event too many makes the oldest result leave on which the code does not rest.
+If no such result exists, the event is refused. What has left is as if it had never come. So beyond
+the bound the order of arrivals may matter: for example to an opening that is reported only after
+all results later than it have left.
+
+What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold` what
+changed by an event. Both keep one chain per person; each link has the version of the last.
 """
 
 from bisect import bisect_left
@@ -30,15 +31,16 @@ from models.policy import policy_at
 from models.reasons import assess, closes_nothing, file_of, opens_nothing, ref
 
 LEAVING_TRIED_MAX = 16
-"""How many results are tried for one that may leave a full row. Nearly always the first one may;
-those that may not although no reason names them are the negatives before a case was confirmed."""
+"""How many results are tried for one that may leave a full row. Nearly always the first one may.
+The exceptions are the negatives before a case was confirmed: no reason names them, yet they may not
+leave."""
 
 
 class Fact(Struct, frozen=True, array_like=True):
     """An event about a person, and when it arrived (its append to the log).
 
-    The event itself is kept as written and read when a rule asks for it: of most rows that a
-    chunk touches, none does.
+    The event itself is kept as written, and read when a rule asks for it. For most rows that a
+    chunk touches, no rule does.
     """
 
     source: str
@@ -62,11 +64,11 @@ def _fact(event: StatusEvent, arrived_at: datetime) -> Fact:
 
 
 class Person(Struct, frozen=True, array_like=True):
-    """A row of the person table. `judged_at`: everything until then has been told.
+    """A row of the person table. Everything until `judged_at` has been told.
 
-    `due_at` is the next instant at which time alone changes something, None if none does.
-    `facts` are sorted by (source, id), each identity once. A row is `plain` while all that it
-    holds is who someone is, and results that open nothing.
+    `due_at` is the next instant at which time alone changes something, None if it never does.
+    `facts` are sorted by (source, id), each identity once. A row is `plain` while it holds nothing
+    but who someone is, and results that open nothing.
     """
 
     code: HealthCode
@@ -77,7 +79,7 @@ class Person(Struct, frozen=True, array_like=True):
 
 
 class Objection(StrEnum):
-    """Why the fold refuses an event, or finds no use for what it would correct or close."""
+    """Why the fold refuses an event, or why what it would correct or close stays as it is."""
 
     CONFLICT = "conflict"
     ROW_FULL = "row-full"
@@ -97,7 +99,7 @@ class Notice(Struct, frozen=True):
 
 
 class FoldOutcome(Struct, frozen=True):
-    """A row after an event or the passing of time, and what is to be told of it, in order."""
+    """A row after an event or the passing of time, and what to tell of it, in order."""
 
     person: Person
     changes: tuple[StatusChange, ...] = ()
@@ -112,8 +114,8 @@ def unknown(person: str, at: datetime) -> Person:
 def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
     """Fold `event`, which arrived at `arrived_at`, into `row`.
 
-    First tells what changed by time until then. A redelivered or duplicated event changes
-    nothing; the same identity with another content is refused, and so is one event too many, where
+    The outcome first tells what changed by time until then. A redelivered or duplicated event
+    changes nothing. The same identity with other content is refused. So is one event too many, if
     no other may leave for it.
     """
     outcome = advance(row, arrived_at)
@@ -153,13 +155,17 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
 
 
 def full(row: Person) -> bool:
-    """Say whether a row holds as many events as it may: some may have left, or been refused."""
+    """Say whether a row holds as many events as it may; then some may have left, or been
+    refused."""
     return len(row.facts) >= policy_at(row.judged_at).facts_max
 
 
 def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
-    """Return the place of the oldest result without which the assessment of `facts` is the same,
-    and that no correction names; None without such a one. In a plain row that is the oldest."""
+    """Return the place of the oldest result that may leave; None if no result may.
+
+    A result may leave if the assessment of `facts` is the same without it, and no correction names
+    it. In a plain row the oldest result may.
+    """
     events = [fact.event for fact in facts]
     if plain:
         _, oldest = min(
@@ -183,9 +189,9 @@ def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
 
 
 def advance(row: Person, to: datetime) -> FoldOutcome:
-    """Tell what time alone changes in `(row.judged_at, to]`, each at its own instant.
+    """Tell what time alone changes in `(row.judged_at, to]`, each change at its own instant.
 
-    The end does not depend on how often or when this runs.
+    The result does not depend on how often or when this runs.
     """
     changes: list[StatusChange] = []
     notices: list[Notice] = []
@@ -245,8 +251,8 @@ def _due_at(
 
 
 def _kept_until(interval: Interval) -> datetime | None:
-    """Return when an interval leaves the code. It does so at that instant and not with whatever
-    comes next, so that a code is a function of the facts and the instant."""
+    """Return when an interval leaves the code. It leaves at that instant, not with whatever comes
+    next. So a code is a function of the facts and the instant."""
     return interval.end and interval.end + policy_at(interval.end).ended_kept
 
 
@@ -258,8 +264,8 @@ def _deadline(fact: Fact) -> datetime:
 
 
 def _waiting(facts: tuple[Fact, ...], events: Sequence[StatusEvent]) -> list[Fact]:
-    """Return the facts that name what has not arrived: an event to correct, or a case, listing or
-    order to close."""
+    """Return the facts that name something that has not arrived: an event to correct, or a case,
+    listing or order to close."""
     closing = {ref(event) for event in closes_nothing(events)}
     return [
         fact
@@ -285,7 +291,7 @@ def _object(outcome: FoldOutcome, notice: Notice) -> FoldOutcome:
 
 
 def conflict(event: Event) -> Notice:
-    """Object to an event whose identity arrived before with another content."""
+    """Object to an event whose identity arrived before with other content."""
     return Notice(
         event,
         Objection.CONFLICT,
@@ -306,9 +312,10 @@ def _row_full(event: StatusEvent, count: int) -> Notice:
 
 
 def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
-    """Object to corrections that the arrival of `event` shows to be of no effect.
+    """Object to corrections that, as the arrival of `event` shows, have no effect.
 
-    The events themselves stay: what they say of their own counts, whatever arrived first.
+    The correcting events themselves stay: what they say of their own counts, whatever arrived
+    first.
     """
     notices = []
     target = _target(facts, event)

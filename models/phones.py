@@ -1,15 +1,17 @@
 """Mobile phone numbers of the mainland: which can exist, and where one may not be.
 
-A phone is no document: it logs nobody in, and two people may have had the same number one after
-the other. It has a type of its own beside `models.events.DocumentType`, and a key of its own, by
-which telecoms report where it was (the travel card, 行程卡).
+A phone is not a document: it logs nobody in, and two people may have had the same number one after
+the other. So it has its own type beside `models.events.DocumentType`, and its own key. By that key
+telecoms report where the phone was (the travel card, 行程卡).
 
 Source: 电信网编号计划（2017年版）, 工信部信管〔2017〕68号, 2.3: a mobile number has 11 digits, a
 network number of three that begins with 13 to 19, four of the HLR, four of the subscriber; 86 is
-the country's. Which network numbers are in use (我国公众移动通信网网号及H₀分配情况, 工信部, yearly)
-is not checked, though the package phonenumbers could: a list that is a year old would refuse a
-resident with a new number, and a number that nobody has costs one message that does not arrive.
-python-stdnum knows no phone numbers.
+the country's.
+
+Which network numbers are in use (我国公众移动通信网网号及H₀分配情况, 工信部, yearly) is not
+checked, though the package phonenumbers could. A list that is a year old would refuse a resident
+with a new number; a number that nobody has costs one message that does not arrive. python-stdnum
+knows no phone numbers.
 """
 
 import re
@@ -18,7 +20,7 @@ from typing import Final
 from msgspec import Struct
 
 MOBILE_PHONE_NUMBER: Final = "mobile-phone-number"
-"""The type of a phone where a document has the type of a document."""
+"""A phone's type, in the place where a document has its own."""
 
 PHONE_LENGTH_MAX = 18
 """As it may be written: +86 138-0013-8000."""
@@ -30,8 +32,8 @@ _IN_TEXT = re.compile(r"(?<![0-9])(?:(?:00)?86)?1[3-9][0-9]{9}(?![0-9])")
 class Phone(Struct, frozen=True):
     """A phone that can exist. `number` is its 11 digits.
 
-    It leads to a person and goes no further than the gateway and the carrier of the message; so
-    its `repr` leaves the number out.
+    The number leads to a person and goes no further than the gateway and the carrier of the
+    message, so `repr` leaves it out.
     """
 
     number: str
@@ -46,7 +48,7 @@ class Phone(Struct, frozen=True):
 
 
 class PhoneError(ValueError):
-    """A number that no mobile phone has. Neither part repeats it."""
+    """A number that no mobile phone has. Neither field repeats it."""
 
     def __init__(self, detail: str, expected: str) -> None:
         super().__init__(f"{detail} {expected}")
@@ -57,8 +59,8 @@ class PhoneError(ValueError):
 def parse_phone(number: str) -> Phone:
     """Return the phone of a number, or raise `PhoneError`.
 
-    With +86 or without, in one piece or in the groups that telephones write: all these are typed
-    and filled in by residents, and have one key.
+    The number may begin with +86, and may be in one piece or in the groups that telephones write.
+    Residents type and fill in all these forms, and all have one key.
     """
     match = _WRITTEN.fullmatch(number)
     if match is None:
@@ -72,8 +74,8 @@ def parse_phone(number: str) -> Phone:
 def holds_phone_number(text: str) -> bool:
     """Say whether something in `text` has the form of a phone's number, in one piece.
 
-    Seven of a hundred numbers of 11 digits have it, so it is a guess. app.topics.codec says what
-    is done by it and what is not.
+    Seven of a hundred numbers of 11 digits have it, so this is a guess. app.topics.codec says what
+    it is used for and what not.
     """
     return _IN_TEXT.search(text) is not None
 

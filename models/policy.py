@@ -1,13 +1,13 @@
 """The rules' numbers: dated, versioned, each with its source.
 
-No rule for a code carries a duration of its own; what an event may be at all is in models.checks.
-A reason is governed by the policy in force at the instant it opens, so a later policy neither
+No rule for a code carries a duration of its own. What an event may be at all is in models.checks.
+The policy in force at the instant a reason opens governs that reason. So a later policy neither
 shortens nor lengthens what already runs, and no code turns red because a policy changed.
 
-Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations; those are
-of the national prevention protocol of the time (docs/decisions/0013-durations.md, "decision 13");
-"own decision" is what was chosen where both are silent, in favour of a resident who would otherwise
-face an unexplained red.
+Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations. The
+durations are those of the national prevention protocol of the time
+(docs/decisions/0013-durations.md, "decision 13"). "Own decision" is what was chosen where both are
+silent, in favour of a resident who would otherwise face an unexplained red.
 """
 
 from collections.abc import Iterable
@@ -23,16 +23,16 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 
 class ListBound(Struct, frozen=True):
-    """How many entries a list of health information keeps, and for how long: after they happened,
-    a correction after it was sent."""
+    """How many entries a list of health information keeps, and for how long after they happened; a
+    correction, after it was sent."""
 
     kept_max: int
     kept_for: timedelta
 
 
 class Policy(Struct, frozen=True):
-    """One dated set of numbers, in force in `[valid_from, valid_to)`; both in UTC: to
-    compare instants of two zones takes twenty times as long."""
+    """One dated set of numbers, in force in `[valid_from, valid_to)`. Both are in UTC: to compare
+    instants of two zones takes twenty times as long."""
 
     version: str
     valid_from: datetime
@@ -61,19 +61,19 @@ class Policy(Struct, frozen=True):
     told (own decision: 24 hours)."""
 
     facts_max: int
-    """Most events kept about one person: of one more, the oldest result that no reason rests on
-    (negative, inconclusive or preliminary) leaves (own decision)."""
+    """Most events kept about one person. One more makes the oldest result leave that no reason
+    rests on (negative, inconclusive or preliminary) (own decision)."""
 
     facts_reserved: int
-    """Room beyond `facts_max`, where no result may leave, for what opens or closes a reason; then
-    all is refused (own decision)."""
+    """Room beyond `facts_max` for what opens or closes a reason, used where no result may leave.
+    Beyond it all is refused (own decision)."""
 
     ended_kept: timedelta
-    """How long a reason that ended stays in the code, shown no longer. A clock of ours that runs
-    ahead by less can take no reason from a reader whose clock is right (own decision)."""
+    """How long an ended reason stays in the code, no longer shown. If a clock of ours runs ahead by
+    less, it can take no reason from a reader whose clock is right (own decision)."""
 
     nat_results_from: datetime
-    """Results sampled before are not listed (manual, 四.7: 4 月 20 日以后)."""
+    """Results sampled before this are not listed (manual, 四.7: 4 月 20 日以后)."""
 
     adult_years: int
     """From which age someone sees their displays (manual, 四.2; 民法典 第十七条: 18)."""
@@ -82,12 +82,12 @@ class Policy(Struct, frozen=True):
     """Calendar days of displays that are listed, today among them (manual, 四.2: 近三天)."""
 
     travel_days: int
-    """A travel card goes back to the day so many before today's (manual, 三（四）: 前 14 天内)."""
+    """A travel card goes back to the day this many before today (manual, 三（四）: 前 14 天内)."""
 
     lists: dict[ListName, ListBound]
-    """Bounds of the lists (own decision, except the displays' three days: an entry is kept as long
-    as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show; a
-    phone's visits as long as a travel card goes back, some 25 a day)."""
+    """Bounds of the lists (own decision, except the displays' three days). An entry is kept as long
+    as its topic keeps the event, and a hundred of a kind are more than anyone is asked to show. A
+    phone's visits are kept as long as a travel card goes back, some 25 a day."""
 
 
 POLICIES = (
@@ -120,7 +120,7 @@ POLICIES = (
 
 
 def policy_at(at: datetime) -> Policy:
-    """Return the policy in force at `at`; the first one also for what lies before it."""
+    """Return the policy in force at `at`; for an instant before all policies, the first."""
     for policy in reversed(POLICIES):
         if policy.valid_from <= at:
             return policy
@@ -134,9 +134,9 @@ def day_start(instant: datetime, days: int) -> datetime:
 
 
 class HighRisk(Struct, frozen=True):
-    """A division that was high-risk from the day `first` until the day `until`, no longer on it.
+    """A division that was high-risk from the day `first`. On the day `until` it no longer was.
 
-    None: until further notice. `where` is the part of it that the notice names.
+    `until` is None until further notice. `where` is the part of the division that the notice names.
     """
 
     division: str
@@ -184,8 +184,8 @@ HIGH_RISK = (
         "新华社, 23 July 2021; 南京市疫情防控新闻发布会, 16 August 2021",
     ),
 )
-"""As dated notices say, in order of time. The list is not whole: the state grades streets and
-villages, day by day; these are the cases whose beginning and end were looked up."""
+"""From dated notices, in order of time. The list is not complete: the state grades streets and
+villages, day by day. These are the cases whose beginning and end were looked up."""
 
 
 def high_risk_on(day: date, marks: Iterable[HighRisk] = HIGH_RISK) -> frozenset[str]:

@@ -1,9 +1,8 @@
 """The six reasons for a red code: which events open each, and what lifts it.
 
-`assess` reads the set of events about a person and returns every reason as an interval; it
-looks at no clock and at no order of arrival. The reasons are those of the manual's list
-(三（一）: 确诊病例或核酸检测阳性、疑似病例、密切接触者、外省健康码红黄码人员、
-集中隔离人员、居家隔离人员).
+`assess` reads the set of events about a person and returns every reason as an interval. It looks at
+no clock and at no order of arrival. The reasons are those of the manual's list (三（一）:
+确诊病例或核酸检测阳性、疑似病例、密切接触者、外省健康码红黄码人员、集中隔离人员、居家隔离人员).
 
 | Rank | Opens with | Lifts with | Function |
 |---|---|---|---|
@@ -14,8 +13,8 @@ looks at no clock and at no order of arrival. The reasons are those of the manua
 | 4 | another province's red or yellow | the same province's green | `out_of_province_code` |
 | 5, 6 | an order, a transfer | the release notice, the next step, or planned end | `quarantine` |
 
-The numbers are in models.policy. Whatever closes a reason closes it from the instant that it
-names, also when that lies before the reason's start: then the reason never was (own decision).
+The numbers are in models.policy. Whatever closes a reason closes it from the instant that it names.
+If that instant lies before the reason's start, the reason never was (own decision).
 """
 
 from bisect import bisect_left
@@ -64,7 +63,8 @@ QuarantineStep = QuarantineOrdered | QuarantineTransferred
 E = TypeVar("E", bound=Envelope)
 
 OPENING = (CaseSuspected, CaseConfirmed, ContactListed, QuarantineOrdered)
-"""What begins a case, a listing or an order; all else about one can only follow on a beginning."""
+"""What begins a case, a listing or an order. All other events about one need a beginning to
+follow."""
 
 
 class Assessment(Struct, frozen=True):
@@ -145,8 +145,8 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
 
 
 def opens_nothing(event: StatusEvent) -> bool:
-    """Say whether `event` is a result that opens no reason and corrects no event. It bears on the
-    reasons that others opened, and on nothing else."""
+    """Say whether `event` is a result that opens no reason and corrects no event. It bears only on
+    reasons that others opened."""
     return (
         isinstance(event, NatResultReported)
         and event.supersedes is None
@@ -155,12 +155,12 @@ def opens_nothing(event: StatusEvent) -> bool:
 
 
 def closes_nothing(events: Sequence[StatusEvent]) -> list[StatusEvent]:
-    """Return the standing events that close, or go on with, a case, a listing or an order that
-    none of `events` begins before them, by their source's own order."""
+    """Return the standing events that close, or go on with, a case, a listing or an order which no
+    event in `events` begins before them, by their source's own order."""
     if not any(map(_follows, events)):
         return []
     opening = [event for event in events if isinstance(event, OPENING)]
-    # Of each the first remains.
+    # Of each file the first beginning remains.
     begun = {(e.source, file_of(e)): e.order for e in reversed(in_order(opening))}
     following = filter(_follows, standing(events))
     return [
@@ -176,7 +176,7 @@ def _follows(event: StatusEvent) -> bool:
 
 def file_of(event: StatusEvent) -> str | None:
     """Return what a source calls the case, listing or order that `event` is about, with its kind;
-    None for an event that is about none."""
+    None for an event about no such thing."""
     match event:
         case CaseSuspected() | CaseConfirmed() | CaseExcluded() | CaseDischarged():
             return f"case {event.data.case}"
@@ -213,7 +213,8 @@ class ConfirmedCase(Struct, frozen=True):
 
 
 def confirmed_cases(reports: Sequence[CaseReport]) -> Iterator[ConfirmedCase]:
-    """A confirmed case opens when it is confirmed and lifts 14 days after discharge, only so."""
+    """A confirmed case opens when it is confirmed. It lifts 14 days after discharge, and only
+    so."""
     opened: CaseConfirmed | None = None
     for report in reports:
         match report:
@@ -261,8 +262,8 @@ def positive_results(
 ) -> Iterator[Interval]:
     """A final positive opens at its report and lifts by two negatives, or with its case.
 
-    It belongs to a case that was confirmed before it could lift and not discharged before it
-    was sampled; then the case's discharge lifts it and tests do not.
+    It belongs to a case that was confirmed before it could lift, and not discharged before it was
+    sampled. Then the case's discharge lifts it and tests do not.
     """
     runs = _runs(positives, negatives)
     for positive in positives:
@@ -282,13 +283,13 @@ def positive_results(
 
 
 class _Run(NamedTuple):
-    """Negatives with no positive between them, by sampling; `after` is the positive before."""
+    """Negatives with no positive between them, by sampling; `after` is the positive before them."""
 
     after: datetime
     negatives: list[NatResultReported]
 
     def first_pair(self, apart: timedelta) -> tuple[NatResultReported, NatResultReported] | None:
-        """Return the two, sampled at least `apart`, that are both reported first."""
+        """Return the pair, sampled at least `apart`, that is the first to have both reported."""
         best: tuple[NatResultReported, NatResultReported] | None = None
         first: NatResultReported | None = None
         ahead = iter(self.negatives)
@@ -309,10 +310,10 @@ class _Run(NamedTuple):
 def _runs(
     positives: Sequence[NatResultReported], negatives: Sequence[NatResultReported]
 ) -> list[_Run]:
-    """Cut the negatives at every positive; each positive begins a run, in order of sampling."""
+    """Cut the negatives into runs, in order of sampling; every positive begins a run."""
     starts = sorted({p.data.sampled_at for p in positives})
     runs = [_Run(start, []) for start in starts]
-    # A negative sampled at the very instant of a positive is not after it, nor apart from it
+    # A negative sampled at the very instant of a positive is neither after it nor apart from it
     # (own decision).
     contradicted = set(starts)
     for negative in sorted(negatives, key=lambda n: (n.data.sampled_at, n.data.reported_at)):
@@ -364,7 +365,7 @@ def _complete(pair: tuple[NatResultReported, NatResultReported]) -> datetime:
 
 
 def _awaited_negatives(run: _Run, apart: timedelta) -> tuple[Condition, Condition]:
-    """The checklist while a negative is missing, counted from the newest positive."""
+    """The checklist while a negative is missing; it counts from the newest positive."""
     newest = run.after
     first = run.negatives[0] if run.negatives else None
     return (
@@ -436,10 +437,10 @@ def _suspicion(
 def close_contact(
     reports: Sequence[ContactReport], negatives: Sequence[NatResultReported]
 ) -> Iterator[Interval]:
-    """A contact opens when listed; 14 days from the last exposure and four negatives lift it.
+    """A contact opens when listed. It lifts 14 days from the last exposure, with four negatives.
 
-    A new exposure in the same listing is an interval of its own that lasts longer, so it
-    restarts the count. A withdrawal lifts what was listed before it.
+    A new exposure in the same listing is an interval of its own that lasts longer, so it restarts
+    the count. A withdrawal lifts what was listed before it.
     """
     withdrawal: ContactWithdrawn | None = None
     for report in reversed(reports):
@@ -490,7 +491,8 @@ def required_tests(
     """
     met_by: dict[datetime, NatResultReported] = {}
     for negative in sorted(negatives, key=lambda n: (n.data.reported_at, n.data.sampled_at)):
-        # Serving the latest day it may leaves the earlier days to results that can serve no other.
+        # A result serves the latest day that it can. Earlier days are left to results that can
+        # serve no other.
         for day in sorted(not_before, reverse=True):
             if day <= negative.data.sampled_at and day not in met_by:
                 met_by[day] = negative
@@ -550,8 +552,8 @@ def _provincial_code(
 
 
 def quarantine(reports: Sequence[QuarantineReport]) -> Iterator[Interval]:
-    """An order opens at its start; a release notice lifts it, or the planned end where policy
-    says so. A transfer ends one kind and opens the other at the same instant: no green gap."""
+    """An order opens at its start. A release notice lifts it, or the planned end where policy says
+    so. A transfer ends one kind and opens the other at the same instant: no green gap."""
     opened: QuarantineStep | None = None
     for report in reports:
         match report:

@@ -1,11 +1,12 @@
 """Which sources are parked: what they send goes aside until an operator releases them.
 
-An invalid event changes no code, but a source that sends little else is broken, and its valid
-events are not to be trusted either. Whether a source is parked is a function of the log of one
-topic partition, in its order, and of the releases; not of the clock, of chunks or of restarts.
+An invalid event changes no code. But a source that sends little else is broken, and its valid
+events are not to be trusted either. Whether a source is parked is a function of two things: the log
+of one topic partition, in its order, and the releases. It does not depend on the clock, on chunks
+or on restarts.
 
-Counting begins at an invalid record, so a clean source costs nothing. Invalid is what is wrong
-with a record by itself; what the fold objects to depends on other topics and is not counted.
+Counting begins at an invalid record, so a clean source costs nothing. Invalid means wrong with a
+record by itself. What the fold objects to depends on other topics and is not counted.
 """
 
 from datetime import datetime
@@ -26,32 +27,32 @@ class Limit(Struct, frozen=True):
 
 
 SOURCE_LIMIT = Limit(in_a_row=100, percent=1, records=1_000)
-"""100 in a row, or above 1% of 1,000: at these numbers Arroyo, Sentry's library for consumers,
-no longer believes that single records are at fault (its dead-letter limits)."""
+"""100 in a row, or above 1% of 1,000: at these numbers Arroyo, Sentry's library for consumers, no
+longer believes that single records are at fault (its dead-letter limits)."""
 
 COUNTED_MAX = 1_000
-"""Sources counted at once in a topic partition. One more, and the one heard of longest ago is
+"""Sources counted at once in a topic partition. For one more, the source heard of longest ago is
 forgotten: its count begins again at its next invalid record (own decision: with `PARKED_MAX` this
 keeps a tally below 256 KB, also when each source has the longest of names)."""
 
 PARKED_MAX = 1_000
 """Sources parked at once in a topic partition; none of them is ever forgotten. A further one that
-reaches its limit is not parked and is counted from zero: its invalid events are dead letters as
-before
-(own decision)."""
+reaches its limit is not parked. Its count begins again, and its invalid events are dead letters as
+before (own decision)."""
 
 
 class Verdict(Enum):
-    """What a record does to the one who sent it, from the next record on."""
+    """What a record does to its source, from the next record on."""
 
     NOTHING = auto()
     PARKED = auto()
-    NOT_PARKED = auto()  # it would be parked if PARKED_MAX were not reached
+    NOT_PARKED = auto()  # it would be, were `PARKED_MAX` not reached
     UNREADABLE = auto()  # the limit of records without a readable source is reached
 
 
 class Count(Struct, array_like=True):
-    """Records since `since`, the offset of an invalid one; the row of invalid ones up to now."""
+    """Records since `since`, the offset of an invalid one, and how many invalid ones came in a row
+    up to now."""
 
     since: int
     records: int = 0
@@ -71,13 +72,14 @@ class Count(Struct, array_like=True):
         self.in_a_row += 1
 
     def reaches(self, limit: Limit) -> bool:
-        """Say whether this is too much."""
+        """Say whether the limit is reached."""
         return self.in_a_row >= limit.in_a_row or (
             self.records >= limit.records and self.invalid * 100 > limit.percent * self.records
         )
 
     def rest(self, limit: Limit) -> "Count | None":
-        """Return what goes on being counted: at the window's end a row that is not over."""
+        """Return what goes on being counted. At the window's end that is a row of invalid records
+        that is not over."""
         if self.records < limit.records:
             return self
         if not self.in_a_row:
@@ -104,10 +106,10 @@ class Tally(Struct, array_like=True):
     def add(
         self, source: str | None, invalid: bool, offset: int, unreadable: Limit = SOURCE_LIMIT
     ) -> Verdict:
-        """Count the record at `offset`; None is the source of one whose source is unreadable.
+        """Count the record at `offset`; `source` is None if the record's source is unreadable.
 
-        A row of unreadable records is broken by any record with a source, and their share is
-        that of all records of the partition: what is in question is the reader, not a source.
+        Any record with a source breaks a row of unreadable records. Their share is that of all
+        records of the partition: the reader is in question, not a source.
         """
         if source is None or self.unreadable is not None:
             count = self.unreadable or Count(offset)
@@ -147,7 +149,7 @@ class Tally(Struct, array_like=True):
 SOURCE_RELEASED: Final = "yuekang.source.released.v1"
 
 SOURCE_READ = r"/[A-Za-z0-9/._-]{1,95}"
-"""What can be read as a source, also in a record that is refused for it."""
+"""What can be read as a source, even in a record that is refused for its source."""
 
 ReleaseId = Annotated[
     str,

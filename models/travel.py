@@ -2,15 +2,15 @@
 
 It says where a phone was and nothing of who carried it, and it changes no colour.
 
-The mark is the real card's star, about which the card said:
-表示当前该城市存在中风险或高风险地区，并不表示用户实际到访过这些中高风险地区.
-So it holds for a city in which there is a high-risk area on the day of asking, whatever there was
-on the day of the visit: who was in Wuhan in March 2020 has no mark on the 8th of April. Own
-decision: it follows high risk alone, which is what policy has dates of, and it goes on after
-29 June 2022, when the real card gave the star up.
+The mark is the real card's star. The real card said of it:
+表示当前该城市存在中风险或高风险地区，并不表示用户实际到访过这些中高风险地区. So it holds for a city
+in which there is a high-risk area on the day of asking, whatever there was on the day of the visit:
+someone who was in Wuhan in March 2020 has no mark on the 8th of April. Own decision: the mark
+follows high risk alone, since policy has dates of that. It goes on after 29 June 2022, when the
+real card gave the star up.
 
-The real card went back from the day before to the day 14 days before the one of asking (on 5 March
-from 20 February). So does this one, and has today besides, as far as telecoms have told of it.
+The real card ended on the day before asking and began 14 days before the day of asking (on 5 March,
+on 20 February). This card does the same, and has today besides, as far as telecoms have told of it.
 """
 
 from collections.abc import Iterable
@@ -37,8 +37,9 @@ class City(Struct, frozen=True):
 class TravelCard(Struct, frozen=True):
     """What a phone's travel card shows at `at`: cities from the day `since` on.
 
-    In the order in which they were first come to, each once; reached, if it was so ever. Where
-    there were `more` visits than are kept, `since` is the day of the oldest that is.
+    Each city stands once, in the order of first visits. It counts as reached if the phone ever
+    reached it. If there were `more` visits than are kept, `since` is the day of the oldest visit
+    kept.
     """
 
     at: datetime
@@ -55,8 +56,8 @@ def travel_card(
 ) -> TravelCard:
     """Return the card of a phone with these visits, in any order, as it stands at `at`.
 
-    Visits after `at` count for nothing: a telecom's clock may be ahead. `more` says that there
-    were older ones, which are not kept.
+    Visits after `at` do not count: a telecom's clock may be ahead. `more` says that there were
+    older visits, which are not kept.
     """
     visits, today = list(visits), at.astimezone(ZONE).date()
     since = today - timedelta(days=policy_at(at).travel_days)
