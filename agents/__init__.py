@@ -1,9 +1,11 @@
 """Faust agents: they decode, fold with `models`, and hand over what to write; no rule is here.
 
-Four things differ from a plain agent (app.engine says why). An event is a `Chunk`, many records of
-one topic partition, so streams are `noack().events()`. `Table.submit` returns before the chunk is
-done, and acks it once its transaction is in the log; a failure ends the process. Tables are
-app.engine's and not `app.Table`; what goes to other topics goes through the `Transaction` and never
-`topic.send`, so it shares the transaction. Agents are registered by functions, since an app belongs
-to one event loop.
+Four things differ from a plain agent (app.engine says why):
+
+- An event is a `Chunk`, many records of one topic partition. So streams are `noack().events()`.
+- `Table.submit` returns before the chunk is done, and acks the chunk once its transaction is in
+  the log. A failure ends the process.
+- Tables are app.engine's and not `app.Table`. What goes to other topics goes through the
+  `Transaction` and never `topic.send`, so it shares the transaction.
+- Agents are registered by functions, since an app belongs to one event loop.
 """

@@ -16,7 +16,7 @@ from app.topics.catalogue import Topic
 from app.topology import TableApp
 
 ROWS_MAX = 1_000
-"""Due rows of one partition in one transaction; what is left is taken at once after."""
+"""Due rows of one partition in one transaction; the rest follows at once."""
 
 
 def add_agent(app: TableApp, name: str, topic: Topic, table: Table, fold: Fold) -> None:

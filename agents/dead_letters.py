@@ -1,5 +1,5 @@
-"""What is refused goes to dead-letters, what a parked source sent to parked: the bytes as they
-came, and in headers where and why."""
+"""A refused record goes to dead-letters, a parked source's to parked: the bytes as they came, with
+where and why in headers."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ from models.person import Notice
 from models.phones import without_phone_numbers
 
 VALUE_BYTES_MAX = 3 * 1024 * 1024
-"""Raw bytes kept of a refused record. A larger one is cut; its header tells length and hash, and
-the whole stays at its place in the input topic for as long as that is kept."""
+"""Raw bytes kept of a refused record. A larger one is cut, and its header tells length and hash.
+The whole record stays at its place in the input topic for as long as that topic keeps it."""
 
 HEADERS_MAX, HEADER_BYTES_MAX = 32, 1024
 """Headers kept of a refused record: in binary mode they are half of the event."""
@@ -31,8 +31,8 @@ class DeadLetters:
     """Writes dead letters. `public_key` seals those that carry a document number, or may carry a
     phone number.
 
-    Only the holder of the private key can read them. The refused record itself stays in its input
-    topic until that lets go of it.
+    Only the holder of the private key can read a sealed one. The refused record itself stays in its
+    input topic until that topic drops it.
     """
 
     def __init__(self, public_key: bytes) -> None:
@@ -56,7 +56,8 @@ class DeadLetters:
         source: str,
         refusal: Refusal | None = None,
     ) -> None:
-        """Put a record of `topic`, whose source is parked, aside; `refusal` says why if invalid."""
+        """Put a record of `topic` aside because its source is parked; `refusal` says why if
+        invalid."""
         if refusal is not None:
             letter = self._refused(PARKED, topic, record, refusal)
         else:
@@ -90,7 +91,7 @@ class DeadLetters:
         if refusal.code is Code.DOCUMENT_NUMBER or carries_phone_number(
             raw, key, record.headers, topic
         ):
-            # The record's own headers are left out: the number may be in one.
+            # The record's own headers are left out: one of them may hold the number.
             raw, key = self._box.encrypt(raw), None
             headers.append(("yk_sealed", b"true"))
         else:
@@ -106,7 +107,7 @@ class DeadLetters:
     ) -> None:
         """Write the dead letter of an event that the fold refused, or whose claim has no effect.
 
-        `record` is what brought the notice about: None when it was time.
+        `record` brought the notice about; it is None when time did.
         """
         headers = [
             *(() if record is None else _place(record)),
@@ -142,8 +143,8 @@ def _why(reason: str, detail: str, source: str | None) -> list[Header]:
 
 
 def _kept(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:
-    """Return the record's own headers as far as they may go along, those of the event first, so
-    that a valid one has them all; ours cannot be forged."""
+    """Return the record's own headers, as far as they may go along. Those of the event come first,
+    so a valid event keeps all of them. Ours cannot be forged."""
     own = [(name, value or b"") for name, value in record.headers if not name.startswith("yk_")]
     own.sort(key=lambda header: not header[0].lower().startswith(("ce_", "content-type")))
     kept = [

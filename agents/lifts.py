@@ -1,7 +1,7 @@
 """Tell what changes by time: a reason that ends or begins, an event whose wait is over.
 
-Each change is stamped with the instant at which it falls due, whenever this runs, and is in the
-log together with the row that knows it was told; so it is told once, also across restarts.
+Each change is stamped with the instant at which it falls due, whenever this runs. It is in the log
+together with the row that knows it was told. So it is told once, also across restarts.
 """
 
 from datetime import UTC, datetime

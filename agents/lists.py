@@ -1,7 +1,7 @@
 """Fold what bears on no code into the lists of each person's health information.
 
-What is refused, and what a parked source sent, goes where it goes for people (agents.people). What
-is too old for its list, or no longer fits, leaves it (models.lists): that is policy, and no error.
+Refused records, and those of a parked source, go where they go for people (agents.people). What is
+too old for its list, or no longer fits, leaves it (models.lists): that is policy, not an error.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,16 @@ from models.person import conflict
 from models.sources import SOURCE_LIMIT, Limit
 
 INTERVAL_SECONDS = 10.0
-"""Nobody sees an entry that is too old, whenever it leaves: the reader looks at its age."""
+"""How often old entries are dropped. The delay shows nobody an entry that is too old: the reader
+looks at its age."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Listing).decode
 
 
 def register(app: ListsApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
-    """Add an agent for each topic that folds into the lists, and the timer that lets go."""
+    """Add an agent for each topic that folds into the lists, and the timer that drops old
+    entries."""
     for topic in app.topics_read():
         if topic.folds_into == app.lists.settings.name:
             fold_topic = chunk_fold(topic, dead_letters, unreadable)
@@ -64,7 +66,7 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
 
 
 def advance_due(until: datetime, transaction: Transaction, keys: Sequence[bytes]) -> None:
-    """Let go of what is too old at `until` in the rows of `keys`."""
+    """Drop what is too old at `until` from the rows of `keys`."""
     lists = Lists(transaction, None)
     for key in keys:
         lists.advance(key, until)
@@ -88,7 +90,7 @@ class Lists:
     def add(
         self, event: ListedEvent, arrived_at: datetime, record: "ConsumerRecord[bytes, bytes]"
     ) -> None:
-        """Let an event join its list; one of a known identity with another content is refused."""
+        """Let an event join its list; refuse one of a known identity with other content."""
         key = key_of(event.partitionkey, list_of(event))
         before = self._row(key)
         try:
@@ -103,7 +105,7 @@ class Lists:
             self._change(key, after, arrived_at)
 
     def advance(self, key: bytes, until: datetime) -> None:
-        """Let go of what is too old at `until`."""
+        """Drop what is too old at `until`."""
         self._change(key, drop_old(self._row(key), _name(key), until), until)
 
     def write(self) -> None:

@@ -10,7 +10,7 @@ def check_partition(record: "ConsumerRecord[bytes, bytes]", topic: Topic) -> Non
     """Raise `Refusal` for a record whose key belongs to another partition.
 
     A producer with another partitioner than Kafka's default would split a person in two. It is
-    enough to look when someone is heard of first.
+    enough to check the first time someone is heard of.
     """
     assert record.key is not None
     expected = partition_of(record.key, topic.partitions)

@@ -1,8 +1,8 @@
 """Fold every event that bears on a code into the person table.
 
-Redelivery changes nothing: the table knows how far each topic was applied. A duplicate, a late
-or a reordered event ends in the state that its own order gives (models.person). What is refused
-goes to dead-letters, what a parked source sent to parked (agents.poison), and the chunk goes on.
+Redelivery changes nothing: the table knows how far each topic was applied. A duplicate, a late or a
+reordered event ends in the state that its own order gives (models.person). A refused record goes to
+dead-letters and one of a parked source to parked (agents.poison); the chunk goes on.
 """
 
 from collections.abc import Sequence

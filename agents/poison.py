@@ -1,7 +1,7 @@
-"""Bound the poison: park a source that sends too much of it, stop where nobody's is readable.
+"""Bound the poison: park a source that sends too much of it; stop if too many name no source.
 
-The tally of a topic partition (models.sources) is a row of its table, written in the transaction
-of the chunk that changed it; so it is the same after a restart, a rebalance or a kill.
+The tally of a topic partition (models.sources) is a row of its table, written in the transaction of
+the chunk that changed it. So it is the same after a restart, a rebalance or a kill.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,8 @@ from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
 log = structlog.get_logger()
 
 TALLY = META + b"tally:"
-"""+ input topic: the tally of this topic's same partition. No row of a person's has such a key."""
+"""Begins the key of a tally; the input topic follows. The tally is of this topic's same partition.
+No person's row has such a key."""
 
 GAUGE_INTERVAL_SECONDS = 1.0
 
@@ -36,7 +37,8 @@ _decode = msgspec.msgpack.Decoder(Tally).decode
 
 
 class UnreadableError(RuntimeError):
-    """So many records have no readable source that the reader is in question; it ends here."""
+    """So many records have no readable source that the reader itself is in question; it ends
+    here."""
 
 
 def unreadable_limit(settings: Settings) -> Limit:
@@ -71,7 +73,7 @@ def tally_of(transaction: Transaction, topic: str) -> Tally:
 
 
 def write_tally(transaction: Transaction, topic: str, tally: Tally) -> None:
-    """Write the tally, if it is not as it was; none before anything was counted."""
+    """Write the tally if it changed; write nothing before anything was counted."""
     key = TALLY + topic.encode()
     stored, row = transaction.get(key), _encode(tally)
     if row != stored and (tally or stored is not None):
@@ -81,7 +83,7 @@ def write_tally(transaction: Transaction, topic: str, tally: Tally) -> None:
 class Poison:
     """Counts the records of one chunk, and writes what is refused or put aside.
 
-    While `watching` is false nothing is counted or parked: a valid record is of no interest.
+    While `watching` is false, nothing is counted or parked, and valid records are of no interest.
     """
 
     def __init__(
@@ -97,10 +99,11 @@ class Poison:
     def accepted(
         self, records: Records, known: Callable[[Event], bool] | None = None
     ) -> Iterator[tuple[Event, datetime, "ConsumerRecord[bytes, bytes]"]]:
-        """Yield each record that is to be folded, as its event and its arrival; refuse the others,
-        or put them aside.
+        """Yield each record to fold, as its event and its arrival. Refuse the others, or put them
+        aside.
 
-        `known` says whether somebody was heard of; who was not must be in the right partition.
+        `known` says whether somebody was heard of before. If not, the record must be in the right
+        partition.
         """
         for record in records:
             arrived_at = instant(record.timestamp)
@@ -115,9 +118,9 @@ class Poison:
                     yield event, arrived_at, record
 
     def refuse(self, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> None:
-        """Write a record that is refused to dead-letters, or to parked.
+        """Write a refused record to dead-letters, or to parked.
 
-        Raise `UnreadableError` where it is one too many without a readable source.
+        Raise `UnreadableError` if it is one too many without a readable source.
         """
         self.watching = True
         source = refusal.source or source_in(record.value, record.headers)
@@ -129,7 +132,7 @@ class Poison:
         self._count(record, source, True)
 
     def parks(self, record: "ConsumerRecord[bytes, bytes]", source: str) -> bool:
-        """Say whether a valid record is of a parked source; it is then put aside."""
+        """Say whether a valid record is of a parked source; if so, it is put aside."""
         parked = source in self._tally.parked
         if parked:
             self._dead_letters.park(self._transaction, self._topic, record, source)

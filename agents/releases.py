@@ -1,8 +1,8 @@
 """Let a parked source go on, where an operator has released it.
 
-Each partition of the topic has every release, and folds into every table: what a partition counted
-of the source is forgotten, in all topics. A release that comes again, or for a source that is not
-parked, changes nothing.
+Each partition of the topic has every release, and each release folds into every table: what a
+partition counted of the source is forgotten, in all topics. A repeated release changes nothing, nor
+does one for a source that is not parked.
 """
 
 import msgspec
@@ -37,21 +37,21 @@ def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
     @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="release-sources")
     async def release_sources(chunks: StreamT[Chunk]) -> None:
         async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            # A list: every table takes it, also after one that did not. Not `begin`: the ack
-            # waits for all of them.
+            # A list: every table must take the release, also after one that did not. `process` and
+            # not `submit`: the ack waits for all of them.
             if all([await table.process(event.value, fold) for table, fold in folds]):
                 await chunks.ack(event)
 
 
 def chunk_release(table: str, dead_letters: DeadLetters | None) -> Fold:
-    """Return the fold for releases in `table`; one of the tables has `dead_letters`."""
+    """Return the fold for releases in `table`; only one table's fold gets `dead_letters`."""
     topics = [topic.name for topic in input_topics() if topic.folds_into == table]
 
     def release(transaction: Transaction, records: Records) -> None:
         for record in records:
             try:
                 source = _decode(record.value or b"").data.source
-            except msgspec.DecodeError as error:  # also what is JSON and no release
+            except msgspec.DecodeError as error:  # also JSON that is not a release
                 if dead_letters is not None:
                     refusal = Refusal(Code.INVALID, f"This is no release: {error}.")
                     dead_letters.refuse(transaction, TOPIC, record, refusal)

@@ -1,7 +1,7 @@
 """Check recorded scans, apart from the person table: a colour never queues behind a scan.
 
-A valid scan stays in its topic for as long as the catalogue says; nothing else is kept of it. One
-of a parked source is in parked as well (agents.poison).
+A valid scan stays in its topic for as long as the catalogue says; nothing else is kept of it. A
+scan of a parked source goes to parked as well (agents.poison).
 """
 
 from agents.agent import add_agent
@@ -21,7 +21,7 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
 
 
 def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
-    """Return the fold for scans: it writes nothing but the tally."""
+    """Return the fold for scans; it writes nothing but the tally."""
 
     def check(transaction: Transaction, records: Records) -> None:
         poison = Poison(transaction, TOPIC, dead_letters, unreadable)
