@@ -2,9 +2,9 @@
 aiokafka 0.14, which are checked at the start.
 
 Faust keeps what it does well: agents, streams, the consumer group and its assignor, when offsets
-are committed, the life of the process. Three things are done otherwise, because as they are they
-lose, repeat, stop or crawl (docs/decisions/0001 to 0003): how records come to an agent, which
-offset may be committed (both in `chunks`), and tables with their recovery: `table` has the turns
+are committed, the life of the process. Three things are done otherwise, because Faust's own way
+loses, repeats, stops or crawls (docs/decisions/0001 to 0003): how records come to an agent, which
+offset may be committed (both in `chunks`), and tables with their recovery. `table` has the turns
 that chunks take, `partition` the fence and the commit, `transaction` what a fold sees, `store` what
 RocksDB keeps. `app` makes an app of all that, and ties its tables to the partitions that the group
 gives it.
@@ -16,26 +16,29 @@ Overridden, of Faust's consumer and its thread:
 - `_add_gap`, `_new_offset`: the newest acked chunk may be committed. Faust looks for gaps between
   acked offsets, and transaction markers are gaps to it (robinhood/faust#401,
   faust-streaming/faust#606).
-- `on_partitions_revoked`: stops the flow also where nothing was held; else records are fetched
-  before the seek and cleared away after it (akin to faust-streaming/faust#216).
-- `seek_to_committed`: goes to the beginning where nothing is committed, or what was let go is
-  skipped. That a partition is taken away under a seek ends nothing (faust-streaming/faust#54).
+- `on_partitions_revoked`: stops the flow even if this worker held nothing. Otherwise records are
+  fetched before the seek and cleared away after it (akin to faust-streaming/faust#216).
+- `seek_to_committed`: goes to the beginning where nothing is committed. Otherwise records that were
+  fetched and dropped are skipped. A partition taken away during a seek ends nothing
+  (faust-streaming/faust#54).
 - `on_stop`: does not wait for ever for a thread that a crash has ended.
 - `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no
   setting for either.
 - `_fetch_records`: begins with another partition each time; aiokafka empties one before the next.
 
-Of its app, `_new_transport` and the transport's `Consumer` put that in place, and:
+Of its app, `_new_transport` and the transport's `Consumer` put that in place. Also overridden:
 
 - `FlowControlQueue`: chunks that wait before an agent join (`_put`), and all partitions that were
   paused go on together (`maybe_endorse_pressure_drop`; akin to faust-streaming/faust#53).
 - `app.Table` is not used. Faust's tables write the store before the log, are not fenced, and
   recover one record at a time with two idle time-outs.
 
-For the whole process `make_app` sets `aiokafka.consumer.fetcher.MemoryRecords` (`records`: a header
-name that is not UTF-8 ends aiokafka's fetch, and so the worker, for good),
-`aiokafka.producer.sender.BACKOFF_OVERRIDE` (KAFKA-5477), and how often Python looks for reference
-cycles.
+For the whole process, `make_app` sets three things:
+
+- `aiokafka.consumer.fetcher.MemoryRecords` (`records`): a header name that is not UTF-8 ends
+  aiokafka's fetch, and so the worker, for good;
+- `aiokafka.producer.sender.BACKOFF_OVERRIDE` (KAFKA-5477);
+- how often Python looks for reference cycles.
 
 tests/topology/test_overrides.py fails when upstream changes underneath any of them.
 """
@@ -48,7 +51,7 @@ TESTED_WITH = {"faust-streaming": "0.15.", "mode-streaming": "0.7.", "aiokafka":
 
 
 def check_versions() -> None:
-    """Raise `RuntimeError` where an installed version is not one the overrides were made for.
+    """Raise `RuntimeError` if an installed version is not one that the overrides were made for.
 
     Faust's streams in pure Python ack what they drop in a rebalance; those in Cython do not.
     """

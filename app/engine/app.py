@@ -17,17 +17,17 @@ from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
 from app.engine.table import Table
 
 ASK_AGAIN_SECONDS = 0.004
-"""How long a producer waits before it asks again to add partitions to a transaction, while the
-broker still ends the one before (KAFKA-5477), which takes some 2 ms. aiokafka has 20 ms fixed, four
-times what a whole small transaction takes."""
+"""How long a producer waits before it asks again to add partitions to a transaction. The broker
+refuses while it still ends the transaction before (KAFKA-5477), which takes some 2 ms. aiokafka
+waits a fixed 20 ms, four times what a whole small transaction takes."""
 
 CHUNKS_WAITING_MAX = 8
-"""Chunks that wait before an agent. At four fifths of it the partitions that bring more are not
-fetched, until two fifths are left."""
+"""Chunks that wait before an agent. At four fifths of it, the partitions that bring more are not
+fetched until two fifths are left."""
 
 LEADERS_KNOWN_MS = 10_000
-"""How old what is known of partitions' leaders may be. While aiokafka looks for the beginning of a
-partition it goes on asking a leader that has moved, until then; its default is 5 minutes."""
+"""How old the knowledge of partitions' leaders may be. While aiokafka looks for the beginning of a
+partition, it goes on asking a leader that has moved for that long. Its default is 5 minutes."""
 
 TAKE_OVER_SECONDS_MAX = 30.0
 """How long finishing the chunks in hand may hold up a rebalance or a stop."""
@@ -38,7 +38,7 @@ chunk keeps its objects until its end, so up to a tenth of a fold's time went in
 
 END_SECONDS_MAX = 45.0
 """How long the end of a process may take. A broker that is away can hold it up for ever: aiokafka
-asks again without end whether a transaction is over, and its thread keeps the process alive."""
+asks without end whether a transaction is over, and its thread keeps the process alive."""
 
 A = TypeVar("A", bound=ChunkApp)
 
@@ -53,8 +53,8 @@ def make_app(
 ) -> A:
     """Make an app of this kind, once per event loop; raise `RuntimeError` for another Faust.
 
-    A worker that is not heard of for `session_seconds` loses its partitions. Changes some of
-    aiokafka and Python for the whole process (`app.engine`). `memory://`: no table is Faust's.
+    A worker that is not heard of for `session_seconds` loses its partitions. Some of aiokafka and
+    Python is changed for the whole process (`app.engine`). `memory://`: no table is Faust's.
     """
     check_versions()
     records.install()
@@ -87,7 +87,7 @@ def make_app(
 def tie_tables(
     app: ChunkApp, tables: Sequence[Table], numbers_of: Callable[[set[TP]], Iterable[int]]
 ) -> None:
-    """Let `tables` be taken and given up with the partitions of the input.
+    """Take and give up `tables` with the partitions of the input.
 
     `numbers_of` says which partition numbers of the tables an assignment means.
     """
@@ -121,7 +121,7 @@ def tie_tables(
 
 
 def _end_at_once() -> None:
-    """End a process whose end takes too long. It may die at any instant, so nothing is lost."""
+    """End a process that takes too long to end. It may die at any instant, so nothing is lost."""
     os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""Deliver to agents what was fetched, a chunk per partition, instead of record by record."""
+"""Deliver fetched records to agents, a chunk per partition, instead of record by record."""
 
 import asyncio
 from collections import deque
@@ -35,24 +35,25 @@ CHUNK_RECORDS_MAX = 8_000
 """Records in one chunk, and in one fetch over all partitions."""
 
 CHUNK_BYTES_MAX = 4 * 1024 * 1024
-"""Bytes up to which chunks that wait join into one. With `CHUNK_RECORDS_MAX` it bounds the memory
-and the transaction of a chunk; one fetch of a partition is at most 1 MiB before decompression."""
+"""Bytes up to which waiting chunks join into one. With `CHUNK_RECORDS_MAX` this bounds the memory
+and the transaction of a chunk. One fetch of a partition is at most 1 MiB before decompression."""
 
 FETCH_WAIT_MS = 50
-"""How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so
-a partition that was just drained waits for the fetch of the idle ones: at Faust's fixed 1,500 ms
-that is the latency of a quiet system."""
+"""How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so a
+partition that was just drained waits for the fetch of the idle ones. At Faust's fixed 1,500 ms that
+wait is the latency of a quiet system."""
 
 
 SEEK_SECONDS_MAX = 60.0
-"""Asking the group for its offsets for longer ends the process, and a new one begins again."""
+"""Asking the group for its offsets may take this long. After that the process ends, and a new one
+begins again."""
 
 LAST_COMMIT_SECONDS_MAX = 3.0
 """How long the end of a process waits for its last offsets to be committed."""
 
 
 class ChunkConsumerThread(AIOKafkaConsumerThread):
-    """Set on the aiokafka consumer what Faust has no setting for: see `FETCH_WAIT_MS`, and
+    """Set on the aiokafka consumer what Faust has no setting for: `FETCH_WAIT_MS`, and
     read_committed, which Faust uses with its own exactly_once only."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -68,9 +69,12 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> Any:
-        """Begin with another partition each time. aiokafka empties what it holds of one before it
-        goes to the next; then a backlog of one topic delays all others, and chunks of one
-        partition, which take turns, follow one another."""
+        """Begin with another partition each time.
+
+        aiokafka empties what it holds of one partition before it goes to the next. Then a backlog
+        of one topic delays all others, and chunks of one partition, which take turns, follow one
+        another.
+        """
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         held = consumer._fetcher._records
         for tp in fetched:
@@ -82,10 +86,10 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
 class ChunkConsumer(Consumer):
     """A Faust consumer whose messages are chunks: `value` is the `Chunk`, `offset` its last.
 
-    What may be committed is one past the newest acked chunk: those of a topic partition are
-    processed one at a time and acked in order, and a failure ends the process. So Faust's search
-    for gaps between acked offsets is left out; it also never sees the offsets that transaction
-    markers take, and would stand still there.
+    The offset that may be committed is one past the newest acked chunk. The chunks of a topic
+    partition are processed one at a time and acked in order, and a failure ends the process. So
+    Faust's search for gaps between acked offsets is left out. That search also never sees the
+    offsets that transaction markers take, and would stand still there.
     """
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -94,21 +98,24 @@ class ChunkConsumer(Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Fetch nothing more until the rebalance is over.
 
-        Faust stops the flow only where the worker held something. One that held nothing fetched on
-        after the seek to its new partitions, and what waited before the agents was then cleared
-        away with the queues: records were skipped.
+        Faust stops the flow only if the worker held something. A worker that held nothing went on
+        fetching after the seek to its new partitions. What waited before the agents was then
+        cleared away with the queues: records were skipped.
         """
         self.stop_flow()
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go back to what was committed, or to the beginning where nothing was: aiokafka leaves
-        such a partition where it is, and what was fetched and let go would be skipped."""
-        # Faust gives up a longer seek without a word, and then no rebalance makes it go on.
+        """Go back to the committed offset, or to the beginning if nothing was committed.
+
+        aiokafka leaves a partition without a committed offset where it is. What was fetched from it
+        and dropped would be skipped.
+        """
+        # Faust silently gives up a longer seek, and then no rebalance makes it go on.
         async with asyncio.timeout(SEEK_SECONDS_MAX):
             committed = await super().seek_to_committed()
-        # To 0 and not "to the beginning", which waits for an answer of each partition's leader.
-        # Where 0 is gone already, the reset to the earliest comes with the fetch.
+        # To 0 and not "to the beginning", which waits for an answer of each partition's leader. If
+        # 0 is gone already, the reset to the earliest comes with the fetch.
         if unknown := {tp: 0 for tp, offset in committed.items() if not offset}:
             for tp in unknown:
                 # A commit that failed in the rebalance: Faust would take it for done.
@@ -117,9 +124,11 @@ class ChunkConsumer(Consumer):
         return committed
 
     async def on_stop(self) -> None:
-        """Commit what was acked, where somebody is there to do it. After a crash the consumer's
-        thread answers no more, and Faust would wait for it for ever. What is not committed comes
-        again, and is skipped by its offset."""
+        """Commit what was acked, if the consumer's thread is there to do it.
+
+        After a crash that thread answers no more, and Faust would wait for it for ever. What is not
+        committed comes again, and is skipped by its offset.
+        """
         if not self.crashed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_COMMIT_SECONDS_MAX):
@@ -131,8 +140,8 @@ class ChunkConsumer(Consumer):
         if fetched is None or self.should_stop:
             return
         if not self.flow_active:  # a rebalance began meanwhile: what was fetched comes again
-            # Another one takes a partition away under the seek, or all (aiokafka asserts that some
-            # are left); Faust seeks again after that (faust-streaming/faust#54).
+            # Another rebalance takes one partition away during the seek, or all (aiokafka asserts
+            # that some are left). Faust seeks again after that (faust-streaming/faust#54).
             with suppress(IllegalStateError, AssertionError):
                 if fetched:
                     await self.perform_seek()
@@ -155,7 +164,7 @@ class ChunkConsumer(Consumer):
         """Keep no gaps; see the class."""
 
     def _new_offset(self, tp: TP) -> int | None:
-        """Return the next offset to commit, or None if nothing was acked since."""
+        """Return the next offset to commit; None if nothing was acked since the last."""
         acked = self._acked[tp]
         if not acked:
             return None
@@ -174,13 +183,13 @@ class ChunkTransport(Transport):
 class ChunkQueue(ThrowableQueue[EventT[Any]]):
     """What waits before an agent.
 
-    A chunk joins the one of its partition that waits already, up to `CHUNK_RECORDS_MAX` and
-    `CHUNK_BYTES_MAX`: the further behind an agent is, the larger its chunks, and the cheaper each
-    record.
+    A chunk joins the waiting chunk of its partition, up to `CHUNK_RECORDS_MAX` and
+    `CHUNK_BYTES_MAX`. So the further behind an agent is, the larger its chunks are, and the cheaper
+    each record is.
 
-    Partitions that were paused for the queue's length all go on together. Faust wakes one at a
-    time, any, and only while the queue is short; the others keep it from being short, and one
-    partition stands still for seconds.
+    Partitions that were paused for the queue's length all go on together. Faust wakes any one at a
+    time, and only while the queue is short. The others keep it from being short, and one partition
+    stands still for seconds.
     """
 
     _queue: deque[EventT[Any]]
@@ -206,7 +215,8 @@ class ChunkQueue(ThrowableQueue[EventT[Any]]):
 
 
 def _may_join(chunk: Chunk, other: Chunk) -> bool:
-    """Say whether `other` goes on where `chunk` ends. After a seek it may hold some of the same."""
+    """Say whether `other` begins after `chunk` ends. After a seek it may hold some of the same
+    records."""
     return (
         chunk.generation == other.generation
         and chunk.records[-1].offset < other.records[0].offset
@@ -228,7 +238,7 @@ class ChunkApp(faust.App):
     def FlowControlQueue(
         self, maxsize: int | None = None, *, clear_on_resume: bool = False
     ) -> ChunkQueue:
-        """Return a queue as Faust's own factory does, of the kind above."""
+        """Return a `ChunkQueue`, made as Faust's own factory makes its queue."""
         return ChunkQueue(
             maxsize=self.conf.stream_buffer_maxsize if maxsize is None else maxsize,
             flow_control=self.flow_control,

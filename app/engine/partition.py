@@ -12,13 +12,13 @@ It is held by one worker at a time. Taking it (`Partition.take`):
 
 Committing (`Partition.commit`), in this order:
 
-1. one transaction: changed rows, the applied offsets of the input, and the outputs;
-2. the same rows, applied offsets and changelog offset in one RocksDB write batch;
-3. the caller acks; Faust commits the group's offset when it likes.
+1. one transaction: changed rows, the applied offsets of the input, and the outputs; 2. the same
+rows, applied offsets and changelog offset in one RocksDB write batch; 3. the caller acks; Faust
+commits the group's offset when it likes.
 
-Dying between any two steps loses nothing and emits nothing twice: before the end of 1 the broker
-aborts, after it the log holds all, and catching up repairs the store. A chunk that comes again
-lies at or before the applied offset and is skipped. A step that fails for another reason ends the
+Dying between any two steps loses nothing and emits nothing twice. Before the end of 1 the broker
+aborts; after it the log holds all, and catching up repairs the store. A chunk that comes again lies
+at or before the applied offset and is skipped. A step that fails for another reason ends the
 process, and a new one starts from 1.
 """
 
@@ -45,10 +45,10 @@ REQUEST_BYTES_MAX = 8 * 1024 * 1024
 """Largest request, before it is compressed: several batches go in one."""
 
 PROGRESS_SECONDS = 2.0
-"""How often a long catching up says how far it is."""
+"""How often a long catch-up says how far it is."""
 
 ENDS_SECONDS_MAX = 5.0
-"""How long a start waits to hear where the inputs end."""
+"""How long a start waits to learn where the inputs end."""
 
 CATCH_UP_RECORDS = 20_000
 """Records applied to the store at a time while catching up; bounds its memory."""
@@ -79,7 +79,7 @@ class Partition:
 
     @property
     def ready(self) -> bool:
-        """Say whether it is caught up and, as far as is known, nobody else's."""
+        """Say whether it is caught up and, as far as is known, held by nobody else."""
         return self.live.is_set() and not self.lost
 
     @property
@@ -97,7 +97,7 @@ class Partition:
         self.live.set()
 
     async def release(self) -> None:
-        """Give the partition up: finish what is in hand, then let go of log and store."""
+        """Give the partition up: finish what is in hand, then close log and store."""
         self.live.clear()
         async with self.lock:
             if self._producer is not None:
@@ -105,7 +105,8 @@ class Partition:
                 await producer.stop()
 
     def drop(self) -> None:
-        """Give the partition up for good; only after `release`. Whoever waits for it goes on."""
+        """Give the partition up for good; call it only after `release`. Whoever waits for it goes
+        on."""
         self.lost = True
         self.live.set()
         self.close()

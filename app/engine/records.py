@@ -1,8 +1,8 @@
 """Read records whose header names are not UTF-8, which aiokafka refuses with their whole batch.
 
-Anybody who may append to a topic may write such a name; the broker does not look. aiokafka raises
+Anybody who may append to a topic may write such a name; the broker does not check. aiokafka raises
 in the middle of the fetch, the worker ends, and after its restart it ends there again. Here such a
-name is read with its bytes escaped, and means nothing to whoever reads it.
+name is read with its bytes escaped. It means nothing to whoever reads it.
 """
 
 import struct
@@ -49,7 +49,7 @@ class LenientRecords:
 
 
 class LenientBatch:
-    """A batch of aiokafka's; where its reader fails, a lenient one takes over."""
+    """A batch of aiokafka's; if its reader fails, a lenient one takes over."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
@@ -73,7 +73,7 @@ class LenientBatch:
 
 
 class _Escaping(bytearray):
-    """Bytes that decode with everything escaped that is not UTF-8."""
+    """Bytes that escape what is not UTF-8 when any part of them is decoded."""
 
     def __getitem__(self, at: Any) -> Any:
         part = super().__getitem__(at)

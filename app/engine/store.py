@@ -1,8 +1,8 @@
 """What RocksDB keeps of one partition of a table: rows, applied offsets, and when rows are due.
 
-The log is what counts. A store may be old, empty or gone at any time; it says how far the log is
-in it (`offset`), and what is missing is read from there. Nothing is held in memory for each row,
-so opening costs the same for ten people and for a million.
+The log is what counts. A store may be old, empty or gone at any time. It says how far the log is in
+it (`offset`), and what is missing is read from there. Nothing is held in memory for each row, so
+opening costs the same for ten people and for a million.
 
 | Key | Value |
 |---|---|
@@ -11,8 +11,8 @@ so opening costs the same for ten people and for a million.
 | `AGENDA` + due instant + a row's key | nothing; the rows that are due, in order |
 | `STORED` | the last changelog offset in the store |
 
-The agenda is not in the log: it follows from the rows. An entry whose row has another due instant
-by now is stale, and goes when its time comes.
+The agenda is not in the log: it follows from the rows. An entry is stale if its row has another due
+instant by now; it goes when its own time comes.
 """
 
 import shutil
@@ -27,17 +27,17 @@ import structlog
 log = structlog.get_logger()
 
 META = b"\x00"
-"""Keys that begin with it are no rows and never due, in store and changelog: the engine's own, and
-those that an application adds."""
+"""Keys that begin with this are not rows and never due, in store and changelog. They are the
+engine's own, and those that an application adds."""
 APPLIED = META + b"place:"
 AGENDA = META + b"due:"
 STORED = META + b"stored"
 
 DUE = struct.Struct(">q")
-"""Microseconds of the epoch; 0: never. None is negative, so bytes sort as the instants do."""
+"""Microseconds of the epoch; 0: never. No value is negative, so bytes sort as the instants do."""
 
 STALE_MAX = 10_000
-"""Stale entries of the agenda that one look at it clears away."""
+"""Stale agenda entries that one look clears away."""
 
 
 class StoreDamaged(RuntimeError):
@@ -66,7 +66,7 @@ class Store:
             self.wipe()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         self._db.close()
 
     def wipe(self) -> None:
@@ -92,7 +92,8 @@ class Store:
         return -1 if stored is None else int(stored)
 
     def applied_offsets(self) -> dict[str, int]:
-        """Return the applied offset of each topic that has one; raise `StoreDamaged`."""
+        """Return the last applied offset of each topic; leave out a topic before its first. Raise
+        `StoreDamaged`."""
         found, entries = {}, self._db.iter()
         entries.seek(APPLIED)
         while entries.valid() and (key := cast(bytes, entries.key())).startswith(APPLIED):
@@ -134,7 +135,7 @@ class Store:
         found: list[bytes] = []
         stale = rocksdict.WriteBatch(raw_mode=True)
         entries = self._db.iter()
-        # What lies before was cleared away; RocksDB would step over each of its tombstones.
+        # Earlier entries were cleared away; RocksDB would step over each of their tombstones.
         entries.seek(AGENDA + DUE.pack(self._agenda_from))
         at = until
         while entries.valid() and len(found) < limit and stale.len() < STALE_MAX:
@@ -162,13 +163,13 @@ class Store:
         try:
             self._db.write(batch, _WITHOUT_WAL)
         except Exception as error:  # rocksdict raises bare Exception
-            # A damaged block that a compaction met; all that is written after it fails.
+            # A compaction met a damaged block; every write after it fails.
             if str(error).startswith("Corruption"):
                 raise self._damaged(error) from error
             raise
 
     def _check(self, entries: rocksdict.RdictIter) -> None:
-        """Raise `StoreDamaged` where an iterator ended at a damaged block, as at the last row."""
+        """Raise `StoreDamaged` if a damaged block ended an iterator; it looks like the last row."""
         try:
             entries.status()
         except Exception as error:  # rocksdict raises bare Exception
@@ -180,8 +181,8 @@ class Store:
 
 
 def _without_wal() -> rocksdict.WriteOptions:
-    """Nothing is written ahead: what a crash takes from memory is read again from the log. A store
-    keeps its writes in order, so what is left is the state at some earlier `offset`."""
+    """Write nothing ahead: what a crash takes from memory is read again from the log. A store keeps
+    its writes in order, so what is left is the state at some earlier `offset`."""
     options = rocksdict.WriteOptions()
     options.disable_wal = True  # type: ignore[method-assign, assignment]  # its stub is wrong
     return options
@@ -191,7 +192,7 @@ _WITHOUT_WAL = _without_wal()
 
 
 def _options() -> rocksdict.Options:
-    """Small and fixed: Faust's defaults are 2 GiB of cache for each partition."""
+    """Small and fixed sizes: Faust's defaults are 2 GiB of cache for each partition."""
     options = rocksdict.Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_max_open_files(256)

@@ -1,8 +1,8 @@
 """A table: the partitions that this worker holds, and the turns that chunks take on them.
 
-Of a topic partition one chunk is in hand at a time, in order; on a partition of the table one
-transaction is under way at a time. While the log answers to it, chunks of other partitions are
-folded, and chunks of other topics that come to the same partition wait and share the next one.
+One chunk of a topic partition is in hand at a time, in order. One transaction is under way on a
+partition of the table at a time. While the log answers to it, chunks of other partitions are
+folded. Chunks of other topics that come to the same partition wait and share the next transaction.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Table:
         self._on_failure = callback
 
     async def revoke(self) -> None:
-        """A rebalance begins: finish the chunks in hand and let go of every partition."""
+        """A rebalance begins: finish the chunks in hand and give up every partition."""
         self._generation = -1
         taking = list(self._taking)
         for task in taking:
@@ -61,7 +61,7 @@ class Table:
         await asyncio.gather(*(p.release() for p in self.held.values()))
 
     async def assign(self, numbers: Iterable[int], generation: int) -> None:
-        """A rebalance ended: take `numbers`, in the background; close what is no longer held."""
+        """A rebalance ended: take `numbers`, in the background; close the others."""
         numbers = set(numbers)
         for number in set(self.held) - numbers:
             self.held.pop(number).drop()
@@ -87,9 +87,9 @@ class Table:
     async def submit(self, chunk: Chunk, fold: Fold, ack: Callable[[], Awaitable[object]]) -> None:
         """Hand in a chunk to `process`, and `ack` it when that is done.
 
-        Returns as soon as the one before of the same topic partition has ended, so there is one at
-        a time of each, in order; while the log answers to one, others are folded. What fails ends
-        the process.
+        Returns as soon as the chunk before it of the same topic partition has ended. So each topic
+        partition has one chunk in hand at a time, in order; while the log answers to one, others
+        are folded. A failure ends the process.
         """
         source = chunk.topic, chunk.partition
         if (before := self._in_hand.get(source)) is not None:
@@ -107,9 +107,9 @@ class Table:
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.
 
-        A chunk from before a rebalance is left to whoever holds its partition now, who gets it
-        again. `fold` runs alone on its partition, and sees the rows as all chunks before left
-        them. Chunks of other topics that wait for the same turn share one transaction.
+        A chunk from before a rebalance is left to the worker that holds its partition now, which
+        gets it again. `fold` runs alone on its partition, and sees the rows as all chunks before
+        left them. Chunks of other topics that wait for the same turn share one transaction.
         """
         if chunk.generation > self._newest:
             raise RuntimeError(
@@ -128,7 +128,7 @@ class Table:
         return bool(mine.committed)
 
     async def _process_waiting(self, partition: Partition, first: Waiting) -> None:
-        """Fold `first`, whose turn it is, and of what else waits as much as one chunk may have;
+        """Fold `first`, whose turn it is, and other waiting chunks up to the bounds of one chunk;
         commit all of it at once."""
         transaction, offsets = Transaction(partition.store), dict[str, int]()
         turn = list[Waiting]()
@@ -193,8 +193,8 @@ class Table:
             with metrics.WORKER_CHUNK_SECONDS.labels(self.settings.name).time():
                 await partition.commit(transaction, offsets)
         except (ProducerFenced, OutOfOrderSequenceNumber) as error:
-            # Another worker holds the partition, and this one has not heard of the rebalance yet.
-            # A batch that was under way may be told as out of order.
+            # Another worker holds the partition, and this one has not heard of the rebalance yet. A
+            # batch that was under way may be reported as out of order.
             partition.lost = True
             metrics.WORKER_FENCED.labels(self.settings.name).inc()
             asyncio.get_running_loop().call_later(
@@ -213,8 +213,9 @@ class Table:
         return True
 
     def _check_fenced(self, partition: Partition, generation: int) -> None:
-        """End the process where a rebalance should have come and has not: only it can take the
-        partition again. A transaction that the broker gave up on fences too, with no successor."""
+        """End the process if a rebalance should have come and has not: only a rebalance can take
+        the partition again. A transaction that the broker gave up on also fences, with no
+        successor."""
         held = self.held.get(partition.number) is partition
         if held and partition.lost and generation == self._generation:
             self._on_failure(

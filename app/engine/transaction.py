@@ -21,7 +21,8 @@ class Output(NamedTuple):
 
 
 class Transaction:
-    """Rows are read through it. They are written when it commits, together with its outputs."""
+    """What a fold reads rows through. Changed rows are written when it commits, with its
+    outputs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -48,8 +49,8 @@ class Transaction:
     def put(self, key: bytes, value: bytes, due: int = 0) -> None:
         """Write a row; `due` in microseconds of the epoch, 0 for never.
 
-        A row is never deleted: compaction takes a tombstone from the log, and a store that has not
-        seen it by then would keep the row for good.
+        A row is never deleted. Compaction takes a tombstone from the log; a store that has not seen
+        it by then would keep the row for good.
         """
         self.rows[key] = (due, value)
 
@@ -87,4 +88,4 @@ Fold = Callable[[Transaction, Records], None]
 """Folds records into a transaction; it sees the rows as everything before left them."""
 
 DueFold = Callable[[Transaction, Sequence[bytes]], None]
-"""The same for the keys of rows that are due."""
+"""Folds the keys of due rows into a transaction, in the same way."""
