@@ -24,11 +24,11 @@ and, in a process of its own, so that no flood of it can delay a colour:
     temperatures        ─┤
     telecom-visits      ─┘     (of phones)
 
-Each input topic has an agent of its own; all that fold into one table take turns per partition
-(app.engine.table), so no two ever interleave on the same person. Input topics are keyed by person,
-with two exceptions: telecom-visits are keyed by phone, and each partition of source-releases has
-every record. All have the same number of partitions, so one worker holds the same partition of all
-of them.
+Each input topic has an agent of its own. All agents that fold into one table take turns per
+partition (app.engine.table), so no two ever interleave on the same person. All input topics are
+keyed by person, with two exceptions: telecom-visits is keyed by phone, and every partition of
+source-releases has every record. All have the same number of partitions, so one worker holds the
+same partition of all of them.
 """
 
 from collections.abc import Iterable
@@ -133,7 +133,7 @@ def input_topics() -> tuple[Topic, ...]:
 
 
 def whole_partitions(topics: Iterable[Topic], assigned: set[TP]) -> set[int]:
-    """Return the partition numbers held; raise where a worker holds one of only some topics."""
+    """Return the partition numbers held; raise if this worker holds one of only some topics."""
     numbers = {tp.partition for tp in assigned}
     missing = [
         f"{topic.name}[{number}]"

@@ -11,11 +11,11 @@ from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionErro
 from app.topics.catalogue import CATALOGUE, Catalogue, Topic
 
 SHOWN_SECONDS_MAX = 30.0
-"""How long a topic that was made may take until the broker shows it; usually milliseconds."""
+"""How long the broker may take to show a topic that was made; usually milliseconds."""
 
 
 async def cluster_id_of(bootstrap: str) -> str:
-    """Return the cluster's id; raise a `KafkaError` where the broker does not answer."""
+    """Return the cluster's id; raise a `KafkaError` if the broker does not answer."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
@@ -26,7 +26,7 @@ async def cluster_id_of(bootstrap: str) -> str:
 
 
 async def partition_counts(bootstrap: str, names: Iterable[str]) -> dict[str, int]:
-    """Return how many partitions the broker has of each topic; 0 of one that is missing."""
+    """Return how many partitions each topic has on the broker; 0 for a missing one."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
@@ -39,8 +39,8 @@ async def partition_counts(bootstrap: str, names: Iterable[str]) -> dict[str, in
 async def create_topics(bootstrap: str, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Make the topics that the broker lacks; return their names. Never changes one that exists.
 
-    When this returns the broker shows them, which is a moment after it has made them. Raise a
-    `KafkaError` where it refuses one, `TimeoutError` where it does not show them.
+    When this returns, the broker shows them, which is a moment after it has made them. Raise a
+    `KafkaError` if it refuses one, `TimeoutError` if it does not show them.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -58,7 +58,7 @@ async def create_topics(bootstrap: str, catalogue: Catalogue = CATALOGUE) -> lis
         )
         made = list(_made(answer.topic_errors))
         async with asyncio.timeout(SHOWN_SECONDS_MAX):
-            # A broker can only be asked.
+            # The broker does not say when it shows them; it can only be asked.
             while made and any(  # noqa: ASYNC110
                 topic["error_code"] for topic in await admin.describe_topics(made)
             ):

@@ -1,6 +1,5 @@
-"""topics.yaml, read and checked: which topics there are, who may publish what to them, and how
-they are to be on the broker.
-"""
+"""topics.yaml, read and checked: which topics there are, who may publish what to them, and what
+they must be on the broker."""
 
 import os
 from collections.abc import Iterator
@@ -28,11 +27,12 @@ BATCH_BYTES_MAX = 1024 * 1024
 """Least max.message.bytes: what the broker takes as one batch of records."""
 
 EVERY_TABLE = "every"
-"""What a topic folds into whose every partition has every record."""
+"""What a topic folds into if every partition of it has every record."""
 
 TOPIC_PREFIX = os.environ.get(variable_of("topic_prefix"), "")
-"""What every name on the broker begins with: of a topic, a group, a fence; and that of a store's
-folder. Stacks with prefixes of their own share a broker and see nothing of one another."""
+"""What every name on the broker begins with: a topic's, a group's, a fence's. The name of a store's
+folder begins with it too. Stacks with prefixes of their own share a broker and see nothing of one
+another."""
 
 
 def named(name: str) -> str:
@@ -45,16 +45,16 @@ STATUS_CHANGES = named("status-changes")
 DEAD_LETTERS = named("dead-letters")
 PARKED = named("parked")
 SOURCE_RELEASES = named("source-releases")
-"""Topics that the code knows by name; the inputs it takes from topics.yaml."""
+"""Topics that the code knows by name; it takes the inputs from topics.yaml."""
 
 APPLICATION, LISTS_APPLICATION = "yuekang", "yuekang-lists"
-"""The worker that codes come from, and that of what bears on no code."""
+"""The worker that codes come from, and the worker for what bears on no code."""
 
 PORTAL = "/portal"
-"""The source in whose name the pages publish what residents do, and ask for keys."""
+"""The source of events and requests for keys that the pages send for residents."""
 
 IDENTITY_PROVIDERS = "/identity-providers/"
-"""What the source of a login begins with; its end is the provider's name."""
+"""How the source of a login begins; it ends with the provider's name."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Cleanup = Literal["delete", "compact"]
@@ -123,7 +123,7 @@ class Topic(Struct, frozen=True):
 
 
 class Catalogue:
-    """All topics, in the file's order. Those on the broker begin with `prefix`."""
+    """All topics, in the file's order. Their names on the broker begin with `prefix`."""
 
     def __init__(self, file: _File, prefix: str) -> None:
         self.generation = file.generation

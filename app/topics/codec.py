@@ -1,13 +1,13 @@
 """Bytes to events, and back: the same checks at both entrances.
 
-Everything that may be wrong with one event by itself is found here, and named: a `Refusal` has a
-code from the closed list `Code`, a sentence, and the fields at fault. What an event may not be
-beside others about the same person (a conflict, a correction of another source's) is the fold's
-matter (models.person.Objection).
+Everything that may be wrong with one event by itself is found and named here. A `Refusal` has a
+code from the closed list `Code`, a sentence, and the fields at fault. Whether an event contradicts
+others about the same person (a conflict, a correction of another source's) is the fold's matter
+(models.person.Objection).
 
 CloudEvents 1.0 comes in two modes on Kafka (https://github.com/cloudevents/spec, Kafka protocol
-binding, section 3): structured, the whole event as JSON in the value; binary, attributes in
-`ce_` headers and data in the value. A record without `ce_` headers is taken as structured.
+binding, section 3): structured, the whole event as JSON in the value; binary, attributes in `ce_`
+headers and data in the value. A record without `ce_` headers is taken as structured.
 """
 
 import re
@@ -53,7 +53,7 @@ class Code(StrEnum):
 
 
 class Refusal(Exception):
-    """An event is refused. `source` is who sent it, where that can be read."""
+    """An event is refused. `source` is who sent it, if that can be read."""
 
     def __init__(
         self,
@@ -108,9 +108,9 @@ def decode(
 
 
 def source_in(value: bytes | None, headers: Headers) -> str | None:
-    """Return who a record seems to be from, however broken it is; None where that is unreadable.
+    """Return who a record seems to be from, however broken it is; None if that is unreadable.
 
-    It is read from the header of binary mode, else from the first member of that name.
+    The source is read from the header of binary mode, else from the first member of that name.
     """
     named = [raw or b"" for name, raw in headers if name == "ce_source"]
     found = _SOURCE_IN.search(b'"source":"%s"' % named[0] if named else value or b"")
@@ -122,7 +122,7 @@ def source_in(value: bytes | None, headers: Headers) -> str | None:
 def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) -> Event:
     """Return the event that `parsed` JSON says, or raise `Refusal`.
 
-    `topic` is where it was found; None before it is anywhere.
+    `topic` is where it was found; None if it is not in a topic yet.
     """
     if not isinstance(parsed, dict):
         raise Refusal(Code.NOT_A_CLOUDEVENT, "The value is JSON but no object.")
@@ -160,8 +160,8 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
 
 
 def _check(event: Event, arrived_at: datetime) -> None:
-    """Raise `Refusal` where a text has not its form, the source has no authority, or something
-    is wrong with an event that arrived at `arrived_at`."""
+    """Raise `Refusal` if a text lacks the form that its field asks for, if the source has no
+    authority, or if something is wrong with an event that arrived at `arrived_at`."""
     _refuse(misfits(event), event)
     if (refused := CATALOGUE.entitled(event.source, type_of(event), event.data)) is not None:
         raise Refusal(Code.NO_AUTHORITY, refused, event.source)
@@ -186,10 +186,10 @@ def parse_strict(raw: bytes) -> Any:
 
 
 def carries_document_number(raw: bytes) -> bool:
-    """Say whether `raw` has a text of the form of a document number the manual names.
+    """Say whether `raw` has a text with the form of a document number that the manual names.
 
-    That of a resident identity card, with its right check digit, wherever it stands but in
-    `sequence`; that of a Mainland travel permit where it is a whole text.
+    The number of a resident identity card, with its right check digit, counts wherever it stands,
+    except in `sequence`. The number of a Mainland travel permit counts if it is a whole text.
     """
     if b"\\u00" in raw:
         raw = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), raw)
@@ -206,16 +206,18 @@ def carries_document_number(raw: bytes) -> bool:
 def carries_phone_number(
     value: bytes | None, key: bytes | None, headers: Headers, topic: Topic
 ) -> bool:
-    """Say whether a record of `topic` that is refused may carry a phone number.
+    """Say whether a refused record of `topic` may carry a phone number.
 
-    It is slow, and never asked of a record that is taken: unlike a document number, a phone number
-    is nothing to refuse a record for. It has no check digit, so of the file numbers of 11 digits
-    every fourteenth would be taken for one, and an institution may give its own. Nor is there need:
-    an event's fields are a closed list without a phone; `data.document` is refused by its
-    name; and a telecom, which has nothing but phones at hand, may not write one into an id
-    (models.checks.faults). What is left are records that are refused anyway, and it is their dead
-    letters that keep what is found here sealed. Fields with a source's own numbers are skipped,
-    except a telecom's.
+    This check is slow, and never asked of a record that is taken: unlike a document number, a phone
+    number is nothing to refuse a record for. It has no check digit. So of the file numbers of 11
+    digits every fourteenth would be taken for one, and an institution may give its own.
+
+    Nor is there need. An event's fields are a closed list, and no field is a phone. `data.document`
+    is refused by its name. A telecom has nothing but phones at hand, and may not write one into an
+    id (models.checks.faults).
+
+    So this runs on refused records only, and decides whether their dead letter is sealed. Fields
+    with a source's own numbers are skipped, except a telecom's.
     """
     raw = _all(value, key, headers)
     raw = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), raw)
@@ -242,7 +244,7 @@ def document_number(source: str | None, *fields: str) -> Refusal:
 
 
 def fields_with_document_number(value: Any, path: str = "") -> Iterator[str]:
-    """Yield the dotted paths in parsed JSON that carry one; "$" is the whole."""
+    """Yield the dotted paths in parsed JSON that carry a document number; "$" is the whole."""
     match value:
         case dict() if not carries_document_number(orjson.dumps([*value])):
             for name, member in value.items():
@@ -292,7 +294,7 @@ def _readable(source: Any) -> str | None:
 
 
 def _all(value: bytes | None, key: bytes | None, headers: Headers) -> bytes:
-    """Return a whole record to look through; its headers as the members that they stand for."""
+    """Return a whole record to look through; each header stands as the member that it means."""
     members = (
         b'"%s":"%s"' % (name.removeprefix("ce_").encode(errors="replace"), raw or b"")
         for name, raw in headers
@@ -301,7 +303,7 @@ def _all(value: bytes | None, key: bytes | None, headers: Headers) -> bytes:
 
 
 def _is_binary(headers: Headers) -> bool:
-    """Say whether attributes are in headers; in structured mode they may be there as copies."""
+    """Say whether attributes are in headers; in structured mode headers may hold copies."""
     structured = any(
         name.lower() == "content-type" and (raw or b"").lower().startswith(_STRUCTURED)
         for name, raw in headers

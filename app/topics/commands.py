@@ -1,6 +1,6 @@
 """`yuekang topics` and `yuekang schemas`: what derives from topics.yaml and models/.
 
-Both exit with 1 where something differs or cannot be done, and say what.
+Both exit with 1 if something differs or cannot be done, and say what.
 """
 
 import asyncio
@@ -111,9 +111,9 @@ def _difference(expected: bytes | None, found: bytes | None) -> str | None:
 
 
 def _ask(question: Callable[[str], Coroutine[Any, Any, list[str]]]) -> list[str]:
-    """Ask the broker; exit with 1 and a message where it does not answer or refuses."""
+    """Ask the broker; exit with 1 and a message if it does not answer or refuses."""
     kafka = Settings.from_environment().kafka
-    # The client logs each failure to connect as an error; it is told once, below.
+    # The client logs each failure to connect as an error; below, it is told once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(question(kafka))

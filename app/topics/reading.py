@@ -1,7 +1,7 @@
 """Topics read as they are now: whole to their end, or the first record from an offset on.
 
-Only what is committed is read. Markers of transactions take offsets too, so a place before the end
-does not mean that there is a record.
+Only what is committed is read. Markers of transactions take offsets too, so an offset before the
+end does not mean that there is a record.
 """
 
 import time
@@ -16,7 +16,7 @@ from msgspec import Struct
 LogRecord: TypeAlias = ConsumerRecord[bytes, bytes]
 
 Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
-"""What one fetch brought, of each partition in its order."""
+"""What one fetch brought: the records of each partition, in its order."""
 
 FETCH_MS = 500
 FIRST_MS = 1_000
@@ -24,11 +24,11 @@ FIRST_MS = 1_000
 
 SILENT_SECONDS_MAX = 30.0
 RECORDS_MAX = 500
-"""Records read at a time; with their fetch of 1 MiB a partition this bounds the memory."""
+"""Records read at a time. With their fetch of 1 MiB a partition this bounds the memory."""
 
 
 class Unreadable(Exception):
-    """A record that only this system writes cannot be read: a bug, and not to be passed over."""
+    """A record that only this system writes cannot be read: a bug, and not to be skipped."""
 
     def __init__(self, record: LogRecord, why: str) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class Unreadable(Exception):
 
 
 class Range(Struct, frozen=True):
-    """The offsets of a partition: from `begin` to before `end`."""
+    """The offsets of a partition from `begin` to before `end`."""
 
     begin: int
     end: int
@@ -58,7 +58,8 @@ class Reader:
         return {tp.partition: found for tp, found in self._ranges.items()}
 
     async def records(self, since: datetime | None = None) -> AsyncIterator[LogRecord]:
-        """Yield the records, of each partition in its order; with `since` no much older ones."""
+        """Yield the records, those of each partition in its order; with `since` no much older
+        ones."""
         starts = {tp: found.begin for tp, found in self._ranges.items()}
         if since is not None:
             times = dict.fromkeys(self._ranges, int(since.timestamp() * 1_000))
@@ -68,7 +69,7 @@ class Reader:
             yield record
 
     async def one(self, partition: int, offset: int) -> LogRecord | None:
-        """Return the record that lies there, or None."""
+        """Return the record at this offset, or None."""
         for tp, found in self._ranges.items():
             if tp.partition == partition and found.begin <= offset < found.end:
                 async for record in self._from({tp: offset}):
@@ -82,7 +83,7 @@ class Reader:
         for tp, start in starts.items():
             self._consumer.seek(tp, start)
         positions, moved_at = dict(starts), time.monotonic()
-        # Markers of transactions take offsets too: it is the position that tells what is left.
+        # Markers of transactions take offsets too, so only the position tells what is left.
         while any(position < self._ranges[tp].end for tp, position in positions.items()):
             fetched = await self._consumer.getmany(timeout_ms=FETCH_MS, max_records=RECORDS_MAX)
             for tp, records in fetched.items():
@@ -128,8 +129,10 @@ async def reading(
 async def first_between(
     consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int, end: int
 ) -> LogRecord | None:
-    """Return the first record in `[offset, end)`; None if only markers of transactions are left,
-    which take offsets too. Raise `TimeoutError` if it is not known in time.
+    """Return the first record in `[offset, end)`; None if no record is there.
+
+    A range may have offsets and no record: a producer's transactions leave markers, which take
+    offsets. Raise `TimeoutError` if it is not known in time.
     """
     consumer.assign([tp])
     consumer.seek(tp, offset)

@@ -25,11 +25,11 @@ BINDING = "0.5.0"
 EXAMPLES = Path(__file__).parent / "examples"
 
 HEALTH_CODE = "health-code.v1"
-"""Name of the schema of the rows on health-codes, which are no CloudEvents."""
+"""Name of the schema of the rows on health-codes, which are not CloudEvents."""
 
 
 CLOUDEVENT = ("specversion", "type", "source", "id")
-"""What every CloudEvent must have, also where a class of ours has a default."""
+"""What every CloudEvent must have, even if a class of ours has a default."""
 
 CLASSES: dict[str, Any] = {
     **EVENT_TYPES,
@@ -54,7 +54,7 @@ def _schema(name: str, cls: type[Any]) -> Json:
 
 
 def _definitions(classes: Mapping[str, type[Any]], references: str) -> Json:
-    """Return the schemas of `classes` and of all that they refer to, by the class's name."""
+    """Return the schemas of `classes` and of all that they refer to, by class name."""
     _, definitions = msgspec.json.schema_components(classes.values(), ref_template=references)
     for definition in definitions.values():
         if "description" in definition:  # a docstring, with its line breaks
@@ -70,7 +70,8 @@ def _definitions(classes: Mapping[str, type[Any]], references: str) -> Json:
 
 
 def expectation(type_: str, path: str) -> str | None:
-    """Return a sentence that says what the field at the dotted `path` must be, if it is one."""
+    """Return a sentence that says what the field at the dotted `path` must be; None if no field is
+    there."""
     schema = json_schemas()[type_]
     node: Any = schema
     for name in path.split("."):

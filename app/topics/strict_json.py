@@ -1,9 +1,9 @@
-"""JSON as RFC 8259 and I-JSON (RFC 7493) want it. Whatever is not so is refused, and named.
+"""JSON as RFC 8259 and I-JSON (RFC 7493) want it. Any other text is refused, with what is wrong.
 
 Most texts are byte for byte what orjson writes of their value. Nothing in them occurs twice or is
-spelt in another way, so they are strict, except an escaped NUL. Of the others jiter says whether
-they are, and what is wrong. It takes twice as long, and lets two things pass: an escaped NUL, and a
-number that no float holds.
+spelt in another way, so they are strict, except for an escaped NUL. Of the others jiter says
+whether they are strict, and what is wrong. It takes twice as long, and lets two things pass: an
+escaped NUL, and a number that no float holds.
 """
 
 import re
@@ -27,8 +27,8 @@ class NotStrict(Exception):
 def parse(raw: bytes) -> Any:
     """Return what `raw` says; an integer of more than 64 bits becomes a float.
 
-    Raise `NotStrict` where `raw` is not UTF-8 or not JSON, has a byte order mark, a name twice in
-    an object, half a surrogate pair, a NUL or a number beyond a float, or is nested too deep. 200
+    Raise `NotStrict` if `raw` is not UTF-8 or not JSON, has a byte order mark, a name twice in an
+    object, half a surrogate pair, a NUL or a number beyond a float, or is nested too deep. 200
     levels below the outermost are read in any spelling, and never more than 254.
     """
     try:
@@ -60,7 +60,7 @@ FAULTS: tuple[tuple[re.Pattern[str], Why, str], ...] = (
         "The name {name} occurs twice in an object.",
     ),
     (
-        # A name may be anything; only what can be a field's is repeated.
+        # A name may be anything; it is repeated only if it can be a field's.
         re.compile(r"(?s)Detected duplicate key .*"),
         "duplicate-key",
         "A name occurs twice in an object.",
@@ -80,7 +80,7 @@ _ESCAPES = re.compile(rb"\\(u0000|.)")
 
 
 def _not_strict(raw: bytes, said: str) -> NotStrict:
-    """Return what is wrong with `raw`, about which jiter said `said`."""
+    """Return what is wrong with `raw`; `said` is jiter's message about it."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as bad:

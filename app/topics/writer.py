@@ -1,12 +1,12 @@
 """Writes events to Kafka, and answers when all replicas in sync have them.
 
-Kafka being away stops nothing but the writing: the gateway starts without it, answers 503, and
+If Kafka is away, nothing stops except the writing: the gateway starts without it, answers 503, and
 goes on when it is back.
 
-aiokafka's idempotent producer never gives up on a record, and one that Kafka refuses for good
-leaves a gap in the sequence after which that partition takes nothing more. So a write that is
-late is answered as late (it may still arrive, which does no harm: the event is the same), and any
-error makes a new producer.
+aiokafka's idempotent producer never gives up on a record. A record that Kafka refuses for good
+leaves a gap in the sequence, after which that partition takes nothing more. So a late write is
+answered as late (it may still arrive, which does no harm: the event is the same), and any error
+makes a new producer.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from app.topics.records import KafkaPlace, Record
 from app.web.problems import Refused, retry_later
 
 WRITE_SECONDS_MAX = 5.0
-"""After so long without the broker's word the answer is 503."""
+"""How long a write waits for the broker's word; after that the answer is 503."""
 
 EVENTS_IN_FLIGHT_MAX = 5_000
-"""Events waiting for the broker's word over all requests; more are answered 503 at once."""
+"""Events that wait for the broker's word over all requests; more are answered 503 at once."""
 
 CLOSE_SECONDS_MAX = 3.0
 METADATA_SECONDS_MAX = 2.0
@@ -35,7 +35,7 @@ RECONNECT_SECONDS = 1.0
 RETRY_AFTER_SECONDS = 2
 REQUEST_BYTES_MAX = 1024 * 1024
 BATCH_BYTES_MAX = 256 * 1024
-"""A partition's share of a full batch of events goes in one; Kafka's own bound is 1 MiB."""
+"""A partition's share of a full batch of events fits in one; Kafka's own bound is 1 MiB."""
 
 TRANSIENT = (KafkaTimeoutError, UnknownTopicOrPartitionError)
 """Errors before a record has its number in the sequence: they leave no gap."""
@@ -44,10 +44,10 @@ log = structlog.get_logger()
 
 
 class Writer:
-    """The producer, connected in the background. After an error a new one is made.
+    """The producer, connected in the background and replaced after an error.
 
-    Call `start` in the event loop that writes, and `stop` at the end: it waits for what is on its
-    way, for a bounded time.
+    Call `start` in the event loop that writes, and `stop` at the end. `stop` waits for what is on
+    its way, for a bounded time.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Writer:
             await asyncio.wait([self._task])
 
     def check(self) -> None:
-        """Raise what ended the connecting, if anything did: that is a bug, and not survived."""
+        """Raise what ended the connecting, if anything did: that is a bug, and ends the process."""
         if self._task is not None and self._task.done():
             self._task.result()
 
     async def write(self, records: Sequence[Record]) -> list[KafkaPlace]:
         """Write all, in order, and return where each went.
 
-        Raise `Refused` (503) if that is not confirmed in time; then some may have been written.
+        Raise `Refused` (503) if that is not confirmed in time; some may still have been written.
         """
         self.check()
         if not records:
@@ -135,7 +135,7 @@ class Writer:
         return sent
 
     def _heed(self, producer: AIOKafkaProducer, done: "asyncio.Future[RecordMetadata]") -> None:
-        """Notice a record that failed, also when nobody waits for it any more."""
+        """Notice a record that failed, even if nobody waits for it any more."""
         if not done.cancelled() and (error := done.exception()) is not None:
             self._fail(producer, error)
 
@@ -188,8 +188,8 @@ class Writer:
 async def _close(producer: AIOKafkaProducer) -> None:
     """Close a producer, after what it can still deliver within a bounded time.
 
-    Its own `stop` waits for deliveries without bound; cut short, it leaves its task and its
-    connections behind.
+    Its own `stop` waits for deliveries without bound. If it is cut short, it leaves its task and
+    its connections behind.
     """
     try:
         async with asyncio.timeout(CLOSE_SECONDS_MAX):

@@ -15,12 +15,12 @@ log = structlog.get_logger()
 
 INTERVAL_SECONDS = 1.0
 STALLED_SECONDS = 30.0
-"""A partition stands still if it has records to apply and applied none for so long."""
+"""How long a partition with records to apply may apply none; after that it stands still."""
 SUSPECT_SECONDS = 5.0
-"""After so long without a move it is looked at whether there are records at all: a producer's
-transactions leave markers, which take offsets."""
+"""How long a partition may stand before it is checked whether there are records at all: a
+producer's transactions leave markers, which take offsets."""
 SILENT_SECONDS = 10.0
-"""A broker that did not say for so long where the log ends is away."""
+"""A broker is away if it did not say for so long where the log ends."""
 
 
 class WorkerLag:
@@ -84,7 +84,7 @@ class WorkerLag:
     def _applied_offsets(self) -> dict[TopicPartition, int]:
         """Return the last offset applied of each input partition that is held and live.
 
-        Where several tables apply a topic, that of the last of them.
+        If several tables apply a topic, it is the offset of the one furthest behind.
         """
         applied: dict[TopicPartition, int] = {}
         for topic in self._app.topics_read():
@@ -109,7 +109,7 @@ class WorkerLag:
         self._publish()
 
     def _suspect(self, tp: TopicPartition) -> bool:
-        """Say whether only markers of transactions may be left."""
+        """Say whether all that is left may be the markers of a producer's transactions."""
         unmoved = time.monotonic() - self._moved_at.get(tp, 0.0)
         return bool(self._behind.get(tp)) and unmoved > SUSPECT_SECONDS
 

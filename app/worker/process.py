@@ -1,8 +1,8 @@
 """The processes `yuekang worker` and `yuekang lists-worker`: a Faust app with its agents, and its
 status server.
 
-The first is what codes come from. The second is for all that bears on no code; it gives way to the
-first wherever both run on one machine, so that no flood of it can delay a colour.
+Codes come from the first. The second is for all that bears on no code. It gives way to the first if
+both run on one machine, so that no flood of it can delay a colour.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ def make_app(settings: Settings, cluster: str) -> YuekangApp:
 
 
 def make_lists_app(settings: Settings, cluster: str) -> ListsApp:
-    """The same for what bears on no code."""
+    """Make the app for what bears on no code, in the same way."""
     app = create_lists_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
     unreadable = agents.poison.unreadable_limit(settings)
