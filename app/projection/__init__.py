@@ -3,11 +3,11 @@
 - `commands`: the two processes, and what each follows; `follow`: how both follow the log.
 - `state`: how far a model is, and the gate that every write of one goes through.
 - `codes`, `codes.lua`: everybody's code, the counts and the changes, as they lie in Redis.
-- `rows`: the rows of the tables, which health information is read from.
-- `freshness`: how far a worker has applied its input.
+- `rows`: the rows of the tables, from which health information is read.
+- `freshness`: until when a worker has applied its input.
 - `corrections`: how long a mistaken red lasts once its correction is here.
 
 It promises that a batch and the place that it reaches are written together or not at all, and that
-nothing else writes there. It imports `app.engine` (how a record of a changelog lies),
-`app.topics`, `app.process` and `models`.
+nothing else writes there. It imports `app.engine` (how a record of a changelog lies), `app.topics`,
+`app.process` and `models`.
 """

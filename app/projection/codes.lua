@@ -1,10 +1,10 @@
--- Write one batch of the projection, or nothing of it. See app/projection/codes.py.
+-- Write one whole batch of the projection, or nothing. See app/projection/codes.py.
 --
 -- KEYS: state, counts, changes, a key for each code, a key for each minute
--- ARGV: state as it must be ("" for none), state as it becomes, changes to keep,
+-- ARGV: state as it must be ("" for none), state as it is to be, changes to keep,
 --       number of the first change, count of codes, count of changes,
 --       the codes ("" deletes one), the changes,
---       for each minute: instant at which it goes (s), field, how many more
+--       for each minute: instant at which it expires (s), field, how many to add
 
 local state, counts, changes = KEYS[1], KEYS[2], KEYS[3]
 if (redis.call('GET', state) or '') ~= ARGV[1] then

@@ -6,12 +6,12 @@
     yk:changes         the latest changes, without the person, numbered without a gap
     yk:minute:<n>      changes of the n-th minute of the epoch, for an hour
 
-A batch is one script (codes.lua): codes, counts, changes and the state with the new positions are
+A batch is one script (codes.lua). Codes, counts, changes and the state with the new positions are
 written together, through the state's gate. A code also carries its version, and an older one never
 replaces a newer.
 
-The counts are of the codes that lie here, by the status that each tells; a code that changes
-moves from the one to the other in the same script.
+The counts are of the codes that lie here, by the status that each tells. A code that changes moves
+from one count to the other in the same script.
 
 The database is the model's alone: it is emptied when the model is built again.
 """
@@ -43,20 +43,20 @@ MINUTES_KEPT = 60
 EXPIRY_SLACK_MINUTES = 2
 
 PAGE = 1_000
-"""Changes of one read."""
+"""Changes that one read returns."""
 
 _APPLY = Path(__file__).with_suffix(".lua").read_text()
 
 
 class PublicStatus(Struct, frozen=True):
-    """What a change's `Status` is to others than its person."""
+    """A change's `Status`, as others than its person may see it."""
 
     colour: Colour
     reasons: tuple[Reason, ...] = ()
 
 
 class PublicCause(Struct, frozen=True, omit_defaults=True):
-    """Who brought a change about and by what; neither if time did."""
+    """Who brought a change about, and by what; neither if time did."""
 
     source: str | None = None
     type: str | None = None
@@ -82,8 +82,8 @@ class MinuteCounts(Struct, frozen=True):
 class CodeBatch(Struct):
     """What one script writes: the newest code of each person (None: deleted), all changes.
 
-    `corrections` are those of the changes that a correction brought about, with their person. They
-    are not written, but measured (app.projection.corrections).
+    `corrections` are the changes that a correction brought about, with their person. They are
+    measured, not written (app.projection.corrections).
     """
 
     codes: dict[str, bytes | None]
@@ -121,7 +121,7 @@ _decode_changed = msgspec.json.Decoder(StatusChanged).decode
 def stored(value: bytes, partition: int) -> bytes:
     """Return a HealthCode's JSON, of a record in `partition`, as it lies in Redis.
 
-    Raise `msgspec.DecodeError` if it is not one.
+    Raise `msgspec.DecodeError` if `value` holds no HealthCode.
     """
     head = _decode_head(value)
     reasons = "".join(str(int(reason)) for reason in head.reasons) or "-"
@@ -169,7 +169,7 @@ class CodeWriter:
         self._apply = redis.register_script(_APPLY)
 
     async def codes(self, people: Sequence[str]) -> Sequence[bytes | None]:
-        """Return the codes of `people` as they lie there now, None for one that does not."""
+        """Return the codes of `people` as they lie there now, None for a missing one."""
         found: Any = await self._redis.mget([CODE + person for person in people])
         return list(found)
 
@@ -260,14 +260,14 @@ async def read_changes(
 
 
 async def wait_for_change(redis: Redis, after: int, milliseconds: int) -> None:
-    """Return when there may be a change numbered higher than `after`, at the latest in time."""
+    """Return when there may be a change numbered higher than `after`, or when the time is over."""
     await redis.xread({CHANGES: f"{after}-0"}, count=1, block=milliseconds)
 
 
 def batch_of(fetched: Fetched) -> CodeBatch:
-    """Return what the records of one fetch come to; raise `Unreadable`.
+    """Return the batch of what one fetch brought; raise `Unreadable`.
 
-    Of a person only the newest code is left. A tombstone deletes what lies before it.
+    Only the newest code of a person is left. A tombstone deletes what lies before it.
     """
     batch = CodeBatch({}, [])
     for tp, records in fetched.items():

@@ -1,11 +1,12 @@
 """How long a mistaken red lasts once its correction is here.
 
-Measured from the arrival of the correction (its append to the log) until the green that it brings
-about lies in Redis, where the view reads it. A correction is an event that takes back another, and
-is known by the cause of the change that it brings about (models.codes.Cause). One that turns no
-red to green is not measured, nor one that lets a reason lift later by time or by other events.
+The time runs from the arrival of the correction (its append to the log) until the green that it
+brings about lies in Redis, where the view reads it. A correction is an event that takes another
+back; it is known by the cause of the change that it brings about (models.codes.Cause). A correction
+that turns no red to green is not measured. Nor is one after which a reason lifts later, by time or
+by other events.
 
-The change and the code come by two topics, so the code is looked for in Redis itself; the green
+The change and the code come by two topics, so the code is looked for in Redis itself. The green
 counts from when it is found there.
 """
 
@@ -20,7 +21,7 @@ from app.projection.state import State
 from models.codes import Colour, StatusChange
 
 WAITING_MAX = 10_000
-"""Greens that are looked for at one time; the ones that wait longest are given up first."""
+"""Greens looked for at one time; beyond it the ones that wait longest are given up first."""
 
 RECENT = 1_000
 QUANTILES = (0.5, 0.95)

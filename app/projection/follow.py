@@ -5,10 +5,10 @@
       └──> follow: fetch ─> batch ─> one script in Redis ─> fetch …
              any trouble, or Redis has moved on ──> begin
 
-How far the log was applied stands in Redis alone, in the same script as what was applied
-(app.projection.state). So there is nothing to reconcile: whatever happens, it begins again from
-what Redis says. Only what transactions committed is read. Two projections do no harm; the second
-waits until the first has been silent for `LEASE_SECONDS`.
+How far the log was applied stands in Redis alone, and is written in the same script as what was
+applied (app.projection.state). So there is nothing to reconcile: whatever happens, it begins again
+from what Redis says. Only what transactions committed is read. Two projections do no harm; the
+second waits until the first has been silent for `LEASE_SECONDS`.
 """
 
 import asyncio
@@ -36,24 +36,24 @@ from app.topics.catalogue import CATALOGUE, TOPIC_PREFIX
 from app.topics.reading import Fetched, LogRecord
 
 RECORDS_MAX = 1_000
-"""Records in one batch: Redis does nothing else while it writes them, some 5 ms."""
+"""Records in one batch. Redis does nothing else while it writes them, some 5 ms."""
 
 HEARTBEAT_SECONDS = 1.0
 """An idle projection writes how far it is this often."""
 
 FETCH_WAIT_MS = 250
-"""The broker answers at the latest after this time, and so says where the end is."""
+"""The longest that the broker may take to answer, and so to say where the end is."""
 
 LEASE_SECONDS = 3.0
 AGAIN_SECONDS = 0.5
 REDIS_SECONDS_MAX = 5.0
 
 ABSENT_SECONDS_MAX = 12 * 60 * 60
-"""A model that was left for longer is built again: what was deleted from health-codes is told for
-24 hours there (delete.retention.ms), and not after that."""
+"""A model left for longer is built again. A deletion from health-codes is told there for 24 hours
+(delete.retention.ms), and not after that."""
 
 SILENT_SECONDS = 5.0
-"""Without a write for so long the projection is not ready."""
+"""The projection is not ready if it has not written for so long."""
 
 log = structlog.get_logger()
 
@@ -93,9 +93,9 @@ class Batch(Protocol):
 class Model(Struct, frozen=True):
     """What is projected.
 
-    `groups` names, for each topic, the group that writes it: so it is known how far it is whole.
-    `writer` makes what writes the model; `batch_of` raises `Unreadable` on a record that is not of
-    its topic's type. `redis_variable` is the setting of its database.
+    `groups` names, for each topic, the group that writes it, so that it is known until when the
+    topic is complete. `writer` makes what writes the model. `batch_of` raises `Unreadable` on a
+    record that is not of its topic's type. `redis_variable` is the setting of its database.
     """
 
     topics: tuple[str, ...]
@@ -194,7 +194,7 @@ class Projection:
             await redis.aclose()
 
     async def _begin(self, gate: StateGate, consumer: "AIOKafkaConsumer[bytes, bytes]") -> State:
-        """Return the state to go on from, after taking the place of whoever wrote it."""
+        """Return the state to go on from, after taking over from whoever wrote it."""
         state = await gate.load()
         while state and state.writer != self._id and time.time() - state.at < LEASE_SECONDS:
             self._trouble = "Another projection is at work; this one waits."
@@ -210,7 +210,8 @@ class Projection:
             metrics.PROJECTION_REBUILDS.inc()
             log.info("projection_builds_again", epoch=state.epoch)
         elif state.server != server:
-            # Another server, or the same with what it had saved: numbers may occur twice.
+            # Another server, or the same with older data that it had saved: numbers may occur
+            # twice.
             state = msgspec.structs.replace(state, server=server, epoch=new_epoch())
         return msgspec.structs.replace(state, writer=self._id)
 
@@ -254,7 +255,7 @@ class Projection:
                 await self._release(writer, state)
 
     async def _release(self, writer: ModelWriter, state: State) -> None:
-        """Let another projection begin at once. A state that has moved on is left alone."""
+        """Let another projection begin at once. Leave alone a state that has moved on."""
         if self._state is state:
             empty = self._model.batch_of({})
             await writer.apply(empty, msgspec.structs.replace(state, at=0.0))
@@ -269,8 +270,8 @@ async def _position(
 ) -> Position:
     """Return where a partition stands after `records`; add it to `reached` if that is its end.
 
-    The end is where the broker will write next: beyond the markers of transactions, and beyond
-    records of one that is still open, so those count as behind.
+    The end is where the broker will write next. It lies beyond the markers of transactions, and
+    beyond the records of a transaction that is still open, so those count as behind.
     """
     offset = await consumer.position(tp)
     end, asked_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
@@ -325,7 +326,7 @@ def _as_ofs(state: State) -> Iterator[tuple[str, int, float]]:
 async def log_name(bootstrap: str, names: Sequence[str]) -> str:
     """Return the name of the log that positions are of: its cluster and its generation.
 
-    Raise `Unfit` where its topics are not there as topics.yaml has them.
+    Raise `Unfit` if its topics are not there as topics.yaml has them.
     """
     cluster = await cluster_id_of(bootstrap)
     for name, partitions in (await partition_counts(bootstrap, names)).items():

@@ -1,4 +1,4 @@
-"""How far a worker has applied its input. Kafka knows: what its group has committed, against
+"""Until when a worker has applied its input. Kafka knows: what its group has committed, against
 where the log ends.
 
 An offset is committed after everything before it is on the changelog and on health-codes. Ask here
@@ -50,15 +50,15 @@ log = structlog.get_logger()
 
 
 class InputsApplied(Struct, frozen=True):
-    """What was learned at `asked_at`: for each partition, the instant up to which every event
-    appended is applied (s since 1970). Empty before the group's first commit."""
+    """What was learned at `asked_at`: for each partition, the instant up to which every appended
+    event is applied (s since 1970). Empty before the group's first commit."""
 
     asked_at: float
     until: dict[int, float]
 
 
 class Watch:
-    """Asks once a second for as long as it runs; `newest` is the last answer, None at first."""
+    """Asks once a second while it runs; `newest` is the last answer, None at first."""
 
     def __init__(self, bootstrap: str, group: Group) -> None:
         self._bootstrap = bootstrap
@@ -91,7 +91,7 @@ class Watch:
 async def ask(
     admin: AIOKafkaAdminClient, consumer: "AIOKafkaConsumer[bytes, bytes]", group: Group = PEOPLE
 ) -> InputsApplied:
-    """Ask once; raise a `KafkaError` where Kafka does not answer."""
+    """Ask once; raise a `KafkaError` if Kafka does not answer."""
     committed = {
         tp: metadata.offset
         for tp, metadata in (await admin.list_consumer_group_offsets(group.name)).items()
@@ -125,7 +125,7 @@ class Freshness:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Ask Kafka while this is entered."""
+        """Ask Kafka as long as the context is open."""
         tasks = [asyncio.create_task(watch.run()) for watch in self._watches.values()]
         try:
             yield
@@ -137,8 +137,8 @@ class Freshness:
     def mark(self, positions: dict[TopicPartition, Position]) -> None:
         """Put into `positions` what is known of the worker by now.
 
-        An answer counts once all that was told before it was asked for is here. The newest answer
-        is taken if it counts already, else the one that is waited for.
+        An answer counts once everything is here that was told before it was asked for. The newest
+        answer is taken if it counts already, else the one that is waited for.
         """
         for topic, group in self._groups.items():
             newest = self._watches[group].newest

@@ -6,8 +6,8 @@
     yk:high                      the people whose newest national status is high, by the instant of
                                  its report (ms since 1970)
 
-They are the changelogs' newest values, written by `yuekang rows` (app.projection.follow) in the way
-of app.projection.codes: a batch and the positions that it reached together, or not at all. The
+They are the changelogs' newest values. `yuekang rows` (app.projection.follow) writes them in the
+way of app.projection.codes: a batch and the positions that it reached together, or not at all. The
 database is theirs alone.
 """
 
@@ -33,7 +33,7 @@ HIGH = "yk:high"
 PEOPLE_CHANGELOG, LISTS_CHANGELOG = changelog_of("people"), changelog_of("lists")
 
 TABLES = {PEOPLE_CHANGELOG: "people", LISTS_CHANGELOG: "lists"}
-"""The topics that the rows are of."""
+"""The topics from which the rows come."""
 
 _NATIONAL_STATUSES = f":{ListName.NATIONAL_STATUSES}".encode()
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -60,8 +60,11 @@ return 1
 
 
 class RowBatch(Struct):
-    """What one script writes: of each row, by changelog and key, its partition and value; of each
-    person whose national status changed, when a high one was reported, or None."""
+    """What one script writes.
+
+    `rows` has the partition and value of each row, by changelog and key. `high` has each person
+    whose national status changed: when a high one was reported, or None.
+    """
 
     rows: dict[tuple[str, bytes], tuple[int, bytes]]
     high: dict[bytes, datetime | None] = {}
@@ -69,7 +72,7 @@ class RowBatch(Struct):
     def take(self, topic: str, key: bytes, partition: int, value: bytes, at: datetime) -> None:
         """Take the row of `key` as it became at `at`; a later one replaces it.
 
-        Raise `msgspec.DecodeError` if it is not one.
+        Raise `msgspec.DecodeError` if a list of national statuses cannot be read.
         """
         self.rows[topic, key] = partition, value
         if topic == LISTS_CHANGELOG and key.endswith(_NATIONAL_STATUSES):
@@ -134,11 +137,11 @@ def rows_of(fetched: Fetched) -> RowBatch:
 
 
 class NoRows(Exception):
-    """There is nothing to be read: the rows were never projected, or are being built again."""
+    """There is nothing to read: the rows were never projected, or are being built again."""
 
 
 class Rows(Struct, frozen=True):
-    """Rows as they were asked for; None for a missing one.
+    """Rows as they were asked for, None for a missing one.
 
     `as_of`: everything appended to the input until then is in them.
     """
@@ -148,7 +151,7 @@ class Rows(Struct, frozen=True):
 
 
 async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
-    """Return rows of `table`; raise `NoRows`, or redis.RedisError, OSError where it is away."""
+    """Return rows of `table`; raise `NoRows`, or redis.RedisError or OSError if Redis is away."""
     answer: Any = await redis.mget(STATE, *(_key(table, key) for key in keys))
     raw, *found = answer
     [changelog] = [topic for topic, name in TABLES.items() if name == table]
@@ -158,7 +161,7 @@ async def read_rows(redis: Redis, table: str, keys: Sequence[str]) -> Rows:
     for value in found:
         partition, _, row = (value or b"").partition(b"\n")
         values.append(None if value is None else row)
-        # Who is not there may be in any partition, and just not have come through it.
+        # A missing row may belong to any partition, and may just not have come through it.
         within = positions if value is None else positions[int(partition) : int(partition) + 1]
         reached += within
     return Rows(values, _as_of(reached))
@@ -175,7 +178,7 @@ class High(Struct, frozen=True):
 
 
 async def read_high(redis: Redis, first: int, count: int) -> High:
-    """Return up to `count` of them from the place `first`; raise as `read_rows` does."""
+    """Return up to `count` of these people from the place `first`; raise as `read_rows` does."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.get(STATE)
         pipe.zrange(HIGH, first, first + count - 1, withscores=True)

@@ -2,12 +2,13 @@
 
     yk:state    how far the log is projected; the only key that decides anything
 
-A write brings the state that it began from and the state that it leads to, and happens only if the
-first is still there. So a batch is applied once or not at all: a projection that dies, repeats
-itself, wakes up late or meets an emptied Redis changes nothing that it should not, and finds out.
+A write brings two states: the one that it began from and the one that it leads to. It happens only
+if the first is still there. So a batch is applied once or not at all: a projection that dies,
+repeats itself, wakes up late or meets an emptied Redis changes nothing that it should not, and
+finds out.
 
-The numbers of changes belong to an `epoch`. It is new whenever Redis was begun again or is not the
-server it was: a number of another epoch means nothing, and its holder has missed something.
+The numbers of changes belong to an `epoch`. The epoch is new whenever Redis was begun again or is
+not the server it was. A number of another epoch means nothing, and its holder has missed something.
 """
 
 import secrets
@@ -26,7 +27,7 @@ FORMAT = 3
 built again from the log."""
 
 FOREIGN = "FOREIGN"
-"""How the error begins that Redis gives where the database holds keys of somebody else."""
+"""How Redis' error begins if the database holds keys of somebody else."""
 
 _BEGIN = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
@@ -40,15 +41,15 @@ redis.call('FLUSHDB', 'ASYNC')
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
-"""All at once: a sweep that goes on while another projection has begun would harm it unseen."""
+"""One script: a sweep that goes on while another projection has begun would harm it unseen."""
 
 
 class Position(Struct, frozen=True):
     """Where a partition of the log stands in the model.
 
     `offset` is of the next record to apply. `as_of` (s since 1970) is the instant up to which
-    everything appended is here: the last time the end was seen if the end is reached, else the
-    time of the newest record applied; None before the first.
+    everything appended is here. If the end is reached, that is the last time the end was seen;
+    otherwise it is the time of the newest record applied. It is None before the first.
     """
 
     offset: int
@@ -66,7 +67,7 @@ class Position(Struct, frozen=True):
 
 
 def oldest(positions: Sequence[Position]) -> float | None:
-    """Return the instant up to which all of them are known; None where one of them is not."""
+    """Return the instant up to which all of them are known; None if one of them is not known."""
     known = [p.known_until for p in positions if p.known_until is not None]
     return min(known) if len(known) == len(positions) else None
 
@@ -79,7 +80,7 @@ class State(Struct, frozen=True):
     format: int
     epoch: str
     server: str
-    """The run of the Redis server that it was written on."""
+    """The run of the Redis server on which it was written."""
     writer: str
     at: float
     """When the projection last wrote (s since 1970)."""
@@ -95,7 +96,7 @@ _decode_state = msgspec.json.Decoder(State).decode
 
 
 def decode_state(raw: bytes | None) -> State | None:
-    """Return a state; None without one of this format, so without a model to be read."""
+    """Return a state; None if `raw` holds no state of this format, so that no model can be read."""
     try:
         state = None if raw is None else _decode_state(raw)
     except msgspec.DecodeError:
@@ -109,7 +110,7 @@ def new_epoch() -> str:
 
 
 async def read_state(redis: Redis) -> State | None:
-    """Return the state; None if there is no model to be read."""
+    """Return the state; None if no model can be read."""
     raw: Any = await redis.get(STATE)
     return decode_state(raw)
 
@@ -124,7 +125,8 @@ class StateGate:
         self._begin = redis.register_script(_BEGIN)
         self._last = b""
         self.building_since = 0.0
-        """When the model was begun here, or found unfinished (s since 1970); 0 if it was whole."""
+        """When the model was begun here, or found unfinished (s since 1970); 0 if it was
+        complete."""
 
     async def load(self) -> State | None:
         """Return the state if it is of this log and format; the next write begins from it."""
@@ -148,8 +150,8 @@ class StateGate:
     async def swap(self, state: State, write: Callable[[bytes, bytes], Awaitable[Any]]) -> bool:
         """Have `write` replace the last state by `state`; return False if Redis has moved on.
 
-        `write` is given both as bytes and answers whether it found the first one. After an error it
-        is not known whether anything was written: `load` tells.
+        `write` gets both as bytes and answers whether it found the first one. After an error it is
+        not known whether anything was written: `load` tells.
         """
         encoded = encode_state(state)
         written = bool(await write(self._last, encoded))
@@ -158,7 +160,7 @@ class StateGate:
         return written
 
     async def server(self) -> str:
-        """Return the run of the Redis server: another one after every restart."""
+        """Return the run of the Redis server; it is another one after every restart."""
         return str((await self._redis.info("server"))["run_id"])
 
     def new_state(self, server: str, positions: dict[str, tuple[Position, ...]]) -> State:
