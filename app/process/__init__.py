@@ -1,13 +1,13 @@
 """What each process has, whatever it does.
 
 - `settings`: every setting, from the environment, checked as a whole.
-- `logs`: one JSON object a line, with nobody in it.
+- `logs`: one JSON object a line, which never shows a person, except in the audit log.
 - `metrics`: every metric, in one list.
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
 - `ports`: whether a port is free, and who holds it.
 - `files`: files that a reader finds whole.
 - `terminal`: how a command tells how far it is.
 
-It promises that a process which is misconfigured says so at once, with every fault, and ends. It
-imports nothing of the project but `models`.
+It promises that a misconfigured process says so at once, with every fault, and ends. It imports
+nothing of the project except `models`.
 """

@@ -5,10 +5,10 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put `content` at `path` in one step, on the disk when this returns; raise `OSError`.
+    """Put `content` at `path` in one step; it is on the disk when this returns. Raise `OSError`.
 
-    The folder is made if it is missing. `mode` holds from the first byte. Several writers may
-    write at once: the last one's content stays.
+    The folder is made if it is missing. `mode` holds from the first byte. Several writers may write
+    at once: the last one's content stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -1,8 +1,8 @@
 """Logs: one JSON object per line on standard error, from structlog and the standard library alike.
 
-No log line holds a person key, a document or the content of an event. The audit log alone names
-the person that somebody asked about, by key: that is what it is for. Its lines bear the logger's
-name `yuekang.audit` and are written at every level.
+No log line holds a person key, a document or the content of an event. Only the audit log names the
+person that somebody asked about, by key: that is what it is for. Its lines bear the logger's name
+`yuekang.audit` and are written at every level.
 """
 
 import logging
@@ -13,7 +13,7 @@ import structlog
 AUDIT = "yuekang.audit"
 
 audit = structlog.get_logger(AUDIT)
-"""Who asked about whom. Nothing of what the answer was."""
+"""Who asked about whom; never what the answer was."""
 
 
 def configure(level: str) -> None:

@@ -12,7 +12,7 @@ LISTENS = "0A"
 def is_free(host: str, port: int) -> bool:
     """Say whether a server could listen there."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # Connections that just ended do not count, as they do not for a server.
+        # Connections that just ended do not count; neither do they for a server.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return as many such ports, no two the same."""
+    """Return this many such ports, no two the same."""
     with ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -36,7 +36,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def holder(port: int) -> str | None:
-    """Name the process that listens on a port, or None where that cannot be read."""
+    """Name the process that listens on a port; None if that cannot be read."""
     sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
     for process in Path("/proc").iterdir():
         with suppress(OSError):

@@ -12,7 +12,7 @@ CLOSE_SECONDS_MAX = 1.0
 
 
 class StatusServer:
-    """Answers from the event loop that does the work: a loop that hangs does not answer."""
+    """Answers from the event loop that does the work, so a loop that hangs does not answer."""
 
     def __init__(self, host: str, port: int, ready: Reasons) -> None:
         self._host = host
@@ -21,7 +21,7 @@ class StatusServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen; raise `OSError` if another process does already."""
+        """Listen; raise `OSError` if another process already does."""
         app = web.Application()
         app.add_routes(
             [

@@ -1,8 +1,9 @@
 """Settings from the environment: one validated struct, every fault named at once.
 
-Each field is read from `YUEKANG_` and its name in capitals. Addresses are of this machine unless
-set; secrets have no default. Keys of our own making are bytes, in hexadecimal; what another made
-and gave us is a text as they gave it (`SecretText`). Neither is ever shown.
+The variable of a field is `YUEKANG_` and the field's name in capitals. Addresses are of this
+machine unless set; secrets have no default. Keys of our own making are bytes, in hexadecimal. A
+secret that another made and gave us is a text as they gave it (`SecretText`). Neither is ever
+shown.
 """
 
 import os
@@ -75,8 +76,8 @@ SecretText = Annotated[
         extra={"secret": True},
     ),
 ]
-"""As RFC 6749 (A.2) has it of a client's secret. A file's last newline would be part of it, and the
-provider would refuse it without a hint; so it is refused here."""
+"""The form that RFC 6749 (A.2) gives to a client's secret. A file's last newline would be part of
+the secret, and the provider would refuse it without a hint; so it is refused here."""
 
 
 class SettingsError(Exception):
@@ -88,12 +89,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     kafka: Servers = "127.0.0.1:29092"
     topic_prefix: TopicPrefix = ""
-    """What the names on the broker begin with. It is checked here; the catalogue has it, as a
-    constant (`app.topics.catalogue.TOPIC_PREFIX`), since names are."""
+    """What the names on the broker begin with. It is checked here. The catalogue has it as a
+    constant (`app.topics.catalogue.TOPIC_PREFIX`), since names are constants."""
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
     rows_redis_url: RedisUrl = ""
     sessions_redis_url: RedisUrl = ""
-    """Unless set, the two databases of the same server that come after that of `redis_url`."""
+    """Unless set, the two databases that come after that of `redis_url` on the same server."""
     data_dir: Text = ".run/data"
     gateway_host: Text = "127.0.0.1"
     gateway_port: Port = 8081
@@ -103,17 +104,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     view_url: Url = ""
     """Where browsers find the view: logins return there, and requests must come from there."""
     trusted_proxies: Networks = ""
-    """Whose `X-Forwarded-For` says who asks; nobody's unless set. Behind a proxy that is not named
-    here everybody has one address, and shares its limits."""
+    """The proxies whose `X-Forwarded-For` says who asks; none unless set. Behind a proxy that is
+    not named here everybody has one address, and shares its limits."""
     oidc_issuer: SafeUrl = ""
-    """The OpenID provider, as it names itself. In development that of this machine; else, unless
-    it is set, nobody can log in."""
+    """The OpenID provider, as it names itself. In development the default is that of this machine.
+    Elsewhere nobody can log in unless this is set."""
     oidc_client_id: Text = "yuekang"
     oidc_client_secret: SecretText = ""
-    """Unless set the client is a public one, with PKCE alone."""
+    """Unless set, the client is a public one, with PKCE alone."""
     oidc_scope: Scope = "openid profile"
     oidc_name: Slug = "gd"
-    """The last part of the source `/identity-providers/…` in whose name logins are published."""
+    """The last part of the source `/identity-providers/…`, in whose name logins are published."""
     oidc_number_claim: Text = "document_number"
     oidc_type_claim: Text = "document_type"
     oidc_name_claim: Text = "name"
@@ -122,8 +123,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     identity_provider_port: Port = 8082
     status_host: Text = "127.0.0.1"
     worker_session_seconds: Annotated[float, Meta(ge=2, le=60, description="2 to 60 s")] = 10.0
-    """A worker that is not heard of for so long loses its partitions. Short, since they stand
-    still until then; a fold never holds the heartbeat, which has a thread of its own. A broker
+    """A worker that is not heard of for so long loses its partitions. It is short, since they stand
+    still until then. A fold never holds up the heartbeat, which has a thread of its own. A broker
     takes no less than its group.min.session.timeout.ms, 6 s unless told otherwise."""
     worker_status_port: Port = 9101
     projection_status_port: Port = 9102
@@ -131,8 +132,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     rows_status_port: Port = 9104
     environment: Literal["production", "development"] = "production"
     sms_driver: SmsDriver = ""
-    """Who takes messages to phones: a class of the carrier's (app.travel.sms). Unless set, nobody;
-    `yuekang development-view` keeps them in the outbox."""
+    """Who takes messages to phones: a class of the carrier's (app.travel.sms). Nobody unless set;
+    `yuekang development-view` keeps messages in the outbox."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     unreadable_in_a_row: Annotated[int, Meta(ge=1, description="1 or more")] = 100
     unreadable_percent: Annotated[int, Meta(ge=0, le=100, description="0 to 100")] = 1
@@ -163,14 +164,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def development_issuer(self) -> str:
-        """The identity provider of this machine, which runs in development alone."""
+        """The identity provider of this machine, which runs only in development."""
         return f"http://127.0.0.1:{self.identity_provider_port}"
 
     @classmethod
     def from_environment(
         cls, *required: str, environ: Mapping[str, str] = os.environ
     ) -> "Settings":
-        """Read the settings; `required` names the secrets that this process cannot do without.
+        """Read the settings; `required` names the secrets without which this process cannot run.
 
         Raises `SettingsError`.
         """
@@ -209,11 +210,11 @@ SECRETS = KEYS | {name for name, kind in TYPES.items() if kind is SecretText}
 SECRET_BYTES_MIN = 32
 
 OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
-"""Variables that one command alone reads."""
+"""Variables that only one command reads."""
 
 
 def variable_of(name: str) -> str:
-    """Return the variable that a field is read from."""
+    """Return the variable from which a field is read."""
     return PREFIX + name.upper()
 
 

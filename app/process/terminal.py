@@ -10,10 +10,10 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 LINE_EVERY_SECONDS = 5.0
-"""How often progress is told where there is no terminal for a bar."""
+"""How often progress is told if there is no terminal for a bar."""
 
 Progress = Callable[[int, int | None], None]
-"""Called with how much is done, and how much there is; None where that is not known."""
+"""Called with how much is done, and how much there is; None if the total is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ OPEN_END = Unit("{task.completed:.0f}", None)
 
 @contextmanager
 def progress_on(console: Console, what: str, unit: Unit = COUNT) -> Iterator[Progress]:
-    """Show on `console` how far `what` is; yield what is to be told of it."""
+    """Show on `console` how far `what` is; yield the function that is told of it."""
     if not console.is_terminal:
         yield _lines(console, what, unit)
         return
