@@ -63,8 +63,7 @@ QuarantineStep = QuarantineOrdered | QuarantineTransferred
 E = TypeVar("E", bound=Envelope)
 
 OPENING = (CaseSuspected, CaseConfirmed, ContactListed, QuarantineOrdered)
-"""What begins a case, a listing or an order. All other events about one need a beginning to
-follow."""
+"""What begins a case, a listing or an order. Every other event about one can only follow it."""
 
 
 class Assessment(Struct, frozen=True):
@@ -437,7 +436,7 @@ def _suspicion(
 def close_contact(
     reports: Sequence[ContactReport], negatives: Sequence[NatResultReported]
 ) -> Iterator[Interval]:
-    """A contact opens when listed. It lifts 14 days from the last exposure, with four negatives.
+    """A contact opens when listed; 14 days from the last exposure and four negatives lift it.
 
     A new exposure in the same listing is an interval of its own that lasts longer, so it restarts
     the count. A withdrawal lifts what was listed before it.

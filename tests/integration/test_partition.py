@@ -18,7 +18,7 @@ LOG, OUT, IN = "log", "out", "in"
 
 @pytest.fixture
 def kafka(broker: str) -> Kafka:
-    """Topics and a fence of the test's own: one that is deleted and made anew at once may still be
+    """Topics and a fence of the test's own: one that is deleted and made again at once may still be
     written to by the end of an earlier transaction."""
     return Kafka(broker, f"partition-{secrets.token_hex(4)}-")
 

@@ -35,7 +35,7 @@ class NoCommits:
 
 
 class Backlog:
-    """A consumer of inputs each of which holds one event."""
+    """A consumer of inputs that hold one event each."""
 
     async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
         """Return where each ends."""
