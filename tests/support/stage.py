@@ -100,6 +100,7 @@ class Log:
         self.run(self._producer.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
 
 SEND = """([address, fields]) => {
