@@ -7,6 +7,9 @@ It is the process of `yuekang worker`, with what the environment asks for wrappe
     FAULTS_POINT     point of the commit path at which it is to die, FAULTS_PASSING at which passing
                      of it (1 is the first), FAULTS_ACT how (faults.points)
     FAULTS_MUTANT    safeguard that is taken out (faults.mutants)
+
+What notes down stands in place of the engine's own methods; the `ignore`s tell mypy
+that it is meant.
 """
 
 import os
