@@ -167,7 +167,10 @@ def worlds(draw: DrawFn) -> list[Arrival]:
 
 
 def test_the_java_peer_tells_what_the_models_tell(peer: Peer) -> None:
-    colours, causes, objections, lifted = set(), set(), set(), set()  # type: ignore[var-annotated]
+    colours: set[tuple[Colour, Colour]] = set()
+    causes: set[tuple[str | None, bool]] = set()
+    objections: set[str] = set()
+    lifted: set[bool] = set()
 
     @settings(max_examples=2 * settings().max_examples)
     @given(arrivals=worlds(), policies=st.sampled_from(POLICY_SETS))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def test_the_topics_that_agents_read_and_write_are_in_it() -> None:
 
 def test_what_says_that_a_letter_was_sent_again_outlives_the_letter() -> None:
     kept = {name: CATALOGUE.topics[name].retention_days or 0 for name in LETTERS}
-    assert CATALOGUE.topics[RESENT].retention_days >= 2 * max(kept.values())  # type: ignore[operator]
+    days = CATALOGUE.topics[RESENT].retention_days
+    assert days is not None
+    assert days >= 2 * max(kept.values())
 
 
 async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
@@ -107,7 +110,7 @@ async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
 async def test_nothing_that_bears_on_no_code_is_read_beside_what_does(tmp_path: Path) -> None:
     """A flood of the one must not stand before the other: they are processes of their own."""
     app = create_app(Settings(data_dir=str(tmp_path)), "cluster")
-    listed = {CATALOGUE.topic_of(kind.__struct_config__.tag) for kind in lists.OF}  # type: ignore[arg-type]
+    listed = {CATALOGUE.topic_of(str(kind.__struct_config__.tag)) for kind in lists.OF}
     assert not listed & set(app.topics_read())
 
 
@@ -209,7 +212,7 @@ AUTHORITIES = CATALOGUE.authorities
 
 def test_a_province_speaks_for_itself_alone() -> None:
     at = "yuekang.provincial-code.reported.v1"
-    data = ProvincialCodeData("43", ProvincialColour.RED, None)  # type: ignore[arg-type]
+    data = ProvincialCodeData("43", ProvincialColour.RED, datetime(2022, 3, 1, tzinfo=UTC))
     assert CATALOGUE.entitled("/provinces/43", at, data) is None
     for other in ("/provinces/44", "/provinces/43/x"):
         refused = CATALOGUE.entitled(other, at, data)

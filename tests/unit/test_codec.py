@@ -76,12 +76,12 @@ def binary(attributes: Mapping[str, Any]) -> Headers:
 
 def without(*path: str) -> Change:
     def change(value: Json) -> Json:
-        changed = msgspec.json.decode(msgspec.json.encode(value))
+        changed: Json = msgspec.json.decode(msgspec.json.encode(value))
         inner = changed
         for name in path[:-1]:
             inner = inner[name]
         del inner[path[-1]]
-        return changed  # type: ignore[no-any-return]
+        return changed
 
     return change
 
@@ -392,7 +392,8 @@ def test_headers_that_cannot_be_attributes_are_refused() -> None:
     assert refused(data, *headers, ("ce_id", b"e2")).code is Code.NOT_A_CLOUDEVENT
     assert refused(data, *headers, ("ce_data", b"{}")).code is Code.NOT_A_CLOUDEVENT
     assert refused(data, *headers, ("ce_x", b"\xff")).code is Code.NOT_UTF_8
-    assert refused(data, *headers, ("ce_x", None)).code is Code.NOT_UTF_8  # type: ignore[arg-type]
+    no_value: Any = None  # Kafka has such headers, aiokafka has no types
+    assert refused(data, *headers, ("ce_x", no_value)).code is Code.NOT_UTF_8
     assert refused(data, ("ce_id", b"e1")).code is Code.NOT_A_CLOUDEVENT
 
 

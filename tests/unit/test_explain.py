@@ -311,7 +311,8 @@ def lives(draw: st.DrawFn) -> list[tuple[StatusEvent, datetime]]:
     """A world's events with their arrivals, in that order; some arrive together, some twice, and
     some are taken back before or after they come."""
     world = draw(worlds())
-    if world and draw(st.booleans()):  # type: ignore[arg-type]
+    taken_back = bool(world) and draw(st.booleans())
+    if taken_back:
         target = draw(st.sampled_from(world))
         world = [*world, retract(target, id="back", sequence=10**17)]
     found = [(event, draw(arrivals(event))) for event in world]

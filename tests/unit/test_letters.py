@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from agents import people
 from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
-from app.engine.transaction import Output, Transaction
+from app.engine.transaction import Output
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
@@ -25,7 +25,7 @@ from app.topics.records import KafkaPlace
 from models.sources import SOURCE_LIMIT
 from support import builders as b
 from support.records import partition_of, record
-from support.stores import Store
+from support.stores import Store, transaction_on
 
 LETTERS = DeadLetters(bytes(range(32)))
 TOPIC = "laboratory-results"
@@ -47,7 +47,7 @@ def refused(
     value: bytes | None, key: bytes | None = b.PERSON.encode(), headers: Any = ()
 ) -> Letter:
     """The dead letter of a record as the agent writes it."""
-    transaction = Transaction(Store())  # type: ignore[arg-type]
+    transaction = transaction_on(Store())
     one = record(value, b.day(20), 5, TOPIC, key, headers)
     people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)(transaction, [one])
     [told] = transaction.outputs
@@ -71,7 +71,7 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
     """The reader was at fault, say, and is mended."""
     value = valid()
     headers = (("content-type", b"application/cloudevents+json"), ("trace", b"1"))
-    transaction = Transaction(Store())  # type: ignore[arg-type]
+    transaction = transaction_on(Store())
     one = record(value, b.day(20), 5, TOPIC, b.PERSON.encode(), headers)
     LETTERS.refuse(
         transaction, CATALOGUE.topics[TOPIC], one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE)
@@ -83,7 +83,7 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
 
 
 def test_what_is_put_aside_goes_as_it_came() -> None:
-    transaction = Transaction(Store())  # type: ignore[arg-type]
+    transaction = transaction_on(Store())
     one = record(valid(), b.day(20), 5, TOPIC, b.PERSON.encode())
     LETTERS.park(transaction, CATALOGUE.topics[TOPIC], one, SOURCE)
     letter = written(transaction.outputs[0])
@@ -156,7 +156,7 @@ def test_a_replacement_that_is_wrong_is_not_sent(replacement: bytes, says: str) 
 
 def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
     store = Store()
-    transaction = Transaction(store)  # type: ignore[arg-type]
+    transaction = transaction_on(store)
     event = b.negative(b.day(2), source=SOURCE, id="twice")
     other = b.positive(b.day(2), source=SOURCE, id="twice")
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
@@ -167,7 +167,7 @@ def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
 
 
 def test_a_claim_in_vain_has_nothing_to_send() -> None:
-    transaction = Transaction(Store())  # type: ignore[arg-type]
+    transaction = transaction_on(Store())
     one = b.negative(b.day(2), source=SOURCE, supersedes="p", sequence=9)
     other = b.positive(b.day(2), source="/laboratories/2", id="p", sequence=8)
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.corrections import standing
-from models.events import ListedEvent, ListName, RetractionData
+from models.events import Envelope, ListedEvent, ListName, RetractionData
 from models.lists import (
     EMPTY,
     OF,
@@ -50,10 +50,14 @@ def test_every_listed_event_has_its_list_and_every_list_its_bound() -> None:
         assert set(policy.lists) == set(ListName)
 
 
+def noun_of(kind: type[Envelope]) -> str:
+    return str(kind.__struct_config__.tag).split(".")[1]
+
+
 def test_a_retraction_joins_the_list_of_what_it_takes_back() -> None:
     for kind, (name, _) in OF.items():
-        noun = kind.__struct_config__.tag.split(".")[1]  # type: ignore[union-attr]
-        family = {k for k in OF if k.__struct_config__.tag.split(".")[1] == noun}  # type: ignore[union-attr]
+        noun = noun_of(kind)
+        family = {k for k in OF if noun_of(k) == noun}
         assert {OF[k][0] for k in family} == {name}
 
 
@@ -156,7 +160,8 @@ def worlds(draw: st.DrawFn) -> list[Any]:
     for n in range(draw(st.integers(1, 12))):
         sent_at = b.day(10) + timedelta(hours=16 * n)
         at = sent_at - timedelta(hours=draw(st.integers(0, 960)))
-        target = draw(st.sampled_from(events)) if events and draw(st.booleans()) else None  # type: ignore[arg-type]
+        corrects = bool(events) and draw(st.booleans())
+        target = draw(st.sampled_from(events)) if corrects else None
         if target is None or isinstance(target.data, RetractionData):
             events.append(b.temperature(36.5, at, id=f"t{n}", sequence=n, time=sent_at))
         elif draw(st.booleans()):

@@ -21,7 +21,7 @@ from app.development.sample.day import (
     Scenario,
     plan_day,
 )
-from app.development.sample.documents import RESIDENCE_PERMITS, SampleDocument
+from app.development.sample.documents import RESIDENCE_PERMITS, SampleDocument, SamplePhone
 from app.development.sample.logins import LOGINS
 from models.checks import faults, misfits
 from models.codes import Colour, Reason, judge
@@ -34,7 +34,7 @@ HISTORY = timedelta(days=20)
 """How far back the stories reach: beyond the 14 days that the rules look at."""
 
 
-def key_of(document: SampleDocument) -> str:
+def key_of(document: SampleDocument | SamplePhone) -> str:
     """Stand in for the gateway: a key that has the right form."""
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     digest = sha256(document.number.encode()).digest()
@@ -46,11 +46,11 @@ def day() -> Day:
     return plan_day(3000, NOW, seed=1)
 
 
-def events_of(day: Day) -> dict[SampleDocument, list[Event]]:
-    events: defaultdict[SampleDocument, list[Event]] = defaultdict(list)
+def events_of(day: Day) -> dict[SampleDocument | SamplePhone, list[Event]]:
+    events: defaultdict[SampleDocument | SamplePhone, list[Event]] = defaultdict(list)
     for entry in day.entries:
         if isinstance(entry, DayEntry):
-            events[entry.document].append(entry.event(key_of(entry.document)))  # type: ignore[arg-type, index]
+            events[entry.document].append(entry.event(key_of(entry.document)))
     return events
 
 
@@ -58,7 +58,7 @@ def published(day: Day) -> bytes:
     """Return all that the day publishes, as bytes."""
     lines = []
     for entry in day.entries:
-        person = key_of(entry.document)  # type: ignore[arg-type]
+        person = key_of(entry.document)
         match entry:
             case BrokenEntry():
                 lines.append(repr(entry.record(person)).encode())
@@ -75,11 +75,11 @@ def test_the_same_day_is_the_same_byte_by_byte(day: Day) -> None:
 
 @pytest.mark.parametrize(("now", "seed"), [(NOW, 2), (NOW + timedelta(seconds=1), 1)])
 def test_another_day_has_other_people_and_other_ids(day: Day, now: datetime, seed: int) -> None:
-    def people_and_ids(of: Day) -> tuple[set[SampleDocument], set[str]]:
+    def people_and_ids(of: Day) -> tuple[set[SampleDocument | SamplePhone], set[str]]:
         entries = [entry for entry in of.entries if isinstance(entry, DayEntry)]
         # The phones of those one can log in as are the same every day, so that they can be told.
         people = {e.document for e in entries if e.draft.kind is not TelecomVisitReported}
-        return people, {e.id for e in entries}  # type: ignore[return-value]
+        return people, {e.id for e in entries}
 
     people, ids = people_and_ids(day)
     other_people, other_ids = people_and_ids(plan_day(3000, now, seed))

@@ -42,6 +42,7 @@ Json = dict[str, Any]
 formats = FormatChecker(formats=())
 
 
+# jsonschema has no types.
 @formats.checks("date-time", raises=ValueError)  # type: ignore[untyped-decorator]
 def _is_instant(value: object) -> bool:
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None

@@ -6,7 +6,7 @@ import stat
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,9 +25,11 @@ from models.phones import Phone
 
 PHONE = Phone("13800138000")
 
+Environment: TypeAlias = Literal["production", "development"]
 
-def settings(driver: str = "", environment: str = "development", **kw: Any) -> Settings:
-    return Settings(sms_driver=driver, environment=environment, **kw)  # type: ignore[arg-type]
+
+def settings(driver: str = "", environment: Environment = "development", **kw: Any) -> Settings:
+    return Settings(sms_driver=driver, environment=environment, **kw)
 
 
 class Carrier:
@@ -57,7 +59,7 @@ class Needy(Carrier):
 def package(monkeypatch: pytest.MonkeyPatch) -> None:
     """A carrier's package."""
     module = ModuleType("carrier")
-    module.Carrier, module.Mute, module.Needy = Carrier, Mute, Needy  # type: ignore[attr-defined]
+    vars(module).update(Carrier=Carrier, Mute=Mute, Needy=Needy)
     monkeypatch.setitem(sys.modules, "carrier", module)
 
 
@@ -94,7 +96,7 @@ async def test_production_without_a_carrier_starts_and_sends_nothing() -> None:
 
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize("environment", ["development", "production"])
-async def test_a_carriers_driver_is_named(environment: str) -> None:
+async def test_a_carriers_driver_is_named(environment: Environment) -> None:
     driver = driver_of(settings("carrier:Carrier", environment))
     await deliver(driver, PHONE, "text")
     assert isinstance(driver, Carrier)
