@@ -59,7 +59,7 @@ async def code_of(kafka: Kafka, person: str, version: int = 1) -> HealthCode:
         code = msgspec.json.decode(values[-1] or b"", type=HealthCode) if values else None
         return code if code and code.version >= version else None
 
-    return await until(kafka, "health-codes", found)  # type: ignore[no-any-return]
+    return await until(kafka, "health-codes", found)
 
 
 async def changes_of(kafka: Kafka, person: str) -> list[StatusChanged]:
@@ -93,7 +93,7 @@ async def letters_of(kafka: Kafka, place: Any, count: int = 1) -> list[LogRecord
         letters = [r for r in records if wanted.items() <= headers(r).items()]
         return letters if len(letters) >= count else None
 
-    return await until(kafka, "dead-letters", found)  # type: ignore[no-any-return]
+    return await until(kafka, "dead-letters", found)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -167,8 +167,10 @@ async def test_a_view_without_a_worker_says_how_old_it_is(
 
     async def age(number: int) -> float:
         state = await read_state(redis)
-        until = state and state.positions[kafka.named("health-codes")][number].known_until
-        return 1e9 if until is None else time.time() - until  # type: ignore[operator]
+        if state is None:
+            return 1e9
+        until = state.positions[kafka.named("health-codes")][number].known_until
+        return 1e9 if until is None else time.time() - until
 
     with running_projection(kafka, redis_url.removesuffix("/0") + "/5", tmp_path):
         place = await append(

@@ -643,18 +643,18 @@ class Audit:
         keys = list(self._codes) if whole else list(self._codes_touched | self._codes_changing)
         for begin in range(0, len(keys), 500):
             part = keys[begin : begin + 500]
-            for key, value in zip(
-                part, await self._redis.mget([CODE + k.decode() for k in part]), strict=True
-            ):
+            values: Any = await self._redis.mget([CODE + k.decode() for k in part])
+            for key, value in zip(part, values, strict=True):
                 if value != self._codes[key]:
-                    self.found.add("redis codes", f"{key!r}: {_heads(value, self._codes[key])}")  # type: ignore[arg-type]
+                    self.found.add("redis codes", f"{key!r}: {_heads(value, self._codes[key])}")
         if whole:
             there = 0
             async for _ in self._redis.scan_iter(match=f"{CODE}*", count=2_000):
                 there += 1
             if there != len(self._codes):
                 self.found.add("redis codes", f"{there} codes, not {len(self._codes)}")
-        counts = {k.decode(): int(n) for k, n in (await self._redis.hgetall(COUNTS)).items()}  # type: ignore[union-attr]
+        counted: Any = await self._redis.hgetall(COUNTS)
+        counts = {k.decode(): int(n) for k, n in counted.items()}
         if counts != self._counts():
             self.found.add("redis counts", f"{counts}, not {self._counts()}")
         await self._compare_changes()
@@ -664,19 +664,19 @@ class Audit:
         if state is None or state.changes != self._changes_count:
             number = None if state is None else state.changes
             self.found.add("redis changes", f"number {number}, not {self._changes_count}")
-        entries = await self._redis.xrange(CHANGES)
-        numbers = [int(number.split(b"-")[0]) for number, _ in entries]  # type: ignore[arg-type, union-attr]
+        entries: Any = await self._redis.xrange(CHANGES)
+        numbers = [int(number.split(b"-")[0]) for number, _ in entries]
         kept = min(CHANGES_KEPT, self._changes_count)
         if numbers != list(range(self._changes_count - kept + 1, self._changes_count + 1)):
             self.found.add("redis changes", f"{len(numbers)} numbered otherwise than 1 to the end")
-        there = Counter(fields[b"c"] for _, fields in entries)  # type: ignore[index, union-attr]
-        if there - self._changes or (kept == self._changes_count and there != self._changes):  # type: ignore[operator]
+        there = Counter(fields[b"c"] for _, fields in entries)
+        if there - self._changes or (kept == self._changes_count and there != self._changes):
             self.found.add("redis changes", "not the changes that were told")
         now = int(datetime.now(UTC).timestamp() // 60)
         for minute in range(now - 50, now + 1):
             expected = {field: n for (at, field), n in self._minutes.items() if at == minute}
-            raw = await self._redis.hgetall(f"{MINUTE}{minute}")
-            found = {k.decode(): int(n) for k, n in raw.items()}  # type: ignore[union-attr]
+            raw: Any = await self._redis.hgetall(f"{MINUTE}{minute}")
+            found = {k.decode(): int(n) for k, n in raw.items()}
             if found != expected:
                 self.found.add("redis minutes", f"{minute}: {found}, not {expected}")
 

@@ -51,6 +51,7 @@ class Kafka:
         return Producer(self, **settings)
 
 
+# aiokafka has no types: its class is Any to mypy.
 class Producer(AIOKafkaProducer):  # type: ignore[misc]
     """Sends to the topics of one module."""
 

@@ -146,13 +146,14 @@ def provincial(colour: str, at: datetime, province: str = "43", **kw: Any) -> An
 
 def retracted(event: Any, at: datetime, **kw: Any) -> Any:
     """Take `event` back, by its own source."""
-    family = {  # type: ignore[call-overload]
+    families: dict[type[e.Envelope], type[e.Envelope]] = {
         e.NatResultReported: e.NatResultRetracted,
         e.IdentityVerified: e.IdentityRetracted,
         e.ProvincialCodeReported: e.ProvincialCodeRetracted,
         e.ContactListed: e.ContactRetracted,
         e.QuarantineOrdered: e.QuarantineRetracted,
-    }.get(type(event), e.CaseRetracted)
+    }
+    family = families.get(type(event), e.CaseRetracted)
     data = e.RetractionData(e.RetractionReason.ENTERED_IN_ERROR)
     return make(family, data, at=at, **{"source": event.source, "supersedes": event.id, **kw})
 

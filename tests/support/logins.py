@@ -28,6 +28,7 @@ from app.web.problems import Refused, on_failure, on_http_exception, on_refused
 from models.documents import Document
 from models.events import DocumentType
 from models.policy import ZONE
+from support.asgi import transport_to
 
 Json = dict[str, Any]
 
@@ -98,7 +99,7 @@ class Provider:
             case "/.well-known/openid-configuration":
                 return httpx.Response(200, json=self._metadata())
             case "/jwks":
-                return httpx.Response(200, json=KeySet(self.published).as_dict())  # type: ignore[arg-type]
+                return httpx.Response(200, json=KeySet([*self.published]).as_dict())
             case "/token":
                 return self._token(request)
             case "/userinfo":
@@ -213,7 +214,7 @@ class Development(httpx.AsyncBaseTransport):
         options = ProviderOptions(
             issuer=DEVELOPMENT, view_url=VIEW, client_id=CLIENT, client_secret=secret
         )
-        self._app = httpx.ASGITransport(provider_app(options, people))  # type: ignore[arg-type]
+        self._app = transport_to(provider_app(options, people))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not self.up:
@@ -288,7 +289,7 @@ class Site:
             },
             openapi_config=None,
         )
-        self._view = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        self._view = transport_to(app)
 
     def browser(self) -> "Browser":
         """A browser with no cookies yet."""

@@ -15,7 +15,8 @@ PARTITIONS = CATALOGUE.partitions
 
 
 def partition_of(key: bytes) -> int:
-    return (murmur2(key) & 0x7FFFFFFF) % PARTITIONS  # type: ignore[no-any-return]
+    hashed: int = murmur2(key)
+    return (hashed & 0x7FFFFFFF) % PARTITIONS
 
 
 def record(

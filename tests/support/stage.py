@@ -57,6 +57,7 @@ class Service(HttpProcess):
 def running(service: Service, *, ready: bool = True) -> Iterator[Service]:
     """Run a service for as long as it is looked at."""
     if not ready:
+        # Of this one service, not of its class.
         service.ready = service.answers  # type: ignore[method-assign]
     service.start()
     try:

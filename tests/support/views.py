@@ -158,15 +158,18 @@ class Log:
         await self._producer.flush()
         await self._producer.abort_transaction()
 
-    async def _send(self, items: Sequence[Any], partition: int | None) -> None:
+    async def _send(
+        self, items: Sequence[HealthCode | StatusChange | str], partition: int | None
+    ) -> None:
         for item in items:
+            record: tuple[str, str, bytes | None]
             match item:
                 case HealthCode():
                     record = HEALTH_CODES, item.person, msgspec.json.encode(item)
                 case StatusChange():
                     record = STATUS_CHANGES, item.person, msgspec.json.encode(changed(item))
                 case _:
-                    record = HEALTH_CODES, item, None  # type: ignore[assignment]
+                    record = HEALTH_CODES, item, None
             topic, key, value = record
             await self._producer.send(topic, value, key=key.encode(), partition=partition)
 
@@ -254,20 +257,20 @@ async def check_equal(redis: Redis, kafka: Kafka) -> Replay:
     expected = await replay(kafka)
     codes = {}
     async for key in redis.scan_iter(match=f"{CODE}*", count=1000):
-        value = await redis.get(key)
+        value: Any = await redis.get(key)
         codes[key.decode().removeprefix(CODE)] = msgspec.json.decode(
-            value.partition(b"\n")[2],  # type: ignore[arg-type, union-attr]
-            type=HealthCode,
+            value.partition(b"\n")[2], type=HealthCode
         )
     assert codes == expected.codes
-    counts = {name.decode(): int(n) for name, n in (await redis.hgetall(COUNTS)).items()}  # type: ignore[union-attr]
+    raw: Any = await redis.hgetall(COUNTS)
+    counts = {name.decode(): int(n) for name, n in raw.items()}
     assert counts == expected.counts
-    entries = await redis.xrange(CHANGES)
+    entries: Any = await redis.xrange(CHANGES)
     state = await read_state(redis)
     assert state is not None
-    numbers = [int(number.split(b"-")[0]) for number, _ in entries]  # type: ignore[arg-type, union-attr]
-    assert numbers == list(range(state.changes - len(entries) + 1, state.changes + 1))  # type: ignore[arg-type]
-    told = [msgspec.json.decode(fields[b"c"]) for _, fields in entries]  # type: ignore[index, union-attr]
+    numbers = [int(number.split(b"-")[0]) for number, _ in entries]
+    assert numbers == list(range(state.changes - len(entries) + 1, state.changes + 1))
+    told = [msgspec.json.decode(fields[b"c"]) for _, fields in entries]
     every = [one for partition in expected.changes.values() for one in partition]
     assert len(told) == len(every)
     key = msgspec.json.encode

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from nacl.public import PrivateKey
 
@@ -17,9 +17,12 @@ from app.engine import records
 from app.process.ports import free_port
 from app.projection.freshness import PEOPLE, Group, ask
 from app.topics.catalogue import CATALOGUE
+from app.topics.reading import LogRecord
 from app.topics.records import structured
 from models.events import Event
 from support.brokers import Kafka
+
+T = TypeVar("T")
 
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
 SECONDS_MAX = 30.0
@@ -66,7 +69,7 @@ async def send(kafka: Kafka, events: Sequence[Event], **settings: Any) -> None:
         await asyncio.gather(*sent)
 
 
-async def everything(kafka: Kafka, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
+async def everything(kafka: Kafka, topic: str) -> list[LogRecord]:
     """Read a topic whole, as a reader sees it who trusts committed transactions alone.
 
     The records have the topic's name as in topics.yaml.
@@ -84,7 +87,7 @@ async def everything(kafka: Kafka, topic: str) -> list["ConsumerRecord[bytes, by
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(partitions)
-        found: list[ConsumerRecord[bytes, bytes]] = []
+        found: list[LogRecord] = []
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 found += (replace(record, topic=topic) for record in batch)
@@ -93,9 +96,7 @@ async def everything(kafka: Kafka, topic: str) -> list["ConsumerRecord[bytes, by
         await consumer.stop()
 
 
-async def until(
-    kafka: Kafka, topic: str, found: Callable[[list["ConsumerRecord[bytes, bytes]"]], Any]
-) -> Any:
+async def until(kafka: Kafka, topic: str, found: Callable[[list[LogRecord]], T | None]) -> T:
     """Read `topic` until `found` returns something true of its records; return that."""
     async with asyncio.timeout(SECONDS_MAX):
         while not (value := found(await everything(kafka, topic))):
