@@ -36,7 +36,7 @@ def test_pictures(
     reds = [code for code in codes if code.intervals]
     stage.tell(*changes(reds, minutes=59))
     many = people.red(people.someone(), people.close_contact(), people.abroad())
-    spots = {  # type: ignore[misc]
+    spots: dict[str, Spot] = {
         "red": Spot(stage, person=stage.put(*codes, many)),
         "green": Spot(stage, person=stage.put(people.green(people.someone()))),
         "no-code": Spot(stage, person=people.someone()),

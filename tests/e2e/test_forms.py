@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 from redis.asyncio import Redis
 
 from app.development.outbox import Outbox
@@ -198,7 +198,7 @@ def test_a_draft_is_of_its_kind_and_of_a_day(stage: Stage, page: Page) -> None:
     page.clock.run_for(400)
     stage.open(page, person, "/declare/student-or-staff")
     expect(page.get_by_label("今日体温")).to_have_value("")
-    page.clock.fast_forward(timedelta(hours=25).total_seconds() * 1000)  # type: ignore[arg-type]
+    page.clock.fast_forward(timedelta(hours=25) // timedelta(milliseconds=1))
     page.goto(f"{stage.url}/declare/personal")
     expect(page.get_by_label("今日体温")).to_have_value("")
     assert drafts(page) == []
@@ -259,6 +259,7 @@ def travel(
     try:
         processes[0].wait_ready()
         url = f"http://127.0.0.1:{view}"
+        # Of this one process, not of its class.
         processes[1].ready = lambda: answers(f"{url}/livez")  # type: ignore[method-assign]
         processes[1].wait_ready()
         yield Stage(url, log), Outbox(directory)
@@ -291,11 +292,11 @@ def newest_code(outbox: Outbox) -> str:
 @pytest.mark.parametrize("size", [PHONE, NARROW], ids=["phone", "narrow"])
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 def test_a_phone_a_code_a_card(
-    travel: tuple[Stage, Outbox], browser: Browser, size: dict[str, int], scripts: bool
+    travel: tuple[Stage, Outbox], browser: Browser, size: ViewportSize, scripts: bool
 ) -> None:
     stage, outbox = travel
     with browser.new_context(
-        viewport=size,  # type: ignore[arg-type]
+        viewport=size,
         locale="zh-CN",
         java_script_enabled=scripts,
     ) as context:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -62,6 +63,7 @@ def site(
         for process in processes[:2]:
             process.wait_ready()
         # Without a read model the view is not ready, and its logins work all the same.
+        # Set for this one process, not for its class.
         processes[2].ready = lambda: answers(f"http://127.0.0.1:{view}/livez")  # type: ignore[method-assign]
         processes[2].wait_ready()
         yield f"http://127.0.0.1:{view}"
@@ -167,10 +169,12 @@ def test_a_login_works_without_scripts(site: str, browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_of_a_login_is_accessible(site: str, browser: Browser, scheme: str) -> None:
+def test_every_page_of_a_login_is_accessible(
+    site: str, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
     with browser.new_context(
         viewport={"width": 320, "height": 640},
-        color_scheme=scheme,  # type: ignore[arg-type]
+        color_scheme=scheme,
     ) as context:
         page = context.new_page()
         for path in (*(f"/login/failed/{why}" for why in WHY), "/logged-out", "/login"):
