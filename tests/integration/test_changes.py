@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -81,14 +81,14 @@ async def model(redis: Redis) -> Model:
 @asynccontextmanager
 async def following(server: RedisServer, **options: Any) -> AsyncIterator[Changes]:
     """The changes as a view follows them."""
-    clients = [Redis.from_url(server.url) for _ in range(2)]
-    changes = Changes(*clients, **options)  # type: ignore[arg-type]
+    redis, follower = (Redis.from_url(server.url) for _ in range(2))
+    changes = Changes(redis, follower, **options)
     changes.start()
     try:
         yield changes
     finally:
         await changes.stop()
-        for client in clients:
+        for client in (redis, follower):
             await client.aclose()
 
 
@@ -131,7 +131,8 @@ class Client:
         return found
 
     async def close(self) -> None:
-        await self._lines.aclose()  # type: ignore[attr-defined]
+        assert isinstance(self._lines, AsyncGenerator)
+        await self._lines.aclose()
 
 
 def client_of(
@@ -222,7 +223,8 @@ async def test_an_id_that_means_nothing_here_is_a_gap(
 async def test_a_number_that_was_not_given_out_yet_is_a_gap(
     server: RedisServer, model: Model, redis: Redis
 ) -> None:
-    state = decode_state(await redis.get(STATE))  # type: ignore[arg-type]
+    raw: Any = await redis.get(STATE)
+    state = decode_state(raw)
     assert state is not None
     async with following(server) as changes:
         (gap,) = await client_of(changes, f"{state.epoch}-999").events(1)
@@ -373,14 +375,14 @@ async def test_a_saved_redis_of_older_days_is_a_gap(
     server: RedisServer, model: Model, redis: Redis
 ) -> None:
     await model.put(*some(3))
-    older = await redis.dump(STATE), await redis.dump(readmodel.CHANGES)
+    older: list[Any] = [await redis.dump(STATE), await redis.dump(readmodel.CHANGES)]
     async with following(server, heartbeat_seconds=0.2) as changes:
         client = client_of(changes)
         await client.begin()
         await model.put(*some(3))
         await client.events(3)
-        await redis.restore(STATE, 0, older[0], replace=True)  # type: ignore[arg-type]
-        await redis.restore(readmodel.CHANGES, 0, older[1], replace=True)  # type: ignore[arg-type]
+        await redis.restore(STATE, 0, older[0], replace=True)
+        await redis.restore(readmodel.CHANGES, 0, older[1], replace=True)
         (gap,) = await client.events(1)
         assert gap.name == "gap"
 

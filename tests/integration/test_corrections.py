@@ -63,8 +63,10 @@ class Model:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._writer = MeasuredCodeWriter(CodeWriter(redis, StateGate(redis, "test/1", "test")))
-        positions = {topic: (Position(0),) * 4 for topic in CODES.topics}
-        self._state = self._writer.gate.new_state("server", positions)  # type: ignore[arg-type]
+        positions: dict[str, tuple[Position, ...]] = {
+            topic: (Position(0),) * 4 for topic in CODES.topics
+        }
+        self._state = self._writer.gate.new_state("server", positions)
 
     async def begin(self) -> None:
         """Be a model that was built long ago."""

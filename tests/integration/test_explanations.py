@@ -16,6 +16,7 @@ from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.reading import Unavailable
+from app.view.rows import fetch_rows
 from app.web.tokens import Tokens
 from support import builders as b
 from support.brokers import NOBODY, Kafka
@@ -158,7 +159,7 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
 ) -> None:
     person = someone()
     await put_rows(rows, [mistaken(person)[0]])
-    go_on, fetch_rows = asyncio.Event(), explanations.fetch_rows  # type: ignore[attr-defined]
+    go_on = asyncio.Event()
 
     async def slow(*arguments: Any) -> Any:
         await go_on.wait()

@@ -37,6 +37,7 @@ from app.topics.records import Record
 from app.topics.writer import Writer
 from app.web.problems import KINDS, Refused
 from models.events import Event
+from support.asgi import transport_to
 from support.brokers import Kafka
 from support.gateways import (
     CARD,
@@ -360,14 +361,15 @@ def test_an_event_about_nobody_and_one_that_says_it_twice_are_refused(
 
 
 def test_a_document_number_anywhere_else_is_refused(http: httpx.Client) -> None:
-    for field, changed in {
+    cases: dict[str, Json] = {
         "document.number": {"document": CARD, "partitionkey": OTHER_PERSON, "data": result()},
         "data.number": {"data": {**result(document=CARD), "number": NUMBER}},
         "id": {"id": NUMBER},
         "data.institution": {"data": result(document=CARD, institution=f"Laboratory of {NUMBER}")},
         "data": {"data": result(document=CARD, **{NUMBER: 1})},
-    }.items():
-        body = problem(post_event(http, event(**changed)), 422, "document-number")  # type: ignore[arg-type]
+    }
+    for field, changed in cases.items():
+        body = problem(post_event(http, event(**changed)), 422, "document-number")
         assert [error["field"] for error in body["errors"]] == [field], body
 
 
@@ -428,8 +430,8 @@ def test_a_token_speaks_for_its_own_source_alone(http: httpx.Client) -> None:
 def test_without_a_valid_token_nothing_is_looked_at(
     http: httpx.Client, authorization: str | None, path: str
 ) -> None:
-    headers = {} if authorization is None else {"authorization": authorization.encode("latin-1")}
-    answer = http.post(path, content=b"nonsense", headers=headers)  # type: ignore[arg-type]
+    headers = {} if authorization is None else {b"authorization": authorization.encode("latin-1")}
+    answer = http.post(path, content=b"nonsense", headers=headers)
     problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -728,16 +730,18 @@ class Slow:
 
 
 async def test_a_body_that_takes_too_long_is_refused() -> None:
+    slow: Any = Slow()
     with pytest.raises(Refused) as caught:
-        async with Bodies(seconds_max=0.1).of(Slow()):  # type: ignore[arg-type]
+        async with Bodies(seconds_max=0.1).of(slow):
             pass
     assert caught.value.code == "too-slow"
 
 
 async def test_bodies_over_all_requests_are_bounded() -> None:
     bodies = Bodies(held_bytes_max=10, seconds_max=5)
+    slow: Any = Slow()
     with pytest.raises(Refused) as caught:
-        async with bodies.of(Slow()):  # type: ignore[arg-type]
+        async with bodies.of(slow):
             pass
     assert caught.value.code == "busy"
     assert bodies._held_bytes == 0, "what was read is given back"
@@ -748,7 +752,7 @@ async def kafka_away() -> AsyncIterator[httpx.AsyncClient]:
     """A gateway whose Kafka is not there."""
     app = create_gateway(options(f"127.0.0.1:{free_port()}"))
     async with app.lifespan():
-        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        transport = transport_to(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://away") as client:
             yield client
 

@@ -19,9 +19,9 @@ from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
 from app.projection import rows as projected
 from app.projection.rows import NoRows, read_high
-from app.view.information import Information, SectionAnswer  # type: ignore[attr-defined]
+from app.view.information import Information
 from app.view.limits import HISTORY_AT_ONCE_MAX
-from app.view.reading import Unavailable
+from app.view.reading import SectionAnswer, Unavailable
 from models.events import NationalStatus
 from models.information import LISTED, Section
 from models.policy import ZONE
@@ -105,12 +105,13 @@ async def until(
     end = time.monotonic() + SECONDS_MAX
     while time.monotonic() < end:
         try:
-            last = await information.section(person, section)
+            answer = await information.section(person, section)
         except Unavailable as failure:
             last = failure
         else:
-            if done(last):
-                return last  # type: ignore[no-any-return]
+            if done(answer):
+                return answer
+            last = answer
         await asyncio.sleep(0.1)
     raise AssertionError(last)
 

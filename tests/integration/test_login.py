@@ -344,12 +344,12 @@ async def test_the_provider_leads_back_to_nobody_else(browser: Browser) -> None:
 # What goes wrong
 
 
-async def failed(browser: Browser, why: str, status: int, page: object) -> None:
-    assert page.url.path == f"/login/failed/{why}"  # type: ignore[attr-defined]
-    assert page.status_code == status  # type: ignore[attr-defined]
+async def failed(browser: Browser, why: str, status: int, page: httpx.Response) -> None:
+    assert page.url.path == f"/login/failed/{why}"
+    assert page.status_code == status
     assert COOKIE not in browser.cookies
     for language, word in (("zh", "重新登录"), ("en", "Log in again")):
-        shown = await browser.get(f"{page.url.path}?lang={language}")  # type: ignore[attr-defined]
+        shown = await browser.get(f"{page.url.path}?lang={language}")
         assert word in shown.text
         assert CARD not in shown.text
 
@@ -459,7 +459,8 @@ async def test_a_provider_that_is_away_hinders_nothing_but_logins(
     await browser.log_in()
     async with site.browser() as other:
         provider.up = False
-        site.login._party._metadata = None  # type: ignore[union-attr]
+        assert site.login._party is not None
+        site.login._party._metadata = None
         page = await other.get("/login")
         await failed(other, "provider-away", 503, page)
         assert page.headers["retry-after"]

@@ -1,6 +1,7 @@
 """The login with Keycloak: a provider that nobody here wrote, found by its discovery document."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from app.login.sessions import COOKIE
 from support.keycloak import PASSWORD, Keycloak, form_of, realm
 from support.logins import CARD, CLIENT, CLIENT_SECRET, PERMIT, VIEW, Browser, Site, person_of
 
-USERS = [
+USERS: list[dict[str, Any]] = [
     {
         "username": "chen",
         "firstName": "Xiaoming",
@@ -48,11 +49,11 @@ def secret(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
-    clients = [
+    clients: list[dict[str, Any]] = [
         {"clientId": CLIENT, "secret": CLIENT_SECRET, "publicClient": False},
         {"clientId": f"{CLIENT}-public", "publicClient": True},
     ]
-    server = Keycloak(tmp_path_factory.mktemp("keycloak"), realm(VIEW, clients, USERS))  # type: ignore[arg-type]
+    server = Keycloak(tmp_path_factory.mktemp("keycloak"), realm(VIEW, clients, USERS))
     server.start()
     try:
         server.wait_ready()

@@ -3,13 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from app.cli import app as cli
-from app.operator import client as operator_client
 from app.view import reconciliation
 from app.view.reconciliation import ReconciliationAnswer
 from app.web.operator import OPERATOR
@@ -141,7 +141,7 @@ def test_the_command_prints_a_line_a_person(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(url)
         return Answer()
 
-    monkeypatch.setattr(operator_client.httpx, "get", get)  # type: ignore[attr-defined]
+    monkeypatch.setattr(httpx, "get", get)
     environment = {"YUEKANG_TOKEN": "t", "YUEKANG_VIEW_URL": "http://view.test"}
     done = CliRunner().invoke(cli, ["reconciliation"], env=environment)
     assert done.exit_code == 0, done.output

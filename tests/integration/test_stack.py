@@ -6,6 +6,7 @@ import signal
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_up_prints_addresses_that_answer(up: Up) -> None:
     for what in (*(login.en for login in LOGINS), "the dashboard", "the API of the view"):
         match = re.search(rf"{what} +(http\S+)", up.output())
         assert match, up.output()
-        up.wait(lambda address=match[1]: answers(address))  # type: ignore[misc]
+        up.wait(partial(answers, match[1]))
     up.wait(up.serves_both_colours)
 
 

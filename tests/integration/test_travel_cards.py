@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerSecond
 from litestar import Litestar
 from litestar.di import Provide
@@ -36,6 +36,7 @@ from app.web.problems import KINDS, Refused, on_refused
 from app.web.tokens import Tokens
 from models.events import (
     DocumentType,
+    ListedEvent,
     ListName,
     RetractionData,
     RetractionReason,
@@ -47,6 +48,7 @@ from models.events import (
 from models.lists import EMPTY, add
 from models.phones import Phone
 from models.policy import ZONE
+from support.asgi import transport_to
 from support.brokers import Kafka
 from support.builders import make
 from support.gateways import PHONE_KEY, TELECOM, TOKENS, running_gateway
@@ -546,8 +548,9 @@ async def test_a_phones_rows_are_what_its_telecoms_said_and_did_not_take_back(
         supersedes=sent[1].id,
         person=PHONE_KEY,
     )
-    for event in (*sent, taken_back):
-        listing = add(listing, event, AT)  # type: ignore[arg-type]
+    told: list[ListedEvent] = [*sent, taken_back]
+    for event in told:
+        listing = add(listing, event, AT)
     await put_rows(rows, listings={(PHONE_KEY, ListName.TELECOM_VISITS): listing}, as_of=AT)
     information = Information(rows, lambda: AT)
     found = await information.visits(PHONE_KEY)
@@ -617,12 +620,12 @@ async def test_neither_phone_nor_code_nor_address_is_left_anywhere(
     stage.gateway.away = True
     await stage.why_not_sent(asker, address=address)
     assert await redis.dbsize() > 3
-    left = [b""]
+    left: list[Any] = [b""]  # bytes, as `join` below holds it to
     async for key in redis.scan_iter():
-        left += [key, await redis.dump(key)]  # type: ignore[list-item]
+        left += [key, await redis.dump(key)]
         if await redis.type(key) == b"hash":
             for name, value in (await redis.hgetall(key)).items():
-                left += [name, value]  # type: ignore[list-item]
+                left += [name, value]
         assert 0 < await redis.ttl(key) <= max(CODE_KEPT_SECONDS, 24 * 60 * 60), key
     said = "".join(capsys.readouterr()).encode()
     assert b"message_not_sent" in said
@@ -667,7 +670,7 @@ async def test_over_http(redis: Redis) -> None:
         exception_handlers={Refused: on_refused},
     )
     # The framework's own client runs the application in another event loop than Redis is of.
-    transport = ASGITransport(app, client=("203.0.113.5", 1))  # type: ignore[arg-type]
+    transport = transport_to(app, ("203.0.113.5", 1))
     async with AsyncClient(transport=transport, base_url="http://view") as client:
         sent = await client.post("/v1/me/travel-card/code", json={"phone": f"+86 {PHONE}"})
         assert sent.status_code == 202, sent.text
