@@ -1,8 +1,8 @@
-"""What one event must be to go in, and how it gets its person.
+"""What one event must be to be written, and how it gets its person.
 
-The order matters: whose event it is comes first, so nobody learns anything about the events of
-others; then the document number, or a telecom's phone number, is taken out, so nothing after it
-can repeat the number.
+The order matters. The source is checked first, so nobody learns anything about the events of
+others. Then the document number, or a telecom's phone number, is taken out, so no later step can
+repeat the number.
 """
 
 from typing import Any
@@ -49,7 +49,7 @@ class Admission:
         self._now = now
 
     def admit(self, event: Any, source: str) -> Admitted:
-        """Return the event as a record, if a holder of the token of `source` may send it.
+        """Return the event as a record, if the token of `source` allows to send it.
 
         Raise `Refused` or the codec's `Refusal`.
         """
@@ -69,9 +69,9 @@ class Admission:
         return Admitted(decoded.id, decoded.source, record)
 
     def person_key(self, document: Any, path: str) -> str:
-        """Return the key of a document or a phone as JSON gave it; raise `Refused`.
+        """Return the key of a document or a phone, as read from JSON; raise `Refused`.
 
-        `path` is where it stood, for the answer.
+        `path` says where it stood; a refusal names it.
         """
         return self._person_keys.key(self._named(document, path))
 
@@ -80,7 +80,7 @@ class Admission:
         data = event.get("data")
         document = data.get("document") if isinstance(data, dict) else None
         if document is None:
-            # Without a known type it is more than the person that is missing: the codec says so.
+            # An unknown type is the worse fault: the codec refuses the event for it.
             known = any(event.get("type") == name for name in EVENT_TYPES)
             if known and "partitionkey" not in event:
                 expected = _EXPECTED_PHONE if event["type"] in KEYED_BY_PHONE else _EXPECTED
@@ -133,8 +133,8 @@ class Admission:
 def _check_kind(named: Document | Phone, type_: Any) -> None:
     """Raise `Refused` for a phone in an event about a person, or a document in one about a phone.
 
-    Either would be folded into the row of nobody, and in silence. Unknown event types are refused
-    by the codec.
+    Either would be folded, in silence, into a row that belongs to nobody. Unknown event types are
+    refused by the codec.
     """
     if not isinstance(type_, str) or type_ not in EVENT_TYPES:
         return
@@ -150,7 +150,7 @@ def _check_kind(named: Document | Phone, type_: Any) -> None:
 
 
 def _of_source(event: dict[str, Any], source: str) -> dict[str, Any]:
-    """Return the event if it is of this source, or of none, which the codec will refuse."""
+    """Return the event if it is of this source, or names no source: the codec refuses that."""
     claimed = event.get("source")
     if isinstance(claimed, str) and claimed != source:
         raise Refused(
@@ -170,7 +170,7 @@ def as_refused(refusal: Refused | Refusal) -> Refused:
 
 
 def readable_id(event: Any) -> str | UnsetType:
-    """Return the event's id for its answer, if it has the form of one and is no document number."""
+    """Return the event's id for its answer, if it is well-formed and not a document number."""
     id_ = event.get("id") if isinstance(event, dict) else None
     if not isinstance(id_, str) or not EVENT_ID.fullmatch(id_):
         return UNSET

@@ -1,4 +1,4 @@
-"""What the gateway answers where it does not refuse."""
+"""What the gateway answers when it does not refuse."""
 
 from msgspec import Struct
 

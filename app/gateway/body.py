@@ -1,7 +1,8 @@
-"""A request's body, bounded: in size (as sent and as decompressed), in time, in memory over all.
+"""A request's body, bounded in size (as sent and as decompressed), in time, and in memory over all
+requests.
 
-What is announced too large is refused before it is read; what goes on without end is refused as
-soon as it passes the bound, and nothing after that is read.
+A body that is announced as too large is refused before it is read. A body that turns out too large
+is refused as soon as it passes the bound, and nothing after that is read.
 """
 
 import asyncio
@@ -15,13 +16,13 @@ from app.web.problems import Refused, retry_later
 from app.web.requests import AnyRequest
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
-"""As sent, and as decompressed. 500 events of 8 KiB each; most are under 1 KiB."""
+"""The size as sent, and as decompressed: 500 events of 8 KiB each; most are under 1 KiB."""
 
 BODY_SECONDS_MAX = 15.0
 """From the head of the request to the end of its body: 280 KB/s for the largest one."""
 
 HELD_BYTES_MAX = 64 * 1024 * 1024
-"""Bodies in memory over all requests. Only holders of a token can fill it."""
+"""The size of all bodies in memory, over all requests. Only holders of a token can fill it."""
 
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -29,7 +30,7 @@ _HINT = "Send fewer events in one request."
 
 
 class Bodies:
-    """Reads bodies, and counts the bytes that all requests hold at a time."""
+    """Reads bodies, and counts the bytes that all requests hold at one time."""
 
     def __init__(
         self,
@@ -44,9 +45,9 @@ class Bodies:
 
     @asynccontextmanager
     async def of(self, request: AnyRequest) -> AsyncIterator[bytes]:
-        """Read the body whole, decompressed; it counts as held until the context ends.
+        """Read the whole body, decompressed. Its bytes count as held until the context ends.
 
-        Raise `Refused`: 413 above the bound, 408 after the deadline, 415 for another encoding
+        Raise `Refused`: 413 above the bound, 408 after the deadline, 415 for an encoding other
         than gzip, 400 for a gzip that cannot be read, 503 while too much is held already.
         """
         held = _Held(self)
@@ -111,9 +112,9 @@ class _Held:
 
 
 class _Inflater:
-    """Decompresses gzip (RFC 1952), never more than one byte too much.
+    """Decompresses gzip (RFC 1952), to one byte beyond the bound at most.
 
-    One member only: a body of very many empty ones would cost time and give nothing.
+    It takes a single member: a body of very many empty ones would cost time and give nothing.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -124,7 +125,7 @@ class _Inflater:
         if self._left < 0:
             return b""
         try:
-            # One byte more than may be, so that too much shows as too much.
+            # One byte more than allowed, so that a body that is too large is seen to be.
             part = self._member.decompress(chunk, self._left + 1)
         except zlib.error:
             raise _malformed() from None
@@ -161,9 +162,9 @@ def _malformed() -> Refused:
 
 
 async def _chunks(request: AnyRequest) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives. A client that leaves ends it with `ClientException`.
+    """Yield the body as it arrives. If the client leaves, raise `ClientException`.
 
-    Litestar's own `stream` makes of that a failure of the server.
+    Litestar's own `stream` would report that as a failure of the server.
     """
     more = True
     while more:

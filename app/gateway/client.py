@@ -1,7 +1,7 @@
-"""The gateway as the others ask it: login, travel cards, whoever publishes a file.
+"""How the other rooms ask the gateway: the login, travel cards, whoever publishes a file.
 
-It is asked over HTTP and in the name of a source, as an agency asks it. One client serves all; what
-differs is how long each can wait.
+They ask as an agency does: over HTTP, in the name of a source. One client serves them all; they
+differ in how long each can wait.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ RETRIED = {
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 }
-"""Answers after which the same may be sent again."""
+"""Statuses of answers after which the same request may be sent again."""
 
 
 class Unreached(Exception):
-    """The gateway does not answer, or not as it should; says what it did.
+    """The gateway does not answer, or answers wrongly; the message says what it did.
 
-    `why` is for logs: a status or the class of an error, and nobody's name.
+    `why` is for logs: a status or the class of an error. It names nobody.
     """
 
     def __init__(self, message: str, why: str) -> None:
@@ -41,9 +41,9 @@ class Unreached(Exception):
 
 
 class Patience(Struct, frozen=True, kw_only=True):
-    """How often, and for how long, a gateway that is busy or away is asked.
+    """How often, and for how long, to ask a gateway that is busy or away.
 
-    The waits double from the first one up to `wait_seconds_max`.
+    Each wait is twice the one before, up to `wait_seconds_max`.
     """
 
     tries_max: int | None = None
@@ -73,7 +73,7 @@ class _Answer(Struct):
 
 
 class GatewayClient:
-    """Asks the gateway at `url` through `http`, which the caller closes. Of one event loop."""
+    """Asks the gateway at `url` through `http`, which the caller closes. Serves one event loop."""
 
     def __init__(self, url: str, patience: Patience, http: httpx.AsyncClient) -> None:
         self._url = url.rstrip("/")
@@ -85,7 +85,7 @@ class GatewayClient:
     ) -> list[str | None]:
         """Return the key of each document (`type`, `number`); None for one that is refused.
 
-        Raise `Unreached` where the gateway gives no such answer.
+        Raise `Unreached` if the gateway gives no such answer.
         """
         body = msgspec.json.encode({"documents": documents})
         answer = await self.post(KEYS, body, token, "application/json")
@@ -106,7 +106,7 @@ class GatewayClient:
         return [result.person for result in results]
 
     async def post(self, path: str, body: bytes, token: str, content_type: str) -> httpx.Response:
-        """Post, and again while the gateway is busy or away; raise `Unreached` in the end."""
+        """Post, and post again while the gateway is busy or away; in the end raise `Unreached`."""
         headers = {"content-type": content_type, "authorization": f"Bearer {token}"}
         begun = time.monotonic()
         give_up_at = begun + self._patience.seconds
@@ -130,13 +130,13 @@ class GatewayClient:
                     f"{time.monotonic() - begun:.0f} s. {said}",
                     why,
                 )
-            # Not all at once: others wait for the same gateway.
+            # Others wait for the same gateway: a random part spreads them out.
             await asyncio.sleep(wait * random.uniform(1.0, 1.2))
             step *= 2
 
 
 def detail_of(response: httpx.Response) -> str:
-    """Return what a problem says; a question where the answer is no problem."""
+    """Return a problem's detail; for any other answer, a question."""
     try:
         return str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):

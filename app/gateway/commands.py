@@ -14,7 +14,7 @@ from models.events import DocumentType
 
 
 def token(source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")]) -> None:
-    """Print the bearer token of a source. Who has it may publish as that source."""
+    """Print the bearer token of a source. Whoever has it may publish as that source."""
     settings = Settings.from_environment("token_key")
     try:
         print(Tokens(settings.token_key).token_for(source))
@@ -29,8 +29,8 @@ def person_key(
 ) -> None:
     """Print the person key of a document number, which is asked for or read from standard input.
 
-    For development: it needs the gateway's secret. The number is never an argument, so it does
-    not stay in the shell's history or the list of processes.
+    For development: it needs the gateway's secret. The number is never an argument, so neither the
+    shell's history nor the list of processes keeps it.
     """
     settings = Settings.from_environment("person_key_secret")
     if sys.stdin.isatty():

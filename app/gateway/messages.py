@@ -1,7 +1,7 @@
 """The three forms of CloudEvents over HTTP: structured, batched, binary.
 
-CloudEvents 1.0, HTTP protocol binding: https://github.com/cloudevents/spec, section 3. What comes
-out is the same for all: the event as its JSON object, attributes and `data` side by side.
+CloudEvents 1.0, HTTP protocol binding: https://github.com/cloudevents/spec, section 3. All three
+give the same result: the event as a JSON object, with attributes and `data` side by side.
 """
 
 import re
@@ -39,7 +39,7 @@ def media_type(content_type: str) -> str:
 
 
 def is_batch(kind: str, headers: list[tuple[bytes, bytes]]) -> bool:
-    """Say whether the body is a batch; raise `Refused` if it is no form of CloudEvents."""
+    """Say whether the body is a batch; raise `Refused` if it has none of the three forms."""
     binary = kind == DATA and any(name.startswith(PREFIX) for name, _ in headers)
     if kind not in (ONE, BATCH) and not binary:
         raise Refused("unsupported-media-type", _MEDIA_TYPES, headers={"Accept": f"{ONE}, {BATCH}"})
@@ -55,9 +55,9 @@ def one(kind: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
 
 
 def batch(body: bytes) -> list[bytes]:
-    """Split a batch into its events, each still unread; so one that is bad harms no other.
+    """Split a batch into its events without reading them, so a bad one harms no other.
 
-    Raise `Refused` for what is not a JSON array, and for one that is too long.
+    Raise `Refused` for anything but a JSON array, and for an array that is too long.
     """
     try:
         events = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
@@ -82,9 +82,9 @@ MARKS_MAX = 200_000
 
 
 def _split_by_brackets(body: bytes) -> list[bytes]:
-    """Split a batch that is not JSON where its brackets and commas say that an event ends.
+    """Split a batch that is not JSON where its brackets and commas show that an event ends.
 
-    It need not be JSON inside an event: that event is refused then, and no other.
+    The fault may lie inside an event: then that event is refused, and no other.
     """
     events: list[bytes] = []
     depth, begin = 0, 0

@@ -1,9 +1,9 @@
-"""From a document to the person key, the only name that a person has beyond the gateway; and from
-a phone to the phone key, in the same way.
+"""From a document to the person key; in the same way, from a phone to the phone key.
 
-Document numbers and phone numbers can be enumerated, so a plain hash of one is as good as the
-number. The key is an HMAC; its secret is with the gateway alone. It begins with the version of the
-secret; a new version means new topics, never two keys for one person at once.
+Beyond the gateway a person has no other name than this key. Document numbers and phone numbers can
+be enumerated, so a plain hash of one is as good as the number. The key is therefore an HMAC, and
+the gateway alone has its secret. The key begins with the version of the secret. A new version means
+new topics; a person never has two keys at once.
 """
 
 import base64
@@ -14,16 +14,16 @@ from models.documents import Document
 from models.phones import MOBILE_PHONE_NUMBER, Phone
 
 SECRET_BYTES_MIN = 32
-"""As many as the hash gives: a shorter one would be the weaker part."""
+"""As many as the hash gives: a shorter secret would be the weaker part."""
 
 DIGEST_BYTES = 20
-"""160 bits: 32 characters of base32. Two of a billion people share one with p < 2**-100."""
+"""160 bits: 32 characters of base32. That any two of a billion people share one has p < 2**-100."""
 
 VERSION_MAX = 9_999
 
 
 class PersonKeys:
-    """Makes keys of one secret; the same document or phone always gives the same key."""
+    """Makes keys with one secret; the same document or phone always gives the same key."""
 
     def __init__(self, secret: bytes, version: int) -> None:
         if len(secret) < SECRET_BYTES_MIN:
@@ -36,9 +36,9 @@ class PersonKeys:
         self._prefix = f"p{version}-"
 
     def key(self, named: Document | Phone) -> str:
-        """Return the key of the holder of a document, or of a phone: a `models.events.PersonKey`.
+        """Return the key of a document's holder, or of a phone: a `models.events.PersonKey`.
 
-        The type goes in before the number, so no phone has the key of a person.
+        The type is hashed before the number, so no phone has the key of a person.
         """
         kind = MOBILE_PHONE_NUMBER if isinstance(named, Phone) else named.type.value
         message = f"{kind}:{named.number}".encode()

@@ -1,8 +1,7 @@
 """The OpenAPI 3.1 document of the gateway.
 
-Written here and not by the framework: bodies are read raw (app.gateway.body), so the framework
-cannot know them. Events, answers and problems come from the types that are used; a test holds the
-paths against the routes.
+The framework cannot write it, since bodies are read raw (app.gateway.body). Events, answers and
+problems come from the types that the code uses; a test compares the paths with the routes.
 """
 
 from functools import cache
@@ -196,7 +195,7 @@ def _schemas() -> Node:
         [MOBILE_PHONE_NUMBER], phones.PHONE_LENGTH_MAX, "Of the mainland, with +86 or without."
     )
     schemas["Documents"] = _list_of("documents", _either("Document", "Phone"))
-    # msgspec describes no union that it could not read back; these two are only written.
+    # msgspec does not describe a union that it cannot read back; these two are only written.
     schemas["Results"] = _list_of("results", _either("Accepted", "Problem"))
     schemas["PersonKeyResults"] = _list_of("results", _either("PersonKeyOf", "Problem"))
     schemas["SubmittedEvent"] = {
@@ -210,12 +209,15 @@ def _schemas() -> Node:
 
 
 def _submitted(schemas: Node, event: Node, named: str) -> None:
-    """Turn an event's schema into what the gateway takes: a document may stand for the person, and
-    in an event about a phone the phone's number for its key."""
+    """Turn an event's schema into what the gateway takes.
+
+    A document may stand for the person; in an event about a phone, the number may stand for the
+    key.
+    """
     event["required"].remove("partitionkey")
     event["description"] = "Has either partitionkey or data.document."
     data = event["properties"]["data"]["$ref"].rsplit("/", 1)[-1]
-    # A class of data may be of events of both kinds, such as that of retractions.
+    # Events of both kinds may share a class of data, such as that of retractions.
     event["properties"]["data"] = _ref(submitted := f"{data}Of{named}")
     schemas[submitted] = {
         **schemas[data],

@@ -37,13 +37,13 @@ DOCUMENTS_MAX = 1_000
 
 KEYS_MAX = RateLimitItemPerMinute(30_000), RateLimitItemPerDay(1_000_000)
 """Person keys for one source: enough to fill a morning's listings, too few to try out numbers
-without being seen. A sliding window of two counters, so a source costs the same however much it
-asks; in memory, since the gateway is one process."""
+unseen. A sliding window of two counters counts them, so a source costs the same however much it
+asks. They are in memory, since the gateway is one process."""
 
 VIEWS_KEYS_MAX = RateLimitItemPerMinute(1_500_000), RateLimitItemPerDay(250_000_000)
-"""The same for the sources in whose name the view asks, for each login and each travel card of the
-province: all who come in the peak's minute (decision 11), and each of its 126 million residents
-(census of 2020) twice a day. Behind them stand a real-name login and the limits of travel cards."""
+"""The same for the sources in whose name the view asks, for every login and travel card of the
+province: for all who come in the peak's minute (decision 11), and for each of its 126 million
+residents (census of 2020) twice a day. Real-name login and the limits of travel cards guard it."""
 
 log = structlog.get_logger()
 
@@ -185,8 +185,8 @@ async def _publish_one(
 async def _publish_batch(gateway: Gateway, source: str, events: list[bytes]) -> Response[Results]:
     """Answer 202 if every event was written, 207 if any was refused: look inside.
 
-    All that can be written is written in one go; where Kafka does not confirm that, the answer is
-    503 for the whole, and sending the whole again is right.
+    All events that may be written are written together. If Kafka does not confirm that, the whole
+    batch is answered with 503, and the whole batch should be sent again.
     """
     judged = [_judge(gateway, source, event) for event in events]
     admitted = [item for item in judged if isinstance(item, Admitted)]
@@ -246,7 +246,7 @@ def _person_key(gateway: Gateway, number: int, document: Any) -> PersonKeyOf | P
 
 def _probes(gateway: Gateway) -> list[Any]:
     async def unready() -> list[str]:
-        """Raise `Refused` if Kafka is away, or lacks a topic that events go to."""
+        """Raise `Refused` if Kafka is away, or lacks a topic to which events go."""
         there = await gateway.writer.topics()
         missing = sorted(
             topic.name
