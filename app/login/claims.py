@@ -1,6 +1,6 @@
-"""From what a provider says of a person to what is used here: document, name, birthday, city.
+"""From a provider's claims about a person to what is used here: document, name, birthday, city.
 
-Which claim holds what is a setting, since only the five of OpenID Connect have fixed names.
+A setting says which claim holds what, since only the five of OpenID Connect have fixed names.
 """
 
 import re
@@ -15,7 +15,7 @@ from models.documents import Document, DocumentError
 from models.events import DIVISION, DocumentType
 
 PROVINCE = "440000"
-"""Of whom the provider names no city: somewhere in Guangdong."""
+"""The division of a person whose city the provider does not name: somewhere in Guangdong."""
 
 _PERMIT = re.compile(r"[HM][0-9]+")
 
@@ -31,13 +31,13 @@ class ClaimNames(Struct, frozen=True):
 
 
 class NoDocument(Exception):
-    """The provider names no document that can exist. Never says which number it named."""
+    """The provider names no document that can exist. The message never repeats the number."""
 
 
 class Identity(Struct, frozen=True):
     """A person as the provider knows them. It stays in the handler of a login.
 
-    Its `repr` says nothing, since all of it names a person.
+    Its `repr` shows no field, since every field tells something about a person.
     """
 
     document: Document
@@ -59,8 +59,8 @@ class Identity(Struct, frozen=True):
 def identity_of(claims: Mapping[str, Any], names: ClaimNames, today: date) -> Identity:
     """Return who the claims name, or raise `NoDocument`. `today` is a day in Asia/Shanghai.
 
-    The document decides: without a valid one there is nobody. Anything else that is missing or
-    cannot be read counts as unknown; a birthday is then taken from a resident identity card.
+    Only the document is required: without a valid one there is no identity. Anything else that is
+    missing or unreadable counts as unknown; a birthday is then taken from a resident identity card.
     """
     document = _document(claims, names, today)
     name = claims.get(names.name)
@@ -77,7 +77,7 @@ def _document(claims: Mapping[str, Any], names: ClaimNames, today: date) -> Docu
     number, type_name = claims.get(names.number), claims.get(names.type)
     if not isinstance(number, str) or not isinstance(type_name, str | None):
         raise NoDocument
-    # The person cannot mend what the provider writes: an x for an X is not worth a refusal.
+    # The person cannot mend what the provider writes, so an x for an X is accepted.
     number = number.strip().upper()
     if type_name is None:
         type_name = _type_of(number)
@@ -88,7 +88,7 @@ def _document(claims: Mapping[str, Any], names: ClaimNames, today: date) -> Docu
 
 
 def _type_of(number: str) -> DocumentType:
-    """Return the type that a number has the form of; a wrong one is found to be wrong as a card."""
+    """Return the type whose form the number has; a number of no type's form fails as a card's."""
     if _PERMIT.fullmatch(number):
         return DocumentType.MAINLAND_TRAVEL_PERMIT
     return DocumentType.RESIDENT_IDENTITY_CARD

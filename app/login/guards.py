@@ -1,8 +1,8 @@
-"""What a route needs, to be a logged-in person's and nobody else's.
+"""What opens a route to the logged-in person, and to nobody else.
 
 `Guard.protect(handler, …)` makes a router of handlers that take a parameter `session: LoggedIn`.
-None of them runs without one; a page then leads to the login, and the API answers 401. A request
-that changes something must come from a page of ours. Every answer is kept by nobody.
+Without a session no handler runs: a page leads to the login, and the API answers 401. A request
+that changes something must come from a page of ours. No cache may keep an answer.
 """
 
 from collections.abc import Callable
@@ -28,11 +28,11 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 LoggedIn = NamedDependency[Session]
-"""How a handler asks for it: `session: LoggedIn`."""
+"""How a handler asks for the session: `session: LoggedIn`."""
 
 
 class NotLoggedIn(Exception):
-    """A page was asked for without a session. `return_to` is the page, None after a form."""
+    """A page was asked for without a session. `return_to` is that page; None after a form."""
 
     def __init__(self, return_to: str | None) -> None:
         super().__init__("nobody is logged in")
@@ -40,11 +40,11 @@ class NotLoggedIn(Exception):
 
 
 class SessionsAway(Exception):
-    """A page was asked for, and whether its session was ended cannot be known."""
+    """A page was asked for while nobody can tell whether its session was ended."""
 
 
 class Guard:
-    """Lets through what has a session. `view_url` is where browsers find us."""
+    """Lets requests with a session through. `view_url` is where browsers find us."""
 
     def __init__(self, sessions: Sessions, store: SessionStore, view_url: str) -> None:
         self.sessions = sessions
@@ -52,14 +52,14 @@ class Guard:
         self.same_origin = same_origin(origin_of(view_url))
 
     async def session_of(self, connection: AnyConnection) -> Session:
-        """Return who is logged in; raise `NoSession`, or `Away` where that cannot be known."""
+        """Return the session of who is logged in; raise `NoSession`, or `Away` if it is unknown."""
         session = self.sessions.read(connection.cookies.get(COOKIE))
         if await self._store.is_over(session.id):
             raise NoSession
         return session
 
     def protect(self, *handlers: Any, path: str = "/", **options: Any) -> Router:
-        """Return a router of handlers, each given `session`; `options` are Litestar's."""
+        """Return a router that gives each handler its `session`; `options` are Litestar's."""
         return Router(
             path,
             route_handlers=handlers,
@@ -72,11 +72,11 @@ class Guard:
 
 
 def same_origin(ours: str) -> Callable[[AnyConnection, BaseRouteHandler], None]:
-    """Return Litestar's guard that refuses what changes something and no page of ours sent.
+    """Return a guard for Litestar: it refuses a change that a page of ours did not send.
 
-    Browsers say where a request comes from, in Sec-Fetch-Site or, before 2023, in Origin; no page
-    can change either. Who says neither is no browser, and has no business with a session. (It is a
-    function and no method, as Litestar copies whatever else it is given.)
+    Browsers say where a request comes from: in Sec-Fetch-Site or, before 2023, in Origin. No page
+    can change either. A client that sends neither is not a browser, and has no business with a
+    session. (The guard is a function, not a method: Litestar copies anything else.)
     """
 
     def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
@@ -102,9 +102,9 @@ _STATE = "yuekang_session"
 
 
 def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
-    """Return `next_app` with a session, or without being called.
+    """Return an application that calls `next_app` with a session, and never without one.
 
-    It runs once the route is known and before its parameters are read.
+    It runs once the route is known and before the route's parameters are read.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +151,7 @@ def _no_session(connection: AnyConnection) -> Exception:
 
 
 def _away(connection: AnyConnection) -> Exception:
-    # Also a page's script that asks for the page: no redirect to another site is in question.
+    # A page's script may ask for the page too: this answer does not redirect it anywhere.
     wants_page = "text/html" in connection.headers.get("accept", "")
     if is_page(connection) or (wants_page and not connection.scope["path"].startswith(API)):
         return SessionsAway()
@@ -167,10 +167,10 @@ def _method(connection: AnyConnection) -> str:
 
 
 def is_page(connection: AnyConnection) -> bool:
-    """Say whether a person waits for a page, and not a program for an answer."""
+    """Say whether a person waits for a page, rather than a program for an answer."""
     if connection.scope["path"].startswith(API):
         return False
-    # A script's request cannot follow to another site; it has to be told.
+    # A script's request cannot be redirected to another site; it needs an answer.
     if connection.headers.get("sec-fetch-mode", "navigate") != "navigate":
         return False
     accept = connection.headers.get("accept", "*/*")
@@ -187,21 +187,20 @@ def origin_of(url: str) -> str:
 
 
 HOME = "/code"
-"""Where a login leads that began nowhere else."""
+"""Where a login leads if it did not begin at another page."""
 
 PATH_LENGTH_MAX = 512
 
 OWN = ("login", "logout", "logged-out")
-"""The login's own addresses begin so."""
+"""How the login's own addresses begin."""
 
 
 def own_path(asked: str | None) -> str:
     """Return the path to go back to if it is one of ours, else `HOME`.
 
     A browser reads two slashes, a backslash, and tabs or line ends between them as the beginning of
-    another site's address; so anything that is not plainly a path is refused. One that leads into
-    the
-    login itself would go in a circle.
+    another site's address, so only what is plainly a path is taken. A path into the login itself is
+    refused: it would lead in a circle.
     """
     if not asked or len(asked) > PATH_LENGTH_MAX or not asked.isascii() or not asked.isprintable():
         return HOME
@@ -217,5 +216,5 @@ def own_path(asked: str | None) -> str:
 
 
 def with_return(path: str, return_to: str) -> str:
-    """Return `path` with the page to go back to, left out where that is `HOME`."""
+    """Return `path` with the page to go back to; `HOME` is left out."""
     return path if return_to == HOME else f"{path}?{urlencode({'return_to': return_to})}"

@@ -1,4 +1,4 @@
-"""A name as it may be shown at a gate: enough to recognise one's own, too little to tell another's.
+"""A name as a gate may see it: enough to recognise one's own, too little to tell another's.
 
 Chinese names keep the first and the last character (陈小明 → 陈*明; 李四 → 李*), others the first
 letter of each word (Ana Rosa → A** R***). Every part of a name loses at least one character.
@@ -8,14 +8,14 @@ import re
 import unicodedata
 
 NAME_LENGTH_MAX = 100
-"""Longer than any name that a document has room for; what is beyond it is not looked at."""
+"""Longer than any name that fits on a document; characters beyond it are not looked at."""
 
 _PARTS = re.compile(r"([\s·・.\-]+)")
 """What stands between the parts of a name, such as the dot in 买买提·艾力."""
 
 
 def mask(name: str) -> str:
-    """Return the masked name; empty if there is no name."""
+    """Return the masked name; an empty name stays empty."""
     shown = unicodedata.normalize("NFC", name[:NAME_LENGTH_MAX])
     shown = "".join(c for c in shown if unicodedata.category(c) not in _UNSEEN).strip()
     return "".join(
@@ -24,11 +24,11 @@ def mask(name: str) -> str:
 
 
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn"})
-"""Categories of characters that show nothing, or turn about what does."""
+"""Categories of characters that show nothing, or reverse the order of those that do."""
 
 
 def _mask_part(part: str) -> str:
-    # An accent without a character of its own belongs to the letter before it.
+    # A combining accent belongs to the letter before it.
     letters: list[str] = re.findall(r"\w[\u0300-\u036f]*|.", part, re.DOTALL)
     if len(letters) < 2:
         return "*" * len(letters)

@@ -1,10 +1,10 @@
 """The relying party of OpenID Connect: code flow with PKCE, state and nonce, by discovery.
 
-A provider of any maker does. What it is known by is its issuer; all else is read from its discovery
-document when the first person logs in, so a provider that is away hinders nothing but logins.
-What it answers is believed after the checks of OpenID Connect Core 3.1.3.7 and RFC 9207 alone.
+A provider of any maker will do. Only its issuer must be known. The rest is read from its discovery
+document when the first person logs in, so a provider that is away stops logins and nothing else.
+Its answers are believed only after the checks of OpenID Connect Core 3.1.3.7 and RFC 9207.
 
-Raises `Failed`: "provider-away" where it does not answer in time, "provider" where the answer
+Raises `Failed`: "provider-away" if the provider does not answer in time, "provider" if its answer
 cannot be believed, "denied" and "expired" as in app.login.failures.
 """
 
@@ -48,14 +48,15 @@ LOGIN = timedelta(minutes=10)
 CONNECT_SECONDS_MAX = 3.0
 ANSWER_SECONDS_MAX = 5.0
 ALL_SECONDS_MAX = 15.0
-"""For all that is asked of the provider while a person waits."""
+"""For all requests to the provider together, while a person waits."""
 
 METADATA_SECONDS = 3_600.0
-"""The discovery document and keys are read again when older. Providers announce new keys a day
-before they sign with them; a new key is also looked for when a signature names an unknown one."""
+"""The discovery document and the keys are read again when older than this. Providers announce new
+keys a day before they sign with them. Keys are also read again if a signature names an unknown
+one."""
 
 KEYS_AGAIN_SECONDS = 5.0
-"""But not more often than this, or each forged token would cost the provider a request."""
+"""They are not read more often than this, or each forged token would cost a request."""
 
 LEEWAY_SECONDS = 60
 """How far the provider's clock may be from ours."""
@@ -64,16 +65,16 @@ ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
     | {"Ed25519"}
 )
-"""Signatures by a private key. Not `none`, and none with a secret that the client knows too."""
+"""Signatures by a private key. Neither `none` nor one with a secret that the client knows too."""
 
 SECRET_BYTES = 32
-"""Of state, nonce and verifier: written in 43 letters that PKCE takes (RFC 7636, 4.1)."""
+"""Length of state, nonce and verifier: 43 letters when written, as PKCE wants (RFC 7636, 4.1)."""
 
 T = TypeVar("T")
 
 
 class Provider(Struct, frozen=True, kw_only=True):
-    """The provider, and what this client is to it. Without a secret PKCE alone stands for it."""
+    """The provider, and who this client is to it. A client without a secret has PKCE alone."""
 
     issuer: str
     client_id: str
@@ -85,7 +86,7 @@ class Provider(Struct, frozen=True, kw_only=True):
 
 
 class Metadata(Struct, frozen=True):
-    """What is used of a discovery document."""
+    """The fields of a discovery document that are used."""
 
     issuer: str
     authorization_endpoint: str
@@ -100,7 +101,7 @@ class Metadata(Struct, frozen=True):
 
 
 class LoginState(Struct, frozen=True, array_like=True):
-    """What the browser keeps, sealed, between leaving and coming back."""
+    """What the browser keeps, sealed, until it comes back from the provider."""
 
     state: str
     nonce: str
@@ -110,9 +111,10 @@ class LoginState(Struct, frozen=True, array_like=True):
 
 
 class RelyingParty:
-    """Sends browsers to one provider and believes what they bring back. Of one event loop.
+    """Sends browsers to one provider and checks what they bring back. Belongs to one event loop.
 
-    `redirect_uri` is where the provider sends them; `now` gives the instant, with its zone.
+    `redirect_uri` is where the provider sends browsers back; `now` gives the instant, with its
+    zone.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class RelyingParty:
     async def begin(self, return_to: str, language: str, hint: str = "") -> tuple[str, LoginState]:
         """Return where to send the browser, and what it has to bring back.
 
-        `language` is a BCP 47 tag; `hint` says to the provider who is likely to log in.
+        `language` is a BCP 47 tag; `hint` tells the provider who is likely to log in.
         """
         metadata = await self.metadata()
         login = LoginState(_secret(), _secret(), _secret(), return_to, self._now())
@@ -158,10 +160,10 @@ class RelyingParty:
     async def finish(
         self, login: LoginState, answer: Mapping[str, str], wanted: frozenset[str]
     ) -> dict[str, Any]:
-        """Return the claims about the person, from the id_token and, if any of `wanted` is not
-        there, from the provider's userinfo too.
+        """Return the claims about the person, from the id_token.
 
-        `answer` is the query that the browser came back with.
+        If it lacks any of `wanted`, the provider's userinfo is asked too. `answer` is the query
+        with which the browser came back.
         """
         self._check_answer(login, answer)
         async with self._in_time():
@@ -187,8 +189,8 @@ class RelyingParty:
     async def logout_address(self, after: str) -> str | None:
         """Return where the provider ends its own session, if it offers that.
 
-        `after` is where it sends the browser then. No id_token goes along, as it may hold a
-        document number and an address is written down in many places; the provider asks instead.
+        `after` is where it sends the browser then. No id_token is in the address: a token may hold
+        a document number, and addresses are written down in many places. The provider asks instead.
         """
         async with self._in_time():
             end = (await self.metadata()).end_session_endpoint
@@ -208,7 +210,7 @@ class RelyingParty:
             return self._metadata
 
     def _checked(self, metadata: Metadata) -> Metadata:
-        # Another issuer's document would let that one answer in this one's name (mix-up).
+        # With another issuer's document, that issuer could answer in this one's name (mix-up).
         if metadata.issuer != self._provider.issuer:
             raise Failed("provider", "the discovery document is of another issuer")
         endpoints = (
@@ -243,7 +245,7 @@ class RelyingParty:
     async def _believed(
         self, metadata: Metadata, token: Mapping[str, Any], nonce: str
     ) -> dict[str, Any]:
-        """Return the claims of the id_token, once it is the provider's, for us, and for now."""
+        """Return the claims of the id_token if the provider made it, for us, and it is in time."""
         id_token = token.get("id_token")
         if not isinstance(id_token, str):
             raise Failed("provider", "there is no id_token")
@@ -298,7 +300,7 @@ class RelyingParty:
             scope=self._provider.scope,
             redirect_uri=self._redirect_uri,
             code_challenge_method="S256",
-            leeway=0,  # a token may live for no longer than this would take off
+            leeway=0,  # it is taken off a token's life, which may be no longer
             **self._options(),
         )
         client.register_client_auth_method(("client_secret_basic", _basic))
@@ -326,7 +328,7 @@ class RelyingParty:
                 "provider-away" if status >= 500 else "provider", f"it answers {status}"
             ) from None
         except AuthlibBaseError as error:
-            # A code that was used, or is too old, or was made for another browser.
+            # The code was used, or is too old, or was made for another browser.
             raise Failed(
                 "expired" if error.error == "invalid_grant" else "provider", _word(error.error)
             ) from None
@@ -336,7 +338,7 @@ class RelyingParty:
 
 
 def _check_error(answer: Mapping[str, str]) -> None:
-    """Raise `Failed` where the provider sent an error instead of a code (RFC 6749, 4.1.2.1)."""
+    """Raise `Failed` if the provider sent an error instead of a code (RFC 6749, 4.1.2.1)."""
     error = answer.get("error")
     if error in ("access_denied", "interaction_required", "login_required", "consent_required"):
         raise Failed("denied", error)
@@ -351,8 +353,8 @@ def _check_error(answer: Mapping[str, str]) -> None:
 def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple[str, Any, Any]:
     """Show the secret as RFC 6749 (2.3.1) has it: encoded first, or a + in it becomes a blank.
 
-    Authlib leaves that out, and Keycloak refuses what comes then. A blank is written as %20, which
-    everyone decodes, and not as +.
+    Authlib does not encode it, and Keycloak then refuses it. A blank is written as %20, which
+    everyone decodes, not as +.
     """
     text = f"{quote(client.client_id, safe='')}:{quote(client.client_secret, safe='')}"
     headers["Authorization"] = f"Basic {base64.b64encode(text.encode()).decode()}"

@@ -1,4 +1,4 @@
-"""What a login needs to know, and where in the settings that is."""
+"""What a login needs to know, and which settings say it."""
 
 from msgspec import Struct
 
@@ -8,7 +8,7 @@ from app.process.settings import Settings
 
 
 class LoginOptions(Struct, frozen=True, kw_only=True):
-    """What a login needs to know. Without a provider nobody can log in, and all else works."""
+    """What a login needs to know. Without a provider nobody can log in; all else works."""
 
     view_url: str
     gateway_url: str

@@ -1,4 +1,4 @@
-"""The pages of a login: words, and where to go from there."""
+"""The pages of a login: words, and links to go on from there."""
 
 from litestar import Response
 
@@ -20,7 +20,7 @@ def notice(
     return_to: str = HOME,
     provider_logout: str | None = None,
 ) -> Response[str]:
-    """Answer with a page of `NOTICES`; `return_to` is where a login from there leads."""
+    """Answer with a page of `NOTICES`; a login from that page leads to `return_to`."""
     login = LOG_IN if which == "logged-out" else AGAIN
     links: list[tuple[str, Text]] = [(with_return("/login", return_to), login)]
     if provider_logout is not None:

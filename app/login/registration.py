@@ -1,7 +1,8 @@
-"""From a document to the person key, at the gateway; and a first login is told to the worker.
+"""From a document to the person key, at the gateway; and the event of a first login.
 
 The gateway alone has the secret of person keys. It is asked in the name of the identity provider,
-`/identity-providers/<name>`, and publishes in that name that the person's identity is verified.
+`/identity-providers/<name>`. It publishes in that name that the person's identity is verified, so
+the worker knows the person.
 """
 
 import base64
@@ -25,16 +26,16 @@ from models.policy import ZONE
 
 REQUEST_SECONDS_MAX = 3.0
 PATIENCE = Patience(tries_max=2, first_wait_seconds=0.5, wait_seconds_max=0.5)
-"""While a person waits: what a restart or a lost connection needs, and not a longer outage."""
+"""A person waits meanwhile. It outlasts a restart or a lost connection, not a longer outage."""
 
 HasCode = Callable[[str], Awaitable[bool]]
 
 
 class Registration:
-    """A client of the gateway at `url` in the name of one identity provider. Of one event loop.
+    """A client of the gateway at `url`, in the name of one identity provider, for one event loop.
 
     `has_code` says whether a person is known already; then nothing is published. Two logins at
-    once may both publish: that the identity was verified twice is as good as once.
+    once may both publish. An identity that is verified twice is verified: no harm is done.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class Registration:
         await self._pool.aclose()
 
     async def register(self, identity: Identity, login: str, at: datetime) -> str:
-        """Return the person key of `identity`, who logged in at `at`, once the worker will know.
+        """Return the person key of `identity`, who logged in at `at`.
 
-        `login` is one login's own secret; sending the same login again publishes the same event.
-        Raises `Failed`: "document" where the gateway refuses the document, else "gateway".
+        When it returns the worker knows the person, or will: the event is on the log. `login` is
+        one login's own secret; the same login sent again publishes the same event. Raises `Failed`:
+        "document" if the gateway refuses the document, else "gateway".
         """
         person = await self._key_of(identity.document)
         if not await self._has_code(person):
@@ -96,16 +98,16 @@ def _plain(document: Document) -> dict[str, str]:
 
 
 def _verified(source: str, identity: Identity, login: str, at: datetime) -> dict[str, Any]:
-    """Return the event as the gateway takes it: with the document, which becomes the key there."""
+    """Return the event as the gateway takes it: with the document, from which it makes the key."""
     digest = hashlib.blake2b(login.encode(), digest_size=15, person=b"yuekang event id").digest()
     return {
         "specversion": "1.0",
         "type": "yuekang.identity.verified.v1",
         "source": source,
-        # In letters that cannot be taken for a document number's digits.
+        # In base32, which cannot be taken for the digits of a document number.
         "id": f"login-{base64.b32encode(digest).decode().lower()}",
         "time": at.astimezone(ZONE).isoformat(),
-        # Several views publish as one source, and share no counter; microseconds do as one.
+        # Several views publish as one source without a common counter; microseconds serve as one.
         "sequence": str(int(at.timestamp() * 1_000_000)),
         "data": {
             "verified_at": at.astimezone(ZONE).isoformat(),

@@ -49,26 +49,26 @@ from models.events import DocumentType
 from models.policy import ZONE
 
 LOGIN_COOKIE_PREFIX = "__Host-login-"
-"""Begins the name of the cookie of a login that is under way; some letters of its state follow."""
+"""How the cookie of a login under way is named; some letters of the login's state follow."""
 
 LOGINS_AT_ONCE_MAX = 4
-"""Logins that one browser may have under way; of one more, the oldest is forgotten."""
+"""Logins that one browser may have under way; one more, and the oldest is forgotten."""
 
 STATE_LETTERS = 8
-"""So many of a state's random letters tell the logins of one browser apart."""
+"""How many of a state's random letters tell the logins of one browser apart."""
 CALLBACK, LOGGED_OUT = "/login/callback", "/logged-out"
 
 HINT_LENGTH_MAX = 32
 
 NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 FORGET = {"clear-site-data": '"storage"'}
-"""What pages kept in the browser is a person's too: a last code for offline, drafts."""
+"""What pages kept in the browser is about a person too: a last code for offline, drafts."""
 
 log = structlog.get_logger()
 
 
 class SessionAnswer(Struct, frozen=True):
-    """Who is logged in. `adult` is null where the birthday is unknown."""
+    """Who is logged in. `adult` is null if the birthday is unknown."""
 
     name: str
     document_type: DocumentType
@@ -79,7 +79,7 @@ class SessionAnswer(Struct, frozen=True):
 
 
 class Login:
-    """What the handlers share. Made in the event loop's process; `close` it in the loop.
+    """What the handlers share. Make it in the event loop's process; `close` it in the loop.
 
     `redis` is the database of sessions. `has_code` says whether a person has a code; then a login
     publishes nothing. `now` gives the instant, with its zone.
@@ -112,7 +112,7 @@ class Login:
         )
 
     async def close(self) -> None:
-        """Close all connections but that to Redis."""
+        """Close all connections except the one to Redis."""
         if self._party:
             await self._party.close()
         await self._registration.close()
@@ -123,7 +123,7 @@ class Login:
             raise Failed("not-set-up", "there is no YUEKANG_OIDC_ISSUER")
         address, login = await self._party.begin(return_to, language_of(request).tag, hint)
         cookie = host_cookie(cookie_of(login.state), self._states.close(login), LOGIN)
-        # Browsers send older ones first; none may fill up what a server takes of headers.
+        # Browsers send older cookies first. Too many would exceed what a server takes of headers.
         under_way = [name for name in request.cookies if name.startswith(LOGIN_COOKIE_PREFIX)]
         over = [host_cookie(name, "", timedelta(0)) for name in under_way[: 1 - LOGINS_AT_ONCE_MAX]]
         return Redirect(address, status_code=303, cookies=[cookie, *over], headers=NO_STORE)
@@ -136,9 +136,9 @@ class Login:
         return None
 
     async def finish(self, login: LoginState | None, request: AnyRequest) -> Session:
-        """Return a session of whom the provider names, or raise `Failed`.
+        """Return a session of the person whom the provider names, or raise `Failed`.
 
-        The document number lives from here to the end of this function.
+        The document number is in memory until this function ends, and no longer.
         """
         if self._party is None or login is None:
             raise Failed("expired", "this browser began no login")
@@ -157,7 +157,7 @@ class Login:
         )
 
     async def _end_former(self, request: AnyRequest) -> None:
-        """A browser has one session; who logs in again leaves none behind to be found."""
+        """End the session that this browser had before, so that nobody can find and use it."""
         try:
             await self.store.end(self.sessions.read(request.cookies.get(COOKIE)))
         except NoSession:
@@ -174,7 +174,7 @@ class Login:
 
 
 def cookie_of(state: str) -> str:
-    """Return the name of a login's cookie: each has its own, so two tabs may log in at once."""
+    """Return the name of a login's cookie. Each login has its own: two tabs may log in at once."""
     return LOGIN_COOKIE_PREFIX + state[:STATE_LETTERS]
 
 
@@ -196,7 +196,7 @@ def login_routes(login: Login) -> list[Any]:
     async def finish(request: AnyRequest) -> Redirect:
         begun = login.state_of(request)
         return_to = begun.return_to if begun else HOME
-        # Whatever comes of it, the same answer is worth nothing a second time.
+        # An answer is worth nothing a second time, whatever comes of it.
         used = [host_cookie(cookie_of(begun.state), "", timedelta(0))] if begun else []
         try:
             session = await login.finish(begun, request)
@@ -229,7 +229,7 @@ def login_routes(login: Login) -> list[Any]:
             response.cookies.extend(cookies)
             response.headers.update(FORGET)
             return response
-        # By way of a page of ours: a form may not lead to another site (form-action).
+        # The way leads over a page of ours: a form may not go to another site (form-action).
         headers = {**NO_STORE, **FORGET}
         return Redirect(LOGGED_OUT, status_code=303, cookies=cookies, headers=headers)
 
@@ -245,7 +245,7 @@ def login_routes(login: Login) -> list[Any]:
         summary="Say who is logged in, and until when",
     )
     async def read(session: LoggedIn) -> SessionAnswer:
-        """Asking counts as a use. 401 where nobody is logged in."""
+        """Asking counts as a use. 401 if nobody is logged in."""
         return SessionAnswer(
             session.name,
             session.document_type,
@@ -260,7 +260,7 @@ def login_routes(login: Login) -> list[Any]:
 
 
 def on_not_logged_in(request: AnyRequest, failure: NotLoggedIn) -> Response[Any]:
-    """Lead a page to the login, and back; a form is not sent twice, so its sender is told."""
+    """Lead a page to the login, and back. A form is not sent twice, so its sender is told."""
     if failure.return_to is None:
         return notice("over", language_of(request), status=401)
     address = with_return("/login", own_path(failure.return_to))
@@ -268,7 +268,7 @@ def on_not_logged_in(request: AnyRequest, failure: NotLoggedIn) -> Response[Any]
 
 
 def on_sessions_away(request: AnyRequest, _: SessionsAway) -> Response[str]:
-    """Answer with no page of a person where it cannot be known whether the session was ended."""
+    """Answer that nobody can tell whether the session was ended. The page shows no person."""
     return notice("sessions", language_of(request), status=STATUSES["sessions"])
 
 
@@ -280,7 +280,7 @@ EXCEPTION_HANDLERS: dict[Any, Any] = {
 
 
 def _to_failed(failed: Failed, return_to: str) -> Redirect:
-    """Lead to the page of a failure: one that can be read in either language and loaded again."""
+    """Lead to the page of a failure. It can be loaded again, and read in either language."""
     metrics.VIEW_LOGINS.labels(failed.why).inc()
     log.warning("login_failed", why=failed.why, detail=failed.detail)
     address = with_return(f"/login/failed/{failed.why}", return_to)

@@ -1,6 +1,6 @@
-"""What a browser keeps for us and can neither read nor change: a sealed struct, as a cookie.
+"""A sealed struct, as a cookie: a browser keeps it for us, and can neither read nor change it.
 
-One secret serves several uses; each has a key of its own, derived with a label, so that what was
+One secret serves several uses. Each use has a key of its own, derived with a label, so what was
 sealed for one use cannot be opened in another.
 """
 
@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Struct)
 
 
 class Broken(Exception):
-    """Not sealed with this key for this use, or changed since."""
+    """The text was not sealed with this key for this use, or was changed since."""
 
 
 class Seal(Generic[T]):
@@ -49,6 +49,6 @@ class Seal(Generic[T]):
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
             return self._decoder.decode(self._box.decrypt(sealed))
-        # A struct of an older form is as good as none.
+        # A struct of an older form counts as broken too.
         except (CryptoError, ValueError, TypeError, msgspec.MsgspecError):
             raise Broken from None

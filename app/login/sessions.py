@@ -1,6 +1,6 @@
-"""A session: who is logged in, sealed into a cookie; and which sessions are over before their time.
+"""A session: who is logged in, sealed into a cookie; and which sessions ended before their time.
 
-Nothing is stored for a session, so it outlives every process and a Redis that is lost
+Nothing is stored for a session, so it outlives every process, and the loss of Redis
 (docs/decisions/0010-sessions.md). Only a logout is stored, for as long as the cookie would be good.
 """
 
@@ -19,32 +19,32 @@ from app.process.clock import Clock
 from models.events import DocumentType
 
 LIFE = timedelta(hours=12)
-"""From a login until the next one is due, however much is done between: a working day."""
+"""From a login until the next one is due, however much the session is used: a working day."""
 
 IDLE = timedelta(minutes=30)
-"""Without a request for so long the session is over: a phone that was left behind. With `RENEW`
-below it is between 25 and 30 minutes."""
+"""A session is over after so long without a request, as on a phone that was left behind. Because
+of `RENEW` below it is between 25 and 30 minutes."""
 
 RENEW = timedelta(minutes=5)
-"""A cookie is written again when it is older, not with every answer."""
+"""A cookie is written again when it is older than this, not with every answer."""
 
 ID_BYTES = 16
-"""128 bits, twice what OWASP asks for. It is no secret that opens anything: the seal is."""
+"""128 bits, twice what OWASP asks for. The id opens nothing by itself: the seal is the secret."""
 
 COOKIE = "__Host-session"
-"""Of this host alone, set by it alone, for every path, over TLS alone (RFC 6265bis, 4.1.3.2)."""
+"""The prefix binds the cookie to this host, to every path, and to TLS (RFC 6265bis, 4.1.3.2)."""
 
 OVER = "session:over:"
-"""Prefix of the keys of sessions that were ended. They hold nothing."""
+"""Prefix of the keys of sessions that were ended. The keys hold nothing."""
 
 Whole = Annotated[datetime, Meta(tz=True)]
 
 
 class Session(Struct, frozen=True, array_like=True):
-    """A person who is logged in. It has no document number, and no name that is not masked.
+    """A person who is logged in. It has no document number, and the name only masked.
 
-    `adult_from` is their first day as an adult, in Asia/Shanghai; None where it is not known.
-    `used_at` is when its cookie was written last.
+    `adult_from` is their first day as an adult, in Asia/Shanghai; None if unknown. `used_at` is
+    when the cookie was last written.
     """
 
     person: str
@@ -61,20 +61,20 @@ class Session(Struct, frozen=True, array_like=True):
         return None if self.adult_from is None else self.adult_from <= on
 
     def is_good(self, at: datetime) -> bool:
-        """Say whether it may be used at `at`, as far as time goes."""
+        """Say whether time still lets the session be used at `at`."""
         return at < self.expires_at and at - self.used_at < IDLE
 
     def __repr__(self) -> str:
-        # A log that shows it by mistake shall not name anyone.
+        # A log that shows it by mistake must not name anyone.
         return f"Session({self.issued_at:%Y-%m-%dT%H:%M})"
 
 
 class NoSession(Exception):
-    """There is no session in a request: none at all, over in time, ended, or not sealed by us."""
+    """A request has no good session: it has none, or one that expired, was ended, or is forged."""
 
 
 class Away(Exception):
-    """Whether a session was ended cannot be known now, or not be stored: Redis does not answer."""
+    """Redis does not answer, so the end of a session can be neither looked up nor stored."""
 
 
 class Sessions:
@@ -87,14 +87,14 @@ class Sessions:
     def begin(
         self, person: str, name: str, adult_from: date | None, document_type: DocumentType
     ) -> Session:
-        """Return a session of `person`, from now on; `name` is the masked one."""
+        """Return a session of `person` that begins now; `name` is masked already."""
         at = self._now()
         return Session(
             person, name, adult_from, document_type, secrets.token_hex(ID_BYTES), at, at, at + LIFE
         )
 
     def read(self, cookie: str | None) -> Session:
-        """Return the session of a cookie's value, if time has not ended it; raise `NoSession`."""
+        """Return the session in a cookie's value; raise `NoSession`, also if it has expired."""
         try:
             session = self._seal.open(cookie or "")
         except Broken:
@@ -104,25 +104,25 @@ class Sessions:
         return session
 
     def renewed(self, session: Session) -> Session | None:
-        """Return the session with its use counted from now, or None where that is not due."""
+        """Return the session as used now, or None while that is not due."""
         at = self._now()
         return replace(session, used_at=at) if at - session.used_at >= RENEW else None
 
     def cookie(self, session: Session) -> Cookie:
-        """Return the cookie; the browser forgets it when it would no longer be good."""
+        """Return the cookie; the browser forgets it when the session expires."""
         left = min(session.expires_at - self._now(), IDLE)
         return host_cookie(COOKIE, self._seal.close(session), left)
 
     @staticmethod
     def no_cookie() -> Cookie:
-        """Return what makes the browser forget the cookie."""
+        """Return the cookie that makes the browser forget the session's."""
         return host_cookie(COOKIE, "", timedelta(0))
 
 
 def host_cookie(name: str, value: str, left: timedelta) -> Cookie:
-    """Return a cookie as OWASP's session management cheat sheet has it, whoever serves it.
+    """Return a cookie as OWASP's session management cheat sheet has it, however it is served.
 
-    Also over plain HTTP on a loopback address, where Chromium and Firefox take it as over TLS.
+    It is the same over plain HTTP on a loopback address, where Chromium and Firefox take it too.
     """
     return Cookie(
         key=name,
@@ -136,7 +136,7 @@ def host_cookie(name: str, value: str, left: timedelta) -> Cookie:
 
 
 class SessionStore:
-    """Which sessions were ended before their time, in `redis`. Raises `Away` where it is."""
+    """Which sessions were ended before their time, in `redis`. Raises `Away` if Redis is away."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

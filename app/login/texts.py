@@ -1,4 +1,4 @@
-"""Every sentence that a login says on its own account, in both languages."""
+"""Every sentence of the login's own, in both languages."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Page = Why | Literal["over", "logout", "logged-out"]
 
 
 class NoticePage(Struct, frozen=True):
-    """A page of words: what is so, why, and what to do."""
+    """A page of words: what happened, why, and what to do."""
 
     title: Text
     says: Text
@@ -116,4 +116,4 @@ PROVIDER = {
     "cancel": _("取消"),
     "wrong": _("没有这样的证件号码。"),
 }
-"""Of the provider for development."""
+"""The sentences of the provider for development."""

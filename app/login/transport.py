@@ -1,4 +1,4 @@
-"""A connection pool whose answers are bounded, whoever answers."""
+"""A connection pool that bounds every answer, whoever gives it."""
 
 from collections.abc import AsyncIterator
 
@@ -9,19 +9,19 @@ ANSWER_BYTES_MAX = 256 * 1024
 
 
 class TooLarge(httpx.TransportError):
-    """The answer is larger than is read."""
+    """The answer is larger than the bound."""
 
 
 class Bounded(httpx.AsyncBaseTransport):
-    """Lends `pool` to a client; the pool stays open when that closes."""
+    """Lends `pool` to a client; the pool stays open when the client closes."""
 
     def __init__(self, pool: httpx.AsyncBaseTransport, bytes_max: int = ANSWER_BYTES_MAX) -> None:
         self._pool = pool
         self._bytes_max = bytes_max
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Ask, and count what comes."""
-        # A small packed answer may be a large one unpacked.
+        """Send the request, and count the bytes of the answer."""
+        # A small compressed answer may be a large one once it is decompressed.
         request.headers["accept-encoding"] = "identity"
         response = await self._pool.handle_async_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
