@@ -6,10 +6,12 @@
                            ├─────> codes       sent, tried, used once
                            └─────> visits      passed in: the phone's rows
 
-The asker is logged in with a real name and need not be the phone's owner on paper (a mother's
-phone, a firm's): to have the code is to have the phone, as with the real card. What is wrong with a
-request is said before anything is asked of others; what fails on the way to an answer costs no try.
-It promises that no phone number and no code is written anywhere but to the carrier. It imports
+The asker is logged in with a real name. They need not be the phone's owner on paper (it may be a
+mother's phone, or a firm's): whoever has the code has the phone, as with the real card. A faulty
+request is refused before the gateway, the carrier or Redis is asked. A failure on the way to an
+answer costs no try.
+
+It promises that no phone number and no code is written anywhere except to the carrier. It imports
 `app.gateway` (its client), `app.login` (the guard), `app.web`, `app.topics` (the portal's name),
 `app.process` and `models`.
 """

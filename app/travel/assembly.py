@@ -1,4 +1,4 @@
-"""Travel cards as a process has them, from its settings."""
+"""Makes a process's travel cards from its settings."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def cards_by(
     visits: Visits,
     now: Clock,
 ) -> TravelCards:
-    """The same with a carrier and marks of the caller's own."""
+    """Make the service with a carrier and marks of the caller's own."""
     return TravelCards(
         redis=redis,
         key=settings.session_key,

@@ -1,39 +1,40 @@
-"""How long, how often, how much, for travel cards: own decisions, all in one place."""
+"""How long, how often, how much, for travel cards: our own decisions, all in one place."""
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute
 from msgspec import Struct
 
 CODE_DIGITS = 6
-"""OWASP ASVS 5.0, 6.5.4: 20 bits, for which six random digits are enough."""
+"""OWASP ASVS 5.0, 6.5.4 asks for 20 bits, and accepts six random digits."""
 
 CODE_SECONDS = 5 * 60
-"""ASVS 5.0, 6.5.5: at most ten minutes."""
+"""ASVS 5.0, 6.5.5 allows ten minutes at most."""
 
 TRIES_MAX = 5
-"""Five tries of ten codes a day are 50 in a million: one asker who tries every day guesses the code
-of a phone that is not theirs once in 55 years, and its owner has had ten messages on each day."""
+"""Five tries of ten codes a day are 50 chances in a million. One asker who tries every day guesses
+the code of another's phone once in 55 years, and its owner gets ten messages on each of those
+days."""
 
 CODE_KEPT_SECONDS = 60 * 60
-"""For so long a code that is used, spent or expired is told apart from one that never was."""
+"""How long a used, spent or expired code is told apart from one that never was."""
 
 SENDING_SECONDS_MAX = 20.0
-"""A send that has not ended after this long no longer holds back the asker's next one."""
+"""A send that takes longer than this no longer holds back the asker's next one."""
 
 DRIVER_SECONDS_MAX = 5.0
 GATEWAY_SECONDS_MAX = 3.0
 RETRY_SECONDS = 5
 
 PHONE_TEXT_MAX, CODE_TEXT_MAX = 32, 16
-"""Longest texts that are looked at as a phone number and as a code."""
+"""The longest texts that are read as a phone number, and as a code."""
 
 
 class Bounds(Struct, frozen=True):
-    """How often one may ask; each limit is kept by itself.
+    """How often one may ask. Each limit counts by itself.
 
-    `sends` counts messages sent for one asker, whatever the phone: one a minute is what a page's
+    `sends` counts the messages sent for one asker, to whatever phone. One a minute is what a page's
     "send again" counts down; ten a day are what a household's phones need. `address_sends` counts
-    them for one address, or one /64 of IPv6: hundreds of people may have one, so a single asker
-    takes a hundredth of it at most. `asks` counts requests of one asker, failed ones too.
+    them for one address, or one /64 of IPv6. Hundreds of people may share an address, so a single
+    asker takes a hundredth of it at most. `asks` counts the requests of one asker, failed ones too.
     """
 
     sends: tuple[RateLimitItem, ...] = (

@@ -1,4 +1,4 @@
-"""Sends codes, and gives a travel card for one."""
+"""Sends codes, and gives a travel card for a code."""
 
 import asyncio
 import hashlib
@@ -38,8 +38,10 @@ from models.travel import City, travel_card
 
 
 class PhoneVisits(Struct, frozen=True):
-    """What telecoms said of a phone, in any order; all that had arrived by `as_of` is in it, except
-    the oldest where there was `more` than is kept."""
+    """What telecoms reported of a phone, in any order.
+
+    It has all that had arrived by `as_of`. `more` says that only the newest of it are kept.
+    """
 
     visits: Sequence[TelecomVisitData]
     as_of: datetime
@@ -47,7 +49,7 @@ class PhoneVisits(Struct, frozen=True):
 
 
 Visits = Callable[[str], Awaitable[PhoneVisits]]
-"""Returns the visits of a phone key; raises what its handler answers."""
+"""Returns the visits of a phone key; may raise whatever its application has a handler for."""
 
 log = structlog.get_logger()
 
@@ -61,7 +63,7 @@ class PhoneKeySource(Protocol):
 
 
 class CodeSent(Struct, frozen=True):
-    """A code is on its way: to which phone, until when it is good, how often it may be tried."""
+    """A code is on its way: the phone (masked), until when it is good, how many tries it has."""
 
     phone: str
     good_until: datetime
@@ -70,10 +72,10 @@ class CodeSent(Struct, frozen=True):
 
 
 class TravelCardAnswer(Struct, frozen=True):
-    """A travel card as it is shown: the phone masked, the cities of the days since `since`.
+    """A travel card as it is shown: the masked phone, and its cities from the day `since` on.
 
-    `updated_at` is when it was asked for; what telecoms had said by `as_of` is in it. Where they
-    said more than is kept, `since` is the day of the oldest that is, and `more` says so.
+    `updated_at` is when the card was asked for. It has what telecoms had reported by `as_of`. If
+    they reported more than is kept, `more` is true and `since` is the day of the oldest kept.
     """
 
     phone: str
@@ -87,8 +89,8 @@ class TravelCardAnswer(Struct, frozen=True):
 class TravelCards:
     """What a handler calls. `asker` is the person key of who is logged in.
 
-    Everything it has to refuse is a `Refused`, also where Redis, the gateway or the carrier is
-    away; `visits` may raise its own. Belongs to one event loop.
+    It refuses with `Refused`, also if Redis, the gateway or the carrier is away; `visits` may raise
+    errors of its own. Belongs to one event loop.
     """
 
     def __init__(
@@ -102,8 +104,8 @@ class TravelCards:
         bounds: Bounds | None = None,
         marks: Iterable[HighRisk] = HIGH_RISK,
     ) -> None:
-        """`redis` is that of sessions; `key` is a secret; a label derives one for this use from
-        it."""
+        """`redis` is the database of sessions; `key` is a secret, from which a label derives one
+        for this use."""
         own = hashlib.blake2b(key, digest_size=32, person=b"yuekang travel").digest()
         self._limits = Limits(redis, own, bounds or Bounds())
         self._codes = SmsCodes(redis, own)
@@ -117,15 +119,15 @@ class TravelCards:
     async def send_code(
         self, asker: str, address: str, phone: str, language: Language = CHINESE
     ) -> CodeSent:
-        """Send a code to `phone` for `asker`, who asks from `address`; it replaces the one before.
+        """Send a code to `phone` for `asker`, who asks from `address`. It replaces the one before.
 
-        Where this fails the code before is as good as it was.
+        If this fails, the code before stays as good as it was.
         """
         with _counted(metrics.TRAVEL_CODES):
             known = _phone(phone)
             async with _reachable():
                 await self._limits.ask(asker)
-            # Who goes away while it is sent would else have a message for nothing.
+            # Else whoever goes away while it is sent would get a message with a useless code.
             task = asyncio.create_task(self._send(asker, address, known, language))
             self._sending.add(task)
             task.add_done_callback(self._sent)
@@ -142,11 +144,10 @@ class TravelCards:
     def _sent(self, task: "asyncio.Task[CodeSent]") -> None:
         self._sending.discard(task)
         if not task.cancelled():
-            task.exception()  # is the asker's, who may be gone
+            task.exception()  # it was the asker's to see, who may be gone
 
     async def close(self) -> None:
-        """Wait for the messages that are being sent (each is bounded in time); then give up the
-        gateway."""
+        """Wait for the messages being sent, each bounded in time; then close the gateway client."""
         if self._sending:
             await asyncio.wait(self._sending)
         await self._phone_keys.close()
@@ -154,7 +155,7 @@ class TravelCards:
     async def card(self, asker: str, phone: str, code: str, at: datetime) -> TravelCardAnswer:
         """Return the card of `phone` at `at`, for the code that `asker` was sent.
 
-        All that may fail comes before the code is tried: a card that cannot be had costs no try
+        Whatever may fail comes before the code is tried: a card that cannot be given costs no try
         and no code.
         """
         with _counted(metrics.TRAVEL_CARDS):
@@ -194,7 +195,7 @@ def _digits(text: str) -> str:
 
 
 def _no_good(tried: Tried) -> Refused:
-    """Say what is wrong with a code, and what to do."""
+    """Return the refusal that says what is wrong with a code, and what to do."""
     match tried.outcome:
         case TryOutcome.WRONG:
             return CodeWrong(tried.left)

@@ -1,11 +1,11 @@
--- Try a code against a challenge; count the try, or use the code up. See app/travel/codes.py.
+-- Try a code against a challenge: use up a right one, or count a wrong try. See app/travel/codes.py.
 --
 -- KEYS: the challenge
 -- ARGV: MAC of the code that is tried, now (ms)
 -- Returns what came of it, and how many tries are left.
 --
--- MACs are compared as they come: who tries a code cannot choose its MAC, so the time that it takes
--- tells nothing of the right one.
+-- The comparison of MACs need not take constant time: who tries a code cannot choose its MAC, so the
+-- time tells nothing about the right one.
 
 local challenge = redis.call('HMGET', KEYS[1], 'mac', 'until_ms', 'left', 'used')
 local mac, until_ms, left, used = challenge[1], tonumber(challenge[2]), tonumber(challenge[3]), challenge[4]

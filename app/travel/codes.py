@@ -1,9 +1,9 @@
 """One-time codes: six digits, five minutes, five tries, once.
 
-A challenge is of one asker and one phone, so nobody can use up the tries of another. A new code
-replaces the one before, whose tries go with it. Redis holds no code, no person and no phone: the
-challenge's name and the code are MACs. Trying is one script (codes.lua): of tries at the same time
-one uses the code, and none is a sixth.
+A challenge belongs to one asker and one phone, so nobody can use up the tries of another. A new
+code replaces the one before, together with its tries. Redis holds no code, no person and no phone:
+the challenge's name and the code are MACs. Trying is one script (codes.lua). Of several tries at
+the same time only one uses the code, and there is never a sixth.
 """
 
 import base64
@@ -26,7 +26,7 @@ _TRY = Path(__file__).with_suffix(".lua").read_text()
 
 
 class TryOutcome(StrEnum):
-    """What comes of trying a code."""
+    """What may come of trying a code."""
 
     GOOD = "good"
     WRONG = "wrong"
@@ -37,19 +37,19 @@ class TryOutcome(StrEnum):
 
 
 class Tried(Struct, frozen=True):
-    """What came of it, and how many tries are left."""
+    """What came of a try, and how many tries are left."""
 
     outcome: TryOutcome
     left: int
 
 
 def new_code() -> str:
-    """Return a code, each as likely as any other."""
+    """Return a random code; all are equally likely."""
     return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
 
 
 class SmsCodes:
-    """Keeps codes and tries them. `key` is of this use alone. Raises what Redis raises."""
+    """Keeps codes and tries them. `key` serves this use alone. Raises what Redis raises."""
 
     def __init__(self, redis: Redis, key: bytes) -> None:
         self._redis = redis
@@ -72,7 +72,7 @@ class SmsCodes:
         return until
 
     async def use(self, asker: str, phone_key: str, code: str, at: datetime) -> Tried:
-        """Try `code` at `at`: use it up, or count a wrong try."""
+        """Try `code` at `at`: use up a right one, or count a wrong try."""
         name = self._name(asker, phone_key)
         outcome, left = await self._try(keys=[name], args=[self._mac(name, code), _ms(at)])
         return Tried(TryOutcome(outcome.decode()), left)

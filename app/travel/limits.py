@@ -1,17 +1,18 @@
 """How often one may ask for travel cards and their codes.
 
-Everything is counted on who asks, nothing on the phone that is asked for: a limit on a phone could
-be filled by a stranger, who would so lock its owner out. For the same reason an address is charged
-only for messages that were sent, and those its askers' own limits have let through: to fill it
-takes a hundred people with real names behind it.
+Every limit counts on the asker, none on the phone that is asked for. A stranger could fill a limit
+on a phone, and so lock its owner out. For the same reason an address is charged only for messages
+that were sent, which its askers' own limits have let through: to fill it takes a hundred people
+with real names.
 
 A flood of messages to one phone is bounded all the same. Nobody asks without real-name login, so
-one person is one asker, and one asker has ten messages a day for all phones together: as many
-people as are bent on it, times ten. The message says that it can be ignored.
+one person is one asker, and one asker has ten messages a day for all phones together. A phone gets
+ten times as many messages a day as there are people bent on it. The message says that it can be
+ignored.
 
-What is charged is what was sent: where the carrier fails, the asker may try again at once, bounded
-by the limit of requests. So that two requests at once are not both let through, an asker sends one
-message at a time.
+Only messages that were sent are charged. If the carrier fails, the asker may try again at once,
+bounded by the limit of requests. An asker sends one message at a time, or two requests at once
+could both be let through.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ SENDING = "travel:sending:"
 
 
 class Limits:
-    """Counts what is asked, in Redis, for all processes. Raises what Redis raises."""
+    """Counts requests and messages in Redis, for all processes. Raises what Redis raises."""
 
     def __init__(self, redis: Redis, key: bytes, bounds: Bounds) -> None:
         self._redis = redis
@@ -52,17 +53,18 @@ class Limits:
         self._windows = MovingWindowRateLimiter(storage)
 
     async def ask(self, asker: str) -> None:
-        """Count a request; raise `Refused` (429) for one too many."""
+        """Count a request; raise `Refused` (429) if it is one too many."""
         for limit in self._bounds.asks:
             if not await self._windows.hit(limit, "ask", asker):
                 raise await self._refused(limit, "ask", asker, "requests")
 
     @asynccontextmanager
     async def sending(self, asker: str, address: str) -> AsyncIterator[None]:
-        """Hold the turn to send a message; count it if the block ends well.
+        """Hold the asker's turn to send a message; count the message if the block ends well.
 
-        Raise `Refused` (429) where the asker or the address has had enough, or has a turn already.
-        The limit of an address may be passed by as many askers as send at the same time.
+        Raise `Refused` (429) if the asker or the address has had enough, or the asker holds a turn
+        already. Askers who send at the same time may exceed an address's limit, by one message
+        each.
         """
         turn = self._redis.lock(SENDING + asker, timeout=SENDING_SECONDS_MAX, blocking=False)
         if not await turn.acquire():
@@ -78,7 +80,7 @@ class Limits:
             for limit, kind, of in counts:
                 await self._windows.hit(limit, kind, of)
         finally:
-            with suppress(LockError):  # it took longer than it is held
+            with suppress(LockError):  # the block took longer than a turn is held
                 await turn.release()
 
     async def _refused(self, limit: RateLimitItem, kind: str, of: str, what: str) -> Refused:
@@ -93,6 +95,6 @@ class Limits:
         )
 
     def _masked(self, address: str) -> str:
-        """Return a name for the network of `address` that does not tell it."""
+        """Return a name for the network of `address` that does not reveal it."""
         digest = hmac.digest(self._key, f"address:{network_of(address)}".encode(), hashlib.sha256)
         return digest.hex()

@@ -1,4 +1,4 @@
-"""The gateway, asked for the key of a phone: it alone can make one."""
+"""Asks the gateway for the key of a phone: the gateway alone can make one."""
 
 import asyncio
 
@@ -17,13 +17,13 @@ class PhoneKeys:
     """Asks the gateway at `url` with the token of the portal. Belongs to one event loop."""
 
     def __init__(self, url: str, token: str) -> None:
-        # No proxy of the environment's: a phone number goes to the gateway and nowhere else.
+        # A proxy that the environment names is not used: a phone number goes to the gateway alone.
         self._http = httpx.AsyncClient(timeout=GATEWAY_SECONDS_MAX, trust_env=False)
         self._gateway = GatewayClient(url, ONCE, self._http)
         self._token = token
 
     async def key(self, phone: Phone) -> str:
-        """Return the phone's key; raise `Refused` (503) where the gateway does not give it."""
+        """Return the phone's key; raise `Refused` (503) if the gateway does not give it."""
         document = {"type": MOBILE_PHONE_NUMBER, "number": phone.number}
         try:
             async with asyncio.timeout(GATEWAY_SECONDS_MAX):

@@ -1,4 +1,4 @@
-"""The refusal about which a page says more than its name."""
+"""A refusal with a figure that its page shows."""
 
 from app.web.problems import FieldError, Refused
 

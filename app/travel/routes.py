@@ -1,6 +1,6 @@
-"""The addresses of the travel card, for who is logged in.
+"""The addresses of the travel card, for a person who is logged in.
 
-They are to be protected by the login's guard, which gives them the session.
+The login's guard must protect them; it gives them the session.
 """
 
 from typing import Any
@@ -62,8 +62,8 @@ def travel_routes(cards: TravelCards, now: Clock) -> list[Any]:
     async def send_code(
         request: AnyRequest, session: LoggedIn, data: JSONBody[CodeRequest]
     ) -> CodeSent:
-        """The code is good for five minutes and five tries, for who asked for it and nobody else.
-        It takes the place of the one before."""
+        """The code is good for five minutes and five tries, for whoever asked for it and nobody
+        else. It replaces the one before."""
         language = negotiate(None, request.headers.get("accept-language", ""))
         return await cards.send_code(session.person, address_of(request), data.phone, language)
 
@@ -89,7 +89,7 @@ def travel_routes(cards: TravelCards, now: Clock) -> list[Any]:
     )
     async def card(session: LoggedIn, data: JSONBody[CardRequest]) -> TravelCardAnswer:
         """Cities that the phone reached or passed since the day 14 days before today. A code gives
-        one card; an answer of 503 has not used it."""
+        one card; an answer of 503 does not use it up."""
         return await cards.card(session.person, data.phone, data.code, now())
 
     return [send_code, card]

@@ -1,4 +1,4 @@
-"""The seam to the carrier of messages (短信): what a driver is, which one is used, what is sent.
+"""The seam to the carrier of messages (短信): what a driver is, which one serves, what is sent.
 
 A carrier's driver is a class of its own package, named in `YUEKANG_SMS_DRIVER` as
 `package.module:Class`. It is made without arguments, takes its own settings from its own variables,
@@ -32,13 +32,13 @@ class SmsDriver(Protocol):
     async def send(self, phone: str, text: str) -> None:
         """Send `text` to `phone`, 11 digits. Return when the carrier has taken it; else raise.
 
-        What it raises is logged by its class alone: its message may hold the phone.
+        Of an error only the class is logged: the message may hold the phone.
         """
         ...
 
 
 class NoCarrier:
-    """Takes no message: there is no driver in the settings."""
+    """Takes no message, since the settings name no driver."""
 
     async def send(self, phone: str, text: str) -> None:
         raise LookupError(f"{variable_of('sms_driver')} is not set")
@@ -47,8 +47,8 @@ class NoCarrier:
 def driver_of(settings: Settings) -> SmsDriver:
     """Return the driver that the settings name; raise `SettingsError`.
 
-    None named: no carrier. So a province without one has codes and all else, and travel cards say
-    that they cannot be had.
+    If they name none, there is no carrier. A province without one has codes and all else; only
+    travel cards answer that they cannot be had.
     """
     if not settings.sms_driver:
         log.warning("no_sms_driver", setting=variable_of("sms_driver"))
@@ -79,14 +79,14 @@ def code_text(code: str, language: Language) -> str:
 
 
 async def deliver(driver: SmsDriver, phone: Phone, text: str) -> None:
-    """Have the message sent; raise `Refused` (503) where the carrier has not taken it in time."""
+    """Have the message sent; raise `Refused` (503) if the carrier does not take it in time."""
     try:
         async with asyncio.timeout(DRIVER_SECONDS_MAX):
             await driver.send(phone.number, text)
         return
     except Exception as failure:  # a carrier's own package may raise anything
         why = type(failure).__name__
-    # Out here nothing that is logged or raised has the failure, and so the phone, for a context.
+    # Outside the handler the failure, which may hold the phone, is no longer anybody's context.
     log.warning("message_not_sent", failure=why)
     raise retry_later(
         "message-not-sent",
