@@ -1,6 +1,6 @@
-"""The command `yuekang`: one line for each subcommand, which lives in the module that owns it.
+"""The command `yuekang`: a line for each subcommand, whose code lives in the module that owns it.
 
-A module is imported when its command runs, so `yuekang --help` reads nothing but this list.
+A module is imported only when its command runs, so `yuekang --help` reads this list alone.
 """
 
 import importlib
@@ -66,7 +66,7 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
-        """Return what the list of commands shows of one."""
+        """Return a command as the list of commands shows it."""
         if cmd_name not in COMMANDS:
             return None
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])

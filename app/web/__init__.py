@@ -2,9 +2,9 @@
 
 - `problems`: every way to be refused (RFC 9457); `refusals` documents them for an address.
 - `tokens`: bearer tokens of sources; `operator`: who may ask about a person by key.
-- `addresses`: who a request comes from.
+- `addresses`: from which address a request comes.
 - `language`: the languages of the pages; the catalogues lie in `locale`.
-- `serve`: how a face is served; `probes`: what tells whether it lives and is ready.
+- `serve`: how a face is served; `probes`: whether it lives, and whether it is ready.
 - `site`: how a page is made and sent; `templates` and `static` hold what several pages share.
 
 It promises one form of refusal, one set of headers and one choice of language for all faces. It

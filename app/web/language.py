@@ -1,4 +1,4 @@
-"""The languages of the pages, and what is said in the reader's own.
+"""The languages of the pages, and texts in the reader's own.
 
 A message is its own text in Chinese. Each other language is a gettext catalogue beside this
 module, `locale/<code>/LC_MESSAGES/yuekang.po`; `make messages` writes new messages into it.
@@ -27,7 +27,7 @@ _LAST_DAY = datetime(9999, 12, 31, tzinfo=ZONE)
 
 @dataclass(frozen=True, eq=False)
 class Language:
-    """`code` is what `?lang=` names; `locale` says how days and numbers are written."""
+    """A language. `?lang=` names it by `code`; `locale` says how it writes days and numbers."""
 
     code: str
     locale: Locale
@@ -40,22 +40,22 @@ class Language:
 
     @property
     def name(self) -> str:
-        """What its speakers call it."""
+        """The name that its speakers give it."""
         return self.locale.language_name or self.code
 
     @property
     def others(self) -> "list[Language]":
-        """The languages that a switch leads to."""
+        """The languages to which a switch leads."""
         return [language for language in LANGUAGES if language is not self]
 
     @cached_property
     def second(self) -> "Language":
-        """The language that stands beneath: a guard may not read the first."""
+        """The language that stands beneath, for a guard who does not read the first."""
         return self.others[0]
 
 
 def _translated(code: str, locale: str) -> Language:
-    """Read a catalogue; it is compiled here, so that the text file is all there is of it."""
+    """Read a catalogue. It is compiled here, so the text file is its only form."""
     compiled = BytesIO()
     with (LOCALES / code / "LC_MESSAGES" / "yuekang.po").open("rb") as file:
         write_mo(compiled, read_po(file))
@@ -65,7 +65,7 @@ def _translated(code: str, locale: str) -> Language:
 
 CHINESE = Language("zh", Locale.parse("zh_Hans_CN"), NullTranslations())
 LANGUAGES = (CHINESE, _translated("en", "en_GB"))
-"""A further language is a catalogue and a line here."""
+"""A further language needs a catalogue and an entry here."""
 
 
 def negotiate(asked: str | None, accept_language: str) -> Language:
@@ -90,12 +90,12 @@ def _by_preference(accept_language: str) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What is said once the language is known: `of` says it. A template says it by itself."""
+    """A text whose language is not chosen yet: `of` says it in one. A template does so itself."""
 
     of: Callable[[Language], str]
 
     def filled(self, **parts: "str | Text") -> "Text":
-        """Fill `{name}` places; a part that is itself a `Text` enters in the same language."""
+        """Fill the `{name}` places. A part that is itself a `Text` enters in the same language."""
 
         def of(language: Language) -> str:
             said = {k: v.of(language) if isinstance(v, Text) else v for k, v in parts.items()}
@@ -108,7 +108,7 @@ class Text:
         raise TypeError("a Text is said in a language: text.of(language)")
 
 
-# Their names are those that gettext's tools look for; most modules call the first one `_`.
+# gettext's tools look for these names; most modules call the first one `_`.
 
 
 def gettext(message: str) -> Text:
@@ -127,7 +127,7 @@ def ngettext(one: str, many: str, n: int) -> Text:
 
 
 def as_is(text: str) -> Text:
-    """What is the same in every language, such as a code."""
+    """A text that is the same in every language, such as a code."""
     return Text(lambda _: text)
 
 
@@ -169,8 +169,11 @@ def exactly(instant: datetime) -> Text:
 
 
 def _local(instant: datetime) -> datetime:
-    """In Asia/Shanghai. Open-ended instants are written as 9999-12-31 in UTC, which would overflow
-    here, so they are clamped to the start of that day."""
+    """The instant in Asia/Shanghai.
+
+    Open-ended instants are written as 9999-12-31 in UTC, which would overflow here, so they are
+    clamped to the start of that day.
+    """
     return min(instant, _LAST_DAY).astimezone(ZONE)
 
 
@@ -179,7 +182,7 @@ def _day(instant: datetime, length: str) -> Text:
     return Text(lambda language: _written(date, length, language))
 
 
-@lru_cache(maxsize=1024)  # a page of a red code has seven days, a fifth of its time uncached
+@lru_cache(maxsize=1024)  # a red code's page has seven days: uncached, a fifth of its time
 def _written(date: date, length: str, language: Language) -> str:
     return format_date(date, length, language.locale)
 

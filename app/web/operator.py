@@ -8,7 +8,7 @@ OPERATOR = "/operator"
 
 
 def operator_of(tokens: Tokens, request: AnyRequest) -> str:
-    """Return the operator's source, whose token the request carries; raise `Refused` (401, 403)."""
+    """Return the operator's source if the request carries its token; raise `Refused` (401, 403)."""
     try:
         source = tokens.source_in(request.headers.get("authorization", ""))
     except InvalidToken:

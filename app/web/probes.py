@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 def probes(check: Callable[[], None], unready: Callable[[], Awaitable[list[str]]]) -> list[Any]:
     """Return the three, for the application's `route_handlers`.
 
-    `check` raises if something that runs beside the requests has failed. `unready` says why the
-    face is not ready, and nothing if it is; it may raise `Refused` where there is a problem to
+    `check` raises if something that runs beside the requests has failed. `unready` returns why the
+    face is not ready, or an empty list if it is. It may raise `Refused` if there is a problem to
     tell.
     """
 

@@ -1,7 +1,7 @@
 """Every way to be refused, as RFC 9457 problems.
 
 A problem says what is wrong, where, and what would be right. Its `type` resolves on the gateway
-and on the view (`GET /problems/{code}`); `code` is the same name alone, as in dead letters.
+and on the view (`GET /problems/{code}`); `code` is the bare name, as in dead letters.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ KINDS: dict[str, Kind] = {
     "internal": Kind(500, "The server failed"),
     "busy": Kind(503, "As much is in hand as may be"),
     "kafka-away": Kind(503, "Kafka did not confirm the write"),
-    # The event, under the names that the codec gives them; some only dead letters have
+    # The event, by the codec's names; some of them occur in dead letters only
     "not-json": Kind(400, "This is not JSON"),
     "not-utf-8": Kind(400, "This is not UTF-8"),
     "nul": Kind(400, "There is a NUL in a text"),
@@ -70,7 +70,7 @@ KINDS: dict[str, Kind] = {
     "no-session": Kind(401, "Nobody is logged in, or no longer"),
     "cross-site": Kind(403, "The request comes from another site"),
     "sessions-away": Kind(503, "Whether a session was ended cannot be known now"),
-    # A code, and those who follow
+    # A code, a scan of one, and the stream of changes
     "no-terminal": Kind(403, "The token is not of a terminal"),
     "no-operator": Kind(403, "The token is not the operator's"),
     "no-code": Kind(404, "There is no code to draw"),
@@ -135,7 +135,7 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
     def problem(self, event_id: str | UnsetType = UNSET) -> Problem:
-        """Return the problem, with the id of the event it is about."""
+        """Return the problem, with the id of the event that it is about."""
         kind = KINDS[self.code]
         return Problem(
             type=TYPE_PREFIX + self.code,
@@ -149,7 +149,7 @@ class Refused(Exception):
 
 
 def retry_later(code: str, detail: str, seconds: int) -> Refused:
-    """Return a refusal that says after how many seconds to send the same again."""
+    """Return a refusal that says after how many `seconds` to send the same again."""
     return Refused(code, detail, headers={"Retry-After": str(seconds)})
 
 
@@ -184,9 +184,9 @@ def on_http_exception(request: AnyRequest, exception: HTTPException) -> Response
 
 
 def on_failure(request: AnyRequest, failure: Exception) -> Response[Problem]:
-    """Answer a bug: the client learns that it is ours, the log learns where.
+    """Answer a bug: the client learns that the fault is ours, the log learns where it is.
 
-    The log gets the place in the code, not the message: that could repeat what was sent.
+    The log gets the place in the code, not the message, which could repeat what was sent.
     """
     log.error(
         "request_failed",

@@ -6,7 +6,7 @@ from app.web.problems import KINDS, Problem
 
 
 def refusals(*codes: str) -> dict[int, ResponseSpec]:
-    """Return the answers for these problems, by status."""
+    """Return the answers that these problems give, by status."""
     found: dict[int, list[str]] = {}
     for code in codes:
         found.setdefault(KINDS[code].status, []).append(KINDS[code].title)

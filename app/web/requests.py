@@ -1,8 +1,8 @@
-"""What the handlers of every face are given."""
+"""The type of request that the handlers of every face are given."""
 
 from typing import Any, TypeAlias
 
 from litestar import Request
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
-"""A request, whoever sent it and whatever the application keeps with it."""
+"""A request from anybody, with anything that the application keeps with it."""

@@ -1,7 +1,8 @@
 """One way to serve over HTTP: Granian, with one worker.
 
-One worker, since limits and metrics are counted in the process. A second one would halve the first
-and hide half of the other. Whoever needs more starts more processes.
+Limits and metrics are counted in the process, so there is one worker. With two, each would count
+half of the requests against a limit, and a scrape would see half of the metrics. Whoever needs more
+starts more processes.
 """
 
 import typer
@@ -27,9 +28,10 @@ def serve(
 ) -> None:
     """Serve the application that `target` (`module:factory`) makes, until a signal ends it.
 
-    Beyond `requests_at_once_max` requests wait in the socket. After a signal the worker has
-    `kill_seconds` to end. Print who holds the port and exit with 1 if it is taken: Granian would
-    share it in silence, and each of two would get half of the requests. `variable` sets the port.
+    Requests beyond `requests_at_once_max` wait in the socket. After a signal the worker has
+    `kill_seconds` to end. If the port is taken, print who holds it and exit with 1: Granian would
+    share it in silence, and each of two processes would get half of the requests. `variable` is the
+    setting of the port.
     """
     if not is_free(host, port):
         by = holder(port) or "another process"

@@ -29,10 +29,10 @@ from app.web.requests import AnyRequest
 APP = Path(__file__).parent.parent
 TEMPLATES = sorted(APP.glob("**/templates"))
 STATIC = sorted(APP.glob("**/static"))
-"""A room keeps what only its own pages need beside them; the rest lies here. A name occurs once."""
+"""Files that only one room's pages need lie in that room, the rest here. A name occurs once."""
 
 HEADERS = {
-    # Nothing inline, nothing from elsewhere: a page that shows a colour runs no foreign code.
+    # Nothing is inline or from elsewhere: a page that shows a colour runs no foreign code.
     "content-security-policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
         "object-src 'none'"
@@ -46,10 +46,10 @@ HEADERS = {
 """Headers of every page and static file."""
 
 FORM_HEADERS = {
-    # A form then says where it comes from, also in browsers that say it in Origin alone.
+    # So that a form says where it comes from, also in a browser that says it in Origin alone.
     "referrer-policy": "same-origin",
 }
-"""What a page with a form has in the place of that."""
+"""Headers that replace those above on a page with a form."""
 
 
 OWN_PAGES: dict[str, Text] = {
@@ -62,7 +62,7 @@ OWN_PAGES: dict[str, Text] = {
 
 @pass_context
 def _said(context: Context, value: object) -> object:
-    """Say a text in the language that comes first; anything else is printed as it is."""
+    """Say a text in the page's first language; anything else is printed as it is."""
     return value.of(context["language"]) if isinstance(value, Text) else value
 
 
@@ -77,20 +77,20 @@ _ENVIRONMENT = Environment(
 
 
 def static_file(name: str) -> Path:
-    """Where a static file lies; raises `StopIteration` for an unknown name."""
+    """Return where a static file lies; raise `StopIteration` for an unknown name."""
     return next(folder / name for folder in STATIC if (folder / name).is_file())
 
 
 @cache
 def static(name: str) -> str:
-    """Address of a static file that changes with its content, so that it may be kept for ever."""
+    """Address of a static file. It changes with the content, so a browser may keep it for ever."""
     digest = hashlib.sha256(static_file(name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 
 
 @cache
 def _version() -> str:
-    """What changes with every page and file: the digest of all that they are made of."""
+    """The digest of all templates, files and texts: it changes whenever one of them does."""
     folders = (*TEMPLATES, *STATIC, LOCALES)
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     digest = hashlib.sha256()
@@ -100,7 +100,7 @@ def _version() -> str:
 
 
 def service_worker(language: Language) -> str:
-    """Address of what keeps the page without a network in this language, as it is now."""
+    """Address of the script that keeps the page without a network, in this language and version."""
     return f"/service-worker.js?lang={language.code}&v={_version()}"
 
 
@@ -110,17 +110,17 @@ def anchor(*parts: str) -> str:
 
 
 def _ms(at: datetime) -> int:
-    """Milliseconds since the epoch, rounded up: a script never acts before the instant."""
+    """Milliseconds since the epoch, rounded up so that a script never acts before the instant."""
     return math.ceil(at.timestamp() * 1000)
 
 
 _COMMONMARK = MarkdownIt("commonmark", {"html": False})
 
 
-@lru_cache(maxsize=1024)  # some 110 texts, the same each time; a quarter of a page's time uncached
+@lru_cache(maxsize=1024)  # some 110 texts, always the same: uncached, a quarter of a page's time
 def _commonmark(text: str) -> Markup:
-    """A description of an OpenAPI or AsyncAPI document: CommonMark, both standards say. Inline."""
-    return Markup(_COMMONMARK.renderInline(text))  # its HTML is off: all is escaped
+    """A description in an OpenAPI or AsyncAPI document: both want CommonMark. Rendered inline."""
+    return Markup(_COMMONMARK.renderInline(text))  # raw HTML is off: it is escaped
 
 
 _ENVIRONMENT.globals.update(
@@ -153,7 +153,7 @@ def page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    """Answer with a page; never stored by a cache, since it is about a person or an instant."""
+    """Answer with a page. No cache stores it, since it is about a person or an instant."""
     return Response(
         render(template, language, context),
         status_code=status,

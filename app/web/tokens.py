@@ -1,8 +1,8 @@
-"""Bearer tokens for the entrance over HTTP: each is of one source, and speaks for it alone.
+"""Bearer tokens for the entrance over HTTP: each belongs to one source, and speaks for it alone.
 
-A token is `yk<version>.<source>.<mac>`, such as `yk1./laboratories/440100-001.k3j…`: it says
-whose it is, and only the holder of the token key can make one. Nothing is stored, so none can be
-taken back alone: a new key (and version) takes all back at once.
+A token is `yk<version>.<source>.<mac>`, such as `yk1./laboratories/440100-001.k3j…`. It says whose
+it is, and only the holder of the token key can make one. Nothing is stored, so a single token
+cannot be taken back: a new key (and version) takes all back at once.
 """
 
 import base64
@@ -19,11 +19,11 @@ _TOKEN = re.compile(r"yk(?P<version>[1-9][0-9]{0,3})\.(?P<source>/[a-z0-9/-]+)\.
 
 
 class InvalidToken(Exception):
-    """Not a token that this key made."""
+    """The text is not a token that this key made."""
 
 
 class Tokens:
-    """Makes and checks tokens of one key."""
+    """Makes and checks tokens with one key."""
 
     def __init__(self, key: bytes, version: int = 1) -> None:
         if len(key) < KEY_BYTES_MIN:
@@ -32,7 +32,7 @@ class Tokens:
         self._version = version
 
     def token_for(self, source: str) -> str:
-        """Return the token of `source`; raise `ValueError` if no source can be named so."""
+        """Return the token of `source`; raise `ValueError` if that cannot name a source."""
         if len(source) > SOURCE_LENGTH_MAX or not SOURCE.fullmatch(source):
             raise ValueError(
                 f"{source!r} is no source; write it as /laboratories/440100-001: lower-case "
@@ -44,7 +44,7 @@ class Tokens:
         return f"yk{self._version}.{source}.{mac.rstrip('=').lower()}"
 
     def source_in(self, authorization: str) -> str:
-        """Return the source whose token a header carries, or raise `InvalidToken`."""
+        """Return the source whose token the header carries, or raise `InvalidToken`."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise InvalidToken

@@ -1,6 +1,6 @@
-// What a page keeps in this browser under a key, as JSON: a draft, the code that it was told last.
-// Storage may be full or forbidden: then nothing is kept, and all else works. Logging out forgets
-// it (Clear-Site-Data).
+// Keeps JSON for a page in this browser, under a key: a draft, the code that it was told last.
+// Storage may be full or forbidden: then nothing is kept, and all else works. Logging out deletes
+// what is kept (Clear-Site-Data).
 "use strict";
 
 const kept = (key) => ({
