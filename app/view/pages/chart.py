@@ -9,25 +9,25 @@ from app.web.site import render
 from models.policy import ZONE
 
 SIZES = {"wide": (900, 240), "narrow": (420, 240)}
-"""Width and height by name; a phone gets a picture whose letters it can read."""
+"""Width and height by name. The narrow one is for a phone, which can then show legible letters."""
 
 _STEPS = (1, 2, 4, 6, 8)
 
 _MARGIN = 12
 _BELOW = 36
-"""For the times, and the margin."""
+"""Height below the axis, for the times and the margin."""
 
 _DIGIT = 9
-"""At most so wide is a digit of the picture's 14 px letters."""
+"""How wide a digit of the picture's 14 px letters is at most."""
 
 _BAR = 0.9
-"""A bar's part of its minute; the rest is a gap."""
+"""A bar's share of its minute's width; the rest is a gap."""
 
 
 def chart(minutes: Sequence[ChangesOfMinute], language: Language, size: str = "wide") -> bytes:
     """Draw `minutes`, oldest first, as stacked bars with the changes to red at the bottom.
 
-    No minutes at all: a picture that says that there are no figures.
+    Without any minutes the picture says that there are no figures.
     """
     width, height = SIZES.get(size, SIZES["wide"])
     most = _round_up(max((m.all for m in minutes), default=0))
@@ -56,7 +56,7 @@ def chart(minutes: Sequence[ChangesOfMinute], language: Language, size: str = "w
 
 
 def described(minutes: Sequence[ChangesOfMinute]) -> Text:
-    """What the picture says, in a sentence."""
+    """A sentence that says what the picture shows."""
     red, other = sum(m.to_red for m in minutes), sum(m.other for m in minutes)
     most = max((m.all for m in minutes), default=0)
     return _("最近一小时每分钟的变化：变为红码 {red} 次，{other}，一分钟最多 {most} 次。").filled(

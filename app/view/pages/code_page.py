@@ -22,10 +22,11 @@ from models.events import DisplayDetail
 from models.policy import ZONE, policy_at
 
 RELOAD_S = 10
-"""Without scripts a page is loaded again this often, unless its reader stops that."""
+"""How often a page without scripts is loaded again, unless its reader stops that."""
 
 RELOADING_SECONDS = 3 * RELOAD_S
-"""A page that loads itself again is no older, on a slow network too; else somebody opens it."""
+"""A page that loads itself again is at most this old, on a slow network too. If it is older,
+somebody opens it."""
 
 LOG_IN = (  # manual, 二
     _("打开粤省事，点击“粤康码”。"),
@@ -36,7 +37,7 @@ LOG_IN = (  # manual, 二
 )
 
 BEFORE = "x-before"
-"""A script that asks for the page again says in this header which state it had."""
+"""In this header a script that asks for the page again says which state the page had."""
 
 FAILED = "unavailable"
 
@@ -53,8 +54,8 @@ async def code_page(
 ) -> Response[str]:
     """Answer with one of three pages: a colour, no code (200), 亮码失败 (503).
 
-    Each is recorded as a display. A page that asks again by itself and had the same state `before`
-    (a colour, or none) is not.
+    Each is recorded as a display. It is not recorded if the page asks again by itself and had the
+    same state `before` (a colour, or none).
     """
     context: Context = {"name": session.name, "reload_s": RELOAD_S if reload else None}
     try:
@@ -73,8 +74,10 @@ async def code_page(
 
 
 def reloading(query: Mapping[str, str], now: datetime) -> str | None:
-    """Return the state that a page without scripts had when it loaded itself again, as its address
-    says it (`before`, `at`); None where that was too long ago for it to be that page."""
+    """Return the state of a page without scripts before it loaded itself again.
+
+    Its address says it (`before`, `at`). None if `at` is too long ago: then somebody opened it.
+    """
     at = query.get("at", "")
     if not re.fullmatch(r"\d{1,15}", at):
         return None
@@ -83,7 +86,7 @@ def reloading(query: Mapping[str, str], now: datetime) -> str | None:
 
 
 def failed_page(failure: Unavailable, language: Language, *, reload: bool) -> Response[str]:
-    """Answer 亮码失败: why, when to try again, no colour and nobody's name."""
+    """Answer 亮码失败: why, and when to try again. It shows no colour and nobody's name."""
     reload_s = max(RELOAD_S, failure.retry_after_s) if reload else None
     headers = {"retry-after": str(failure.retry_after_s)}
     context = {**_failed(failure), "reload_s": reload_s}
@@ -94,7 +97,7 @@ def _coloured(says: Sheet, read: Read) -> Context:
     reasons = [reason.name for reason in says.reasons]
     ranks = ",".join(str(reason.rank) for reason in says.reasons)
     return _frame(says.colour.value, says.state, read.at) | {
-        # What a script compares with the JSON answer, to know whether this page still holds.
+        # A script compares this with the JSON answer, to know whether the page still holds.
         "key": f"{says.colour.value} {says.version} {ranks} {str(read.stale).lower()}",
         "said": _now(says.state, *reasons),
         "sheet": says,
@@ -128,7 +131,7 @@ def _failed(failure: Unavailable) -> Context:
 
 
 def _frame(state: str, title: Text, at: datetime) -> Context:
-    """What every state's page has; the others add to it."""
+    """What the pages of all states have; each state adds its own."""
     absent = ("changes_at", "retry_at", "qr_valid_s", "steps", "token")
     return dict.fromkeys(absent) | {
         "state": state,
@@ -142,5 +145,5 @@ def _frame(state: str, title: Text, at: datetime) -> Context:
 
 
 def _now(*parts: Text) -> Text:
-    """What a screen reader says when the page turns into another."""
+    """What a screen reader says when the page changes to another state."""
     return _("注意：现在是{state}").filled(state=joined(_("，"), parts))

@@ -15,7 +15,7 @@ from app.web.site import HEADERS, page
 from models.codes import Colour, Reason
 
 CITIES_MAX = 10
-"""Most cities in the table: those with the most red codes. The API has all."""
+"""The most cities in the table: those with the most red codes. The API has all."""
 
 LAG_WARN_S = 5.0
 """A partition further behind than this is marked; 1 s is the promise at p99."""
@@ -31,7 +31,7 @@ class Bar(Struct, frozen=True):
 
 
 class ShownLag(Struct, frozen=True):
-    """A partition's lag in words, and whether it needs a look."""
+    """A partition's lag in words, and whether the officer should look at it."""
 
     partition: int
     seconds: Text
@@ -55,14 +55,14 @@ async def dashboard(
 
 
 async def counts_part(counting: Counting, language: Language) -> Response[str]:
-    """The counts alone, for the page to put in place; 503 where there are none."""
+    """The counts alone, which the page puts in place; 503 if there are none."""
     context = await _counted(counting)
     status = 200 if context["counts"] else 503
     return page("counts.html", language, context, status=status)
 
 
 async def chart_part(counting: Counting, language: Language, size: str) -> Response[bytes]:
-    """The picture of the last hour; 503 and an empty one where nothing can be read."""
+    """The picture of the last hour; 503 and an empty picture if nothing can be read."""
     try:
         minutes, status = await counting.minutes(), 200
     except Unavailable:

@@ -1,8 +1,8 @@
 """`/declare`: the four kinds of health declaration (健康申报; manual, 三（三）) as forms.
 
-What a browser checks by the form's attributes is checked here again by the same bounds, so that
-a form works the same without scripts. A form has its id when it is made: sent twice it is one
-declaration (app.view.declarations).
+A browser checks a form by its attributes. The same bounds are checked here again, so a form works
+the same without scripts. A form gets its id when it is made; sent twice it is one declaration
+(app.view.declarations).
 """
 
 import hashlib
@@ -33,12 +33,12 @@ from app.web.site import FORM_HEADERS, language_of, page
 from models.events import DeclarationKind, Symptom
 
 CELSIUS_MIN, CELSIUS_MAX = Decimal("35.0"), Decimal("42.0")
-"""What a person who fills in a form can have; the event's own bounds are wider by a degree."""
+"""The range for a person who can fill in a form; the event's own bounds are wider by a degree."""
 
 UNIT_LENGTH_MAX = 100
 
 DRAFT_HOURS = KEPT_SECONDS // 3_600
-"""A draft is kept in the browser for so long: as long as its id is known when it is sent again."""
+"""How long the browser keeps a draft: as long as its id is known when it is sent again."""
 
 FOR_WHOM: dict[DeclarationKind, Text] = {
     DeclarationKind.ENTERPRISE_EMPLOYEE: _("向所在企业单位申报"),
@@ -52,7 +52,7 @@ UNITS: dict[DeclarationKind, Text] = {
     DeclarationKind.ORGANISATION_MEMBER: _("组织机构名称"),
     DeclarationKind.STUDENT_OR_STAFF: _("学校名称"),
 }
-"""Whom a declaration is made to; a personal one has nobody."""
+"""Whom a declaration is made to; a personal one is made to nobody."""
 
 APPEND_ONLY = _("当前不支持删除或修改，可重新申报提交。")
 
@@ -60,7 +60,7 @@ ASKED: dict[str, Text] = {
     "contact": _("过去 14 天内，是否接触过确诊病例、疑似病例或无症状感染者？"),
     "travelled": _("过去 14 天内，是否到过中高风险地区或境外？"),
 }
-"""The questions that are answered with yes or no."""
+"""The questions to answer with yes or no."""
 
 HOW = (
     _("提交后几秒内，可在“健康申报记录”里看到。"),
@@ -76,7 +76,7 @@ RECORDS = "/me/declarations"
 
 
 class Filled(Struct, frozen=True):
-    """A form as it came: its values, kept to be shown again, and what is wrong with which field."""
+    """A form as it came: its values, to be shown again, and the faults by field."""
 
     id: str
     values: Mapping[str, Any]
@@ -85,7 +85,7 @@ class Filled(Struct, frozen=True):
 
 
 def declare_routes(declarations: Declarations) -> list[Any]:
-    """Return the handlers, to be protected by the login's guard."""
+    """Return the handlers, which the login's guard must protect."""
 
     @get("/declare", media_type=MediaType.HTML, include_in_schema=False)
     async def show_kinds(request: AnyRequest, session: LoggedIn) -> Response[str]:
@@ -131,7 +131,7 @@ def declare_routes(declarations: Declarations) -> list[Any]:
 
 
 def read_form(kind: DeclarationKind, form: FormMultiDict) -> Filled:
-    """Read what was filled in; `asked` is None where something is wrong with it."""
+    """Read what was filled in; `asked` is None if there is a fault."""
     values: dict[str, Any] = {
         "unit": " ".join(_text(form, "unit").split()),
         "city": _text(form, "city"),
@@ -184,7 +184,7 @@ def form_page(
     status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY,
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    """Answer with an empty form (200), or with what was filled in and what is wrong with it."""
+    """Answer with an empty form (200), or with what was filled in and its faults."""
     empty: dict[str, Any] = dict.fromkeys(("unit", "city", "celsius", *ASKED), "")
     context = {
         "kind": kind.value,
@@ -230,17 +230,17 @@ def sent_page(language: Language, at: str) -> Response[str]:
 
 
 def owner_of(person: str) -> str:
-    """Return by what a browser tells one person's draft from another's: not their key."""
+    """Return a mark, not the person key, by which a browser tells apart the drafts of people."""
     return hashlib.sha256(f"draft {person}".encode()).hexdigest()[:16]
 
 
 def _refused(
     kind: DeclarationKind, language: Language, person: str, filled: Filled, refused: Refused
 ) -> Response[str]:
-    """Answer with the form, all that was filled in, and why it was not taken."""
+    """Answer with the form, all that was filled in, and why it was refused."""
     id, faults = filled.id, dict[str, Text]()
     match refused.code:
-        case "append-only":  # sent before with other answers: gone back to, and changed
+        case "append-only":  # it was sent before; the person went back and changed the answers
             id = str(uuid4())
             faults["form"] = _(
                 "这份申报此前已提交，不能再修改。下面是新的一份：核对后提交，以最新的为准。"
@@ -262,7 +262,7 @@ def _refused(
 
 
 def _text(form: FormMultiDict, name: str) -> str:
-    """Return a field as it is meant: a file is no text, full-width figures are figures."""
+    """Return a field as it is meant: a file counts as empty, full-width figures as figures."""
     value = form.get(name, "")
     return unicodedata.normalize("NFKC", value).strip() if isinstance(value, str) else ""
 

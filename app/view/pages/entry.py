@@ -1,4 +1,4 @@
-"""`GET /`: what this is, and where its pages are."""
+"""`GET /`: what this site is, and links to its pages."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from app.web.site import page
 
 
 def entry_page(samples: Sequence[Sample], language: Language) -> Response[str]:
-    """The short page that leads to the others; `samples` are there in development alone."""
+    """The short page that leads to the others. Only in development there are `samples`."""
     links = (
         ("/dashboard", _("值班看板"), _("人数、最近一小时、最新变化")),
         ("/api", _("接口"), _("查询、扫码、变化流")),

@@ -34,10 +34,10 @@ from models.information import Item, Section, waits_for_push
 from models.policy import ZONE, policy_at
 
 Said = Text | str
-"""What is said in the reader's language, or stands as an event had it."""
+"""A text in the reader's language, or one that stands as the event had it."""
 
 Facts = list[tuple[Text, Said]]
-"""What is said of a line: names and values."""
+"""The facts of a line: names and values."""
 
 SECTIONS: dict[Section, Text] = {
     Section.NAT_RESULTS: _("核酸检测记录"),
@@ -59,7 +59,7 @@ NOTES: dict[Section, Text] = {
     Section.DISPLAYS: _("今天和此前两天的亮码记录。"),
     Section.TEMPERATURES: _("公共场所的体温检测记录，不影响码的颜色。"),
 }
-"""What a reader should know of a section, beside its lines."""
+"""What a reader should know about a section, beside its lines."""
 
 YES, NO = _("是"), _("否")
 
@@ -75,7 +75,7 @@ class SectionLine(Struct, frozen=True):
 async def information_page(
     information: Information, session: Session, language: Language
 ) -> Response[str]:
-    """Answer with the list of sections, each with how much is in it, or why that is not known."""
+    """Answer with the list of sections: how much is in each, or why that is unknown."""
     wanted = [section for section in Section if _may_see(section, session)]
     failure = None
     found: dict[Section, SectionAnswer] = {}
@@ -85,14 +85,14 @@ async def information_page(
         failure = unavailable
     doors = [(section, SECTIONS[section], _summary(section, found, failure)) for section in Section]
     context = {"name": session.name, "doors": doors, "failure": failure}
-    # It has the form to log out.
+    # The page has the form to log out.
     return page("me.html", language, context, status=503 if failure else 200, headers=FORM_HEADERS)
 
 
 async def section_page(
     information: Information, codes: Codes, session: Session, section: Section, language: Language
 ) -> Response[str]:
-    """Answer with one section: its lines, that it has none, or that it cannot be fetched."""
+    """Answer with one section: its lines, that it is empty, or that it cannot be fetched."""
     context: dict[str, Any] = {
         "section": section,
         "title": SECTIONS[section],
@@ -126,7 +126,7 @@ async def section_page(
 
 
 def _may_see(section: Section, session: Session) -> bool:
-    """Displays are for those alone who are known to be adults (manual, 四.2)."""
+    """Displays are shown only to people known to be adults (manual, 四.2)."""
     return section is not Section.DISPLAYS or session.is_adult(_now().date()) is True
 
 

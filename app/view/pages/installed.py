@@ -1,5 +1,5 @@
-"""What makes of the code page an app on a phone: the manifest, the page without a network, and the
-script that keeps that page."""
+"""What turns the code page into an app on a phone: the manifest, the page without a network, and
+the script that keeps that page."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from app.web.language import gettext as _
 from app.web.site import HEADERS, OWN_PAGES, page, static, static_file
 
 PAPER = "#f4f5f7"
-"""As the page's own tokens (static/tokens.css): the frame of the app has no code's colour."""
+"""The same as in static/tokens.css: the frame of the app has the colour of no code."""
 
 
 def manifest(language: Language) -> Response[bytes]:
@@ -40,12 +40,12 @@ def manifest(language: Language) -> Response[bytes]:
 
 
 def worker_script() -> Response[bytes]:
-    """The script that keeps the page without a network; at the root, so that it serves all."""
+    """The script that keeps the page without a network. It lies at the root to serve all pages."""
     return _sent(static_file("service-worker.js").read_bytes(), "text/javascript")
 
 
 def offline_page(language: Language) -> Response[str]:
-    """The page without a network: what this device was told last, marked as old, no colour."""
+    """The page without a network: what this device was last told, marked as old, without colour."""
     return page("offline.html", language, {})
 
 

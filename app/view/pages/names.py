@@ -69,7 +69,7 @@ SOURCES: dict[str, Text] = {
     "provinces": _("外省健康码"),
     "identity-providers": _("实名认证"),
 }
-"""The first part of a CloudEvents source, as the one who reported."""
+"""Who reported, by the first part of a CloudEvents source."""
 
 OTHER_SOURCE = _("其他部门")
 
@@ -184,7 +184,7 @@ DECLARATION_KINDS: dict[DeclarationKind, Text] = {
     DeclarationKind.STUDENT_OR_STAFF: _("学生/教职工个人健康申报"),
     DeclarationKind.PERSONAL: _("个人自查申报"),
 }
-"""Manual, 三（三）."""
+"""The kinds of health declaration (manual, 三（三）)."""
 
 SYMPTOMS: dict[Symptom, Text] = {
     Symptom.FEVER: _("发热"),

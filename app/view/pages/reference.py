@@ -1,6 +1,6 @@
 """`GET /api` and `GET /api/events`: the OpenAPI and AsyncAPI documents, readable.
 
-The documents are data: what is rendered here is what they say, and each part has an address.
+The documents are data. The pages say what the documents say, and each part has an address.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from app.web.site import anchor, page
 Node = Mapping[str, Any]
 
 DEPTH_MAX = 6
-"""Inline objects are opened this deep; what is deeper stands in the document itself."""
+"""How deep inline objects are opened; deeper ones can be read in the document itself."""
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _LIMITS = {
@@ -35,7 +35,7 @@ _LIMITS = {
 
 
 class ValueKind(Struct, frozen=True):
-    """A type as read: words, and the schema that they name, if any."""
+    """A type in words, and the schema that the words name, if any."""
 
     words: str | Text
     schema: str | None = None
@@ -53,7 +53,7 @@ class Field(Struct, frozen=True):
 
 
 class Schema(Struct, frozen=True):
-    """A schema: its own fields, or the alternatives that it consists of."""
+    """A schema: its own fields, or its alternatives."""
 
     anchor: str
     name: str
@@ -106,7 +106,7 @@ class EventMessage(Struct, frozen=True):
 
 
 class Channel(Struct, frozen=True):
-    """One topic: where it is, what it holds, its settings, and its messages."""
+    """One topic: its address, what it holds, its settings, and its messages."""
 
     anchor: str
     address: str
@@ -140,7 +140,7 @@ def events_page(document: Node, language: Language) -> Response[str]:
 
 
 def resolve(document: Node, node: Any) -> Any:
-    """Follow a local `$ref` (RFC 6901) as far as it leads; other nodes are as they are."""
+    """Follow a local `$ref` (RFC 6901) as far as it leads; return any other node as it is."""
     for _turn in range(DEPTH_MAX):
         if not (isinstance(node, Mapping) and str(node.get("$ref", "")).startswith("#/")):
             break

@@ -33,8 +33,8 @@ def page_routes(
 ) -> list[Router]:
     """The pages for anybody, for the application's `route_handlers`.
 
-    `samples` gives the people to look at, in development; `openapi` the view's own OpenAPI 3.1
-    document. `gateway_docs_url` is where the gateway shows its own, if it does.
+    `samples` gives the people to look at, in development; `openapi` gives the view's own OpenAPI
+    3.1 document. `gateway_docs_url` is where the gateway shows its document, if it does.
     """
 
     @get("/", media_type=MediaType.HTML)
@@ -104,13 +104,13 @@ def page_routes(
 
 
 def _keep(response: Response[Any]) -> Response[Any]:
-    """A static file's address changes with its content, so it may be kept."""
+    """Let browsers keep a static file: its address changes with its content."""
     response.headers.update({**HEADERS, "cache-control": "public, max-age=31536000, immutable"})
     return response
 
 
 def resident_routes(view: Services) -> list[Any]:
-    """The pages of a resident who is logged in; the login's guard gives them the session."""
+    """The pages for a resident who is logged in; the login's guard gives them the session."""
 
     @get("/code", media_type=MediaType.HTML, include_in_schema=False)
     async def show_code(request: AnyRequest, session: LoggedIn) -> Response[str]:

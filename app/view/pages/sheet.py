@@ -1,6 +1,6 @@
 """What a code says at an instant, in the order in which a resident and a guard read it.
 
-Pure: a `HealthCode` and an instant in, the content of the page out; no markup, no I/O.
+It is pure: a `HealthCode` and an instant in, the content of the page out; no markup, no I/O.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from models.policy import ZONE
 
 
 class Step(Struct, frozen=True):
-    """One line of a checklist: what is needed, who brings it about, and whether it is met."""
+    """One line of a checklist: what is needed, who must bring it about, and whether it is met."""
 
     needs: Text
     owner: Text
@@ -36,7 +36,7 @@ class ReasonSheet(Struct, frozen=True):
 
 
 class Sheet(Struct, frozen=True):
-    """The whole answer at an instant. `changes_at` is when it changes by itself, if ever."""
+    """The whole answer at an instant. If it changes by itself, it does so at `changes_at`."""
 
     colour: Colour
     version: int
@@ -51,7 +51,7 @@ class Sheet(Struct, frozen=True):
 
 
 NO_SHEET = Sheet(Colour.NONE, 0, (), None, "")
-"""What an unknown person sees; the same as someone whose identity is not verified."""
+"""The same for an unknown person and for someone whose identity is not verified."""
 
 
 def sheet(code: HealthCode | None, at: datetime, policy: str) -> Sheet:
@@ -108,7 +108,7 @@ def _met_on(condition: Condition) -> Text | None:
 
 
 def _earliest(condition: Condition) -> Text | None:
-    """When an unmet condition can be met at the earliest; None where no date is known."""
+    """When an unmet condition can be met at the earliest; None if no date is known."""
     instant = condition.not_before or condition.met_at
     if instant is None:
         return None

@@ -1,8 +1,8 @@
 """`/travel-card`: the travel card (行程卡; manual, 三（四）): a phone, its code, its cities.
 
-Three addresses, ordinary forms: `GET /travel-card` asks for the phone, `POST /travel-card/code`
-has the code sent and asks for it, `POST /travel-card` shows the card. The number is in no address;
-it goes back and forth in the forms alone.
+There are three addresses with ordinary forms: `GET /travel-card` asks for the phone, `POST
+/travel-card/code` has the code sent and asks for it, `POST /travel-card` shows the card. No address
+contains the number; only the forms carry it.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ from models.phones import PhoneError, parse_phone
 from models.policy import ZONE
 
 SEND_AGAIN_SECONDS = Bounds().sends[0].get_expiry()
-"""After so long an asker may have another code sent."""
+"""How long an asker waits before another code can be sent."""
 
 VISITS: dict[Visit, Text] = {Visit.REACHED: _("到达"), Visit.PASSED: _("途经")}
 
@@ -52,7 +52,7 @@ SENTENCES: dict[str, Text] = {
     "message-not-sent": _("短信没有发出，不计入次数。请稍后再试。"),
     "travel-card-unavailable": _("行程卡暂时不能查询，不计入次数。请稍后再试。"),
 }
-"""Every refusal but those that say how many tries are left, and when one may ask again."""
+"""Every refusal except two: how many tries are left, and when one may ask again."""
 
 OF_THE_PHONE = frozenset({"phone"})
 OF_THE_CODE = frozenset(
@@ -61,7 +61,7 @@ OF_THE_CODE = frozenset(
 
 
 def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
-    """Return the handlers, to be protected by the login's guard."""
+    """Return the handlers, which the login's guard must protect."""
 
     @get("/travel-card", media_type=MediaType.HTML, include_in_schema=False)
     async def show_form(request: AnyRequest, session: LoggedIn) -> Response[str]:
@@ -69,7 +69,7 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
 
     @get("/travel-card/code", include_in_schema=False)
     async def begin_anew(request: AnyRequest, session: LoggedIn) -> Redirect:
-        """The page of a form, opened as a page: reloaded by its address, or in another language."""
+        """A form's page opened by its address, as when reloaded or in another language."""
         query = urlencode({"lang": language_of(request).code})
         return Redirect(f"/travel-card?{query}", status_code=303)
 
@@ -77,7 +77,7 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
     async def send_code(request: AnyRequest, session: LoggedIn) -> Response[str]:
         language, form = language_of(request), await request.form()
         phone = _text(form, "phone")
-        # Asked from the form of the code, where the code before stays good.
+        # Asked again in the form for the code; the code before stays good meanwhile.
         again = _text(form, "again") == "yes"
         try:
             sent = await cards.send_code(session.person, address_of(request), phone, language)
@@ -127,10 +127,10 @@ def code_form(
     refused: Refused | None = None,
     at: datetime | None = None,
 ) -> Response[str]:
-    """Ask for the code that was sent; `sent` just now, or before."""
+    """Ask for the code that was sent; `sent` is None if that was before, not just now."""
     try:
         masked = parse_phone(phone).masked
-    except PhoneError:  # made up: there is no such form of ours
+    except PhoneError:  # it was made up: no form of ours sends that
         return phone_form(language, phone, refused=refused, at=at)
     again_s = 0
     if sent is not None:
@@ -209,7 +209,7 @@ def _form(
 
 
 def _day_of_year(instant: datetime) -> Text:
-    """Month and day: of 14 days nobody needs the year."""
+    """Month and day: within 14 days nobody needs the year."""
     date = instant.astimezone(ZONE).date()
     return Text(lambda language: format_skeleton("MMMd", date, locale=language.locale))
 

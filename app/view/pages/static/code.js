@@ -1,6 +1,6 @@
 // Keeps the page at a gate alive: the clock, the QR, and the colour itself. The server renders
-// every state; this asks whether the one shown still holds, and puts the server's own markup in
-// place where it does not. A colour that cannot be confirmed is taken away.
+// every state. This script asks whether the state shown still holds; if it does not, it puts the
+// server's own markup in place. A colour that cannot be confirmed is taken away.
 "use strict";
 
 (() => {
@@ -14,8 +14,8 @@
   const body = document.body;
   const announce = document.getElementById("announce");
   let main = document.getElementById("state");
-  let ahead = Number(main.dataset.now) - Date.now(); // server's clock less this device's
-  // Of the wall clock, not performance.now(): that one stands still while a phone sleeps.
+  let ahead = Number(main.dataset.now) - Date.now(); // the server's clock minus this device's
+  // By the wall clock, not performance.now(), which stands still while a phone sleeps.
   let confirmed = 0;
   let drawn = Date.now();
   let asking = false;
@@ -23,8 +23,8 @@
   const now = () => Date.now() + ahead;
   const coloured = () => main.dataset.state === "red" || main.dataset.state === "green";
 
-  // The state shown is the view's own as of now. A colour's words are kept, nothing that could
-  // be scanned, for a phone without a network (static/offline.js).
+  // The state shown is the view's as of now. For a phone without a network (static/offline.js) a
+  // colour's words are kept, and nothing that could be scanned.
   function confirm() {
     confirmed = Date.now();
     if (main.dataset.state === "none") kept("last").drop(); // it was another person's
@@ -34,7 +34,7 @@
     kept("last").write({ first, second, holder: said(".holder"), at: confirmed + ahead });
   }
 
-  // The whole answer, or null where there is none.
+  // Returns the whole answer, or null if none came.
   async function ask(url, accept) {
     const signal = AbortSignal.timeout(ANSWER_MS);
     try {
@@ -42,7 +42,7 @@
       const answer = await fetch(url, { headers, cache: "no-store", signal });
       if (answer.status === 401) {
         kept("last").drop();
-        location.reload(); // logged out, or for too long away: to the login
+        location.reload(); // logged out, or away for too long: leads to the login
       }
       return { ok: answer.ok, text: await answer.text() };
     } catch {
@@ -66,7 +66,7 @@
     if (!answer) return;
     const page = parsed(answer.text, "text/html");
     const fresh = page.getElementById("state");
-    if (!fresh) return; // not our page: a proxy's, say
+    if (!fresh) return; // not our page, but perhaps a proxy's
     fresh.querySelectorAll("noscript").forEach((element) => element.remove());
     become(document.adoptNode(fresh));
     document.title = page.title;
@@ -105,7 +105,7 @@
     if (age > valid / 2) return redraw();
   }
 
-  // One question at a time. Without an answer nothing is done here: `tick` takes the colour away.
+  // One question at a time. If no answer comes nothing happens here: `tick` takes the colour away.
   async function alone(question) {
     if (asking || document.hidden || !main.dataset.code) return;
     asking = true;
@@ -129,8 +129,8 @@
   function tick() {
     if (coloured() && Math.abs(Date.now() - confirmed) > UNCONFIRMED_MS) lose();
     main.querySelector("[data-hands]").textContent = HANDS.format(now());
-    // Each second until it is answered: one that was lost, or met another question, is asked again.
-    const lost = main.dataset.state === "unavailable"; // asks at its own pace
+    // Asks each second until it is answered: a question may be lost, or come while another is open.
+    const lost = main.dataset.state === "unavailable"; // this page asks at its own pace
     const midnight = DAY.format(now()) !== DAY.format(Number(main.dataset.now)); // its date is over
     if ((midnight && !lost) || now() >= Number(main.dataset.changes ?? Infinity)) alone(refresh);
   }
@@ -148,7 +148,7 @@
 
   document.addEventListener("visibilitychange", wake);
   addEventListener("pageshow", (event) => event.persisted && wake());
-  // Without it all works while there is a network; some browsers refuse it in private windows.
+  // While there is a network all works without it. Some browsers refuse it in private windows.
   addEventListener("load", () => navigator.serviceWorker?.register(body.dataset.worker).catch(() => {}));
   confirm();
   if (main.dataset.token) draw(main.dataset.token);

@@ -1,12 +1,12 @@
-// The duty officer's page: the newest changes as they are told, and the counts and the chart
-// fetched again. Names come from the page's own markup, so they stand in one place.
+// The duty officer's page: lists the newest changes as they are told, and fetches the counts and the
+// chart again. Names come from the page's own markup, so they stand in one place.
 "use strict";
 
 (() => {
-  const ROWS_MAX = 200; // rows kept; an older one goes when a newer comes
+  const ROWS_MAX = 200; // rows kept; the oldest goes when a newer one comes
   const COUNTS_MS = 5000;
   const CHART_MS = 15000;
-  const REOPEN_MS = 5000; // after the browser itself gave up
+  const REOPEN_MS = 5000; // the wait after the browser itself gave up
   const ANSWER_MS = 4000;
   const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", timeStyle: "medium" });
   const DAY = new Intl.DateTimeFormat("en-CA", { timeZone: "Asia/Shanghai" });
@@ -20,7 +20,7 @@
   let stream = null;
   let reopening = 0;
   let waiting = []; // at most ROWS_MAX rows not drawn yet, oldest first
-  let dropped = 0; // rows that did not fit into it
+  let dropped = 0; // rows that did not fit into `waiting`
   let held = false;
 
   function element(name, role, className, ...content) {
@@ -96,7 +96,7 @@
     $("held").textContent = "";
   }
 
-  // Open, and the view has figures; without them it has no changes to tell either.
+  // The stream is open. The view tells changes only if it has figures too.
   function opened() {
     if (stream.readyState !== EventSource.OPEN) return;
     linked($("counts").querySelector("[data-counted]") ? "live" : "starved");

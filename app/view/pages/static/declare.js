@@ -1,6 +1,7 @@
-// Keeps a draft of a declaration in this browser, with the id of its form, and sends it; what is
-// lost on the way can be sent again and is one declaration. Without this the form is sent as forms
-// are. A draft is its owner's alone, and goes once an answer is there, or after a day.
+// Keeps a draft of a declaration in this browser, with the id of its form, and sends it. A draft that
+// is lost on the way can be sent again, and is one declaration. Without this script the browser sends
+// the form as any other. A draft is its owner's alone. It is deleted once an answer comes, or after a
+// day.
 "use strict";
 
 (() => {
@@ -67,13 +68,13 @@
     fields()[0].focus();
   }
 
-  // Shows the server's form in place of this one: what is wrong with it stands at its top.
+  // Shows the server's form in place of this one, with its faults at the top.
   function become(page) {
     const fresh = document.adoptNode(page.getElementById("declaration"));
     document.getElementById("declaration").replaceWith(fresh);
     document.title = page.title;
     form = document.querySelector(FORM);
-    save(); // its id may be another
+    save(); // its id may have changed
     document.getElementById("faults")?.focus();
   }
 
@@ -93,7 +94,7 @@
       if (answer.redirected) {
         store.drop();
         location.assign(answer.url);
-        return; // still sending, until the page is gone: a further tap does nothing
+        return; // `sending` stays true until the page is gone: a further tap does nothing
       }
       const page = new DOMParser().parseFromString(text, "text/html");
       if (page.getElementById("declaration")) become(page);
@@ -126,7 +127,7 @@
   addEventListener("online", () => {
     if (lost) tell("back");
   });
-  // Gone back to after it was sent: the browser has kept a page whose form is used.
+  // Someone went back to the page after sending: the browser kept it, and its form is used up.
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });

@@ -1,4 +1,4 @@
-// The page that stands for any other while there is no network: shows the clock and what this
+// The page that replaces any other while there is no network. It shows the clock and what this
 // device was last told, and gives way as soon as the view answers.
 "use strict";
 

@@ -1,5 +1,5 @@
-// Draws a display token as a QR (ISO/IEC 18004): version 6, level M, mask 4, byte mode, always, as
-// app/view/displays.py does; so there is no table here, and a phone draws it in a millisecond.
+// Draws a display token as a QR (ISO/IEC 18004). It always has version 6, level M, mask 4 and byte
+// mode, as in app/view/displays.py. So it needs no table, and a phone draws it in a millisecond.
 // `qrPath(text)` returns the dark modules as the path of an SVG of 41 by 41.
 "use strict";
 
@@ -48,7 +48,7 @@ const qrPath = (() => {
     return [...across(blocks), ...across(blocks.map(checks))];
   }
 
-  // What is the same in every such QR; undefined is where data go.
+  // The modules that are the same in every such QR; data go where they are undefined.
   function frame() {
     const grid = Array.from({ length: SIZE }, () => Array(SIZE));
     const square = (top, left, rings) => {

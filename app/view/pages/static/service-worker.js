@@ -1,12 +1,12 @@
-// Keeps what the page without a network is made of, and answers with it where there is none. It
-// keeps no page about a person: what a device was told last lies in its storage
-// (static/kept.js). Its address has the language, and changes with every page and file, so a
-// newer one takes its place.
+// Keeps the files of the page without a network, and answers with that page if the network is away.
+// It keeps no page about a person: what a device was last told lies in its storage
+// (static/kept.js). The script's address has the language, and changes with every page and file, so
+// a newer script replaces it.
 "use strict";
 
 const KEPT = `kept${location.search}`;
 const OFFLINE = `/offline${location.search}`;
-const ANY = { ignoreVary: true }; // the address says all
+const ANY = { ignoreVary: true }; // the address alone tells files apart
 const FILES = /\/static\/[\w.-]+\?v=\w+/g;
 
 async function keep() {
@@ -31,7 +31,7 @@ self.addEventListener("activate", (event) => event.waitUntil(forgetOlder()));
 
 self.addEventListener("fetch", (event) => {
   const { request } = event;
-  if (request.method !== "GET") return; // a form says itself that it was not sent
+  if (request.method !== "GET") return; // a form says by itself that it was not sent
   if (request.mode === "navigate") {
     event.respondWith(fetch(request).catch(() => caches.match(OFFLINE, ANY)));
   } else if (new URL(request.url).pathname.startsWith("/static/")) {

@@ -1,10 +1,10 @@
 // Counts the seconds until a code may be sent again, and sends each form once: a code gives one card,
-// so the answer to a second tap would be that it is used. The server's own limits are what hold:
-// without this the button is there at once, and its answer says when.
+// so a second tap would be told that the code is used. The server has limits of its own: without this
+// script the button is there at once, and the answer says when to try again.
 "use strict";
 
 (() => {
-  const COUNTED_MAX = 120; // a longer wait is told as a time of day, with the reason
+  const COUNTED_MAX = 120; // seconds; a longer wait is told as a time of day, with the reason
 
   const button = document.querySelector("[data-again]");
   const count = document.querySelector("[data-count]");
@@ -17,13 +17,13 @@
     const waiting = left() > 0;
     count.hidden = !waiting;
     place.textContent = left();
-    // Not `disabled`: that would take the focus away from who has it there.
+    // Not `disabled`: that would take the focus away from a person who has it there.
     if (waiting) button.setAttribute("aria-disabled", "true");
     else button.removeAttribute("aria-disabled");
     if (waiting) setTimeout(show, 250);
   }
 
-  const AGAIN_MS = 5000; // an answer that has not come by then was lost, or stopped
+  const AGAIN_MS = 5000; // if no answer has come by then, it was lost or stopped
   const sent = new Map();
   document.addEventListener("submit", (event) => {
     const form = event.target;
@@ -31,6 +31,6 @@
     if (twice || (form === button.form && left() > 0)) event.preventDefault();
     else sent.set(form, Date.now());
   });
-  addEventListener("pageshow", () => sent.clear()); // gone back to
+  addEventListener("pageshow", () => sent.clear()); // someone went back to the page
   show();
 })();
