@@ -3,28 +3,29 @@
     GET  /v1/people/{person}/code         the code now: colour, reasons, how they lift
     GET  /v1/people/{person}/code.svg     its QR, of a display token that lives two minutes
     GET  /v1/people/{person}/explanation  why it is, or was, what it is; for the operator
-    GET  /v1/reconciliation               whose code is green while the national status is high
+    GET  /v1/reconciliation               who is green here and high-risk nationally
     POST /v1/scans                        a terminal's scan: recorded, and answered with the colour
     GET  /v1/changes                      changes of status as Server-Sent Events
     GET  /v1/counts                       people by colour, reason and city; the last hour
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
-It reads Redis (app.projection.codes), and nothing else that could be away. Expiry is computed at
-the instant of reading (models.codes.judge), and every answer says how fresh its data is; beyond a
-limit there is no colour at all (亮码失败).
+To show a code it reads Redis (app.projection.codes), and nothing else that could be away. Expiry is
+computed at the instant of reading (models.codes.judge). Every answer says how fresh its data is; if
+they are older than a limit, no colour is shown at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.
-- `explanations`, `reconciliation`: a person's row explained; whose data wait to be pushed to the
-  national platform.
+- `explanations`, `reconciliation`: a person's row explained; the people whose data are still to be
+  pushed to the national platform.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
-- `problems`: what it refuses in words of its own.
-- `reading`: what is read, in its own words, and that it cannot be read.
-- `information`, `rows`, `me`, `declarations`, `recorder`: a resident's own, and what they tell.
-- `services`: all of it, as handlers and pages share it.
+- `problems`: the refusals that the view words itself.
+- `reading`: the answers of those who read, and the error if nothing can be read.
+- `information`, `rows`, `me`, `declarations`, `recorder`: a resident's own data, and what they
+  tell.
+- `services`: all of these, as handlers and pages share them.
 - `pages`: what people open; `routes`, `server`: HTTP, the process.
 
-It promises never to show a colour by data older than `limits.REFUSE_SECONDS`, and that nobody reads
-another's. It imports `app.login`, `app.travel`, `app.projection` (what lies in Redis),
-`app.topics`, `app.web`, `app.process` and `models`.
+It promises never to show a colour by data older than `limits.REFUSE_SECONDS`, and never to show a
+resident the data of another. It imports `app.login`, `app.travel`, `app.projection` (what lies in
+Redis), `app.topics`, `app.web`, `app.process` and `models`.
 """

@@ -1,14 +1,14 @@
-"""Changes of status as they are told, to many clients: Server-Sent Events.
+"""Changes of status, told to many clients as they come: Server-Sent Events.
 
 One reader per process follows the changes in Redis and keeps the newest in a ring. A client has
-no queue, only a place: the number of the last change it was given. It is given what comes after
-that from the ring, or from Redis where the ring has gone on without it; so a slow client holds
-nothing, and loses nothing but what Redis no longer keeps. That is said by an event `gap`, with
-the number of changes missed where that is known, and it goes on from there.
+no queue, only a place: the number of the last change it was given. Later changes come from the
+ring, or from Redis if the ring no longer has them. So a slow client costs no memory, and loses only
+what Redis no longer keeps. It is told of such a loss by an event `gap`, with the number of changes
+missed if that is known, and goes on after the gap.
 
-An event's id is `<epoch>-<number>`. An id of another epoch (app.projection.codes) gives a gap: what
-was missed cannot be known. While the read model is built again nothing is told, since it would be
-told twice. A filtered client's place moves on too: heartbeats carry it.
+An event's id is `<epoch>-<number>`. An id of another epoch (app.projection.codes) gives a gap: how
+much was missed cannot be known. While the read model is built again nothing is told, since it would
+be told twice. The place of a filtered client moves on too: heartbeats carry it.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ TURN = 200
 
 NAMES = {reason.slug: reason for reason in Reason}
 REASON_WORDS = {**NAMES, **{str(int(reason)): reason for reason in Reason}}
-"""How a filter may name a reason: its name, or its rank."""
+"""How a filter may name a reason: by its name, or by its rank."""
 
 _ID = re.compile(r"(?P<epoch>[0-9a-f]{8})-(?P<number>\d{1,15})")
 _encode = msgspec.json.Encoder().encode
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 
 class StreamPlace(Struct, frozen=True):
-    """Behind the change of this number; before the first it is 0."""
+    """The place after the change of this number; 0 is the place before the first change."""
 
     epoch: str
     number: int
@@ -62,11 +62,11 @@ class StreamPlace(Struct, frozen=True):
 
 
 NOWHERE = StreamPlace("", 0)
-"""The place of an id that is not ours."""
+"""The place that an id has if it is not ours."""
 
 
 def place_of(last_event_id: str | None) -> StreamPlace | None:
-    """Return the place that a client's Last-Event-ID names; None if it has none yet."""
+    """Return the place that a client's Last-Event-ID names; None if the client has none yet."""
     if not last_event_id:
         return None
     match = _ID.fullmatch(last_event_id)
@@ -82,8 +82,8 @@ class Gap(Struct, frozen=True):
 class ChangeFilter(Struct, frozen=True):
     """Which changes a client wants; None lets all through.
 
-    A city stands for its districts and a province for its cities, by their trailing zeros; a
-    reason is asked for before and after the change; a source stands for all below it.
+    By its trailing zeros a city stands for its districts, and a province for its cities. A reason
+    may be open before the change or after it. A source stands for all sources below it.
     """
 
     city: str | None = None
@@ -111,14 +111,14 @@ def _area(code: str) -> str:
 
 Numbered = tuple[int, PublicChange]
 Step = tuple[StreamPlace, Gap | PublicChange | None]
-"""A client's place after something, and what that was; None if nothing was for a while."""
+"""What a client is given, and its place after it; None if nothing came for a while."""
 
 
 class Changes:
     """Follows the changes in Redis for all clients of this process.
 
-    `follower` is a client for blocking reads, `redis` one for all else. Call `start` in the event
-    loop, and `stop` at the end, which ends every client's stream.
+    `follower` is a Redis client for blocking reads, `redis` one for all else. Call `start` in the
+    event loop, and `stop` at the end; `stop` ends every client's stream.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Changes:
         self._addresses = Counter[str]()
 
     def start(self) -> None:
-        """Begin to follow; return at once."""
+        """Begin to follow the changes; return at once."""
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -154,17 +154,17 @@ class Changes:
                 await self._task
 
     def check(self) -> None:
-        """Raise what ended the following, if anything did: that is a bug, and not survived."""
+        """Raise what ended the following, if anything did: a bug, from which nothing recovers."""
         if self._task is not None and self._task.done():
             self._task.result()
 
     @property
     def clients(self) -> int:
-        """How many there are."""
+        """How many clients there are."""
         return self._addresses.total()
 
     def full(self, address: str) -> bool:
-        """Say whether there are as many clients as may be, in all or from `address`."""
+        """Say whether one more client would be too many, in all or from `address`."""
         return (
             self.clients >= self._clients_max or self._addresses[address] >= CLIENTS_OF_ADDRESS_MAX
         )
@@ -172,7 +172,7 @@ class Changes:
     async def stream(
         self, begin: StreamPlace | None, wanted: ChangeFilter, address: str
     ) -> AsyncIterator[bytes]:
-        """Yield a client's stream from where it begins, for as long as it listens."""
+        """Yield a client's stream from its place on, for as long as it listens."""
         self._addresses[address] += 1
         metrics.VIEW_CLIENTS.set(self.clients)
         try:
@@ -186,7 +186,7 @@ class Changes:
                     case PublicChange() if wanted.lets(what):
                         text = _event("change", place, what)
                     case _:
-                        # An id alone moves the client's place on and is no event.
+                        # An id alone moves the client's place on and counts as no event.
                         if time.monotonic() - told < self._heartbeat_seconds:
                             continue
                         text = b": alive\nid: %s\n\n" % str(place).encode()
@@ -194,7 +194,7 @@ class Changes:
                 yield text
         finally:
             self._addresses[address] -= 1
-            self._addresses += Counter()  # without those that have none left
+            self._addresses += Counter()  # drops the addresses that have no client left
             metrics.VIEW_CLIENTS.set(self.clients)
 
     async def _steps(self, place: StreamPlace | None) -> AsyncIterator[Step]:
@@ -217,7 +217,7 @@ class Changes:
                     yield step
 
     async def _after(self, place: StreamPlace) -> Sequence[Step]:
-        """Return what comes after a place, oldest first, with the gap before it if there is one."""
+        """Return the steps after a place, oldest first, beginning with a gap if there is one."""
         if self._ring and self._ring[0][0] <= place.number + 1:
             skip = place.number + 1 - self._ring[0][0]
             found = list(islice(self._ring, skip, skip + TURN))
@@ -227,7 +227,7 @@ class Changes:
             except (RedisError, OSError, TimeoutError):
                 state = None
             if state is None or state.epoch != place.epoch or not found:
-                await asyncio.sleep(AGAIN_SECONDS)  # the reader will find out what this means
+                await asyncio.sleep(AGAIN_SECONDS)  # the reader will find out why
                 return ()
         steps: list[Step] = [(StreamPlace(place.epoch, number), change) for number, change in found]
         missed = found[0][0] - place.number - 1
@@ -253,7 +253,7 @@ class Changes:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _read(self) -> bool:
-        """Take in what is new; return False if the read model is not there or not whole."""
+        """Take in what is new; return False if the read model is missing or not whole."""
         at = self._place or NOWHERE
         state, found = await read_changes(self._follower, at.number)
         if state is None or not state.built:
@@ -264,7 +264,7 @@ class Changes:
             self._wake()
         elif found:
             if found[0][0] != at.number + 1:
-                self._ring.clear()  # it has no gap within
+                self._ring.clear()  # the ring never has a gap within
             self._ring.extend(found)
             self._place = StreamPlace(state.epoch, found[-1][0])
             self._wake()

@@ -1,8 +1,8 @@
 """A person's code at the instant of asking.
 
 Reads that arrive in one turn of the event loop become one MGET, which brings the state of the
-read model along: so a code and its age are always of the same instant. One read a request would
-cost three times as much.
+read model along. So a code and its age are always of the same instant. A read for each request
+would cost three times as much.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Codes:
     async def read(self, person: str) -> Read:
         """Return a person's code, or that they have no code; raise `Unavailable`.
 
-        What is returned is never older than `REFUSE_SECONDS`, and says so beyond `STALE_SECONDS`.
+        The answer is never older than `REFUSE_SECONDS`. It is marked stale beyond `STALE_SECONDS`.
         """
         try:
             read = self._judge(*await self._find(person))
@@ -69,7 +69,7 @@ class Codes:
                 loop.call_soon(self._ask)
             found = self._waiting[person] = loop.create_future()
             self._asked += 1
-        # Others may wait for the same: one that gives up must not end it for them.
+        # Others may wait for the same code: one that gives up must not cancel it for them.
         return asyncio.shield(found)
 
     def _ask(self) -> None:
@@ -96,7 +96,7 @@ class Codes:
     def _judge(self, state: bytes | None, stored: bytes | None) -> Read:
         positions = self._decoded(state).positions[HEALTH_CODES]
         partition, code = (None, None) if stored is None else read_code(stored)
-        # Who is not there may be in any partition, and just not have come through it.
+        # A missing person may be in any partition, and may just not have arrived.
         known = oldest(positions) if partition is None else positions[partition].known_until
         at = self._now()
         if known is None or at.timestamp() - known > REFUSE_SECONDS:
@@ -105,7 +105,7 @@ class Codes:
         stale = lag_s > STALE_SECONDS
         read = Read(code, at, datetime.fromtimestamp(known, ZONE), round(lag_s, 3), stale)
         if stale and read.colour is Colour.NONE:
-            # A read model that is built again has come through newer codes, not through all.
+            # A read model that is being rebuilt may not have come to this person's code yet.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
         return read
 
@@ -119,7 +119,7 @@ class Codes:
 
 
 class ConditionAnswer(Struct, frozen=True):
-    """One line of a lift checklist: what, who must act, from when at the earliest, met or not."""
+    """One line of a lift checklist: what, who must act, when at the earliest, met or not."""
 
     kind: ConditionKind
     owner: Owner
@@ -129,7 +129,7 @@ class ConditionAnswer(Struct, frozen=True):
 
 
 class ReasonAnswer(Struct, frozen=True):
-    """An open reason. It lifts at `ends_at`; while that is unknown, at `earliest_end` or later."""
+    """An open reason. It lifts at `ends_at`; if that is unknown, at `earliest_end` or later."""
 
     reason: str
     rank: int
@@ -145,8 +145,8 @@ class ReasonAnswer(Struct, frozen=True):
 class CodeAnswer(Struct, frozen=True):
     """A code at the instant `at`, by data up to `as_of`; `stale` if that is long before.
 
-    It changes by itself at `changes_at`. Who is unknown or not verified has the colour none, and
-    the two are not told apart.
+    It changes by itself at `changes_at`. A person who is unknown or not verified has the colour
+    none; the two are not told apart.
     """
 
     person: str
@@ -162,7 +162,7 @@ class CodeAnswer(Struct, frozen=True):
 
 
 def code_answer(person: str, read: Read) -> CodeAnswer:
-    """Return what is said of a code over HTTP."""
+    """Return a code as it is said over HTTP."""
     shown = None if read.code is None else judge(read.code, read.at)
     policy = policy_at(read.at).version
     if read.code is None or shown is None or shown.colour is Colour.NONE:
@@ -184,7 +184,7 @@ def code_answer(person: str, read: Read) -> CodeAnswer:
 
 
 def reason_answer(interval: Interval, at: datetime) -> ReasonAnswer:
-    """Return what is said over HTTP of a reason, looked at from `at`."""
+    """Return a reason as it is said over HTTP, seen at `at`."""
     return ReasonAnswer(
         reason=interval.reason.slug,
         rank=int(interval.reason),

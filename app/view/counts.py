@@ -25,7 +25,7 @@ class Counting:
         self._now = now
 
     async def counts(self) -> Counts:
-        """Return the counts; raise `Unavailable` where they are not whole or too old."""
+        """Return the counts; raise `Unavailable` if they are not whole, or too old."""
         try:
             state, counts = await read_counts(self._redis)
         except (RedisError, OSError, TimeoutError):
@@ -93,8 +93,8 @@ class MinuteAnswer(Struct, frozen=True):
 class CountsAnswer(Struct, frozen=True):
     """People by colour, by reason (one may have several) and by city; changes per minute.
 
-    Counted is what status-changes last told of each person. `lags` says how far each partition
-    of the log is counted.
+    A person counts by what status-changes last told of them. `lags` says how far each partition of
+    the log is counted.
     """
 
     at: datetime
@@ -106,7 +106,7 @@ class CountsAnswer(Struct, frozen=True):
 
 
 def counts_answer(counts: Counts, minutes: list[ChangesOfMinute]) -> CountsAnswer:
-    """Return what is said of the counts over HTTP."""
+    """Return the counts as they are said over HTTP."""
     return CountsAnswer(
         counts.at,
         {colour.value: count for colour, count in counts.colours.items()},

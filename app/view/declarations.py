@@ -1,8 +1,9 @@
 """Health declarations (健康申报): four kinds, append-only.
 
-A declaration has the id that its form was given. Sent twice, by a double tap or a retry after a
-lost connection, it is one: Redis keeps for a day what an id was first submitted as, so the event is
-the same byte for byte. None can be changed or deleted; the newest is what holds (manual, 四.5).
+A declaration has the id that its form was given. If it is sent twice, by a double tap or a retry
+after a lost connection, it is one declaration: for a day Redis keeps what was first submitted under
+an id, so the event is the same byte for byte. A declaration cannot be changed or deleted; the
+newest one holds (manual, 四.5).
 """
 
 import hashlib
@@ -27,7 +28,7 @@ TOPIC = named("declarations")
 TYPE = "yuekang.declaration.submitted.v1"
 
 KEPT_SECONDS = 24 * 60 * 60
-"""A form that could not be sent may be sent again for so long."""
+"""How long a form may be sent again after a failure."""
 
 KEY = "declared:"
 
@@ -35,8 +36,8 @@ KEY = "declared:"
 class DeclarationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a resident declares. `id` is the form's own, such as a UUID; send it again unchanged.
 
-    `unit` is whom it is made to; a personal one has none. `contact` and `travelled` are about the
-    14 days before.
+    `unit` is whom it is made to; a personal declaration has none. `contact` and `travelled` are
+    about the 14 days before.
     """
 
     id: EventId
@@ -50,7 +51,7 @@ class DeclarationRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeclarationAnswer(Struct, frozen=True):
-    """A declaration that is on the log; it is in the list a moment later."""
+    """A declaration that is on the log; a moment later it is in the list too."""
 
     id: str
     declared_at: Instant
@@ -67,13 +68,13 @@ class Declarations:
     async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
         """Write a declaration of `person`; raise `Refused`."""
         asked = msgspec.structs.replace(asked, symptoms=tuple(sorted(set(asked.symptoms))))
-        self._record(person, asked, self._now())  # what is wrong is told before it is kept
+        self._record(person, asked, self._now())  # refuses a faulty one before its id is kept
         declared_at = await self._first_submitted(person, asked)
         await self._writer.write([self._record(person, asked, declared_at)])
         return DeclarationAnswer(asked.id, declared_at)
 
     async def _first_submitted(self, person: str, asked: DeclarationRequest) -> datetime:
-        """Return when this id was first submitted; raise `Refused` where it said something else."""
+        """Return when this id was first submitted; raise `Refused` if its answers differed then."""
         digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
         key = f"{KEY}{person}:{asked.id}"
         now = self._now()
@@ -125,7 +126,7 @@ class Declarations:
 
 
 def refuse_change() -> Refused:
-    """Return what a change or deletion is answered (manual, 四.5)."""
+    """Return the refusal of a change or a deletion (manual, 四.5)."""
     return Refused(
         "append-only",
         "A declaration can be neither changed nor deleted. If one is wrong, submit a new one; the "

@@ -1,8 +1,8 @@
 """The token in a resident's QR, and the QR.
 
-The token is sealed: who reads or photographs the QR learns neither the person key nor anything
-else, and can make no other. It holds the person key and the second at which it was made, no
-colour: what it is worth is asked of the view at the gate.
+The token is sealed: whoever reads or photographs the QR learns neither the person key nor anything
+else, and cannot make another token. It holds the person key and the second at which it was made. It
+holds no colour: at the gate the terminal asks the view for that.
 """
 
 import base64
@@ -21,15 +21,15 @@ from models.codes import Colour
 TOKEN_LENGTH_MAX = 128
 
 QR_VERSION, QR_ERROR, QR_MASK = 6, "m", 4
-"""Fixed, since choosing them costs five times as much as drawing. Version 6 with M takes 106
-bytes; the longest token has 104."""
+"""They are fixed, since choosing them costs five times as much as drawing. Version 6 with M takes
+106 bytes; the longest token has 104."""
 
 DARK = {Colour.RED: "#b00f1b", Colour.GREEN: "#0b6b2e"}
-"""As the page's own tokens (static/tokens.css); on white above 6 to 1."""
+"""The same as in the page's design (static/tokens.css); the contrast on white is above 6 to 1."""
 
 
 class InvalidDisplay(Exception):
-    """Not a token that this key made."""
+    """The text is not a token that this key made."""
 
 
 class Display(Struct, frozen=True):
@@ -45,7 +45,7 @@ class Display(Struct, frozen=True):
 
 
 class Displays:
-    """Makes, reads and draws display tokens of one key."""
+    """Makes, reads and draws display tokens with one key."""
 
     def __init__(self, key: bytes) -> None:
         # The label keeps this use of the key apart from any other.

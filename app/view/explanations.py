@@ -1,9 +1,9 @@
 """`GET /v1/people/{person}/explanation`: why a code is, or was, what it is, for the operator.
 
-Read from the person's row, which holds every event with its arrival (models.explain). An answer by
-an old row is given and marked, not refused: it opens no gate, and who looks into a disturbance
-needs it then. Who asked about whom, and about which instants, is written to the audit log, before
-anything is read.
+It is read from the person's row, which holds every event with its arrival (models.explain). An old
+row still gives an answer, which is marked as stale: it opens no gate, and an operator needs it most
+during a disturbance. Who asked about whom, and about which instants, is written to the audit log
+before anything is read.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ from models.person import Person, unknown
 TABLE = "people"
 
 FORECAST_MAX = timedelta(days=3 * 366)
-"""How far ahead an instant may lie. An order may start a year after it is sent and last a year
-from there, and nothing that is known changes a code later than that."""
+"""How far ahead an instant may lie. An order may start a year after it is sent, and last a year
+from then. No known event changes a code later than that."""
 
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
@@ -50,8 +50,8 @@ _decode_row = msgspec.msgpack.Decoder(Person).decode
 class SideAnswer(Struct, frozen=True):
     """What holds at `at`, by what was known at `known_at`.
 
-    `reasons` are open, by rank; `ended` were over by then, `ahead` begin later. `policy` was in
-    force at `at`; `policies` had a say in it.
+    `reasons` are open, by rank; `ended` were over by `at`; `ahead` begin later. `policy` was in
+    force at `at`; `policies` are all versions that had a say in the answer.
     """
 
     at: datetime
@@ -70,8 +70,9 @@ class SideAnswer(Struct, frozen=True):
 class EventAnswer(Struct, frozen=True):
     """An event that had arrived. It counts unless it is `taken_back_by` a correction in force.
 
-    `counts_from` is its own instant. `claim` says what becomes of it if it is a correction;
-    `bears_on` names the open reasons that it opened or whose checklist it meets a line of.
+    `counts_from` is the event's own instant. If it is a correction, `claim` says what becomes of
+    it. `bears_on` names the open reasons that the event opened, or helps to lift by meeting a line
+    of their checklist.
     """
 
     source: str
@@ -87,7 +88,7 @@ class EventAnswer(Struct, frozen=True):
 
 
 class ChangeAnswer(Struct, frozen=True):
-    """An open reason as it was shown then, and as it is known now."""
+    """An open reason that differs: as it was shown then, and as it is known now."""
 
     then: ReasonAnswer
     now: ReasonAnswer
@@ -105,10 +106,10 @@ class DifferenceAnswer(Struct, frozen=True):
 
 
 class ExplanationAnswer(Struct, frozen=True):
-    """Why a code is what it is: what was asked, and beside it what was shown and is known now.
+    """Why a code is what it is: the answer to the question, what was shown then, what is known now.
 
-    By a row up to `as_of`; `stale` if that is long before `asked_at`. `events` had
-    arrived at the `known_at` that was asked, `not_known` came later. `full`: the row holds as many
+    The row has what had arrived by `as_of`; `stale` if that is long before `asked_at`. `events` had
+    arrived by the `known_at` that was asked; `not_known` came later. `full`: the row holds as many
     events as it may, so some may have been refused.
     """
 
@@ -137,9 +138,11 @@ class Explanations:
     async def explain(
         self, by: str, person: str, at: str | None, known_at: str | None
     ) -> ExplanationAnswer:
-        """Answer what `by` asks; raise `Refused` for an instant that cannot be read or is out of
-        bounds,
-        `Unavailable` where the row cannot be had or its absence says nothing."""
+        """Answer what `by` asks.
+
+        Raise `Refused` for an instant that cannot be read or is out of bounds. Raise `Unavailable`
+        if the row cannot be read, or is missing while the rows are too old to tell.
+        """
         now = self._now()
         then = now if at is None else instant("at", at, now + FORECAST_MAX)
         soon = now + timedelta(seconds=CLOCK_SECONDS)
@@ -167,9 +170,9 @@ class Explanations:
         stale = lag_s > HISTORY_STALE_SECONDS
         [stored] = rows.values
         if stored is None and stale:
-            # Who is not there yet is not unknown.
+            # The person may be missing only because these rows are behind.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
-        # In a thread: of a full row it takes a while, and codes must not wait for it.
+        # In a thread: a full row takes a while, and codes must not wait for it.
         explanation, comparison = await asyncio.to_thread(_judge, person, stored, at, known_at)
         return ExplanationAnswer(
             person=person,
@@ -188,7 +191,7 @@ class Explanations:
 
 
 def instant(name: str, text: str, latest: datetime) -> datetime:
-    """Read the parameter `name`; raise `Refused` for what is no instant, or out of bounds."""
+    """Read the parameter `name`; raise `Refused` if it is not an instant, or is out of bounds."""
     if not _RFC3339.fullmatch(text):
         hint = " A + in an address is written %2B." if _PLUS_LOST.fullmatch(text) else ""
         raise _invalid(name, f"Not an RFC 3339 date-time with its zone.{hint}")

@@ -1,7 +1,8 @@
-"""A person's health information as the view reads it, and as it is said over HTTP.
+"""A person's health information: how the view reads it, and says it over HTTP.
 
-It is read from the rows in Redis (app.projection.rows), and gives way to codes: beyond so many
-reads at one time it is refused as busy, so that a rush for history costs no colour.
+It is read from the rows in Redis (app.projection.rows), and gives way to codes. Beyond
+`HISTORY_AT_ONCE_MAX` reads at one time a read is refused as busy, so that a rush for history costs
+no colour.
 """
 
 import asyncio
@@ -37,8 +38,8 @@ _decode_visit = msgspec.json.Decoder(TelecomVisitData).decode
 class InformationAnswer(Struct, frozen=True):
     """All sections that could be read, in the manual's order.
 
-    `national_status` is shown beside the health certificates. A green code with a high one is not
-    abnormal (manual, 四.6): our data wait to be pushed to the national platform.
+    `national_status` is shown beside the health certificates. A green code with a high national
+    status is not abnormal (manual, 四.6): our data wait to be pushed to the national platform.
     """
 
     at: datetime
@@ -88,7 +89,7 @@ class Information:
         return information.national_status(listings[ListName.NATIONAL_STATUSES], self._now())
 
     async def visits(self, phone_key: str) -> PhoneVisits:
-        """Return what telecoms said of a phone; raise `Unavailable`."""
+        """Return what telecoms reported of a phone; raise `Unavailable`."""
         listings, as_of = await self._listings(phone_key, [ListName.TELECOM_VISITS])
         listing = listings[ListName.TELECOM_VISITS]
         found = shown(listing, ListName.TELECOM_VISITS, self._now())

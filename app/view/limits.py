@@ -1,72 +1,72 @@
-"""How old an answer may be, how much is taken, how long is waited: own decisions, all in one place.
+"""How old an answer may be, how much is taken, how long to wait: our own decisions, in one place.
 
 None of them bears on what a code is; that is policy (models.policy).
 """
 
 STALE_SECONDS = 5.0
-"""An answer by older data says that it is old. Five times what the projection promises at p99, and
-as long as it may be silent before it counts as not ready."""
+"""An answer by data older than this says so. It is five times what the projection promises at p99,
+and as long as the projection may be silent before it counts as not ready."""
 
 REFUSE_SECONDS = 300.0
-"""By data older than this no colour is shown: someone found positive five minutes ago would pass
-as green. Long enough for a broker or a worker to be started again."""
+"""No colour is shown by data older than this: someone found positive five minutes ago would pass
+as green. It is long enough to start a broker or a worker again."""
 
 STORE_SECONDS_MAX = 1.0
-"""Redis answers within this time or counts as away: a guard does not wait longer."""
+"""If Redis does not answer within this time it counts as away: a guard does not wait longer."""
 
 RETRY_STORE_SECONDS = 2
 RETRY_STALE_SECONDS = 10
 RETRY_BUSY_SECONDS = 1
 
 READS_WAITING_MAX = 20_000
-"""Reads that wait for Redis at one time: what a process answers within a second."""
+"""Reads that may wait for Redis at one time: as many as a process answers within a second."""
 
 READS_AT_ONCE_MAX = 512
-"""Codes in one read of Redis, which does nothing else meanwhile: some 100 µs."""
+"""Codes in one read. Redis does nothing else meanwhile, for some 100 µs."""
 
 HISTORY_AT_ONCE_MAX = 64
-"""Reads of health information at one time; one more is refused as busy. Codes come first."""
+"""Reads of health information at one time; one more is refused as busy, as codes come first."""
 
 HISTORY_STALE_SECONDS = 60.0
-"""Health information by older data says that it is old; what bears on no code may lag."""
+"""Health information by data older than this says so. It bears on no code, so it may lag more."""
 
 DISPLAY_SECONDS = 120
-"""How long a display token is good: for a queue at a gate, too short to be passed on for long.
-The page draws a new one every minute."""
+"""How long a display token is good: long enough for a queue at a gate, too short to be passed on
+for long. The page draws a new one every minute."""
 
 CLOCK_SECONDS = 5
-"""How far the clocks of terminals may be apart from this one."""
+"""How far a terminal's clock may differ from ours."""
 
 SCAN_LATE_SECONDS = 24 * 60 * 60
-"""A scan may be recorded so much later; then without a colour in the answer."""
+"""How much later a scan may be recorded; the answer then has no colour."""
 
 RECORD_SECONDS_MAX = 0.8
-"""After so long without Kafka's word a scan is answered as not recorded: the guard wants the
-colour within a second."""
+"""If Kafka has not confirmed a scan after this long, it is answered as not recorded: the guard
+wants the colour within a second."""
 
 VIEW_BODY_BYTES_MAX = 4_096
-"""Of a scan."""
+"""The size of a request's body: room for a scan."""
 
 RECONCILIATION_MAX = 10_000
-"""People in one list of whose data are to be pushed, those who wait longest: some 800 KB."""
+"""People in one list of those whose data are to be pushed, the longest waiting: some 800 KB."""
 
 EXPLANATIONS_AT_ONCE_MAX = 4
-"""Of one process; more are told to come again. An explanation takes milliseconds, of the fullest of
-rows seconds, and takes them from the codes."""
+"""Explanations at one time in one process; further ones are told to come again. An explanation
+takes milliseconds, for the fullest rows seconds, and takes them from the codes."""
 
 CLIENTS_MAX = 200
 """Clients of /v1/changes in one process."""
 
 CLIENTS_OF_ADDRESS_MAX = 50
-"""Of them from one address: a wall of dashboards, and no more than a quarter for anybody."""
+"""Clients from one address: enough for a wall of dashboards, and only a quarter of them all."""
 
 RING = 2_000
-"""Newest changes in memory, for all clients: 4 s at 500 changes/s. Who is further behind reads
-from Redis, until that no longer has them either."""
+"""Newest changes in memory, for all clients: 4 s at 500 changes/s. A client further behind is
+given them from Redis, until Redis no longer has them either."""
 
 HEARTBEAT_SECONDS = 15.0
-"""A client that gets nothing for so long gets a comment, so that neither it nor a proxy between
-takes the silence for an end."""
+"""A client that gets nothing for this long gets a comment, so that neither it nor a proxy on the
+way takes the silence for an end."""
 
 RECONNECT_MS = 3_000
-"""What a client is told to wait before it connects again."""
+"""How long a client is told to wait before it connects again."""

@@ -1,7 +1,7 @@
 """What a logged-in resident has over HTTP: their own code and health information, and nothing else.
 
-Every handler takes the session that the login's guard found (app.login.guards); none takes a
-person, so nobody can ask for another's.
+Every handler takes the session that the login's guard found (app.login.guards). None takes a
+person, so nobody can ask about another.
 """
 
 from datetime import datetime
@@ -34,14 +34,14 @@ EXPORT = "yuekang-health-information.json"
 
 
 class TokenAnswer(Struct, frozen=True):
-    """What a QR of ours holds, and how long it is good for."""
+    """The token that a QR of ours holds, and how long it is good."""
 
     token: str
     valid_s: int
 
 
 class ExportAnswer(Struct, frozen=True):
-    """All that is shown to a resident, as one file to take along."""
+    """All that is shown to a resident, as one file to keep."""
 
     made_at: datetime
     name: str
@@ -50,7 +50,7 @@ class ExportAnswer(Struct, frozen=True):
 
 
 def me_routes(view: Services) -> list[Any]:
-    """Return the handlers, to be protected by the login's guard."""
+    """Return the handlers, which the login's guard must protect."""
 
     @get(
         "/v1/me/code",
@@ -59,7 +59,7 @@ def me_routes(view: Services) -> list[Any]:
         responses=refusals("no-session", "sessions-away", "code-unavailable"),
     )
     async def code(session: LoggedIn) -> CodeAnswer:
-        """Why it is red, since when, what is missing, who owns it, when it lifts."""
+        """Says why it is red, since when, what is missing, who must act, and when it lifts."""
         return codes.code_answer(session.person, await view.codes.read(session.person))
 
     @get(
@@ -69,7 +69,7 @@ def me_routes(view: Services) -> list[Any]:
         responses=refusals("no-session", "sessions-away", "no-code", "code-unavailable"),
     )
     async def token(session: LoggedIn) -> TokenAnswer:
-        """A QR of version 6 with level M takes it."""
+        """It fits into a QR of version 6 with level M."""
         await _colour(view, session)
         return TokenAnswer(view.displays.token(session.person), DISPLAY_SECONDS)
 
@@ -103,7 +103,7 @@ def me_routes(view: Services) -> list[Any]:
         ),
     )
     async def one(session: LoggedIn, section: FromPath[Section]) -> SectionAnswer:
-        """Displays are for adults alone (manual, 四.2)."""
+        """Displays are shown to adults only (manual, 四.2)."""
         if section is Section.DISPLAYS and not is_adult(view, session):
             raise Refused("adults-only", "Only adults see their displays (亮码记录).")
         return await view.information.section(session.person, section)
@@ -135,11 +135,11 @@ def me_routes(view: Services) -> list[Any]:
         ),
     )
     async def declare(session: LoggedIn, data: JSONBody[DeclarationRequest]) -> DeclarationAnswer:
-        """Sending the same again is safe, and due after a 503."""
+        """It is safe to send the same again. Do so after a 503."""
         return await view.declarations.submit(session.person, data)
 
     async def unchanging(session: LoggedIn, id: FromPath[str]) -> None:
-        """Declarations are append-only: this is answered with what to do instead."""
+        """Declarations are append-only: the answer says what to do instead."""
         raise refuse_change()
 
     changes = [

@@ -1,4 +1,4 @@
-"""What the view refuses in words of its own; the rest is in app.web.problems."""
+"""The refusals that the view words itself; the rest is in app.web.problems."""
 
 from litestar import Response
 from litestar.exceptions import ValidationException
@@ -35,5 +35,5 @@ def on_invalid(request: AnyRequest, exception: ValidationException) -> Response[
 
 
 def on_too_deep(request: AnyRequest, _: RecursionError) -> Response[Problem]:
-    """Answer a body whose arrays lie too deep in one another to be read."""
+    """Answer a body whose arrays are nested too deep to be read."""
     return on_refused(request, Refused("too-deep", "The body lies too deep in itself."))

@@ -1,7 +1,7 @@
-"""What is read of the read model, in its own words, and that it cannot be read.
+"""What is read from the read model, and the error if it cannot be read.
 
-Whoever reads (`codes`, `counts`, `information`) answers with these; whoever shows (HTTP, the pages)
-takes them.
+The modules that read (`codes`, `counts`, `information`) return these types; the modules that show
+(HTTP, the pages) take them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Unavailable(Exception):
 
 
 class Read(Struct, frozen=True):
-    """A code as it was read: how fresh its data is, and whether that is long ago."""
+    """A code as it was read at `at`: by data up to `as_of`, and whether those are stale."""
 
     code: HealthCode | None
     at: datetime
@@ -37,12 +37,12 @@ class Read(Struct, frozen=True):
 
     @property
     def colour(self) -> Colour:
-        """The colour at `at`; none for who is unknown or not verified."""
+        """The colour at `at`; none for a person who is unknown or not verified."""
         return Colour.NONE if self.code is None else judge(self.code, self.at).colour
 
 
 class CityCount(Struct, frozen=True):
-    """People by colour whose identity was verified in a city."""
+    """People whose identity was verified in a city, by colour."""
 
     red: int
     green: int
@@ -82,8 +82,8 @@ class ChangesOfMinute(Struct, frozen=True):
 class SectionAnswer(Struct, frozen=True):
     """A section of someone's health information, newest line first.
 
-    `as_of`: everything that had arrived until then is in it; `stale` if that is long before.
-    `more`: older lines were let go of, since only so many are kept.
+    It has everything that had arrived by `as_of`; `stale` if that is long before. `more`: there
+    were older lines, but only the newest are kept.
     """
 
     section: Section

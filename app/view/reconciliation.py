@@ -1,8 +1,8 @@
 """`GET /v1/reconciliation`: who is green here and of high risk on the national platform.
 
 That is not abnormal: our data wait to be pushed to the platform, which corrects it (manual, 四.6).
-This is the list of what to push, for the operator; who asked for it is in the audit log. Once a
-push has had its effect, the platform reports another status and the person leaves the list.
+The list tells the operator whose data to push; the audit log has who asked for it. Once a push has
+had its effect, the platform reports another status and the person leaves the list.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from models.codes import Colour
 
 
 class WaitingAnswer(Struct, frozen=True):
-    """Whose data wait to be pushed, and since when the platform reports a high risk."""
+    """A person whose data wait to be pushed, and since when the platform reports a high risk."""
 
     person: str
     reported_at: datetime
 
 
 class ReconciliationAnswer(Struct, frozen=True):
-    """Who waits at `at`, the longest first, by national statuses that had arrived until `as_of`.
+    """Who waits at `at`, the longest first, by national statuses that had arrived by `as_of`.
 
-    `more`: there are others, who come to the front as these leave.
+    `more`: others wait too, and enter the list as these leave it.
     """
 
     at: datetime
@@ -54,7 +54,7 @@ class Reconciliation:
         high = await fetch_high(self._rows, 0, READS_AT_ONCE_MAX)
         looked_at, as_of = 0, high.as_of
         while high.people and len(found) <= RECONCILIATION_MAX:
-            # At once, so that they are one read of Redis.
+            # All at once, so that they become one read of Redis.
             reads = await asyncio.gather(*(self._codes.read(person) for person, _ in high.people))
             found += (
                 WaitingAnswer(person, reported_at)

@@ -1,8 +1,8 @@
 """Records displays (亮码): that a code was shown, or why it could not be.
 
-The page never waits for it. What is to be recorded waits in a queue of bounded length; a writer
-takes from it as fast as Kafka confirms. Where the queue is full a display is not recorded, and
-counted: at a peak history gives way to colour.
+The page never waits for it. Displays wait in a queue of bounded length, and a writer takes them out
+as fast as Kafka confirms. If the queue is full, a display is counted as lost and not recorded: at a
+peak, history gives way to colour.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 TOPIC = named("displays")
 
 QUEUE_MAX = 20_000
-"""Displays that wait: those of a second at the peak; some 10 MB."""
+"""Displays that may wait: as many as come in a second at the peak; some 10 MB."""
 
 RECORDS_MAX = 500
 """Displays in one write."""
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 class Recorder:
-    """Call `start` in the event loop, and `stop` at the end: it writes what waits, for a time."""
+    """Call `start` in the event loop, and `stop` at the end, which still writes for a time."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -61,7 +61,7 @@ class Recorder:
             await asyncio.wait([self._task])
 
     def check(self) -> None:
-        """Raise what ended the writing, if anything did: that is a bug, and not survived."""
+        """Raise what ended the writing, if anything did: a bug, from which nothing recovers."""
         if self._task is not None and self._task.done():
             self._task.result()
 
@@ -93,7 +93,7 @@ class Recorder:
                 try:
                     await self._writer.write(records)
                     break
-                except Refused:  # sent again: the same ids, so the same displays
+                except Refused:  # they are sent again with the same ids, so as the same displays
                     await asyncio.sleep(AGAIN_SECONDS)
             for _ in records:
                 self._queue.task_done()

@@ -55,7 +55,8 @@ _OPENAPI = OpenAPIConfig(
         "/v1/me; the operator alone may ask about others. Problems are RFC 9457."
     ),
     use_handler_docstrings=True,
-    # The framework's own address for it, which cannot be at the root; no page from elsewhere.
+    # The framework's own address for the document cannot be the root. It renders no page, which
+    # would load files from elsewhere.
     path="/openapi",
     render_plugins=[JsonRenderPlugin(path="/")],
     components=Components(
@@ -85,8 +86,8 @@ _COMPRESSION = CompressionConfig(
     "gzip",
     minimum_size=1_000,
     gzip_compress_level=4,
-    # Pages and their files alone: on a slow network they are what is waited for. A code over the
-    # API is short, and a stream must not wait for a block to fill.
+    # Only pages and their files are compressed: on a slow network people wait for them. A code over
+    # the API is short, and a stream must not wait for a block to fill.
     exclude=["^/v1/", "^/metrics"],
 )
 
@@ -133,7 +134,7 @@ def create_view(options: ViewOptions) -> Litestar:
 
 
 def _on_sessions_away(request: AnyRequest, failure: SessionsAway) -> Response[str]:
-    """Answer 亮码失败 where a code was to be shown, and the login's page elsewhere."""
+    """Answer 亮码失败 if a code was asked for, otherwise the login's page."""
     if request.url.path != HOME:
         return on_sessions_away(request, failure)
     reload = request.query_params.get("reload") != "off"
@@ -183,7 +184,8 @@ def _people(view: Services) -> list[Any]:
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def code(request: AnyRequest, person: Person) -> CodeAnswer:
-        """Who is unknown gets the same answer as who is not verified: the colour none."""
+        """A person who is unknown gets the same answer as one who is not verified: the colour
+        none."""
         operator_of(view.tokens, request)
         return codes.code_answer(person, await view.codes.read(person))
 
@@ -198,10 +200,10 @@ def _people(view: Services) -> list[Any]:
     async def explained(
         request: AnyRequest, person: Person, at: At = None, known_at: KnownAt = None
     ) -> ExplanationAnswer:
-        """What held at one instant, as known at another, and by which events.
+        """Says what held at one instant, as known at another, and by which events.
 
-        Beside it stand what was shown then, what is known now of then, and the events that make
-        the two differ. Who asks is written down.
+        Also says what was shown then, what is known now about then, and which events make the two
+        differ. Whoever asks is written down.
         """
         by = operator_of(view.tokens, request)
         return await view.explanations.explain(by, person, at, known_at)
@@ -215,9 +217,9 @@ def _people(view: Services) -> list[Any]:
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def waiting(request: AnyRequest) -> ReconciliationAnswer:
-        """Their data wait to be pushed to the platform; who waits longest comes first.
+        """Their data wait to be pushed to the platform; those who wait longest come first.
 
-        Who asks is written down.
+        Whoever asks is written down.
         """
         return await view.reconciliation.waiting(operator_of(view.tokens, request))
 
@@ -239,7 +241,7 @@ def _people(view: Services) -> list[Any]:
         exception_handlers={RecursionError: problems.on_too_deep},
     )
     async def scan(request: AnyRequest, data: JSONBody[ScanRequest]) -> ScanAnswer:
-        """Sending the same again is always safe, and due after `recorded` false or a 503."""
+        """It is always safe to send the same again. Do so after `recorded` false or a 503."""
         return await view.scans.scan(view.scans.terminal_of(request), data)
 
     return [code, explained, waiting, scan]
@@ -267,10 +269,10 @@ def _duty(view: Services) -> list[Any]:
         reason: ReasonName = None,
         source: Publisher = None,
     ) -> Stream:
-        """Nobody is named in them.
+        """The changes name nobody.
 
         Event `change` has at, before, after, city and cause; event `gap` says that changes were
-        missed, and how many if that is known. After 15 s of nothing else a comment comes.
+        missed, and how many if that is known. After 15 s without an event a comment is sent.
         """
         address = network_of(address_of(request))
         if view.changes.full(address):
@@ -295,7 +297,7 @@ def _duty(view: Services) -> list[Any]:
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def count() -> CountsAnswer:
-        """With the changes of the last hour, minute by minute."""
+        """Also has the changes of the last hour, minute by minute."""
         return counts.counts_answer(await view.counting.counts(), await view.counting.minutes())
 
     return [changes, count]
@@ -303,13 +305,13 @@ def _duty(view: Services) -> list[Any]:
 
 def _probes(view: Services) -> list[Any]:
     def check() -> None:
-        """The process still follows the changes, writes and records."""
+        """Raise if the process no longer follows the changes, writes or records."""
         view.changes.check()
         view.writer.check()
         view.recorder.check()
 
     async def unready() -> list[str]:
-        """Redis is away, or a partition is not projected as of a moment ago."""
+        """Say if Redis is away, or a partition is not projected up to a moment ago."""
         try:
             state = await read_state(view.redis)
         except (RedisError, OSError, TimeoutError):

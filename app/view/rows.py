@@ -1,4 +1,4 @@
-"""Rows as the view reads them: what keeps it from an answer is `Unavailable`."""
+"""Rows as the view reads them: any failure to read them becomes `Unavailable`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,9 +1,9 @@
 """`POST /v1/scans`: a terminal reads a code. The guard gets its colour, Kafka gets the scan.
 
-The colour comes first: where Kafka does not confirm in time the answer has it all the same, with
-`recorded` false, and the terminal sends the same again. Its id makes that one scan, however often
-it is sent and whether or not Kafka had the first one after all. Nothing of why a code is red
-passes a gate.
+The colour comes first. If Kafka does not confirm in time, the answer has the colour all the same,
+with `recorded` false, and the terminal sends the same again. By its id that is one scan, however
+often it is sent, and even if Kafka had the first one after all. Why a code is red is never told at
+a gate.
 """
 
 from datetime import datetime, timedelta
@@ -32,10 +32,10 @@ TYPE = "yuekang.scan.recorded.v1"
 
 
 class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a terminal read. `id` is its own and makes the scan one; send it again unchanged.
+    """What a terminal read. The terminal gives the `id`; a scan sent again keeps it, and is one.
 
-    Without `scanned_at` it was now, and is recorded as of when the code was shown, which is the
-    same whenever it is sent. A scan kept back may be sent within a day, with its time.
+    Without `scanned_at` the scan happens now. It is recorded as of when the code was shown, which
+    stays the same whenever it is sent. A scan kept back may be sent within a day, with its time.
     """
 
     id: EventId
@@ -47,9 +47,9 @@ class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScanAnswer(Struct, frozen=True):
-    """What a guard sees. `colour` is null where the token is no longer good: a scan kept back.
+    """What a guard sees. `colour` is null for a scan kept back until its token was no longer good.
 
-    `recorded` false: Kafka has not confirmed it; send the same again.
+    `recorded` false: Kafka has not confirmed the scan; send the same again.
     """
 
     colour: Colour | None
@@ -84,7 +84,7 @@ class Scans:
             ) from None
 
     async def scan(self, source: str, asked: ScanRequest) -> ScanAnswer:
-        """Answer a scan; raise `Refused`, or `Unavailable` where there is no colour to answer."""
+        """Answer a scan; raise `Refused`, or `Unavailable` if no colour can be shown."""
         at = self._now()
         record, person, good = self._check(source, asked, at)
         read = await self._codes.read(person) if good else None
@@ -110,7 +110,7 @@ class Scans:
                 f"A shown code is good for {DISPLAY_SECONDS} s. Ask for it to be shown anew.",
                 (FieldError("token", "It was too old when it was scanned."),),
             )
-        # Without a time of its own it is recorded with one that a copy of it has too.
+        # A scan without a time is recorded with one that it has again when it is sent again.
         scanned_at = asked.scanned_at or display.made_at
         record = self._record_of(source, asked, display.person, scanned_at, now)
         return record, display.person, display.was_good(now)
@@ -125,7 +125,7 @@ class Scans:
             "source": source,
             "time": scanned_at,
             "partitionkey": person,
-            # Grows with time, and is the same when the scan is sent again.
+            # It grows with time, and is the same when the scan is sent again.
             "sequence": str(int(scanned_at.timestamp() * 1_000)),
             "data": {
                 "terminal": source.rpartition("/")[2],

@@ -1,4 +1,4 @@
-"""The process `yuekang view`; more processes are how it grows."""
+"""The process `yuekang view`; for more load, more of these processes are started."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ from app.web.serve import serve
 
 REQUESTS_AT_ONCE_MAX = 4_096
 KILL_SECONDS = 2
-"""Every answer is given within a second; only streams go on, and their clients come back."""
+"""Every answer takes less than a second. Only streams last longer, and their clients come back."""
 
 VIEW_SECRETS = ("token_key", "display_key", "session_key")
 
@@ -28,7 +28,7 @@ def make() -> ASGIApp:
 
 
 def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
-    """Return `app` with the address that a trusted proxy names, in place of the proxy's own."""
+    """Return `app`, which then sees the address that a trusted proxy names, not the proxy's own."""
     if not trusted:
         return app
     wrapped: ASGIApp = wrap_asgi_with_proxy_headers(app, trusted.split(","))
@@ -56,7 +56,7 @@ def view() -> None:
 
 
 def serve_view(target: str) -> None:
-    """Serve the view that `target` (`module:factory`) makes, where the settings say."""
+    """Serve the view that `target` (`module:factory`) makes, at the address in the settings."""
     settings = Settings.from_environment(*VIEW_SECRETS)
     serve(
         target,

@@ -1,4 +1,4 @@
-"""What the handlers and the pages share: who reads, who writes, who knows the time."""
+"""What the handlers and the pages share: readers, writers, and the clock."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -54,15 +54,15 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
 
 
 class Services:
-    """What the handlers and the pages share, of one process.
+    """What the handlers and the pages of one process share.
 
-    Made in the event loop's process, started in the loop.
+    Make it in the event loop's process; start it in the loop.
     """
 
     def __init__(self, options: ViewOptions) -> None:
         self.now = options.now
         self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
-        # A blocking read must outlast its own waiting.
+        # The client's timeout must be longer than a blocking read waits.
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
         self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
         self.tokens = Tokens(options.token_key)
@@ -89,7 +89,7 @@ class Services:
         self.recorder = Recorder(self._displays_writer)
 
     async def _has_code(self, person: str) -> bool:
-        """Say whether a person is known; unknown is also who cannot be looked up now."""
+        """Say whether a person is known; one who cannot be looked up now counts as unknown."""
         try:
             read = await self.codes.read(person)
         except Unavailable:
@@ -123,7 +123,7 @@ def _redis(url: str, seconds_max: float) -> Redis:
         timeout=seconds_max,
         socket_timeout=seconds_max,
         socket_connect_timeout=seconds_max,
-        # Once more, since a connection may have died while it lay in the pool.
+        # A second try, since a connection may have died while it lay in the pool.
         retry=Retry(NoBackoff(), 1),
     )
     return Redis.from_pool(pool)
