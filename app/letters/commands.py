@@ -1,6 +1,6 @@
 """`yuekang dead-letters` and `yuekang parked`: list, show, send again; and release a source.
 
-All of it streams, so the number of letters does not matter.
+Every command reads letters as a stream, so their number does not matter.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ WAIT_SECONDS_MAX = 30.0
 """How long `release` waits for the worker."""
 
 SHOWN_MAX = 20
-"""Letters told one by one when many are sent again; all are counted."""
+"""How many letters are told one by one when many are sent again; all are counted."""
 
-EXIT_INTERRUPTED = 130  # as shells say it of Ctrl-C
+EXIT_INTERRUPTED = 130  # as shells do for Ctrl-C
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ def _commands(topic: str, about: str) -> typer.Typer:
         since: Since = None,
         as_json: AsJson = False,
     ) -> None:
-        """List them, each partition in its order."""
+        """List the letters; each partition keeps its order."""
         wanted = _wanted(came_from, reason, source, since)
 
         async def run(kafka: str) -> None:
@@ -112,7 +112,7 @@ def _commands(topic: str, about: str) -> typer.Typer:
             ),
         ] = None,
     ) -> None:
-        """Show one: where it stood, why it is here, its headers and its bytes."""
+        """Show one letter: where it stood, why it is here, its headers and its bytes."""
 
         async def run(kafka: str) -> Letter | None:
             async with reading(kafka, topic, partitions) as reader:
@@ -154,10 +154,10 @@ def _commands(topic: str, about: str) -> typer.Typer:
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
     ) -> None:
-        """Send one again (PARTITION OFFSET), or all that the options choose; never one twice.
+        """Send one again (PARTITION OFFSET), or all that the options choose; none is sent twice.
 
-        A record goes where it came from, a mended one where its event belongs. One that would be
-        refused again is not sent. Exits with 1 if any was not, 0 if all were, now or before.
+        A record goes where it came from, a mended one where its event belongs. A record that would
+        be refused again is not sent. Exits with 0 if all were sent, now or before, else with 1.
         """
         wanted = _wanted(came_from, reason, source, since)
         one = _one(topic, partition, offset)
@@ -192,10 +192,10 @@ parked = _commands(PARKED, "What parked sources sent: list it, show it, release,
 def release(
     source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")],
 ) -> None:
-    """Let a parked source go on; from then on its new records are applied.
+    """Let a parked source go on: its new records are applied from then on.
 
-    What was put aside is sent again by `resend --source SOURCE`. Exits with 1 where no worker has
-    applied the release in time; it is written then, and will be.
+    Send the records that were put aside with `resend --source SOURCE`. Exits with 1 if the worker
+    has not applied the release in time; the release is written even then, and will be applied.
     """
     try:
         msgspec.convert({"source": source}, SourceReleasedData)
@@ -279,9 +279,9 @@ def _resend(job: ResendJob) -> ResendOutcome:
 
 
 def _ask(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:
-    """Ask Kafka; exit with 1 and a message where that fails."""
+    """Ask Kafka; if that fails, print a message and exit with 1."""
     kafka = Settings.from_environment().kafka
-    # The client logs each failure to connect as an error; it is told once, below.
+    # The client logs each failure to connect as an error; below it is told once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(question(kafka))

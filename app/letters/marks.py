@@ -35,7 +35,7 @@ class Marks:
         return bool(self._bits[letter.partition][at // 8] >> at % 8 & 1)
 
     def add(self, key: bytes, partition: int) -> None:
-        """Take note of a mark; it may be of another topic's letter, or of one that is gone."""
+        """Take note of a mark, unless its letter is of another topic or no longer kept."""
         topic, _, offset = key.decode().rpartition("/")
         found = self._ranges[partition]
         if topic == self._topic and found.begin <= int(offset) < found.end:

@@ -1,4 +1,4 @@
-"""What of a letter is sent again, and why not: the record's own bytes, or mended ones."""
+"""Which record is sent again for a letter: its own bytes, mended ones, or none, and why."""
 
 from datetime import datetime
 
@@ -13,12 +13,12 @@ from models.person import Objection
 STRUCTURED: tuple[Header, ...] = (("content-type", b"application/cloudevents+json"),)
 
 RESENT_FROM = "yk_resent_from"
-"""Header of a record that is sent again: the letter's topic, partition and offset. Whoever refuses
-it again leaves it out of that letter."""
+"""Header of a record that is sent again: the letter's topic, partition and offset. If the record is
+refused again, its new letter leaves this header out."""
 
 
 class NotSentError(Exception):
-    """A letter is not sent again; the message says why, and what would be right."""
+    """A letter is not sent again; the message says why, and what to do instead."""
 
 
 class Sending(Struct, frozen=True):
@@ -34,11 +34,11 @@ class Sending(Struct, frozen=True):
 def mend(
     letter: Letter, now: datetime, replacement: bytes | None = None, force: bool = False
 ) -> Sending:
-    """Return what is sent for `letter`, or raise `NotSentError`.
+    """Return the record to send for `letter`, or raise `NotSentError`.
 
-    Without `replacement` it is the record as it came, to its own topic and partition. With it, it
-    is that event, to the topic and partition of its type and person. `force` also sends what would
-    be refused again.
+    Without a `replacement` the record goes as it came, to its own topic and partition. A
+    `replacement` is sent as an event, to the topic and partition of its type and person. With
+    `force` a record is sent even if it would be refused again.
     """
     if letter.came_from is None or (letter.place.topic == DEAD_LETTERS and not letter.refused):
         raise NotSentError(
@@ -73,7 +73,7 @@ def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
     partition = place.partition
     try:
         decode(letter.value, letter.key, letter.own_headers, topic, now)
-        # Another than it came from, where that was the fault.
+        # If the partition was the fault, the record goes to another than it came from.
         partition = partition_of(letter.key or b"", topic.partitions)
     except Refusal as refusal:
         if not force:

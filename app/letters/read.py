@@ -12,7 +12,7 @@ Header = tuple[str, bytes]
 
 
 class Letter(Struct, frozen=True):
-    """A record that was refused or put aside. `came_from` is None where time brought it about."""
+    """A record that was refused or put aside. `came_from` is None if time brought it about."""
 
     place: KafkaPlace
     at: datetime
@@ -26,7 +26,7 @@ class Letter(Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     own_headers: tuple[Header, ...]
-    """Those that the record itself had."""
+    """The headers that the record itself had."""
 
 
 def letter_in(record: LogRecord) -> Letter:
@@ -60,7 +60,7 @@ def _came_from(ours: Mapping[str, bytes]) -> KafkaPlace | None:
 
 
 class LetterFilter(Struct, frozen=True):
-    """Which letters are wanted; None: any."""
+    """Which letters are wanted. None takes any."""
 
     topic: str | None = None
     reason: str | None = None

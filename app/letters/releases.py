@@ -1,4 +1,4 @@
-"""Let a parked source go on: the release is written to every partition, and applied by the worker
+"""Let a parked source go on: the release is written to every partition, and the worker applies it
 with its next chunk."""
 
 import asyncio
@@ -22,7 +22,7 @@ ASK_SECONDS = 0.5
 
 
 async def release(bootstrap: str, source: str, wait_seconds: float) -> bool:
-    """Release `source`; return whether the worker has applied that, everywhere and in time."""
+    """Release `source`; return whether the worker has applied that in every partition in time."""
     event = released(source, str(uuid.uuid4()), datetime.now(UTC))
     value = msgspec.json.encode(event)
     async with AIOKafkaProducer(
@@ -44,9 +44,10 @@ async def release(bootstrap: str, source: str, wait_seconds: float) -> bool:
 
 
 async def still_parked(bootstrap: str) -> Callable[[Letter], bool]:
-    """Return what says of a parked record whether its source was not released since.
+    """Return a function that says whether a letter's source is still parked.
 
-    Only releases that the worker has applied count. They are few: an operator writes each.
+    It is, unless the source was released since the letter. Only releases that the worker has
+    applied count. They are few: an operator writes each.
     """
     newest: dict[tuple[int, str], datetime] = {}
     applied = await _applied(bootstrap)
@@ -65,9 +66,9 @@ async def still_parked(bootstrap: str) -> Callable[[Letter], bool]:
 
 
 async def _applied(bootstrap: str) -> dict[int, int]:
-    """Return up to where every worker has applied each partition, as far as it ever has.
+    """Return, for each partition, the offset up to which every worker has applied it.
 
-    A worker that never committed anything holds nothing parked.
+    A worker that never committed anything is left out: it holds nothing parked.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()

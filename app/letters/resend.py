@@ -1,13 +1,14 @@
 """Send letters again, each at most once, whatever is killed.
 
 1. fence: the transactional producer is initialised under its one fixed name. The broker finishes
-   or aborts what a predecessor left open, and refuses what that would still write;
+   or aborts what a predecessor left open, and refuses what that one still tries to write;
 2. read: the marks on `resent`, to the end. Nobody else can add to them any more;
-3. send: what has no mark yet, each with its mark, some hundreds in one transaction.
+3. send: the records without a mark, each with its mark, some hundreds in one transaction.
 
-Killed before the end of a transaction neither record nor mark is there, after it both are; so the
-next run begins where this one ended. While a killed run's transaction is open the worker, which
-reads what is committed, waits at it: at most for `TRANSACTION_MS_MAX` and the broker's next look.
+If a run is killed before the end of a transaction, neither record nor mark is there; after it both
+are. So the next run begins where this one ended. The worker reads only what is committed, so it
+waits while a killed run's transaction is open: at most for `TRANSACTION_MS_MAX` and until the
+broker next looks.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,15 +31,15 @@ TRANSACTION_MS_MAX = 10_000
 
 BATCH_LETTERS_MAX = 500
 BATCH_BYTES_MAX = 4 * 1024 * 1024
-"""What is sent in one transaction; one letter more bytes may be in it."""
+"""The bytes in one transaction; the last letter may exceed them."""
 
 REQUEST_BYTES_MAX = 1024 * 1024
-"""As the topics of events take it. A larger one is refused by the producer, before anything of
-its transaction is sent."""
+"""The largest request, as the topics of events take it. The producer refuses a larger one before
+anything of its transaction is sent."""
 
 
 class ResendJob(Struct, frozen=True):
-    """What is to be sent again: one letter, or all that a filter takes."""
+    """What to send again: one letter, or all that a filter takes."""
 
     topic: str
     place: KafkaPlace | None
@@ -57,7 +58,7 @@ class ResendOutcome(Struct):
 
 
 class Watcher(Struct, frozen=True):
-    """Who is told: of each letter that is (or would be) sent, of each that is not, of how far."""
+    """Who is told of each letter that is (or would be) sent, of each that is not, of progress."""
 
     sent: Callable[[Letter, Sending], None]
     not_sent: Callable[[Letter, str], None]
@@ -69,10 +70,10 @@ Parked = Callable[[Letter], bool]
 
 
 async def resend(bootstrap: str, job: ResendJob, parked: Parked, watcher: Watcher) -> ResendOutcome:
-    """Send again; return what came of it. A dry run only reads, and stops no other.
+    """Send again; return what came of it. A dry run only reads, and does not fence another run.
 
-    Raises a `KafkaError`: what is in a transaction that failed is then not sent, or, where its
-    last word did not arrive, marked; running it again is always right.
+    May raise a `KafkaError`. The letters of the failed transaction are then not sent; or, if only
+    the broker's last answer was lost, they are sent and marked. Running it again is always right.
     """
     outcome = ResendOutcome()
     async with (
@@ -110,7 +111,7 @@ def _sending(letter: Letter, job: ResendJob, parked: Parked) -> Sending:
 
 
 async def _batches(reader: Reader, job: ResendJob) -> AsyncIterator[list[Letter]]:
-    """Yield the letters of `job`, as many as go in one transaction."""
+    """Yield the letters of `job`, in lists for one transaction each."""
     if job.place is not None:
         record = await reader.one(job.place.partition, job.place.offset)
         yield [] if record is None else [letter_in(record)]

@@ -1,4 +1,4 @@
-"""Letters on the screen. What outsiders wrote is shown with its control characters escaped."""
+"""Letters on the screen. Control characters in what outsiders wrote are escaped."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ class Listed(Struct, frozen=True):
 
 
 async def print_list(reader: Reader, wanted: LetterFilter, marks: Marks, as_json: bool) -> None:
-    """Print the letters that are wanted as they are read: a table, or JSON lines."""
+    """Print the wanted letters while they are read: as a table, or as JSON lines."""
     if not as_json:
         print(_row("partition", "offset", "time", "came from", "reason", "source", "again"))
     async for record in reader.records(wanted.since):
@@ -76,7 +76,7 @@ def _listed(letter: Letter, sent_again: bool) -> Listed:
 
 
 def print_letter(letter: Letter, value: bytes | None) -> None:
-    """Print a letter with `value`, which is what was sealed where that was opened."""
+    """Print a letter with `value`: the letter's own, or the sealed one once it is opened."""
     said = {
         "letter": str(letter.place),
         "time": f"{letter.at.astimezone(ZONE):%Y-%m-%d %H:%M:%S}",
@@ -105,5 +105,5 @@ def print_letter(letter: Letter, value: bytes | None) -> None:
 
 
 def escaped(text: str) -> str:
-    """Return `text` so that it moves no cursor and colours no screen."""
+    """Return `text` escaped, so that it cannot move the cursor or colour the screen."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
