@@ -16,13 +16,13 @@ BATCH_TYPE = "application/cloudevents-batch+json"
 
 
 class BatchSender:
-    """Sends events in batches through `gateway`, those of one source in their order."""
+    """Sends events in batches through `gateway`; the events of one source keep their order."""
 
     def __init__(self, gateway: GatewayClient) -> None:
         self._gateway = gateway
 
     async def send(self, items: Sequence[EventToSend]) -> list[RefusedLine | None]:
-        """Send the window's events; return for each None if accepted, else its refusal."""
+        """Send a window's events; return None for each accepted one, else its refusal."""
         by_token: dict[str, list[int]] = defaultdict(list)
         for number, item in enumerate(items):
             by_token[item.token].append(number)

@@ -27,14 +27,14 @@ from app.web.tokens import Tokens
 
 PATIENCE_SECONDS = 60.0
 SHOWN_MAX = 20
-"""Refusals shown on the screen; all are in the report."""
+"""How many refusals the screen shows; all are in the report."""
 
 TOKEN = re.compile(r"[!-~]+")
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHED = 3
-EXIT_INTERRUPTED = 130  # as shells say it of Ctrl-C
+EXIT_INTERRUPTED = 130  # as shells do for Ctrl-C
 
 
 class PublishSummary(Struct, frozen=True):
@@ -52,7 +52,7 @@ class PublishSummary(Struct, frozen=True):
 
 
 class Screen:
-    """Tells a person what is refused, on standard error."""
+    """Tells a person, on standard error, what is refused."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -94,9 +94,9 @@ def publish(
 ) -> None:
     """Publish a file of events through the gateway.
 
-    Interrupted, it goes on from there when run again; sending an event twice does no harm.
-    Refused lines are in FILE.refused.ndjson with the reason. Exits with 0 if all were accepted,
-    1 if some were refused, 2 for wrong usage, 3 if the gateway was not reached.
+    After an interruption, run it again: it goes on from there, and an event sent twice does no
+    harm. Refused lines are in FILE.refused.ndjson with the reason. Exits with 0 if all were
+    accepted, 1 if some were refused, 2 for wrong usage, 3 if the gateway was not reached.
     """
     screen = Screen(Console(stderr=True))
     try:
@@ -122,7 +122,7 @@ def publish(
 
 
 class PublishJob(Struct, frozen=True):
-    """What was asked for. `path` is None for standard input."""
+    """What to publish, and how. `path` is None for standard input."""
 
     path: Path | None
     gateway: str
@@ -185,7 +185,7 @@ class PublishJob(Struct, frozen=True):
 
 
 def _input_at(file: BinaryIO, place: FilePlace, ledger: Ledger) -> Input:
-    """Return the input from `place` on; raise `Misused` if its beginning is another one now."""
+    """Return the input from `place` on; raise `Misused` if what lies before it has changed."""
     source = Input(file, place.line)
     source.skip(place.offset)
     if source.sha256 != place.sha256:
@@ -208,9 +208,9 @@ def address_of(gateway: str) -> str:
 
 
 def tokens_from(token: str | None, settings: Settings) -> TokenFor:
-    """Return what gives the token for a source: the one given, or one made with the token key.
+    """Return a function that gives a source's token: `token`, or one made with the token key.
 
-    It raises `ValueError` for what is no source.
+    The function raises `ValueError` for a text that cannot name a source.
     """
     if token is not None:
         if not TOKEN.fullmatch(token):
@@ -229,7 +229,7 @@ def tokens_from(token: str | None, settings: Settings) -> TokenFor:
 
 
 def table_of(summary: PublishSummary) -> Table:
-    """Return the summary for a reader."""
+    """Return the summary as a table to read."""
     table = Table(show_header=False)
     table.add_row("file", escape(summary.file))
     table.add_row("lines", str(summary.lines))

@@ -1,4 +1,4 @@
-"""What is kept beside the file: the place reached, and the report of refusals."""
+"""The files kept beside the input: the place reached, and the report of refusals."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ class Ledger:
         self.report = None if path is None else path.with_name(f"{path.name}.refused.ndjson")
 
     def load(self, gateway: str) -> FilePlace:
-        """Return the place reached with this gateway; the beginning if none is kept."""
+        """Return the place reached with this gateway; the beginning if no place is kept."""
         if self.place is None or not self.place.exists():
             return FilePlace(gateway)
         try:
@@ -45,7 +45,7 @@ class Ledger:
         return place if place.gateway == gateway else FilePlace(gateway)
 
     def begin(self, place: FilePlace) -> None:
-        """Cut the report to what belongs to `place`."""
+        """Cut the report to its length at `place`."""
         if self.report is None:
             return
         if place.refused_bytes == 0:
@@ -54,7 +54,7 @@ class Ledger:
             os.truncate(self.report, min(place.refused_bytes, self.report.stat().st_size))
 
     def add(self, reports: Sequence[RefusedLine]) -> int:
-        """Append to the report; return how many bytes that were."""
+        """Append to the report; return how many bytes were added."""
         if self.report is None or not reports:
             return 0
         lines = b"".join(msgspec.json.encode(report) + b"\n" for report in reports)

@@ -1,4 +1,4 @@
-"""Reading a file of events: every line is an item to send or a report why it is not."""
+"""Reading a file of events: every line becomes an event to send, or a report of why not."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.topics.codec import Refusal, carries_document_number, parse_strict
 
 LINE_BYTES_MAX = 256 * 1024
-"""A longer line is no event: the largest that a topic takes is a quarter of that."""
+"""A longer line cannot be an event: the largest event that a topic takes is a quarter of this."""
 
 WINDOW_LINES_MAX = 2_000
 WINDOW_BYTES_MAX = 8 * 1024 * 1024
@@ -20,11 +20,11 @@ BATCH_BYTES_MAX = 2 * 1024 * 1024
 READ_BYTES = 1024 * 1024
 
 TokenFor = Callable[[str | None], str]
-"""Gives the token of a source; raises `ValueError` for what is no source."""
+"""Gives the token of a source; raises `ValueError` for a text that cannot name one."""
 
 
 class Misused(Exception):
-    """The file, the token or an option is wrong; says what to do."""
+    """The file, the token or an option is wrong; the message says what to do."""
 
 
 class FileLine(Struct, frozen=True):
@@ -45,7 +45,7 @@ class EventToSend(Struct, frozen=True):
 
 
 class RefusedLine(Struct, frozen=True, omit_defaults=True):
-    """A refused line: never its content."""
+    """A refused line, without its content."""
 
     line: int
     code: str
@@ -56,7 +56,7 @@ class RefusedLine(Struct, frozen=True, omit_defaults=True):
 
 
 class Input:
-    """The lines of a file from a place on, with the hash of all that was read of it."""
+    """The lines of a file from a place on, with the hash of all that was read."""
 
     def __init__(self, file: BinaryIO, line: int = 0) -> None:
         self._file = file
@@ -70,7 +70,7 @@ class Input:
         return self._hash.hexdigest()
 
     def skip(self, offset: int) -> None:
-        """Read on to `offset` without looking; raise `Misused` if the file ends before."""
+        """Read on to `offset`, for the hash alone; raise `Misused` if the file ends before it."""
         while self.offset < offset:
             part = self._file.read(min(READ_BYTES, offset - self.offset))
             if not part:
@@ -106,7 +106,7 @@ class Input:
 
 
 def prepare(line: FileLine, token_for: TokenFor) -> EventToSend | RefusedLine:
-    """Look at a line as far as needed to send it: is it JSON, and whose is it."""
+    """Look at a line only as far as sending it needs: is it JSON, and whose is it."""
     if line.content is None:
         return RefusedLine(
             line.number, "too-large", f"The line has more than {LINE_BYTES_MAX} bytes."
@@ -126,7 +126,7 @@ def prepare(line: FileLine, token_for: TokenFor) -> EventToSend | RefusedLine:
 
 
 def _text(event: dict[str, Any], name: str) -> str | None:
-    """Return an attribute for the report, if it is a text that can and may be shown."""
+    """Return an attribute for the report, if it is a text that may be shown."""
     value = event.get(name)
     if not isinstance(value, str) or not value.isprintable():
         return None

@@ -11,7 +11,7 @@ from app.publish.lines import EventToSend, Input, RefusedLine, TokenFor, prepare
 
 
 class PublishRun:
-    """One run over one input; `place` is how far it came, also after a failure."""
+    """One run over one input. `place` says how far the run came, also after a failure."""
 
     def __init__(
         self,
