@@ -13,15 +13,15 @@ from app.web.problems import Problem
 from app.web.tokens import Tokens
 
 ANSWER_SECONDS_MAX = 20.0
-"""An explanation of the fullest of rows takes seconds."""
+"""An explanation of the fullest rows takes seconds."""
 
 EXIT_USAGE = 2
 
 
 def operator_token(settings: Settings) -> str:
-    """Return the token that a command asks with: YUEKANG_TOKEN, or one made of the token key.
+    """Return the token with which a command asks: YUEKANG_TOKEN, or one made with the token key.
 
-    Raise `SettingsError` where there is neither.
+    Raise `SettingsError` if the settings have neither.
     """
     if token := os.environ.get("YUEKANG_TOKEN", ""):
         return token
@@ -34,7 +34,7 @@ def operator_token(settings: Settings) -> str:
 
 
 def ask(settings: Settings, path: str, parameters: Mapping[str, str] | None = None) -> bytes:
-    """Return the view's answer; without one print why, and exit with 1 (2 without a token)."""
+    """Return the view's answer. Without one print why, and exit with 1; without a token, with 2."""
     url = settings.view_url
     try:
         token = operator_token(settings)

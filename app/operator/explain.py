@@ -50,11 +50,11 @@ def explain(
 ) -> None:
     """Say why a person's code is, or was, what it is: the reasons, how they lift, the events.
 
-    For an instant that is past it also says what was shown then, what is known now of then, and
-    which events make the two differ.
+    For a past instant it also says what was shown then, what is known now about then, and which
+    events make the two differ.
 
-    Asks the view, with the operator's token: YUEKANG_TOKEN, or one that is made with
-    YUEKANG_TOKEN_KEY. The view writes down who asked about whom. Exits with 1 where it has no
+    It asks the view with the operator's token: YUEKANG_TOKEN, or one that is made with
+    YUEKANG_TOKEN_KEY. The view writes down who asked about whom. Exits with 1 if the view has no
     answer.
     """
     if not PERSON_KEY.fullmatch(person):
@@ -129,7 +129,7 @@ def _print_events(found: ExplanationAnswer, console: Console) -> None:
 
 
 def _worth_showing(events: Sequence[EventAnswer]) -> list[EventAnswer]:
-    """Return the events if they are few; else those that matter first, in order of arrival."""
+    """Return the events if they are few; else those that matter most, in order of arrival."""
     matters = sorted(events, key=lambda e: not (e.bears_on or e.claim or e.taken_back_by))
     shown = matters[:EVENTS_SHOWN_MAX]
     return [event for event in events if event in shown]
@@ -182,7 +182,7 @@ def _heard(title: str, events: Sequence[Heard]) -> Table:
 
 
 def _print_difference(found: ExplanationAnswer, console: Console) -> None:
-    """Say what was shown then and what is known now of then, of an instant that is past."""
+    """For a past instant, say what was shown then and what is known now about then."""
     then, now = found.shown_then, found.known_now
     if then.at >= found.asked_at:
         return
@@ -216,7 +216,7 @@ def _checklist(reason: ReasonAnswer, at: datetime) -> str:
 
 
 def _met(condition: ConditionAnswer, at: datetime) -> str:
-    """Say when a line was met. A time to come is not met yet; an event known by hindsight is."""
+    """Say when a line was met. It is not met by a time to come, but is by an event of hindsight."""
     if _is_met(condition, at):
         return _time(condition.met_at)
     return f"{_time(condition.met_at)} (later)" if condition.met_by else ""
@@ -273,7 +273,7 @@ def _table(title: str, *columns: str, caption: str | None = None) -> Table:
 
 
 def _event(source: str, id: str) -> str:
-    return escape(f"{source} {id}")  # an id may hold what rich would take for a style
+    return escape(f"{source} {id}")  # rich could take a part of an id for a style
 
 
 def _type(name: str) -> str:

@@ -19,9 +19,9 @@ def reconciliation(
 ) -> None:
     """List who is green here while the national platform reports a high risk (manual, 四.6).
 
-    One line a person, tab-separated, who waits longest first: person key, since when. Push their
-    data to the platform; who is corrected there leaves the list. Asks the view, with the operator's
-    token: YUEKANG_TOKEN, or one that is made with YUEKANG_TOKEN_KEY.
+    Prints a line for each person, tab-separated, the longest waiting first: person key, since when.
+    Push their data to the platform; a person who is corrected there leaves the list. It asks the
+    view with the operator's token: YUEKANG_TOKEN, or one that is made with YUEKANG_TOKEN_KEY.
     """
     raw = ask(Settings.from_environment(), "/v1/reconciliation")
     if as_json:

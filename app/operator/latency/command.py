@@ -70,7 +70,7 @@ def latency(
 
 
 def table_of(report: Report) -> Table:
-    """Return the report for a reader."""
+    """Return the report as a table to read."""
     table = Table(
         title=f"{report.published} events at {report.rate_reached:g} of {report.rate_asked}/s; "
         f"{report.seen} of {report.followed} followed ones visible",

@@ -1,4 +1,4 @@
-"""What was asked and what was measured, its percentiles, and whether it failed."""
+"""The plan of a measurement, its result with percentiles, and whether it failed."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 SETTLED_SECONDS_MAX = 300.0
-"""How long the people may take to have their codes before a run, and to have none after it: what a
-worker that was asked too much still has to do."""
+"""How long the people may take to have their codes before a run, and to lose them after it: a
+worker that was asked too much still has work left."""
 
 RATE_REACHED_MIN = 0.98
-"""A run that reached less of its rate measured something else, and fails."""
+"""A run that reaches less than this part of its rate measures something else, and fails."""
 
 
 class Plan(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Percentiles(Struct, frozen=True):
 
 
 class Sighting(Struct, frozen=True):
-    """A followed event that the view showed. All in seconds of the epoch.
+    """A followed event that the view showed. All instants are in seconds since the epoch.
 
     It became visible in `(hidden_at, seen_at]`: the last request that did not show it left at
     `hidden_at`.
@@ -53,8 +53,8 @@ class Sighting(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What was measured. `visible` is from append to visible; `from_schedule` from the instant
-    the event was due to be sent, so it counts what waited in the publisher."""
+    """What was measured. `visible` is the time from append to visible. `from_schedule` begins when
+    the event was due to be sent, so it includes the wait in the publisher."""
 
     rate_asked: int
     changing_percent: int
@@ -72,7 +72,7 @@ class Report(Struct, frozen=True):
     resolution: Percentiles | None
     sent_late: Percentiles | None
     settled: bool = True
-    """At the end nobody of the run had a code any more."""
+    """Whether at the end nobody of the run had a code any more."""
 
     def failures(self, p99_ms_max: float | None) -> list[str]:
         """Say why the measurement failed; nothing if it did not."""
@@ -98,7 +98,7 @@ class Report(Struct, frozen=True):
 
 
 def percentiles(durations: Sequence[float]) -> Percentiles | None:
-    """Return the percentiles of durations given in seconds; None of nothing."""
+    """Return the percentiles of durations given in seconds; None if there are none."""
     if not durations:
         return None
     ordered = sorted(durations)

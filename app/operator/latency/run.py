@@ -48,23 +48,23 @@ LABORATORY = "/laboratories/latency"
 SWAB_TO_RESULT = timedelta(hours=6)
 
 BACKGROUND_SECONDS = 10
-"""There are so many people besides the followed ones that each changes once in this time."""
+"""How long it takes until every person who is not followed has changed once."""
 
 LOOKED_AT = 100
-"""One of so many people is looked at before the run begins."""
+"""One in this many people is looked at before the run begins."""
 
 TICK_SECONDS = 0.01
-"""How often the publisher looks what is due. Sent one by one, a core brings no more than some 1,500
-events a second on their way."""
+"""How often the publisher looks for events that are due. One by one, a core sends only some 1,500
+events a second."""
 
 BATCH_BYTES = 256 * 1024
-"""A batch leaves when it is longer."""
+"""A batch leaves as soon as it is longer than this."""
 
 CONNECTIONS_MAX = 100
-"""Requests to the view at once. More than that wait, and show in the resolution."""
+"""Requests to the view at one time. Further ones wait, which the report's resolution shows."""
 
 ASKED_AGAIN_AFTER = 0.1
-"""The part of an event's age that passes before the view is asked again, at least the interval."""
+"""The wait before the view is asked again, as a part of the event's age; the interval at least."""
 
 KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -75,8 +75,8 @@ LOG_APPEND_TIME = 1
 async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
     """Run `plan` against the running system and return what was measured.
 
-    Raise a Kafka or aiohttp error if one of them fails, `TimeoutError` if the people of the run
-    do not get their codes.
+    Raise a Kafka or aiohttp error if either fails, `TimeoutError` if the people of the run do not
+    get their codes.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
@@ -118,7 +118,7 @@ class Run:
         self._progress = progress
         self._name = f"latency-{secrets.token_hex(4)}"
         self._sequence = time.time_ns() // 1_000
-        # A followed event has a person of its own, so nothing else hides it or passes it.
+        # A followed event has a person of its own, so no other event hides or overtakes it.
         self._follow_every = max(1, plan.rate // plan.follow_rate)
         self._followed = [_made_up() for _ in range(math.ceil(plan.events / self._follow_every))]
         self._background = [_made_up() for _ in range(BACKGROUND_SECONDS * plan.rate)]
@@ -177,7 +177,7 @@ class Run:
         return self._report(ended - begun, late, sightings)
 
     async def clear_up(self) -> bool:
-        """Leave the people without a reason and without a code; say whether the view shows that."""
+        """Take reasons and codes from the people again; say whether the view shows that."""
         now = datetime.now(UTC)
         green = ProvincialCodeData(PROVINCE, ProvincialColour.GREEN, now)
         retraction = RetractionData(RetractionReason.ENTERED_IN_ERROR)
@@ -211,8 +211,8 @@ class Run:
         return [*self._background, *self._followed]
 
     def _event(self, number: int, scheduled_at: float) -> Event:
-        """Return event `number`: red for someone followed; for the rest red and green in turn, or
-        a negative result."""
+        """Return event `number`: red for a followed person; for the others red and green in turn,
+        or a negative result."""
         at = datetime.fromtimestamp(scheduled_at, UTC)
         if number % self._follow_every == 0:
             person, red = self._followed[number // self._follow_every], True
@@ -246,7 +246,7 @@ class Run:
         }
 
     async def _send(self, events: Sequence[Event]) -> list[asyncio.Future[Any]]:
-        """Send events, those of a partition together; return the confirmation of each."""
+        """Send events in batches by partition; return the confirmation of each."""
         batches: dict[tuple[str, int], tuple[BatchBuilder, list[int]]] = {}
         confirmations: dict[int, asyncio.Future[Any]] = {}
 
