@@ -1,6 +1,6 @@
-"""The carrier of development: messages lie in a folder that its owner alone can read.
+"""The carrier of development: messages lie in a folder that only its owner can read.
 
-One file a message, so that several processes can write; the newest `MESSAGES_MAX` stay.
+Each message is a file, so several processes can write; the newest `MESSAGES_MAX` stay.
 `yuekang outbox` shows them.
 """
 
@@ -41,7 +41,7 @@ class Outbox:
         self._folder = data_dir / FOLDER
 
     async def send(self, phone: str, text: str) -> None:
-        """Keep a message, and of all the newest; raise `OSError` where it cannot be kept."""
+        """Keep a message, and delete old ones beyond `MESSAGES_MAX`; raise `OSError` on failure."""
         message = KeptMessage(datetime.now(ZONE), phone, text)
         await asyncio.to_thread(self._keep, msgspec.json.encode(message))
 
@@ -51,7 +51,7 @@ class Outbox:
         for path in self._paths()[::-1][:count]:
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=KeptMessage))
-            except FileNotFoundError:  # another process keeps the newest too
+            except FileNotFoundError:  # another process deletes the oldest too
                 continue
         return found
 
@@ -73,7 +73,7 @@ def outbox(
     ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Show the newest messages that would have gone to phones. Development alone has them."""
+    """Show the newest messages that would have gone to phones. Only development has them."""
     settings = Settings.from_environment()
     if settings.environment != "development":
         typer.echo(

@@ -1,4 +1,4 @@
-"""Secrets of a development machine: made once, kept in a file that its owner alone can read."""
+"""Secrets of a development machine: made once, and kept in a file that only its owner can read."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ SECRETS_FILE = "secrets.env"
 
 
 def development_secrets(directory: Path) -> dict[str, str]:
-    """Return the variables of `<directory>/secrets.env`, with those made that are not there yet.
+    """Return the variables of `<directory>/secrets.env`; make those that are missing.
 
     A shell can read it too: `set -a; . .run/data/secrets.env`.
     """
@@ -42,7 +42,7 @@ def _made() -> dict[str, str]:
 
 
 def _write(path: Path, variables: dict[str, str]) -> None:
-    # Whole or not at all: a key that is lost makes every person a stranger.
+    # The file is written whole or not at all: if a key is lost, every person is a stranger.
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
     write_whole(path, text.encode(), mode=0o600)
 

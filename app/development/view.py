@@ -1,7 +1,7 @@
 """The process `yuekang development-view`: the view, with what only a development machine has.
 
-It shows whom of the sample day to look at, sends messages to the outbox, and has a mark of the
-sample's own on travel cards.
+It shows which people of the sample day to look at, sends messages to the outbox, and marks travel
+cards with the sample's own mark.
 """
 
 from functools import partial
@@ -34,7 +34,7 @@ def make() -> ASGIApp:
 def development_options(settings: Settings) -> ViewOptions:
     """Return what the view needs of the settings, with what only development has.
 
-    A carrier that the settings name takes the place of the outbox.
+    If the settings name a carrier, it replaces the outbox.
     """
     data = Path(settings.data_dir)
     driver = driver_of(settings) if settings.sms_driver else Outbox(data)
@@ -46,7 +46,7 @@ def development_options(settings: Settings) -> ViewOptions:
 
 
 def settings_of_development() -> Settings:
-    """Return the settings, or raise `SettingsError` where they are those of production."""
+    """Return the settings; raise `SettingsError` if they are those of production."""
     settings = Settings.from_environment(*VIEW_SECRETS)
     if settings.environment != "development":
         raise SettingsError(

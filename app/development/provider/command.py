@@ -19,7 +19,7 @@ KILL_SECONDS = 2
 def make() -> Litestar:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = settings_of_development()
-    # Authlib's own lines at debug hold tokens.
+    # At debug Authlib's own lines contain tokens.
     configure("info" if settings.log_level == "debug" else settings.log_level)
     options = ProviderOptions(
         issuer=settings.development_issuer,
@@ -32,7 +32,7 @@ def make() -> Litestar:
 
 
 def settings_of_development() -> Settings:
-    """Return the settings, or raise `SettingsError` where they are those of production."""
+    """Return the settings; raise `SettingsError` if they are those of production."""
     settings = Settings.from_environment()
     if settings.environment != "development":
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Whom one can be, in development: the file of sample people, and what a provider says of one."""
+"""Whom one can log in as, in development: the file of sample people, and their claims."""
 
 import hashlib
 import hmac
@@ -13,22 +13,22 @@ from app.login.claims import ClaimNames, Identity, identity_of
 from app.process.files import write_whole
 
 IDENTITIES_FILE = "identities.json"
-"""In the data directory: a JSON array of `ProviderPerson`. They are synthetic, as their numbers
-are."""
+"""A file in the data directory: a JSON array of `ProviderPerson`. The people are synthetic, and so
+are their numbers."""
 
 FILE_BYTES_MAX = 1024 * 1024
 
 
 class What(Struct, frozen=True):
-    """Why one would be this person: "a red code", say, in both languages."""
+    """Why one would log in as this person, in both languages, such as "a red code"."""
 
     zh: str = ""
     en: str = ""
 
 
 class ProviderPerson(Struct, frozen=True, omit_defaults=True):
-    """A person to be. `type` is a document type, or left to the number's form; `id` a short name
-    that a login's hint can have in the place of the number."""
+    """A person whom one can log in as. `type` is a document type; if it is missing, the number's
+    form decides. `id` is a short name that a login's hint can have in place of the number."""
 
     number: str
     type: str | None = None
@@ -42,9 +42,9 @@ class ProviderPerson(Struct, frozen=True, omit_defaults=True):
         return "Person(…)"
 
     def claims(self, names: ClaimNames, subject_key: bytes) -> dict[str, Any]:
-        """Return what is said of the person; a claim that is not known is left out.
+        """Return the claims about the person; an unknown claim is left out.
 
-        The subject is the same at each login and does not show the number.
+        The subject is the same at each login, and does not reveal the number.
         """
         subject = hmac.digest(subject_key, self.number.encode(), hashlib.sha256).hex()[:32]
         known = {
@@ -58,13 +58,13 @@ class ProviderPerson(Struct, frozen=True, omit_defaults=True):
         return {name: value for name, value in known.items() if value is not None}
 
     def identity(self, today: date) -> Identity:
-        """Return who that is for the relying party, or raise `NoDocument`."""
+        """Return the person as the relying party sees them, or raise `NoDocument`."""
         names = ClaimNames()
         return identity_of(self.claims(names, b"any"), names, today)
 
 
 def people_of(path: Path) -> list[ProviderPerson]:
-    """Return the people of the file at `path`; nobody if no file can be read."""
+    """Return the people in the file at `path`; nobody if it cannot be read."""
     try:
         content = path.read_bytes()
         return msgspec.json.decode(content[:FILE_BYTES_MAX], type=list[ProviderPerson])
@@ -73,5 +73,5 @@ def people_of(path: Path) -> list[ProviderPerson]:
 
 
 def write_people(path: Path, people: list[ProviderPerson]) -> None:
-    """Write the file, readable by its owner alone, whole or not at all."""
+    """Write the file whole or not at all, readable by its owner alone."""
     write_whole(path, msgspec.json.encode(people), mode=0o600)

@@ -111,7 +111,7 @@ def _login(server: Server, people_path: Path, now: Clock) -> list[Any]:
             "wrong": form is not None,
             "form": {name: (form or {}).get(name, "") for name in FIELDS},
         }
-        # Beyond the usual: the form's answer leads to the client.
+        # Besides the usual address: the form's answer leads to the client.
         action = f"form-action 'self' {origin_of(server.options.view_url)}"
         policy = HEADERS["content-security-policy"].replace("form-action 'self'", action)
         return page(
@@ -128,9 +128,9 @@ def _login(server: Server, people_path: Path, now: Clock) -> list[Any]:
 async def _decide(
     server: Server, request: AnyRequest, answer: Callable[[Asked], Response[Any]]
 ) -> Response[Any]:
-    """Answer a request for authorization that is as it has to be; else say what is wrong.
+    """Answer a valid request for authorization; else say what is wrong.
 
-    An error goes to the client where it is known which one asks, else to the browser.
+    An error goes to the client that asks if it is known, else to the browser.
     """
     asked = await _asked(server, request, with_form=False)
     try:
@@ -141,7 +141,7 @@ async def _decide(
 
 
 def _person(form: dict[str, str], people: Sequence[ProviderPerson]) -> ProviderPerson | None:
-    """Return who was picked or typed; None where it was neither."""
+    """Return who was picked or typed; None if nobody was."""
     known = {_id(person, n): person for n, person in enumerate(people)}
     if "who" in form:
         return known.get(form["who"])
@@ -198,7 +198,7 @@ def _probes(options: ProviderOptions) -> list[Any]:
 
     @get("/")
     async def home() -> Redirect:
-        """There is nothing here; what there is, is the view."""
+        """Lead to the view: the provider has no page here."""
         return Redirect(options.view_url, status_code=303)
 
     return [readyz, home]

@@ -1,6 +1,6 @@
 """Authlib's provider with one client, everything in memory: a restart forgets codes and keys.
 
-What it enforces beyond Authlib's own rules: PKCE with S256 of every client, and a nonce.
+Beyond Authlib's own rules it demands of every client PKCE with S256, and a nonce.
 """
 
 import secrets
@@ -35,7 +35,7 @@ KEY_BITS = 2_048
 CODE_SECONDS = 60
 TOKEN_SECONDS = 300
 KEPT_MAX = 1_000
-"""Codes and tokens at once; the oldest goes first."""
+"""Codes or tokens kept at one time; the oldest is forgotten first."""
 
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
 SCOPES = ["openid", "profile"]
@@ -46,7 +46,7 @@ __all__ = ["Asked", "OAuth2Error", "ProviderAnswer", "ProviderOptions", "Server"
 
 
 class ProviderOptions(Struct, frozen=True, kw_only=True):
-    """What the provider is, and whom it serves. `view_url` is where its one client is."""
+    """What the provider is, and which client it serves: the view at `view_url`."""
 
     issuer: str
     view_url: str
@@ -59,7 +59,7 @@ class ProviderOptions(Struct, frozen=True, kw_only=True):
 
 
 class ProviderAnswer(Struct):
-    """What Authlib wants answered, before it is one of the framework."""
+    """What Authlib wants answered, before it becomes an answer of the framework."""
 
     status: int
     body: Any
@@ -75,7 +75,7 @@ class ProviderAnswer(Struct):
 
 
 class Asked(OAuth2Request):  # type: ignore[misc]
-    """A request as Authlib wants it."""
+    """A request in the form that Authlib wants."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class _Payload(OAuth2Payload):  # type: ignore[misc]
 
 
 class Client(ClientMixin):  # type: ignore[misc]
-    """The view: a confidential client where it has a secret, else a public one."""
+    """The view: a confidential client if it has a secret, else a public one."""
 
     def __init__(self, options: ProviderOptions) -> None:
         self._options = options
@@ -190,14 +190,14 @@ class Token(Struct, frozen=True):
         return self.scope
 
     def is_expired(self) -> bool:
-        return False  # one that is, is forgotten
+        return False  # an expired one is forgotten
 
     def is_revoked(self) -> bool:
         return False
 
 
 class Kept(Generic[V]):
-    """Values by a secret, each for a while, and never too many."""
+    """Values by a secret. Each is kept for a while, and never too many."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -215,14 +215,14 @@ class Kept(Generic[V]):
         return value if time.monotonic() < until else None
 
     def take(self, secret: str) -> V | None:
-        """Return a value once."""
+        """Return a value and forget it, so that it is returned once."""
         value = self.get(secret)
         self._values.pop(secret, None)
         return value
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]
-    """The provider's protocol. Answers are `ProviderAnswer`s; errors Authlib's `OAuth2Error`s."""
+    """The provider's protocol. It answers `ProviderAnswer`s and raises Authlib's `OAuth2Error`s."""
 
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__(scopes_supported=SCOPES)
@@ -266,11 +266,11 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         }
 
     def jwks(self) -> dict[str, Any]:
-        """Return the keys that signatures are checked with."""
+        """Return the keys with which signatures are checked."""
         return dict(KeySet([self.key]).as_dict())
 
     def claims(self, person: ProviderPerson) -> dict[str, Any]:
-        """Return all that is said of a person."""
+        """Return all claims about a person."""
         return person.claims(self.options.claim_names, self._subject_key)
 
     def userinfo(self, asked: Asked) -> dict[str, Any]:
@@ -317,7 +317,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         )
 
     def query_authorization_code(self, code: str, client: Client) -> AuthorizationCode | None:
-        # A code that was tried is used up, whatever comes of the try.
+        # A code is used up by the first try, whatever comes of it.
         found: AuthorizationCode | None = self.server.codes.take(code)
         return found
 
@@ -332,7 +332,7 @@ class _Challenge(CodeChallenge):  # type: ignore[misc]
     SUPPORTED_CODE_CHALLENGE_METHOD: Sequence[str] = ["S256"]
 
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
-        # Authlib asks public clients alone for it, and of those only at the end.
+        # Authlib asks for it only of public clients, and only at the end.
         data = grant.request.payload.data
         if not data.get("code_challenge") or data.get("code_challenge_method") != "S256":
             raise InvalidRequestError("PKCE with S256 is required.")
@@ -345,7 +345,7 @@ class _OpenId(OpenIDCode):  # type: ignore[misc]
         self._server = server
 
     def exists_nonce(self, nonce: str, request: Asked) -> bool:
-        return False  # codes are good once, so a nonce that comes twice does no harm
+        return False  # a code is good only once, so a repeated nonce does no harm
 
     def resolve_client_private_key(self, client: Client) -> RSAKey:
         return self._server.key
@@ -358,7 +358,7 @@ class _OpenId(OpenIDCode):  # type: ignore[misc]
         return {"alg": ALGORITHM, "kid": self._server.key.kid}
 
     def generate_user_info(self, user: ProviderPerson, scope: str) -> dict[str, Any]:
-        # The rest is for userinfo: an id_token is shown about more than an answer to a token.
+        # The rest is for userinfo: an id_token is passed around more than userinfo's answer.
         return {"sub": self._server.claims(user)["sub"]}
 
 
@@ -377,10 +377,10 @@ class _EndSession(EndSessionEndpoint):  # type: ignore[misc]
         return keys
 
     def is_post_logout_redirect_uri_legitimate(self, *_: Any) -> bool:
-        return True  # there is one client, and nothing here to be logged out of
+        return True  # there is one client, and no session here to end
 
     def end_session(self, end_session_request: Any) -> None:
-        pass  # no browser is remembered: each login asks again who one is
+        pass  # no browser is remembered: each login asks again who the person is
 
 
 class _Bearer(BearerTokenValidator):  # type: ignore[misc]

@@ -1,6 +1,6 @@
-"""What must be refused: a valid event, broken in one way each.
+"""Records that must be refused: each is a valid event, broken in one way.
 
-Every breakage knows the code under which it is refused, by the codec or (`CONFLICT`) by the fold.
+Every breakage knows the code with which the codec, or for `CONFLICT` the fold, refuses it.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from models.events import DocumentType, Event
 Json = dict[str, Any]
 
 TOPIC = named("laboratory-results")
-"""Where broken records go: all are made of laboratory results."""
+"""The topic of broken records: all are made of laboratory results."""
 
 OTHER_PERSON = "p1-" + "a" * 32
 """A key that the gateway gives to nobody: the chance is 2 to the power of -160."""

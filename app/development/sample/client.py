@@ -1,4 +1,4 @@
-"""The gateway's two doors, as agencies use them: person keys, and batches of events."""
+"""The gateway's two entrances, as agencies use them: person keys, and batches of events."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ ASKS_FOR_KEYS = "/laboratories/440100-001"
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """An event as an agency sends it: its source and id, and the whole as JSON."""
+    """An event as an agency sends it: its source, its id, and the whole event as JSON."""
 
     source: str
     id: str
@@ -27,8 +27,8 @@ class Submission(msgspec.Struct, frozen=True):
 class AgencyClient:
     """A client of the gateway at `url`; use it as an asynchronous context manager.
 
-    It has the token of every source, as only the operator can. A busy gateway is asked again for
-    a while, then given up with `app.gateway.client.Unreached`.
+    It can make the token of every source, as only the operator can. It asks a busy gateway again
+    for a while, then raises `app.gateway.client.Unreached`.
     """
 
     def __init__(self, url: str, tokens: Tokens) -> None:
@@ -58,7 +58,7 @@ class AgencyClient:
         return keys
 
     async def publish(self, events: Sequence[Submission]) -> list[RefusedLine | None]:
-        """Publish events; return for each None if accepted, else its refusal, in order."""
+        """Publish events; return in order None for each accepted one, else its refusal."""
         return await self._sender.send(
             [
                 EventToSend(number, e.source, e.id, e.content, self._tokens.token_for(e.source))

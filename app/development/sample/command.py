@@ -31,7 +31,7 @@ def sample(
 ) -> None:
     """Publish a sample day of a synthetic city through the gateway and on Kafka.
 
-    A second time, only a few people are added whose codes turn green within minutes. Exits with
+    The second time it only adds a few people whose codes turn green within minutes. Exits with
     1 if an entrance fails or refuses what it should take.
     """
     settings = Settings.from_environment("token_key")
@@ -55,7 +55,7 @@ def sample(
 
 
 def table_of(summary: SampleSummary) -> Table:
-    """Return what was published and whom to look at, for a reader."""
+    """Return what was published and whom to look at, as a table to read."""
     table = Table(title=f"Sample day of {summary.people} synthetic people", show_header=False)
     table.add_row("published", f"{summary.published} in {summary.seconds} s")
     table.add_row("  through the gateway", str(summary.by_gateway))

@@ -1,9 +1,9 @@
 """The sample day in the order in which it is published.
 
-Nearly everything comes in order of its time; some of it comes late, twice, or as a correction
-before what it corrects, and among it are records that must be refused. The same people, `now`
-and seed give the same day, byte by byte. Another `now` or seed gives other people and other ids,
-so two days never contradict each other.
+Nearly all events come in order of their time. Some come late, or twice, or as a correction before
+what it corrects. Among them are records that must be refused. The same people, `now` and seed give
+the same day, byte by byte. Another `now` or seed gives other people and other ids, so two days
+never contradict each other.
 """
 
 from collections import defaultdict
@@ -32,7 +32,7 @@ from models.person import Objection
 from models.policy import ZONE
 
 PEOPLE_MIN = len(STORIES) + 4
-"""One for each story, and a few ordinary ones."""
+"""One person for each story, and a few ordinary ones."""
 
 PEOPLE_MAX = 1_000_000
 
@@ -40,21 +40,21 @@ LATE_SHARE = 0.03
 LATE_MAX = timedelta(days=3)
 COPIES_SHARE = 0.02
 KAFKA_SHARE = 0.25
-"""Share of the people whose agencies publish on Kafka themselves."""
+"""The share of people whose agencies publish on Kafka themselves."""
 
 BREAKAGES_EACH = 3
 """How often each kind of bad record is in a day."""
 
 
 class Entrance(StrEnum):
-    """Where an entry goes in."""
+    """The entrance by which an entry goes in."""
 
     GATEWAY = "gateway"
     KAFKA = "kafka"
 
 
 class DayEntry(Struct, frozen=True):
-    """A valid event about a person, or a phone, whose key is not known yet."""
+    """A valid event about a person or a phone whose key is not known yet."""
 
     document: SampleDocument | SamplePhone
     entrance: Entrance
@@ -80,14 +80,14 @@ class DayEntry(Struct, frozen=True):
 
 
 class BrokenEntry(Struct, frozen=True):
-    """A record that must be refused: a valid entry, broken in one way. Goes in by Kafka."""
+    """A record that must be refused: a valid entry, broken in one way. It goes in by Kafka."""
 
     entry: DayEntry
     breakage: Breakage
 
     @property
     def document(self) -> SampleDocument | SamplePhone:
-        """The person whose key the record carries, where it carries one."""
+        """The person whose key the record carries, if it carries one."""
         return self.entry.document
 
     def record(self, person: str) -> Record:
@@ -111,9 +111,9 @@ AnyEntry = DayEntry | BrokenEntry | BrokenDocument
 
 
 class Scenario(Struct, frozen=True):
-    """The first person of a story, and what the view must show of it.
+    """The first person of a story, and what the view must show of them.
 
-    `expected` holds once all is folded; from `changes_at` on, `then` does.
+    `expected` holds once all events are folded; from `changes_at` on, `then` holds.
     """
 
     name: str
@@ -133,7 +133,7 @@ class Day(Struct, frozen=True):
     seed: int
     entries: tuple[AnyEntry, ...]
     expected: tuple[Scenario, ...]
-    """What must come of each person, by the story told of it."""
+    """What must come of each person, by their story."""
 
     @property
     def scenarios(self) -> dict[str, Scenario]:
@@ -147,7 +147,7 @@ class Day(Struct, frozen=True):
 def plan_day(people: int, now: datetime, seed: int) -> Day:
     """Plan a day of a city of `people` synthetic people, with what must come of it.
 
-    Deterministic. Raise `ValueError` for a number of people out of range or a `now` without zone.
+    It is deterministic. Raise `ValueError` if `people` is out of range, or `now` has no zone.
     """
     if not PEOPLE_MIN <= people <= PEOPLE_MAX:
         raise ValueError(f"people: {people} is not in {PEOPLE_MIN} to {PEOPLE_MAX}.")
@@ -157,17 +157,17 @@ def plan_day(people: int, now: datetime, seed: int) -> Day:
 def plan_minutes(now: datetime, seed: int) -> Day:
     """Plan a few people whose codes turn green by themselves within minutes of `now`.
 
-    For a city that has had its day, so that there is again something to watch.
+    It is for a city that has had its day, so that there is again something to watch.
     """
     return _plan([story for story in STORIES if story.then], now, seed, plain=True)
 
 
 def _plan(cast_: Sequence[Story], now: datetime, seed: int, *, plain: bool) -> Day:
-    """Plan a day. A `plain` one comes in order, without copies and broken records."""
+    """Plan a day. A `plain` day is in order, without copies and broken records."""
     if now.tzinfo is None:
         raise ValueError("now: an instant with its zone is needed.")
     now = now.astimezone(UTC).replace(microsecond=0)
-    # All chance comes from here, so the order of the steps below matters.
+    # Every random choice draws from this, so the order of the steps below matters.
     random = Random(f"{len(cast_)}/{now.isoformat()}/{seed}")
     documents = Documents(random)
     told: list[tuple[Story, Resident]] = []
@@ -199,7 +199,7 @@ def _plan(cast_: Sequence[Story], now: datetime, seed: int, *, plain: bool) -> D
 
 
 def _cast(people: int) -> list[Story]:
-    """Give each person a story: first one to each, then by their shares, the rest ordinary."""
+    """Give each person a story: each story once, then stories by their shares, then ordinary."""
     cast_ = [ORDINARY, *STORIES]
     spare = people - len(cast_)
     for story in STORIES:
@@ -228,8 +228,8 @@ def _tell(
 def _entrance(resident: Resident, random: Random) -> Entrance:
     """Choose an entrance for all events of a person.
 
-    Where the order of arrival is meant, they go in by Kafka: there one producer keeps the order,
-    while batches to the gateway may pass each other.
+    If the order of arrival matters, the events go in by Kafka. There one producer keeps the order,
+    while batches to the gateway may overtake each other.
     """
     draw = random.random()
     ordered = any(draft.published_first or draft.in_turn for draft in resident.drafts)
@@ -241,7 +241,7 @@ def _numbered(
 ) -> list[DayEntry]:
     """Give each draft its id and its source's sequence, both in order of time.
 
-    The sequence begins at `now` in microseconds, so that a later day goes on above it.
+    The sequence begins at `now` in microseconds, so that a later day has higher numbers.
     """
     drafts = sorted(
         (
@@ -257,7 +257,7 @@ def _numbered(
     entries = []
     for draft, resident, entrance in drafts:
         counts[draft.source] += 1
-        # No telecom of the sample writes to Kafka, so none needs the keys of phones.
+        # The sample's telecoms do not write to Kafka, so they do not need the keys of phones.
         by_phone = resident.phone if draft.of_phone else None
         entries.append(
             DayEntry(
@@ -297,9 +297,9 @@ def _published(entries: list[DayEntry], random: Random) -> list[AnyEntry]:
 
 
 def _breakable(entries: list[DayEntry]) -> list[DayEntry]:
-    """Return entries whose broken copies change nothing: they are published on Kafka before.
+    """Return entries whose broken copies change nothing: the right one is on Kafka first.
 
-    A copy with another content is refused only after the right one.
+    A copy with different content is refused only if it comes after the right one.
     """
     return [
         entry

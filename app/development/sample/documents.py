@@ -1,8 +1,8 @@
 """Document numbers and phone numbers that can exist in form and belong to nobody.
 
 Region codes are those of prefectures (440100 for Guangzhou). Real cards carry the code of a county
-or district (such as 440103), so no number made here is a real person's; the check digit and the
-birthday are right all the same, so that the gateway takes them.
+or district (such as 440103), so no number made here is a real person's. The check digit and the
+birthday are right nevertheless, so that the gateway takes the numbers.
 """
 
 from collections.abc import Callable
@@ -32,15 +32,15 @@ class SampleDocument(Struct, frozen=True):
 
 
 class SamplePhone(Struct, frozen=True):
-    """A phone where an event has a document. Its number begins with 154, a network number that is
-    nobody's (工信部, 网号分配情况)."""
+    """A phone, in place of an event's document. Its number begins with 154, a network number that
+    nobody has (工信部, 网号分配情况)."""
 
     number: str
     type: Literal["mobile-phone-number"] = MOBILE_PHONE_NUMBER
 
 
 class Documents:
-    """Makes documents, each once. Deterministic from `random`."""
+    """Makes documents, each once; `random` alone decides which."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -55,7 +55,7 @@ class Documents:
         return self._once(self._permit)
 
     def minor(self, on: date) -> SampleDocument:
-        """Return the card of someone who is ten years old on a day."""
+        """Return the card of someone who is ten years old on the day `on`."""
         return self._once(lambda: self._born(date(on.year - 10, 1, 1), GUANGDONG[0]))
 
     def adult(self) -> SampleDocument:

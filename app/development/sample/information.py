@@ -1,5 +1,5 @@
-"""Health information for synthetic people: something in every list, for those who are to be looked
-at; here and there something for the others."""
+"""Health information for synthetic people: people to be looked at have something in every list, the
+others have something here and there."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -42,7 +42,7 @@ IMMIGRATION = "/immigration/440300-01"
 TELECOM = "/telecoms/gd-1"
 
 SHARE = 0.05
-"""Of the people who are not to be looked at, for each list."""
+"""The share, for each list, of the people who are not to be looked at."""
 
 
 def tell_all(resident: Resident, random: Random) -> None:
@@ -142,11 +142,11 @@ def _temperatures(resident: Resident, random: Random) -> None:
 HIGH_RISK_SAMPLE = HighRisk(
     "360100", date(2020, 1, 1), None, "样本：南昌市", "the sample; never so in production"
 )
-"""So that a travel card of the sample shows the mark whenever it is looked at."""
+"""With it a travel card of the sample shows the mark, whenever it is looked at."""
 
 
 def tell_visits(resident: Resident) -> None:
-    """Tell where the person's phone was in the last days, and once before."""
+    """Tell where the person's phone was in the last days, and once long before."""
     for days, city, visit in (
         (20.0, "420100", Visit.REACHED),
         (6.2, "360100", Visit.REACHED),

@@ -9,7 +9,7 @@ from app.development.sample.documents import Documents, SampleDocument, SamplePh
 
 
 class SampleLogin(Struct, frozen=True):
-    """The first person of a story, with a document that fits and a phone, and what one will see."""
+    """The first person of a story: a fitting document, a phone, and what one will see."""
 
     id: str
     story: str
@@ -19,11 +19,11 @@ class SampleLogin(Struct, frozen=True):
     document: Callable[[Documents, date], SampleDocument] = lambda documents, _: documents.adult()
 
     birthday: str | None = None
-    """What the provider says of it; a resident identity card has its own."""
+    """What the provider says; a resident identity card has its own birthday."""
 
     @property
     def phone(self) -> SamplePhone:
-        """The phone whose travel card there is."""
+        """The phone that has a travel card."""
         return SamplePhone(f"1540000000{[login.id for login in LOGINS].index(self.id) + 1}")
 
 
@@ -57,6 +57,6 @@ OF_STORY = {login.story: login for login in LOGINS}
 
 
 def hint_of(story: str) -> str:
-    """Return what one logs in with (`/login?hint=…`) as the first person of a story."""
+    """Return the hint to log in (`/login?hint=…`) as the first person of a story."""
     login = OF_STORY.get(story)
     return story if login is None else login.id

@@ -1,8 +1,8 @@
 """Publish a planned day through both entrances: the gateway, and Kafka itself.
 
-Publishing the same day again sends the same events with the same ids, so nothing comes of it but
-copies. What the day was is kept beside the data (`sample.json`) before the first event goes out,
-so that an interrupted day is finished and not begun again.
+Publishing the same day again sends the same events with the same ids, so it adds only copies. The
+day is kept beside the data (`sample.json`) before the first event goes out, so that an interrupted
+day is finished instead of begun again.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ WINDOWS_IN_FLIGHT = 2
 RECORDS_IN_FLIGHT = 500
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 BINARY_EVERY = 3
-"""One in so many records on Kafka is in CloudEvents' binary mode, the others structured."""
+"""One in this many records on Kafka is in CloudEvents' binary mode; the others are structured."""
 
 UNEXPECTED_KEPT_MAX = 20
 
@@ -57,9 +57,9 @@ T = TypeVar("T")
 
 
 class SamplePerson(Struct, frozen=True):
-    """A named person of the sample, and what the view must show of it.
+    """A named person of the sample, and what the view must show of them.
 
-    From `changes_at` on it is `then_colour`, with `then_reasons`.
+    From `changes_at` on it must show `then_colour`, with `then_reasons`.
     """
 
     person: str
@@ -72,7 +72,7 @@ class SamplePerson(Struct, frozen=True):
 
 
 class SampleTally(Struct):
-    """Counts of a publication. `unexpected` holds the first few refusals that should not be."""
+    """Counts of a publication. `unexpected` has the first few refusals that should not happen."""
 
     gateway: int = 0
     kafka: int = 0
@@ -100,7 +100,7 @@ class SampleSummary(Struct, frozen=True):
     by_gateway: int = 0
     by_kafka: int = 0
     broken_records: dict[str, int] = {}
-    """Records on Kafka that end in dead-letters, by the reason they get there."""
+    """Records on Kafka that end in dead-letters, by the reason that they are given there."""
     refused_expected: int = 0
     refused_unexpected: int = 0
     unexpected: tuple[str, ...] = ()
@@ -118,9 +118,9 @@ async def publish_day(
     seed: int = 1,
     now: datetime | None = None,
 ) -> SampleSummary:
-    """Publish the sample day of a city of `people`, and return what it was.
+    """Publish the sample day of a city of `people`, and return what was published.
 
-    Where this cluster had the day before, finish it if it was interrupted; if it is whole,
+    If this cluster already has a day that was interrupted, finish it. If it has a whole one,
     publish only a few new people whose codes change within minutes. With `now`, publish that day
     whatever was before. Raise `Unreached`, `Misused` or a Kafka error if an entrance fails.
     """
@@ -153,14 +153,14 @@ async def _publish_minutes(
         before, ends_soon=fresh.ends_soon, scenarios={**before.scenarios, **fresh.scenarios}
     )
     save(path, summary)
-    # What is kept tells of the city; what is returned tells of this run.
+    # The file tells about the city; the result tells about this run.
     return replace(
         fresh, green=before.green, red=before.red, scenarios=summary.scenarios, now=day.now
     )
 
 
 def identities(day: Day) -> list[Identity]:
-    """Return whom one can log in as: those to be looked at first, then one of each story."""
+    """Return whom one can log in as: first the people to look at, then one of each story."""
     first = [login.story for login in LOGINS if login.story in day.scenarios]
     stories = dict.fromkeys((*first, *day.scenarios))
     return [_identity(story, day.scenarios[story].document) for story in stories]
@@ -189,7 +189,7 @@ def load(path: Path) -> SampleSummary | None:
 
 
 def save(path: Path, summary: SampleSummary) -> None:
-    """Write the summary in one step, so that a reader finds the old one or the new one."""
+    """Write the summary in one step: a reader finds the old one or the new one."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
 
 
@@ -217,7 +217,7 @@ async def _publish(
 
 
 def _to_be_known(day: Day) -> dict[SampleDocument, None]:
-    """People whose keys are needed: those published on Kafka, and those to look at."""
+    """Return the people whose keys are needed: those published on Kafka, and those to look at."""
     named = {s.document for s in day.scenarios.values()}
     return dict.fromkeys(
         person.document
@@ -248,7 +248,7 @@ class Publication:
     async def run(self) -> SampleTally:
         """Publish everything; return when all of it is acknowledged or refused.
 
-        An entrance that fails ends both, with its own error.
+        If one entrance fails, both end, with the error of the one that failed.
         """
         by_gateway = [entry for entry in self._entries if not _by_kafka(entry)]
         windows = iter(_batches(by_gateway, EVENTS_IN_A_WINDOW))
@@ -299,7 +299,7 @@ class Publication:
         return sent
 
     def _unexpected(self, entry: AnyEntry, detail: str) -> None:
-        """Count what should not be, and keep the first few; an event's id names no person."""
+        """Count a refusal that should not happen, and keep the first few: an id names no person."""
         tally = self._tally
         tally.refused_unexpected += 1
         if len(tally.unexpected) < UNEXPECTED_KEPT_MAX:
@@ -342,7 +342,7 @@ def summarise(
     begun: SampleSummary,
     seconds: float,
 ) -> SampleSummary:
-    """Return what became of a day, with the people to look at by key alone."""
+    """Return what came of a day. It names the people to look at by their keys alone."""
     people = [
         SamplePerson(
             person=keys[known.document],

@@ -1,4 +1,4 @@
-"""Whom of the sample day to look at, for the entry page in development."""
+"""The people of the sample day to look at, for the entry page in development."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from app.web.language import gettext as _
 from models.codes import Colour, Reason
 
 SAMPLES_MAX = 24
-"""Most people on the entry page."""
+"""The most people on the entry page."""
 
 
 class _Person(Struct, frozen=True):
@@ -27,17 +27,17 @@ class _Person(Struct, frozen=True):
 
 
 class _Summary(Struct, frozen=True):
-    """What `yuekang sample` leaves in the data directory, as far as it is read here."""
+    """The part that is read here of what `yuekang sample` leaves in the data directory."""
 
     scenarios: dict[str, _Person] = {}
 
 
 def samples(path: Path) -> Sequence[Sample]:
-    """Read the people that the summary at `path` names; none if there is no readable one."""
+    """Read the people that the summary at `path` names; nobody if it cannot be read."""
     try:
         summary = msgspec.json.decode(path.read_bytes(), type=_Summary)
     except (FileNotFoundError, msgspec.MsgspecError):
-        return ()  # no sample day, or one of another version: the entry page does without
+        return ()  # no sample day, or one of another version: the entry page shows nobody
     return [
         Sample(hint_of(story), _what(person))
         for story, person in islice(summary.scenarios.items(), SAMPLES_MAX)
@@ -45,7 +45,7 @@ def samples(path: Path) -> Sequence[Sample]:
 
 
 def _what(person: _Person) -> Text:
-    """What the page will show: the colour, the reasons, and what comes of it by itself."""
+    """What the page will show: the colour, the reasons, and how it will change by itself."""
     parts = [names.COLOURS[person.colour], *(names.REASONS[r] for r in person.reasons)]
     what = joined(_("："), parts)
     if person.changes_at and person.then_colour:

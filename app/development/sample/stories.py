@@ -1,8 +1,8 @@
 """What happens to the synthetic people: one story for each way through the rules.
 
-A story says what agencies publish about a person and which code follows. Each is told about at
-least one person, the first of whom is a named scenario with a link and an expected colour; how
-many more follows from its share. The shares leave one to two per cent of the city red.
+A story says what agencies publish about a person, and which code follows. Each story is told about
+at least one person. The first one is a named scenario with a link and an expected colour. The
+story's share says how many more there are. The shares leave one to two per cent of the city red.
 """
 
 from collections.abc import Callable
@@ -89,7 +89,7 @@ class Draft(Struct, eq=False):
 
 
 class Resident:
-    """A synthetic person, and the events that a story tells of it.
+    """A synthetic person, and the events that a story tells of them.
 
     The methods append one event each; instants are given as time before the sample's `now`.
     """
@@ -104,15 +104,15 @@ class Resident:
         self.random = random
         self.drafts: list[Draft] = []
         self.changes_at: datetime | None = None
-        """When its code changes by itself, if that is within minutes of `now`."""
+        """When their code changes by itself, if that is within minutes of `now`."""
         self.city = random.choices(list(CITIES), list(CITIES.values()))[0]
 
     def ago(self, days: float = 0, hours: float = 0, minutes: float = 0) -> datetime:
-        """Return the instant that lies so far before `now`, to the second."""
+        """Return the instant this long before `now`, to the second."""
         return self.now - timedelta(seconds=round((days * 24 + hours) * 3600 + minutes * 60))
 
     def some_days_ago(self, least: float, most: float) -> datetime:
-        """Return an instant between so many days before `now`."""
+        """Return an instant from `least` to `most` days before `now`."""
         return self.ago(days=self.random.uniform(least, most))
 
     def file(self, letter: str) -> str:
@@ -197,7 +197,7 @@ class Resident:
         return self.add(QuarantineOrdered, COMMAND, starts_at, data)
 
     def transfer(self, kind: QuarantineKind, at: datetime, ends_at: datetime) -> Draft:
-        """Quarantine goes on in another kind of place."""
+        """Quarantine was transferred to another kind of place."""
         data = QuarantineTransferredData(self.file("Q"), kind, at, ends_at)
         return self.add(QuarantineTransferred, COMMAND, at, data)
 
@@ -222,9 +222,9 @@ Tell = Callable[[Resident], None]
 
 
 class Story(Struct, frozen=True):
-    """A way through the rules. `share` is in people of 10,000; 0 is told about one alone.
+    """A way through the rules. `share` is in people of 10,000; 0 is told about one person only.
 
-    `expected` holds from the moment all is folded; `then`, from the resident's `changes_at`.
+    `expected` holds once all events are folded; `then` holds from the resident's `changes_at` on.
     """
 
     name: str
@@ -233,11 +233,11 @@ class Story(Struct, frozen=True):
     then: Status | None
     tell: Tell
     objection: Objection | None = None
-    """What the fold objects to in it, though each of its events is valid."""
+    """What the fold objects to in the story, though each of its events is valid."""
 
 
 STORIES: list[Story] = []
-"""Every story but the ordinary one, in the order in which people are given to them."""
+"""Every story except the ordinary one, in the order in which people are given to them."""
 
 GREEN = Status(Colour.GREEN)
 
@@ -627,7 +627,7 @@ def _permit_holder(resident: Resident) -> None:
 
 @_story("high-national-status", 0, GREEN)
 def _high_national_status(resident: Resident) -> None:
-    """Not abnormal (manual, 四.6): it waits for the push to the national platform."""
+    """This is not abnormal (manual, 四.6): it waits for the push to the national platform."""
     resident.verify()
     resident.test(resident.some_days_ago(0.5, 5))
     at = resident.ago(days=1)

@@ -21,13 +21,13 @@ LOG4J = ROOT / "docker" / "kafka" / "log4j2.properties"
 COMMON = ROOT / "docker" / "kafka" / "server.properties"
 
 MEMORY = ("-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m", "-XX:MaxMetaspaceSize=128m")
-"""Held by a sample day of 10,000 people with room to spare."""
+"""Enough for a sample day of 10,000 people, with room to spare."""
 
 FORMAT_SECONDS_MAX = 60.0
 
 
 class Broker(Process):
-    """Broker and controller in one process, on the loopback address alone.
+    """Broker and controller in one process, which listens on the loopback address alone.
 
     Its data and configuration are in `<directory>/kafka`. A first start formats the folder.
     """
@@ -43,7 +43,7 @@ class Broker(Process):
         super().__init__("kafka", _java("kafka.Kafka", str(self._properties)), directory)
 
     def start(self) -> None:
-        """Start it; raise `StackError` where Java or a jar is missing or formatting fails."""
+        """Start it; raise `StackError` if Java or a jar is missing, or formatting fails."""
         if not LIBS.is_dir():
             raise StackError(f"Kafka's jars are not in {LIBS}. Run `make setup`.")
         self._home.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class Broker(Process):
         return False
 
     async def _takes_part(self) -> bool:
-        # The client logs each failure to connect as an error; here it is the usual.
+        # The client logs each failure to connect as an error; here failures are usual.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
         try:
@@ -75,7 +75,7 @@ class Broker(Process):
 
     def _cluster_id(self) -> str:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        return "y" + cluster[1:]  # it may begin with -, and would be read as an option
+        return "y" + cluster[1:]  # without the y it might begin with -, and be read as an option
 
     def _format(self) -> None:
         cluster, config = self._cluster_id(), str(self._properties)

@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 
 LOG_BYTES_MAX = 32 * 1024 * 1024
-"""A longer log begins again; the one before it is kept beside it as `.1`."""
+"""A log longer than this begins again; the old one is kept beside it as `.1`."""
 
 TAIL_LINES = 25
 POLL_SECONDS = 0.1
 
 MARK = "STACK_OF_YUEKANG"
-"""Variable in the environment of every process; its value is the folder it belongs to."""
+"""A variable in the environment of every process; its value is the folder it belongs to."""
 
 
 class StackError(Exception):
@@ -28,8 +28,8 @@ class StackError(Exception):
 class Process:
     """One process with its children, in a group of its own.
 
-    It is sent SIGTERM when the thread that started it dies. `directory` is the folder it belongs
-    to; its output goes to `<directory>/logs/<name>.log`. A subclass says what ready means.
+    It is sent SIGTERM when the thread that started it dies. It belongs to the folder `directory`;
+    its output goes to `<directory>/logs/<name>.log`. A subclass says what ready means.
     """
 
     ready_seconds_max = 60.0
@@ -54,7 +54,7 @@ class Process:
         return self.exited() is None
 
     def start(self) -> None:
-        """Start it; raise `StackError` where the machine lacks the program."""
+        """Start it; raise `StackError` if the machine lacks the program."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -72,13 +72,13 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, None before the start."""
+        """Its process id; None before the start."""
         return self._child.pid if self._child else None
 
     def exited(self) -> int | None:
         """Return its exit code, negative for a signal, or None while it runs.
 
-        What it leaves of its group is killed first, so that a successor finds its port free.
+        The rest of its group is killed first, so that a successor finds its port free.
         """
         if self._child is None:
             raise StackError(f"{self.name} was never started.")
@@ -89,11 +89,11 @@ class Process:
 
     @staticmethod
     def _is_over(pid: int) -> bool:
-        # Not yet reaped, so neither the pid nor the group can be another's.
+        # The process is not reaped yet, so neither the pid nor the group can be another's.
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait_ready(self) -> None:
-        """Return when it is ready; raise `StackError` with the end of its log if it will not be."""
+        """Return when it is ready; else raise `StackError` with the end of its log."""
         until = time.monotonic() + self.ready_seconds_max
         while not self.ready():
             code = self.exited()
@@ -110,7 +110,7 @@ class Process:
             self._child.terminate()
 
     def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL to its group where that does not do in time."""
+        """End it by SIGTERM; if it is not over in time, send SIGKILL to its group."""
         self.signal_stop()
         until = time.monotonic() + self.stop_seconds_max
         while self._child is not None and self.exited() is None:
@@ -119,13 +119,13 @@ class Process:
             time.sleep(POLL_SECONDS / 4)
 
     def bound_log(self) -> None:
-        """Begin a new log where it is too long. It is open for appending, so none is torn."""
+        """Begin a new log if it is too long. It is open for appending, so no line is torn."""
         if self.log.stat().st_size > LOG_BYTES_MAX:
             shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
             os.truncate(self.log, 0)
 
     def tail(self) -> str:
-        """Return the end of its log, and where the whole of it is."""
+        """Return the end of its log, and where the whole log is."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 64 * 1024))
             lines = log.read().decode(errors="replace").splitlines()
@@ -133,9 +133,9 @@ class Process:
 
 
 class HttpProcess(Process):
-    """A process that tells by HTTP whether it is ready."""
+    """A process that says by HTTP whether it is ready."""
 
-    ready_seconds_max = 180.0  # a store or a read model that is lost is rebuilt first
+    ready_seconds_max = 180.0  # a lost store or read model is rebuilt first
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class HttpProcess(Process):
         self.answer = ""
 
     def ready(self) -> bool:
-        """Say whether its /readyz answers 200; keep in `answer` what it said."""
+        """Say whether its /readyz answers 200; keep what it says in `answer`."""
         try:
             answer = httpx.get(self._readyz, timeout=2.0, trust_env=False)
         except httpx.TransportError as error:
@@ -182,7 +182,7 @@ def left_behind(directory: Path) -> list[int]:
 def end_left_behind(directory: Path, seconds_max: float = 20.0) -> int:
     """End every process that belongs to `directory`; return how many there were.
 
-    Only for the holder of the folder's lock: nobody else's can be among them.
+    Only the holder of the folder's lock may call it: then all of them are the caller's.
     """
     found = left_behind(directory)
     _send(found, signal.SIGTERM)
@@ -205,7 +205,7 @@ def _pids() -> Iterator[int]:
 
 
 def _environment(pid: int) -> list[bytes]:
-    # Another's process is unreadable, one that just ended is gone; a zombie's is empty.
+    # Another user's environment is unreadable; one of a process that ended is gone or empty.
     with suppress(OSError):
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return []

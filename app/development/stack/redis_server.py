@@ -7,11 +7,11 @@ import redis
 from app.development.stack.processes import Process
 
 MEMORY = "512mb"
-"""Of one server; beyond it a write fails, nothing is evicted."""
+"""The memory of one server. Beyond it a write fails; nothing is evicted."""
 
 
 class RedisServer(Process):
-    """Redis on the loopback address alone. It keeps nothing on disk: the log has it all."""
+    """Redis on the loopback address alone. It keeps nothing on disk, since the log has it all."""
 
     ready_seconds_max = 20.0
 
@@ -28,14 +28,14 @@ class RedisServer(Process):
             "appendonly": "no",
             "maxmemory": memory,
             "maxmemory-policy": "noeviction",
-            # A title of its own would overwrite the environment by which it is found.
+            # If Redis set its title, it would overwrite the environment by which it is found.
             "set-proc-title": "no",
         }
         options = [word for name, value in settings.items() for word in (f"--{name}", value)]
         super().__init__(name, ["redis-server", *options], directory)
 
     def start(self) -> None:
-        """Start it; raise `StackError` where it is not installed."""
+        """Start it; raise `StackError` if it is not installed."""
         self._home.mkdir(parents=True, exist_ok=True)
         super().start()
 

@@ -1,4 +1,4 @@
-"""All processes of the stack: which there are, in what order, and what happens when one ends."""
+"""All processes of the stack: which they are, their order, and what happens when one ends."""
 
 import asyncio
 import re
@@ -30,19 +30,20 @@ CONTROLLER_PORT = 29093
 
 ROWS_REDIS = "YUEKANG_ROWS_REDIS_URL"
 ROWS_REDIS_URL = "redis://127.0.0.1:26380/0"
-"""A server of their own, unless told otherwise: what bears on no colour may fill it."""
+"""Rows have a server of their own, unless the environment says otherwise. They bear on no colour,
+and may fill it."""
 
 RESTARTS_MAX = 5
-"""Restarts in a row, after 1, 2, 4, 8 and 16 s: a broker that returns within half a minute does
-not end the stack, a bug does."""
+"""Restarts in a row, after 1, 2, 4, 8 and 16 s. A broker that returns within half a minute does not
+end the stack; a bug does."""
 
 HEALTHY_SECONDS = 60.0
-"""A process that ran for so long counts from zero again."""
+"""The restarts of a process that ran this long are counted from zero again."""
 
 IDENTITY_PROVIDER = "identity-provider"
 
 COMMANDS = {"view": "development-view"}
-"""Of the processes, those whose command has another name."""
+"""The processes whose command has another name."""
 
 SECRETS_OF = {
     "projection": frozenset[str](),
@@ -53,7 +54,7 @@ SECRETS_OF = {
     "view": frozenset({"token_key", "display_key", "session_key", "oidc_client_secret"}),
     IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
 }
-"""The secrets that each process is given; it never sees another."""
+"""The secrets that each process is given; it never sees any other."""
 
 WRONG_SETTINGS = 2
 """The exit code that no restart can mend."""
@@ -62,12 +63,11 @@ Say = Callable[[str], None]
 
 
 class Stack:
-    """Kafka, two of Redis and the processes on one machine; all that they keep is in `directory`.
-    Each Redis has `redis_memory`.
+    """Kafka, two Redis servers and the processes on one machine. All their data are in `directory`.
 
-    `environment` holds the settings of every process; `say` is told what a person at the
-    terminal should know. Raises `StackError` from any method where it cannot go on; `stop` is
-    due all the same.
+    Each Redis has `redis_memory`. `environment` holds the settings of every process; `say` is told
+    what a person at the terminal should know. Any method raises `StackError` if the stack cannot go
+    on; `stop` must be called all the same.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Stack:
         ]
         if _has_identity_provider(settings):
             self.services.append(process(IDENTITY_PROVIDER, settings.development_issuer))
-        # The workers before those who tell of their work.
+        # The workers end before the projections, which tell of their work.
         self._last = (self.worker, self.lists_worker, self.projection, self.rows)
         self._restarts: dict[str, int] = {}
         self._due: dict[str, float] = {}
@@ -121,11 +121,11 @@ class Stack:
 
     @property
     def processes(self) -> list[Process]:
-        """All of them, what is needed before what needs it."""
+        """All processes; each comes after those that it needs."""
         return [*self._servers, *self.services]
 
     def check_ports(self) -> None:
-        """Raise `StackError` with every port that is taken, by whom, and what to do."""
+        """Raise `StackError` if ports are taken: which, by whom, and what to do."""
         used: dict[int, str] = {}
         faults = []
         for what, variable, host, port in self.ports:
@@ -142,7 +142,7 @@ class Stack:
             raise StackError("\n".join(faults))
 
     def start(self, waiting_for: Say) -> None:
-        """Start everything and return when all of it is ready; `waiting_for` is told of whom."""
+        """Start everything and return when all is ready; `waiting_for` is told who is not yet."""
         waiting_for("Kafka, Redis")
         for server in self._servers:
             server.start()
@@ -203,12 +203,13 @@ class Stack:
         )
 
     def _can_start(self, process: Process) -> bool:
-        # Without what it needs it would end again, and use up its restarts.
+        # While what it needs is away, it would end again and use up its restarts.
         return process in self._servers or (self.broker.ready() and self.redis.ready())
 
     def stop(self) -> None:
-        """End everything; what was accepted is on the log before the log ends."""
-        # Entrances first, so that nothing new comes in; the worker before who tells of its work.
+        """End everything; all accepted events are on the log before the broker ends."""
+        # Entrances end first, so that nothing new comes in; then workers, before those who tell of
+        # their work.
         self.gateway.signal_stop()
         self.view.signal_stop()
         others = [service for service in self.services if service not in self._last]
@@ -218,7 +219,7 @@ class Stack:
 
 
 def _has_identity_provider(settings: Settings) -> bool:
-    """Say whether logins go to the provider for development; it is started then."""
+    """Say whether logins go to the provider for development; only then is it started."""
     return settings.environment == "development" and (
         settings.oidc_issuer == settings.development_issuer
     )
@@ -230,7 +231,7 @@ def _local(host: str, port: int) -> str:
 
 
 def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str, str, str, int]]:
-    """Return what listens, the variable that says where, host and port."""
+    """Return who listens: a name, the variable that says where, host and port."""
     loopback = "127.0.0.1"
     provider = (
         "the identity provider",

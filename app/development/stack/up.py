@@ -27,7 +27,7 @@ from app.development.stack.stack import Stack
 from app.process.settings import Settings
 
 FREE_MIB_MIN = 1024
-"""Kafka's first segments and indexes, a sample day, and logs at their bounds: some 600 MiB."""
+"""Room for Kafka's first segments and indexes, a sample day, and full logs: some 600 MiB."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -43,7 +43,7 @@ def up(
 ) -> None:
     """Start Kafka, Redis and all processes, publish the sample day, and stay up until Ctrl-C.
 
-    A process that ends is started again; one that keeps ending ends everything with exit code 1.
+    A process that ends is started again. If it keeps ending, everything ends with exit code 1.
     All data stay in the data folder, and the next start goes on from there.
     """
     console = Console(highlight=False, soft_wrap=True)
@@ -56,14 +56,14 @@ def up(
         console.print(str(error), markup=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        # Asked to end before anything was started.
+        # The signal came before anything was started.
         raise typer.Exit(0) from None
 
 
 def run(console: Console, people: int | None, free_mib_min: int) -> None:
-    """Run the stack until a signal; raise `StackError` where it cannot.
+    """Run the stack until a signal; raise `StackError` if it cannot run.
 
-    `people` is the size of the sample's city, None for no sample.
+    `people` is the size of the sample's city; None means no sample.
     """
     begun = time.monotonic()
     directory = Path(Settings.from_environment().data_dir).resolve()
@@ -130,7 +130,7 @@ def _check_disk(directory: Path, free_mib_min: int) -> None:
 def _publish_sample(
     stack: Stack, environment: Mapping[str, str], people: int, console: Console
 ) -> None:
-    """Publish the sample beside the watch. If it fails the stack goes on, as it does without."""
+    """Publish the sample while the stack is watched. If it fails, the stack goes on without it."""
     command = [str(Path(sys.executable).with_name("yuekang")), "sample", "--people", str(people)]
     directory = str(stack.directory)
     marked = {**environment, "YUEKANG_DATA_DIR": directory, MARK: directory}
@@ -165,6 +165,6 @@ def _print_addresses(settings: Settings, directory: Path, console: Console) -> N
 
 
 def _tell(console: Console, text: str) -> None:
-    # The terminal may be gone; ending goes on all the same.
+    # The terminal may be gone; the stack still has to end in order.
     with suppress(OSError):
         console.print(text, markup=False)
