@@ -152,7 +152,8 @@ class Projection:
 
     def stop(self) -> None:
         """Let go of Redis and end."""
-        # The client for Redis may turn a cancellation into an error of its own.
+        # aiokafka can swallow a cancellation, and the client for Redis turn it into an error of
+        # its own: so the loops look at this as well.
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
@@ -228,7 +229,7 @@ class Projection:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
         log.info("projection_follows", epoch=state.epoch, built=state.built)
         try:
-            while True:
+            while not self._stopped:
                 fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_MAX)
                 batch = self._model.batch_of(fetched)
                 if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
