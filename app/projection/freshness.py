@@ -8,7 +8,7 @@ if no worker is running.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,14 +18,12 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.process.tasks import end
 from app.projection.state import Position
 from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
 from app.topics.reading import first_between
 
 INTERVAL_SECONDS = 1.0
-
-CANCEL_AGAIN_SECONDS = 2.0
-"""aiokafka's clients can swallow a cancellation, so a task that goes on is cancelled again."""
 
 
 class Group(Struct, frozen=True):
@@ -133,7 +131,7 @@ class Freshness:
         try:
             yield
         finally:
-            await _end(tasks)
+            await end(*tasks)
 
     def mark(self, positions: dict[TopicPartition, Position]) -> None:
         """Put into `positions` what is known of the worker by now.
@@ -150,14 +148,6 @@ class Freshness:
                     break
             if topic not in self._waited_for and newest is not None:
                 self._waited_for[topic] = newest
-
-
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    going: Collection[asyncio.Task[None]] = tasks
-    while going:
-        for task in going:
-            task.cancel()
-        _, going = await asyncio.wait(going, timeout=CANCEL_AGAIN_SECONDS)
 
 
 def _counts(

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartiti
 from aiokafka.structs import RecordMetadata
 
 from app.process import metrics
+from app.process.tasks import end
 from app.topics.records import KafkaPlace, Record
 from app.web.problems import Refused, retry_later
 
@@ -71,8 +72,7 @@ class Writer:
     async def stop(self) -> None:
         """Wait for what is on its way, then close."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def check(self) -> None:
         """Raise what ended the connecting, if anything did: that is a bug, and ends the process."""

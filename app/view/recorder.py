@@ -13,6 +13,7 @@ from datetime import datetime
 import structlog
 
 from app.process import metrics
+from app.process.tasks import end
 from app.topics.catalogue import PORTAL, named
 from app.topics.codec import encode
 from app.topics.records import Record
@@ -57,8 +58,7 @@ class Recorder:
             metrics.VIEW_DISPLAYS.labels("lost").inc(left)
             log.error("displays_lost", count=left)
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def check(self) -> None:
         """Raise what ended the writing, if anything did: a bug, from which nothing recovers."""

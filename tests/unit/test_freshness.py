@@ -1,8 +1,6 @@
 """How fresh a read model says that it is, by its positions and by what workers committed."""
 
-import asyncio
 import time
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,25 +24,6 @@ def test_a_position_is_as_fresh_as_the_older_of_log_and_worker() -> None:
 def test_all_are_as_fresh_as_the_oldest_and_none_is_if_one_is_unknown() -> None:
     assert oldest([Position(1, NOW, NOW), Position(1, NOW - 9, NOW)]) == NOW - 9
     assert oldest([Position(1, NOW, NOW), Position(1)]) is None
-
-
-async def test_a_watch_that_swallows_a_cancellation_is_ended_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As aiokafka's clients do now and then: a projection once outlived its SIGTERM so."""
-    swallowed = asyncio.Event()
-
-    async def stubborn(_: object) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(HOUR)
-        swallowed.set()
-        await asyncio.sleep(HOUR)
-
-    monkeypatch.setattr(freshness.Watch, "run", stubborn)
-    monkeypatch.setattr(freshness, "CANCEL_AGAIN_SECONDS", 0.01)
-    async with asyncio.timeout(5), Freshness("nowhere", {HEALTH_CODES: PEOPLE}).watched():
-        await asyncio.sleep(0)
-    assert swallowed.is_set()
 
 
 class NoCommits:
