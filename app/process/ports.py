@@ -1,9 +1,16 @@
 """Ports of this machine: whether one is free, and who has it."""
 
 import os
+import random
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
+
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST_GIVEN = 10_000
+"""The first port that is given out: what has a well-known one is mostly below."""
 
 LISTENS = "0A"
 """State of a listening socket in /proc/net/tcp."""
@@ -27,12 +34,15 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return this many such ports, no two the same."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    """Return this many such ports, no two the same.
+
+    They lie outside the range from which the system takes a port for each connection that is
+    opened, so none of those can have one by the time that a server wants it.
+    """
+    lowest, highest = (int(end) for end in EPHEMERAL.read_text().split())
+    outside = [port for port in range(FIRST_GIVEN, 1 << 16) if not lowest <= port <= highest]
+    free = filter(partial(is_free, "127.0.0.1"), random.sample(outside, len(outside)))
+    return list(islice(free, count))
 
 
 def holder(port: int) -> str | None:

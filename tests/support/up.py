@@ -15,7 +15,7 @@ import httpx
 
 from app.development.secrets import development_secrets
 from app.development.stack.processes import left_behind
-from app.process.ports import free_port
+from app.process.ports import free_ports
 from app.topics.codec import encode
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
@@ -30,7 +30,7 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = [free_port() for _ in range(11)]
+        self.ports = free_ports(11)
         kafka, controller, redis, rows_redis, gateway, view = self.ports[:6]
         worker, projection, lists, rows, provider = self.ports[6:]
         self.rows_redis_url = f"redis://127.0.0.1:{rows_redis}/0"
