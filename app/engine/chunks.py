@@ -15,6 +15,8 @@ from faust.types import TP, EventT
 from faust.types.tuples import Message
 from mode.utils.queues import ThrowableQueue
 
+from app.process.consumer import end_fetches
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -61,6 +63,16 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """End the fetches first (`app.process.consumer`).
+
+        A `CancelledError` of theirs ended this thread before it said so, and Faust waited for it
+        until the process was killed.
+        """
+        if self._consumer is not None:
+            await end_fetches(self._consumer)
+        await super().on_thread_stop()
 
     async def _fetch_records(
         self,

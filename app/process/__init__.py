@@ -6,7 +6,7 @@
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
 - `ports`: whether a port is free, and who holds it.
 - `files`: files that a reader finds whole.
-- `tasks`: how a background task is ended.
+- `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends.
 - `terminal`: how a command tells how far it is.
 
 It promises that a misconfigured process says so at once, with every fault, and ends. It imports

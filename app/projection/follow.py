@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -29,6 +29,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from app.process import metrics
+from app.process.consumer import Consumer
 from app.projection.freshness import Freshness, Group
 from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch
 from app.topics.admin import cluster_id_of, partition_counts
@@ -170,7 +171,7 @@ class Projection:
             socket_connect_timeout=REDIS_SECONDS_MAX,
             retry=Retry(NoBackoff(), 0),
         )
-        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+        consumer = Consumer(
             bootstrap_servers=self._kafka,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -194,7 +195,7 @@ class Projection:
             await consumer.stop()
             await redis.aclose()
 
-    async def _begin(self, gate: StateGate, consumer: "AIOKafkaConsumer[bytes, bytes]") -> State:
+    async def _begin(self, gate: StateGate, consumer: Consumer) -> State:
         """Return the state to go on from, after taking over from whoever wrote it."""
         state = await gate.load()
         while state and state.writer != self._id and time.time() - state.at < LEASE_SECONDS:
@@ -219,7 +220,7 @@ class Projection:
     async def _follow(
         self,
         writer: ModelWriter,
-        consumer: "AIOKafkaConsumer[bytes, bytes]",
+        consumer: Consumer,
         state: State,
         freshness: Freshness,
     ) -> None:
@@ -263,7 +264,7 @@ class Projection:
 
 
 async def _position(
-    consumer: "AIOKafkaConsumer[bytes, bytes]",
+    consumer: Consumer,
     tp: TopicPartition,
     state: State,
     records: Sequence[LogRecord],

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.process.consumer import Consumer
 from app.process.tasks import end
 from app.projection.state import Position
 from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
@@ -70,7 +71,7 @@ class Watch:
         """Ask until cancelled. While Kafka is away the last answer stays, and grows old."""
         while True:
             admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
-            consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+            consumer = Consumer(
                 bootstrap_servers=self._bootstrap,
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
@@ -90,7 +91,7 @@ class Watch:
 
 
 async def ask(
-    admin: AIOKafkaAdminClient, consumer: "AIOKafkaConsumer[bytes, bytes]", group: Group = PEOPLE
+    admin: AIOKafkaAdminClient, consumer: Consumer, group: Group = PEOPLE
 ) -> InputsApplied:
     """Ask once; raise a `KafkaError` if Kafka does not answer."""
     committed = {

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeAlias
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from msgspec import Struct
+
+from app.process.consumer import Consumer
 
 LogRecord: TypeAlias = ConsumerRecord[bytes, bytes]
 
@@ -46,9 +48,7 @@ class Range(Struct, frozen=True):
 class Reader:
     """A topic as it is now: what is committed later is not read."""
 
-    def __init__(
-        self, consumer: "AIOKafkaConsumer[bytes, bytes]", ranges: Mapping[TopicPartition, Range]
-    ) -> None:
+    def __init__(self, consumer: Consumer, ranges: Mapping[TopicPartition, Range]) -> None:
         self._consumer = consumer
         self._ranges = ranges
 
@@ -78,7 +78,7 @@ class Reader:
 
     async def _from(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LogRecord]:
         """Yield what lies between `starts` and the ends; raise `TimeoutError` if Kafka is away."""
-        # Not by another assignment: aiokafka 0.14 may never stop if that comes just before.
+        # Not by another assignment, which would drop what is fetched already.
         self._consumer.pause(*(self._ranges.keys() - starts.keys()))
         for tp, start in starts.items():
             self._consumer.seek(tp, start)
@@ -102,7 +102,7 @@ async def reading(
     bootstrap: str, topic: str, partitions: int, ends: Mapping[int, int] | None = None
 ) -> AsyncIterator[Reader]:
     """Read what is committed in a topic now; with `ends` only what lies before those offsets."""
-    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+    consumer = Consumer(
         bootstrap_servers=bootstrap,
         isolation_level="read_committed",
         enable_auto_commit=False,
@@ -127,7 +127,7 @@ async def reading(
 
 
 async def first_between(
-    consumer: "AIOKafkaConsumer[bytes, bytes]", tp: TopicPartition, offset: int, end: int
+    consumer: Consumer, tp: TopicPartition, offset: int, end: int
 ) -> LogRecord | None:
     """Return the first record in `[offset, end)`; None if no record is there.
 

@@ -4,10 +4,11 @@ import asyncio
 import time
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.process import metrics
+from app.process.consumer import Consumer
 from app.topics.reading import first_between
 from app.topology import TableApp
 
@@ -64,9 +65,7 @@ class WorkerLag:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _watch_one_connection(self) -> None:
-        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, isolation_level="read_committed"
-        )
+        consumer = Consumer(bootstrap_servers=self._bootstrap, isolation_level="read_committed")
         await consumer.start()
         try:
             while True:

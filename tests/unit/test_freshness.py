@@ -58,7 +58,9 @@ async def test_before_the_first_commit_nothing_is_fresher_than_the_oldest_event(
 
     monkeypatch.setattr(freshness, "first_between", first)
     followed = Freshness("nowhere", {HEALTH_CODES: PEOPLE})
-    followed._watches[PEOPLE].newest = await ask(NoCommits(), Backlog())
+    admin: Any = NoCommits()
+    consumer: Any = Backlog()
+    followed._watches[PEOPLE].newest = await ask(admin, consumer)
     positions = {
         TopicPartition(HEALTH_CODES, number): Position(0, time.time())
         for number in range(CATALOGUE.partitions)
