@@ -24,17 +24,19 @@ process, and a new one starts from 1.
 
 import asyncio
 import time
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from app.engine.store import APPLIED, DUE, Store
 from app.engine.transaction import Transaction, by_topic
+from app.process.consumer import Consumer
 
 log = structlog.get_logger()
 
@@ -49,6 +51,10 @@ PROGRESS_SECONDS = 2.0
 
 ENDS_SECONDS_MAX = 5.0
 """How long a start waits to learn where the inputs end."""
+
+CATCH_UP_WAIT_MS = 20
+"""How long a fetch waits for more: hardly, since what is read while catching up has its end. On
+their one connection, all other requests to the broker wait behind a fetch."""
 
 CATCH_UP_RECORDS = 20_000
 """Records applied to the store at a time while catching up; bounds its memory."""
@@ -138,12 +144,13 @@ class Partition:
         if self._store is None:
             self._store = Store(self._settings.directory / self._settings.name / str(self.number))
         store = self._store
-        consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
+        consumer = Consumer(
             bootstrap_servers=self._settings.bootstrap,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            fetch_max_wait_ms=CATCH_UP_WAIT_MS,
         )
         try:
             await consumer.start()
@@ -159,7 +166,8 @@ class Partition:
                 if time.monotonic() > said_at + PROGRESS_SECONDS:
                     said_at = time.monotonic()
                     log.info("catching_up", **self._where(), rows=applied, left=end - position)
-                fetched = await consumer.getmany(timeout_ms=500, max_records=CATCH_UP_RECORDS)
+                # Markers of transactions move the position and are no records: hence no long wait.
+                fetched = await consumer.getmany(timeout_ms=50, max_records=CATCH_UP_RECORDS)
                 for records in fetched.values():
                     store.write(((r.key, r.value) for r in records), records[-1].offset)
                     applied += len(records)
@@ -169,16 +177,16 @@ class Partition:
         finally:
             await consumer.stop()
 
-    async def _inputs_shorter_than_applied(
-        self, consumer: "AIOKafkaConsumer[bytes, bytes]"
-    ) -> list[str]:
+    async def _inputs_shorter_than_applied(self, consumer: Consumer) -> list[str]:
         """Return the input topics that end before their applied offset."""
         offsets = self.store.applied_offsets()
         try:
             async with asyncio.timeout(ENDS_SECONDS_MAX):
                 there = offsets.keys() & await consumer.topics()
-                ends = await consumer.end_offsets(
-                    [TopicPartition(topic, self.number) for topic in there]
+                inputs = [TopicPartition(topic, self.number) for topic in there]
+                # In one call the client would learn where one topic lies after the other.
+                ends = ChainMap(
+                    *await asyncio.gather(*(consumer.end_offsets([tp]) for tp in inputs))
                 )
         except (KafkaError, TimeoutError) as error:
             # One input without a leader must not hold back all others.

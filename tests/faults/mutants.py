@@ -24,6 +24,7 @@ from app.engine.partition import Partition
 from app.engine.store import APPLIED, DUE, META, Store
 from app.engine.table import Table
 from app.engine.transaction import Fold, Output, Transaction, by_topic
+from app.process.consumer import Consumer
 
 
 class Mutant(NamedTuple):
@@ -80,7 +81,7 @@ def no_fence() -> None:
 
 
 def catch_up_reads_uncommitted() -> None:
-    partition.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[attr-defined]
+    partition.Consumer = _reads_uncommitted()  # type: ignore[attr-defined]
 
 
 def input_reads_uncommitted() -> None:
@@ -95,12 +96,12 @@ def input_reads_uncommitted() -> None:
 
 
 def projection_reads_uncommitted() -> None:
-    projection.AIOKafkaConsumer = _reads_uncommitted()  # type: ignore[attr-defined]
+    projection.Consumer = _reads_uncommitted()  # type: ignore[attr-defined]
 
 
 def _reads_uncommitted() -> Any:
     def consumer(*args: Any, isolation_level: str = "", **kwargs: Any) -> Any:
-        return aiokafka.AIOKafkaConsumer(*args, isolation_level="read_uncommitted", **kwargs)
+        return Consumer(*args, isolation_level="read_uncommitted", **kwargs)
 
     return consumer
 

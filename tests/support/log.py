@@ -68,7 +68,7 @@ class Log:
         """Let the engine's partitions have this log while the context lasts."""
         with (
             patch.object(engine, "AIOKafkaProducer", partial(Producer, self)),
-            patch.object(engine, "AIOKafkaConsumer", partial(Consumer, self)),
+            patch.object(engine, "Consumer", partial(Consumer, self)),
         ):
             yield
 

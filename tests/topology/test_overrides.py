@@ -20,6 +20,7 @@ from mode.utils.queues import FlowControlQueue
 from app.engine import check_versions
 from app.engine.chunks import ChunkApp, ChunkConsumer, ChunkConsumerThread, ChunkQueue
 from app.engine.records import _LenientReader
+from app.process.consumer import Consumer as EndingConsumer
 
 # What was read when the override was written. Where one differs after an upgrade: read the new
 # source, decide whether the override still holds, run the fault tests, then renew the digest.
@@ -64,6 +65,10 @@ READ = {
     _DefaultRecordBatchPy.__next__: "d05784bae3cb",
     _DefaultRecordBatchPy.__iter__: "492967e59f45",
     Fetcher._proc_fetch_request: "59bf948fff47",
+    AIOKafkaConsumer.stop: "bc5da9c98595",
+    AIOKafkaConsumerThread.on_thread_stop: "8dfc004e258b",
+    Fetcher.close: "1cd24bc1c442",
+    Fetcher._fetch_requests_routine: "2a8ec5932644",
 }
 
 
@@ -75,7 +80,8 @@ def test_what_an_override_stands_on_is_as_it_was_read(function: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "ours", [ChunkConsumerThread, ChunkConsumer, ChunkQueue, ChunkApp, _LenientReader]
+    "ours",
+    [ChunkConsumerThread, ChunkConsumer, ChunkQueue, ChunkApp, _LenientReader, EndingConsumer],
 )
 def test_every_override_is_read(ours: type) -> None:
     for name, function in vars(ours).items():
