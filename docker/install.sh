@@ -45,7 +45,7 @@ if [ "${1:-}" = --faults ]; then
     has unshare && has mount || need "util-linux mount"
 fi
 if [ "${1:-}" = --tests ]; then
-    has chromium || need chromium
+    has chromium-headless-shell || need chromium-headless-shell
     [ -d /usr/share/fonts/opentype/noto ] || need fonts-noto-cjk
 fi
 

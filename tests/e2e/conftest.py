@@ -23,9 +23,9 @@ from models.lists import EMPTY, Listing, add, list_of
 from support import builders as b
 from support import people
 from support.brokers import Kafka
-from support.browsing import DESK, NARROW, PHONE
+from support.browsing import DESK, NARROW, OWN, PHONE, Where, forms
 from support.rows import put_rows, row_of
-from support.stage import Log, Service, Stage, running
+from support.stage import Log, Service, Spot, Stage, running
 
 UNKEPT: dict[str, Any] = {"service_workers": "block"}
 """Pages come from the view alone, not from what the browser kept; see test_phone.py."""
@@ -116,6 +116,25 @@ def failing(kafka: Kafka, log: Log, directory: Path) -> Iterator[Stage]:
         yield Stage(view.url, log)
 
 
+@pytest.fixture(scope="package")
+def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage) -> Where:
+    """Where to find each page and state."""
+    red = people.red(people.someone(), people.close_contact(), people.abroad())
+    spots = {
+        "red": Spot(stage, person=stage.put(red)),
+        "green": Spot(stage, person=stage.put(people.green(people.someone()))),
+        "none": Spot(stage, person=people.someone()),
+        "stale": Spot(stale[0], person=stale[1]),
+        "failed": Spot(failing, person=people.someone()),
+        "dashboard-failed": Spot(failing, "/dashboard"),
+        "/me-failed": Spot(failing, "/me", people.someone()),
+        "/me-empty": Spot(stage, "/me/border-entries", informed),
+        **forms(stage),
+    }
+    spots |= {address: Spot(stage, address, informed) for address in OWN}
+    return lambda which: spots.get(which) or Spot(stage, which)
+
+
 async def _projected_once(kafka: Kafka, redis_url: str, code: HealthCode, as_of: float) -> None:
     positions = {
         kafka.named(topic): (Position(1, as_of),) * CATALOGUE.topics[topic].partitions
@@ -135,7 +154,8 @@ async def _projected_once(kafka: Kafka, redis_url: str, code: HealthCode, as_of:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+            executable_path="/usr/bin/chromium-headless-shell",
+            args=["--no-sandbox", "--disable-gpu"],
         )
         yield browser
         browser.close()

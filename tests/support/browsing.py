@@ -1,6 +1,7 @@
 """What is looked at in Chromium, and how: sizes, accessibility, the colours of the screen."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -27,6 +28,40 @@ SMALL_TARGETS = """
     .filter(([, height]) => height < 24)
 """
 """2.5.8 of WCAG 2.2; links within a sentence or a table are exempt."""
+
+OWN = ["/me", *(f"/me/{name}" for name in ("nat-results", "certificates", "declarations"))]
+
+EVERY = [
+    *OWN,
+    "/me-empty",
+    "/me-failed",
+    "/",
+    "/dashboard",
+    "/api",
+    "/api/events",
+    "red",
+    "green",
+    "none",
+    "/login/failed/denied",
+    "/logged-out",
+    "stale",
+    "failed",
+    "/offline",
+    "dashboard-failed",
+    "declare",
+    "declare-form",
+    "declare-unit",
+    "declare-faults",
+    "declare-sent",
+    "travel-phone",
+    "travel-phone-faults",
+    "travel-away",
+    "travel-code",
+]
+"""Every page, by its address or by a name for its state."""
+
+Where = Callable[[str], Spot]
+"""Where to find each."""
 
 Colour = tuple[int, int, int]
 
