@@ -1,6 +1,7 @@
 """A real Kafka for the run and a real Redis, started by what `yuekang up` starts them with."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -26,18 +27,25 @@ settings.register_profile(
 settings.load_profile("test")
 
 
+# Brokers and Keycloak start with half the work if Java compiles only once.
+os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
 LONGEST = (
     "test_stack",
+    "test_accessible",
+    "test_changes",
     "test_projection",
     "test_worker",
+    "test_every_page",
+    "test_code_page",
+    "test_login_keycloak",
     "test_poison",
     "test_information",
-    "test_login_keycloak",
-    "test_changes",
-    "test_sample",
-    "test_every_page",
     "test_login",
+    "test_forms",
+    "test_publish",
     "test_dashboard",
+    "test_view",
     "test_latency",
     "test_against_naive",
 )
