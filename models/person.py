@@ -141,7 +141,7 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
     stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
     target = _target(facts, event)
     corrected = None if target is None or not corrects(event, target) else target.id
-    judged, change = _judge_anew(
+    judged, change = _judge_again(
         row.code,
         facts,
         stays_plain,
@@ -197,14 +197,14 @@ def advance(row: Person, to: datetime) -> FoldOutcome:
     notices: list[Notice] = []
     while row.due_at is not None and row.due_at <= to:
         notices += _unanswered(row, row.due_at)
-        row, change = _judge_anew(row.code, row.facts, row.plain, row.due_at, Cause())
+        row, change = _judge_again(row.code, row.facts, row.plain, row.due_at, Cause())
         changes += change
     if to > row.judged_at:
         row = Person(row.code, to, row.due_at, row.plain, row.facts)
     return FoldOutcome(row, tuple(changes), tuple(notices))
 
 
-def _judge_anew(
+def _judge_again(
     old: HealthCode, facts: tuple[Fact, ...], plain: bool, at: datetime, cause: Cause
 ) -> tuple[Person, tuple[StatusChange, ...]]:
     """Judge the facts as of `at`; the code's version grows if anything in it changed."""

@@ -123,7 +123,7 @@ PROJECTION_CORRECTION_RECENT_SECONDS = Gauge(
 )
 PROJECTION_REBUILDS = Counter(
     "yuekang_projection_rebuilds_total",
-    "Times that the read model was begun anew.",
+    "Times that the read model was built again from the log.",
 )
 PROJECTION_TROUBLES = Counter(
     "yuekang_projection_troubles_total",

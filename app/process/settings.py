@@ -18,21 +18,21 @@ from msgspec import Meta, Struct
 PREFIX = "YUEKANG_"
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?$", description="an http(s) address")]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?\Z", description="an http(s) address")]
 SAFE_URL = r"^(https://[^\s/?#]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)(/[^\s?#]*)?\Z"
 SafeUrl = Annotated[
     str, Meta(pattern=SAFE_URL, description="an https address, or one of this machine")
 ]
 Servers = Annotated[
-    str, Meta(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$", description="host:port, separated by ,")
+    str, Meta(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*\Z", description="host:port, separated by ,")
 ]
 RedisUrl = Annotated[
-    str, Meta(pattern=r"^(rediss?|unix)://\S+$", description="such as redis://127.0.0.1:6379/0")
+    str, Meta(pattern=r"^(rediss?|unix)://\S+\Z", description="such as redis://127.0.0.1:6379/0")
 ]
 SmsDriver = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z",
         description="a class as package.module:Class",
     ),
 ]

@@ -20,7 +20,8 @@ LogRecord: TypeAlias = ConsumerRecord[bytes, bytes]
 Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
 """What one fetch brought: the records of each partition, in its order."""
 
-FETCH_MS = 500
+FETCH_MS = 100
+"""How long one look for records may take. Markers of transactions move the position without one."""
 FIRST_MS = 1_000
 """How long the broker may take for the first record."""
 

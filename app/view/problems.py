@@ -8,7 +8,7 @@ from app.web.problems import FieldError, Problem, Refused, on_refused
 from app.web.requests import AnyRequest
 
 CAUSES: dict[UnavailableCause, str] = {
-    "store": "Where codes are kept does not answer, or is being built anew.",
+    "store": "Where codes are kept does not answer, or is being built again.",
     "stale": "What is known is too old to show a colour by it.",
     "busy": "More people ask at this moment than can be answered.",
 }

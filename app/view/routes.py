@@ -50,7 +50,7 @@ _OPENAPI = OpenAPIConfig(
     title="Yuekang view",
     version="1",
     description=(
-        "The read side. Every answer says up to when all events are judged and here (`as_of`); "
+        "The read side. Every answer says until when all events are judged and here (`as_of`); "
         "beyond a limit there is no colour at all. A resident, who is logged in, has what is under "
         "/v1/me; the operator alone may ask about others. Problems are RFC 9457."
     ),

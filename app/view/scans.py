@@ -107,7 +107,7 @@ class Scans:
         if not display.was_good(read_at) or now - read_at > timedelta(seconds=SCAN_LATE_SECONDS):
             raise Refused(
                 "no-display",
-                f"A shown code is good for {DISPLAY_SECONDS} s. Ask for it to be shown anew.",
+                f"A shown code is good for {DISPLAY_SECONDS} s. Ask for it to be shown again.",
                 (FieldError("token", "It was too old when it was scanned."),),
             )
         # A scan without a time is recorded with one that it has again when it is sent again.

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from litestar.testing import AsyncTestClient
 
 from app.topics.catalogue import CATALOGUE
@@ -24,6 +23,7 @@ from models.policy import ZONE
 from support.brokers import NOBODY, Kafka
 from support.travels import PHONE, WIDE, Stage, another
 from support.views import Http, now, options_over, resident, someone
+from support.workers import everything
 
 SAME_ORIGIN = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
 
@@ -76,19 +76,7 @@ async def declare(http: Http, person: str, form: dict[str, Any], kind: str = "pe
 
 async def events_of(kafka: Kafka, *persons: str) -> list[Any]:
     """What is on the log of these people, oldest first."""
-    consumer = AIOKafkaConsumer(
-        kafka.named(TOPIC), bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    found = []
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [record for record in records if record.key.decode() in persons]
-    finally:
-        await consumer.stop()
-    return found
+    return [r for r in await everything(kafka, TOPIC) if r.key and r.key.decode() in persons]
 
 
 def form_id(page: str) -> str:

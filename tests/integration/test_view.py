@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
@@ -47,6 +46,7 @@ from support.views import (
     view_environment,
     waiting,
 )
+from support.workers import everything
 
 TERMINAL = "/terminals/440100-001"
 
@@ -346,18 +346,7 @@ async def with_kafka(
 
 async def scans_of(kafka: Kafka, person: str) -> list[Any]:
     """The scans of a person on Kafka, as the worker's codec reads them."""
-    consumer = AIOKafkaConsumer(
-        kafka.named("scans"), bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    found = []
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [record for record in records if record.key == person.encode()]
-    finally:
-        await consumer.stop()
+    found = [r for r in await everything(kafka, "scans") if r.key == person.encode()]
     topic = CATALOGUE.topics["scans"]
     return [decode(r.value, r.key, r.headers, topic, now()) for r in found]
 

@@ -31,7 +31,8 @@ from app.process.settings import Settings
 from app.projection.codes import CHANGES, CODE, COUNTS, CodeBatch, CodeWriter, public, stored
 from app.projection.commands import CODES
 from app.projection.state import Position, StateGate, read_state
-from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
+from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
+from app.topics.reading import reading
 from app.travel.assembly import travel_cards
 from app.view.services import ViewOptions
 from app.web.operator import OPERATOR
@@ -197,20 +198,12 @@ class Replay:
 
 async def replay(kafka: Kafka) -> Replay:
     """Read both topics to their ends, committed records alone."""
-    partitions = partitions_of(kafka)
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, isolation_level="read_committed")
-    await consumer.start()
     found = Replay()
-    try:
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-                for record in records:
-                    _take(found, tp.topic.removeprefix(kafka.prefix), tp.partition, record)
-    finally:
-        await consumer.stop()
+    for topic in CODES.topics:
+        partitions = CATALOGUE.topics[topic].partitions
+        async with reading(kafka.bootstrap, kafka.named(topic), partitions) as reader:
+            async for record in reader.records():
+                _take(found, topic, record.partition, record)
     return found
 
 

@@ -16,8 +16,9 @@ from app.development.stack.processes import HttpProcess
 from app.engine import records
 from app.process.ports import free_port
 from app.projection.freshness import PEOPLE, Group, ask
+from app.topics.admin import partition_counts
 from app.topics.catalogue import CATALOGUE
-from app.topics.reading import LogRecord
+from app.topics.reading import LogRecord, reading
 from app.topics.records import structured
 from models.events import Event
 from support.brokers import Kafka
@@ -75,25 +76,9 @@ async def everything(kafka: Kafka, topic: str) -> list[LogRecord]:
     The records have the topic's name as in topics.yaml.
     """
     name = kafka.named(topic)
-    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap, isolation_level="read_committed"
-    )
-    await consumer.start()
-    try:
-        numbers = await consumer._client.fetch_all_metadata()
-        partitions = [
-            TopicPartition(name, number) for number in numbers.partitions_for_topic(name) or ()
-        ]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning()
-        ends = await consumer.end_offsets(partitions)
-        found: list[LogRecord] = []
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
-                found += (replace(record, topic=topic) for record in batch)
-        return found
-    finally:
-        await consumer.stop()
+    partitions = (await partition_counts(kafka.bootstrap, [name]))[name]
+    async with reading(kafka.bootstrap, name, partitions) as reader:
+        return [replace(record, topic=topic) async for record in reader.records()]
 
 
 async def until(kafka: Kafka, topic: str, found: Callable[[list[LogRecord]], T | None]) -> T:

@@ -68,7 +68,7 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
         return phone_form(language_of(request))
 
     @get("/travel-card/code", include_in_schema=False)
-    async def begin_anew(request: AnyRequest, session: LoggedIn) -> Redirect:
+    async def begin_again(request: AnyRequest, session: LoggedIn) -> Redirect:
         """A form's page opened by its address, as when reloaded or in another language."""
         query = urlencode({"lang": language_of(request).code})
         return Redirect(f"/travel-card?{query}", status_code=303)
@@ -105,7 +105,7 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
             return answer(language, phone, refused=refused, at=now())
         return card_page(language, card)
 
-    return [show_form, begin_anew, send_code, show_card]
+    return [show_form, begin_again, send_code, show_card]
 
 
 def phone_form(
