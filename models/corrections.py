@@ -1,8 +1,31 @@
-"""Which events stand: a correction takes an earlier event back."""
+"""Which events stand, and in which place: a correction stands in the place of what it corrects.
 
-from collections.abc import Iterable
+An event whose `supersedes` names an earlier event of its source and kind corrects it. A chain is a
+first event with all that corrects it, directly or through others.
+
+| In a chain | |
+|---|---|
+| several say something | the last of them stands, and no other |
+| a `...Retracted` | takes back what it names, which then counts as never sent |
+| what is taken back was a correction | what it had corrected stands again |
+
+So a correction is replaced for good, and only a retraction gives back. Whatever stands is read in
+the place of the first event of its chain: who corrects the date of a case's confirmation does not
+confirm it after its discharge (decision 6).
+"""
+
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+Identity = tuple[str, str]
+"""Source and id of an event."""
+
+Chain = tuple[str, str, str]
+"""A chain, by its first event; with the family where that event is not known."""
+
+Order = tuple[int, Any, str]
+"""Place among the events of one source."""
 
 
 class Correcting(Protocol):
@@ -20,11 +43,21 @@ class Correcting(Protocol):
 
     @property
     def supersedes(self) -> str | None:
-        """The id of the earlier event of the same source that it takes back."""
+        """The id of the earlier event of the same source that it corrects."""
         ...
 
     @property
-    def order(self) -> tuple[int, Any, str]:
+    def family(self) -> str:
+        """What it is about, such as `case`; only events of one family correct one another."""
+        ...
+
+    @property
+    def retracts(self) -> bool:
+        """Whether it takes back what it names, and says nothing of its own."""
+        ...
+
+    @property
+    def order(self) -> Order:
         """Place among the events of the same source."""
         ...
 
@@ -32,32 +65,94 @@ class Correcting(Protocol):
 E = TypeVar("E", bound=Correcting)
 
 
-def standing(events: Iterable[E]) -> list[E]:
-    """Leave out the events that a standing correction takes back.
+class Settled(NamedTuple, Generic[E]):
+    """What a set of events comes to, whatever order they arrived in.
 
-    A correction reaches only an earlier event of its own source (`corrects`). So a walk from the
-    newest to the oldest settles every chain, and no circle can close. A correction that is itself
-    corrected no longer counts: it equals never having been sent.
-
-    The result is sorted by (source, id), so nothing that follows can depend on an order of arrival.
+    `standing` are the events that count, by source and id. `place` gives each its place among those
+    of its source. `instead_of` names, for each event that does not count, the one that stands in
+    its place or takes it back.
     """
-    events = sorted(events, key=attrgetter("source", "id"))
+
+    standing: list[E]
+    place: Callable[[Correcting], Order]
+    instead_of: dict[Identity, E]
+
+
+def settle(events: Iterable[E]) -> Settled[E]:
+    """Find what stands. A correction whose target is not among `events` corrects nothing yet."""
+    events = sorted(events, key=_identity)
     if all(event.supersedes is None for event in events):
-        return events
-    known = {(event.source, event.id): event for event in events}
-    taken_back: set[tuple[str, str]] = set()
-    for event in sorted(events, key=lambda e: e.order, reverse=True):
-        if event.supersedes is not None and (event.source, event.id) not in taken_back:
-            target = known.get((event.source, event.supersedes))
-            if target is not None and corrects(event, target):
-                taken_back.add((target.source, target.id))
-    return [event for event in events if (event.source, event.id) not in taken_back]
+        return Settled(events, _order, {})
+    targets, chain = _chains(events)
+    taken_back: dict[Identity, E] = {}
+    corrected: set[Identity] = set()
+    last: dict[Chain, E] = {}
+    # Newest first: whatever may take an event back or replace it is settled before it.
+    for event in sorted(events, key=_order, reverse=True):
+        own = _identity(event)
+        target = targets.get(own)
+        if own in taken_back:
+            continue
+        if not event.retracts:
+            last.setdefault(chain[own], event)
+            if target is not None:
+                corrected.add(_identity(target))
+        elif target is not None and own not in corrected:
+            taken_back.setdefault(_identity(target), event)
+    stand, instead_of = [], dict(taken_back)
+    for event in events:
+        own = _identity(event)
+        if own in taken_back:
+            continue
+        said_last = last.get(chain[own])
+        if event is said_last or (event.retracts and own not in corrected):
+            stand.append(event)
+        elif said_last is not None:
+            instead_of[own] = said_last
+    first: dict[Chain, Order] = {}
+    for event in events:
+        key = chain[_identity(event)]
+        first[key] = min(first.get(key, event.order), event.order)
+    return Settled(stand, lambda event: first[chain[_identity(event)]], instead_of)
+
+
+def standing(events: Iterable[E]) -> list[E]:
+    """Return the events that count, by source and id."""
+    return settle(events).standing
 
 
 def corrects(event: Correcting, target: Correcting) -> bool:
-    """Say whether `event` takes back `target`: it names it, has its source, and comes after it."""
+    """Say whether `event` corrects `target`: it names it, has its source and its family, and comes
+    after it. So corrections cannot form a circle."""
     return (
         event.supersedes == target.id
         and event.source == target.source
+        and event.family == target.family
         and target.order < event.order
     )
+
+
+def _chains(events: Iterable[E]) -> tuple[dict[Identity, E], dict[Identity, Chain]]:
+    """Return what each correction corrects, where that is known, and the chain of each event.
+
+    Corrections that name one event which is not known are of one chain too.
+    """
+    known = {_identity(event): event for event in events}
+    targets: dict[Identity, E] = {}
+    chain: dict[Identity, Chain] = {}
+    for own, event in sorted(known.items(), key=lambda item: _order(item[1])):
+        chain[own] = (*own, "")
+        if event.supersedes is None:
+            continue
+        named = event.source, event.supersedes
+        target = known.get(named)
+        if target is None:
+            chain[own] = (*named, event.family)
+        elif corrects(event, target):
+            targets[own] = target
+            chain[own] = chain[named]
+    return targets, chain
+
+
+_identity: Callable[[Correcting], Identity] = attrgetter("source", "id")
+_order: Callable[[Correcting], Order] = attrgetter("order")

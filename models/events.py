@@ -2,8 +2,9 @@
 
 An event says that something happened; no event sets a colour. Its identity is `(source, id)`.
 `sequence` is its source's own increasing number and orders that source's events. An event whose
-`supersedes` names an earlier event of the same source corrects it: the earlier one counts as never
-sent. A `...Retracted` event corrects and says nothing new.
+`supersedes` names an earlier event of the same source and family corrects it and stands in its
+place. A `...Retracted` event takes back what it names, and says nothing of its own
+(models.corrections).
 
 Decoding with `Event` checks names and types; `models.checks` checks the rest. All instants carry a
 zone; policy reads them in Asia/Shanghai.
@@ -418,6 +419,16 @@ class Envelope(
     def order(self) -> tuple[int, datetime, str]:
         """Place among the events of the same source."""
         return int(self.sequence), self.time, self.id
+
+    @property
+    def family(self) -> str:
+        """What it is about: the second word of its type, such as `case`."""
+        return str(self.__struct_config__.tag).split(".")[1]
+
+    @property
+    def retracts(self) -> bool:
+        """Whether it takes an earlier event back, and says nothing of its own."""
+        return str(self.__struct_config__.tag).split(".")[2] == "retracted"
 
 
 class IdentityVerified(Envelope, frozen=True, kw_only=True, tag="yuekang.identity.verified.v1"):

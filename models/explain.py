@@ -44,7 +44,7 @@ from typing import assert_never
 from msgspec import Struct
 
 from models.codes import Colour, EventRef, HealthCode, Interval, Reason, Status, judge
-from models.corrections import corrects, standing
+from models.corrections import corrects, settle
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
@@ -123,11 +123,13 @@ class Claim(StrEnum):
     IN_FORCE = "in-force"
     TAKEN_BACK = "taken-back"  # by another correction
     TARGET_NOT_KNOWN = "target-not-known"  # it has not arrived, or is another source's
+    TARGET_IS_OF_OTHER_KIND = "target-is-of-other-kind"  # a case does not correct a contact
     TARGET_IS_LATER = "target-is-later"  # what it names does not come before it
 
 
 class Known(Heard, frozen=True):
-    """An event that had arrived. It counts unless it is `taken_back_by` a correction in force.
+    """An event that had arrived. It counts unless another takes it back: the retraction that
+    names it, or the correction that stands in its place.
 
     `claim` is None for an event that corrects nothing. `bears_on` are the open reasons that name
     the event: it opened them, or it meets a line of their checklists.
@@ -321,14 +323,11 @@ def _heard(entry: Entry) -> Heard:
 def _described(known: Sequence[Entry], open: Sequence[Interval]) -> Iterator[Known]:
     """Say of each known event whether it counts, what it corrects, and what it bears on."""
     events = {ref(event): event for _, event in known}
-    counting = {ref(event) for event in standing(events.values())}
-    taken_back_by = {
-        EventRef(event.source, event.supersedes): ref(event)
-        for event in events.values()
-        if event.supersedes is not None and _claim(event, events, counting) is Claim.IN_FORCE
-    }
+    settled = settle(events.values())
+    counting = {ref(event) for event in settled.standing}
     for entry in known:
         heard, event = _heard(entry), entry[1]
+        instead = settled.instead_of.get((heard.source, heard.id))
         bears_on = {interval.reason for interval in open if ref(event) in _named(interval)}
         yield Known(
             source=heard.source,
@@ -337,7 +336,7 @@ def _described(known: Sequence[Entry], open: Sequence[Interval]) -> Iterator[Kno
             counts_from=heard.counts_from,
             arrived_at=heard.arrived_at,
             supersedes=heard.supersedes,
-            taken_back_by=taken_back_by.get(ref(event)),
+            taken_back_by=ref(instead) if instead is not None else None,
             claim=_claim(event, events, counting),
             bears_on=tuple(sorted(bears_on)),
         )
@@ -353,6 +352,8 @@ def _claim(
     target = known.get(EventRef(event.source, event.supersedes))
     if target is None:
         return Claim.TARGET_NOT_KNOWN
+    if event.family != target.family:
+        return Claim.TARGET_IS_OF_OTHER_KIND
     if not corrects(event, target):
         return Claim.TARGET_IS_LATER
     return Claim.IN_FORCE if ref(event) in counting else Claim.TAKEN_BACK

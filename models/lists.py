@@ -104,6 +104,16 @@ class Entry(Struct, frozen=True, omit_defaults=True):
         """Place among the entries of the same source."""
         return int(self.sequence), self.at, self.id
 
+    @property
+    def family(self) -> str:
+        """The same for all: a list has events of one kind."""
+        return ""
+
+    @property
+    def retracts(self) -> bool:
+        """Whether it takes an earlier entry back, and has nothing to show."""
+        return self.data == _NOTHING
+
 
 class Listing(Struct, frozen=True, omit_defaults=True):
     """A row of the table: one list of one person, by `held_from`, newest first.

@@ -84,6 +84,7 @@ class Objection(StrEnum):
     CONFLICT = "conflict"
     ROW_FULL = "row-full"
     CORRECTION_OF_OTHER_SOURCE = "correction-of-other-source"
+    CORRECTION_OF_OTHER_KIND = "correction-of-other-kind"
     CORRECTION_OF_LATER_EVENT = "correction-of-later-event"
     CORRECTION_WITHOUT_TARGET = "correction-without-target"
     CLOSES_NOTHING = "closes-nothing"
@@ -320,7 +321,7 @@ def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
     notices = []
     target = _target(facts, event)
     if target is not None and not corrects(event, target):
-        notices.append(_later_event(event))
+        notices.append(_no_correction(event, target))
     elif target is None and event.supersedes is not None:
         others = {fact.source for fact in facts if fact.id == event.supersedes}
         if others:
@@ -334,7 +335,7 @@ def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
                 )
             )
     notices += (
-        _later_event(fact.event)
+        _no_correction(fact.event, event)
         for fact in facts
         if fact.supersedes == event.id
         and fact.source == event.source
@@ -343,15 +344,19 @@ def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
     return notices
 
 
-def _later_event(event: StatusEvent) -> Notice:
-    return Notice(
-        event,
-        Objection.CORRECTION_OF_LATER_EVENT,
-        f"supersedes names {event.supersedes}, whose sequence is not smaller than {event.sequence};"
-        " a correction comes after what it corrects, so that corrections cannot form a circle."
-        " The correction has no effect.",
-        refused=False,
-    )
+def _no_correction(event: StatusEvent, named: StatusEvent) -> Notice:
+    """Object to a correction of another kind of event, or of one that does not come before it."""
+    if event.family != named.family:
+        objection = Objection.CORRECTION_OF_OTHER_KIND
+        why = f"which is {type_of(named)}; only events about the same kind of thing correct it."
+    else:
+        objection = Objection.CORRECTION_OF_LATER_EVENT
+        why = (
+            f"whose sequence is not smaller than {event.sequence}; a correction comes after what "
+            "it corrects, so that corrections cannot form a circle."
+        )
+    detail = f"supersedes names {event.supersedes}, {why} The correction has no effect."
+    return Notice(event, objection, detail, refused=False)
 
 
 def _unanswered(row: Person, at: datetime) -> list[Notice]:

@@ -27,7 +27,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from models.codes import Condition, ConditionKind, EventRef, Interval, Owner, Reason
-from models.corrections import standing
+from models.corrections import settle
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
@@ -83,7 +83,8 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
     contacts: defaultdict[tuple[str, str], list[ContactReport]] = defaultdict(list)
     quarantines: defaultdict[tuple[str, str], list[QuarantineReport]] = defaultdict(list)
     provinces: defaultdict[tuple[str, str], list[ProvincialCodeReported]] = defaultdict(list)
-    for event in standing(events):
+    standing, place, _ = settle(events)
+    for event in standing:
         match event:
             case NatResultReported(data=data):  # by far the most
                 if data.status is ResultStatus.FINAL:
@@ -113,22 +114,25 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
             case _:
                 assert_never(event)
 
+    def in_place(reports: Sequence[E]) -> Sequence[E]:
+        return sorted(reports, key=place) if len(reports) > 1 else reports
+
     # Negatives bear on these two alone.
     negatives = _swabs(negatives) if positives or contacts else []
     confirmed: list[ConfirmedCase] = []
     intervals: list[Interval] = []
-    for case_reports in cases.values():
-        confirmed += confirmed_cases(in_order(case_reports))
-        intervals += suspected_case(in_order(case_reports))
+    for case_reports in map(in_place, cases.values()):
+        confirmed += confirmed_cases(case_reports)
+        intervals += suspected_case(case_reports)
     intervals += (case.interval for case in confirmed)
     if positives:
         intervals += positive_results(positives, negatives, confirmed)
-    for contact_reports in contacts.values():
-        intervals += close_contact(in_order(contact_reports), negatives)
-    for province_reports in provinces.values():
-        intervals += out_of_province_code(in_order(province_reports))
-    for quarantine_reports in quarantines.values():
-        intervals += quarantine(in_order(quarantine_reports))
+    for contact_reports in map(in_place, contacts.values()):
+        intervals += close_contact(contact_reports, negatives)
+    for province_reports in map(in_place, provinces.values()):
+        intervals += out_of_province_code(province_reports)
+    for quarantine_reports in map(in_place, quarantines.values()):
+        intervals += quarantine(quarantine_reports)
 
     newest = max(identities, key=lambda e: (e.data.verified_at, e.order), default=None)
     return Assessment(
@@ -155,18 +159,21 @@ def opens_nothing(event: StatusEvent) -> bool:
 
 def closes_nothing(events: Sequence[StatusEvent]) -> list[StatusEvent]:
     """Return the standing events that close, or go on with, a case, a listing or an order which no
-    event in `events` begins before them, by their source's own order."""
+    standing event begins before them, by their source's own order."""
     if not any(map(_follows, events)):
         return []
-    opening = [event for event in events if isinstance(event, OPENING)]
-    # Of each file the first beginning remains.
-    begun = {(e.source, file_of(e)): e.order for e in reversed(in_order(opening))}
-    following = filter(_follows, standing(events))
+    standing, place, _ = settle(events)
+    opening = sorted(filter(_begins, standing), key=place, reverse=True)
+    begun = {(e.source, file_of(e)): place(e) for e in opening}  # of each file the first remains
     return [
         event
-        for event in following
-        if (first := begun.get((event.source, file_of(event)))) is None or event.order < first
+        for event in filter(_follows, standing)
+        if (first := begun.get((event.source, file_of(event)))) is None or place(event) < first
     ]
+
+
+def _begins(event: StatusEvent) -> bool:
+    return isinstance(event, OPENING)
 
 
 def _follows(event: StatusEvent) -> bool:
@@ -194,11 +201,6 @@ def _swabs(results: Iterable[NatResultReported]) -> list[NatResultReported]:
     for result in sorted(results, key=lambda r: (r.data.reported_at, r.source, r.id)):
         found.setdefault((result.source, result.data.sampled_at), result)
     return list(found.values())
-
-
-def in_order(events: Sequence[E]) -> Sequence[E]:
-    """Sort events of one source by that source's own order."""
-    return sorted(events, key=lambda e: e.order) if len(events) > 1 else events
 
 
 # Rank 1: 确诊病例或核酸检测阳性

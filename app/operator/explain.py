@@ -159,6 +159,8 @@ def _role(event: EventAnswer) -> str:
             parts.append(f"would take back {event.supersedes}")
         case Claim.TARGET_NOT_KNOWN:
             parts.append(f"corrects {event.supersedes}, which is not known")
+        case Claim.TARGET_IS_OF_OTHER_KIND:
+            parts.append(f"corrects {event.supersedes}, which is of another kind: no effect")
         case Claim.TARGET_IS_LATER:
             parts.append(f"corrects {event.supersedes}, which is later: no effect")
     if event.taken_back_by is not None:

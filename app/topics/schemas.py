@@ -105,10 +105,10 @@ def asyncapi() -> Json:
             "description": (
                 "Events say that something happened; none sets a colour. An event is CloudEvents "
                 "1.0, structured or binary. Its identity is (source, id): sending it again is "
-                "always safe. `supersedes` names an earlier event of the same source, which then "
-                "counts as never sent. The record's key is the event's partitionkey, partitioned "
-                "by murmur2 (Kafka's default). No document number may be in a record; the gateway "
-                "makes person keys."
+                "always safe. `supersedes` names an earlier event of the same source and kind: the "
+                "event stands in its place, and a `...retracted` event takes it back. The record's "
+                "key is the event's partitionkey, partitioned by murmur2 (Kafka's default). No "
+                "document number may be in a record; the gateway makes person keys."
             ),
             "license": {"name": "Apache-2.0"},
         },

@@ -144,16 +144,14 @@ def provincial(colour: str, at: datetime, province: str = "43", **kw: Any) -> An
     return make(e.ProvincialCodeReported, data, at=at, **{"source": source, **kw})
 
 
+RETRACTIONS = {
+    tag.split(".")[1]: cls for tag, cls in e.EVENT_TYPES.items() if tag.endswith(".retracted.v1")
+}
+
+
 def retracted(event: Any, at: datetime, **kw: Any) -> Any:
     """Take `event` back, by its own source."""
-    families: dict[type[e.Envelope], type[e.Envelope]] = {
-        e.NatResultReported: e.NatResultRetracted,
-        e.IdentityVerified: e.IdentityRetracted,
-        e.ProvincialCodeReported: e.ProvincialCodeRetracted,
-        e.ContactListed: e.ContactRetracted,
-        e.QuarantineOrdered: e.QuarantineRetracted,
-    }
-    family = families.get(type(event), e.CaseRetracted)
+    family = RETRACTIONS[event.family]
     data = e.RetractionData(e.RetractionReason.ENTERED_IN_ERROR)
     return make(family, data, at=at, **{"source": event.source, "supersedes": event.id, **kw})
 

@@ -155,13 +155,16 @@ def test_a_person_of_a_hundred_thousand_events_has_a_list_within_its_bound() -> 
 @st.composite
 def worlds(draw: st.DrawFn) -> list[Any]:
     """Temperatures, each sent after the one before and measured up to 40 days earlier; some
-    corrected or taken back."""
+    corrected or taken back, each by one event. Of two corrections of one event, the second takes
+    the place of what corrects the first; once that one has left, nothing ties the two."""
     events: list[Any] = []
     for n in range(draw(st.integers(1, 12))):
         sent_at = b.day(10) + timedelta(hours=16 * n)
         at = sent_at - timedelta(hours=draw(st.integers(0, 960)))
         corrects = bool(events) and draw(st.booleans())
-        target = draw(st.sampled_from(events)) if corrects else None
+        named = {event.supersedes for event in events}
+        unnamed = [event for event in events if event.id not in named]
+        target = draw(st.sampled_from(unnamed)) if corrects else None
         if target is None or isinstance(target.data, RetractionData):
             events.append(b.temperature(36.5, at, id=f"t{n}", sequence=n, time=sent_at))
         elif draw(st.booleans()):

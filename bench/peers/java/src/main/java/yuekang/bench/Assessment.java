@@ -6,10 +6,13 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.NavigableMap;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import yuekang.bench.HealthCode.Colour;
@@ -101,24 +104,53 @@ record Assessment(Instant verifiedSince, String city, List<Interval> intervals) 
         positiveResults(standing, policies));
   }
 
-  /** Leaves out the events that a standing correction takes back. */
+  /**
+   * Keeps the events that count. Of a chain of corrections the last that says something counts; a
+   * retraction takes back what it names, also another retraction.
+   */
   private static Collection<Event> standing(Collection<Event> events) {
-    List<Event> newestFirst = new ArrayList<>(events);
-    newestFirst.removeIf(event -> event.supersedes() == null);
-    if (newestFirst.isEmpty()) {
+    if (events.stream().allMatch(event -> event.supersedes() == null)) {
       return events;
     }
+    Map<Event.Ref, Event> known = new LinkedHashMap<>();
+    events.forEach(event -> known.put(event.ref(), event));
+    List<Event> newestFirst = new ArrayList<>(events);
     newestFirst.sort(Event.ORDER.reversed());
-    Map<Event.Ref, Event> standing = new LinkedHashMap<>();
-    events.forEach(event -> standing.put(event.ref(), event));
-    // So whether a correction stands is settled before it counts.
+    Set<Event.Ref> takenBack = new HashSet<>();
+    Set<Event.Ref> corrected = new HashSet<>();
+    Map<Object, Event> last = new HashMap<>();
+    Set<Event> standing = new HashSet<>();
+    // So whatever may take an event back or replace it is settled before it.
     for (Event event : newestFirst) {
-      Event target = standing.get(new Event.Ref(event.source(), event.supersedes()));
-      if (target != null && event.corrects(target) && standing.containsKey(event.ref())) {
-        standing.remove(target.ref());
+      if (takenBack.contains(event.ref())) {
+        continue;
+      }
+      Event target = event.target(known);
+      if (!event.retracts()) {
+        if (last.putIfAbsent(chain(event, known), event) == null) {
+          standing.add(event);
+        }
+        if (target != null) {
+          corrected.add(target.ref());
+        }
+      } else if (!corrected.contains(event.ref())) {
+        standing.add(event);
+        if (target != null) {
+          takenBack.add(target.ref());
+        }
       }
     }
-    return standing.values();
+    return known.values().stream().filter(standing::contains).toList();
+  }
+
+  /** Names a chain by its first event; corrections of one unknown event are of one chain too. */
+  private static Object chain(Event event, Map<Event.Ref, Event> known) {
+    Event first = event;
+    for (Event target = first.target(known); target != null; target = first.target(known)) {
+      first = target;
+    }
+    boolean hole = first.supersedes() != null && !known.containsKey(first.named());
+    return List.of(hole ? first.named() : first.ref(), hole);
   }
 
   private static List<Interval> positiveResults(

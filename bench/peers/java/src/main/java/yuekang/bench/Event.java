@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.time.Instant;
 import java.util.Comparator;
+import java.util.Map;
 
 /**
  * What an agency says about a person: models/events.py, of the slice's four types.
@@ -82,11 +83,30 @@ record Event(
     }
   }
 
-  /** Says whether this takes back {@code target}: names it, same source, comes after it. */
+  /**
+   * Says whether this corrects {@code target}: names it, same source, comes after it. In the slice
+   * events of one source are of one kind.
+   */
   boolean corrects(Event target) {
     return target.id.equals(supersedes)
         && target.source.equals(source)
         && ORDER.compare(target, this) < 0;
+  }
+
+  /** Returns what this corrects, or null. */
+  Event target(Map<Ref, Event> known) {
+    Event target = supersedes == null ? null : known.get(named());
+    return target != null && corrects(target) ? target : null;
+  }
+
+  /** Returns the identity of what this says it corrects. */
+  Ref named() {
+    return new Ref(source, supersedes);
+  }
+
+  /** Says whether this takes an event back and says nothing of its own. */
+  boolean retracts() {
+    return type == Type.IDENTITY_RETRACTED || type == Type.RESULT_RETRACTED;
   }
 
   /** Says whether this is a result that opens no reason and corrects no event. */
