@@ -76,6 +76,7 @@ NUMBERS = (
     "version",
     "valid_from",
     "negatives_apart",
+    "sampled_to_reported_max",
     "correction_wait",
     "facts_max",
     "ended_kept",

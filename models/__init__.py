@@ -2,12 +2,14 @@
 
 The package is pure: no Kafka, Redis, HTTP or clock. Time comes in as an argument.
 
-Six files are the rules. A code depends on nothing else:
+Eight files are the rules. A code depends on nothing else:
 
 - `events`: what agencies may publish, one type per kind of fact.
-- `corrections`: which events stand, since some take others back.
+- `corrections`: which events stand, and in whose place.
 - `policy`: the rules' numbers, dated, each with its source.
 - `reasons`: the six reasons for a red code, each an interval of time.
+- `files`: which report of a case, a listing or an order closes which.
+- `results`: which negatives lift a positive, or meet the tests of a contact.
 - `codes`: the result: a code with its reasons and how they lift.
 - `person`: what is held about one person, and how one more event folds into it.
 

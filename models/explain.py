@@ -39,34 +39,16 @@ at any time.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
 
 from msgspec import Struct
 
 from models.codes import Colour, EventRef, HealthCode, Interval, Reason, Status, judge
 from models.corrections import corrects, settle
 from models.events import (
-    CaseConfirmed,
-    CaseDischarged,
-    CaseExcluded,
-    CaseRetracted,
-    CaseSuspected,
-    ContactListed,
-    ContactRetracted,
-    ContactWithdrawn,
-    IdentityRetracted,
-    IdentityVerified,
-    NatResultReported,
-    NatResultRetracted,
-    ProvincialCodeReported,
-    ProvincialCodeRetracted,
-    QuarantineOrdered,
-    QuarantineReleased,
-    QuarantineRetracted,
-    QuarantineTransferred,
     StatusEvent,
     type_of,
 )
+from models.files import counts_from
 from models.person import Fact, Person, full
 from models.policy import policy_at
 from models.reasons import assess, ref
@@ -227,46 +209,6 @@ def compare(row: Person, at: datetime) -> Comparison:
     if _held(then) != wanted:
         because = _fewest(late, lambda some: _held(answer(some, None)) == wanted)
     return Comparison(then, now, _difference(then, now, [_heard(entry) for entry in because]))
-
-
-def counts_from(event: StatusEvent) -> datetime:
-    """Return the instant from which what `event` says counts; for a retraction, its own time."""
-    match event:
-        case IdentityVerified(data=identity):
-            return identity.verified_at
-        case NatResultReported(data=result):
-            return result.reported_at
-        case CaseSuspected(data=suspected):
-            return suspected.reported_at
-        case CaseConfirmed(data=confirmed):
-            return confirmed.confirmed_at
-        case CaseExcluded(data=excluded):
-            return excluded.excluded_at
-        case CaseDischarged(data=discharged):
-            return discharged.discharged_at
-        case ContactListed(data=listed):
-            return listed.listed_at
-        case ContactWithdrawn(data=withdrawn):
-            return withdrawn.withdrawn_at
-        case QuarantineOrdered(data=ordered):
-            return ordered.starts_at
-        case QuarantineTransferred(data=transferred):
-            return transferred.transferred_at
-        case QuarantineReleased(data=released):
-            return released.released_at
-        case ProvincialCodeReported(data=code):
-            return code.reported_at
-        case (
-            IdentityRetracted()
-            | NatResultRetracted()
-            | CaseRetracted()
-            | ContactRetracted()
-            | QuarantineRetracted()
-            | ProvincialCodeRetracted()
-        ):
-            return event.time
-        case _:
-            assert_never(event)
 
 
 def _entries(row: Person) -> list[Entry]:

@@ -27,8 +27,9 @@ from msgspec.structs import replace
 from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
 from models.corrections import corrects
 from models.events import Event, IdentityVerified, NatResultReported, StatusEvent, type_of
+from models.files import file_of
 from models.policy import policy_at
-from models.reasons import assess, closes_nothing, file_of, opens_nothing, ref
+from models.reasons import assess, closes_nothing, opens_nothing, ref
 
 LEAVING_TRIED_MAX = 16
 """How many results are tried for one that may leave a full row. Nearly always the first one may.

@@ -52,6 +52,20 @@ class Policy(Struct, frozen=True):
     """Days after the last exposure on which a contact is tested; day n is the calendar day of
     the exposure + n (decision 13: days 1, 4, 7 and 14)."""
 
+    contact_tests_apart: timedelta
+    """Tests of a contact on different days are sampled at least this far apart (own decision: 6
+    hours; four swabs of one morning are not four days' tests)."""
+
+    sampled_to_reported_max: timedelta
+    """The longest time from a swab to its report. A result that took longer has a wrong date: a
+    negative counts for nothing, a positive as if it was sampled when reported (own decision: 14
+    days)."""
+
+    provincial_disorder_max: timedelta
+    """Reports of a province within this of each other may be out of order, and its sequence orders
+    them. A lower sequence that is reported later than that begins a new count (own decision: 10
+    minutes, by which a publisher's clock may be wrong)."""
+
     planned_end_lifts: frozenset[QuarantineKind]
     """Kinds of quarantine that end by themselves at the planned end. The others wait for the
     release notice, 解除医学观察电子告知书 (own decision: at home, yes; centralised, no)."""
@@ -99,6 +113,9 @@ POLICIES = (
         negatives_apart=timedelta(hours=24),
         after_exposure=timedelta(days=14),
         contact_test_days=(1, 4, 7, 14),
+        contact_tests_apart=timedelta(hours=6),
+        sampled_to_reported_max=timedelta(days=14),
+        provincial_disorder_max=timedelta(minutes=10),
         planned_end_lifts=frozenset({QuarantineKind.HOME}),
         correction_wait=timedelta(hours=24),
         facts_max=512,

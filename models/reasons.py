@@ -1,33 +1,43 @@
 """The six reasons for a red code: which events open each, and what lifts it.
 
-`assess` reads the set of events about a person and returns every reason as an interval. It looks at
-no clock and at no order of arrival. The reasons are those of the manual's list (三（一）:
+`assess` reads the set of events about a person and returns every reason as an interval, and every
+report that has no effect. It looks at no clock and at no order of arrival. The reasons are those of
+the manual's list (三（一）:
 确诊病例或核酸检测阳性、疑似病例、密切接触者、外省健康码红黄码人员、集中隔离人员、居家隔离人员).
 
 | Rank | Opens with | Lifts with | Function |
 |---|---|---|---|
 | 1 | a confirmed case | its discharge, and `after_discharge` | `confirmed_cases` |
 | 1 | a final positive NAT | two negatives `negatives_apart`; or its case | `positive_results` |
-| 2 | a suspected case | its exclusion or confirmation | `suspected_case` |
-| 3 | a contact's listing | `after_exposure` and its tests; or withdrawal | `close_contact` |
+| 2 | a suspected case | its exclusion or confirmation | `suspected_cases` |
+| 3 | a contact's listing | `after_exposure` and tests; withdrawal; a case | `close_contact` |
 | 4 | another province's red or yellow | the same province's green | `out_of_province_code` |
 | 5, 6 | an order, a transfer | the release notice, the next step, or planned end | `quarantine` |
 
-The numbers are in models.policy. Whatever closes a reason closes it from the instant that it names.
-If that instant lies before the reason's start, the reason never was (own decision).
+The numbers are in models.policy. Three things hold for all of them.
+
+A correction is read in the place of what it corrects (models.corrections).
+
+Whatever closes a reason closes it from the instant that it names. If that instant lies before the
+reason's start, the reason never was: an order may be revoked before it begins. But what is dated
+before the event that it closes was even sent has a wrong date, and closes nothing (own decision).
+
+A result and a provincial report count from their report, in every answer about any time: what was
+reported later changes no day on which nobody knew it (own decision).
 """
 
-from bisect import bisect_left
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar, assert_never
+from itertools import groupby, takewhile
+from typing import TypeVar, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from models.codes import Condition, ConditionKind, EventRef, Interval, Owner, Reason
-from models.corrections import settle
+from models.corrections import Order, settle
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
@@ -54,16 +64,22 @@ from models.events import (
     ResultStatus,
     StatusEvent,
 )
+from models.files import (
+    OPENING,
+    CaseReport,
+    ContactReport,
+    Placed,
+    QuarantineReport,
+    counts_from,
+    file_of,
+    precedes,
+    walk,
+)
 from models.policy import day_start, policy_at
+from models.results import Swab, Wait, counted, required_tests, waits
 
-CaseReport = CaseSuspected | CaseConfirmed | CaseExcluded | CaseDischarged
-ContactReport = ContactListed | ContactWithdrawn
-QuarantineReport = QuarantineOrdered | QuarantineTransferred | QuarantineReleased
-QuarantineStep = QuarantineOrdered | QuarantineTransferred
 E = TypeVar("E", bound=Envelope)
-
-OPENING = (CaseSuspected, CaseConfirmed, ContactListed, QuarantineOrdered)
-"""What begins a case, a listing or an order. Every other event about one can only follow it."""
+QuarantineStep = QuarantineOrdered | QuarantineTransferred
 
 
 class Assessment(Struct, frozen=True):
@@ -77,8 +93,7 @@ class Assessment(Struct, frozen=True):
 def assess(events: Iterable[StatusEvent]) -> Assessment:
     """Judge the events about one person, in any order; each (source, id) at most once."""
     identities: list[IdentityVerified] = []
-    positives: list[NatResultReported] = []
-    negatives: list[NatResultReported] = []
+    results: list[NatResultReported] = []
     cases: defaultdict[tuple[str, str], list[CaseReport]] = defaultdict(list)
     contacts: defaultdict[tuple[str, str], list[ContactReport]] = defaultdict(list)
     quarantines: defaultdict[tuple[str, str], list[QuarantineReport]] = defaultdict(list)
@@ -86,12 +101,8 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
     standing, place, _ = settle(events)
     for event in standing:
         match event:
-            case NatResultReported(data=data):  # by far the most
-                if data.status is ResultStatus.FINAL:
-                    if data.result is Result.NEGATIVE:
-                        negatives.append(event)
-                    elif data.result is Result.POSITIVE:
-                        positives.append(event)
+            case NatResultReported():  # by far the most
+                results.append(event)
             case IdentityVerified():
                 identities.append(event)
             case CaseSuspected() | CaseConfirmed() | CaseExcluded() | CaseDischarged():
@@ -114,21 +125,20 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
             case _:
                 assert_never(event)
 
-    def in_place(reports: Sequence[E]) -> Sequence[E]:
-        return sorted(reports, key=place) if len(reports) > 1 else reports
+    def in_place(reports: Iterable[E]) -> Sequence[Placed[E]]:
+        return sorted((Placed(place(report), report) for report in reports), key=_place)
 
-    # Negatives bear on these two alone.
-    negatives = _swabs(negatives) if positives or contacts else []
+    positives, negatives = counted(results)
     confirmed: list[ConfirmedCase] = []
     intervals: list[Interval] = []
     for case_reports in map(in_place, cases.values()):
-        confirmed += confirmed_cases(case_reports)
-        intervals += suspected_case(case_reports)
-    intervals += (case.interval for case in confirmed)
-    if positives:
-        intervals += positive_results(positives, negatives, confirmed)
+        found = list(confirmed_cases(case_reports))
+        confirmed += found
+        intervals += _once(case.interval for case in found)
+        intervals += _once(suspected_cases(case_reports))
+    intervals += positive_results(positives, negatives, confirmed)
     for contact_reports in map(in_place, contacts.values()):
-        intervals += close_contact(contact_reports, negatives)
+        intervals += close_contact(contact_reports, negatives, confirmed)
     for province_reports in map(in_place, provinces.values()):
         intervals += out_of_province_code(province_reports)
     for quarantine_reports in map(in_place, quarantines.values()):
@@ -139,10 +149,7 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
         verified_since=min((e.data.verified_at for e in identities), default=None),
         city=newest.data.city if newest else None,
         intervals=tuple(
-            sorted(
-                (i for i in intervals if i.end is None or i.start < i.end),
-                key=lambda i: (i.reason, i.start, i.opened_by),
-            )
+            sorted(filter(_was, intervals), key=lambda i: (i.reason, i.start, i.opened_by))
         ),
     )
 
@@ -177,30 +184,35 @@ def _begins(event: StatusEvent) -> bool:
 
 
 def _follows(event: StatusEvent) -> bool:
-    return file_of(event) is not None and not isinstance(event, OPENING)
+    return file_of(event) is not None and not _begins(event)
 
 
-def file_of(event: StatusEvent) -> str | None:
-    """Return what a source calls the case, listing or order that `event` is about, with its kind;
-    None for an event about no such thing."""
-    match event:
-        case CaseSuspected() | CaseConfirmed() | CaseExcluded() | CaseDischarged():
-            return f"case {event.data.case}"
-        case ContactListed() | ContactWithdrawn():
-            return f"listing {event.data.listing}"
-        case QuarantineOrdered() | QuarantineTransferred() | QuarantineReleased():
-            return f"order {event.data.order}"
-        case _:
-            return None
+def _place(report: Placed[E]) -> Order:
+    return report.place
 
 
-def _swabs(results: Iterable[NatResultReported]) -> list[NatResultReported]:
-    """Count one swab once, as first reported, however often its laboratory reports it
-    (own decision)."""
-    found: dict[tuple[str, datetime], NatResultReported] = {}
-    for result in sorted(results, key=lambda r: (r.data.reported_at, r.source, r.id)):
-        found.setdefault((result.source, result.data.sampled_at), result)
-    return list(found.values())
+def _was(interval: Interval) -> bool:
+    """Say whether a reason held at any instant."""
+    return interval.end is None or interval.start < interval.end
+
+
+def _once(found: Iterable[Interval]) -> Iterator[Interval]:
+    """Leave out what never was, and of one file what lies within another's time: the same, said
+    again."""
+    last: Interval | None = None
+    for interval in sorted(filter(_was, found), key=_longest_first):
+        if last is None or _is_earlier(last.end, interval.end):
+            last = interval
+            yield interval
+
+
+def _is_earlier(end: datetime | None, other: datetime | None) -> bool:
+    return end is not None and (other is None or end < other)
+
+
+def _longest_first(interval: Interval) -> tuple[datetime, bool, timedelta]:
+    length = interval.end - interval.start if interval.end else timedelta()
+    return interval.start, interval.end is not None, -length
 
 
 # Rank 1: 确诊病例或核酸检测阳性
@@ -213,21 +225,14 @@ class ConfirmedCase(Struct, frozen=True):
     discharged_at: datetime | None
 
 
-def confirmed_cases(reports: Sequence[CaseReport]) -> Iterator[ConfirmedCase]:
-    """A confirmed case opens when it is confirmed. It lifts 14 days after discharge, and only
-    so."""
-    opened: CaseConfirmed | None = None
-    for report in reports:
-        match report:
-            case CaseConfirmed() if opened is None:
-                opened = report
-            case CaseDischarged() if opened is not None:
-                yield _confirmed_case(opened, report)
-                opened = None
-            case _:
-                pass
-    if opened is not None:
-        yield _confirmed_case(opened, None)
+def confirmed_cases(reports: Sequence[Placed[CaseReport]]) -> Iterator[ConfirmedCase]:
+    """A confirmed case opens when it is confirmed. It lifts 14 days after its first discharge, and
+    only so."""
+    for opened, discharge in walk(reports, (CaseConfirmed,), (CaseDischarged,)):
+        for confirmed in opened:
+            case = _confirmed_case(confirmed.event, discharge and discharge.event)
+            if _was(case.interval):
+                yield case
 
 
 def _confirmed_case(opened: CaseConfirmed, discharge: CaseDischarged | None) -> ConfirmedCase:
@@ -257,24 +262,21 @@ def _confirmed_case(opened: CaseConfirmed, discharge: CaseDischarged | None) -> 
 
 
 def positive_results(
-    positives: Sequence[NatResultReported],
-    negatives: Sequence[NatResultReported],
-    confirmed: Sequence[ConfirmedCase],
+    positives: Sequence[Swab], negatives: Sequence[Swab], confirmed: Sequence[ConfirmedCase]
 ) -> Iterator[Interval]:
     """A final positive opens at its report and lifts by two negatives, or with its case.
 
     It belongs to a case that was confirmed before it could lift, and not discharged before it was
     sampled. Then the case's discharge lifts it and tests do not.
     """
-    runs = _runs(positives, negatives)
-    for positive in positives:
-        alone = _two_negatives(positive, runs)
+    for wait in waits(positives, negatives):
         own = [
             case
             for case in confirmed
-            if (alone.end is None or case.interval.start < alone.end)
-            and (case.discharged_at is None or positive.data.sampled_at < case.discharged_at)
+            if (wait.lifted_at is None or case.interval.start < wait.lifted_at)
+            and (case.discharged_at is None or wait.positive.sampled_at < case.discharged_at)
         ]
+        alone = _positive(wait)
         if own:
             last = max(
                 own, key=lambda c: (c.interval.end is None, c.interval.end or c.interval.start)
@@ -283,138 +285,63 @@ def positive_results(
         yield alone
 
 
-class _Run(NamedTuple):
-    """Negatives with no positive between them, by sampling; `after` is the positive before them."""
-
-    after: datetime
-    negatives: list[NatResultReported]
-
-    def first_pair(self, apart: timedelta) -> tuple[NatResultReported, NatResultReported] | None:
-        """Return the pair, sampled at least `apart`, that is the first to have both reported."""
-        best: tuple[NatResultReported, NatResultReported] | None = None
-        first: NatResultReported | None = None
-        ahead = iter(self.negatives)
-        candidate = next(ahead, None)
-        for second in self.negatives:
-            while (
-                candidate is not None
-                and candidate.data.sampled_at <= second.data.sampled_at - apart
-            ):
-                if first is None or candidate.data.reported_at < first.data.reported_at:
-                    first = candidate
-                candidate = next(ahead, None)
-            if first is not None and (best is None or _complete((first, second)) < _complete(best)):
-                best = first, second
-        return best
-
-
-def _runs(
-    positives: Sequence[NatResultReported], negatives: Sequence[NatResultReported]
-) -> list[_Run]:
-    """Cut the negatives into runs, in order of sampling; every positive begins a run."""
-    starts = sorted({p.data.sampled_at for p in positives})
-    runs = [_Run(start, []) for start in starts]
-    # A negative sampled at the very instant of a positive is neither after it nor apart from it
-    # (own decision).
-    contradicted = set(starts)
-    for negative in sorted(negatives, key=lambda n: (n.data.sampled_at, n.data.reported_at)):
-        at = negative.data.sampled_at
-        if at not in contradicted and (place := bisect_left(starts, at)):
-            runs[place - 1].negatives.append(negative)
-    return runs
-
-
-def _two_negatives(positive: NatResultReported, runs: Sequence[_Run]) -> Interval:
-    """Without a case: two negatives sampled after it, far enough apart, no positive between."""
-    start = positive.data.reported_at
+def _positive(wait: Wait) -> Interval:
+    start = wait.positive.reported_at
     policy = policy_at(start)
-    pairs = (
-        run.first_pair(policy.negatives_apart)
-        for run in runs
-        if run.after >= positive.data.sampled_at
-    )
-    best = min((pair for pair in pairs if pair is not None), key=_complete, default=None)
-    if best is not None:
-        conditions = tuple(
-            Condition(
-                ConditionKind.NEGATIVE_TEST,
-                Owner.LABORATORY,
-                not_before=not_before,
-                met_at=negative.data.reported_at,
-                met_by=ref(negative),
-            )
-            for negative, not_before in zip(
-                best,
-                (positive.data.sampled_at, best[0].data.sampled_at + policy.negatives_apart),
-                strict=True,
-            )
-        )
-    else:
-        conditions = _awaited_negatives(runs[-1], policy.negatives_apart)
+    earliest = wait.first.sampled_at if wait.first else wait.newest
     return Interval(
         reason=Reason.CONFIRMED_OR_POSITIVE,
         start=start,
-        end=_complete(best) if best else None,
-        opened_by=ref(positive),
+        end=wait.lifted_at,
+        opened_by=ref(wait.positive.result),
         policy=policy.version,
-        conditions=conditions,
+        conditions=(
+            _negative(wait.newest, wait.first),
+            _negative(earliest + policy.negatives_apart, wait.second),
+        ),
     )
 
 
-def _complete(pair: tuple[NatResultReported, NatResultReported]) -> datetime:
-    return max(negative.data.reported_at for negative in pair)
-
-
-def _awaited_negatives(run: _Run, apart: timedelta) -> tuple[Condition, Condition]:
-    """The checklist while a negative is missing; it counts from the newest positive."""
-    newest = run.after
-    first = run.negatives[0] if run.negatives else None
-    return (
-        Condition(
-            ConditionKind.NEGATIVE_TEST,
-            Owner.LABORATORY,
-            not_before=newest,
-            met_at=first.data.reported_at if first else None,
-            met_by=ref(first) if first else None,
-        ),
-        Condition(
-            ConditionKind.NEGATIVE_TEST,
-            Owner.LABORATORY,
-            not_before=(first.data.sampled_at if first else newest) + apart,
-        ),
+def _negative(not_before: datetime, met: Swab | None) -> Condition:
+    return Condition(
+        ConditionKind.NEGATIVE_TEST,
+        Owner.LABORATORY,
+        not_before=not_before,
+        met_at=met.reported_at if met else None,
+        met_by=ref(met.result) if met else None,
     )
 
 
 # Rank 2: 疑似病例
 
 
-def suspected_case(reports: Sequence[CaseReport]) -> Iterator[Interval]:
-    """A suspicion opens at its report; exclusion or confirmation of the same case lifts it."""
-    opened: CaseSuspected | None = None
-    confirmed = False
+def suspected_cases(reports: Sequence[Placed[CaseReport]]) -> Iterator[Interval]:
+    """A suspicion opens at its report; exclusion or confirmation of the same case lifts it. While
+    the case is confirmed, none opens."""
+    reports, closes = _not_confirmed(reports), (CaseExcluded, CaseConfirmed)
+    for opened, closed in walk(reports, (CaseSuspected,), closes):
+        for suspected in opened:
+            yield _suspicion(suspected.event, closed and closed.event)
+
+
+def _not_confirmed(reports: Sequence[Placed[CaseReport]]) -> Sequence[Placed[CaseReport]]:
+    """Leave out the suspicions of a case that is confirmed."""
+    kept, confirmed = [], list[Placed[CaseReport]]()
     for report in reports:
-        match report:
-            case CaseSuspected():
-                if opened is None and not confirmed:
-                    opened = report
+        match report.event:
             case CaseConfirmed():
-                if opened is not None:
-                    yield _suspicion(opened, report, report.data.confirmed_at)
-                opened, confirmed = None, True
-            case CaseExcluded():
-                if opened is not None:
-                    yield _suspicion(opened, report, report.data.excluded_at)
-                opened = None
-            case CaseDischarged():
-                confirmed = False
-    if opened is not None:
-        yield _suspicion(opened, None, None)
+                confirmed.append(report)
+            case CaseDischarged() as discharge:
+                confirmed = [case for case in confirmed if precedes(discharge, case)]
+            case CaseSuspected() if confirmed:
+                continue
+        kept.append(report)
+    return kept
 
 
-def _suspicion(
-    opened: CaseSuspected, closed: CaseConfirmed | CaseExcluded | None, end: datetime | None
-) -> Interval:
+def _suspicion(opened: CaseSuspected, closed: CaseConfirmed | CaseExcluded | None) -> Interval:
     start = opened.data.reported_at
+    end = counts_from(closed) if closed else None
     return Interval(
         reason=Reason.SUSPECTED_CASE,
         start=start,
@@ -436,101 +363,126 @@ def _suspicion(
 
 
 def close_contact(
-    reports: Sequence[ContactReport], negatives: Sequence[NatResultReported]
+    reports: Sequence[Placed[ContactReport]],
+    negatives: Sequence[Swab],
+    confirmed: Sequence[ConfirmedCase],
 ) -> Iterator[Interval]:
     """A contact opens when listed; 14 days from the last exposure and four negatives lift it.
 
     A new exposure in the same listing is an interval of its own that lasts longer, so it restarts
-    the count. A withdrawal lifts what was listed before it.
+    the count. A withdrawal lifts what was listed before it. Whoever becomes a confirmed case has
+    that case to wait for: what lifts it lifts the contacts of before.
     """
-    withdrawal: ContactWithdrawn | None = None
-    for report in reversed(reports):
-        match report:
-            case ContactWithdrawn():
-                withdrawal = report
-            case ContactListed():
-                yield _contact(report, withdrawal, negatives)
+    for opened, withdrawal in walk(reports, (ContactListed,), (ContactWithdrawn,)):
+        for listed in opened:
+            contact = _contact(listed.event, negatives)
+            exposure = listed.event.data.last_exposure_at
+            for case in confirmed:
+                lifts = case.interval.end
+                if exposure < case.interval.start and _is_earlier(lifts, contact.end):
+                    contact = replace(contact, end=lifts, conditions=case.interval.conditions)
+            withdrawn_at = withdrawal and counts_from(withdrawal.event)
+            if _is_earlier(withdrawn_at, contact.end):
+                contact = replace(contact, end=withdrawn_at)
+            yield contact
 
 
-def _contact(
-    listed: ContactListed,
-    withdrawal: ContactWithdrawn | None,
-    negatives: Sequence[NatResultReported],
-) -> Interval:
+def _contact(listed: ContactListed, negatives: Sequence[Swab]) -> Interval:
     start, exposure = listed.data.listed_at, listed.data.last_exposure_at
     policy = policy_at(start)
+    apart = policy.contact_tests_apart
     period_end = exposure + policy.after_exposure
-    tests = required_tests(
-        [day_start(exposure, day) for day in policy.contact_test_days], negatives
-    )
-    tested = [test.met_at for test in tests]
-    ends = [period_end, *(at for at in tested if at is not None)]
-    end = None if None in tested else max(ends)
-    conditions = (
-        Condition(ConditionKind.TIME, Owner.TIME, not_before=period_end, met_at=period_end),
-        *tests,
-    )
-    if withdrawal is not None and (end is None or withdrawal.data.withdrawn_at < end):
-        end = max(start, withdrawal.data.withdrawn_at)
+    days = [day_start(exposure, day) for day in policy.contact_test_days]
+    met = required_tests(days, negatives, apart)
+    missing: list[Swab | None] = [None] * (len(days) - len(met))
+    if met and missing:
+        days[len(met)] = max(days[len(met)], met[-1].sampled_at + apart)
     return Interval(
         reason=Reason.CLOSE_CONTACT,
         start=start,
-        end=end,
+        end=None if missing else max([period_end, *(test.reported_at for test in met)]),
         opened_by=ref(listed),
         policy=policy.version,
-        conditions=conditions,
-    )
-
-
-def required_tests(
-    not_before: Sequence[datetime], negatives: Sequence[NatResultReported]
-) -> tuple[Condition, ...]:
-    """Match negatives to required days: each on its day or later, one negative for one day.
-
-    The last of the returned `met_at` is the earliest instant at which all can be met by results
-    reported until then.
-    """
-    met_by: dict[datetime, NatResultReported] = {}
-    for negative in sorted(negatives, key=lambda n: (n.data.reported_at, n.data.sampled_at)):
-        # A result serves the latest day that it can. Earlier days are left to results that can
-        # serve no other.
-        for day in sorted(not_before, reverse=True):
-            if day <= negative.data.sampled_at and day not in met_by:
-                met_by[day] = negative
-                break
-    return tuple(
-        Condition(
-            ConditionKind.NEGATIVE_TEST,
-            Owner.LABORATORY,
-            not_before=day,
-            met_at=met_by[day].data.reported_at if day in met_by else None,
-            met_by=ref(met_by[day]) if day in met_by else None,
-        )
-        for day in not_before
+        conditions=(
+            Condition(ConditionKind.TIME, Owner.TIME, not_before=period_end, met_at=period_end),
+            *map(_negative, days, [*met, *missing]),
+        ),
     )
 
 
 # Rank 4: 外省健康码红黄码人员
 
 
-def out_of_province_code(reports: Sequence[ProvincialCodeReported]) -> Iterator[Interval]:
-    """Red or yellow in another province opens; green of the same province lifts."""
-    opened: ProvincialCodeReported | None = None
-    for report in reports:
-        if report.data.colour is not ProvincialColour.GREEN:
-            opened = opened or report
+def out_of_province_code(reports: Sequence[Placed[ProvincialCodeReported]]) -> Iterator[Interval]:
+    """Red or yellow in another province opens; green of the same province lifts.
+
+    What is reported by then counts, in the province's own sequence. A sequence that begins again
+    is recognised (`_is_after`), so a red reported today is never without effect.
+    """
+    red: list[Placed[ProvincialCodeReported]] = []
+    greens: list[Placed[ProvincialCodeReported]] = []
+    opened: tuple[ProvincialCodeReported, datetime] | None = None
+    green: ProvincialCodeReported | None = None
+    for at, together in groupby(sorted(reports, key=_reported_at), key=_reported_at):
+        for report in together:
+            if report.event.data.colour is ProvincialColour.GREEN:
+                insort(greens, report, key=_place)
+                red = [other for other in red if not _is_after(report, other)]
+                green = report.event
+            elif not any(_is_after(other, report) for other in _behind(greens, report)):
+                red.append(report)
+        if red:
+            opened = opened or (red[0].event, at)
         elif opened is not None:
-            yield _provincial_code(opened, report)
+            yield _provincial_code(*opened, green, at)
             opened = None
     if opened is not None:
-        yield _provincial_code(opened, None)
+        yield _provincial_code(*opened, None, None)
+
+
+def _behind(
+    greens: Sequence[Placed[ProvincialCodeReported]], report: Placed[ProvincialCodeReported]
+) -> Iterable[Placed[ProvincialCodeReported]]:
+    """Return the greens in a later place, the last first. One in an earlier place follows only what
+    was reported before it."""
+    return takewhile(lambda green: report.place < green.place, reversed(greens))
+
+
+def _is_after(
+    report: Placed[ProvincialCodeReported], other: Placed[ProvincialCodeReported]
+) -> bool:
+    """Say whether `report` was made after `other`, by the sequence of their province.
+
+    A lower sequence that is sent and reported later, by more than reports may be out of order,
+    begins a new count (own decision).
+    """
+    if report.place < other.place:
+        return _begins_again(report, other)
+    return not _begins_again(other, report)
+
+
+def _begins_again(
+    report: Placed[ProvincialCodeReported], other: Placed[ProvincialCodeReported]
+) -> bool:
+    disorder = policy_at(_reported_at(report)).provincial_disorder_max
+    sent_at, other_sent_at = report.place[1], other.place[1]
+    return (
+        report.place < other.place
+        and _reported_at(report) > _reported_at(other) + disorder
+        and sent_at > other_sent_at + disorder
+    )
+
+
+def _reported_at(report: Placed[ProvincialCodeReported]) -> datetime:
+    return report.event.data.reported_at
 
 
 def _provincial_code(
-    opened: ProvincialCodeReported, green: ProvincialCodeReported | None
+    opened: ProvincialCodeReported,
+    start: datetime,
+    green: ProvincialCodeReported | None,
+    end: datetime | None,
 ) -> Interval:
-    start = opened.data.reported_at
-    end = max(start, green.data.reported_at) if green else None
     return Interval(
         reason=Reason.OUT_OF_PROVINCE_CODE,
         start=start,
@@ -552,39 +504,33 @@ def _provincial_code(
 # Ranks 5 and 6: 集中隔离人员, 居家隔离人员
 
 
-def quarantine(reports: Sequence[QuarantineReport]) -> Iterator[Interval]:
-    """An order opens at its start. A release notice lifts it, or the planned end where policy says
-    so. A transfer ends one kind and opens the other at the same instant: no green gap."""
-    opened: QuarantineStep | None = None
-    for report in reports:
-        match report:
-            case QuarantineOrdered():
-                if opened is not None:
-                    yield _quarantine(opened, report, report.data.starts_at)
-                opened = report
-            case QuarantineTransferred():
-                if opened is not None:
-                    yield _quarantine(opened, report, report.data.transferred_at)
-                    opened = report
-            case QuarantineReleased():
-                if opened is not None:
-                    yield _quarantine(opened, report, report.data.released_at)
-                opened = None
-    if opened is not None:
-        yield _quarantine(opened, None, None)
+def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval]:
+    """An order opens at its start. A release notice lifts all of it, whatever steps it has, or the
+    planned end lifts a step where policy says so. A transfer ends one kind and opens the other at
+    the same instant: no green gap. What begins after a release needs an order that follows it."""
+    order, transfer, release = QuarantineOrdered, QuarantineTransferred, QuarantineReleased
+    closed = walk(reports, (order,), (release,), goes_on=(transfer,))
+    steps = [(step, released) for opened, released in closed for step in opened]
+    for step, released in steps:
+        following = [
+            later.event
+            for later, _ in steps
+            if step.place < later.place and (not released or later.place < released.place)
+        ]
+        first = min(following, key=counts_from, default=None)
+        yield _quarantine(step.event, first, released and released.event)
 
 
 def _quarantine(
-    opened: QuarantineStep, closed: QuarantineReport | None, closed_at: datetime | None
+    step: QuarantineStep, following: QuarantineStep | None, released: QuarantineReleased | None
 ) -> Interval:
-    start = (
-        opened.data.starts_at
-        if isinstance(opened, QuarantineOrdered)
-        else opened.data.transferred_at
-    )
-    data = opened.data
+    start, data = counts_from(step), step.data
     policy = policy_at(start)
-    end = closed_at
+    ends = {
+        counts_from(closing): closing for closing in (released, following) if closing is not None
+    }
+    end = min(ends, default=None)
+    closed = None if end is None else ends[end]
     if data.kind in policy.planned_end_lifts and (end is None or data.planned_end_at < end):
         end = data.planned_end_at
         conditions: tuple[Condition, ...] = (
@@ -609,7 +555,7 @@ def _quarantine(
         ),
         start=start,
         end=end,
-        opened_by=ref(opened),
+        opened_by=ref(step),
         policy=policy.version,
         conditions=conditions,
     )

@@ -1,390 +1,824 @@
-"""The rules a second time, read off the whole list of events as one reads a statute.
+"""The rules of the code, written as a statute. A test oracle: slow, and meant to be read.
 
-This is the oracle that `models/` is held against. It shares the events, the names of colours and
-reasons and policy's numbers with `models/`, and no line of judgement: nothing is folded, nothing
-is kept from one event to the next, and speed does not matter. Where it looks clumsy it is so that
-each sentence can be held against docs/decisions/0013-durations.md and 0006-corrections.md.
+It was written from the manual, the table of reasons and the decisions, by someone who had not read
+`models/`. Where the two differed, docs/decisions/0017-judgement.md says which was right.
+Each function is one sentence of the rules. Letters such as "(c)" name the decision it comes from.
 
-Events are taken to be valid and about one person; when they arrived does not matter.
+Reading order: corrections, files and places, results of tests, then the six reasons in their order.
+Where the rules leave something open, the function that decides says "Choice".
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import product
-from typing import NamedTuple, TypeVar
-from zoneinfo import ZoneInfo
+from itertools import combinations, pairwise
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
-from models import events as e
-from models import policy
 from models.codes import Colour, Reason
+from models.events import (
+    CaseConfirmed,
+    CaseDischarged,
+    CaseExcluded,
+    CaseRetracted,
+    CaseSuspected,
+    ContactListed,
+    ContactRetracted,
+    ContactWithdrawn,
+    Envelope,
+    IdentityRetracted,
+    IdentityVerified,
+    NatResultReported,
+    NatResultRetracted,
+    ProvincialCodeReported,
+    ProvincialCodeRetracted,
+    ProvincialColour,
+    QuarantineKind,
+    QuarantineOrdered,
+    QuarantineReleased,
+    QuarantineRetracted,
+    QuarantineTransferred,
+    Result,
+    ResultStatus,
+    StatusEvent,
+)
+from models.policy import day_start, policy_at
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
+EventT = TypeVar("EventT", bound=Envelope)
 
-CaseReport = e.CaseSuspected | e.CaseConfirmed | e.CaseExcluded | e.CaseDischarged
-ContactReport = e.ContactListed | e.ContactWithdrawn
-QuarantineReport = e.QuarantineOrdered | e.QuarantineTransferred | e.QuarantineReleased
-
-Report = TypeVar("Report", bound=e.Envelope)
+Place: TypeAlias = tuple[int, datetime, str]
+"""Where an event is read among the events of its source: sequence, time, id (f)."""
 
 
 class Spell(NamedTuple):
-    """A reason that holds in `[start, end)`; without an end it still holds."""
+    """A reason is open in `[start, end)`. Without an end it is open until further notice."""
 
     reason: Reason
     start: datetime
     end: datetime | None
 
     def covers(self, at: datetime) -> bool:
+        """Say whether the reason is open at `at`."""
         return self.start <= at and (self.end is None or at < self.end)
 
 
-class Confirmation(NamedTuple):
-    """A confirmed case from its confirmation to some time after its discharge."""
+class Placed(NamedTuple, Generic[EventT]):
+    """An event that stands, with the place in which it is read."""
 
-    start: datetime
-    discharged_at: datetime | None
-    end: datetime | None
+    place: Place
+    event: EventT
 
 
-def naive(events: Iterable[e.Event], at: datetime) -> tuple[Colour, set[Reason]]:
-    """Return the colour at `at` and the reasons open then, whoever is asked about verified or not.
+Facts: TypeAlias = Sequence[Placed[StatusEvent]]
+"""All that stands about a person, or all of one file; in order of place within a source."""
 
-    Red if any reason is open, green if none is; no code for someone who is not verified.
+
+# The answer
+
+
+def naive(events: Iterable[StatusEvent], at: datetime) -> tuple[Colour, set[Reason]]:
+    """Return the colour at `at`, and the reasons that are open at `at`.
+
+    The colour is red if any reason is open, else green. Before verification there is no code.
     """
     known = list(events)
-    reasons = {spell.reason for spell in red_intervals(known) if spell.covers(at)}
+    reasons = {spell.reason for spell in spells(known) if spell.covers(at)}
     since = verified_since(known)
     if since is None or at < since:
         return Colour.NONE, reasons
     return (Colour.RED if reasons else Colour.GREEN), reasons
 
 
-def verified_since(events: Iterable[e.Event]) -> datetime | None:
-    """Return the first instant at which the person counts as verified."""
-    verified = [x for x in effective(events) if isinstance(x, e.IdentityVerified)]
-    return min((x.data.verified_at for x in verified), default=None)
+def verified_since(events: Iterable[StatusEvent]) -> datetime | None:
+    """Return the earliest verification that stands."""
+    found = [placed.event.data.verified_at for placed in of(facts(events), IdentityVerified)]
+    return min(found, default=None)
 
 
-def red_intervals(events: Iterable[e.Event]) -> list[Spell]:
-    """Return every spell of every reason that holds at some instant; spells may overlap."""
-    standing = effective(events)
-    results = [
-        x
-        for x in standing
-        if isinstance(x, e.NatResultReported) and x.data.status is e.ResultStatus.FINAL
+def spells(events: Iterable[StatusEvent]) -> list[Spell]:
+    """Return all intervals of all reasons, without empty ones."""
+    standing = facts(events)
+    found = [
+        *spells_of_cases(standing),
+        *spells_of_positives(standing),
+        *spells_of_suspicions(standing),
+        *spells_of_contacts(standing),
+        *spells_of_provinces(standing),
+        *spells_of_quarantine(standing),
     ]
-    cases = [x for x in standing if isinstance(x, CaseReport)]
-    contacts = [x for x in standing if isinstance(x, ContactReport)]
-    codes = [x for x in standing if isinstance(x, e.ProvincialCodeReported)]
-    orders = [x for x in standing if isinstance(x, QuarantineReport)]
-    spells = [
-        *confirmed_or_positive(cases, results),
-        *suspected(cases),
-        *close_contact(contacts, results),
-        *out_of_province(codes),
-        *quarantine(orders),
-    ]
-    return [spell for spell in spells if spell.end is None or spell.start < spell.end]
+    return sorted((spell for spell in found if not is_empty(spell)), key=in_order)
 
 
-# --- which events count ---------------------------------------------------------------------
+def effective(events: Iterable[StatusEvent]) -> list[StatusEvent]:
+    """Return the events that stand and say something. A retraction says nothing."""
+    return [placed.event for placed in facts(events)]
 
 
-def effective(events: Iterable[e.Event]) -> list[e.Event]:
-    """Return the events that count: each (source, id) once, without those that are void."""
-    known = list({(x.source, x.id): x for x in events}.values())
-    return [x for x in known if not is_void(x, known)]
+def in_order(spell: Spell) -> tuple[Reason, datetime, bool, datetime]:
+    """Spells are in order of reason, start and end. No end comes last."""
+    return spell.reason, spell.start, spell.end is None, spell.end or spell.start
 
 
-def is_void(event: e.Event, known: Sequence[e.Event]) -> bool:
-    """An event is void if it is corrected by one that is not void itself."""
-    # Ends, because a correction has a greater order than what it corrects.
-    return any(corrects(other, event) and not is_void(other, known) for other in known)
+def is_empty(spell: Spell) -> bool:
+    """A reason whose end lies at or before its start never was (j)."""
+    return spell.end is not None and spell.end <= spell.start
 
 
-def corrects(correction: e.Event, event: e.Event) -> bool:
-    """A source corrects its own earlier events only; any other claim is of no effect."""
+def first_of(*instants: datetime | None) -> datetime | None:
+    """Return the earliest of what ends a reason. None stands for an end that does not come."""
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+def earliest(instants: Iterable[datetime], holds: Callable[[datetime], bool]) -> datetime | None:
+    """Return the earliest of `instants` at which `holds` is true."""
+    return next((instant for instant in sorted(instants) if holds(instant)), None)
+
+
+# (f, g) Corrections
+
+FAMILY: dict[type[Envelope], str] = {
+    IdentityVerified: "identity",
+    IdentityRetracted: "identity",
+    NatResultReported: "nat-result",
+    NatResultRetracted: "nat-result",
+    CaseSuspected: "case",
+    CaseConfirmed: "case",
+    CaseExcluded: "case",
+    CaseDischarged: "case",
+    CaseRetracted: "case",
+    ContactListed: "contact",
+    ContactWithdrawn: "contact",
+    ContactRetracted: "contact",
+    QuarantineOrdered: "quarantine",
+    QuarantineTransferred: "quarantine",
+    QuarantineReleased: "quarantine",
+    QuarantineRetracted: "quarantine",
+    ProvincialCodeReported: "provincial-code",
+    ProvincialCodeRetracted: "provincial-code",
+}
+
+RETRACTED = (
+    IdentityRetracted,
+    NatResultRetracted,
+    CaseRetracted,
+    ContactRetracted,
+    QuarantineRetracted,
+    ProvincialCodeRetracted,
+)
+
+Key: TypeAlias = tuple[str, str]
+"""Source and id, which identify an event."""
+
+
+def key(event: StatusEvent) -> Key:
+    """Return what identifies `event`."""
+    return event.source, event.id
+
+
+def corrects(event: StatusEvent, target: StatusEvent) -> bool:
+    """A correction names an earlier event of the same source and of the same family (g)."""
     return (
-        correction.source == event.source
-        and correction.supersedes == event.id
-        and order(event) < order(correction)
+        event.supersedes == target.id
+        and event.source == target.source
+        and target.order < event.order
+        and FAMILY[type(event)] == FAMILY[type(target)]
     )
 
 
-def order(event: e.Envelope) -> tuple[int, datetime, str]:
-    """The source's sequence, then time, then id."""
-    return int(event.sequence), event.time, event.id
+def is_statement(event: StatusEvent) -> bool:
+    """Whatever is no retraction says something of its own."""
+    return not isinstance(event, RETRACTED)
 
 
-def files(reports: Iterable[Report], number: Callable[[Report], str]) -> list[list[Report]]:
-    """Return the reports of each file of each source, in the source's order."""
-    keys = {(x.source, number(x)) for x in reports}
+def is_void(event: StatusEvent, events: Sequence[StatusEvent]) -> bool:
+    """An event is void if a retraction of it is in force (g)."""
+    return any(corrects(other, event) and is_in_force(other, events) for other in events)
+
+
+def is_in_force(event: StatusEvent, events: Sequence[StatusEvent]) -> bool:
+    """A retraction is in force unless it is void, or a statement that is not replaced it (g)."""
+    return (
+        not is_statement(event)
+        and not is_void(event, events)
+        and not any(
+            corrects(other, event) and is_statement(other) and not is_void(other, events)
+            for other in events
+        )
+    )
+
+
+def first_of_chain(event: StatusEvent, events: Sequence[StatusEvent]) -> Key:
+    """Follow what an event corrects to the first of its chain (g).
+
+    Corrections that name one event, which has not arrived, are of the chain of that event.
+    """
+    if event.supersedes is None:
+        return key(event)
+    named = (event.source, event.supersedes)
+    target = next((other for other in events if key(other) == named), None)
+    if target is None:
+        return event.source, f"{event.supersedes} {FAMILY[type(event)]}"
+    return first_of_chain(target, events) if corrects(event, target) else key(event)
+
+
+def facts(events: Iterable[StatusEvent]) -> Facts:
+    """Return what stands, each in the place of the first event of its chain (g).
+
+    Of all that a chain says, the last stands: what was corrected is replaced for good, and of
+    several corrections the last counts. Void statements were never made.
+    """
+    known = list(events)
+    chains: dict[Key, list[StatusEvent]] = {}
+    for event in known:
+        chains.setdefault(first_of_chain(event, known), []).append(event)
+    words = []
+    for chain in chains.values():
+        said = [event for event in chain if is_statement(event) and not is_void(event, known)]
+        if said:
+            place = min(event.order for event in chain)
+            words.append(Placed(place, max(said, key=lambda event: event.order)))
+    return sorted(words, key=lambda word: word.place)
+
+
+# (f) Files and places
+
+
+def is_a(event: Envelope, cls: type[EventT]) -> TypeGuard[EventT]:
+    """Say whether `event` is of the type `cls`."""
+    return isinstance(event, cls)
+
+
+def of(those: Facts, cls: type[EventT]) -> list[Placed[EventT]]:
+    """Return the events of one type, in order of place."""
+    return [Placed(placed.place, placed.event) for placed in those if is_a(placed.event, cls)]
+
+
+def files(standing: Facts, number: Callable[[StatusEvent], str | None]) -> list[Facts]:
+    """Return the files: the events of one source with one number, in order of place (f)."""
+    names = {
+        (placed.event.source, found)
+        for placed in standing
+        if (found := number(placed.event)) is not None
+    }
     return [
-        sorted((x for x in reports if (x.source, number(x)) == key), key=order)
-        for key in sorted(keys)
+        [placed for placed in standing if (placed.event.source, number(placed.event)) == name]
+        for name in sorted(names)
     ]
 
 
-def in_force(at: datetime) -> policy.Policy:
-    """Return the policy whose validity contains `at`."""
-    for candidate in policy.POLICIES:
-        if candidate.valid_from <= at and (candidate.valid_to is None or at < candidate.valid_to):
-            return candidate
-    return policy.POLICIES[0]
-
-
-# --- rank 1: confirmed case or positive test --------------------------------------------------
-
-
-def confirmed_or_positive(
-    cases: Sequence[CaseReport], results: Sequence[e.NatResultReported]
-) -> Iterator[Spell]:
-    confirmations = list(confirmed(cases))
-    for confirmation in confirmations:
-        yield Spell(Reason.CONFIRMED_OR_POSITIVE, confirmation.start, confirmation.end)
-    for result in results:
-        if result.data.result is e.Result.POSITIVE:
-            end = positive_end(result, results, confirmations)
-            yield Spell(Reason.CONFIRMED_OR_POSITIVE, result.data.reported_at, end)
-
-
-def confirmed(cases: Sequence[CaseReport]) -> Iterator[Confirmation]:
-    """A case is confirmed by the first confirmation, and by the first after each discharge.
-
-    It ends policy's days after the first discharge that follows in the source's order.
-    """
-    for file in files(cases, lambda x: x.data.case):
-        reports = [x for x in file if isinstance(x, e.CaseConfirmed | e.CaseDischarged)]
-        for place, report in enumerate(reports):
-            if not isinstance(report, e.CaseConfirmed):
-                continue
-            if place > 0 and isinstance(reports[place - 1], e.CaseConfirmed):
-                continue  # it is confirmed already
-            start = report.data.confirmed_at
-            discharges = [x for x in reports[place:] if isinstance(x, e.CaseDischarged)]
-            if not discharges:
-                yield Confirmation(start, None, None)
-                continue
-            discharged_at = discharges[0].data.discharged_at
-            end = discharged_at + in_force(start).after_discharge
-            yield Confirmation(start, discharged_at, end)
-
-
-def positive_end(
-    positive: e.NatResultReported,
-    results: Sequence[e.NatResultReported],
-    confirmations: Sequence[Confirmation],
-) -> datetime | None:
-    """A positive ends with the case it belongs to, else with two negatives.
-
-    It belongs to a case that was confirmed before the two negatives had lifted it, unless that
-    case was discharged before the sample was taken.
-    """
-    lifted_at = two_negatives(positive, results)
-    own = [
-        case
-        for case in confirmations
-        if (lifted_at is None or case.start < lifted_at)
-        and (case.discharged_at is None or positive.data.sampled_at < case.discharged_at)
-    ]
-    if not own:
-        return lifted_at
-    ends = [case.end for case in own if case.end is not None]
-    return max(ends) if len(ends) == len(own) else None
-
-
-def two_negatives(
-    positive: e.NatResultReported, results: Sequence[e.NatResultReported]
-) -> datetime | None:
-    """Return when the first two sufficient negatives after `positive` are both reported.
-
-    They are sampled after the positive, far enough apart, with no positive from the one to the
-    other.
-    """
-    apart = in_force(positive.data.reported_at).negatives_apart
-    negatives = [
-        x.data
-        for x in results
-        if x.data.result is e.Result.NEGATIVE and x.data.sampled_at > positive.data.sampled_at
-    ]
-    positives = [x.data.sampled_at for x in results if x.data.result is e.Result.POSITIVE]
-    return min(
-        (
-            max(first.reported_at, second.reported_at)
-            for first, second in product(negatives, negatives)
-            if second.sampled_at - first.sampled_at >= apart
-            and not any(first.sampled_at <= at <= second.sampled_at for at in positives)
-        ),
-        default=None,
-    )
-
-
-# --- rank 2: suspected case -------------------------------------------------------------------
-
-
-def suspected(cases: Sequence[CaseReport]) -> Iterator[Spell]:
-    """A suspicion lasts until the next exclusion or confirmation of that case."""
-    for file in files(cases, lambda x: x.data.case):
-        for place, report in enumerate(file):
-            if not isinstance(report, e.CaseSuspected):
-                continue
-            if is_confirmed(file[:place]) or is_suspected(file[:place]):
-                continue
-            start = report.data.reported_at
-            ends = [
-                x.data.excluded_at if isinstance(x, e.CaseExcluded) else x.data.confirmed_at
-                for x in file[place:]
-                if isinstance(x, e.CaseExcluded | e.CaseConfirmed)
-            ]
-            yield Spell(Reason.SUSPECTED_CASE, start, max(start, ends[0]) if ends else None)
-
-
-def is_confirmed(earlier: Sequence[CaseReport]) -> bool:
-    """Say whether a case with these reports is confirmed and not discharged."""
-    decisive = [x for x in earlier if isinstance(x, e.CaseConfirmed | e.CaseDischarged)]
-    return bool(decisive) and isinstance(decisive[-1], e.CaseConfirmed)
-
-
-def is_suspected(earlier: Sequence[CaseReport]) -> bool:
-    """Say whether a suspicion stands: raised when not confirmed, and not settled since."""
-    return any(
-        isinstance(report, e.CaseSuspected)
-        and not is_confirmed(earlier[:place])
-        and not any(isinstance(x, e.CaseExcluded | e.CaseConfirmed) for x in earlier[place:])
-        for place, report in enumerate(earlier)
-    )
-
-
-# --- rank 3: close contact --------------------------------------------------------------------
-
-
-def close_contact(
-    contacts: Sequence[ContactReport], results: Sequence[e.NatResultReported]
-) -> Iterator[Spell]:
-    """Each report of a contact holds by itself, until it is met or the listing is withdrawn.
-
-    A report of a later exposure outlasts the one before it; so a new exposure restarts the count,
-    and reaches back over no time in which nothing was known of it.
-    """
-    for file in files(contacts, lambda x: x.data.listing):
-        for place, report in enumerate(file):
-            if not isinstance(report, e.ContactListed):
-                continue
-            start = report.data.listed_at
-            ends = [contact_end(report.data.last_exposure_at, in_force(start), results)]
-            withdrawals = [x for x in file[place:] if isinstance(x, e.ContactWithdrawn)]
-            ends += [x.data.withdrawn_at for x in withdrawals[:1]]
-            known = [end for end in ends if end is not None]
-            yield Spell(Reason.CLOSE_CONTACT, start, min(known, default=None))
-
-
-def contact_end(
-    last_exposure_at: datetime,
-    numbers: policy.Policy,
-    results: Sequence[e.NatResultReported],
-) -> datetime | None:
-    """A contact ends when the days are over and each required test has its own negative."""
-    day = last_exposure_at.astimezone(SHANGHAI).date()
-    thresholds = [
-        datetime.combine(day + timedelta(days=n), datetime.min.time(), SHANGHAI)
-        for n in numbers.contact_test_days
-    ]
-    days_over_at = last_exposure_at + numbers.after_exposure
-    if not thresholds:
-        return days_over_at
-    reported = [x for x in results if x.data.result is e.Result.NEGATIVE]
-    negatives = [x.data for x in reported if not any(is_same_swab(y, x) for y in reported)]
-    for reported_at in sorted(x.reported_at for x in negatives):
-        samples = [x.sampled_at for x in negatives if x.reported_at <= reported_at]
-        if each_has_its_own(thresholds, samples):
-            return max(days_over_at, reported_at)
+def case_number(event: StatusEvent) -> str | None:
+    """Return the number of the case that `event` is about."""
+    if isinstance(event, (CaseSuspected, CaseConfirmed, CaseExcluded, CaseDischarged)):
+        return event.data.case
     return None
 
 
-def is_same_swab(first: e.NatResultReported, again: e.NatResultReported) -> bool:
-    """Say whether `again` reports a sample that the same laboratory reported first by `first`."""
-    return (
-        first.source == again.source
-        and first.data.sampled_at == again.data.sampled_at
-        and (first.data.reported_at, first.id) < (again.data.reported_at, again.id)
-    )
+def listing_number(event: StatusEvent) -> str | None:
+    """Return the number of the listing that `event` is about."""
+    if isinstance(event, (ContactListed, ContactWithdrawn)):
+        return event.data.listing
+    return None
 
 
-def each_has_its_own(thresholds: Sequence[datetime], samples: Sequence[datetime]) -> bool:
-    """Say whether every threshold can be given a sample of its own, taken at it or later.
+def order_number(event: StatusEvent) -> str | None:
+    """Return the number of the order that `event` is about."""
+    if isinstance(event, (QuarantineOrdered, QuarantineTransferred, QuarantineReleased)):
+        return event.data.order
+    return None
 
-    A sample that serves for a late threshold serves for all earlier ones too. So it is enough
-    that, for each, the samples from it on are no fewer than the thresholds from it on.
+
+def province_of(event: StatusEvent) -> str | None:
+    """Return the other province that `event` is about."""
+    if isinstance(event, ProvincialCodeReported):
+        return event.data.province
+    return None
+
+
+def before(those: Sequence[Placed[EventT]], place: Place) -> list[Placed[EventT]]:
+    """Return those that are read before `place`."""
+    return [placed for placed in those if placed.place < place]
+
+
+def after(those: Sequence[Placed[EventT]], place: Place) -> list[Placed[EventT]]:
+    """Return those that are read after `place`."""
+    return [placed for placed in those if place < placed.place]
+
+
+def any_between(places: Iterable[Place], start: Place, end: Place) -> bool:
+    """Say whether one of `places` lies between the other two."""
+    return any(start < place < end for place in places)
+
+
+# (j) Times that cannot be
+
+
+def is_impossible(closing: datetime, opening: datetime, place: Place) -> bool:
+    """A closing is impossible if it lies before the opening's instant and before its `time` (j).
+
+    The time is that of the first event of the opening's chain, in whose place it stands.
     """
-    return all(
-        sum(sample >= threshold for sample in samples)
-        >= sum(other >= threshold for other in thresholds)
-        for threshold in thresholds
+    return closing < min(opening, place[1])
+
+
+def closing_of(
+    opening: Placed[Any],
+    closings: Sequence[Placed[Any]],
+    instant: Callable[[Any], datetime],
+) -> Placed[Any] | None:
+    """What opened is closed by the first closing after it that is possible for it (h, j)."""
+    return next(
+        (
+            closing
+            for closing in after(closings, opening.place)
+            if isinstance(closing.event, CaseConfirmed)
+            or not is_impossible(instant(closing.event), instant(opening.event), opening.place)
+        ),
+        None,
     )
 
 
-# --- rank 4: another province's code ------------------------------------------------------------
+# (a, e, j, k) Results of tests
 
 
-def out_of_province(codes: Sequence[e.ProvincialCodeReported]) -> Iterator[Spell]:
-    """Red or yellow elsewhere is red here until the same province reports green."""
-    for file in files(codes, lambda x: x.data.province):
-        for place, report in enumerate(file):
-            if report.data.colour is e.ProvincialColour.GREEN:
-                continue
-            if place > 0 and file[place - 1].data.colour is not e.ProvincialColour.GREEN:
-                continue  # it is red here already
-            start = report.data.reported_at
-            greens = [
-                x.data.reported_at
-                for x in file[place:]
-                if x.data.colour is e.ProvincialColour.GREEN
-            ]
-            end = max(start, greens[0]) if greens else None
-            yield Spell(Reason.OUT_OF_PROVINCE_CODE, start, end)
+class Positive(NamedTuple):
+    """A final positive result, sampled when it counts as sampled."""
+
+    sampled_at: datetime
+    reported_at: datetime
 
 
-# --- ranks 5 and 6: quarantine ------------------------------------------------------------------
+class Swab(NamedTuple):
+    """One swab counts once: results of one source with the same sampling are one (e)."""
 
-QUARANTINE = {
-    e.QuarantineKind.CENTRALISED: Reason.CENTRALISED_QUARANTINE,
-    e.QuarantineKind.HOME: Reason.HOME_QUARANTINE,
+    source: str
+    sampled_at: datetime
+
+
+def is_late(event: NatResultReported) -> bool:
+    """A result is late if it was reported too long after its sampling (j)."""
+    longest = policy_at(event.data.reported_at).sampled_to_reported_max
+    return event.data.reported_at - event.data.sampled_at > longest
+
+
+def finals(standing: Facts, result: Result) -> list[NatResultReported]:
+    """Only final results count (a)."""
+    return [
+        placed.event
+        for placed in of(standing, NatResultReported)
+        if placed.event.data.status is ResultStatus.FINAL and placed.event.data.result is result
+    ]
+
+
+def positives(standing: Facts) -> list[Positive]:
+    """Return the positives. A late one counts as if sampled at its report (j)."""
+    return [
+        Positive(
+            event.data.reported_at if is_late(event) else event.data.sampled_at,
+            event.data.reported_at,
+        )
+        for event in finals(standing, Result.POSITIVE)
+    ]
+
+
+def negatives(standing: Facts, at: datetime) -> set[Swab]:
+    """Return the negative swabs reported by `at` (k). A late one counts for nothing (j)."""
+    return {
+        Swab(event.source, event.data.sampled_at)
+        for event in finals(standing, Result.NEGATIVE)
+        if event.data.reported_at <= at and not is_late(event)
+    }
+
+
+def reports_of_tests(standing: Facts) -> list[datetime]:
+    """Return the instants at which what is known of tests may change."""
+    return [placed.event.data.reported_at for placed in of(standing, NatResultReported)]
+
+
+# 1 CONFIRMED_OR_POSITIVE: cases (h)
+
+
+class Illness(NamedTuple):
+    """A case from its confirmation to its discharge, and the end of its reason."""
+
+    confirmed_at: datetime
+    discharged_at: datetime | None
+    end: datetime | None
+
+
+def instant_of_case(event: StatusEvent) -> datetime:
+    """Return the instant that a report of a case names."""
+    match event:
+        case CaseSuspected(data=suspected):
+            return suspected.reported_at
+        case CaseConfirmed(data=confirmed):
+            return confirmed.confirmed_at
+        case CaseExcluded(data=excluded):
+            return excluded.excluded_at
+        case CaseDischarged(data=discharged):
+            return discharged.discharged_at
+    raise AssertionError(event)
+
+
+def discharge_of(case: Facts, confirmation: Placed[CaseConfirmed]) -> Placed[Any] | None:
+    """A confirmation is ended by its first possible discharge. A second has no effect (h, j)."""
+    return closing_of(confirmation, of(case, CaseDischarged), instant_of_case)
+
+
+def is_confirmed(case: Facts, place: Place) -> bool:
+    """A case is confirmed at a place if a confirmation before it is not discharged there (h)."""
+    return any(
+        (discharge := discharge_of(case, confirmation)) is None or place < discharge.place
+        for confirmation in before(of(case, CaseConfirmed), place)
+    )
+
+
+def illnesses_of(case: Facts) -> list[Illness]:
+    """A case opens at its confirmation, and again at the next one (h)."""
+    found: list[Illness] = []
+    for confirmation in of(case, CaseConfirmed):
+        confirmed_at = confirmation.event.data.confirmed_at
+        discharge = discharge_of(case, confirmation)
+        discharged_at = discharge.event.data.discharged_at if discharge else None
+        wait = policy_at(confirmed_at).after_discharge
+        end = discharged_at + wait if discharged_at else None
+        found.append(Illness(confirmed_at, discharged_at, end))
+    return found
+
+
+def illnesses(standing: Facts) -> list[Illness]:
+    """Return the illnesses of all cases. One that ends before it begins never was (j)."""
+    return [
+        illness
+        for case in files(standing, case_number)
+        for illness in illnesses_of(case)
+        if illness.end is None or illness.confirmed_at < illness.end
+    ]
+
+
+def spells_of_cases(standing: Facts) -> list[Spell]:
+    """A confirmed case is red until `after_discharge` after its discharge, and only so."""
+    return [
+        Spell(Reason.CONFIRMED_OR_POSITIVE, illness.confirmed_at, illness.end)
+        for illness in illnesses(standing)
+    ]
+
+
+# 1 CONFIRMED_OR_POSITIVE: positives (b, e, k)
+
+
+def newest_positive(standing: Facts, at: datetime) -> datetime | None:
+    """Return the last sampling of a positive that was reported by `at` (k)."""
+    known = [p.sampled_at for p in positives(standing) if p.reported_at <= at]
+    return max(known, default=None)
+
+
+def has_pair(standing: Facts, apart: timedelta, at: datetime) -> bool:
+    """There are two negatives, sampled after the newest positive and at least `apart` apart.
+
+    As both come after the newest positive, no positive lies between. A negative of the very
+    instant of a positive is not after it (e).
+    """
+    newest = newest_positive(standing, at)
+    samples = [
+        swab.sampled_at
+        for swab in negatives(standing, at)
+        if newest is None or newest < swab.sampled_at
+    ]
+    return any(abs(one - other) >= apart for one, other in combinations(samples, 2))
+
+
+def lift_by_tests(standing: Facts, positive: Positive) -> datetime | None:
+    """A positive could lift at the first instant since its report at which there is a pair (b).
+
+    What is reported later does not undo it (k).
+    """
+    apart = policy_at(positive.reported_at).negatives_apart
+    return earliest(
+        (at for at in reports_of_tests(standing) if positive.reported_at <= at),
+        lambda at: has_pair(standing, apart, at),
+    )
+
+
+def belongs(positive: Positive, lift: datetime | None, illness: Illness) -> bool:
+    """A positive belongs to a case that was confirmed before it could lift by tests (b).
+
+    It belongs to no case that was discharged at or before its sampling (b, n).
+    """
+    in_time = lift is None or illness.confirmed_at < lift
+    discharged = illness.discharged_at
+    return in_time and (discharged is None or positive.sampled_at < discharged)
+
+
+def last_end(own: Sequence[Illness]) -> datetime | None:
+    """Of several cases, the one that ends last counts (b)."""
+    ends = [illness.end for illness in own if illness.end is not None]
+    return max(ends) if len(ends) == len(own) else None
+
+
+def end_of_positive(standing: Facts, positive: Positive) -> datetime | None:
+    """A positive ends with its case. If it has none, it ends by tests (b).
+
+    Choice: a case's end is that of the case's own reason, under the policy of the case.
+    """
+    lift = lift_by_tests(standing, positive)
+    own = [illness for illness in illnesses(standing) if belongs(positive, lift, illness)]
+    return last_end(own) if own else lift
+
+
+def spells_of_positives(standing: Facts) -> list[Spell]:
+    """A positive is red from its report."""
+    return [
+        Spell(
+            Reason.CONFIRMED_OR_POSITIVE,
+            positive.reported_at,
+            end_of_positive(standing, positive),
+        )
+        for positive in positives(standing)
+    ]
+
+
+# 2 SUSPECTED_CASE (h)
+
+
+def suspicions(case: Facts) -> list[Placed[CaseSuspected]]:
+    """A suspicion opens, unless its case is confirmed (h)."""
+    return [
+        suspicion
+        for suspicion in of(case, CaseSuspected)
+        if not is_confirmed(case, suspicion.place)
+    ]
+
+
+def end_of_suspicion(case: Facts, suspicion: Placed[CaseSuspected]) -> datetime | None:
+    """A suspicion lifts by the first possible exclusion or confirmation of its case after it."""
+    closings: list[Placed[Any]] = [*of(case, CaseExcluded), *of(case, CaseConfirmed)]
+    closings.sort(key=lambda closing: closing.place)
+    closing = closing_of(suspicion, closings, instant_of_case)
+    return instant_of_case(closing.event) if closing else None
+
+
+def spells_of_suspicions(standing: Facts) -> list[Spell]:
+    """A suspected case is red from its report to its exclusion or confirmation."""
+    return [
+        Spell(
+            Reason.SUSPECTED_CASE,
+            suspicion.event.data.reported_at,
+            end_of_suspicion(case, suspicion),
+        )
+        for case in files(standing, case_number)
+        for suspicion in suspicions(case)
+    ]
+
+
+# 3 CLOSE_CONTACT (c, d, m)
+
+
+def tests_met(standing: Facts, days: Sequence[datetime], apart: timedelta, at: datetime) -> bool:
+    """There are negatives reported by `at`, one for each day, sampled on that day or later (c).
+
+    Those that meet different days are far enough apart. If they can be given to the days at all,
+    they can be given in order of sampling.
+    """
+    samples = sorted(swab.sampled_at for swab in negatives(standing, at))
+    return any(
+        all(day <= sample for day, sample in zip(days, chosen, strict=True))
+        and all(two - one >= apart for one, two in pairwise(chosen))
+        for chosen in combinations(samples, len(days))
+    )
+
+
+def contact_is_over(standing: Facts, listed: ContactListed) -> datetime | None:
+    """A contact lifts at the first instant when the time is over and the tests are met (c)."""
+    policy = policy_at(listed.data.listed_at)
+    exposure = listed.data.last_exposure_at
+    over = exposure + policy.after_exposure
+    days = [day_start(exposure, day) for day in sorted(policy.contact_test_days)]
+    return earliest(
+        (over, *(at for at in reports_of_tests(standing) if over < at)),
+        lambda at: tests_met(standing, days, policy.contact_tests_apart, at),
+    )
+
+
+def instant_of_contact(event: StatusEvent) -> datetime:
+    """Return the instant that a report of a listing names."""
+    match event:
+        case ContactListed(data=listed):
+            return listed.listed_at
+        case ContactWithdrawn(data=withdrawn):
+            return withdrawn.withdrawn_at
+    raise AssertionError(event)
+
+
+def withdrawn_at(listing: Facts, listed: Placed[ContactListed]) -> datetime | None:
+    """A withdrawal ends every listing event of its number that comes before it (d)."""
+    withdrawal = closing_of(listed, of(listing, ContactWithdrawn), instant_of_contact)
+    return withdrawal.event.data.withdrawn_at if withdrawal else None
+
+
+def recovered_at(standing: Facts, listed: ContactListed) -> datetime | None:
+    """A contact who becomes a case after the exposure is over with that case (m)."""
+    return first_of(
+        *(
+            illness.end
+            for illness in illnesses(standing)
+            if listed.data.last_exposure_at < illness.confirmed_at
+        )
+    )
+
+
+def spells_of_contacts(standing: Facts) -> list[Spell]:
+    """A contact is red from each listing to the first of what ends it (d)."""
+    return [
+        Spell(
+            Reason.CLOSE_CONTACT,
+            listed.event.data.listed_at,
+            first_of(
+                contact_is_over(standing, listed.event),
+                withdrawn_at(listing, listed),
+                recovered_at(standing, listed.event),
+            ),
+        )
+        for listing in files(standing, listing_number)
+        for listed in of(listing, ContactListed)
+    ]
+
+
+# 4 OUT_OF_PROVINCE_CODE (k, l)
+
+Report: TypeAlias = Placed[ProvincialCodeReported]
+
+
+def is_green(report: Report) -> bool:
+    """Red and yellow open the reason. Green lifts it."""
+    return report.event.data.colour is ProvincialColour.GREEN
+
+
+def begins_new_count(report: Report, other: Report) -> bool:
+    """A lower sequence whose report and time are both later begins a new count (l).
+
+    A correction has the sequence and the time of the place in which it stands (g).
+    """
+    sequence, time, _ = report.place
+    other_sequence, other_time, _ = other.place
+    disorder = policy_at(report.event.data.reported_at).provincial_disorder_max
+    return (
+        sequence < other_sequence
+        and report.event.data.reported_at > other.event.data.reported_at + disorder
+        and time > other_time + disorder
+    )
+
+
+def is_read_after(report: Report, other: Report) -> bool:
+    """A report is read after those of a lower place, unless a new count begins between (l)."""
+    if begins_new_count(report, other):
+        return True
+    return other.place < report.place and not begins_new_count(other, report)
+
+
+def is_lifted(report: Report, known: Sequence[Report]) -> bool:
+    """A red or yellow is lifted by a green that is read after it."""
+    return any(is_green(other) and is_read_after(other, report) for other in known)
+
+
+def province_is_red(province: Sequence[Report], at: datetime) -> bool:
+    """Among what is reported by `at`, a red or yellow is not lifted (k, l)."""
+    known = [report for report in province if report.event.data.reported_at <= at]
+    return any(not is_green(report) and not is_lifted(report, known) for report in known)
+
+
+def spells_of_province(province: Sequence[Report]) -> list[Spell]:
+    """One province is red in one interval at a time.
+
+    It can change only when something is reported.
+    """
+    instants = sorted({report.event.data.reported_at for report in province})
+    starts = [
+        at
+        for index, at in enumerate(instants)
+        if province_is_red(province, at)
+        and not any(province_is_red(province, just) for just in instants[:index][-1:])
+    ]
+    return [
+        Spell(
+            Reason.OUT_OF_PROVINCE_CODE,
+            start,
+            earliest(
+                (at for at in instants if start < at),
+                lambda at: not province_is_red(province, at),
+            ),
+        )
+        for start in starts
+    ]
+
+
+def spells_of_provinces(standing: Facts) -> list[Spell]:
+    """Each province, of each source, is read by itself."""
+    return [
+        spell
+        for province in files(standing, province_of)
+        for spell in spells_of_province(of(province, ProvincialCodeReported))
+    ]
+
+
+# 5 CENTRALISED_QUARANTINE, 6 HOME_QUARANTINE (i, n)
+
+
+class Step(NamedTuple):
+    """A part of an order: one kind of quarantine from one instant on."""
+
+    place: Place
+    kind: QuarantineKind
+    starts_at: datetime
+    planned_end_at: datetime
+
+
+REASONS = {
+    QuarantineKind.CENTRALISED: Reason.CENTRALISED_QUARANTINE,
+    QuarantineKind.HOME: Reason.HOME_QUARANTINE,
 }
 
 
-def quarantine(orders: Sequence[QuarantineReport]) -> Iterator[Spell]:
-    """An order, or a transfer of an order not yet released, holds until the next report.
+def instant_of_order(event: StatusEvent) -> datetime:
+    """Return the instant that a report of an order names."""
+    match event:
+        case QuarantineOrdered(data=ordered):
+            return ordered.starts_at
+        case QuarantineTransferred(data=transferred):
+            return transferred.transferred_at
+        case QuarantineReleased(data=released):
+            return released.released_at
+    raise AssertionError(event)
 
-    Where policy lets the planned end lift by itself, it ends there if that is earlier.
+
+def release_of(order: Facts, step: Placed[Any]) -> Placed[Any] | None:
+    """A step is ended by the first possible release after it, whatever steps there are (i, j)."""
+    return closing_of(step, of(order, QuarantineReleased), instant_of_order)
+
+
+def is_over(order: Facts, step: Placed[Any], place: Place) -> bool:
+    """A step is over at a place if it is released before it."""
+    release = release_of(order, step)
+    return release is not None and release.place < place
+
+
+def reports_of_steps(order: Facts) -> list[Placed[Any]]:
+    """The steps of an order are its orders, and the transfers that go on with one (i)."""
+    found: list[Placed[Any]] = []
+    for placed in order:
+        goes_on = any(not is_over(order, step, placed.place) for step in found)
+        is_transfer = isinstance(placed.event, QuarantineTransferred)
+        if isinstance(placed.event, QuarantineOrdered) or (is_transfer and goes_on):
+            found.append(placed)
+    return found
+
+
+def steps(order: Facts) -> list[Step]:
+    """Return the steps of an order, in order of place."""
+    return [
+        Step(
+            placed.place,
+            placed.event.data.kind,
+            instant_of_order(placed.event),
+            placed.event.data.planned_end_at,
+        )
+        for placed in reports_of_steps(order)
+    ]
+
+
+def released_at(order: Facts, step: Step) -> datetime | None:
+    """A release ends all steps that come before it in place (i)."""
+    report = next(r for r in reports_of_steps(order) if r.place == step.place)
+    release = release_of(order, report)
+    return release.event.data.released_at if release else None
+
+
+def continued_at(order: Facts, step: Step) -> datetime | None:
+    """A step ends where a later step of the same order begins (i, n).
+
+    Of several later steps the earliest ends it.
     """
-    for file in files(orders, lambda x: x.data.order):
-        for place, report in enumerate(file):
-            if isinstance(report, e.QuarantineReleased):
-                continue
-            if isinstance(report, e.QuarantineTransferred) and not is_ordered(file[:place]):
-                continue
-            start = instant(report)
-            ends = [max(start, instant(x)) for x in file[place + 1 :][:1]]
-            if report.data.kind in in_force(start).planned_end_lifts:
-                ends.append(report.data.planned_end_at)
-            yield Spell(QUARANTINE[report.data.kind], start, min(ends, default=None))
-
-
-def is_ordered(earlier: Sequence[QuarantineReport]) -> bool:
-    """Say whether something was ordered and not released since."""
-    return any(
-        isinstance(report, e.QuarantineOrdered)
-        and not any(isinstance(x, e.QuarantineReleased) for x in earlier[place:])
-        for place, report in enumerate(earlier)
+    report = next(r for r in reports_of_steps(order) if r.place == step.place)
+    return first_of(
+        *(
+            later.starts_at
+            for later in steps(order)
+            if step.place < later.place and not is_over(order, report, later.place)
+        )
     )
 
 
-def instant(report: QuarantineReport) -> datetime:
-    """Return the instant from which a report about quarantine takes effect."""
-    match report:
-        case e.QuarantineOrdered():
-            return report.data.starts_at
-        case e.QuarantineTransferred():
-            return report.data.transferred_at
-        case e.QuarantineReleased():
-            return report.data.released_at
+def planned_end(step: Step) -> datetime | None:
+    """The planned end lifts only the kinds that policy names (i)."""
+    lifts = policy_at(step.starts_at).planned_end_lifts
+    return step.planned_end_at if step.kind in lifts else None
+
+
+def spells_of_quarantine(standing: Facts) -> list[Spell]:
+    """A step is red from its start to the first of what ends it."""
+    return [
+        Spell(
+            REASONS[step.kind],
+            step.starts_at,
+            first_of(released_at(order, step), continued_at(order, step), planned_end(step)),
+        )
+        for order in files(standing, order_number)
+        for step in steps(order)
+    ]

@@ -33,7 +33,7 @@ from oracle.naive import (
     Spell,
     effective,
     naive,
-    red_intervals,
+    spells,
     verified_since,
 )
 from support import builders as b
@@ -52,6 +52,8 @@ START = at_step(0)
 LATER = at_step(STEPS_MAX)
 """By then every event of a world has happened and arrived."""
 
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
 HORIZON = LATER + timedelta(days=366)
 """Beyond everything that a world can open or end."""
 
@@ -59,8 +61,8 @@ HORIZON = LATER + timedelta(days=366)
 def edges(events: Sequence[StatusEvent]) -> list[datetime]:
     """Return every instant at which the oracle's answer may change, and one before them all."""
     since = verified_since(events)
-    instants = {spell.start for spell in red_intervals(events)}
-    instants |= {spell.end for spell in red_intervals(events) if spell.end is not None}
+    instants = {spell.start for spell in spells(events)}
+    instants |= {spell.end for spell in spells(events) if spell.end is not None}
     return sorted({START - timedelta(days=1), *instants, *([since] if since else [])})
 
 
@@ -180,13 +182,21 @@ def test_the_worlds_are_valid(world: list[StatusEvent]) -> None:
 # --- the judgement ------------------------------------------------------------------------------
 
 
-def written_out(spells: Iterable[Spell]) -> list[str]:
-    """Return spells in an order and a zone of their own."""
-    return sorted(
-        f"{spell.start.astimezone(UTC)} to {spell.end and spell.end.astimezone(UTC)}: "
-        f"{spell.reason.name}"
-        for spell in spells
-    )
+def held(found: Iterable[Spell]) -> list[str]:
+    """Return when each reason held, in a zone of its own; what touches or overlaps is one."""
+    lines = []
+    for reason in Reason:
+        start, end = None, START
+        of_reason = [spell for spell in found if spell.reason is reason]
+        for spell in sorted(of_reason, key=lambda spell: spell.start):
+            if start is not None and spell.start > end:
+                lines.append((reason.name, start, end))
+                start = None
+            start = start or spell.start.astimezone(UTC)
+            end = max(end, (spell.end or FOREVER).astimezone(UTC))
+        if start is not None:
+            lines.append((reason.name, start, end))
+    return [f"{name}: {start} to {end}" for name, start, end in lines]
 
 
 @pytest.mark.parametrize("policies", POLICY_SETS, ids=["as-is", "stricter-later", "laxer-later"])
@@ -195,14 +205,10 @@ def test_the_judgement_agrees_with_the_oracle(policies: tuple[policy.Policy, ...
     def agree(world: list[StatusEvent]) -> None:
         with patch.object(policy, "POLICIES", policies):
             found = assess(world)
-            spells = red_intervals(world)
+            right = spells(world)
         assert found.verified_since == verified_since(world)
-        holding = [
-            Spell(x.reason, x.start, x.end)
-            for x in found.intervals
-            if x.end is None or x.start < x.end
-        ]
-        assert written_out(holding) == written_out(spells)
+        holding = [Spell(x.reason, x.start, x.end) for x in found.intervals]
+        assert held(holding) == held(right)
 
     agree()
 
@@ -218,15 +224,23 @@ def test_a_new_exposure_restarts_the_count() -> None:
         assert any(interval.is_open(at) for interval in assess(world).intervals)
 
 
-def test_a_positive_sampled_with_the_second_negative_voids_the_pair() -> None:
+@pytest.mark.parametrize(
+    ("reported_at", "open_then"),
+    [(b.day(4), True), (b.day(5), False)],
+    ids=["with the pair", "after it"],
+)
+def test_a_positive_sampled_with_the_second_negative_voids_a_pair_that_is_not_complete(
+    reported_at: datetime, open_then: bool
+) -> None:
     world = [
         b.positive(b.day(1), b.day(1)),
         b.negative(b.day(2), b.day(2)),
         b.negative(b.day(4), b.day(4)),
-        b.positive(b.day(4), b.day(5)),
+        b.positive(b.day(4), reported_at),
     ]
-    assert naive(world, b.day(4))[1] == {Reason.CONFIRMED_OR_POSITIVE}
-    assert any(interval.is_open(b.day(4)) for interval in assess(world).intervals)
+    assert bool(naive(world, b.day(4))[1]) is open_then
+    assert any(interval.is_open(b.day(4)) for interval in assess(world).intervals) is open_then
+    assert any(interval.is_open(b.day(6)) for interval in assess(world).intervals)
 
 
 @given(worlds())
@@ -389,7 +403,7 @@ def test_a_correction_equals_never_having_sent_the_corrected_event(
     _, *corrected = state(fold_all([*world[:place], correction, *world[place:]]))
     _, *without = state(fold_all(never_sent))
     assert corrected == without
-    assert red_intervals([*world, correction]) == red_intervals(never_sent)
+    assert spells([*world, correction]) == spells(never_sent)
 
 
 @given(worlds(events_min=1), st.data())

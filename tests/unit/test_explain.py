@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from models.codes import NO_CODE, Colour, EventRef, Reason, Status, StatusChange, judge
 from models.events import EVENT_TYPES, StatusEvent
-from models.explain import Claim, compare, counts_from, explain
+from models.explain import Claim, compare, explain
+from models.files import counts_from
 from models.person import Person, advance, fold, unknown
 from models.policy import POLICIES
 from oracle.naive import naive

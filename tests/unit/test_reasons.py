@@ -221,8 +221,15 @@ def test_one_negative_meets_one_requirement() -> None:
 
 
 def test_a_late_test_meets_an_earlier_requirement() -> None:
-    late = [negative(day(16, hour), day(17, hour)) for hour in (8, 9, 10, 11)]
-    assert ends(contact(day(1)), *late) == [day(17, 11)]
+    late = [negative(day(16, hour), day(17, hour)) for hour in (2, 8, 14, 20)]
+    assert ends(contact(day(1)), *late) == [day(17, 20)]
+
+
+def test_four_swabs_of_one_morning_are_not_four_days_tests() -> None:
+    morning = [negative(day(16, hour), day(17, hour)) for hour in (8, 9, 10, 11)]
+    assert ends(contact(day(1)), *morning) == [None]
+    apart = [negative(day(16, hour), day(17, hour)) for hour in (3, 6, 9, 15, 21)]
+    assert ends(contact(day(1)), *apart) == [day(17, 21)]
 
 
 def test_a_new_exposure_restarts_the_count() -> None:

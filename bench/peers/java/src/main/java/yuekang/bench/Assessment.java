@@ -153,15 +153,49 @@ record Assessment(Instant verifiedSince, String city, List<Interval> intervals) 
     return List.of(hole ? first.named() : first.ref(), hole);
   }
 
+  /** A final result, by when its swab counts as taken. */
+  private record Swab(Instant sampledAt, Event event) {}
+
+  /** A positive opens at its report; two negatives lift it, sampled after the newest positive. */
   private static List<Interval> positiveResults(
       Collection<Event> standing, Policy.Dated policies) {
-    List<Event> positives = standing.stream().filter(e -> e.is(Event.Result.POSITIVE)).toList();
-    if (positives.isEmpty()) {
+    List<Event> byReport = standing.stream().filter(Event::isFinal).sorted(BY_REPORT).toList();
+    if (byReport.stream().noneMatch(e -> e.is(Event.Result.POSITIVE))) {
       return List.of();
     }
-    NavigableMap<Instant, List<Event>> runs = runs(positives, standing);
-    return positives.stream()
-        .map(positive -> interval(positive, runs, policies.at(positive.reportedAt())))
+    record Sample(String source, Instant at) {}
+    Set<Sample> seen = new HashSet<>();
+    NavigableMap<Instant, Swab> negatives = new TreeMap<>();
+    List<Swab> waiting = new ArrayList<>();
+    List<Interval> found = new ArrayList<>();
+    Instant newest = Instant.MIN;
+    for (int i = 0; i < byReport.size(); i++) {
+      Event event = byReport.get(i);
+      Instant at = event.reportedAt();
+      boolean late =
+          event.sampledAt().plus(policies.at(at).sampledToReportedMax()).isBefore(at);
+      if (event.is(Event.Result.POSITIVE)) {
+        Swab positive = new Swab(late ? at : event.sampledAt(), event);
+        newest = newest.isAfter(positive.sampledAt) ? newest : positive.sampledAt;
+        waiting.add(positive);
+      } else if (event.is(Event.Result.NEGATIVE)
+          && !late
+          && seen.add(new Sample(event.source(), event.sampledAt()))) {
+        negatives.merge(event.sampledAt(), new Swab(event.sampledAt(), event), Assessment::first);
+      }
+      boolean moreAtOnce = i + 1 < byReport.size() && byReport.get(i + 1).reportedAt().equals(at);
+      for (Swab positive : moreAtOnce ? List.<Swab>of() : List.copyOf(waiting)) {
+        Interval interval = interval(positive.event, newest, negatives, at, policies);
+        if (interval.end != null) {
+          waiting.remove(positive);
+          found.add(interval);
+        }
+      }
+    }
+    for (Swab positive : waiting) {
+      found.add(interval(positive.event, newest, negatives, null, policies));
+    }
+    return found.stream()
         .filter(i -> i.end == null || i.start.isBefore(i.end))
         .sorted(
             Comparator.comparing(Interval::start)
@@ -170,65 +204,30 @@ record Assessment(Instant verifiedSince, String city, List<Interval> intervals) 
         .toList();
   }
 
-  /** Returns the negatives after each positive and before the next, by sampling; a swab once. */
-  private static NavigableMap<Instant, List<Event>> runs(
-      List<Event> positives, Collection<Event> standing) {
-    NavigableMap<Instant, List<Event>> runs = new TreeMap<>();
-    positives.forEach(positive -> runs.put(positive.sampledAt(), new ArrayList<>()));
-    record Swab(String source, Instant sampledAt) {}
-    Map<Swab, Event> swabs = new LinkedHashMap<>();
-    standing.stream()
-        .filter(event -> event.is(Event.Result.NEGATIVE))
-        .sorted(BY_REPORT)
-        .forEach(e -> swabs.putIfAbsent(new Swab(e.source(), e.sampledAt()), e));
-    swabs.values().stream()
-        .sorted(Comparator.comparing(Event::sampledAt))
-        // One sampled at the very instant of a positive is not after it, nor apart from it.
-        .filter(negative -> !runs.containsKey(negative.sampledAt()))
-        .filter(negative -> runs.floorKey(negative.sampledAt()) != null)
-        .forEach(negative -> runs.floorEntry(negative.sampledAt()).getValue().add(negative));
-    return runs;
+  /** Of two swabs of one instant, the one whose report comes first stands for both. */
+  private static Swab first(Swab one, Swab other) {
+    return BY_REPORT.compare(one.event, other.event) <= 0 ? one : other;
   }
 
-  private record Pair(Event first, Event second) {
-    Instant complete() {
-      boolean firstIsLater = first.reportedAt().isAfter(second.reportedAt());
-      return (firstIsLater ? first : second).reportedAt();
-    }
-  }
-
-  /** Returns the pairs of a run that are sampled so far apart, for each second the best first. */
-  private static Stream<Pair> pairs(List<Event> run, Duration apart) {
-    return run.stream()
-        .flatMap(
-            second ->
-                run.stream()
-                    .filter(e -> !e.sampledAt().plus(apart).isAfter(second.sampledAt()))
-                    .min(Comparator.comparing(Event::reportedAt))
-                    .map(first -> new Pair(first, second))
-                    .stream());
-  }
-
-  /** A positive opens at its report; two negatives lift it, with no positive between. */
+  /** Returns what a positive has come to by what is known at an instant. */
   private static Interval interval(
-      Event positive, NavigableMap<Instant, List<Event>> runs, Policy policy) {
-    Duration apart = policy.negativesApart();
-    Pair best =
-        runs.tailMap(positive.sampledAt()).values().stream()
-            .flatMap(run -> pairs(run, apart))
-            .min(Comparator.comparing(Pair::complete))
-            .orElse(null);
-    // While a negative is missing, both are counted from the newest positive.
-    Instant after = best == null ? runs.lastKey() : positive.sampledAt();
-    Event awaited = runs.lastEntry().getValue().stream().findFirst().orElse(null);
-    Event first = best == null ? awaited : best.first;
-    Instant next = (first == null ? after : first.sampledAt()).plus(apart);
+      Event positive,
+      Instant newest,
+      NavigableMap<Instant, Swab> negatives,
+      Instant at,
+      Policy.Dated policies) {
+    Policy policy = policies.at(positive.reportedAt());
+    Map.Entry<Instant, Swab> first = negatives.higherEntry(newest);
+    Instant next = (first == null ? newest : first.getKey()).plus(policy.negativesApart());
+    Map.Entry<Instant, Swab> second = first == null ? null : negatives.ceilingEntry(next);
     return new Interval(
         POSITIVE,
         positive.reportedAt(),
         positive.ref(),
         policy.version(),
-        best == null ? null : best.complete(),
-        List.of(Condition.of(after, first), Condition.of(next, best == null ? null : best.second)));
+        second == null ? null : at,
+        List.of(
+            Condition.of(newest, first == null ? null : first.getValue().event),
+            Condition.of(next, second == null ? null : second.getValue().event)));
   }
 }

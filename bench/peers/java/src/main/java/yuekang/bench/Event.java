@@ -119,6 +119,11 @@ record Event(
     return type == Type.IDENTITY_VERIFIED && supersedes == null;
   }
 
+  /** Says whether this is a final result. */
+  boolean isFinal() {
+    return type == Type.RESULT_REPORTED && data.status == Status.FINAL;
+  }
+
   /** Says whether this is a final result of a kind. */
   boolean is(Result result) {
     return data.result == result && data.status == Status.FINAL;

@@ -10,6 +10,7 @@ record Policy(
     String version,
     Instant validFrom,
     Duration negativesApart,
+    Duration sampledToReportedMax,
     Duration correctionWait,
     int factsMax,
     Duration endedKept) {

@@ -1,0 +1,152 @@
+"""What results of nucleic acid tests come to: the pair that lifts a positive, a contact's tests."""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from models.events import NatResultReported, Result, ResultStatus
+from models.policy import policy_at
+
+
+class Swab(NamedTuple):
+    """A final result, by when its swab counts as taken and when it was reported."""
+
+    sampled_at: datetime
+    reported_at: datetime
+    source: str
+    id: str
+    result: NatResultReported
+
+
+def counted(results: Iterable[NatResultReported]) -> tuple[list[Swab], list[Swab]]:
+    """Return the positives and the negatives that count, in order of report.
+
+    Only a final result counts. One that was reported too long after its swab
+    (`sampled_to_reported_max`) has a wrong date: a negative counts for nothing, a positive as if it
+    was sampled when it was reported. One negative swab counts once, as first reported, however
+    often its laboratory reports it (own decision).
+    """
+    positives: list[Swab] = []
+    negatives: dict[tuple[str, datetime], Swab] = {}
+    for result in sorted(results, key=lambda r: (r.data.reported_at, r.source, r.id)):
+        data = result.data
+        late = (
+            data.reported_at - data.sampled_at > policy_at(data.reported_at).sampled_to_reported_max
+        )
+        if data.status is not ResultStatus.FINAL:
+            continue
+        swab = Swab(data.sampled_at, data.reported_at, result.source, result.id, result)
+        if data.result is Result.POSITIVE:
+            positives.append(swab._replace(sampled_at=data.reported_at) if late else swab)
+        elif data.result is Result.NEGATIVE and not late:
+            negatives.setdefault((result.source, data.sampled_at), swab)
+    return positives, list(negatives.values())
+
+
+class Wait(NamedTuple):
+    """What a positive waits for, or what has lifted it.
+
+    `newest` is when the newest positive was sampled, by what was reported when this was lifted, or
+    by all. `first` is the first negative after it, `second` the first that is far enough from
+    `first`. It is lifted at `lifted_at`, when both were reported; None if it waits.
+    """
+
+    positive: Swab
+    newest: datetime
+    first: Swab | None
+    second: Swab | None
+    lifted_at: datetime | None
+
+
+def waits(positives: Sequence[Swab], negatives: Sequence[Swab]) -> Iterator[Wait]:
+    """Follow the reports in their order, and say what becomes of each positive.
+
+    A positive is lifted by two negatives that were sampled after the newest positive, at least
+    `negatives_apart`, once both are reported. What is reported later changes nothing of that.
+    """
+    if not positives:
+        return
+    known: list[Swab] = []
+    waiting: list[Swab] = []
+    newest = positives[0].sampled_at
+    reports = sorted([*positives, *negatives], key=_reported)
+    for at, together in groupby(reports, key=_reported):
+        for swab in together:
+            if swab.result.data.result is Result.POSITIVE:
+                newest = max(newest, swab.sampled_at)
+                waiting.append(swab)
+            else:
+                insort(known, swab)
+        still = []
+        for positive in waiting:
+            first, second = _pair(known, newest, _apart(positive))
+            if second is None:
+                still.append(positive)
+            else:
+                yield Wait(positive, newest, first, second, at)
+        waiting = still
+    for positive in waiting:
+        first, second = _pair(known, newest, _apart(positive))
+        yield Wait(positive, newest, first, second, None)
+
+
+def _pair(
+    known: Sequence[Swab], after: datetime, apart: timedelta
+) -> tuple[Swab | None, Swab | None]:
+    """Return the first negative sampled after `after`, and the first that is `apart` from it.
+
+    A negative sampled at the very instant of a positive is neither after it nor apart from it (own
+    decision).
+    """
+    place = bisect_right(known, after, key=_sampled)
+    if place == len(known):
+        return None, None
+    first = known[place]
+    place = bisect_left(known, first.sampled_at + apart, key=_sampled)
+    return first, known[place] if place < len(known) else None
+
+
+def _apart(positive: Swab) -> timedelta:
+    return policy_at(positive.reported_at).negatives_apart
+
+
+def required_tests(
+    days: Sequence[datetime], negatives: Sequence[Swab], apart: timedelta
+) -> list[Swab]:
+    """Match negatives, in order of report, to the days of a contact's tests.
+
+    A test is met by a negative sampled on its day or later, one negative meets one test, and two
+    that meet tests are at least `apart`. Return what meets the first of the tests, as many as can
+    be met. If all are met, it is by what was reported at the first instant at which that can be.
+    """
+    known: list[Swab] = []
+    met: list[Swab] = []
+    for negative in negatives:
+        if len(met) == len(days):
+            break
+        if negative.sampled_at >= days[0]:
+            insort(known, negative)
+            met = _matched(days, known, apart)
+    return met
+
+
+def _matched(days: Sequence[datetime], known: Sequence[Swab], apart: timedelta) -> list[Swab]:
+    """Take the earliest negative for each day in turn: whatever it leaves is at least as good."""
+    met: list[Swab] = []
+    for day in days:
+        earliest = max(day, met[-1].sampled_at + apart) if met else day
+        place = bisect_left(known, earliest, key=_sampled)
+        if place == len(known):
+            break
+        met.append(known[place])
+    return met
+
+
+def _sampled(swab: Swab) -> datetime:
+    return swab.sampled_at
+
+
+def _reported(swab: Swab) -> datetime:
+    return swab.reported_at
