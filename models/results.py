@@ -1,6 +1,7 @@
 """What results of nucleic acid tests come to: the pair that lifts a positive, a contact's tests."""
 
 from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -69,27 +70,26 @@ def waits(positives: Sequence[Swab], negatives: Sequence[Swab]) -> Iterator[Wait
     if not positives:
         return
     known: list[Swab] = []
-    waiting: list[Swab] = []
+    # By how far apart their negatives must be: those of one policy wait for the same pair.
+    waiting: defaultdict[timedelta, list[Swab]] = defaultdict(list)
     newest = positives[0].sampled_at
     reports = sorted([*positives, *negatives], key=_reported)
     for at, together in groupby(reports, key=_reported):
         for swab in together:
             if swab.result.data.result is Result.POSITIVE:
                 newest = max(newest, swab.sampled_at)
-                waiting.append(swab)
+                waiting[policy_at(at).negatives_apart].append(swab)
             else:
                 insort(known, swab)
-        still = []
-        for positive in waiting:
-            first, second = _pair(known, newest, _apart(positive))
-            if second is None:
-                still.append(positive)
-            else:
-                yield Wait(positive, newest, first, second, at)
-        waiting = still
-    for positive in waiting:
-        first, second = _pair(known, newest, _apart(positive))
-        yield Wait(positive, newest, first, second, None)
+        for apart in list(waiting):
+            first, second = _pair(known, newest, apart)
+            if second is not None:
+                for positive in waiting.pop(apart):
+                    yield Wait(positive, newest, first, second, at)
+    for apart, still in waiting.items():
+        first, second = _pair(known, newest, apart)
+        for positive in still:
+            yield Wait(positive, newest, first, second, None)
 
 
 def _pair(
@@ -106,10 +106,6 @@ def _pair(
     first = known[place]
     place = bisect_left(known, first.sampled_at + apart, key=_sampled)
     return first, known[place] if place < len(known) else None
-
-
-def _apart(positive: Swab) -> timedelta:
-    return policy_at(positive.reported_at).negatives_apart
 
 
 def required_tests(
