@@ -1,13 +1,21 @@
 """A consumer of Kafka that ends when it is told to.
 
-aiokafka's own (0.14) has two faults when it is stopped while it fetches. It awaits the fetches that
-it cancelled, so their `CancelledError` comes out of `stop`, and the connections stay open. And its
-loop can swallow its one cancellation, and is then awaited for ever.
+aiokafka's own (0.14) has three faults when it is stopped while it fetches. It awaits the fetches
+that it cancelled, so their `CancelledError` comes out of `stop`, and the connections stay open. So
+does an error that had ended its loop. And the loop can swallow its one cancellation, and is then
+awaited for ever.
 """
 
+import asyncio
+
+import structlog
 from aiokafka import AIOKafkaConsumer
 
 from app.process.tasks import end
+
+CANCEL_AGAIN_SECONDS = 0.5
+
+log = structlog.get_logger()
 
 
 # aiokafka has no types: its class is Any to mypy.
@@ -21,9 +29,23 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]
 
 
 async def end_fetches(consumer: AIOKafkaConsumer) -> None:
-    """End what a consumer fetches; it must be stopped next."""
+    """End what a consumer fetches; it must be stopped next.
+
+    What broke the fetching is logged: aiokafka would raise it, and close nothing.
+    """
     fetcher = consumer._fetcher
-    if fetcher is not None:  # else it was never started
-        await end(fetcher._fetch_task)
-        await end(*fetcher._pending_tasks)
-        fetcher._pending_tasks.clear()
+    if fetcher is None:  # it was never started
+        return
+    loop = fetcher._fetch_task
+    await end(loop, again_after=CANCEL_AGAIN_SECONDS)
+    fetches = tuple(fetcher._pending_tasks)  # the loop began the last of them
+    await end(*fetches, again_after=CANCEL_AGAIN_SECONDS)
+    fetcher._pending_tasks.clear()
+    for task in (loop, *fetches):
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("fetch_failed", error=repr(error))
+    fetcher._fetch_task = asyncio.create_task(_nothing())
+
+
+async def _nothing() -> None:
+    """Stand in for a loop that has ended, whose error is told."""

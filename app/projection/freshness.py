@@ -124,22 +124,27 @@ class Freshness:
         self._groups = groups
         self._watches = {group: Watch(bootstrap, group) for group in groups.values()}
         self._waited_for: dict[str, InputsApplied] = {}
+        self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         """Ask Kafka as long as the context is open."""
-        tasks = [asyncio.create_task(watch.run()) for watch in self._watches.values()]
+        self._tasks = [asyncio.create_task(watch.run()) for watch in self._watches.values()]
         try:
             yield
         finally:
-            await end(*tasks)
+            await end(*self._tasks)
 
     def mark(self, positions: dict[TopicPartition, Position]) -> None:
         """Put into `positions` what is known of the worker by now.
 
         An answer counts once everything is here that was told before it was asked for. The newest
-        answer is taken if it counts already, else the one that is waited for.
+        answer is taken if it counts already, else the one that is waited for. Raise what ended a
+        watch, if anything did: that is a bug, and codes would grow old in silence.
         """
+        for task in self._tasks:
+            if task.done():
+                task.result()
         for topic, group in self._groups.items():
             newest = self._watches[group].newest
             for answer in (newest, self._waited_for.get(topic)):

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.errors import KafkaError
 
-from app.process import tasks
+from app.process import consumer as module
 from app.process.consumer import Consumer
+from app.process.tasks import end
 
 HOUR = 3600.0
 
@@ -41,12 +43,17 @@ async def fetching(kind: type[AIOKafkaConsumer], loop: Fetch, fetch: Fetch) -> A
     return consumer
 
 
-@pytest.mark.parametrize("fetch", [waits, swallows])
-@pytest.mark.parametrize("loop", [waits, swallows])
+async def fails() -> None:
+    """As the loop does, where a record cannot be read."""
+    raise KafkaError
+
+
+@pytest.mark.parametrize("fetch", [waits, swallows, fails])
+@pytest.mark.parametrize("loop", [waits, swallows, fails])
 async def test_it_stops_whatever_its_fetches_do(
     monkeypatch: pytest.MonkeyPatch, loop: Fetch, fetch: Fetch
 ) -> None:
-    monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "CANCEL_AGAIN_SECONDS", 0.01)
     consumer = await fetching(Consumer, loop, fetch)
     closed = []
 
@@ -57,6 +64,23 @@ async def test_it_stops_whatever_its_fetches_do(
     async with asyncio.timeout(5):
         await consumer.stop()
     assert closed == ["client"]
+
+
+async def test_a_task_that_stops_one_in_its_end_is_not_cut_short() -> None:
+    stopped = asyncio.Event()
+
+    async def watch() -> None:
+        consumer = await fetching(Consumer, swallows, swallows)
+        try:
+            await asyncio.sleep(HOUR)
+        finally:
+            await consumer.stop()
+            stopped.set()
+
+    task = asyncio.create_task(watch())
+    await asyncio.sleep(0.1)
+    await end(task)
+    assert stopped.is_set()
 
 
 async def test_one_that_was_never_started_stops() -> None:

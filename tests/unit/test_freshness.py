@@ -1,5 +1,6 @@
 """How fresh a read model says that it is, by its positions and by what workers committed."""
 
+import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,20 @@ def test_a_position_is_as_fresh_as_the_older_of_log_and_worker() -> None:
 def test_all_are_as_fresh_as_the_oldest_and_none_is_if_one_is_unknown() -> None:
     assert oldest([Position(1, NOW, NOW), Position(1, NOW - 9, NOW)]) == NOW - 9
     assert oldest([Position(1, NOW, NOW), Position(1)]) is None
+
+
+async def test_a_watch_that_failed_is_told_to_who_relies_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(freshness.Watch, "run", broken)
+    followed = Freshness("nowhere", {HEALTH_CODES: PEOPLE})
+    async with followed.watched():
+        await asyncio.sleep(0)
+        with pytest.raises(ZeroDivisionError):
+            followed.mark({})
 
 
 class NoCommits:
