@@ -24,7 +24,6 @@ process, and a new one starts from 1.
 
 import asyncio
 import time
-from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,18 +182,14 @@ class Partition:
         try:
             async with asyncio.timeout(ENDS_SECONDS_MAX):
                 there = offsets.keys() & await consumer.topics()
-                inputs = [TopicPartition(topic, self.number) for topic in there]
-                # In one call the client would learn where one topic lies after the other.
-                ends = ChainMap(
-                    *await asyncio.gather(*(consumer.end_offsets([tp]) for tp in inputs))
-                )
         except (KafkaError, TimeoutError) as error:
-            # One input without a leader must not hold back all others.
-            log.warning("input_ends_unknown", **self._where(), error=type(error).__name__)
+            log.warning("inputs_unknown", **self._where(), error=type(error).__name__)
             return []
+        # Each by itself: in one call the client would learn where one topic lies after the other.
+        ends = await asyncio.gather(*(self._end_of(consumer, topic) for topic in there))
         shorter = []
-        for (topic, _), end in ends.items():
-            if (applied := offsets[topic]) >= end:
+        for topic, end in zip(there, ends, strict=True):
+            if end is not None and (applied := offsets[topic]) >= end:
                 log.error(
                     "input_shorter_than_applied",
                     **self._where(),
@@ -204,6 +199,18 @@ class Partition:
                 )
                 shorter.append(topic)
         return shorter
+
+    async def _end_of(self, consumer: Consumer, topic: str) -> int | None:
+        """Return where an input ends; None if that is not known in time. One without a leader holds
+        back no other."""
+        tp = TopicPartition(topic, self.number)
+        try:
+            async with asyncio.timeout(ENDS_SECONDS_MAX):
+                return int((await consumer.end_offsets([tp]))[tp])
+        except (KafkaError, TimeoutError) as error:
+            name = type(error).__name__
+            log.warning("input_end_unknown", **self._where(), topic=topic, error=name)
+            return None
 
     def _where(self) -> dict[str, Any]:
         return {"table": self._settings.name, "partition": self.number}

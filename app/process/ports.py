@@ -3,7 +3,7 @@
 import os
 import random
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -37,12 +37,20 @@ def free_ports(count: int) -> list[int]:
     """Return this many such ports, no two the same.
 
     They lie outside the range from which the system takes a port for each connection that is
-    opened, so none of those can have one by the time that a server wants it.
+    opened, so none of those can have one by the time that a server wants it; unless that range
+    leaves too few.
     """
     lowest, highest = (int(end) for end in EPHEMERAL.read_text().split())
     outside = [port for port in range(FIRST_GIVEN, 1 << 16) if not lowest <= port <= highest]
     free = filter(partial(is_free, "127.0.0.1"), random.sample(outside, len(outside)))
-    return list(islice(free, count))
+    found = list(islice(free, count))
+    if len(found) < count:  # the range leaves too little: any that is free now
+        with ExitStack() as held:
+            probes = [held.enter_context(socket.socket()) for _ in range(count)]
+            for probe in probes:
+                probe.bind(("127.0.0.1", 0))
+            found = [int(probe.getsockname()[1]) for probe in probes]
+    return found
 
 
 def holder(port: int) -> str | None:
