@@ -1,15 +1,16 @@
 """Which events stand, and in which place: a correction stands in the place of what it corrects.
 
-An event whose `supersedes` names an earlier event of its source and kind corrects it. A chain is a
+An event whose `supersedes` names an earlier event of its source and family corrects it. A chain is a
 first event with all that corrects it, directly or through others.
 
 | In a chain | |
 |---|---|
 | several say something | the last of them stands, and no other |
-| a `...Retracted` | takes back what it names, which then counts as never sent |
-| what is taken back was a correction | what it had corrected stands again |
+| a `...Retracted` | takes back what it names, which then says nothing any more |
+| the last was taken back | the one before it stands again |
 
-So a correction is replaced for good, and only a retraction gives back. Whatever stands is read in
+So a correction is replaced for good, and only a retraction gives back. A chain keeps its place,
+whatever of it is taken back. Whatever stands is read in
 the place of the first event of its chain: who corrects the date of a case's confirmation does not
 confirm it after its discharge (decision 6).
 """

@@ -25,9 +25,9 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
-from models.corrections import corrects
+from models.corrections import corrects, settle
 from models.events import Event, IdentityVerified, NatResultReported, StatusEvent, type_of
-from models.files import file_of
+from models.files import OPENING, file_of
 from models.policy import policy_at
 from models.reasons import assess, closes_nothing, opens_nothing, ref
 
@@ -376,11 +376,34 @@ def _without(facts: tuple[Fact, ...], event: StatusEvent) -> Notice:
             "correction still takes effect if that event comes.",
             refused=False,
         )
-    return Notice(
-        event,
-        Objection.CLOSES_NOTHING,
-        f"It closes or goes on with {file_of(event)} of {event.source}, and nothing about this "
-        "person has arrived that began it. Check the number and the person; it still takes effect "
-        "if that comes.",
-        refused=False,
+    detail = f"It closes or goes on with {file_of(event)} of {event.source}, {_why_idle(facts, event)}"
+    return Notice(event, Objection.CLOSES_NOTHING, detail, refused=False)
+
+
+def _why_idle(facts: tuple[Fact, ...], event: StatusEvent) -> str:
+    """Say what stands in the way of an event that closes nothing, and what would be right."""
+    settled = settle(fact.event for fact in facts)
+    begun = [
+        fact.event
+        for fact in facts
+        if isinstance(fact.event, OPENING)
+        and fact.source == event.source
+        and file_of(fact.event) == file_of(event)
+    ]
+    later = [other for other in begun if (other.source, other.id) not in settled.instead_of]
+    if later:
+        first = min(later, key=settled.place)
+        return (
+            f"whose beginning, {first.id}, has the sequence {first.sequence} and so comes after "
+            f"its own, {event.sequence}. Send it again, with an id and a higher sequence of its own."
+        )
+    if begun:
+        by = settled.instead_of[begun[-1].source, begun[-1].id]
+        return (
+            f"whose beginning, {begun[-1].id}, was taken back or corrected by {by.id}. Take this "
+            "event back too, or send what began it."
+        )
+    return (
+        "and nothing about this person has arrived that began it. Check the number and the person; "
+        "it still takes effect if that comes."
     )

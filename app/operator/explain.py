@@ -154,9 +154,9 @@ def _role(event: EventAnswer) -> str:
     parts = [*event.bears_on]
     match event.claim:
         case Claim.IN_FORCE:
-            parts.append(f"takes back {event.supersedes}")
+            parts.append(f"{_does(event)} {event.supersedes}")
         case Claim.TAKEN_BACK:
-            parts.append(f"would take back {event.supersedes}")
+            parts.append(f"{_does(event)} {event.supersedes}, and counts no more")
         case Claim.TARGET_NOT_KNOWN:
             parts.append(f"corrects {event.supersedes}, which is not known")
         case Claim.TARGET_IS_OF_OTHER_KIND:
@@ -164,8 +164,12 @@ def _role(event: EventAnswer) -> str:
         case Claim.TARGET_IS_LATER:
             parts.append(f"corrects {event.supersedes}, which is later: no effect")
     if event.taken_back_by is not None:
-        parts.append(f"taken back by {event.taken_back_by.id}")
+        parts.append(f"replaced or taken back by {event.taken_back_by.id}")
     return ", ".join(parts)
+
+
+def _does(event: EventAnswer) -> str:
+    return "takes back" if event.type.endswith(".retracted.v1") else "corrects"
 
 
 def _heard(title: str, events: Sequence[Heard]) -> Table:

@@ -5,6 +5,7 @@ steps of the machine at the end, come from strategies.py; a failure prints the s
 that shows it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,13 +14,15 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from models import policy
 from models.checks import faults
 from models.codes import NO_CODE, Colour, ConditionKind, Owner, Reason, Status, StatusChange, judge
+from models.corrections import settle
 from models.events import (
     IdentityVerified,
     NatResultReported,
@@ -199,10 +202,39 @@ def held(found: Iterable[Spell]) -> list[str]:
     return [f"{name}: {start} to {end}" for name, start, end in lines]
 
 
+@st.composite
+def chained(draw: st.DrawFn) -> list[StatusEvent]:
+    """A world with chains: each correction of the source and family of what it corrects, with what
+    another such event says, and a higher sequence."""
+    events = draw(worlds(events_min=2))
+    for number in range(draw(st.integers(1, 8))):
+        target = draw(st.sampled_from(events[-6:]))
+        fields = {
+            "id": f"c{number}",
+            "supersedes": target.id,
+            "sequence": str(int(target.sequence) + draw(st.integers(1, 9))),
+            "time": target.time + draw(st.integers(0, 9)) * STEP,
+        }
+        if target.retracts or draw(st.integers(0, 3)) == 0:
+            made = retract(target, id="any", sequence=0)
+        else:
+            alike = [other for other in events if type(other) is type(target)]
+            made = replace(target, data=draw(st.sampled_from(alike)).data)
+        events.append(replace(made, **fields))
+    return events
+
+
 @pytest.mark.parametrize("policies", POLICY_SETS, ids=["as-is", "stricter-later", "laxer-later"])
 def test_the_judgement_agrees_with_the_oracle(policies: tuple[policy.Policy, ...]) -> None:
-    @given(worlds(events_min=2))
+    chains: set[int] = set()
+    moved = 0
+
+    @given(worlds(events_min=2) | chained())
     def agree(world: list[StatusEvent]) -> None:
+        nonlocal moved
+        settled = settle(world)
+        moved += any(settled.place(event) != event.order for event in settled.standing)
+        chains.update(Counter(map(settled.place, world)).values())
         with patch.object(policy, "POLICIES", policies):
             found = assess(world)
             right = spells(world)
@@ -211,6 +243,8 @@ def test_the_judgement_agrees_with_the_oracle(policies: tuple[policy.Policy, ...
         assert held(holding) == held(right)
 
     agree()
+    assert max(chains) >= 4, "there were chains"
+    assert moved > 20, "and what stands in the place of another"
 
 
 def test_a_new_exposure_restarts_the_count() -> None:
@@ -395,8 +429,18 @@ def test_red_if_and_only_if_a_reason_is_open(world: list[StatusEvent]) -> None:
 def test_a_correction_equals_never_having_sent_the_corrected_event(
     world: list[StatusEvent], data: st.DataObject
 ) -> None:
-    """Wherever it arrives, before what it corrects or after; what that corrected stands again."""
-    event = data.draw(st.sampled_from(world))
+    """Wherever it arrives, before what it corrects or after; what that corrected stands again. Of a
+    longer chain what it said is gone, and the chain keeps its place."""
+    known = {(other.source, other.id) for other in world}
+    named = {(other.source, other.supersedes) for other in world}
+    ends = [
+        other
+        for other in world
+        if (other.source, other.id) not in named
+        and (other.supersedes is None or (other.source, other.supersedes) in known)
+    ]
+    assume(ends)
+    event = data.draw(st.sampled_from(ends))
     correction = retract(event, id="correction", sequence=10**17)
     never_sent = [other for other in world if other is not event]
     place = data.draw(st.integers(0, len(world)))
