@@ -33,3 +33,16 @@ def test_the_eight_files_of_the_rules_are_all_that_the_fold_of_a_person_needs() 
     rules = listed(rest.partition("Which events reach")[0])
     assert len(rules) == 8
     assert needed("person") == set(rules)
+
+
+def test_it_is_pure() -> None:
+    """No clock, no chance, no input and no output: msgspec and what computes, and nothing else."""
+    allowed = {"bisect", "collections", "datetime", "enum", "functools", "itertools", "operator"}
+    allowed |= {"re", "typing", "zoneinfo", "msgspec", "stdnum", "models"}
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, (path.name, names)
+    calls = re.compile(r"\b(now|utcnow|today)\(")
+    assert not [path.name for path in FOLDER.glob("*.py") if calls.search(path.read_text())]

@@ -1,12 +1,16 @@
 """The contracts of setup.cfg hold the house: one broken on purpose fails, and says where."""
 
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+
+from support.rooms import rooms_in
 
 ROOT = Path(__file__).parents[2]
 CHECK = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
@@ -80,6 +84,15 @@ def test_the_house_is_as_its_contracts_say(house: Path) -> None:
             line_in("app/view/codes.py", "import app.view.pages.names"),
             "app.view.codes -> app.view.pages.names",
         ),
+        (line_in("app/topology.py", "import bench.records"), "app is not allowed to import bench"),
+        (
+            line_in("models/policy.py", "import tests.support.rows"),
+            "models is not allowed to import tests",
+        ),
+        (
+            line_in("app/view/codes.py", "import support.builders"),
+            "app is not allowed to import support",
+        ),
         (
             line_in("app/gateway/routes.py", "import app.engine.store"),
             "app.gateway may not depend on app.engine: app.gateway.routes imports app.engine.store",
@@ -106,3 +119,12 @@ def test_a_contract_that_is_broken_fails_and_says_where(
     code, said = checked(copy)
     assert code == 1
     assert says in said
+
+
+def test_each_room_has_a_layer_and_each_layer_is_a_room() -> None:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    layers = config["importlinter:contract:layers"]["layers"]
+    assert set(re.findall(r"[\w.]+", layers)) == set(
+        rooms_in((ROOT / "ARCHITECTURE.md").read_text())
+    )
