@@ -26,8 +26,8 @@ test: PACKAGES = --tests
 test: setup .run/keycloak/unpacked $(PEER)/target/bench-peer.jar ## Set up, and run every check and every test, in stages
 	@.ci/stages
 
-.run/keycloak/unpacked: docker/keycloak/zip.sha256 docker/keycloak/pom.xml
-	@docker/keycloak/unpack.sh .run/keycloak
+.run/keycloak/unpacked: docker/keycloak/zip.sha256 docker/keycloak/pom.xml | system
+	@PYTHON=$(PYTHON) docker/keycloak/unpack.sh .run/keycloak
 	@touch $@
 
 bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour

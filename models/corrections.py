@@ -1,7 +1,7 @@
 """Which events stand, and in which place: a correction stands in the place of what it corrects.
 
-An event whose `supersedes` names an earlier event of its source and family corrects it. A chain is a
-first event with all that corrects it, directly or through others.
+An event whose `supersedes` names an earlier event of its source and family corrects it. A chain is
+a first event with all that corrects it, directly or through others.
 
 | In a chain | |
 |---|---|

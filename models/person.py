@@ -376,7 +376,8 @@ def _without(facts: tuple[Fact, ...], event: StatusEvent) -> Notice:
             "correction still takes effect if that event comes.",
             refused=False,
         )
-    detail = f"It closes or goes on with {file_of(event)} of {event.source}, {_why_idle(facts, event)}"
+    file, why = file_of(event), _why_idle(facts, event)
+    detail = f"It closes or goes on with {file} of {event.source}, {why}"
     return Notice(event, Objection.CLOSES_NOTHING, detail, refused=False)
 
 
@@ -395,7 +396,7 @@ def _why_idle(facts: tuple[Fact, ...], event: StatusEvent) -> str:
         first = min(later, key=settled.place)
         return (
             f"whose beginning, {first.id}, has the sequence {first.sequence} and so comes after "
-            f"its own, {event.sequence}. Send it again, with an id and a higher sequence of its own."
+            f"its own, {event.sequence}. Send it again with another id and a higher sequence."
         )
     if begun:
         by = settled.instead_of[begun[-1].source, begun[-1].id]

@@ -21,7 +21,7 @@ said=$(mvn -B -q -f "$here/pom.xml" dependency:copy-dependencies \
     echo "What Maven brought is not the Keycloak of docker/keycloak/zip.sha256." >&2
     exit 1
 }
-python3 -m zipfile -e "$home"/*.zip "$home"
+"${PYTHON:-python3}" -m zipfile -e "$home"/*.zip "$home"
 rm "$home"/*.zip
 mv "$home"/keycloak-*/* "$home"
 rmdir "$home"/keycloak-*

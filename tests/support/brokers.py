@@ -2,8 +2,9 @@
 
 import fcntl
 import os
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def shared_broker(directory: Path) -> tuple[str, Callable[[], None]]:
     with (directory / "start").open("w") as start:
         fcntl.flock(start, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)
-        if address.exists():
+        if address.exists() and _answers(address.read_text()):  # whoever started it may have died
             return address.read_text(), users.close
         broker = Broker(directory, free_port(), free_port())
         broker.stop_seconds_max = 0.0  # nobody wants what it holds
@@ -90,11 +91,18 @@ def shared_broker(directory: Path) -> tuple[str, Callable[[], None]]:
 
     def end() -> None:
         fcntl.flock(users, fcntl.LOCK_EX)
-        address.unlink()
+        address.unlink(missing_ok=True)
         broker.stop()
         users.close()
 
     return broker.bootstrap, end
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with suppress(OSError), socket.create_connection((host, int(port)), 5):
+        return True
+    return False
 
 
 @contextmanager
