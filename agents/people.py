@@ -5,11 +5,13 @@ reordered event ends in the state that its own order gives (models.person). A re
 dead-letters and one of a parked source to parked (agents.poison); the chunk goes on.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
 import msgspec
+import structlog
 from aiokafka import ConsumerRecord
 
 from agents.agent import add_agent
@@ -17,16 +19,19 @@ from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
 from app.engine.transaction import DueFold, Fold, Output, Records, Transaction
+from app.process import metrics
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
 from models.events import Event, StatusEvent
-from models.person import FoldOutcome, Person, advance, fold, unknown
+from models.person import FoldOutcome, Person, advance, fold, overfull, unknown
 from models.sources import SOURCE_LIMIT, Limit
 
 _encode_row = msgspec.msgpack.Encoder().encode
 _decode_row = msgspec.msgpack.Decoder(Person).decode
 _encode_json = msgspec.json.Encoder().encode
+
+log = structlog.get_logger()
 
 
 def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
@@ -103,6 +108,11 @@ class People:
     def write(self) -> None:
         """Write the rows that changed, and the code of everyone whose code changed."""
         for key, row in self._changed.items():
+            if overfull(row):
+                sources = Counter(fact.source for fact in row.facts)
+                ((source, count),) = sources.most_common(1)
+                self._transaction.count(metrics.WORKER_ROWS_OVERFULL)
+                log.warning("row_overfull", events=len(row.facts), source=source, of_source=count)
             due = 0 if row.due_at is None else microseconds(row.due_at)
             self._transaction.put(key, _encode_row(row), due)
             if row.code.version != self._versions[key]:

@@ -5,10 +5,10 @@ them. The code is judged from the whole set. So the result does not depend on th
 time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
 correction may come before what it corrects.
 
-A row is bounded. One event too many makes the oldest result leave on which the code does not rest.
-If no such result exists, the event is refused. What has left is as if it had never come. So beyond
-the bound the order of arrivals may matter: for example to an opening that is reported only after
-all results later than it have left.
+A row is bounded. One event too many makes the oldest leave on which the judgement does not rest. If
+no event may leave, the row grows and an alert rises: nothing that bears on a code is refused for
+room. What has left is as if it had never come. So beyond the bound the order of arrivals may
+matter: for example to an opening that is reported only after all results later than it have left.
 
 What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold` what
 changed by an event. Both keep one chain per person; each link has the version of the last.
@@ -27,14 +27,14 @@ from msgspec.structs import replace
 from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
 from models.corrections import corrects, settle
 from models.events import Event, IdentityVerified, NatResultReported, StatusEvent, type_of
-from models.files import OPENING, file_of
+from models.files import OPENING, counts_from, file_of
 from models.policy import policy_at
 from models.reasons import assess, closes_nothing, opens_nothing, ref
 
 LEAVING_TRIED_MAX = 16
-"""How many results are tried for one that may leave a full row. Nearly always the first one may.
-The exceptions are the negatives before a case was confirmed: no reason names them, yet they may not
-leave."""
+"""How many events are tried for one that may leave a full row. Nearly always the first one may. The
+exceptions are such as the negatives before a case was confirmed: no reason names them, yet they may
+not leave."""
 
 
 class Fact(Struct, frozen=True, array_like=True):
@@ -83,7 +83,6 @@ class Objection(StrEnum):
     """Why the fold refuses an event, or why what it would correct or close stays as it is."""
 
     CONFLICT = "conflict"
-    ROW_FULL = "row-full"
     CORRECTION_OF_OTHER_SOURCE = "correction-of-other-source"
     CORRECTION_OF_OTHER_KIND = "correction-of-other-kind"
     CORRECTION_OF_LATER_EVENT = "correction-of-later-event"
@@ -117,8 +116,7 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
     """Fold `event`, which arrived at `arrived_at`, into `row`.
 
     The outcome first tells what changed by time until then. A redelivered or duplicated event
-    changes nothing. The same identity with other content is refused. So is one event too many, if
-    no other may leave for it.
+    changes nothing. The same identity with other content is refused.
     """
     outcome = advance(row, arrived_at)
     row, at = outcome.person, outcome.person.judged_at
@@ -136,8 +134,6 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
             return outcome
         if leaves is not None:
             facts = (*facts[:leaves], *facts[leaves + 1 :])
-        elif plain or len(facts) > policy.facts_max + policy.facts_reserved:
-            return _object(outcome, _row_full(event, len(row.facts)))
     if plain:  # one more of them says nothing new, and corrects nothing
         return replace(outcome, person=Person(row.code, at, row.due_at, plain, facts))
     stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
@@ -162,11 +158,18 @@ def full(row: Person) -> bool:
     return len(row.facts) >= policy_at(row.judged_at).facts_max
 
 
-def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
-    """Return the place of the oldest result that may leave; None if no result may.
+def overfull(row: Person) -> bool:
+    """Say whether a row holds more than it should, because none of its events may leave: its
+    sources send what no one person can be in, and someone must look."""
+    policy = policy_at(row.judged_at)
+    return len(row.facts) > policy.facts_max + policy.facts_reserved
 
-    A result may leave if the assessment of `facts` is the same without it, and no correction names
-    it. In a plain row the oldest result may.
+
+def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
+    """Return the place of the oldest event that may leave; None if no event may.
+
+    An event may leave if the assessment of `facts` is the same without it, no correction names it,
+    and it waits for nothing. In a plain row the oldest result may.
     """
     events = [fact.event for fact in facts]
     if plain:
@@ -177,14 +180,16 @@ def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
         )
         return oldest
     found = assess(events)
-    named = {c.met_by for interval in found.intervals for c in interval.conditions}
-    named |= {EventRef(fact.source, fact.supersedes) for fact in facts if fact.supersedes}
-    results = sorted(
-        (event.data.sampled_at, place)
+    stays = {c.met_by for interval in found.intervals for c in interval.conditions}
+    stays |= {interval.opened_by for interval in found.intervals}
+    stays |= {EventRef(fact.source, fact.supersedes) for fact in facts if fact.supersedes}
+    stays |= {EventRef(fact.source, fact.id) for fact in _waiting(facts, events)}
+    oldest_first = sorted(
+        (counts_from(event), place)
         for place, event in enumerate(events)
-        if isinstance(event, NatResultReported) and opens_nothing(event) and ref(event) not in named
+        if event.supersedes is None and ref(event) not in stays
     )
-    for _, place in results[:LEAVING_TRIED_MAX]:
+    for _, place in oldest_first[:LEAVING_TRIED_MAX]:
         if assess([*events[:place], *events[place + 1 :]]) == found:
             return place
     return None
@@ -299,16 +304,6 @@ def conflict(event: Event) -> Notice:
         Objection.CONFLICT,
         f"Event {event.id} of {event.source} arrived before with another content, which stays. "
         "Send a new event with an id of its own that supersedes it.",
-        refused=True,
-    )
-
-
-def _row_full(event: StatusEvent, count: int) -> Notice:
-    return Notice(
-        event,
-        Objection.ROW_FULL,
-        f"{count} events about this person are kept already, the most that policy allows, and none "
-        "of them is a result that may leave; an operator must look at their sources.",
         refused=True,
     )
 

@@ -75,12 +75,12 @@ class Policy(Struct, frozen=True):
     told (own decision: 24 hours)."""
 
     facts_max: int
-    """Most events kept about one person. One more makes the oldest result leave that no reason
-    rests on (negative, inconclusive or preliminary) (own decision)."""
+    """Most events kept about one person. One more makes the oldest leave on which the judgement
+    does not rest (own decision)."""
 
     facts_reserved: int
-    """Room beyond `facts_max` for what opens or closes a reason, used where no result may leave.
-    Beyond it all is refused (own decision)."""
+    """Room beyond `facts_max`, used where no event may leave. Beyond it an alert rises (own
+    decision)."""
 
     ended_kept: timedelta
     """How long an ended reason stays in the code, no longer shown. If a clock of ours runs ahead by

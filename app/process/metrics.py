@@ -82,6 +82,10 @@ WORKER_SOURCES_NOT_PARKED = Counter(
     "Times that a source was to be parked and no more could be, by topic.",
     ["topic"],
 )
+WORKER_ROWS_OVERFULL = Counter(
+    "yuekang_worker_rows_overfull_total",
+    "Times that a row was written with more events than policy has room for.",
+)
 WORKER_CHUNK_SECONDS = Histogram(
     "yuekang_worker_chunk_seconds",
     "Commit of one chunk, log and store, by table.",

@@ -4,9 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from faust.types import TP
 from nacl.public import PrivateKey
+from structlog.testing import capture_logs
 
 from agents import lifts, people, poison, releases, scans
 from agents.dead_letters import DeadLetters
@@ -100,6 +102,24 @@ def test_metrics_count_what_is_committed_and_nothing_else(driver: Driver) -> Non
     driver.log.fails_with = None
     driver.start()
     assert counter._value.get() == before + 1
+
+
+def test_a_row_that_holds_too_much_is_counted_and_its_source_named(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = msgspec.structs.replace(POLICIES[0], facts_max=4, facts_reserved=2)
+    monkeypatch.setattr("models.person.policy_at", lambda at: policy)
+    before = metrics.WORKER_ROWS_OVERFULL._value.get()
+    orders = [b.ordered("home", b.day(2), b.day(40), order=f"Q{n}") for n in range(7)]
+    with capture_logs() as lines:
+        for order in orders[:6]:
+            driver.send(order)
+        assert metrics.WORKER_ROWS_OVERFULL._value.get() == before
+        driver.send(orders[6])
+    assert metrics.WORKER_ROWS_OVERFULL._value.get() == before + 1
+    (line,) = [line for line in lines if line["event"] == "row_overfull"]
+    assert (line["events"], line["source"], line["of_source"]) == (7, orders[0].source, 7)
+    assert b.PERSON not in str(line)
 
 
 @pytest.fixture

@@ -193,7 +193,7 @@ def test_the_java_peer_tells_what_the_models_tell(peer: Peer) -> None:
         ("yuekang.nat-result.retracted.v1", True),
     }
     # The slice has no files, and a source of one kind alone.
-    outside = {"row-full", "closes-nothing", "correction-of-other-kind"}
+    outside = {"closes-nothing", "correction-of-other-kind"}
     assert objections == {str(o) for o in Objection} - outside
     assert lifted == {False, True}
 

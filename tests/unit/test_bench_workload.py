@@ -49,7 +49,6 @@ def test_changes_by_time_are_among_what_is_told(expected: workload.Expected) -> 
 def test_every_objection_of_the_slice_occurs(expected: workload.Expected) -> None:
     reasons = {refused.reason for refused in expected.refused}
     not_of_the_slice = {
-        str(Objection.ROW_FULL),
         str(Objection.CLOSES_NOTHING),
         str(Objection.CORRECTION_OF_OTHER_KIND),
     }

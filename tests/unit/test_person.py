@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import models.person
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
-from models.person import FoldOutcome, Objection, Person, advance, fold, full, unknown
+from models.person import FoldOutcome, Objection, Person, advance, fold, full, overfull, unknown
 from models.policy import POLICIES, Policy
 from models.reasons import assess
 from support.builders import (
@@ -304,17 +304,35 @@ def test_a_result_that_a_correction_names_stays(small: Policy) -> None:
     assert "day-4" not in held(row)
 
 
-def test_where_no_result_may_leave_there_is_a_reserve_and_then_one_more_is_refused(
+@pytest.mark.parametrize("colour", ["green", "red"])
+def test_what_a_province_only_repeats_leaves_a_full_row(small: Policy, colour: str) -> None:
+    row = send(verified(day(1)), provincial("yellow", day(1), id="first", sequence=0)).person
+    row = fold(row, provincial("green", day(1, 12), id="lifts", sequence=1), day(2)).person
+    for number in range(3 * small.facts_max):
+        report = provincial(colour, day(2) + number * timedelta(hours=12), id=f"r{number}")
+        outcome = fold(row, report, report.time)
+        assert outcome.notices == ()
+        row = outcome.person
+    assert len(row.facts) <= small.facts_max
+    assert not overfull(row)
+    assert fold(row, confirmed(day(60)), day(60)).person.code.colour is Colour.RED
+
+
+def test_where_none_may_leave_what_opens_a_reason_is_taken_all_the_same(
     small: Policy,
 ) -> None:
     row = send(verified(day(1))).person
-    for number in range(small.facts_max + small.facts_reserved - 1):
-        outcome = fold(row, provincial("red", day(2), id=f"r{number}"), day(3))
+    for number in range(small.facts_max + small.facts_reserved + 5):
+        outcome = fold(row, ordered("home", day(2), day(90), order=f"Q{number}"), day(3))
         assert outcome.notices == ()
         row = outcome.person
-    outcome = fold(row, provincial("red", day(3)), day(4))
-    assert [n.objection for n in outcome.notices] == [Objection.ROW_FULL]
-    assert outcome.person.facts == row.facts
+    assert overfull(row)
+    assert fold(row, negative(day(3)), day(4)).person.facts == row.facts, "it bears on nothing"
+    outcome = fold(row, positive(day(3)), day(4))
+    assert (outcome.notices, outcome.person.code.reasons[0]) == (
+        (),
+        Reason.CONFIRMED_OR_POSITIVE,
+    )
 
 
 @given(worlds(), st.integers(3, 12))
@@ -325,7 +343,6 @@ def test_what_leaves_a_full_row_changes_no_code(events: list[Any], facts_max: in
             before = {(fact.source, fact.id): fact.event for fact in row.facts}
             outcome = fold(row, event, at_step(STEPS_MAX) + timedelta(minutes=number))
             row = outcome.person
-            assert len(row.facts) <= facts_max + 3
             if not any(notice.refused for notice in outcome.notices):
                 before[event.source, event.id] = event
             assert assess([fact.event for fact in row.facts]) == assess(before.values())
