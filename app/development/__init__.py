@@ -7,6 +7,6 @@
 - `outbox`: a carrier of messages that keeps them in files.
 - `view`: the view with the sample's people and the outbox.
 
-It promises to refuse to start in production. It may import everything; nothing outside imports it
-(import-linter checks that). What the other rooms use from here is named in the settings.
+The view, the provider and the outbox refuse to run in production. The room may import everything;
+nothing outside imports it (import-linter checks that).
 """

@@ -102,7 +102,10 @@ class Partition:
         self.live.set()
 
     async def release(self) -> None:
-        """Give the partition up: finish what is in hand, then close log and store."""
+        """Let go of the partition for a rebalance: finish what is in hand, then close the producer.
+
+        The store stays open for the next take.
+        """
         self.live.clear()
         async with self.lock:
             if self._producer is not None:

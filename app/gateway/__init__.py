@@ -8,8 +8,8 @@ before anything else looks at the event, and it enters no log, metric or answer.
     POST /v1/person-keys   keys of documents, for those who write to Kafka themselves
     GET  /openapi.json     the whole interface; /problems/{code} explains a refusal
 
-Each event is written or refused by itself. 202 says that Kafka has it on disk or in all its
-replicas. Sending an event again is always safe: `(source, id)` makes it the same event.
+Each event is written or refused by itself. 202 says that all replicas in sync have it. Sending an
+event again is always safe: `(source, id)` makes it the same event.
 
 - `body`: a request's body, bounded in size, time and memory.
 - `messages`: the three forms of CloudEvents over HTTP.

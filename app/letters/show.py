@@ -93,8 +93,8 @@ def print_letter(letter: Letter, value: bytes | None) -> None:
     print()
     if letter.sealed:
         print(
-            f"Sealed, {len(value or b'')} bytes: it carries a document number. The private key "
-            "opens it (--open, --key-file)."
+            f"Sealed, {len(value or b'')} bytes: it carries a document number, or what may be a "
+            "phone number. The private key opens it (--open, --key-file)."
         )
     elif value is None:
         print("No value: a tombstone.")

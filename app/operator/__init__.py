@@ -5,7 +5,7 @@
 - `reconciliation`: whose data wait to be pushed to the national platform.
 - `latency`: how long it takes from the log to what a person sees.
 
-It promises exit code 0 with an answer, 1 without one, 2 for wrong usage, and that nothing is
-changed. It imports `app.view` (the answers' forms), `app.web`, `app.topics`, `app.process` and
-`models`.
+It promises exit code 0 with an answer, 1 without one, 2 for wrong usage. Only `latency` writes:
+events of people made up for the run, who have no code at its end. It imports `app.view` (the
+answers' forms), `app.web`, `app.topics`, `app.process` and `models`.
 """
