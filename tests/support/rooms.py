@@ -34,7 +34,7 @@ def _is_ours(module: str) -> bool:
 
 
 class RoomsContract(Contract):
-    """`page` is the file whose table says which room depends on which; `inside` what it is of."""
+    """`page` is the file whose table says which room depends on which."""
 
     page = fields.StringField()
 

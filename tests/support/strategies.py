@@ -3,7 +3,7 @@
 Few sources, few ids and few file numbers, so that events meet; times on a grid of six hours, so
 that they coincide; sequences that repeat and run against time, so that each tie-break decides;
 corrections of whatever bears the id, so that chains, circles and claims without effect come up.
-Every event is valid as `models.events.faults` has it once it has happened.
+Every event is valid as `models.checks.faults` has it once it has happened.
 """
 
 from collections.abc import Callable, Sequence

@@ -89,7 +89,7 @@ class Peer:
 
 
 def told_by_models(arrivals: Sequence[Arrival], policies: Sequence[Policy] = POLICIES) -> Told:
-    """Return what app.codec and models tell of one person."""
+    """Return what app.topics.codec and models tell of one person."""
     row: Person | None = None
     codes: list[HealthCode] = []
     changes: list[StatusChange] = []

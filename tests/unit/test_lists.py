@@ -91,7 +91,7 @@ def test_only_its_own_source_takes_an_event_back() -> None:
 
 
 def test_a_correction_with_an_earlier_sequence_has_no_effect() -> None:
-    """So corrections cannot form a circle (as with facts, models.reasons.corrects)."""
+    """So corrections cannot form a circle (as with facts, models.corrections.corrects)."""
     measured = b.temperature(39.1, b.day(18), sequence=50)
     before = b.temperature(36.0, b.day(18), sequence=49, supersedes=measured.id)
     assert measured.id in ids(listing(measured, before))

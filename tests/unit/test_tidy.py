@@ -11,7 +11,7 @@ import re
 import sys
 import tokenize
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from textwrap import dedent
@@ -302,14 +302,15 @@ OF_OTHERS: dict[str, str] = {
 
 
 def stale_names() -> Iterator[str]:
-    """Yield each name in a docstring or comment that resolves to nothing.
+    """Yield each name in a docstring, a comment or a document that resolves to nothing.
 
     Two kinds of names are looked at. A dotted one that begins with a room, such as
     `app.topics.codec.decode`, must be a module, or what a module or a class in it has. What stands
     in backticks and has the form of a name must be an identifier or a word of a string in the code
-    of any room, a variable of the settings, or a word of topics.yaml, a template or a script. Of
-    `Class.name`, where the class is ours, the class must have it. A mere beginning, such as `ce_`,
-    is no name.
+    of any room, a variable of the settings, or a word of topics.yaml, a template or a script. Only
+    tests may name what tests alone have. Of `Class.name`, where the class is ours, the class must
+    have it. A mere beginning, such as `ce_`, is no name. A document may name commands, metrics and
+    headers, so no single word of it is looked at.
     """
     words = set(dir(builtins)).union(*(module.words for module in modules(*ROOMS, "bench")))
     words |= {variable_of(name) for name in TYPES}
@@ -326,22 +327,41 @@ def stale_names() -> Iterator[str]:
         for path in ROOT.glob(pattern):
             if path.is_file():
                 words |= set(re.findall(r"\w+", path.read_text(errors="replace")))
+    of_tests = words.union(*(module.words for module in modules("tests")))
+    of_tests |= {part for module in modules("tests") for part in module.name.split(".")}
     classes = _members()
-    for module in modules(*ROOMS):
+    for module in modules(*ROOMS, "tests", "bench"):
+        known = of_tests if module.package[0] == "tests" else words
         for line, text in module.prose:
-            where = f"{module.path.relative_to(ROOT)}:{line}"
-            for name in DOTTED.findall(text):
-                if name not in OF_OTHERS and not _resolves(name, classes):
-                    yield f"{where}: {name}"
-            for quoted in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text):
-                match = CODE_NAME.match(quoted)
-                if match is None or quoted.endswith("_") or DOTTED.match(quoted):
-                    continue
-                parts = match[0].split(".")
-                missing = [part for part in parts if part not in words]
-                owner = classes.get(parts[0])
-                if missing or (len(parts) == 2 and owner and parts[1] not in owner):
-                    yield f"{where}: `{quoted}`"
+            for name in _stale_in(text, classes, known):
+                yield f"{module.path.relative_to(ROOT)}:{line}: {name}"
+    for path in documents():
+        for name in _stale_in(path.read_text(), classes):
+            yield f"{path.relative_to(ROOT)}: {name}"
+
+
+def _stale_in(
+    text: str, classes: Mapping[str, set[str]], words: Container[str] | None = None
+) -> Iterator[str]:
+    """Yield the names in `text` that resolve to nothing; None lets every word be one."""
+    for name in DOTTED.findall(text):
+        if name not in OF_OTHERS and not _resolves(name, classes):
+            yield name
+    for quoted in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text):
+        match = CODE_NAME.match(quoted)
+        if match is None or quoted.endswith("_") or DOTTED.match(quoted):
+            continue
+        parts = match[0].split(".")
+        missing = [part for part in parts if words is not None and part not in words]
+        owner = classes.get(parts[0])
+        if missing or (len(parts) == 2 and owner and parts[1] not in owner):
+            yield f"`{quoted}`"
+
+
+def documents() -> list[Path]:
+    """Return the documents that are kept up to date; the changelog tells what was."""
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    return sorted(path for path in found if path.name != "CHANGELOG.md")
 
 
 def _members() -> dict[str, set[str]]:
@@ -493,7 +513,11 @@ def test_each_rule_finds_what_it_is_for(tmp_path: Path, monkeypatch: pytest.Monk
             from app.one import Kept, Same
             print(Kept, Same, two.Same, other)  # see app.three
             """,
-        "docs/page.md": "`app/one.py` `app/gone.py` `docs/*.md` `GET /v1/x`",
+        "tests/helper.py": """
+            # `unused_by_app` and `gone_too`
+            unused_by_app = 1
+            """,
+        "docs/page.md": "`app/one.py` `app/gone.py` `docs/*.md` `GET /v1/x` `Kept.left` `word`",
     }
     for name, text in sources.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -505,8 +529,10 @@ def test_each_rule_finds_what_it_is_for(tmp_path: Path, monkeypatch: pytest.Monk
         assert homonyms() == {"Same": ["app.one", "app.two"]}
         assert dead() == ["app.one.unused"]
         assert sorted(name.partition(": ")[2] for name in stale_names()) == [
+            "`Kept.left`",
             "`Kept.other`",
             "`gone_name`",
+            "`gone_too`",
             "app.one.Other",
             "app.three",
         ]
