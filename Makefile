@@ -80,7 +80,7 @@ system:
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: .venv/stamp ## Write requirements.lock anew from setup.cfg
+lock: .venv/stamp ## Write requirements.lock again from setup.cfg
 	@echo 'setuptools >=77,<90' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --extra dev \
 		-o requirements.lock setup.cfg -

@@ -443,6 +443,12 @@ def test_a_worn_phrase_is_not_used_again(phrase: str) -> None:
         for line, text in module.prose
         for _ in pattern.findall(text)
     ]
+    for path in [*documents(), ROOT / "Makefile"]:
+        text = path.read_text()
+        found += [
+            f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
+            for match in pattern.finditer(text)
+        ]
     assert found == [], f"say {INSTEAD[phrase]!r}"
 
 
