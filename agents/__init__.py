@@ -1,5 +1,12 @@
 """Faust agents: they decode, fold with `models`, and hand over what to write; no rule is here.
 
+- `people`, `lifts`: what changes a code, by events and by time.
+- `lists`: health information. `scans`: recorded scans.
+- `poison`, `dead_letters`: what is refused or put aside; `partitions`: what lies in a wrong one.
+- `releases`: a parked source goes on.
+- `agent`: how chunks and due rows reach a table. `instants`: instants as Kafka and the store have
+  them.
+
 Four things differ from a plain agent (app.engine says why):
 
 - An event is a `Chunk`, many records of one topic partition. So streams are `noack().events()`.

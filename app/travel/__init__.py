@@ -6,6 +6,10 @@
                            ├─────> codes       sent, tried, used once
                            └─────> visits      passed in: the phone's rows
 
+- `assembly`: all of it made from the settings.
+- `bounds`: how long, how often, how much.
+- `refusals`: a refusal with a figure that its page shows.
+
 The asker is logged in with a real name. They need not be the phone's owner on paper (it may be a
 mother's phone, or a firm's): whoever has the code has the phone, as with the real card. A faulty
 request is refused before the gateway, the carrier or Redis is asked. A failure on the way to an

@@ -420,6 +420,32 @@ def test_every_name_in_a_docstring_or_comment_is_there() -> None:
     assert list(stale_names()) == []
 
 
+# Folders
+
+
+def untold() -> list[str]:
+    """Return each module that its package's docstring leaves out.
+
+    The docstring names it in backticks, or in an indented diagram. Of `app` the rooms are told in
+    ARCHITECTURE.md.
+    """
+    packages = {m.name: m for m in modules(*ROOMS) if m.path.name == "__init__.py"}
+    missing = []
+    for module in modules(*ROOMS):
+        package, _, name = module.name.rpartition(".")
+        if package in ("", "app"):
+            continue
+        told = ast.get_docstring(packages[package].tree) or ""
+        diagram = " ".join(re.findall(r"(?m)^ {4}.*", told))
+        if f"`{name}`" not in told and not re.search(rf"\b{name}\b", diagram):
+            missing.append(module.name)
+    return missing
+
+
+def test_each_package_tells_of_each_of_its_modules() -> None:
+    assert untold() == []
+
+
 # Phrases
 
 INSTEAD: dict[str, str] = {
@@ -523,6 +549,17 @@ def test_each_rule_finds_what_it_is_for(tmp_path: Path, monkeypatch: pytest.Monk
             # `unused_by_app` and `gone_too`
             unused_by_app = 1
             """,
+        "models/__init__.py": """
+            '''Has `told`.
+
+                drawn ──> here
+
+            Of left it tells nothing.
+            '''
+            """,
+        "models/told.py": "",
+        "models/drawn.py": "",
+        "models/left.py": "",
         "docs/page.md": "`app/one.py` `app/gone.py` `docs/*.md` `GET /v1/x` `Kept.left` `word`",
     }
     for name, text in sources.items():
@@ -542,6 +579,7 @@ def test_each_rule_finds_what_it_is_for(tmp_path: Path, monkeypatch: pytest.Monk
             "app.one.Other",
             "app.three",
         ]
+        assert untold() == ["models.left"]
         assert missing_paths() == ["docs/page.md: app/gone.py"]
     finally:
         modules.cache_clear()
