@@ -11,7 +11,8 @@ from nacl.public import PublicKey, SealedBox
 from app.engine.transaction import Output, Transaction
 from app.process import metrics
 from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
-from app.topics.codec import Code, Refusal, carries_phone_number
+from app.topics.codec import Code, Refusal
+from app.topics.numbers import carries_phone_number
 from models.person import Notice
 from models.phones import without_phone_numbers
 

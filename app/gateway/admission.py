@@ -13,14 +13,8 @@ from msgspec import UNSET, Struct, UnsetType
 from app.gateway.person_keys import PersonKeys
 from app.process.clock import Clock
 from app.topics.catalogue import CATALOGUE
-from app.topics.codec import (
-    Refusal,
-    carries_document_number,
-    document_number,
-    encode,
-    fields_with_document_number,
-    from_mapping,
-)
+from app.topics.codec import Refusal, document_number, encode, from_mapping
+from app.topics.numbers import carries_document_number, fields_with_document_number
 from app.topics.records import Record
 from app.web.problems import FieldError, Refused
 from models import documents, phones

@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 import orjson
 from msgspec import Struct
 
-from app.topics.codec import Refusal, carries_document_number, parse_strict
+from app.topics.codec import Refusal, parse_strict
+from app.topics.numbers import carries_document_number
 
 LINE_BYTES_MAX = 256 * 1024
 """A longer line cannot be an event: the largest event that a topic takes is a quarter of this."""

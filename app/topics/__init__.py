@@ -3,6 +3,7 @@
 - `catalogue`: topics.yaml, read and checked; who may publish what.
 - `admin`: the broker's topics, made and compared with it.
 - `codec`: bytes to events and back; every refusal of a single event is made here.
+- `numbers`: where a document number is carried, or what may be a phone number.
 - `strict_json`: JSON in which nothing is ambiguous.
 - `schemas`: JSON Schemas and the AsyncAPI document, with an example of each event in `examples`.
 - `reading`: a topic read to its end.

@@ -1,5 +1,6 @@
 """Events as records on Kafka, in both modes of CloudEvents."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from app.topics.catalogue import CATALOGUE
 from models.events import Event, type_of
 
 Header = tuple[str, bytes]
+Headers = Sequence[Header]
 
 CLOUDEVENT: tuple[Header, ...] = (("content-type", b"application/cloudevents+json"),)
 

@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 
 from app.process.clock import Clock
 from app.topics.catalogue import PORTAL, named
-from app.topics.codec import Refusal, carries_document_number, encode, from_mapping
+from app.topics.codec import Refusal, encode, from_mapping
+from app.topics.numbers import carries_document_number
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.view.limits import RETRY_STORE_SECONDS

@@ -15,7 +15,8 @@ from msgspec import Meta, Struct
 from app.process import metrics
 from app.process.clock import Clock
 from app.topics.catalogue import named
-from app.topics.codec import Code, Refusal, carries_document_number, encode, from_mapping
+from app.topics.codec import Code, Refusal, encode, from_mapping
+from app.topics.numbers import carries_document_number
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.view.codes import Codes

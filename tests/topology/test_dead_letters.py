@@ -6,7 +6,8 @@ import pytest
 from nacl.public import SealedBox
 
 from app.topics.catalogue import CATALOGUE
-from app.topics.codec import carries_phone_number, encode
+from app.topics.codec import encode
+from app.topics.numbers import carries_phone_number
 from models.events import TelecomVisitData, TelecomVisitReported, Visit
 from support import builders as b
 from topology.driver import DEAD_LETTER_KEY, Driver, Letter

@@ -12,15 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.topics.catalogue import CATALOGUE
-from app.topics.codec import (
-    Code,
-    Headers,
-    Refusal,
-    carries_document_number,
-    decode,
-    encode,
-    fields_with_document_number,
-)
+from app.topics.codec import Code, Refusal, decode, encode
+from app.topics.numbers import carries_document_number, fields_with_document_number
+from app.topics.records import Headers
 from app.web.problems import KINDS
 from models.checks import EARLIEST
 from models.events import Event, type_of
