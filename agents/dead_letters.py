@@ -13,6 +13,7 @@ from app.process import metrics
 from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
 from app.topics.codec import Code, Refusal
 from app.topics.numbers import carries_phone_number
+from app.topics.records import Header
 from models.person import Notice
 from models.phones import without_phone_numbers
 
@@ -24,8 +25,6 @@ HEADERS_MAX, HEADER_BYTES_MAX = 32, 1024
 """Headers kept of a refused record: in binary mode they are half of the event."""
 
 _encode_json = msgspec.json.Encoder().encode
-
-Header = tuple[str, bytes]
 
 
 class DeadLetters:

@@ -10,16 +10,12 @@ import base64
 import hashlib
 import hmac
 
+from app.process.settings import PERSON_KEY_VERSION_MAX, SECRET_BYTES_MIN
 from models.documents import Document
 from models.phones import MOBILE_PHONE_NUMBER, Phone
 
-SECRET_BYTES_MIN = 32
-"""As many as the hash gives: a shorter secret would be the weaker part."""
-
 DIGEST_BYTES = 20
 """160 bits: 32 characters of base32. That any two of a billion people share one has p < 2**-100."""
-
-VERSION_MAX = 9_999
 
 
 class PersonKeys:
@@ -30,8 +26,8 @@ class PersonKeys:
             raise ValueError(
                 f"The secret has {len(secret)} bytes; {SECRET_BYTES_MIN} is the least."
             )
-        if not 1 <= version <= VERSION_MAX:
-            raise ValueError(f"The version is {version}; it is from 1 to {VERSION_MAX}.")
+        if not 1 <= version <= PERSON_KEY_VERSION_MAX:
+            raise ValueError(f"The version is {version}; it is from 1 to {PERSON_KEY_VERSION_MAX}.")
         self._secret = secret
         self._prefix = f"p{version}-"
 

@@ -4,13 +4,12 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from app.letters.read import Header, Letter
+from app.letters.read import Letter
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Refusal, decode, from_mapping, parse_strict
+from app.topics.records import CLOUDEVENT, Header
 from models.events import type_of
 from models.person import Objection
-
-STRUCTURED: tuple[Header, ...] = (("content-type", b"application/cloudevents+json"),)
 
 RESENT_FROM = "yk_resent_from"
 """Header of a record that is sent again: the letter's topic, partition and offset. If the record is
@@ -89,7 +88,7 @@ def _replaced(letter: Letter, replacement: bytes, now: datetime, force: bool) ->
         event = from_mapping(parse_strict(replacement), now)
         topic = CATALOGUE.topic_of(type_of(event))
         key = event.partitionkey.encode()
-        decode(replacement, key, STRUCTURED, topic, now)
+        decode(replacement, key, CLOUDEVENT, topic, now)
     except Refusal as refusal:
         raise NotSentError(f"The replacement would be refused: {refusal}") from None
     if letter.source not in (None, event.source) and not force:
@@ -99,7 +98,7 @@ def _replaced(letter: Letter, replacement: bytes, now: datetime, force: bool) ->
         )
     origin = (RESENT_FROM, _origin(letter))
     partition = partition_of(key, topic.partitions)
-    return Sending(topic.name, partition, key, replacement, (*STRUCTURED, origin))
+    return Sending(topic.name, partition, key, replacement, (*CLOUDEVENT, origin))
 
 
 def _headers(letter: Letter) -> tuple[Header, ...]:

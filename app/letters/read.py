@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from app.topics.reading import LogRecord
-from app.topics.records import KafkaPlace
-
-Header = tuple[str, bytes]
+from app.topics.records import Header, KafkaPlace
 
 
 class Letter(Struct, frozen=True):

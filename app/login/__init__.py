@@ -18,6 +18,6 @@
 - `options`: what a login needs to know; `transport`: a bound on every answer that it is given.
 
 It promises that a document number is in memory between the provider's answer and the gateway's,
-and nowhere else. It imports `app.gateway` (its client), `app.web`, `app.topics` (names of sources),
-`app.process` and `models`.
+and nowhere else. It imports `app.gateway` (its client and its media types), `app.web`, `app.topics`
+(names of sources), `app.process` and `models`.
 """

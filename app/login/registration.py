@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from app.gateway.client import EVENTS, GatewayClient, Patience, Unreached
+from app.gateway.messages import ONE
 from app.login.claims import Identity
 from app.login.failures import Failed
 from app.login.transport import Bounded
@@ -84,7 +85,7 @@ class Registration:
         return person
 
     async def _publish(self, event: dict[str, Any]) -> None:
-        body, kind = msgspec.json.encode(event), "application/cloudevents+json"
+        body, kind = msgspec.json.encode(event), ONE
         try:
             answer = await self._gateway.post(EVENTS, body, self._token, kind)
         except Unreached as unreached:

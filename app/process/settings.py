@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "YUEKANG_"
+PERSON_KEY_VERSION_MAX = 9999
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?\Z", description="an http(s) address")]
@@ -137,7 +138,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     unreadable_in_a_row: Annotated[int, Meta(ge=1, description="1 or more")] = 100
     unreadable_percent: Annotated[int, Meta(ge=0, le=100, description="0 to 100")] = 1
-    person_key_version: Annotated[int, Meta(ge=1, le=9999, description="1 to 9999")] = 1
+    person_key_version: Annotated[
+        int,
+        Meta(ge=1, le=PERSON_KEY_VERSION_MAX, description=f"1 to {PERSON_KEY_VERSION_MAX}"),
+    ] = 1
     person_key_secret: bytes = b""
     token_key: bytes = b""
     display_key: bytes = b""
@@ -208,6 +212,7 @@ TYPES: dict[str, Any] = get_type_hints(Settings, include_extras=True)
 KEYS = frozenset(name for name, kind in TYPES.items() if kind is bytes)
 SECRETS = KEYS | {name for name, kind in TYPES.items() if kind is SecretText}
 SECRET_BYTES_MIN = 32
+"""As many as our hashes give: a shorter secret would be the weaker part."""
 
 OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
 """Variables that only one command reads."""

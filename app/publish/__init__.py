@@ -13,5 +13,6 @@ sent twice by that stays one event, since `(source, id)` identifies it.
 - `command`: the command and its screen.
 
 It promises that each event is sent at least once, and is one event however often. It imports
-`app.gateway` (its client), `app.topics` (strict JSON), `app.web` (tokens) and `app.process`.
+`app.gateway` (its client and its bounds), `app.topics` (strict JSON), `app.web` (tokens) and
+`app.process`.
 """

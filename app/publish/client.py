@@ -7,12 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 from app.gateway.client import EVENTS, GatewayClient, Unreached, detail_of
+from app.gateway.messages import BATCH
 from app.publish.lines import EventToSend, Misused, RefusedLine, batches
 
 SOURCES_AT_ONCE = 4
 REQUEST_SECONDS_MAX = 30.0
-
-BATCH_TYPE = "application/cloudevents-batch+json"
 
 
 class BatchSender:
@@ -46,7 +45,7 @@ class BatchSender:
 
     async def _send_batch(self, batch: list[EventToSend]) -> list[RefusedLine | None]:
         body = b"[" + b",".join(item.content for item in batch) + b"]"
-        response = await self._gateway.post(EVENTS, body, batch[0].token, BATCH_TYPE)
+        response = await self._gateway.post(EVENTS, body, batch[0].token, BATCH)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise Misused(f"The gateway does not know the token. {detail_of(response)}")
         if response.status_code not in (HTTPStatus.ACCEPTED, HTTPStatus.MULTI_STATUS):

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 import orjson
 from msgspec import Struct
 
+from app.gateway.messages import BATCH_EVENTS_MAX
 from app.topics.codec import Refusal, parse_strict
 from app.topics.numbers import carries_document_number
 
@@ -15,7 +16,6 @@ LINE_BYTES_MAX = 256 * 1024
 
 WINDOW_LINES_MAX = 2_000
 WINDOW_BYTES_MAX = 8 * 1024 * 1024
-BATCH_EVENTS_MAX = 500
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 
 READ_BYTES = 1024 * 1024

@@ -2,7 +2,7 @@
 
 from litestar.openapi.datastructures import ResponseSpec
 
-from app.web.problems import KINDS, Problem
+from app.web.problems import KINDS, MEDIA_TYPE, Problem
 
 
 def refusals(*codes: str) -> dict[int, ResponseSpec]:
@@ -11,8 +11,6 @@ def refusals(*codes: str) -> dict[int, ResponseSpec]:
     for code in codes:
         found.setdefault(KINDS[code].status, []).append(KINDS[code].title)
     return {
-        status: ResponseSpec(
-            Problem, description="; ".join(titles), media_type="application/problem+json"
-        )
+        status: ResponseSpec(Problem, description="; ".join(titles), media_type=MEDIA_TYPE)
         for status, titles in found.items()
     }

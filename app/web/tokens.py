@@ -10,9 +10,9 @@ import hashlib
 import hmac
 import re
 
+from app.process.settings import SECRET_BYTES_MIN
 from models.events import SOURCE, SOURCE_LENGTH_MAX
 
-KEY_BYTES_MIN = 32
 TOKEN_LENGTH_MAX = 160
 
 _TOKEN = re.compile(r"yk(?P<version>[1-9][0-9]{0,3})\.(?P<source>/[a-z0-9/-]+)\.[a-z2-7]{52}")
@@ -26,8 +26,10 @@ class Tokens:
     """Makes and checks tokens with one key."""
 
     def __init__(self, key: bytes, version: int = 1) -> None:
-        if len(key) < KEY_BYTES_MIN:
-            raise ValueError(f"The token key has {len(key)} bytes; {KEY_BYTES_MIN} is the least.")
+        if len(key) < SECRET_BYTES_MIN:
+            raise ValueError(
+                f"The token key has {len(key)} bytes; {SECRET_BYTES_MIN} is the least."
+            )
         self._key = key
         self._version = version
 

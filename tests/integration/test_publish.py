@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.gateway import body, messages
+from app.gateway import body
 from app.process.ports import free_port
 from app.publish import lines
 from app.publish.lines import LINE_BYTES_MAX, EventToSend, Input, batches
@@ -302,7 +302,6 @@ def test_token_and_person_key_print_what_the_gateway_takes() -> None:
 
 
 def test_a_batch_is_never_more_than_the_gateway_takes() -> None:
-    assert lines.BATCH_EVENTS_MAX <= messages.BATCH_EVENTS_MAX
     assert lines.BATCH_BYTES_MAX + LINE_BYTES_MAX < body.BODY_BYTES_MAX
 
 
