@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from app.development.outbox import Outbox
 from app.development.sample.information import HIGH_RISK_SAMPLE
-from app.development.sample.publish import SAMPLE_FILE as SAMPLE
+from app.development.sample.publish import SAMPLE_FILE
 from app.development.sample.samples import samples
 from app.process.logs import configure
 from app.process.settings import Settings, SettingsError
@@ -40,7 +40,7 @@ def development_options(settings: Settings) -> ViewOptions:
     driver = driver_of(settings) if settings.sms_driver else Outbox(data)
     return replace(
         view_options_of(settings),
-        samples=partial(samples, data / SAMPLE),
+        samples=partial(samples, data / SAMPLE_FILE),
         make_cards=partial(cards_by, driver, (*HIGH_RISK, HIGH_RISK_SAMPLE), settings),
     )
 

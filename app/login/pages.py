@@ -3,8 +3,7 @@
 from litestar import Response
 
 from app.login.guards import HOME, with_return
-from app.login.texts import AGAIN, AT_PROVIDER, LOG_IN, NOTICES, Page
-from app.login.texts import BACK_TO_START as START
+from app.login.texts import AGAIN, AT_PROVIDER, BACK_TO_START, LOG_IN, NOTICES, Page
 from app.web.language import Language, Text
 from app.web.site import FORM_HEADERS, page
 
@@ -25,7 +24,7 @@ def notice(
     links: list[tuple[str, Text]] = [(with_return("/login", return_to), login)]
     if provider_logout is not None:
         links.append((provider_logout, AT_PROVIDER))
-    links.append((f"/?lang={language.code}", START))
+    links.append((f"/?lang={language.code}", BACK_TO_START))
     retry = {"retry-after": str(RETRY_SECONDS)} if which in _IN_A_WHILE else {}
     context = {"n": NOTICES[which], "links": links}
     return page("notice.html", language, context, status=status, headers={**FORM_HEADERS, **retry})

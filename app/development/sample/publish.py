@@ -19,9 +19,13 @@ from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.development.provider.people import IDENTITIES_FILE as IDENTITIES
-from app.development.provider.people import ProviderPerson as Identity
-from app.development.provider.people import What, people_of, write_people
+from app.development.provider.people import (
+    IDENTITIES_FILE,
+    ProviderPerson,
+    What,
+    people_of,
+    write_people,
+)
 from app.development.sample.client import AgencyClient, Submission
 from app.development.sample.day import (
     AnyEntry,
@@ -133,7 +137,7 @@ async def publish_day(
             return await _publish_minutes(settings, path, before, progress)
         now = before.now if same else None
     day = plan_day(people, now or datetime.now(UTC), seed)
-    write_people(path.with_name(IDENTITIES), identities(day))
+    write_people(path.with_name(IDENTITIES_FILE), identities(day))
     begun = SampleSummary(cluster, people, seed, day.now, complete=False)
     save(path, begun)
     summary = await _publish(settings, day, begun, progress)
@@ -145,9 +149,9 @@ async def _publish_minutes(
     settings: Settings, path: Path, before: SampleSummary, progress: Progress
 ) -> SampleSummary:
     day = plan_minutes(datetime.now(UTC), before.seed)
-    known = {person.id: person for person in people_of(path.with_name(IDENTITIES))}
+    known = {person.id: person for person in people_of(path.with_name(IDENTITIES_FILE))}
     known |= {person.id: person for person in identities(day)}
-    write_people(path.with_name(IDENTITIES), list(known.values()))
+    write_people(path.with_name(IDENTITIES_FILE), list(known.values()))
     fresh = await _publish(settings, day, before, progress)
     summary = replace(
         before, ends_soon=fresh.ends_soon, scenarios={**before.scenarios, **fresh.scenarios}
@@ -159,16 +163,16 @@ async def _publish_minutes(
     )
 
 
-def identities(day: Day) -> list[Identity]:
+def identities(day: Day) -> list[ProviderPerson]:
     """Return whom one can log in as: first the people to look at, then one of each story."""
     first = [login.story for login in LOGINS if login.story in day.scenarios]
     stories = dict.fromkeys((*first, *day.scenarios))
     return [_identity(story, day.scenarios[story].document) for story in stories]
 
 
-def _identity(story: str, document: SampleDocument) -> Identity:
+def _identity(story: str, document: SampleDocument) -> ProviderPerson:
     login = OF_STORY.get(story)
-    return Identity(
+    return ProviderPerson(
         number=document.number,
         type=document.type,
         name=login.name if login else "样本",

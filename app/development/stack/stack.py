@@ -21,8 +21,7 @@ from app.development.stack.processes import (
 )
 from app.development.stack.redis_server import MEMORY, RedisServer
 from app.process import ports
-from app.process.settings import SECRETS as ALL_SECRETS
-from app.process.settings import Settings, variable_of
+from app.process.settings import SECRETS, Settings, variable_of
 from app.topics.admin import create_topics
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
@@ -92,7 +91,7 @@ class Stack:
 
         def process(name: str, address: str) -> HttpProcess:
             command = [str(Path(sys.executable).with_name("yuekang")), COMMANDS.get(name, name)]
-            withheld = {variable_of(secret) for secret in ALL_SECRETS - SECRETS_OF[name]}
+            withheld = {variable_of(secret) for secret in SECRETS - SECRETS_OF[name]}
             own = {key: value for key, value in environment.items() if key not in withheld}
             return HttpProcess(name, command, directory, own, address)
 

@@ -18,10 +18,8 @@ from rich.console import Console
 
 from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.development.sample.logins import LOGINS
-from app.development.sample.publish import SAMPLE_FILE as SAMPLE
-from app.development.sample.publish import load
-from app.development.secrets import SECRETS_FILE as SECRETS
-from app.development.secrets import development_secrets
+from app.development.sample.publish import SAMPLE_FILE, load
+from app.development.secrets import SECRETS_FILE, development_secrets
 from app.development.stack.processes import MARK, POLL_SECONDS, StackError, end_left_behind
 from app.development.stack.stack import Stack
 from app.process.settings import Settings
@@ -148,14 +146,14 @@ def _publish_sample(
 
 def _print_addresses(settings: Settings, directory: Path, console: Console) -> None:
     view, gateway = settings.view_url, settings.gateway_url
-    day = load(directory / SAMPLE)
+    day = load(directory / SAMPLE_FILE)
     lines = [
         *((login.en, day and f"{view}/login?hint={login.id}") for login in LOGINS),
         ("the dashboard", f"{view}/dashboard"),
         ("the API of the view", f"{view}/api"),
         ("the events", f"{view}/api/events"),
         ("the gateway's OpenAPI", f"{gateway}/openapi.json"),
-        ("secrets, for commands", str(directory / SECRETS)),
+        ("secrets, for commands", str(directory / SECRETS_FILE)),
         ("logs", str(directory / "logs")),
     ]
     for what, address in lines:

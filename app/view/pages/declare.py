@@ -26,8 +26,7 @@ from app.view.declarations import KEPT_SECONDS, DeclarationRequest, Declarations
 from app.view.pages import names
 from app.web.language import Language, Text, exactly
 from app.web.language import gettext as _
-from app.web.problems import KINDS as PROBLEMS
-from app.web.problems import Refused
+from app.web.problems import KINDS, Refused
 from app.web.requests import AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
 from models.events import DeclarationKind, Symptom
@@ -257,7 +256,7 @@ def _refused(
             raise refused
     metrics.HTTP_REQUESTS_REFUSED.labels(refused.code).inc()
     again = Filled(id, filled.values, faults, None)
-    status = HTTPStatus(PROBLEMS[refused.code].status)
+    status = HTTPStatus(KINDS[refused.code].status)
     return form_page(kind, language, person, again, status=status, headers=refused.headers)
 
 

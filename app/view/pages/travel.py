@@ -25,8 +25,7 @@ from app.view.reading import Unavailable
 from app.web.addresses import address_of
 from app.web.language import Language, Text, clock, day, exactly, ngettext
 from app.web.language import gettext as _
-from app.web.problems import KINDS as PROBLEMS
-from app.web.problems import Refused
+from app.web.problems import KINDS, Refused
 from app.web.requests import AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
 from models.events import Visit
@@ -201,7 +200,7 @@ def _form(
         code = refused.code
         field = "phone" if code in OF_THE_PHONE else "code" if code in OF_THE_CODE else "form"
         faults[field] = sentence(refused, at or now())
-        status, headers = PROBLEMS[code].status, refused.headers
+        status, headers = KINDS[code].status, refused.headers
     more = {"faults": faults, "phone_length_max": PHONE_TEXT_MAX}
     return page(
         template, language, {**context, **more}, status=status, headers={**FORM_HEADERS, **headers}
