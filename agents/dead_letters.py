@@ -5,11 +5,11 @@ import hashlib
 from datetime import UTC, datetime
 
 import msgspec
-from aiokafka import ConsumerRecord
 from nacl.public import PublicKey, SealedBox
 
 from app.engine.transaction import Output, Transaction
 from app.process import metrics
+from app.process.consumer import LogRecord
 from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
 from app.topics.codec import Code, Refusal
 from app.topics.numbers import carries_phone_number
@@ -42,7 +42,7 @@ class DeadLetters:
         self,
         transaction: Transaction,
         topic: Topic,
-        record: "ConsumerRecord[bytes, bytes]",
+        record: LogRecord,
         refusal: Refusal,
     ) -> None:
         """Write the dead letter of a record of `topic` that is refused."""
@@ -52,7 +52,7 @@ class DeadLetters:
         self,
         transaction: Transaction,
         topic: Topic,
-        record: "ConsumerRecord[bytes, bytes]",
+        record: LogRecord,
         source: str,
         refusal: Refusal | None = None,
     ) -> None:
@@ -71,9 +71,7 @@ class DeadLetters:
         transaction.emit(letter)
         transaction.count(metrics.WORKER_PARKED.labels(record.topic))
 
-    def _refused(
-        self, to: str, topic: Topic, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal
-    ) -> Output:
+    def _refused(self, to: str, topic: Topic, record: LogRecord, refusal: Refusal) -> Output:
         raw, key = record.value or b"", record.key
         headers = [
             *_place(record),
@@ -103,7 +101,7 @@ class DeadLetters:
         transaction: Transaction,
         key: bytes,
         notice: Notice,
-        record: "ConsumerRecord[bytes, bytes] | None",
+        record: LogRecord | None,
     ) -> None:
         """Write the dead letter of an event that the fold refused, or whose claim has no effect.
 
@@ -123,7 +121,7 @@ def _write(transaction: Transaction, reason: str, letter: Output) -> None:
     transaction.count(metrics.WORKER_DEAD_LETTERS.labels(str(reason)))
 
 
-def _place(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:
+def _place(record: LogRecord) -> list[Header]:
     return [
         ("yk_topic", record.topic.encode()),
         ("yk_partition", b"%d" % record.partition),
@@ -142,7 +140,7 @@ def _why(reason: str, detail: str, source: str | None) -> list[Header]:
     return headers
 
 
-def _kept(record: "ConsumerRecord[bytes, bytes]") -> list[Header]:
+def _kept(record: LogRecord) -> list[Header]:
     """Return the record's own headers, as far as they may go along. Those of the event come first,
     so a valid event keeps all of them. Ours cannot be forged."""
     own = [(name, value or b"") for name, value in record.headers if not name.startswith("yk_")]

@@ -10,13 +10,13 @@ from functools import partial
 from typing import cast
 
 import msgspec
-from aiokafka import ConsumerRecord
 
 from agents.agent import add_agent, fold_due
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
 from app.engine.transaction import Fold, Records, Transaction
+from app.process.consumer import LogRecord
 from app.topics.catalogue import Topic
 from app.topology import ListsApp
 from models.events import Event, ListedEvent, ListName
@@ -87,9 +87,7 @@ class Lists:
         name = list_of(cast(ListedEvent, event))
         return self._row(key_of(event.partitionkey, name)) is not EMPTY
 
-    def add(
-        self, event: ListedEvent, arrived_at: datetime, record: "ConsumerRecord[bytes, bytes]"
-    ) -> None:
+    def add(self, event: ListedEvent, arrived_at: datetime, record: LogRecord) -> None:
         """Let an event join its list; refuse one of a known identity with other content."""
         key = key_of(event.partitionkey, list_of(event))
         before = self._row(key)

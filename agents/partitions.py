@@ -1,12 +1,11 @@
 """Which partition a person belongs to."""
 
-from aiokafka import ConsumerRecord
-
+from app.process.consumer import LogRecord
 from app.topics.catalogue import Topic, partition_of
 from app.topics.codec import Code, Refusal
 
 
-def check_partition(record: "ConsumerRecord[bytes, bytes]", topic: Topic) -> None:
+def check_partition(record: LogRecord, topic: Topic) -> None:
     """Raise `Refusal` for a record whose key belongs to another partition.
 
     A producer with another partitioner than Kafka's default would split a person in two. It is

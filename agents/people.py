@@ -12,7 +12,6 @@ from typing import cast
 
 import msgspec
 import structlog
-from aiokafka import ConsumerRecord
 
 from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
@@ -20,6 +19,7 @@ from agents.instants import microseconds
 from agents.poison import Poison
 from app.engine.transaction import DueFold, Fold, Output, Records, Transaction
 from app.process import metrics
+from app.process.consumer import LogRecord
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
@@ -88,7 +88,7 @@ class People:
         self,
         event: StatusEvent,
         arrived_at: datetime,
-        record: "ConsumerRecord[bytes, bytes]",
+        record: LogRecord,
     ) -> None:
         """Fold one event, and tell what follows."""
         key = record.key
@@ -127,9 +127,7 @@ class People:
         self._versions[key] = 0 if row is None else row.code.version
         return row
 
-    def _take(
-        self, key: bytes, outcome: FoldOutcome, record: "ConsumerRecord[bytes, bytes] | None"
-    ) -> None:
+    def _take(self, key: bytes, outcome: FoldOutcome, record: LogRecord | None) -> None:
         self._rows[key] = self._changed[key] = outcome.person
         for change in outcome.changes:
             self._transaction.emit(Output(STATUS_CHANGES, key, _encode_json(changed(change))))

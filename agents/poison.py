@@ -9,7 +9,6 @@ from datetime import datetime
 
 import msgspec
 import structlog
-from aiokafka import ConsumerRecord
 
 from agents.dead_letters import DeadLetters
 from agents.instants import instant
@@ -17,6 +16,7 @@ from agents.partitions import check_partition
 from app.engine.store import META
 from app.engine.transaction import Records, Transaction
 from app.process import metrics
+from app.process.consumer import LogRecord
 from app.process.settings import Settings, variable_of
 from app.topics.catalogue import Topic
 from app.topics.codec import Refusal, decode, source_in
@@ -98,7 +98,7 @@ class Poison:
 
     def accepted(
         self, records: Records, known: Callable[[Event], bool] | None = None
-    ) -> Iterator[tuple[Event, datetime, "ConsumerRecord[bytes, bytes]"]]:
+    ) -> Iterator[tuple[Event, datetime, LogRecord]]:
         """Yield each record to fold, as its event and its arrival. Refuse the others, or put them
         aside.
 
@@ -117,7 +117,7 @@ class Poison:
                 if not (self.watching and self.parks(record, event.source)):
                     yield event, arrived_at, record
 
-    def refuse(self, record: "ConsumerRecord[bytes, bytes]", refusal: Refusal) -> None:
+    def refuse(self, record: LogRecord, refusal: Refusal) -> None:
         """Write a refused record to dead-letters, or to parked.
 
         Raise `UnreadableError` if it is one too many without a readable source.
@@ -131,7 +131,7 @@ class Poison:
             self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
         self._count(record, source, True)
 
-    def parks(self, record: "ConsumerRecord[bytes, bytes]", source: str) -> bool:
+    def parks(self, record: LogRecord, source: str) -> bool:
         """Say whether a valid record is of a parked source; if so, it is put aside."""
         parked = source in self._tally.parked
         if parked:
@@ -144,9 +144,7 @@ class Poison:
         if self.watching:
             write_tally(self._transaction, self._topic.name, self._tally)
 
-    def _count(
-        self, record: "ConsumerRecord[bytes, bytes]", source: str | None, invalid: bool
-    ) -> None:
+    def _count(self, record: LogRecord, source: str | None, invalid: bool) -> None:
         verdict = self._tally.add(source, invalid, record.offset, self._unreadable)
         if verdict is Verdict.NOTHING:
             return
@@ -159,7 +157,7 @@ class Poison:
         else:
             raise UnreadableError(self._unreadable_at(record))
 
-    def _unreadable_at(self, record: "ConsumerRecord[bytes, bytes]") -> str:
+    def _unreadable_at(self, record: LogRecord) -> str:
         count, limit = self._tally.unreadable, self._unreadable
         assert count is not None
         if count.in_a_row >= limit.in_a_row:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import faust
-from aiokafka import ConsumerRecord
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, EventT
 from faust.types.tuples import Message
 from mode.utils.queues import ThrowableQueue
 
-from app.process.consumer import end_fetches
+from app.process.consumer import LogRecord, end_fetches
 
 
 @dataclass(slots=True)
@@ -25,7 +24,7 @@ class Chunk:
     topic: str
     partition: int
     generation: int
-    records: list["ConsumerRecord[bytes, bytes]"]
+    records: list[LogRecord]
 
     @property
     def size(self) -> int:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from aiokafka import ConsumerRecord
 from prometheus_client import Counter
 
 from app.engine.store import DUE, Store
+from app.process.consumer import LogRecord
 
-Records = Sequence["ConsumerRecord[bytes, bytes]"]
+Records = Sequence[LogRecord]
 
 
 class Output(NamedTuple):

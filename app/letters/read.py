@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from app.topics.reading import LogRecord
+from app.process.consumer import LogRecord
 from app.topics.records import Header, KafkaPlace
 
 

@@ -7,11 +7,15 @@ awaited for ever.
 """
 
 import asyncio
+from typing import TypeAlias
 
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from app.process.tasks import end
+
+LogRecord: TypeAlias = ConsumerRecord[bytes, bytes]
+"""A record as it lies in the log."""
 
 CANCEL_AGAIN_SECONDS = 0.5
 

@@ -25,9 +25,10 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.process.consumer import LogRecord
 from app.projection.state import STATE, State, StateGate, decode_state
 from app.topics.catalogue import HEALTH_CODES
-from app.topics.reading import Fetched, LogRecord, Unreadable
+from app.topics.reading import Fetched, Unreadable
 from models.codes import Colour, HealthCode, Reason, Status, StatusChange, StatusChanged
 
 COUNTS = "yk:counts"

@@ -29,12 +29,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from app.process import metrics
-from app.process.consumer import Consumer
+from app.process.consumer import Consumer, LogRecord
 from app.projection.freshness import Freshness, Group
 from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch
 from app.topics.admin import cluster_id_of, partition_counts
 from app.topics.catalogue import CATALOGUE, TOPIC_PREFIX
-from app.topics.reading import Fetched, LogRecord
+from app.topics.reading import Fetched
 
 RECORDS_MAX = 1_000
 """Records in one batch. Redis does nothing else while it writes them, some 5 ms."""

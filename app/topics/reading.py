@@ -10,12 +10,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeAlias
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from msgspec import Struct
 
 from app.process.consumer import Consumer
-
-LogRecord: TypeAlias = ConsumerRecord[bytes, bytes]
+from app.process.consumer import LogRecord as LogRecord
 
 Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
 """What one fetch brought: the records of each partition, in its order."""

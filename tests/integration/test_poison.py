@@ -20,8 +20,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
 from app.letters import commands
+from app.process.consumer import LogRecord
 from app.topics.codec import encode
-from app.topics.reading import LogRecord
 from app.topology import input_topics
 from models.codes import Colour, HealthCode
 from oracle import replay

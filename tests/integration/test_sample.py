@@ -10,7 +10,7 @@ import pytest
 from app.development.sample.client import AgencyClient
 from app.development.sample.day import Scenario, plan_day
 from app.development.sample.publish import Publication
-from app.topics.reading import LogRecord
+from app.process.consumer import LogRecord
 from models.codes import NO_CODE, HealthCode, Status, judge
 from oracle import replay
 from support.brokers import Kafka

@@ -19,9 +19,9 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as Batc
 from redis.asyncio import Redis
 
 from app.development.sample.broken import BREAKAGES, TOPIC
+from app.process.consumer import LogRecord
 from app.projection.state import read_state
 from app.topics.codec import encode
-from app.topics.reading import LogRecord
 from app.topics.records import structured
 from app.topology import input_topics
 from models.codes import Colour, HealthCode, StatusChanged

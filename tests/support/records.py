@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
 
+from app.process.consumer import LogRecord
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import encode
 from models.events import Event, type_of
@@ -26,7 +27,7 @@ def record(
     topic: str | None = None,
     key: bytes | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
-) -> "ConsumerRecord[bytes, bytes]":
+) -> LogRecord:
     """The record of an event, or of bytes that are none."""
     if isinstance(event, bytes | None):
         value: Any = event

@@ -14,11 +14,12 @@ from nacl.public import PrivateKey
 
 from app.development.stack.processes import HttpProcess
 from app.engine import records
+from app.process.consumer import LogRecord
 from app.process.ports import free_port
 from app.projection.freshness import PEOPLE, Group, ask
 from app.topics.admin import partition_counts
 from app.topics.catalogue import CATALOGUE
-from app.topics.reading import LogRecord, reading
+from app.topics.reading import reading
 from app.topics.records import structured
 from models.events import Event
 from support.brokers import Kafka
