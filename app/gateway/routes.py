@@ -59,7 +59,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     now: Clock = now
 
     def __repr__(self) -> str:
-        return f"Options(kafka={self.kafka!r})"
+        return f"GatewayOptions(kafka={self.kafka!r})"
 
 
 class Gateway:

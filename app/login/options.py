@@ -19,7 +19,7 @@ class LoginOptions(Struct, frozen=True, kw_only=True):
     claim_names: ClaimNames = ClaimNames()
 
     def __repr__(self) -> str:
-        return f"Options({self.provider!r})"
+        return f"LoginOptions({self.provider!r})"
 
 
 def login_options_of(settings: Settings) -> LoginOptions:

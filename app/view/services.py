@@ -50,7 +50,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     now: Clock = now
 
     def __repr__(self) -> str:
-        return f"Options(kafka={self.kafka!r})"
+        return f"ViewOptions(kafka={self.kafka!r})"
 
 
 class Services:

@@ -39,7 +39,7 @@ class ProviderPerson(Struct, frozen=True, omit_defaults=True):
     what: What = What()
 
     def __repr__(self) -> str:
-        return "Person(…)"
+        return "ProviderPerson(…)"
 
     def claims(self, names: ClaimNames, subject_key: bytes) -> dict[str, Any]:
         """Return the claims about the person; an unknown claim is left out.

@@ -55,7 +55,7 @@ class ProviderOptions(Struct, frozen=True, kw_only=True):
     claim_names: ClaimNames = ClaimNames()
 
     def __repr__(self) -> str:
-        return f"Options({self.issuer!r})"
+        return f"ProviderOptions({self.issuer!r})"
 
 
 class ProviderAnswer(Struct):
