@@ -21,6 +21,7 @@ Overridden, of Faust's consumer and its thread:
 - `seek_to_committed`: goes to the beginning where nothing is committed. Otherwise records that were
   fetched and dropped are skipped. A partition taken away during a seek ends nothing
   (faust-streaming/faust#54).
+- `on_thread_stop`: ends the fetches first, or their `CancelledError` ends the thread in silence.
 - `on_stop`: does not wait for ever for a thread that a crash has ended.
 - `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no
   setting for either.

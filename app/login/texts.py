@@ -1,4 +1,4 @@
-"""Every sentence of the login's own, in both languages."""
+"""Every sentence of the login's own."""
 
 from typing import Literal
 

@@ -39,7 +39,7 @@ def is_measured(change: StatusChange) -> bool:
 
 
 class MeasuredCodeWriter:
-    """Writes as `codes` does, and looks for the greens that corrections bring about.
+    """Writes as `CodeWriter` does, and looks for the greens that corrections bring about.
 
     A rebuild replays old corrections; only those that arrived after it began are measured.
     """

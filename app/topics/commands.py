@@ -36,7 +36,7 @@ Directory = Annotated[Path, typer.Option(help="Where the files are.")]
 
 @topics.command("list")
 def list_topics(as_json: AsJson = False) -> None:
-    """List the topics.yaml has them; asks no broker."""
+    """List the topics as topics.yaml has them; ask no broker."""
     entries = list(CATALOGUE.topics.values())
     if as_json:
         _print_json([{**msgspec.to_builtins(t), "settings": t.settings} for t in entries])

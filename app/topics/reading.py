@@ -20,7 +20,7 @@ Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
 """What one fetch brought: the records of each partition, in its order."""
 
 FETCH_MS = 100
-"""How long one look for records may take. Markers of transactions move the position without one."""
+"""How long one look for records may take."""
 FIRST_MS = 1_000
 """How long the broker may take for the first record."""
 
@@ -83,7 +83,6 @@ class Reader:
         for tp, start in starts.items():
             self._consumer.seek(tp, start)
         positions, moved_at = dict(starts), time.monotonic()
-        # Markers of transactions take offsets too, so only the position tells what is left.
         while any(position < self._ranges[tp].end for tp, position in positions.items()):
             fetched = await self._consumer.getmany(timeout_ms=FETCH_MS, max_records=RECORDS_MAX)
             for tp, records in fetched.items():
@@ -131,8 +130,7 @@ async def first_between(
 ) -> LogRecord | None:
     """Return the first record in `[offset, end)`; None if no record is there.
 
-    A range may have offsets and no record: a producer's transactions leave markers, which take
-    offsets. Raise `TimeoutError` if it is not known in time.
+    Raise `TimeoutError` if it is not known in time.
     """
     consumer.assign([tp])
     consumer.seek(tp, offset)

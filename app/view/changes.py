@@ -6,7 +6,7 @@ ring, or from Redis if the ring no longer has them. So a slow client costs no me
 what Redis no longer keeps. It is told of such a loss by an event `gap`, with the number of changes
 missed if that is known, and goes on after the gap.
 
-An event's id is `<epoch>-<number>`. An id of another epoch (app.projection.codes) gives a gap: how
+An event's id is `<epoch>-<number>`. An id of another epoch (app.projection.state) gives a gap: how
 much was missed cannot be known. While the read model is built again nothing is told, since it would
 be told twice. The place of a filtered client moves on too: heartbeats carry it.
 """
