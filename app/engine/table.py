@@ -208,7 +208,7 @@ class Table:
             )
             return False
         for topic, outputs in by_topic(transaction.outputs).items():
-            transaction.count(metrics.WORKER_TOLD.labels(topic), len(outputs))
+            transaction.count(metrics.WORKER_OUTPUTS.labels(topic), len(outputs))
         transaction.committed()
         return True
 

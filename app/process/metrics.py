@@ -57,8 +57,8 @@ WORKER_RECORDS = Counter(
     "Input records applied, refused ones too, by topic.",
     ["topic"],
 )
-WORKER_TOLD = Counter(
-    "yuekang_worker_told_total",
+WORKER_OUTPUTS = Counter(
+    "yuekang_worker_outputs_total",
     "Records written to an output topic, by topic.",
     ["topic"],
 )
