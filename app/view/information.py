@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.login.sessions import Session
 from app.process.clock import Clock
 from app.projection.rows import Rows
 from app.travel.cards import PhoneVisits
@@ -29,6 +30,7 @@ from models.events import ListName, NationalStatusData, TelecomVisitData
 from models.information import LISTED, Section
 from models.lists import EMPTY, Listing, shown
 from models.person import Person, unknown
+from models.policy import ZONE
 
 _decode_person = msgspec.msgpack.Decoder(Person).decode
 _decode_listing = msgspec.json.Decoder(Listing).decode
@@ -45,6 +47,14 @@ class InformationAnswer(Struct, frozen=True):
     at: datetime
     sections: tuple[SectionAnswer, ...]
     national_status: NationalStatusData | None
+
+
+def may_see(section: Section, session: Session, at: datetime) -> bool:
+    """Say whether the holder of a session may see a section at `at`.
+
+    Displays are for adults only (manual, 四.2); an unknown age does not count as one.
+    """
+    return section is not Section.DISPLAYS or session.is_adult(at.astimezone(ZONE).date()) is True
 
 
 class Information:

@@ -20,7 +20,7 @@ from app.view.declarations import (
     DeclarationRequest,
     refuse_change,
 )
-from app.view.information import InformationAnswer
+from app.view.information import InformationAnswer, may_see
 from app.view.limits import DISPLAY_SECONDS
 from app.view.reading import SectionAnswer
 from app.view.services import Services
@@ -28,7 +28,6 @@ from app.web.problems import Refused
 from app.web.refusals import refusals
 from models.codes import Colour
 from models.information import Section
-from models.policy import ZONE
 
 EXPORT = "yuekang-health-information.json"
 
@@ -104,7 +103,7 @@ def me_routes(view: Services) -> list[Any]:
     )
     async def one(session: LoggedIn, section: FromPath[Section]) -> SectionAnswer:
         """Displays are shown to adults only (manual, 四.2)."""
-        if section is Section.DISPLAYS and not is_adult(view, session):
+        if not may_see(section, session, view.now()):
             raise Refused("adults-only", "Only adults see their displays (亮码记录).")
         return await view.information.section(session.person, section)
 
@@ -157,15 +156,10 @@ def me_routes(view: Services) -> list[Any]:
 
 async def information_of(view: Services, session: Session) -> InformationAnswer:
     """Return all sections that the holder of a session may see; raise `Unavailable`."""
-    wanted = [s for s in Section if s is not Section.DISPLAYS or is_adult(view, session)]
+    wanted = [section for section in Section if may_see(section, session, view.now())]
     sections = await view.information.sections(session.person, wanted)
     status = await view.information.national_status(session.person)
     return InformationAnswer(view.now(), tuple(sections), status)
-
-
-def is_adult(view: Services, session: Session) -> bool:
-    """Say whether someone is known to be an adult; an unknown age does not count as one."""
-    return session.is_adult(view.now().astimezone(ZONE).date()) is True
 
 
 async def _colour(view: Services, session: Session) -> Colour:

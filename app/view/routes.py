@@ -1,5 +1,6 @@
 """The addresses of the view."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from litestar import Litestar, Response, get, post
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError
 from app.login.guards import HOME, SessionsAway
 from app.login.routes import EXCEPTION_HANDLERS, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
+from app.process.clock import Clock
 from app.projection.codes import PublicChange
 from app.projection.state import read_state
 from app.topics.catalogue import HEALTH_CODES
@@ -120,7 +122,7 @@ def create_view(options: ViewOptions) -> Litestar:
             Refused: on_refused,
             Unavailable: problems.on_unavailable,
             **EXCEPTION_HANDLERS,
-            SessionsAway: _on_sessions_away,
+            SessionsAway: _on_sessions_away(view.now),
             ValidationException: problems.on_invalid,
             HTTPException: on_http_exception,
             Exception: on_failure,
@@ -133,13 +135,17 @@ def create_view(options: ViewOptions) -> Litestar:
     return app
 
 
-def _on_sessions_away(request: AnyRequest, failure: SessionsAway) -> Response[str]:
-    """Answer 亮码失败 if a code was asked for, otherwise the login's page."""
-    if request.url.path != HOME:
-        return on_sessions_away(request, failure)
-    reload = request.query_params.get("reload") != "off"
-    away = Unavailable("store", limits.RETRY_STORE_SECONDS)
-    return failed_page(away, language_of(request), reload=reload)
+def _on_sessions_away(now: Clock) -> Callable[[AnyRequest, SessionsAway], Response[str]]:
+    """Return what answers 亮码失败 if a code was asked for, otherwise the login's page."""
+
+    def answer(request: AnyRequest, failure: SessionsAway) -> Response[str]:
+        if request.url.path != HOME:
+            return on_sessions_away(request, failure)
+        reload = request.query_params.get("reload") != "off"
+        away = Unavailable("store", limits.RETRY_STORE_SECONDS)
+        return failed_page(away, language_of(request), now(), reload=reload)
+
+    return answer
 
 
 Person = Annotated[str, PathParameter(pattern=PERSON_KEY.pattern, description="A person key.")]

@@ -3,22 +3,27 @@
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import NamedTuple, cast
 from xml.etree import ElementTree
 
 import pytest
 
 from app.development.sample.samples import samples
 from app.gateway.reference import document
+from app.login.sessions import Session
 from app.topics.schemas import asyncapi
 from app.view.pages import names, reference
 from app.view.pages.chart import chart, described
+from app.view.pages.code_page import failed_page
+from app.view.pages.information import information_page, section_page
 from app.view.pages.installed import manifest
 from app.view.pages.sheet import NO_SHEET, sheet
-from app.view.reading import ChangesOfMinute
+from app.view.reading import ChangesOfMinute, SectionAnswer, Unavailable
+from app.view.services import Services
 from app.web.language import LANGUAGES, Language, exactly, moment, negotiate, today
 from app.web.site import STATIC, TEMPLATES, static_file
 from models.codes import (
@@ -31,6 +36,8 @@ from models.codes import (
     Owner,
     Reason,
 )
+from models.events import DocumentType
+from models.information import Section
 from models.policy import ZONE
 from support.pages import rendered
 
@@ -506,3 +513,51 @@ def test_a_section_of_papers_says_what_each_holds(section: str, said: tuple[str,
     page = rendered(f"section-{section}", ZH)
     for words in said:
         assert words in page
+
+
+class Reader:
+    """Health information in which every section is empty; it keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.wanted: list[Section] = []
+
+    async def sections(self, person: str, wanted: Sequence[Section]) -> list[SectionAnswer]:
+        self.wanted = list(wanted)
+        return [SectionAnswer(section, NOON, False, False, ()) for section in wanted]
+
+
+class TestClockOfTheView:
+    """The pages go by the clock that the view was given, not by this machine's."""
+
+    ADULT_FROM = date(2031, 5, 1)
+    MIDNIGHT = datetime(2031, 5, 1, tzinfo=ZONE)
+    SESSION = Session(
+        "p1-" + "a" * 32,
+        "陈*明",
+        ADULT_FROM,
+        DocumentType.RESIDENT_IDENTITY_CARD,
+        "s",
+        MIDNIGHT,
+        MIDNIGHT,
+        MIDNIGHT + timedelta(hours=2),
+    )
+
+    @pytest.mark.parametrize(
+        ("before", "shown"), [(timedelta(seconds=1), False), (timedelta(0), True)]
+    )
+    async def test_displays_are_shown_from_the_day_on_that_makes_an_adult(
+        self, before: timedelta, shown: bool
+    ) -> None:
+        reader = Reader()
+        # In UTC, since the day is one of Asia/Shanghai whatever the clock's zone.
+        at = (self.MIDNIGHT - before).astimezone(UTC)
+        view = cast(Services, SimpleNamespace(now=lambda: at, information=reader))
+        await information_page(view, self.SESSION, EN)
+        assert (Section.DISPLAYS in reader.wanted) is shown
+        reader.wanted = []
+        await section_page(view, self.SESSION, Section.DISPLAYS, EN)
+        assert reader.wanted == [Section.DISPLAYS] * shown
+
+    def test_a_failed_page_shows_its_time(self) -> None:
+        answer = failed_page(Unavailable("store", 5), EN, self.MIDNIGHT, reload=False)
+        assert "00:00:05" in answer.content, "when to try again"

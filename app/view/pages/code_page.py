@@ -8,7 +8,6 @@ from typing import Any
 from litestar import Response
 
 from app.login.sessions import Session
-from app.process.clock import now
 from app.view.limits import DISPLAY_SECONDS
 from app.view.pages import names
 from app.view.pages.sheet import Sheet, sheet
@@ -63,7 +62,7 @@ async def code_page(
     except Unavailable as failure:
         if before != FAILED:
             view.recorder.record(session.person, view.now(), DisplayDetail(failure.cause))
-        return failed_page(failure, language, reload=reload)
+        return failed_page(failure, language, view.now(), reload=reload)
     says = sheet(read.code, read.at, policy_at(read.at).version)
     if says.colour is Colour.NONE:
         return page("grey.html", language, {**context, **_no_code(read.at)})
@@ -85,11 +84,13 @@ def reloading(query: Mapping[str, str], now: datetime) -> str | None:
     return query.get("before") if 0 <= age < RELOADING_SECONDS else None
 
 
-def failed_page(failure: Unavailable, language: Language, *, reload: bool) -> Response[str]:
+def failed_page(
+    failure: Unavailable, language: Language, at: datetime, *, reload: bool
+) -> Response[str]:
     """Answer 亮码失败: why, and when to try again. It shows no colour and nobody's name."""
     reload_s = max(RELOAD_S, failure.retry_after_s) if reload else None
     headers = {"retry-after": str(failure.retry_after_s)}
-    context = {**_failed(failure), "reload_s": reload_s}
+    context = {**_failed(failure, at), "reload_s": reload_s}
     return page("grey.html", language, context, status=503, headers=headers)
 
 
@@ -119,8 +120,7 @@ def _no_code(at: datetime) -> Context:
     }
 
 
-def _failed(failure: Unavailable) -> Context:
-    at = now()
+def _failed(failure: Unavailable, at: datetime) -> Context:
     retry_at = at + timedelta(seconds=failure.retry_after_s)
     retry = _("请在 {when} 之后再试").filled(when=clock(retry_at))
     return _frame("unavailable", _("亮码失败"), at) | {

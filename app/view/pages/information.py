@@ -1,7 +1,6 @@
 """`GET /me` and `GET /me/{section}`: a resident's own health information (我的粤康码信息)."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,10 +8,10 @@ from litestar import Response
 from msgspec import Struct
 
 from app.login.sessions import Session
-from app.view.codes import Codes
-from app.view.information import Information
+from app.view.information import may_see
 from app.view.pages import names
 from app.view.reading import SectionAnswer, Unavailable
+from app.view.services import Services
 from app.web.language import Language, Text, day, exactly, joined, moment, number
 from app.web.language import gettext as _
 from app.web.site import FORM_HEADERS, page
@@ -31,7 +30,7 @@ from models.events import (
     TemperatureData,
 )
 from models.information import Item, Section, waits_for_push
-from models.policy import ZONE, policy_at
+from models.policy import policy_at
 
 Said = Text | str
 """A text in the reader's language, or one that stands as the event had it."""
@@ -72,15 +71,13 @@ class SectionLine(Struct, frozen=True):
     newest: bool
 
 
-async def information_page(
-    information: Information, session: Session, language: Language
-) -> Response[str]:
+async def information_page(view: Services, session: Session, language: Language) -> Response[str]:
     """Answer with the list of sections: how much is in each, or why that is unknown."""
-    wanted = [section for section in Section if _may_see(section, session)]
+    wanted = [section for section in Section if may_see(section, session, view.now())]
     failure = None
     found: dict[Section, SectionAnswer] = {}
     try:
-        found = {a.section: a for a in await information.sections(session.person, wanted)}
+        found = {a.section: a for a in await view.information.sections(session.person, wanted)}
     except Unavailable as unavailable:
         failure = unavailable
     doors = [(section, SECTIONS[section], _summary(section, found, failure)) for section in Section]
@@ -90,9 +87,10 @@ async def information_page(
 
 
 async def section_page(
-    information: Information, codes: Codes, session: Session, section: Section, language: Language
+    view: Services, session: Session, section: Section, language: Language
 ) -> Response[str]:
     """Answer with one section: its lines, that it is empty, or that it cannot be fetched."""
+    at = view.now()
     context: dict[str, Any] = {
         "section": section,
         "title": SECTIONS[section],
@@ -100,19 +98,19 @@ async def section_page(
         "lines": [],
         "answer": None,
         "failure": None,
-        "adults_only": not _may_see(section, session),
+        "adults_only": not may_see(section, session, at),
         "status": None,
         "waits": False,
-        "since": day(policy_at(_now()).nat_results_from),
+        "since": day(policy_at(at).nat_results_from),
     }
     headers: dict[str, str] = {}
     if not context["adults_only"]:
         try:
-            [answer] = await information.sections(session.person, [section])
+            [answer] = await view.information.sections(session.person, [section])
             if section is Section.CERTIFICATES:
-                status = await information.national_status(session.person)
+                status = await view.information.national_status(session.person)
                 context["status"] = status and _status(status)
-                read = await codes.read(session.person)
+                read = await view.codes.read(session.person)
                 context["waits"] = waits_for_push(read.colour is Colour.GREEN, status)
         except Unavailable as failure:
             context["failure"] = failure
@@ -123,15 +121,6 @@ async def section_page(
             context["lines"] = [_line(section, item) for item in answer.items]
     status_code = 503 if context["failure"] else 200
     return page("section.html", language, context, status=status_code, headers=headers)
-
-
-def _may_see(section: Section, session: Session) -> bool:
-    """Displays are shown only to people known to be adults (manual, 四.2)."""
-    return section is not Section.DISPLAYS or session.is_adult(_now().date()) is True
-
-
-def _now() -> datetime:
-    return datetime.now(ZONE)
 
 
 def _summary(

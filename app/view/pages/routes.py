@@ -120,15 +120,13 @@ def resident_routes(view: Services) -> list[Any]:
 
     @get("/me", media_type=MediaType.HTML, include_in_schema=False)
     async def show_information(request: AnyRequest, session: LoggedIn) -> Response[str]:
-        return await information_page(view.information, session, language_of(request))
+        return await information_page(view, session, language_of(request))
 
     @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False)
     async def show_section(
         request: AnyRequest, session: LoggedIn, section: FromPath[Section]
     ) -> Response[str]:
-        return await section_page(
-            view.information, view.codes, session, section, language_of(request)
-        )
+        return await section_page(view, session, section, language_of(request))
 
     return [
         show_code,

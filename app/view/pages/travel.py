@@ -16,7 +16,7 @@ from litestar.response import Redirect
 
 from app.login.guards import LoggedIn
 from app.process import metrics
-from app.process.clock import Clock, now
+from app.process.clock import Clock
 from app.travel.bounds import CODE_DIGITS, CODE_SECONDS, PHONE_TEXT_MAX, TRIES_MAX, Bounds
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.travel.refusals import CodeWrong
@@ -64,7 +64,7 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
 
     @get("/travel-card", media_type=MediaType.HTML, include_in_schema=False)
     async def show_form(request: AnyRequest, session: LoggedIn) -> Response[str]:
-        return phone_form(language_of(request))
+        return phone_form(language_of(request), at=now())
 
     @get("/travel-card/code", include_in_schema=False)
     async def begin_again(request: AnyRequest, session: LoggedIn) -> Redirect:
@@ -84,7 +84,7 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
             too_often = refused.code == "asked-too-often"
             answer = code_form if again or too_often else phone_form
             return answer(language, phone, refused=refused, at=now())
-        return code_form(language, phone, sent=sent)
+        return code_form(language, phone, sent=sent, at=now())
 
     @post("/travel-card", media_type=MediaType.HTML, status_code=200, include_in_schema=False)
     async def show_card(request: AnyRequest, session: LoggedIn) -> Response[str]:
@@ -112,7 +112,7 @@ def phone_form(
     phone: str = "",
     *,
     refused: Refused | None = None,
-    at: datetime | None = None,
+    at: datetime,
 ) -> Response[str]:
     """Ask for the phone."""
     return _form("travel_phone.html", language, {"phone": phone}, refused, at)
@@ -124,7 +124,7 @@ def code_form(
     *,
     sent: CodeSent | None = None,
     refused: Refused | None = None,
-    at: datetime | None = None,
+    at: datetime,
 ) -> Response[str]:
     """Ask for the code that was sent; `sent` is None if that was before, not just now."""
     try:
@@ -190,7 +190,7 @@ def _form(
     language: Language,
     context: Mapping[str, object],
     refused: Refused | None,
-    at: datetime | None,
+    at: datetime,
 ) -> Response[str]:
     faults, status, headers = dict[str, Text](), 200, dict[str, str]()
     if refused is not None:
@@ -199,7 +199,7 @@ def _form(
         metrics.HTTP_REQUESTS_REFUSED.labels(refused.code).inc()
         code = refused.code
         field = "phone" if code in OF_THE_PHONE else "code" if code in OF_THE_CODE else "form"
-        faults[field] = sentence(refused, at or now())
+        faults[field] = sentence(refused, at)
         status, headers = KINDS[code].status, refused.headers
     more = {"faults": faults, "phone_length_max": PHONE_TEXT_MAX}
     return page(
