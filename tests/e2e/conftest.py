@@ -26,6 +26,7 @@ from support.brokers import Kafka
 from support.browsing import DESK, NARROW, OWN, PHONE, Where, forms
 from support.rows import put_rows, row_of
 from support.stage import Log, Service, Spot, Stage, running
+from support.views import now, someone
 
 UNKEPT: dict[str, Any] = {"service_workers": "block"}
 """Pages come from the view alone, not from what the browser kept; see test_phone.py."""
@@ -65,14 +66,14 @@ def stage(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[S
 @pytest.fixture(scope="package")
 def informed(stage: Stage, kafka: Kafka, log: Log, redis_url: str) -> str:
     """Someone green who has something in every section, and a high national status."""
-    person = stage.put(people.green(people.someone()))
+    person = stage.put(people.green(someone()))
     url = Settings(redis_url=redis_url.replace("/0", "/1")).rows_redis_url
     log.run(_rows_of(url, person, kafka.prefix))
     return person
 
 
 async def _rows_of(url: str, person: str, prefix: str) -> None:
-    at = people.now() - timedelta(hours=3)
+    at = now() - timedelta(hours=3)
     listed: list[Any] = [
         b.igg("positive", at - timedelta(days=2), person=person),
         b.national_status("high", at, person=person),
@@ -84,7 +85,7 @@ async def _rows_of(url: str, person: str, prefix: str) -> None:
     listings: dict[tuple[str, ListName], Listing] = {}
     for event in listed:
         key = person, list_of(event)
-        listings[key] = add(listings.get(key, EMPTY), event, people.now())
+        listings[key] = add(listings.get(key, EMPTY), event, now())
     days = [timedelta(days=n) for n in (20, 12, 2, 1)]
     facts = [
         b.verified(at - days[0], person=person),
@@ -94,14 +95,14 @@ async def _rows_of(url: str, person: str, prefix: str) -> None:
         b.negative(at - days[3], person=person),
     ]
     async with redis.asyncio.Redis.from_url(url) as client:
-        row = row_of(person, *((fact, people.now()) for fact in facts))
+        row = row_of(person, *((fact, now()) for fact in facts))
         await put_rows(client, [row], listings=listings, prefix=prefix)
 
 
 @pytest.fixture(scope="package")
 def stale(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[tuple[Stage, str]]:
     """A view whose projection died a minute ago, and someone who was green then."""
-    code = people.green(people.someone())
+    code = people.green(someone())
     url = redis_url.replace("/0", "/5")
     log.run(_projected_once(kafka, url, code, time.time() - 60))
     with running(Service("view", kafka, url, directory / "stale"), ready=False) as view:
@@ -119,15 +120,15 @@ def failing(kafka: Kafka, log: Log, directory: Path) -> Iterator[Stage]:
 @pytest.fixture(scope="package")
 def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage) -> Where:
     """Where to find each page and state."""
-    red = people.red(people.someone(), people.close_contact(), people.abroad())
+    red = people.red(someone(), people.close_contact(), people.abroad())
     spots = {
         "red": Spot(stage, person=stage.put(red)),
-        "green": Spot(stage, person=stage.put(people.green(people.someone()))),
-        "none": Spot(stage, person=people.someone()),
+        "green": Spot(stage, person=stage.put(people.green(someone()))),
+        "none": Spot(stage, person=someone()),
         "stale": Spot(stale[0], person=stale[1]),
-        "failed": Spot(failing, person=people.someone()),
+        "failed": Spot(failing, person=someone()),
         "dashboard-failed": Spot(failing, "/dashboard"),
-        "/me-failed": Spot(failing, "/me", people.someone()),
+        "/me-failed": Spot(failing, "/me", someone()),
         "/me-empty": Spot(stage, "/me/border-entries", informed),
         **forms(stage),
     }

@@ -19,6 +19,7 @@ from models.information import Section
 from support import people
 from support.browsing import DESK, PHONE, forms
 from support.stage import Spot, Stage
+from support.views import now, someone
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 PALETTE = 128
@@ -35,13 +36,13 @@ def test_pictures(
     codes = list(city())
     reds = [code for code in codes if code.intervals]
     stage.tell(*changes(reds, minutes=59))
-    many = people.red(people.someone(), people.close_contact(), people.abroad())
+    many = people.red(someone(), people.close_contact(), people.abroad())
     spots: dict[str, Spot] = {
         "red": Spot(stage, person=stage.put(*codes, many)),
-        "green": Spot(stage, person=stage.put(people.green(people.someone()))),
-        "no-code": Spot(stage, person=people.someone()),
+        "green": Spot(stage, person=stage.put(people.green(someone()))),
+        "no-code": Spot(stage, person=someone()),
         "stale": Spot(stale[0], person=stale[1]),
-        "failed": Spot(failing, person=people.someone()),
+        "failed": Spot(failing, person=someone()),
         "information": Spot(stage, "/me", informed),
         **{section: Spot(stage, f"/me/{section}", informed) for section in Section},
         "login-failed": Spot(stage, "/login/failed/denied"),
@@ -100,15 +101,15 @@ def city() -> Iterable[HealthCode]:
     """People of Guangdong; most of them live in the first few cities."""
     draw = random.Random(1)
     cities = list(names.CITIES)
-    soon = people.now() + timedelta(days=3)
+    soon = now() + timedelta(days=3)
     for _ in range(PEOPLE):
         home = cities[min(int(draw.expovariate(0.3)), len(cities) - 1)]
         if draw.random() < 0.8:
-            yield people.green(people.someone(), city=home)
+            yield people.green(someone(), city=home)
         else:
             intervals = (people.close_contact(), people.abroad(), people.quarantined_until(soon))
             (interval,) = draw.choices(intervals, (4, 1, 2))
-            yield people.red(people.someone(), interval, city=home)
+            yield people.red(someone(), interval, city=home)
 
 
 def changes(reds: list[HealthCode], minutes: float) -> Iterable[StatusChange]:
@@ -119,7 +120,7 @@ def changes(reds: list[HealthCode], minutes: float) -> Iterable[StatusChange]:
         opened_by = code.intervals[0].opened_by
         red = Status(Colour.RED, code.reasons)
         turns = (green, red) if draw.random() < 0.6 else (red, green)
-        at = people.now() - timedelta(minutes=draw.triangular(0, minutes, minutes / 3))
+        at = now() - timedelta(minutes=draw.triangular(0, minutes, minutes / 3))
         cause = Cause(opened_by.source, opened_by.id)
         yield StatusChange(code.person, 2, 1, at, *turns, cause, code.city)
 

@@ -19,6 +19,7 @@ from models.codes import HealthCode
 from support import people
 from support.browsing import Colour, colours, is_grey, word
 from support.stage import Stage
+from support.views import now, someone
 
 POLL_MS = 5_000
 """A page asks this often whether it still holds."""
@@ -50,7 +51,7 @@ def pass_time(page: Page, seconds: int) -> None:
 
 
 def test_red_is_red_and_says_why_and_how_it_lifts(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.red(people.someone()))
+    open_code(stage, page, people.red(someone()))
     r, g, b = background(page)
     assert r > 150 > 60 > max(g, b)
     assert word(page) == "红码"
@@ -70,7 +71,7 @@ def test_red_is_red_and_says_why_and_how_it_lifts(stage: Stage, page: Page) -> N
 
 
 def test_green_is_blue_with_a_green_qr(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     r, _, b = background(page)
     assert b > 120 > 60 > r
     assert word(page) == "绿码"
@@ -81,7 +82,7 @@ def test_green_is_blue_with_a_green_qr(stage: Stage, page: Page) -> None:
 def test_red_and_green_differ_in_word_shape_and_pattern(stage: Stage, page: Page) -> None:
     words, shapes, patterns = set(), set(), set()
     for build in (people.red, people.green):
-        open_code(stage, page, build(people.someone()))
+        open_code(stage, page, build(someone()))
         words.add(word(page))
         shapes.add(page.locator(".verdict path").get_attribute("d"))
         patterns.add(
@@ -114,7 +115,7 @@ def scanned(page: Page) -> str:
 def test_qr_is_read_from_the_screen_and_answered_at_the_gate(
     stage: Stage, page: Page, make: Callable[[str], HealthCode]
 ) -> None:
-    code = open_code(stage, page, make(people.someone()))
+    code = open_code(stage, page, make(someone()))
     answer = stage.scan(scanned(page))
     assert answer.is_success, answer.text
     assert answer.json()["colour"] == code.colour.value
@@ -142,7 +143,7 @@ def test_qr_is_the_servers_module_by_module(stage: Stage, page: Page, seed: int)
 
 
 def test_below_the_code_are_the_other_pages(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     for name in ("我的粤康码信息", "健康申报", "行程卡"):
         page.get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(name)
@@ -151,7 +152,7 @@ def test_below_the_code_are_the_other_pages(stage: Stage, page: Page) -> None:
 
 
 def test_print_has_words_and_checklist_and_no_ground(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.red(people.someone()))
+    open_code(stage, page, people.red(someone()))
     expect(page.locator(".printed")).to_be_hidden()
     page.emulate_media(media="print")
     expect(page.locator(".printed")).to_contain_text("不能代替亮码")
@@ -165,17 +166,17 @@ def test_print_has_words_and_checklist_and_no_ground(stage: Stage, page: Page) -
 
 
 def test_clock_runs_with_seconds_over_the_date(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     hands = page.locator("[data-hands]")
     before = hands.inner_text()
     assert re.fullmatch(r"\d\d:\d\d:\d\d", before)
     expect(hands).not_to_have_text(before, timeout=2500)
-    today = people.now()
+    today = now()
     expect(page.locator(".date")).to_contain_text(f"{today.month}月{today.day}日星期")
 
 
 def test_page_turns_red_while_it_is_open_and_says_so(stage: Stage, page: Page) -> None:
-    code = open_code(stage, page, people.green(people.someone()))
+    code = open_code(stage, page, people.green(someone()))
     assert word(page) == "绿码"
     stage.put(people.red(code.person, version=2))
     page.clock.fast_forward(POLL_MS)
@@ -186,14 +187,14 @@ def test_page_turns_red_while_it_is_open_and_says_so(stage: Stage, page: Page) -
 
 
 def test_page_renews_its_reasons_though_it_stays_red(stage: Stage, page: Page) -> None:
-    code = open_code(stage, page, people.red(people.someone()))
+    code = open_code(stage, page, people.red(someone()))
     stage.put(people.red(code.person, people.close_contact(), people.abroad(), version=2))
     page.clock.fast_forward(POLL_MS)
     expect(page.locator("[data-reason='4']")).to_be_visible()
 
 
 def test_page_that_still_holds_is_not_fetched_again(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.red(people.someone(), people.abroad()))
+    open_code(stage, page, people.red(someone(), people.abroad()))
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     pass_time(page, seconds=45)
@@ -210,17 +211,17 @@ def test_a_reason_that_ends_by_time_lifts_at_its_instant(stage: Stage, page: Pag
     def lose_the_first(route: Route) -> None:
         route.abort() if next(lost, False) else route.continue_()
 
-    end = people.now() + timedelta(seconds=5)
-    open_code(stage, page, people.red(people.someone(), people.quarantined_until(end)))
+    end = now() + timedelta(seconds=5)
+    open_code(stage, page, people.red(someone(), people.quarantined_until(end)))
     assert word(page) == "红码"
     page.route(PAGE, lose_the_first)
     expect(page.locator("h1 .first")).to_have_text("绿码", timeout=12_000)
     assert next(lost, None) is None
-    assert people.now() >= end
+    assert now() >= end
 
 
 def test_all_reasons_are_shown_the_highest_rank_first(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.red(people.someone(), people.abroad(), people.close_contact()))
+    open_code(stage, page, people.red(someone(), people.abroad(), people.close_contact()))
     ranks = page.locator("[data-reason]").evaluate_all("all => all.map(e => e.dataset.reason)")
     assert ranks == ["3", "4"]
     expect(page.locator("[data-reason='4']")).to_contain_text("湖南")
@@ -228,7 +229,7 @@ def test_all_reasons_are_shown_the_highest_rank_first(stage: Stage, page: Page) 
 
 
 def test_qr_is_drawn_again_before_its_token_expires(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     before = scanned(page)
     page.wait_for_timeout(1_100)  # a token says in which second it was made
     pass_time(page, seconds=110)
@@ -238,14 +239,14 @@ def test_qr_is_drawn_again_before_its_token_expires(stage: Stage, page: Page) ->
 
 
 def test_nothing_moves_but_the_clock(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     assert page.evaluate("document.getAnimations().length") == 0
 
 
 def test_colour_that_cannot_be_confirmed_is_taken_away_until_it_can(
     stage: Stage, page: Page, phone: BrowserContext
 ) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     phone.set_offline(True)
     page.clock.run_for(LOST_MS)
     expect(page.locator("h1 .first")).to_have_text("亮码失败")
@@ -261,7 +262,7 @@ def test_colour_that_cannot_be_confirmed_is_taken_away_until_it_can(
 def test_page_that_slept_shows_no_colour_when_it_wakes_without_a_network(
     stage: Stage, page: Page, phone: BrowserContext
 ) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     phone.set_offline(True)
     page.clock.fast_forward(3_600_000)  # no timer ran meanwhile
     assert is_grey(page)
@@ -270,7 +271,7 @@ def test_page_that_slept_shows_no_colour_when_it_wakes_without_a_network(
 def test_view_that_fails_while_the_page_is_open_takes_the_colour_away(
     stage: Stage, page: Page
 ) -> None:
-    open_code(stage, page, people.green(people.someone()))
+    open_code(stage, page, people.green(someone()))
     page.route("**/v1/me/code", lambda route: route.fulfill(status=503, body="{}"))
     page.route(PAGE, lambda route: route.fulfill(status=502, body="proxy"))
     page.clock.run_for(LOST_MS)
@@ -280,7 +281,7 @@ def test_view_that_fails_while_the_page_is_open_takes_the_colour_away(
 def test_without_scripts_the_page_shows_all_and_reloads_itself(
     stage: Stage, browser: Browser
 ) -> None:
-    code = people.red(people.someone())
+    code = people.red(someone())
     with browser.new_context(locale="zh-CN", java_script_enabled=False) as context:
         page = context.new_page()
         open_code(stage, page, code)
@@ -301,14 +302,14 @@ def test_without_scripts_the_page_shows_all_and_reloads_itself(
 
 
 def test_no_code_says_what_to_do_and_shows_no_colour(stage: Stage, page: Page) -> None:
-    stage.open(page, people.someone())
+    stage.open(page, someone())
     assert word(page) == "无码"
     expect(page.get_by_text("实名登录").first).to_be_visible()
     assert is_grey(page)
 
 
 def test_page_turns_green_after_the_real_name_login(stage: Stage, page: Page) -> None:
-    person = people.someone()
+    person = someone()
     stage.open(page, person)
     assert word(page) == "无码"
     stage.put(people.green(person))
@@ -319,7 +320,7 @@ def test_page_turns_green_after_the_real_name_login(stage: Stage, page: Page) ->
 def test_failure_page_says_why_and_when_to_try_again_and_shows_no_colour(
     failing: Stage, page: Page
 ) -> None:
-    answer = failing.open(page, people.someone())
+    answer = failing.open(page, someone())
     assert answer is not None
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -331,7 +332,7 @@ def test_failure_page_says_why_and_when_to_try_again_and_shows_no_colour(
 
 
 def test_failure_page_tries_again_by_itself(failing: Stage, page: Page) -> None:
-    failing.open(page, people.someone())
+    failing.open(page, someone())
     with page.expect_response(PAGE) as answer:
         page.clock.fast_forward(POLL_MS)  # beyond the 2 s that it says
     assert answer.value.status == 503
@@ -348,7 +349,7 @@ def test_old_data_are_marked_with_their_time(stale: tuple[Stage, str], page: Pag
 def test_english_comes_first_where_it_is_asked_for(stage: Stage, browser: Browser) -> None:
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
-        open_code(stage, page, people.red(people.someone()))
+        open_code(stage, page, people.red(someone()))
         assert page.locator("html").get_attribute("lang") == "en-GB"
         assert word(page) == "Red code"
         expect(page.locator("h1 .second")).to_have_text("红码")
@@ -357,7 +358,7 @@ def test_english_comes_first_where_it_is_asked_for(stage: Stage, browser: Browse
 
 
 def test_text_is_legible_at_arms_length(stage: Stage, page: Page) -> None:
-    open_code(stage, page, people.red(people.someone()))
+    open_code(stage, page, people.red(someone()))
     sizes = page.evaluate(
         """() => [...document.querySelectorAll("header *, main *")]
             .filter(e => e.checkVisibility() && [...e.childNodes].some(

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from models.codes import Cause, Colour, Reason, Status, StatusChange
 from support import people
 from support.stage import Stage
+from support.views import now, someone
 
 GREEN = Status(Colour.GREEN)
 RED = Status(Colour.RED, (Reason.CLOSE_CONTACT,))
@@ -16,13 +17,13 @@ RED = Status(Colour.RED, (Reason.CLOSE_CONTACT,))
 
 def change(city: str = "440300", source: str = "/cdc/440300") -> StatusChange:
     cause = Cause(source, "listing-9", "yuekang.contact.listed.v1")
-    return StatusChange(people.someone(), 2, 1, people.now(), GREEN, RED, cause, city)
+    return StatusChange(someone(), 2, 1, now(), GREEN, RED, cause, city)
 
 
 def told(city: str = "440300") -> tuple[str, str]:
     """The same as it is streamed."""
     data = {
-        "at": people.now().isoformat(),
+        "at": now().isoformat(),
         "before": {"colour": "green", "reasons": []},
         "after": {"colour": "red", "reasons": [3]},
         "cause": {"source": "/cdc/440300", "type": "yuekang.contact.listed.v1"},
@@ -91,7 +92,7 @@ def test_filters_choose_what_is_listed(stage: Stage, desk: Page) -> None:
 
 
 def test_counts_are_shown_and_renewed(stage: Stage, desk: Page) -> None:
-    person = stage.put(people.green(people.someone()))
+    person = stage.put(people.green(someone()))
     desk.goto(f"{stage.url}/dashboard")
     shown = desk.locator("[data-count=red]")
     before = int(shown.inner_text().replace(",", ""))

@@ -1,10 +1,8 @@
 """The forms of a resident in Chromium: sent once, kept while there is no connection."""
 
 import re
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
@@ -24,15 +22,15 @@ from models.events import (
 from models.lists import EMPTY, Listing, add
 from models.phones import Phone
 from support import builders as b
-from support import people
 from support.brokers import Kafka
-from support.browsing import NARROW, PHONE, SMALL_TARGETS, answers, assert_accessible
-from support.gateways import SECRET
+from support.browsing import NARROW, PHONE, SMALL_TARGETS, assert_accessible
+from support.gateways import SECRET, command
 from support.rows import put_rows
 from support.stage import Log, Stage
 from support.travels import PHONE as NUMBER
 from support.travels import another
-from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
+from support.up import answers
+from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, now, someone
 
 SENT = re.compile(r"/declare/sent\?")
 SUBMIT = "提交申报"
@@ -67,7 +65,7 @@ def test_each_kind_is_filled_in_and_sent(
         viewport=PHONE, locale="zh-CN", java_script_enabled=scripts
     ) as context:
         page = context.new_page()
-        stage.open(page, people.someone(), f"/declare/{kind}")
+        stage.open(page, someone(), f"/declare/{kind}")
         assert page.locator("input[type=radio]:checked").count() == 0
         fill(page, None if kind == "personal" else "示例单位")
         page.get_by_role("button", name=SUBMIT).click()
@@ -81,7 +79,7 @@ def test_each_kind_is_filled_in_and_sent(
 def test_the_browser_checks_by_the_same_bounds(stage: Stage, page: Page) -> None:
     posts: list[str] = []
     page.on("request", lambda r: posts.append(r.url) if r.method == "POST" else None)
-    stage.open(page, people.someone(), "/declare/student-or-staff")
+    stage.open(page, someone(), "/declare/student-or-staff")
     for selector, wrong, right in (
         ("#unit", "", "示例学校"),
         ("#celsius", "34.9", "36.6"),
@@ -99,7 +97,7 @@ def test_the_browser_checks_by_the_same_bounds(stage: Stage, page: Page) -> None
 
 
 def test_faults_take_the_focus_and_lead_to_their_fields(stage: Stage, page: Page) -> None:
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     fill(page)
     page.evaluate("document.querySelector('form.form').noValidate = true")
     page.get_by_label("今日体温").fill("30")
@@ -121,7 +119,7 @@ def test_faults_take_the_focus_and_lead_to_their_fields(stage: Stage, page: Page
 def test_a_double_tap_sends_one(stage: Stage, page: Page) -> None:
     posts: list[str] = []
     page.on("request", lambda r: posts.append(r.post_data or "") if r.method == "POST" else None)
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     fill(page)
     page.get_by_role("button", name=SUBMIT).dblclick()
     page.wait_for_url(SENT)
@@ -131,7 +129,7 @@ def test_a_double_tap_sends_one(stage: Stage, page: Page) -> None:
 def test_a_draft_survives_a_lost_connection_and_a_reload(
     stage: Stage, page: Page, phone: BrowserContext
 ) -> None:
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     id_before = page.locator("[name=id]").input_value()
     fill(page, celsius="37.3")
     phone.set_offline(True)
@@ -158,7 +156,7 @@ def test_an_answer_that_is_lost_leaves_a_draft_that_is_the_same_declaration(
     stage: Stage, page: Page
 ) -> None:
     """The server took it, and the browser does not know."""
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     fill(page)
     page.route("**/declare/personal*", lambda route: (route.fetch(), route.abort()))
     page.get_by_role("button", name=SUBMIT).click()
@@ -169,7 +167,7 @@ def test_an_answer_that_is_lost_leaves_a_draft_that_is_the_same_declaration(
 
 
 def test_a_draft_is_discarded_by_a_button(stage: Stage, page: Page) -> None:
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     fill(page)
     page.clock.run_for(400)
     page.reload()
@@ -182,17 +180,17 @@ def test_a_draft_is_discarded_by_a_button(stage: Stage, page: Page) -> None:
 
 
 def test_nobody_sees_the_draft_of_another(stage: Stage, page: Page) -> None:
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     fill(page)
     page.clock.run_for(400)
     assert drafts(page) == ["declare:personal"]
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     expect(page.get_by_label("今日体温")).to_have_value("")
     assert drafts(page) == []
 
 
 def test_a_draft_is_of_its_kind_and_of_a_day(stage: Stage, page: Page) -> None:
-    person = people.someone()
+    person = someone()
     stage.open(page, person, "/declare/personal")
     fill(page)
     page.clock.run_for(400)
@@ -207,7 +205,7 @@ def test_a_draft_is_of_its_kind_and_of_a_day(stage: Stage, page: Page) -> None:
 def test_who_is_no_longer_logged_in_keeps_the_draft(
     stage: Stage, page: Page, phone: BrowserContext
 ) -> None:
-    stage.open(page, people.someone(), "/declare/personal")
+    stage.open(page, someone(), "/declare/personal")
     fill(page)
     phone.clear_cookies()
     page.get_by_role("button", name=SUBMIT).click()
@@ -244,12 +242,12 @@ def travel(
     processes = [
         HttpProcess(
             name,
-            [str(Path(sys.executable).with_name("yuekang")), command],
+            command(subcommand),
             directory,
             environment,
             f"http://127.0.0.1:{port}",
         )
-        for name, command, port in (
+        for name, subcommand, port in (
             ("gateway", "gateway", gateway),
             ("view", "development-view", view),
         )
@@ -274,10 +272,10 @@ async def _put_visits(rows_url: str, prefix: str) -> None:
     key = PersonKeys(SECRET, 1).key(Phone(NUMBER))
     listing: Listing = EMPTY
     for days, city, visit in ((9, "440100", Visit.REACHED), (2, "440300", Visit.PASSED)):
-        at = people.now() - timedelta(days=days)
+        at = now() - timedelta(days=days)
         data = TelecomVisitData(city, visit, at)
         event = b.make(TelecomVisitReported, data, at=at, source="/telecoms/1", person=key)
-        listing = add(listing, event, people.now())
+        listing = add(listing, event, now())
     async with Redis.from_url(rows_url) as redis:
         await put_rows(redis, listings={(key, ListName.TELECOM_VISITS): listing}, prefix=prefix)
 
@@ -301,7 +299,7 @@ def test_a_phone_a_code_a_card(
         java_script_enabled=scripts,
     ) as context:
         page = context.new_page()
-        stage.open(page, people.someone(), "/travel-card")
+        stage.open(page, someone(), "/travel-card")
         page.get_by_label("手机号").fill(NUMBER)
         page.keyboard.press("Enter")
         expect(page.locator("h1 .first")).to_have_text("输入验证码")
@@ -336,7 +334,7 @@ def test_seconds_are_counted_until_a_code_may_be_sent_again(
     travel: tuple[Stage, Outbox], page: Page
 ) -> None:
     stage, outbox = travel
-    stage.open(page, people.someone(), "/travel-card")
+    stage.open(page, someone(), "/travel-card")
     page.get_by_label("手机号").fill(NUMBER)
     page.keyboard.press("Enter")
     again = page.get_by_role("button", name="重新获取验证码")

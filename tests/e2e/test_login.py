@@ -1,8 +1,6 @@
 """Logging in and out in a browser: view, gateway and identity provider as they are run."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -13,13 +11,12 @@ from app.development.stack.processes import HttpProcess
 from app.login.sessions import COOKIE
 from app.process.ports import free_ports
 from support.brokers import Kafka
-from support.browsing import SMALL_TARGETS, answers, assert_accessible
-from support.gateways import SECRET
+from support.browsing import SMALL_TARGETS, assert_accessible
+from support.gateways import SECRET, command
 from support.logins import CARD, PEOPLE
 from support.stage import Log
+from support.up import answers
 from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
-
-Started = dict[str, HttpProcess]
 
 WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", "sessions")
 
@@ -50,7 +47,7 @@ def site(
     processes = [
         HttpProcess(
             name,
-            [str(Path(sys.executable).with_name("yuekang")), name],
+            command(name),
             directory,
             environment,
             f"http://127.0.0.1:{port}",

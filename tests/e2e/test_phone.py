@@ -9,6 +9,7 @@ from models.codes import HealthCode
 from support import people
 from support.browsing import is_grey, word
 from support.stage import Stage
+from support.views import now, someone
 
 SLOW_3G_BYTES_A_SECOND = 50_000
 SLOW_3G_ROUND_TRIP_S = 0.4
@@ -19,7 +20,7 @@ USABLE_S = 1.0
 def shown_once(stage: Stage, context: BrowserContext) -> Page:
     """A page that has shown a green code, whose service worker is ready."""
     page = context.new_page()
-    stage.open(page, stage.put(people.green(people.someone())))
+    stage.open(page, stage.put(people.green(someone())))
     assert word(page) == "绿码"
     page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     page.wait_for_function("caches.keys().then(names => names.length === 1)")
@@ -37,7 +38,7 @@ def test_without_a_network_the_last_code_is_old_and_has_no_colour(
     expect(page.locator("[data-last-first]")).to_have_text("绿码")
     expect(page.locator("[data-last-second]")).to_have_text("Green code")
     expect(page.locator("[data-last-holder]")).to_have_text("样*甲")
-    today = people.now()
+    today = now()
     expect(page.locator("[data-last-at]")).to_contain_text(
         f"{today.year}年{today.month}月{today.day}日"
     )
@@ -95,7 +96,7 @@ def test_the_language_of_the_page_is_that_without_a_network(
     stage: Stage, kept: BrowserContext
 ) -> None:
     page = kept.new_page()
-    stage.open(page, stage.put(people.green(people.someone())), "/code?lang=en")
+    stage.open(page, stage.put(people.green(someone())), "/code?lang=en")
     page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     kept.set_offline(True)
     page.goto(f"{stage.url}/code")
@@ -126,7 +127,7 @@ def test_code_is_light_enough_for_slow_3g(
     stage: Stage, phone: BrowserContext, make: Callable[[str], HealthCode]
 ) -> None:
     page = phone.new_page()
-    stage.open(page, stage.put(make(people.someone())))
+    stage.open(page, stage.put(make(someone())))
     sizes = page.evaluate(BLOCKING)
     assert {address.rpartition(".")[2] for address in sizes} == {"/code", "css"}
     assert all(sizes.values()), "nothing was kept from before"

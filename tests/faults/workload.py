@@ -19,14 +19,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app.development.sample.broken import BREAKAGES
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import encode
 from app.topics.records import Record, binary, structured
 from models import events as e
 from models.policy import POLICIES, day_start
 from models.sources import SOURCE_LIMIT, released
 from support import builders as b
-from support.records import PARTITIONS, partition_of
+from support.records import PARTITIONS
 
 POLICY = POLICIES[-1]
 encode_json = msgspec.json.Encoder().encode
@@ -278,7 +278,7 @@ class Workload:
             yield self._planned(at, breakage.record(event), code=breakage.code)
 
     def _wrong_partition(self, random: Random, at: float, event: Any) -> Planned:
-        right = partition_of(event.partitionkey.encode())
+        right = partition_of(event.partitionkey.encode(), PARTITIONS)
         wrong = (right + random.randrange(1, PARTITIONS)) % PARTITIONS
         return self._planned(at, structured(event), partition=wrong, code="wrong-partition")
 

@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -21,13 +20,15 @@ from typer.testing import CliRunner
 
 from app.letters import commands
 from app.process.consumer import LogRecord
+from app.topics.catalogue import partition_of
 from app.topics.codec import encode
 from app.topology import input_topics
 from models.codes import Colour, HealthCode
 from oracle import replay
 from support import builders as b
 from support.brokers import Kafka
-from support.records import partition_of
+from support.gateways import command
+from support.records import PARTITIONS
 from support.workers import DEAD_LETTER_KEY, Worker, everything, send, until
 
 TOPIC = "laboratory-results"
@@ -60,7 +61,7 @@ def someone(number: int = NUMBER) -> str:
         person = "p1-" + "".join(
             secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32)
         )
-        if partition_of(person.encode()) == number:
+        if partition_of(person.encode(), PARTITIONS) == number:
             return person
 
 
@@ -80,7 +81,7 @@ async def append(kafka: Kafka, topic: str, records: Sequence[tuple[str, bytes]])
 def started(kafka: Kafka, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start a command as a process, to be killed or to meet another."""
     return subprocess.Popen(
-        [str(Path(sys.executable).with_name("yuekang")), *arguments],
+        command(*arguments),
         env=kafka.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

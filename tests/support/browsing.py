@@ -4,13 +4,12 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize
 
-from support import people
 from support.stage import Spot, Stage
+from support.views import someone
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 NARROW: ViewportSize = {"width": 320, "height": 640}
@@ -91,7 +90,7 @@ def word(page: Page) -> str:
 
 def forms(stage: Stage) -> dict[str, Spot]:
     """The forms of a resident, empty and with faults."""
-    person = people.someone()
+    person = someone()
     form, travel = "/declare/personal", "/travel-card"
     phone = {"phone": "13800138000"}
     return {
@@ -105,10 +104,3 @@ def forms(stage: Stage) -> dict[str, Spot]:
         "travel-away": Spot(stage, travel, person, (f"{travel}/code", phone)),
         "travel-code": Spot(stage, travel, person, (travel, {**phone, "code": "12"})),
     }
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=2.0).is_success
-    except httpx.TransportError:
-        return False

@@ -1,6 +1,5 @@
 """Codes to show: one synthetic person each, with what the test cares about."""
 
-import secrets
 from datetime import datetime, timedelta
 
 from models.codes import (
@@ -13,18 +12,9 @@ from models.codes import (
     Owner,
     Reason,
 )
-from models.policy import ZONE
+from support.views import now
 
 LISTING = EventRef("/cdc/440100", "listing-1")
-
-
-def now() -> datetime:
-    return datetime.now(ZONE)
-
-
-def someone() -> str:
-    """A person key that no other test uses."""
-    return "p1-" + "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
 
 
 def green(person: str, version: int = 1, city: str = "440100") -> HealthCode:

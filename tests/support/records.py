@@ -5,19 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from aiokafka.partitioner import murmur2
 
 from app.process.consumer import LogRecord
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import encode
 from models.events import Event, type_of
 
 PARTITIONS = CATALOGUE.partitions
-
-
-def partition_of(key: bytes) -> int:
-    hashed: int = murmur2(key)
-    return (hashed & 0x7FFFFFFF) % PARTITIONS
 
 
 def record(
@@ -38,7 +32,7 @@ def record(
     milliseconds = int(arrived_at.timestamp() * 1000)
     return ConsumerRecord(
         topic=topic,
-        partition=partition_of(key or b""),
+        partition=partition_of(key or b"", PARTITIONS),
         offset=offset,
         timestamp=milliseconds,
         timestamp_type=1,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterable, Iterator
@@ -20,6 +19,7 @@ from app.process.ports import free_port
 from app.web.tokens import Tokens
 from models.codes import HealthCode, StatusChange, changed
 from support.brokers import Kafka
+from support.gateways import command
 from support.views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie
 
 SHOWN_SECONDS_MAX = 10.0
@@ -42,8 +42,7 @@ class Service(HttpProcess):
             "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
             "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
         }
-        command = [str(Path(sys.executable).with_name("yuekang")), name]
-        super().__init__(name, command, directory, environment, self.url)
+        super().__init__(name, command(name), directory, environment, self.url)
 
     def answers(self) -> bool:
         """Say whether it serves at all; a view without Redis is never ready."""

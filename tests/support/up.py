@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,8 +19,8 @@ from app.topics.codec import encode
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
 from models.events import ProvincialCodeData, ProvincialCodeReported, ProvincialColour
+from support.gateways import command
 
-YUEKANG = str(Path(sys.executable).with_name("yuekang"))
 SECONDS_MAX = 90.0
 
 
@@ -65,7 +64,7 @@ class Up:
     def start(self, *options: str) -> None:
         with self._output.open("wb") as out:
             self.process = subprocess.Popen(
-                [YUEKANG, "up", *options],
+                command("up", *options),
                 env=self.environment,
                 stdout=out,
                 stderr=out,
@@ -90,7 +89,7 @@ class Up:
     def another(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `yuekang up` where it cannot stay up."""
         return subprocess.run(
-            [YUEKANG, "up", *options],
+            command("up", *options),
             env={**self.environment, **environment},
             capture_output=True,
             text=True,

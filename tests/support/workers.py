@@ -1,7 +1,6 @@
 """A worker as its own process, and what it leaves on Kafka."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from app.topics.reading import reading
 from app.topics.records import structured
 from models.events import Event
 from support.brokers import Kafka
+from support.gateways import command
 
 T = TypeVar("T")
 
@@ -43,9 +43,8 @@ class Worker(HttpProcess):
             f"YUEKANG_{name.split('-')[0].upper()}_STATUS_PORT": str(port),
             "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),
         }
-        command = [str(Path(sys.executable).with_name("yuekang")), name]
         self.url = f"http://127.0.0.1:{port}"
-        super().__init__(name, command, directory, environment, self.url)
+        super().__init__(name, command(name), directory, environment, self.url)
 
 
 @contextmanager

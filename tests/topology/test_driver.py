@@ -13,14 +13,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from agents.poison import UnreadableError
-from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
+from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES, partition_of
 from app.topics.codec import encode
 from models.codes import Colour
 from models.events import ListName
 from models.sources import released
 from support import builders as b
 from support.log import Consumer, Log, Producer
-from support.records import partition_of
+from support.records import PARTITIONS
 from support.views import someone
 from topology import driver as module
 from topology.driver import HERE, START, Driver, made
@@ -31,7 +31,7 @@ TOPIC, BAD = "laboratory-results", "/laboratories/440100-666"
 def of_partition(number: int) -> str:
     """The same person for each partition, every time."""
     random = Random(number)
-    while partition_of((person := someone(random)).encode()) != number:
+    while partition_of((person := someone(random)).encode(), PARTITIONS) != number:
         pass
     return person
 

@@ -18,13 +18,13 @@ from app.letters.mend import NotSentError, mend
 from app.letters.read import Letter, LetterFilter, letter_in
 from app.letters.show import escaped, print_letter
 from app.process.settings import Settings
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import Code, Refusal, encode
 from app.topics.reading import Range
 from app.topics.records import KafkaPlace
 from models.sources import SOURCE_LIMIT
 from support import builders as b
-from support.records import partition_of, record
+from support.records import PARTITIONS, record
 from support.stores import Store, transaction_on
 
 LETTERS = DeadLetters(bytes(range(32)))
@@ -108,7 +108,10 @@ def test_what_would_be_refused_again_is_not_sent(letter: Letter, says: str) -> N
 
 def test_force_sends_what_would_be_refused_to_where_it_came_from() -> None:
     sending = mend(refused(BROKEN), NOW, None, True)
-    assert (sending.value, sending.partition) == (BROKEN, partition_of(b.PERSON.encode()))
+    assert (sending.value, sending.partition) == (
+        BROKEN,
+        partition_of(b.PERSON.encode(), PARTITIONS),
+    )
     assert mend(refused(None), NOW, None, True).value is None
 
 
@@ -123,7 +126,7 @@ def test_a_mended_event_goes_where_it_belongs() -> None:
     for letter in (refused(BROKEN), refused(b"{"), refused(valid(), OTHER.encode())):
         sending = mend(letter, NOW, valid(person=OTHER))
         assert (sending.topic, sending.key) == (TOPIC, OTHER.encode())
-        assert sending.partition == partition_of(OTHER.encode())
+        assert sending.partition == partition_of(OTHER.encode(), PARTITIONS)
     moved = encode(b.suspected(b.day(2), source=SOURCE))
     assert "no-authority" in why_not(refused(BROKEN), moved)
     moved = encode(b.suspected(b.day(2)))
@@ -132,7 +135,7 @@ def test_a_mended_event_goes_where_it_belongs() -> None:
 
 
 def test_a_record_on_the_wrong_partition_goes_to_the_right_one() -> None:
-    right = partition_of(b.PERSON.encode())
+    right = partition_of(b.PERSON.encode(), PARTITIONS)
     place = KafkaPlace(TOPIC, (right + 1) % 4, 5)
     letter = msgspec.structs.replace(refused(BROKEN), value=valid(), came_from=place)
     assert mend(letter, NOW).partition == right
