@@ -12,14 +12,13 @@ import structlog
 
 from agents.dead_letters import DeadLetters
 from agents.instants import instant
-from agents.partitions import check_partition
 from app.engine.store import META
 from app.engine.transaction import Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
 from app.process.settings import Settings, variable_of
-from app.topics.catalogue import Topic
-from app.topics.codec import Refusal, decode, source_in
+from app.topics.catalogue import Topic, partition_of
+from app.topics.codec import Code, Refusal, decode, source_in
 from app.topology import TableApp
 from models.events import Event
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
@@ -110,7 +109,7 @@ class Poison:
             try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
                 if known is not None and not known(event):
-                    check_partition(record, self._topic)
+                    _check_partition(record, self._topic)
             except Refusal as refusal:
                 self.refuse(record, refusal)
             else:
@@ -172,4 +171,21 @@ class Poison:
             f"{variable_of('unreadable_in_a_row')} above {limit.in_a_row} and "
             f"{variable_of('unreadable_percent')} above {limit.percent}, as far as it takes: they "
             "then go to dead-letters. docs/operations.md tells more."
+        )
+
+
+def _check_partition(record: LogRecord, topic: Topic) -> None:
+    """Raise `Refusal` for a record whose key belongs to another partition.
+
+    A producer with another partitioner than Kafka's default would split a person in two. It is
+    enough to check the first time someone is heard of.
+    """
+    assert record.key is not None
+    expected = partition_of(record.key, topic.partitions)
+    if expected != record.partition:
+        raise Refusal(
+            Code.WRONG_PARTITION,
+            f"The key belongs to partition {expected}, not {record.partition}; use "
+            "Kafka's default partitioner (murmur2).",
+            None,
         )

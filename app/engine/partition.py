@@ -117,10 +117,6 @@ class Partition:
         on."""
         self.lost = True
         self.live.set()
-        self.close()
-
-    def close(self) -> None:
-        """Close the store."""
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -26,6 +26,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process import metrics
+from app.process.tasks import end
 from app.projection.codes import PublicChange, read_changes, wait_for_change
 from app.view.limits import (
     CLIENTS_MAX,
@@ -149,9 +150,7 @@ class Changes:
         self._stopped = True
         self._wake()
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     def check(self) -> None:
         """Raise what ended the following, if anything did: a bug, from which nothing recovers."""

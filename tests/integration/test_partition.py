@@ -38,7 +38,7 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     await held.take()
     yield held
     await held.release()
-    held.close()
+    held.drop()
 
 
 async def commit(kafka: Kafka, partition: Partition, told: bytes, place: int) -> None:

@@ -54,7 +54,7 @@ async def taken(folder: Path, log: Log, number: int) -> AsyncIterator[Partition]
         await held.take()
     yield held
     await held.release()
-    held.close()
+    held.drop()
 
 
 def answers_to(log: Log, partition: Partition) -> asyncio.Event:

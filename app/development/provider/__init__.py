@@ -6,5 +6,5 @@ relying party it is a provider like any other: the protocol is Authlib's, and as
 
 - `people`: the people to pick from.
 - `server`: Authlib's provider with one client, everything in memory.
-- `routes`: its addresses and its page; `command`: the process.
+- `routes`: its addresses and its page; `texts`: the words; `command`: the process.
 """

@@ -16,9 +16,9 @@ from app.development.provider.server import (
     ProviderOptions,
     Server,
 )
+from app.development.provider.texts import PROVIDER
 from app.login.claims import NoDocument
 from app.login.guards import origin_of
-from app.login.texts import PROVIDER
 from app.process.clock import Clock, now
 from app.web.language import CHINESE, Text, negotiate
 from app.web.problems import on_failure
