@@ -13,8 +13,7 @@ from typing import TypeAlias
 from aiokafka import TopicPartition
 from msgspec import Struct
 
-from app.process.consumer import Consumer
-from app.process.consumer import LogRecord as LogRecord
+from app.process.consumer import Consumer, LogRecord
 
 Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
 """What one fetch brought: the records of each partition, in its order."""

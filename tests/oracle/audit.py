@@ -31,12 +31,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.engine.store import AGENDA, APPLIED, DUE, META, STORED
+from app.process.consumer import LogRecord
 from app.projection.codes import CHANGES, CHANGES_KEPT, CODE, COUNTS, MINUTE, public, stored
 from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode, source_in
-from app.topics.reading import LogRecord
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed
 from models.person import Notice, Person, advance, fold, unknown
 from models.sources import SourceReleased, Tally

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from app.process.consumer import LogRecord
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, decode
-from app.topics.reading import LogRecord
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged
 from models.person import Person, advance, fold, unknown
 
