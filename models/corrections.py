@@ -10,9 +10,8 @@ a first event with all that corrects it, directly or through others.
 | the last was taken back | the one before it stands again |
 
 So a correction is replaced for good, and only a retraction gives back. A chain keeps its place,
-whatever of it is taken back. Whatever stands is read in
-the place of the first event of its chain: who corrects the date of a case's confirmation does not
-confirm it after its discharge (decision 6).
+whatever of it is taken back. Whatever stands is read in the place of the first event of its chain:
+who corrects the date of a case's confirmation does not confirm it after its discharge (decision 6).
 """
 
 from collections.abc import Callable, Iterable

@@ -7,7 +7,7 @@ that shows it.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from random import Random
 from unittest.mock import patch
@@ -33,13 +33,13 @@ from models.events import (
 from models.person import FoldOutcome, Person, advance, fold, unknown
 from models.reasons import assess
 from oracle.naive import (
-    Spell,
     effective,
     naive,
     spells,
     verified_since,
 )
 from support import builders as b
+from support.spells import union
 from support.strategies import (
     POLICY_SETS,
     STEP,
@@ -54,8 +54,6 @@ from support.strategies import (
 START = at_step(0)
 LATER = at_step(STEPS_MAX)
 """By then every event of a world has happened and arrived."""
-
-FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 HORIZON = LATER + timedelta(days=366)
 """Beyond everything that a world can open or end."""
@@ -185,23 +183,6 @@ def test_the_worlds_are_valid(world: list[StatusEvent]) -> None:
 # --- the judgement ------------------------------------------------------------------------------
 
 
-def held(found: Iterable[Spell]) -> list[str]:
-    """Return when each reason held, in a zone of its own; what touches or overlaps is one."""
-    lines = []
-    for reason in Reason:
-        start, end = None, START
-        of_reason = [spell for spell in found if spell.reason is reason]
-        for spell in sorted(of_reason, key=lambda spell: spell.start):
-            if start is not None and spell.start > end:
-                lines.append((reason.name, start, end))
-                start = None
-            start = start or spell.start.astimezone(UTC)
-            end = max(end, (spell.end or FOREVER).astimezone(UTC))
-        if start is not None:
-            lines.append((reason.name, start, end))
-    return [f"{name}: {start} to {end}" for name, start, end in lines]
-
-
 @st.composite
 def chained(draw: st.DrawFn) -> list[StatusEvent]:
     """A world with chains: each correction of the source and family of what it corrects, with what
@@ -239,8 +220,7 @@ def test_the_judgement_agrees_with_the_oracle(policies: tuple[policy.Policy, ...
             found = assess(world)
             right = spells(world)
         assert found.verified_since == verified_since(world)
-        holding = [Spell(x.reason, x.start, x.end) for x in found.intervals]
-        assert held(holding) == held(right)
+        assert union((x.reason, x.start, x.end) for x in found.intervals) == union(right)
 
     agree()
     assert max(chains) >= 4, "there were chains"

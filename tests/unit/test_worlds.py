@@ -1,6 +1,5 @@
 """Worlds in which a code was wrong once, each with when its reasons hold. Days of March 2022."""
 
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from support.builders import (
     suspected,
     transferred,
 )
+from support.spells import Held, union
 
 POSITIVE = Reason.CONFIRMED_OR_POSITIVE
 SUSPECTED = Reason.SUSPECTED_CASE
@@ -30,8 +30,6 @@ CONTACT = Reason.CLOSE_CONTACT
 PROVINCE = Reason.OUT_OF_PROVINCE_CODE
 CENTRALISED = Reason.CENTRALISED_QUARANTINE
 HOME = Reason.HOME_QUARANTINE
-
-Held = tuple[Reason, datetime, datetime | None]
 
 WORLDS: dict[str, tuple[list[Any], list[Held]]] = {
     # A release ends the whole order
@@ -203,16 +201,3 @@ def test_the_reasons_hold_when_they_should(events: list[Any], held: list[Held]) 
     found = [(i.reason, i.start, i.end) for i in assess(events).intervals]
     assert union(found) == union(held)
     assert union((s.reason, s.start, s.end) for s in spells(events)) == union(held)
-
-
-def union(held: Any) -> list[Held]:
-    """What overlaps or touches, of one reason, is one."""
-    merged: list[Held] = []
-    for reason, start, end in sorted(held, key=lambda h: (h[0], h[1])):
-        before = merged[-1] if merged else None
-        if before and before[0] is reason and (before[2] is None or start <= before[2]):
-            last = None if end is None or before[2] is None else max(end, before[2])
-            merged[-1] = reason, before[1], last
-        else:
-            merged.append((reason, start, end))
-    return merged
