@@ -16,7 +16,7 @@ information (models.lists).
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, assert_never, get_args
 
 from msgspec import Meta, Struct
 
@@ -675,3 +675,43 @@ KEYED_BY_PHONE = frozenset(str(cls.__struct_config__.tag) for cls in ABOUT_A_PHO
 def type_of(event: Event) -> str:
     """Return the CloudEvents type of `event`."""
     return str(event.__struct_config__.tag)
+
+
+def counts_from(event: StatusEvent) -> datetime:
+    """Return the instant from which what `event` says counts; for a retraction, its own time."""
+    match event:
+        case IdentityVerified(data=identity):
+            return identity.verified_at
+        case NatResultReported(data=result):
+            return result.reported_at
+        case CaseSuspected(data=suspected):
+            return suspected.reported_at
+        case CaseConfirmed(data=confirmed):
+            return confirmed.confirmed_at
+        case CaseExcluded(data=excluded):
+            return excluded.excluded_at
+        case CaseDischarged(data=discharged):
+            return discharged.discharged_at
+        case ContactListed(data=listed):
+            return listed.listed_at
+        case ContactWithdrawn(data=withdrawn):
+            return withdrawn.withdrawn_at
+        case QuarantineOrdered(data=ordered):
+            return ordered.starts_at
+        case QuarantineTransferred(data=transferred):
+            return transferred.transferred_at
+        case QuarantineReleased(data=released):
+            return released.released_at
+        case ProvincialCodeReported(data=code):
+            return code.reported_at
+        case (
+            IdentityRetracted()
+            | NatResultRetracted()
+            | CaseRetracted()
+            | ContactRetracted()
+            | QuarantineRetracted()
+            | ProvincialCodeRetracted()
+        ):
+            return event.time
+        case _:
+            assert_never(event)

@@ -46,9 +46,9 @@ from models.codes import Colour, EventRef, HealthCode, Interval, Reason, Status,
 from models.corrections import corrects, settle
 from models.events import (
     StatusEvent,
+    counts_from,
     type_of,
 )
-from models.files import counts_from
 from models.person import Fact, Person, full
 from models.policy import policy_at
 from models.reasons import assess, ref

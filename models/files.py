@@ -7,30 +7,22 @@ instant that it names (`precedes`). A wrong year turns nobody green.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar, assert_never
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from models.corrections import Order
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
     CaseExcluded,
-    CaseRetracted,
     CaseSuspected,
     ContactListed,
-    ContactRetracted,
     ContactWithdrawn,
     Envelope,
-    IdentityRetracted,
-    IdentityVerified,
-    NatResultReported,
-    NatResultRetracted,
-    ProvincialCodeReported,
-    ProvincialCodeRetracted,
     QuarantineOrdered,
     QuarantineReleased,
-    QuarantineRetracted,
     QuarantineTransferred,
     StatusEvent,
+    counts_from,
 )
 
 CaseReport = CaseSuspected | CaseConfirmed | CaseExcluded | CaseDischarged
@@ -74,46 +66,6 @@ def file_of(event: StatusEvent) -> str | None:
             return f"order {event.data.order}"
         case _:
             return None
-
-
-def counts_from(event: StatusEvent) -> datetime:
-    """Return the instant from which what `event` says counts; for a retraction, its own time."""
-    match event:
-        case IdentityVerified(data=identity):
-            return identity.verified_at
-        case NatResultReported(data=result):
-            return result.reported_at
-        case CaseSuspected(data=suspected):
-            return suspected.reported_at
-        case CaseConfirmed(data=confirmed):
-            return confirmed.confirmed_at
-        case CaseExcluded(data=excluded):
-            return excluded.excluded_at
-        case CaseDischarged(data=discharged):
-            return discharged.discharged_at
-        case ContactListed(data=listed):
-            return listed.listed_at
-        case ContactWithdrawn(data=withdrawn):
-            return withdrawn.withdrawn_at
-        case QuarantineOrdered(data=ordered):
-            return ordered.starts_at
-        case QuarantineTransferred(data=transferred):
-            return transferred.transferred_at
-        case QuarantineReleased(data=released):
-            return released.released_at
-        case ProvincialCodeReported(data=code):
-            return code.reported_at
-        case (
-            IdentityRetracted()
-            | NatResultRetracted()
-            | CaseRetracted()
-            | ContactRetracted()
-            | QuarantineRetracted()
-            | ProvincialCodeRetracted()
-        ):
-            return event.time
-        case _:
-            assert_never(event)
 
 
 def precedes(closing: FileReport, opened: Placed[R]) -> bool:

@@ -26,8 +26,15 @@ from msgspec.structs import replace
 
 from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
 from models.corrections import corrects, settle
-from models.events import Event, IdentityVerified, NatResultReported, StatusEvent, type_of
-from models.files import OPENING, counts_from, file_of
+from models.events import (
+    Event,
+    IdentityVerified,
+    NatResultReported,
+    StatusEvent,
+    counts_from,
+    type_of,
+)
+from models.files import OPENING, file_of
 from models.policy import policy_at
 from models.reasons import assess, closes_nothing, opens_nothing, ref
 

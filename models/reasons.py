@@ -63,6 +63,7 @@ from models.events import (
     Result,
     ResultStatus,
     StatusEvent,
+    counts_from,
 )
 from models.files import (
     OPENING,
@@ -70,7 +71,6 @@ from models.files import (
     ContactReport,
     Placed,
     QuarantineReport,
-    counts_from,
     file_of,
     precedes,
     walk,

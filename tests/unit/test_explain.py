@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.codes import NO_CODE, Colour, EventRef, Reason, Status, StatusChange, judge
-from models.events import EVENT_TYPES, StatusEvent
+from models.events import EVENT_TYPES, StatusEvent, counts_from
 from models.explain import Claim, compare, explain
-from models.files import counts_from
 from models.person import Person, advance, fold, unknown
 from models.policy import POLICIES
 from oracle.naive import naive
