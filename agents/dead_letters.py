@@ -14,7 +14,7 @@ from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
 from app.topics.codec import Code, Refusal
 from app.topics.numbers import carries_phone_number
 from app.topics.records import Header
-from models.person import Notice
+from models.notices import Notice
 from models.phones import without_phone_numbers
 
 VALUE_BYTES_MAX = 3 * 1024 * 1024

@@ -21,7 +21,7 @@ from app.topics.catalogue import Topic
 from app.topology import ListsApp
 from models.events import Event, ListedEvent, ListName
 from models.lists import EMPTY, Conflict, Listing, add, drop_old, due_at, list_of
-from models.person import conflict
+from models.notices import conflict
 from models.sources import SOURCE_LIMIT, Limit
 
 INTERVAL_SECONDS = 10.0

@@ -2,13 +2,16 @@
 
 The package is pure: no Kafka, Redis, HTTP or clock. Time comes in as an argument.
 
-Eight files are the rules. A code depends on nothing else:
+These are the rules. A code depends on nothing else:
 
 - `events`: what agencies may publish, one type per kind of fact.
 - `corrections`: which events stand, and in whose place.
 - `policy`: the rules' numbers, dated, each with its source.
 - `reasons`: the six reasons for a red code, each an interval of time.
 - `files`: which report of a case, a listing or an order closes which.
+- `provinces`: what another province's reports come to, in its own sequence.
+- `idle`: which events have no effect though they mean to have one, and why.
+- `notices`: what a source is told about an event of its own.
 - `results`: which negatives lift a positive, or meet the tests of a contact.
 - `codes`: the result: a code with its reasons and how they lift.
 - `person`: what is held about one person, and how one more event folds into it.

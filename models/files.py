@@ -33,21 +33,37 @@ FileReport = CaseReport | ContactReport | QuarantineReport
 OPENING = (CaseSuspected, CaseConfirmed, ContactListed, QuarantineOrdered)
 """What begins a case, a listing or an order. Every other report about one can only follow it."""
 
-E = TypeVar("E", bound=Envelope)
+E_co = TypeVar("E_co", bound=Envelope, covariant=True)
 R = TypeVar("R", bound=FileReport)
 
 
-class Placed(NamedTuple, Generic[E]):
+class Placed(NamedTuple, Generic[E_co]):
     """An event that counts, with the place in which it is read."""
 
     place: Order
-    event: E
+    event: E_co
+
+
+class Track(NamedTuple):
+    """The types of reports that open something in a file, that close it, and that go on with it
+    while it is open."""
+
+    opens: type
+    closes: tuple[type, ...]
+    goes_on: tuple[type, ...] = ()
+
+
+CONFIRMED_CASE = Track(CaseConfirmed, (CaseDischarged,))
+SUSPECTED_CASE = Track(CaseSuspected, (CaseExcluded, CaseConfirmed))
+LISTING = Track(ContactListed, (ContactWithdrawn,))
+ORDER = Track(QuarantineOrdered, (QuarantineReleased,), goes_on=(QuarantineTransferred,))
 
 
 class Closed(NamedTuple):
     """What was open together, in its places, and what closed it; None if it is open still.
 
-    Their types are among those that `walk` was told.
+    `opened` is empty where `by` closes nothing, or goes on with nothing. The types are those of the
+    track.
     """
 
     opened: Sequence[Placed[Any]]
@@ -80,24 +96,31 @@ def precedes(closing: FileReport, opened: Placed[R]) -> bool:
     )
 
 
-def walk(
-    reports: Sequence[Placed[R]],
-    opens: tuple[type, ...],
-    closes: tuple[type, ...],
-    goes_on: tuple[type, ...] = (),
-) -> Iterator[Closed]:
-    """Yield what is closed together, with what closed it, and at last what stays open.
-
-    Of `reports`, in their places, those of the types `opens` open and those of `closes` close.
-    Those of `goes_on` open too, while something is open.
-    """
+def walk(reports: Sequence[Placed[R]], track: Track) -> Iterator[Closed]:
+    """Yield what is closed together, with what closed it, and at last what stays open; of
+    `reports`, in their places."""
     opened: list[Placed[R]] = []
     for report in reports:
-        if isinstance(report.event, opens) or (opened and isinstance(report.event, goes_on)):
+        goes_on = opened and isinstance(report.event, track.goes_on)
+        if goes_on or isinstance(report.event, track.opens):
             opened.append(report)
-        elif isinstance(report.event, closes):
+        elif isinstance(report.event, track.closes + track.goes_on):
             stays = [one for one in opened if precedes(report.event, one)]
-            if len(stays) < len(opened):
-                yield Closed([one for one in opened if one not in stays], report)
+            yield Closed([one for one in opened if one not in stays], report)
             opened = stays
     yield Closed(opened, None)
+
+
+def suspicions(reports: Sequence[Placed[R]]) -> Sequence[Placed[R]]:
+    """Leave out the suspicions of a case that is confirmed: none opens meanwhile."""
+    kept, confirmed = [], list[Placed[R]]()
+    for report in reports:
+        match report.event:
+            case CaseConfirmed():
+                confirmed.append(report)
+            case CaseDischarged() as discharge:
+                confirmed = [case for case in confirmed if precedes(discharge, case)]
+            case CaseSuspected() if confirmed:
+                continue
+        kept.append(report)
+    return kept

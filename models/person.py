@@ -17,7 +17,6 @@ changed by an event. Both keep one chain per person; each link has the version o
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from enum import StrEnum
 from operator import attrgetter
 
 import msgspec
@@ -25,18 +24,26 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
-from models.corrections import corrects, settle
+from models.corrections import corrects
 from models.events import (
-    Event,
     IdentityVerified,
     NatResultReported,
     StatusEvent,
     counts_from,
     type_of,
 )
-from models.files import OPENING, file_of
+from models.idle import Idle, Obstacle
+from models.notices import (
+    Notice,
+    conflict,
+    no_correction,
+    no_effect,
+    of_other_source,
+    without_target,
+)
 from models.policy import policy_at
-from models.reasons import assess, closes_nothing, opens_nothing, ref
+from models.reasons import Assessment, assess, opens_nothing, ref
+from models.results import swab_too_old
 
 LEAVING_TRIED_MAX = 16
 """How many events are tried for one that may leave a full row. Nearly always the first one may. The
@@ -86,26 +93,6 @@ class Person(Struct, frozen=True, array_like=True):
     facts: tuple[Fact, ...] = ()
 
 
-class Objection(StrEnum):
-    """Why the fold refuses an event, or why what it would correct or close stays as it is."""
-
-    CONFLICT = "conflict"
-    CORRECTION_OF_OTHER_SOURCE = "correction-of-other-source"
-    CORRECTION_OF_OTHER_KIND = "correction-of-other-kind"
-    CORRECTION_OF_LATER_EVENT = "correction-of-later-event"
-    CORRECTION_WITHOUT_TARGET = "correction-without-target"
-    CLOSES_NOTHING = "closes-nothing"
-
-
-class Notice(Struct, frozen=True):
-    """Something to tell the source of `event`; `refused` says whether the event was left out."""
-
-    event: Event
-    objection: Objection
-    detail: str
-    refused: bool
-
-
 class FoldOutcome(Struct, frozen=True):
     """A row after an event or the passing of time, and what to tell of it, in order."""
 
@@ -132,7 +119,7 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
     if place < len(facts) and _identity(facts[place]) == _identity(new):
         if facts[place].written == new.written:
             return outcome
-        return _object(outcome, conflict(event))
+        return _telling(outcome, conflict(event))
     facts = (*facts[:place], new, *facts[place:])
     plain, policy = row.plain and opens_nothing(event), policy_at(at)
     if len(facts) > policy.facts_max:
@@ -142,20 +129,27 @@ def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
         if leaves is not None:
             facts = (*facts[:leaves], *facts[leaves + 1 :])
     if plain:  # one more of them says nothing new, and corrects nothing
-        return replace(outcome, person=Person(row.code, at, row.due_at, plain, facts))
+        outcome = replace(outcome, person=Person(row.code, at, row.due_at, plain, facts))
+        if isinstance(event, NatResultReported) and swab_too_old(event):
+            return _telling(outcome, no_effect(Idle(event, Obstacle.SWAB_TOO_OLD, None)))
+        return outcome
     stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
     target = _target(facts, event)
     corrected = None if target is None or not corrects(event, target) else target.id
+    events = [fact.event for fact in facts]
+    found = assess(events)
     judged, change = _judge_again(
         row.code,
         facts,
+        found,
         stays_plain,
         at,
         Cause(event.source, event.id, type_of(event), corrected),
     )
     notices = [*outcome.notices, *_claims(facts, event)]
-    if _deadline(new) <= at and new in _waiting(facts, [fact.event for fact in facts]):
-        notices.append(_without(facts, event))  # read so late that its wait is over
+    if event.supersedes is not None and target is None and _deadline(new) <= at:
+        notices.append(without_target(event))  # read so late that its wait is over
+    notices += _idle_by_now(event, events, found.idle, wait_is_over=_deadline(new) <= at)
     return FoldOutcome(judged, (*outcome.changes, *change), tuple(notices))
 
 
@@ -190,14 +184,15 @@ def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
     stays = {c.met_by for interval in found.intervals for c in interval.conditions}
     stays |= {interval.opened_by for interval in found.intervals}
     stays |= {EventRef(fact.source, fact.supersedes) for fact in facts if fact.supersedes}
-    stays |= {EventRef(fact.source, fact.id) for fact in _waiting(facts, events)}
+    stays |= {EventRef(fact.source, fact.id) for fact in _waiting(facts, found.idle)}
     oldest_first = sorted(
         (counts_from(event), place)
         for place, event in enumerate(events)
         if event.supersedes is None and ref(event) not in stays
     )
     for _, place in oldest_first[:LEAVING_TRIED_MAX]:
-        if assess([*events[:place], *events[place + 1 :]]) == found:
+        without = assess([*events[:place], *events[place + 1 :]])
+        if replace(without, idle=()) == replace(found, idle=()):
             return place
     return None
 
@@ -210,8 +205,9 @@ def advance(row: Person, to: datetime) -> FoldOutcome:
     changes: list[StatusChange] = []
     notices: list[Notice] = []
     while row.due_at is not None and row.due_at <= to:
-        notices += _unanswered(row, row.due_at)
-        row, change = _judge_again(row.code, row.facts, row.plain, row.due_at, Cause())
+        found = assess([fact.event for fact in row.facts])
+        notices += _unanswered(row.facts, found.idle, row.due_at)
+        row, change = _judge_again(row.code, row.facts, found, row.plain, row.due_at, Cause())
         changes += change
     if to > row.judged_at:
         row = Person(row.code, to, row.due_at, row.plain, row.facts)
@@ -219,11 +215,15 @@ def advance(row: Person, to: datetime) -> FoldOutcome:
 
 
 def _judge_again(
-    old: HealthCode, facts: tuple[Fact, ...], plain: bool, at: datetime, cause: Cause
+    old: HealthCode,
+    facts: tuple[Fact, ...],
+    found: Assessment,
+    plain: bool,
+    at: datetime,
+    cause: Cause,
 ) -> tuple[Person, tuple[StatusChange, ...]]:
-    """Judge the facts as of `at`; the code's version grows if anything in it changed."""
-    events = [fact.event for fact in facts]
-    found = assess(events)
+    """Judge as of `at` what `facts` were found to mean; the code's version grows if anything in it
+    changed."""
     code = replace(
         old,
         verified_since=found.verified_since,
@@ -231,7 +231,7 @@ def _judge_again(
         intervals=tuple(i for i in found.intervals if (u := _kept_until(i)) is None or u > at),
     )
     shown = judge(code, at)
-    due_at = _due_at(code, shown.changes_at, _waiting(facts, events), at)
+    due_at = _due_at(code, shown.changes_at, _waiting(facts, found.idle), at)
     told, status = Status(old.colour, old.reasons), shown.status
     if code == old and status == told:
         return Person(old, at, due_at, plain, facts), ()
@@ -277,10 +277,10 @@ def _deadline(fact: Fact) -> datetime:
     return fact.arrived_at + policy_at(fact.arrived_at).correction_wait
 
 
-def _waiting(facts: tuple[Fact, ...], events: Sequence[StatusEvent]) -> list[Fact]:
+def _waiting(facts: tuple[Fact, ...], idle: Iterable[Idle]) -> list[Fact]:
     """Return the facts that name something that has not arrived: an event to correct, or a case,
     listing or order to close."""
-    closing = {ref(event) for event in closes_nothing(events)}
+    closing = {ref(one.event) for one in idle if one.why is Obstacle.NOT_BEGUN}
     return [
         fact
         for fact in facts
@@ -300,19 +300,8 @@ def _target(facts: tuple[Fact, ...], claim: Fact | StatusEvent) -> StatusEvent |
     return None
 
 
-def _object(outcome: FoldOutcome, notice: Notice) -> FoldOutcome:
+def _telling(outcome: FoldOutcome, notice: Notice) -> FoldOutcome:
     return replace(outcome, notices=(*outcome.notices, notice))
-
-
-def conflict(event: Event) -> Notice:
-    """Object to an event whose identity arrived before with other content."""
-    return Notice(
-        event,
-        Objection.CONFLICT,
-        f"Event {event.id} of {event.source} arrived before with another content, which stays. "
-        "Send a new event with an id of its own that supersedes it.",
-        refused=True,
-    )
 
 
 def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
@@ -324,21 +313,13 @@ def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
     notices = []
     target = _target(facts, event)
     if target is not None and not corrects(event, target):
-        notices.append(_no_correction(event, target))
+        notices.append(no_correction(event, target))
     elif target is None and event.supersedes is not None:
         others = {fact.source for fact in facts if fact.id == event.supersedes}
         if others:
-            notices.append(
-                Notice(
-                    event,
-                    Objection.CORRECTION_OF_OTHER_SOURCE,
-                    f"supersedes names {event.supersedes}, an event of {', '.join(sorted(others))};"
-                    " only its own source can correct it. The correction has no effect.",
-                    refused=False,
-                )
-            )
+            notices.append(of_other_source(event, others))
     notices += (
-        _no_correction(fact.event, event)
+        no_correction(fact.event, event)
         for fact in facts
         if fact.supersedes == event.id
         and fact.source == event.source
@@ -347,66 +328,30 @@ def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
     return notices
 
 
-def _no_correction(event: StatusEvent, named: StatusEvent) -> Notice:
-    """Object to a correction of another kind of event, or of one that does not come before it."""
-    if event.family != named.family:
-        objection = Objection.CORRECTION_OF_OTHER_KIND
-        why = f"which is {type_of(named)}; only events about the same kind of thing correct it."
+def _idle_by_now(
+    event: StatusEvent, events: Sequence[StatusEvent], idle: Sequence[Idle], *, wait_is_over: bool
+) -> list[Notice]:
+    """Object to what has no effect now and had one, or waited for one, before `event` came.
+
+    What nothing has begun yet waits; it is told when its wait is over.
+    """
+    new = ref(event)
+    if all(ref(one.event) == new for one in idle):
+        before: set[tuple[EventRef, Obstacle]] = set()
     else:
-        objection = Objection.CORRECTION_OF_LATER_EVENT
-        why = (
-            f"whose sequence is not smaller than {event.sequence}; a correction comes after what "
-            "it corrects, so that corrections cannot form a circle."
-        )
-    detail = f"supersedes names {event.supersedes}, {why} The correction has no effect."
-    return Notice(event, objection, detail, refused=False)
-
-
-def _unanswered(row: Person, at: datetime) -> list[Notice]:
-    """Object to events whose wait for what they name ends at `at`."""
-    waiting = _waiting(row.facts, [fact.event for fact in row.facts])
-    return [_without(row.facts, fact.event) for fact in waiting if _deadline(fact) == at]
-
-
-def _without(facts: tuple[Fact, ...], event: StatusEvent) -> Notice:
-    if event.supersedes is not None and _target(facts, event) is None:
-        return Notice(
-            event,
-            Objection.CORRECTION_WITHOUT_TARGET,
-            f"supersedes names {event.supersedes}, and no such event of {event.source} "
-            "about this person has arrived, or is kept. Check the id and the person; the "
-            "correction still takes effect if that event comes.",
-            refused=False,
-        )
-    file, why = file_of(event), _why_idle(facts, event)
-    detail = f"It closes or goes on with {file} of {event.source}, {why}"
-    return Notice(event, Objection.CLOSES_NOTHING, detail, refused=False)
-
-
-def _why_idle(facts: tuple[Fact, ...], event: StatusEvent) -> str:
-    """Say what stands in the way of an event that closes nothing, and what would be right."""
-    settled = settle(fact.event for fact in facts)
-    begun = [
-        fact.event
-        for fact in facts
-        if isinstance(fact.event, OPENING)
-        and fact.source == event.source
-        and file_of(fact.event) == file_of(event)
+        known = assess([other for other in events if ref(other) != new])
+        before = {(ref(one.event), one.why) for one in known.idle}
+    return [
+        no_effect(one)
+        for one in idle
+        if (ref(one.event), one.why) not in before
+        and (one.why is not Obstacle.NOT_BEGUN or (ref(one.event) == new and wait_is_over))
     ]
-    later = [other for other in begun if (other.source, other.id) not in settled.instead_of]
-    if later:
-        first = min(later, key=settled.place)
-        return (
-            f"whose beginning, {first.id}, has the sequence {first.sequence} and so comes after "
-            f"its own, {event.sequence}. Send it again with another id and a higher sequence."
-        )
-    if begun:
-        by = settled.instead_of[begun[-1].source, begun[-1].id]
-        return (
-            f"whose beginning, {begun[-1].id}, was taken back or corrected by {by.id}. Take this "
-            "event back too, or send what began it."
-        )
-    return (
-        "and nothing about this person has arrived that began it. Check the number and the person; "
-        "it still takes effect if that comes."
-    )
+
+
+def _unanswered(facts: tuple[Fact, ...], idle: Sequence[Idle], at: datetime) -> list[Notice]:
+    """Object to events whose wait for what they name ends at `at`."""
+    due = {(fact.source, fact.id): fact for fact in _waiting(facts, idle) if _deadline(fact) == at}
+    notices = [no_effect(one) for one in idle if (one.event.source, one.event.id) in due]
+    told = {(notice.event.source, notice.event.id) for notice in notices}
+    return [*notices, *(without_target(due[own].event) for own in due if own not in told)]

@@ -72,7 +72,8 @@ class Policy(Struct, frozen=True):
 
     correction_wait: timedelta
     """How long an event waits for what it names, to correct or to close it, before its source is
-    told (own decision: 24 hours)."""
+    told that it has no effect yet (own decision: 10 minutes, by which events of one source may
+    be out of order)."""
 
     facts_max: int
     """Most events kept about one person. One more makes the oldest leave on which the judgement
@@ -117,7 +118,7 @@ POLICIES = (
         sampled_to_reported_max=timedelta(days=14),
         provincial_disorder_max=timedelta(minutes=10),
         planned_end_lifts=frozenset({QuarantineKind.HOME}),
-        correction_wait=timedelta(hours=24),
+        correction_wait=timedelta(minutes=10),
         facts_max=512,
         facts_reserved=256,
         ended_kept=timedelta(days=2),

@@ -26,11 +26,9 @@ A result and a provincial report count from their report, in every answer about 
 reported later changes no day on which nobody knew it (own decision).
 """
 
-from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby, takewhile
 from typing import TypeVar, assert_never
 
 from msgspec import Struct
@@ -54,7 +52,6 @@ from models.events import (
     NatResultRetracted,
     ProvincialCodeReported,
     ProvincialCodeRetracted,
-    ProvincialColour,
     QuarantineKind,
     QuarantineOrdered,
     QuarantineReleased,
@@ -66,16 +63,21 @@ from models.events import (
     counts_from,
 )
 from models.files import (
-    OPENING,
+    CONFIRMED_CASE,
+    LISTING,
+    ORDER,
+    SUSPECTED_CASE,
     CaseReport,
     ContactReport,
+    FileReport,
     Placed,
     QuarantineReport,
-    file_of,
-    precedes,
+    suspicions,
     walk,
 )
+from models.idle import Idle, Obstacle, idle_in_files
 from models.policy import day_start, policy_at
+from models.provinces import Spell, spells
 from models.results import Swab, Wait, counted, required_tests, waits
 
 E = TypeVar("E", bound=Envelope)
@@ -83,11 +85,15 @@ QuarantineStep = QuarantineOrdered | QuarantineTransferred
 
 
 class Assessment(Struct, frozen=True):
-    """What a set of events means: since when someone is verified, where, and the reasons."""
+    """What a set of events means: since when someone is verified, where, and the reasons.
+
+    `idle` are the events that have no effect.
+    """
 
     verified_since: datetime | None
     city: str | None
     intervals: tuple[Interval, ...]
+    idle: tuple[Idle, ...]
 
 
 def assess(events: Iterable[StatusEvent]) -> Assessment:
@@ -98,8 +104,9 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
     contacts: defaultdict[tuple[str, str], list[ContactReport]] = defaultdict(list)
     quarantines: defaultdict[tuple[str, str], list[QuarantineReport]] = defaultdict(list)
     provinces: defaultdict[tuple[str, str], list[ProvincialCodeReported]] = defaultdict(list)
-    standing, place, _ = settle(events)
-    for event in standing:
+    events = list(events)
+    settled = settle(events)
+    for event in settled.standing:
         match event:
             case NatResultReported():  # by far the most
                 results.append(event)
@@ -126,9 +133,11 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
                 assert_never(event)
 
     def in_place(reports: Iterable[E]) -> Sequence[Placed[E]]:
-        return sorted((Placed(place(report), report) for report in reports), key=_place)
+        return sorted((Placed(settled.place(report), report) for report in reports), key=_place)
 
-    positives, negatives = counted(results)
+    positives, negatives, too_old = counted(results)
+    idle = [Idle(result, Obstacle.SWAB_TOO_OLD, None) for result in too_old]
+    files: list[Sequence[Placed[FileReport]]] = []
     confirmed: list[ConfirmedCase] = []
     intervals: list[Interval] = []
     for case_reports in map(in_place, cases.values()):
@@ -136,13 +145,21 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
         confirmed += found
         intervals += _once(case.interval for case in found)
         intervals += _once(suspected_cases(case_reports))
+        files.append(case_reports)
     intervals += positive_results(positives, negatives, confirmed)
     for contact_reports in map(in_place, contacts.values()):
         intervals += close_contact(contact_reports, negatives, confirmed)
+        files.append(contact_reports)
     for province_reports in map(in_place, provinces.values()):
-        intervals += out_of_province_code(province_reports)
+        found_spells, out_of_sequence = spells(province_reports)
+        intervals += map(out_of_province_code, found_spells)
+        idle += out_of_sequence
     for quarantine_reports in map(in_place, quarantines.values()):
         intervals += quarantine(quarantine_reports)
+        files.append(quarantine_reports)
+    if files:
+        never_was = frozenset(i.opened_by for i in intervals if not _was(i))
+        idle += idle_in_files(files, settled, events, never_was)
 
     newest = max(identities, key=lambda e: (e.data.verified_at, e.order), default=None)
     return Assessment(
@@ -151,6 +168,7 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
         intervals=tuple(
             sorted(filter(_was, intervals), key=lambda i: (i.reason, i.start, i.opened_by))
         ),
+        idle=tuple(idle),
     )
 
 
@@ -162,29 +180,6 @@ def opens_nothing(event: StatusEvent) -> bool:
         and event.supersedes is None
         and not (event.data.result is Result.POSITIVE and event.data.status is ResultStatus.FINAL)
     )
-
-
-def closes_nothing(events: Sequence[StatusEvent]) -> list[StatusEvent]:
-    """Return the standing events that close, or go on with, a case, a listing or an order which no
-    standing event begins before them, by their source's own order."""
-    if not any(map(_follows, events)):
-        return []
-    standing, place, _ = settle(events)
-    opening = sorted(filter(_begins, standing), key=place, reverse=True)
-    begun = {(e.source, file_of(e)): place(e) for e in opening}  # of each file the first remains
-    return [
-        event
-        for event in filter(_follows, standing)
-        if (first := begun.get((event.source, file_of(event)))) is None or place(event) < first
-    ]
-
-
-def _begins(event: StatusEvent) -> bool:
-    return isinstance(event, OPENING)
-
-
-def _follows(event: StatusEvent) -> bool:
-    return file_of(event) is not None and not _begins(event)
 
 
 def _place(report: Placed[E]) -> Order:
@@ -228,7 +223,7 @@ class ConfirmedCase(Struct, frozen=True):
 def confirmed_cases(reports: Sequence[Placed[CaseReport]]) -> Iterator[ConfirmedCase]:
     """A confirmed case opens when it is confirmed. It lifts 14 days after its first discharge, and
     only so."""
-    for opened, discharge in walk(reports, (CaseConfirmed,), (CaseDischarged,)):
+    for opened, discharge in walk(reports, CONFIRMED_CASE):
         for confirmed in opened:
             case = _confirmed_case(confirmed.event, discharge and discharge.event)
             if _was(case.interval):
@@ -318,25 +313,9 @@ def _negative(not_before: datetime, met: Swab | None) -> Condition:
 def suspected_cases(reports: Sequence[Placed[CaseReport]]) -> Iterator[Interval]:
     """A suspicion opens at its report; exclusion or confirmation of the same case lifts it. While
     the case is confirmed, none opens."""
-    reports, closes = _not_confirmed(reports), (CaseExcluded, CaseConfirmed)
-    for opened, closed in walk(reports, (CaseSuspected,), closes):
+    for opened, closed in walk(suspicions(reports), SUSPECTED_CASE):
         for suspected in opened:
             yield _suspicion(suspected.event, closed and closed.event)
-
-
-def _not_confirmed(reports: Sequence[Placed[CaseReport]]) -> Sequence[Placed[CaseReport]]:
-    """Leave out the suspicions of a case that is confirmed."""
-    kept, confirmed = [], list[Placed[CaseReport]]()
-    for report in reports:
-        match report.event:
-            case CaseConfirmed():
-                confirmed.append(report)
-            case CaseDischarged() as discharge:
-                confirmed = [case for case in confirmed if precedes(discharge, case)]
-            case CaseSuspected() if confirmed:
-                continue
-        kept.append(report)
-    return kept
 
 
 def _suspicion(opened: CaseSuspected, closed: CaseConfirmed | CaseExcluded | None) -> Interval:
@@ -373,7 +352,7 @@ def close_contact(
     the count. A withdrawal lifts what was listed before it. Whoever becomes a confirmed case has
     that case to wait for: what lifts it lifts the contacts of before.
     """
-    for opened, withdrawal in walk(reports, (ContactListed,), (ContactWithdrawn,)):
+    for opened, withdrawal in walk(reports, LISTING):
         for listed in opened:
             contact = _contact(listed.event, negatives)
             exposure = listed.event.data.last_exposure_at
@@ -413,91 +392,24 @@ def _contact(listed: ContactListed, negatives: Sequence[Swab]) -> Interval:
 # Rank 4: 外省健康码红黄码人员
 
 
-def out_of_province_code(reports: Sequence[Placed[ProvincialCodeReported]]) -> Iterator[Interval]:
-    """Red or yellow in another province opens; green of the same province lifts.
-
-    What is reported by then counts, in the province's own sequence. A sequence that begins again
-    is recognised (`_is_after`), so a red reported today is never without effect.
-    """
-    red: list[Placed[ProvincialCodeReported]] = []
-    greens: list[Placed[ProvincialCodeReported]] = []
-    opened: tuple[ProvincialCodeReported, datetime] | None = None
-    green: ProvincialCodeReported | None = None
-    for at, together in groupby(sorted(reports, key=_reported_at), key=_reported_at):
-        for report in together:
-            if report.event.data.colour is ProvincialColour.GREEN:
-                insort(greens, report, key=_place)
-                red = [other for other in red if not _is_after(report, other)]
-                green = report.event
-            elif not any(_is_after(other, report) for other in _behind(greens, report)):
-                red.append(report)
-        if red:
-            opened = opened or (red[0].event, at)
-        elif opened is not None:
-            yield _provincial_code(*opened, green, at)
-            opened = None
-    if opened is not None:
-        yield _provincial_code(*opened, None, None)
-
-
-def _behind(
-    greens: Sequence[Placed[ProvincialCodeReported]], report: Placed[ProvincialCodeReported]
-) -> Iterable[Placed[ProvincialCodeReported]]:
-    """Return the greens in a later place, the last first. One in an earlier place follows only what
-    was reported before it."""
-    return takewhile(lambda green: report.place < green.place, reversed(greens))
-
-
-def _is_after(
-    report: Placed[ProvincialCodeReported], other: Placed[ProvincialCodeReported]
-) -> bool:
-    """Say whether `report` was made after `other`, by the sequence of their province.
-
-    A lower sequence that is sent and reported later, by more than reports may be out of order,
-    begins a new count (own decision).
-    """
-    if report.place < other.place:
-        return _begins_again(report, other)
-    return not _begins_again(other, report)
-
-
-def _begins_again(
-    report: Placed[ProvincialCodeReported], other: Placed[ProvincialCodeReported]
-) -> bool:
-    disorder = policy_at(_reported_at(report)).provincial_disorder_max
-    sent_at, other_sent_at = report.place[1], other.place[1]
-    return (
-        report.place < other.place
-        and _reported_at(report) > _reported_at(other) + disorder
-        and sent_at > other_sent_at + disorder
-    )
-
-
-def _reported_at(report: Placed[ProvincialCodeReported]) -> datetime:
-    return report.event.data.reported_at
-
-
-def _provincial_code(
-    opened: ProvincialCodeReported,
-    start: datetime,
-    green: ProvincialCodeReported | None,
-    end: datetime | None,
-) -> Interval:
+def out_of_province_code(spell: Spell) -> Interval:
+    """Red or yellow in another province opens; green of the same province lifts
+    (models.provinces)."""
     return Interval(
         reason=Reason.OUT_OF_PROVINCE_CODE,
-        start=start,
-        end=end,
-        opened_by=ref(opened),
-        policy=policy_at(start).version,
+        start=spell.start,
+        end=spell.end,
+        opened_by=ref(spell.opened),
+        policy=policy_at(spell.start).version,
         conditions=(
             Condition(
                 ConditionKind.PROVINCE_GREEN,
                 Owner.PROVINCE,
-                met_at=end,
-                met_by=ref(green) if green else None,
+                met_at=spell.end,
+                met_by=ref(spell.green) if spell.green else None,
             ),
         ),
-        province=opened.data.province,
+        province=spell.opened.data.province,
     )
 
 
@@ -508,9 +420,7 @@ def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval
     """An order opens at its start. A release notice lifts all of it, whatever steps it has, or the
     planned end lifts a step where policy says so. A transfer ends one kind and opens the other at
     the same instant: no green gap. What begins after a release needs an order that follows it."""
-    order, transfer, release = QuarantineOrdered, QuarantineTransferred, QuarantineReleased
-    closed = walk(reports, (order,), (release,), goes_on=(transfer,))
-    steps = [(step, released) for opened, released in closed for step in opened]
+    steps = [(step, released) for opened, released in walk(reports, ORDER) for step in opened]
     for step, released in steps:
         following = [
             later.event

@@ -21,8 +21,23 @@ class Swab(NamedTuple):
     result: NatResultReported
 
 
-def counted(results: Iterable[NatResultReported]) -> tuple[list[Swab], list[Swab]]:
-    """Return the positives and the negatives that count, in order of report.
+class Counted(NamedTuple):
+    """The positives and the negatives that count, in order of report, and the final results whose
+    swab is too old for their report."""
+
+    positives: list[Swab]
+    negatives: list[Swab]
+    too_old: list[NatResultReported]
+
+
+def swab_too_old(result: NatResultReported) -> bool:
+    """Say whether a result was reported too long after its swab: one of its dates is wrong."""
+    taken = result.data.reported_at - result.data.sampled_at
+    return taken > policy_at(result.data.reported_at).sampled_to_reported_max
+
+
+def counted(results: Iterable[NatResultReported]) -> Counted:
+    """Say which results count.
 
     Only a final result counts. One that was reported too long after its swab
     (`sampled_to_reported_max`) has a wrong date: a negative counts for nothing, a positive as if it
@@ -31,19 +46,19 @@ def counted(results: Iterable[NatResultReported]) -> tuple[list[Swab], list[Swab
     """
     positives: list[Swab] = []
     negatives: dict[tuple[str, datetime], Swab] = {}
+    too_old: list[NatResultReported] = []
     for result in sorted(results, key=lambda r: (r.data.reported_at, r.source, r.id)):
         data = result.data
-        late = (
-            data.reported_at - data.sampled_at > policy_at(data.reported_at).sampled_to_reported_max
-        )
         if data.status is not ResultStatus.FINAL:
             continue
+        if late := swab_too_old(result):
+            too_old.append(result)
         swab = Swab(data.sampled_at, data.reported_at, result.source, result.id, result)
         if data.result is Result.POSITIVE:
             positives.append(swab._replace(sampled_at=data.reported_at) if late else swab)
         elif data.result is Result.NEGATIVE and not late:
             negatives.setdefault((result.source, data.sampled_at), swab)
-    return positives, list(negatives.values())
+    return Counted(positives, list(negatives.values()), too_old)
 
 
 class Wait(NamedTuple):

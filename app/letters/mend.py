@@ -9,7 +9,7 @@ from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Refusal, decode, from_mapping, parse_strict
 from app.topics.records import CLOUDEVENT, Header
 from models.events import type_of
-from models.person import Objection
+from models.notices import Objection
 
 RESENT_FROM = "yk_resent_from"
 """Header of a record that is sent again: the letter's topic, partition and offset. If the record is

@@ -3,7 +3,7 @@
 Everything that may be wrong with one event by itself is found and named here. A `Refusal` has a
 code from the closed list `Code`, a sentence, and the fields at fault. Whether an event contradicts
 others about the same person (a conflict, a correction of another source's) is the fold's matter
-(models.person.Objection).
+(models.notices.Objection).
 
 CloudEvents 1.0 comes in two modes on Kafka (https://github.com/cloudevents/spec, Kafka protocol
 binding, section 3): structured, the whole event as JSON in the value; binary, attributes in `ce_`

@@ -38,7 +38,8 @@ from app.projection.state import read_state
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode, source_in
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed
-from models.person import Notice, Person, advance, fold, unknown
+from models.notices import Notice
+from models.person import Person, advance, fold, unknown
 from models.sources import SourceReleased, Tally
 from oracle.replay import arrival, meaning
 

@@ -19,7 +19,8 @@ from bench.sides import PEER, java, numbers
 from models import policy
 from models.codes import Colour, HealthCode, StatusChange, StatusChanged, changed
 from models.events import StatusEvent
-from models.person import Objection, Person, fold, unknown
+from models.notices import Objection
+from models.person import Person, fold, unknown
 from models.policy import POLICIES, Policy
 from support import builders, strategies
 from support.strategies import identities, inconclusives, negatives, positives
@@ -192,8 +193,8 @@ def test_the_java_peer_tells_what_the_models_tell(peer: Peer) -> None:
         ("yuekang.nat-result.reported.v1", True),
         ("yuekang.nat-result.retracted.v1", True),
     }
-    # The slice has no files, and a source of one kind alone.
-    outside = {"closes-nothing", "correction-of-other-kind"}
+    # The slice has no files, a source of one kind alone, and no swab of weeks ago.
+    outside = {"closes-nothing", "correction-of-other-kind", "impossible-date", "no-effect"}
     assert objections == {str(o) for o in Objection} - outside
     assert lifted == {False, True}
 

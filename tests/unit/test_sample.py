@@ -27,7 +27,8 @@ from models.checks import faults, misfits
 from models.codes import Colour, Reason, judge
 from models.events import DocumentType, Event, ListName, StatusEvent, TelecomVisitReported
 from models.lists import OF
-from models.person import Objection, fold, unknown
+from models.notices import Objection
+from models.person import fold, unknown
 
 NOW = datetime(2020, 4, 20, 1, 30, tzinfo=UTC)
 HISTORY = timedelta(days=20)

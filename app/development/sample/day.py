@@ -28,7 +28,7 @@ from app.development.sample.stories import ORDINARY, STORIES, Draft, Resident, S
 from app.topics.records import Record
 from models.codes import Status
 from models.events import Event, NatResultReported
-from models.person import Objection
+from models.notices import Objection
 from models.policy import ZONE
 
 PEOPLE_MIN = len(STORIES) + 4

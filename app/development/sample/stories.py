@@ -56,7 +56,7 @@ from models.events import (
     ScanData,
     ScanRecorded,
 )
-from models.person import Objection
+from models.notices import Objection
 from models.policy import day_start, policy_at
 
 CDC = "/cdc/440100"

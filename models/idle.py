@@ -1,0 +1,175 @@
+"""Which events have no effect though they mean to have one, and what stands in the way of each.
+
+An event of an agency that changes no reason, no condition and no list is not wrong by itself. But
+its source believes that it did something, and must hear that it did not.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from models.codes import EventRef
+from models.corrections import Settled
+from models.events import (
+    CaseConfirmed,
+    CaseDischarged,
+    CaseExcluded,
+    CaseSuspected,
+    ContactListed,
+    ContactWithdrawn,
+    QuarantineOrdered,
+    QuarantineReleased,
+    QuarantineTransferred,
+    StatusEvent,
+    counts_from,
+)
+from models.files import (
+    CONFIRMED_CASE,
+    LISTING,
+    OPENING,
+    ORDER,
+    SUSPECTED_CASE,
+    FileReport,
+    Placed,
+    file_of,
+    precedes,
+    suspicions,
+    walk,
+)
+
+BEGINS = {
+    CaseExcluded: CaseSuspected,
+    CaseDischarged: CaseConfirmed,
+    ContactWithdrawn: ContactListed,
+    QuarantineTransferred: QuarantineOrdered,
+    QuarantineReleased: QuarantineOrdered,
+}
+"""What each report that closes, or goes on with, a file can only follow."""
+
+TRACKS = {
+    "case": (CONFIRMED_CASE, SUSPECTED_CASE),
+    "contact": (LISTING,),
+    "quarantine": (ORDER,),
+}
+
+
+class Obstacle(StrEnum):
+    """What stands in the way of an event."""
+
+    NOT_BEGUN = "not-begun"  # nothing has arrived that began what it closes
+    BEGINS_LATER = "begins-later"  # what began it has a higher sequence
+    BEGINNING_TAKEN_BACK = "beginning-taken-back"
+    OF_ANOTHER_SOURCE = "of-another-source"  # another source has a file of that number
+    ONLY_SUSPECTED = "only-suspected"  # a discharge of a case that is not confirmed
+    CONFIRMED = "confirmed"  # an exclusion or a suspicion of a case that is confirmed
+    ENDED = "ended"  # it was closed before
+    DATED_BEFORE = "dated-before"  # it is dated before what it would close
+    SAID_ALREADY = "said-already"  # the same, again, of what is open
+    OVER = "over"  # what it opens was over before it could begin
+    EARLIER_IN_SEQUENCE = "earlier-in-sequence"  # a province's report comes before another
+    SWAB_TOO_OLD = "swab-too-old"  # a swab cannot take that long to be reported
+
+
+class Idle(NamedTuple):
+    """An event that has no effect, why, and the event that stands in its way, if one does."""
+
+    event: StatusEvent
+    why: Obstacle
+    by: StatusEvent | None
+
+
+def idle_in_files(
+    files: Iterable[Sequence[Placed[FileReport]]],
+    settled: Settled[StatusEvent],
+    events: Sequence[StatusEvent],
+    never_was: frozenset[EventRef],
+) -> Iterator[Idle]:
+    """Yield the reports in `files`, each in its places, that change nothing.
+
+    `events` are all of the person, `settled` what they come to. `never_was` opened what
+    was over before it began.
+    """
+    beginnings: defaultdict[str | None, list[StatusEvent]] = defaultdict(list)
+    for event in events:
+        if isinstance(event, OPENING):
+            beginnings[file_of(event)].append(event)
+    for reports in files:
+        for track in TRACKS[reports[0].event.family]:
+            followed = reports
+            if track is SUSPECTED_CASE:
+                followed = suspicions(reports)
+                yield from _suspected_while_confirmed(reports, followed)
+            for opened, by in walk(followed, track):
+                if by is None:
+                    yield from _over(opened, never_was)
+                elif not opened and not isinstance(by.event, OPENING):
+                    yield Idle(by.event, *_stands_in_the_way(by, reports, settled, beginnings))
+                yield from _repeated(opened)
+
+
+def _suspected_while_confirmed(
+    reports: Sequence[Placed[FileReport]], followed: Sequence[Placed[FileReport]]
+) -> Iterator[Idle]:
+    if len(followed) == len(reports):
+        return
+    left_out = {report.place for report in reports} - {report.place for report in followed}
+    confirmed: StatusEvent | None = None
+    for report in reports:
+        if isinstance(report.event, CaseConfirmed):
+            confirmed = report.event
+        elif report.place in left_out:
+            yield Idle(report.event, Obstacle.CONFIRMED, confirmed)
+
+
+def _over(opened: Iterable[Placed[FileReport]], never_was: frozenset[EventRef]) -> Iterator[Idle]:
+    """Yield the listings that no withdrawal ended, and that were over before they began."""
+    for report in opened:
+        event = report.event
+        if isinstance(event, ContactListed) and EventRef(event.source, event.id) in never_was:
+            yield Idle(event, Obstacle.OVER, None)
+
+
+def _repeated(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:
+    """Yield what says of an open case that it is suspected, or confirmed, once more. A listing or
+    an order that is sent again says something new: another exposure, another step."""
+    for report in opened[1:]:
+        first = opened[0].event
+        if isinstance(report.event, CaseSuspected | CaseConfirmed) and (
+            counts_from(first) <= counts_from(report.event)
+        ):
+            yield Idle(report.event, Obstacle.SAID_ALREADY, first)
+
+
+def _stands_in_the_way(
+    closing: Placed[FileReport],
+    reports: Sequence[Placed[FileReport]],
+    settled: Settled[StatusEvent],
+    beginnings: Mapping[str | None, Sequence[StatusEvent]],
+) -> tuple[Obstacle, StatusEvent | None]:
+    """Say why `closing`, one of `reports`, closes nothing. `beginnings` are all that began a file,
+    by the file, of every source, also those that do not stand."""
+    event = closing.event
+    begins = BEGINS[type(event)]
+    before = [report for report in reports if report.place < closing.place]
+    own = [report for report in before if isinstance(report.event, begins)]
+    if dated_later := [report for report in own if precedes(event, report)]:
+        return Obstacle.DATED_BEFORE, dated_later[-1].event
+    confirmed = [report for report in before if isinstance(report.event, CaseConfirmed)]
+    if confirmed and isinstance(event, CaseExcluded):
+        return Obstacle.CONFIRMED, confirmed[-1].event
+    if own:
+        ends = [r for r in before if own[-1].place < r.place and type(r.event) in BEGINS]
+        return Obstacle.ENDED, (ends or own)[0].event
+    suspected = [report for report in before if isinstance(report.event, CaseSuspected)]
+    if suspected and isinstance(event, CaseDischarged):
+        return Obstacle.ONLY_SUSPECTED, suspected[-1].event
+    if later := [report for report in reports if isinstance(report.event, begins)]:
+        return Obstacle.BEGINS_LATER, later[0].event
+    found = [other for other in beginnings[file_of(event)] if isinstance(other, begins)]
+    for other in found:
+        if other.source == event.source:
+            return Obstacle.BEGINNING_TAKEN_BACK, settled.instead_of[other.source, other.id]
+    if found:
+        return Obstacle.OF_ANOTHER_SOURCE, found[-1]
+    return Obstacle.NOT_BEGUN, None

@@ -1,0 +1,92 @@
+"""What another province's reports come to: the spells in which someone is red or yellow there.
+
+What is reported by then counts, in the province's own sequence. A lower sequence that is sent and
+reported later, by more than reports may be out of order, begins a new count (own decision). So a
+red reported today is never without effect.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby, takewhile
+from typing import NamedTuple
+
+from models.corrections import Order
+from models.events import ProvincialCodeReported, ProvincialColour
+from models.files import Placed
+from models.idle import Idle, Obstacle
+from models.policy import policy_at
+
+Report = Placed[ProvincialCodeReported]
+
+
+class Spell(NamedTuple):
+    """Red or yellow since `start`, as `opened` says, until `green` ended it at `end`; None while it
+    lasts."""
+
+    opened: ProvincialCodeReported
+    start: datetime
+    green: ProvincialCodeReported | None
+    end: datetime | None
+
+
+def spells(reports: Iterable[Report]) -> tuple[list[Spell], list[Idle]]:
+    """Return the spells of one province, in order of time, and the reports that change none of them
+    because its sequence has them before another."""
+    red: list[Report] = []
+    greens: list[Report] = []
+    opened: tuple[ProvincialCodeReported, datetime] | None = None
+    green: ProvincialCodeReported | None = None
+    found: list[Spell] = []
+    idle: list[Idle] = []
+    for at, together in groupby(sorted(reports, key=_reported_at), key=_reported_at):
+        for report in together:
+            if report.event.data.colour is ProvincialColour.GREEN:
+                insort(greens, report, key=_place)
+                red = [other for other in red if not _is_after(report, other)]
+                green = report.event
+                if red:
+                    idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, red[-1].event))
+            elif later := next((g for g in _behind(greens, report) if _is_after(g, report)), None):
+                idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, later.event))
+            else:
+                red.append(report)
+        if red:
+            opened = opened or (red[0].event, at)
+        elif opened is not None:
+            found.append(Spell(*opened, green, at))
+            opened = None
+    if opened is not None:
+        found.append(Spell(*opened, None, None))
+    return found, idle
+
+
+def _behind(greens: Sequence[Report], report: Report) -> Iterable[Report]:
+    """Return the greens in a later place, the last first. One in an earlier place follows only what
+    was reported before it."""
+    return takewhile(lambda green: report.place < green.place, reversed(greens))
+
+
+def _is_after(report: Report, other: Report) -> bool:
+    """Say whether `report` was made after `other`, by the sequence of their province."""
+    if report.place < other.place:
+        return _begins_again(report, other)
+    return not _begins_again(other, report)
+
+
+def _begins_again(report: Report, other: Report) -> bool:
+    disorder = policy_at(_reported_at(report)).provincial_disorder_max
+    sent_at, other_sent_at = report.place[1], other.place[1]
+    return (
+        report.place < other.place
+        and _reported_at(report) > _reported_at(other) + disorder
+        and bool(sent_at > other_sent_at + disorder)
+    )
+
+
+def _reported_at(report: Report) -> datetime:
+    return report.event.data.reported_at
+
+
+def _place(report: Report) -> Order:
+    return report.place
