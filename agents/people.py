@@ -8,6 +8,7 @@ dead-letters and one of a parked source to parked (agents.poison); the chunk goe
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -24,11 +25,11 @@ from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
 from models.events import Event, StatusEvent
+from models.facts import Fact
 from models.person import FoldOutcome, Person, advance, fold, overfull, unknown
+from models.rows import decode_page, decode_row, encode_page, encode_row, page_key
 from models.sources import SOURCE_LIMIT, Limit
 
-_encode_row = msgspec.msgpack.Encoder().encode
-_decode_row = msgspec.msgpack.Decoder(Person).decode
 _encode_json = msgspec.json.Encoder().encode
 
 log = structlog.get_logger()
@@ -94,7 +95,7 @@ class People:
         key = record.key
         assert key is not None
         row = self._row(key) or unknown(event.partitionkey, arrived_at)
-        outcome = fold(row, event, arrived_at)
+        outcome = fold(row, event, arrived_at, partial(self._page, event.partitionkey))
         if outcome.person.facts is row.facts and not outcome.changes and not outcome.notices:
             return  # a duplicate: nothing to write, nothing to tell
         self._take(key, outcome, record)
@@ -114,7 +115,7 @@ class People:
                 self._transaction.count(metrics.WORKER_ROWS_OVERFULL)
                 log.warning("row_overfull", events=len(row.facts), source=source, of_source=count)
             due = 0 if row.due_at is None else microseconds(row.due_at)
-            self._transaction.put(key, _encode_row(row), due)
+            self._transaction.put(key, encode_row(row), due)
             if row.code.version != self._versions[key]:
                 self._transaction.emit_newest(Output(HEALTH_CODES, key, _encode_json(row.code)))
 
@@ -122,13 +123,23 @@ class People:
         if key in self._rows:
             return self._rows[key]
         stored = self._transaction.get(key)
-        row = None if stored is None else _decode_row(stored)
+        row = None if stored is None else decode_row(stored)
         self._rows[key] = row
         self._versions[key] = 0 if row is None else row.code.version
         return row
 
+    def _page(self, person: str, number: int) -> tuple[Fact, ...]:
+        stored = self._transaction.get(page_key(person, number))
+        assert stored is not None, "a page of which its row knows exists"
+        return decode_page(stored)
+
     def _take(self, key: bytes, outcome: FoldOutcome, record: LogRecord | None) -> None:
-        self._rows[key] = self._changed[key] = outcome.person
+        person = outcome.person
+        self._rows[key] = self._changed[key] = person
+        for number, facts in outcome.pages.items():  # before the row that tells of them
+            self._transaction.put(page_key(person.code.person, number), encode_page(facts))
+        if outcome.lost:
+            self._transaction.count(metrics.WORKER_PAGES_LOST, outcome.lost)
         for change in outcome.changes:
             self._transaction.emit(Output(STATUS_CHANGES, key, _encode_json(changed(change))))
         for notice in outcome.notices:

@@ -14,12 +14,18 @@ These are the rules. A code depends on nothing else:
 - `notices`: what a source is told about an event of its own.
 - `results`: which negatives lift a positive, or meet the tests of a contact.
 - `codes`: the result: a code with its reasons and how they lift.
+- `facts`: an event in a person's row, with its arrival, in few bytes.
+- `history`: what leaves a row, and when it must be read again.
 - `person`: what is held about one person, and how one more event folds into it.
 
 Which events reach the rules:
 
 - `checks`: what is wrong with one event by itself.
 - `sources`: which sources are parked, because they send too much that is wrong.
+
+How a person is stored:
+
+- `rows`: the keys and bytes of a row and of the pages of its history.
 
 What explains a code:
 

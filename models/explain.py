@@ -11,7 +11,7 @@ millisecond, neither is known before the other.
 | = `at` | what was shown then |
 | > `at` | hindsight: what `known_at` knew of then, late events and corrections included |
 | < `at` | a forecast made at `known_at`: what holds at `at` if nothing else arrives |
-| None | what is known now, by all that the row holds; an `at` to come is a forecast |
+| None | what is known now, by all that is held; an `at` to come is a forecast |
 
 `explain(row, t, t)` says what status-changes told to hold at `t`. They differ in three cases, and
 in none of them does the row know better:
@@ -24,16 +24,12 @@ in none of them does the row know better:
 - A policy was written after the fact. It speaks for that time as well: the rules are applied as
   they are dated now, and the version is named.
 
-A result that left a full row is missing from every answer, including answers about a time when a
-reason still depended on it.
-
-What the row cannot say. It holds every event that was accepted, with one exception: once it is full
-(policy's `facts_max`; `full` says so), the oldest results leave. No reason rested on them when they
-left. What was refused was never in the row: an event too many, the same identity with another
-content, whatever the codec refuses. Those events did not count then and do not now; dead-letters
-has them. Of copies, the first arrival stands. A log that is written again (another generation of
-topics) has other arrivals. Someone who was forgotten has no row, and nothing can be said about them
-at any time.
+What cannot be said. A row with its history (models.history) holds every event that was accepted,
+for as long as policy keeps it (`history_kept`; `given_up` says whether something is gone). What was
+refused was never in it: the same identity with another content, whatever the codec refuses. Those
+events did not count then and do not now; dead-letters has them. Of copies, the first arrival
+stands. A log that is written again (another generation of topics) has other arrivals. Someone who
+was forgotten has no row, and nothing can be said about them at any time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +45,8 @@ from models.events import (
     counts_from,
     type_of,
 )
-from models.person import Fact, Person, full
+from models.facts import Fact
+from models.person import Person, given_up
 from models.policy import policy_at
 from models.reasons import assess, ref
 
@@ -125,15 +122,14 @@ class Known(Heard, frozen=True):
 class Explanation(Struct, frozen=True):
     """An answer, and the events that it rests on, both in order of arrival.
 
-    `unknown` had not arrived at `known_at`. `full`: the row holds as many events as it may, so
-    results may have left it, or events may have been refused.
+    `unknown` had not arrived at `known_at`. `given_up`: older events are not kept any more.
     """
 
     person: str
     answer: Answer
     known: tuple[Known, ...]
     unknown: tuple[Heard, ...]
-    full: bool
+    given_up: bool
 
 
 class Change(Struct, frozen=True):
@@ -184,7 +180,7 @@ def explain(row: Person, at: datetime, known_at: datetime | None = None) -> Expl
         answer=answer,
         known=tuple(_described(known, answer.open)),
         unknown=tuple(_heard(entry) for entry in entries[len(known) :]),
-        full=full(row),
+        given_up=given_up(row),
     )
 
 
@@ -214,7 +210,7 @@ def compare(row: Person, at: datetime) -> Comparison:
 def _entries(row: Person) -> list[Entry]:
     """Return what the row holds, in order of arrival."""
     facts = sorted(row.facts, key=lambda fact: (fact.arrived_at, fact.source, fact.id))
-    return [(fact, fact.event) for fact in facts]
+    return [(fact, fact.event(row.code.person)) for fact in facts]
 
 
 def _known(entries: Sequence[Entry], known_at: datetime | None) -> Sequence[Entry]:

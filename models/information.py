@@ -22,7 +22,7 @@ from models.events import (
     QuarantineReleased,
 )
 from models.lists import Listing, shown
-from models.person import Person, full
+from models.person import Person, given_up
 from models.policy import day_start, policy_at
 
 
@@ -79,17 +79,17 @@ def nat_results(row: Person, at: datetime) -> Items:
     since = policy_at(at).nat_results_from
     found = [
         (event.data.sampled_at, event)
-        for event in standing(fact.event for fact in row.facts)
+        for event in standing(row.events)
         if isinstance(event, NatResultReported) and event.data.sampled_at >= since
     ]
-    return _items(found, Section.NAT_RESULTS, more=full(row))
+    return _items(found, Section.NAT_RESULTS, more=given_up(row))
 
 
 def release_notices(row: Person) -> Items:
     """Return the release notices (解除医学观察电子告知书)."""
     found = [
         (event.data.released_at, event)
-        for event in standing(fact.event for fact in row.facts)
+        for event in standing(row.events)
         if isinstance(event, QuarantineReleased)
     ]
     return _items(found, Section.RELEASE_NOTICES)

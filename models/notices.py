@@ -94,12 +94,13 @@ def no_correction(event: StatusEvent, named: StatusEvent) -> Notice:
 
 def without_target(event: StatusEvent) -> Notice:
     """Object to a correction of something that has not arrived in time."""
+    kept = policy_at(event.time).history_kept.days
     return Notice(
         event,
         Objection.CORRECTION_WITHOUT_TARGET,
         f"supersedes names {event.supersedes}, and no such event of {event.source} about this "
-        "person has arrived, or is kept. Check the id and the person; the correction still takes "
-        "effect if that event comes.",
+        f"person has arrived; what arrived is kept for {kept} days. Check the id and the person; "
+        "the correction still takes effect if that event comes.",
         refused=False,
     )
 

@@ -5,32 +5,37 @@ them. The code is judged from the whole set. So the result does not depend on th
 time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
 correction may come before what it corrects.
 
-A row is bounded. One event too many makes the oldest leave on which the judgement does not rest. If
-no event may leave, the row grows and an alert rises: nothing that bears on a code is refused for
-room. What has left is as if it had never come. So beyond the bound the order of arrivals may
-matter: for example to an opening that is reported only after all results later than it have left.
+A row stays small for a lifetime: what can bear on nothing any more leaves it for the person's
+history (models.history), and is read again when a late event or a correction reaches it. At its
+bound a row gives up the oldest on which nothing open rests. If nothing may leave, it grows and an
+alert rises: nothing that bears on a code is refused for room.
 
 What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold` what
 changed by an event. Both keep one chain per person; each link has the version of the last.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
 from models.corrections import corrects
-from models.events import (
-    IdentityVerified,
-    NatResultReported,
-    StatusEvent,
-    counts_from,
-    type_of,
+from models.events import IdentityVerified, NatResultReported, StatusEvent, type_of
+from models.facts import Fact, fact_of, fact_ref, identity, same
+from models.history import (
+    History,
+    Pages,
+    ReadFact,
+    cannot_lift,
+    instants,
+    least_important,
+    reached_by,
+    read_pages,
+    settled,
+    turned,
 )
 from models.idle import Idle, Obstacle
 from models.notices import (
@@ -45,37 +50,11 @@ from models.policy import policy_at
 from models.reasons import Assessment, assess, opens_nothing, ref
 from models.results import swab_too_old
 
-LEAVING_TRIED_MAX = 16
-"""How many events are tried for one that may leave a full row. Nearly always the first one may. The
-exceptions are such as the negatives before a case was confirmed: no reason names them, yet they may
-not leave."""
+PAGE_MIN = 16
+"""Events that leave a row together at least, so that its history is written seldom."""
 
-
-class Fact(Struct, frozen=True, array_like=True):
-    """An event about a person, and when it arrived (its append to the log).
-
-    The event itself is kept as written, and read when a rule asks for it. For most rows that a
-    chunk touches, no rule does.
-    """
-
-    source: str
-    id: str
-    supersedes: str | None
-    arrived_at: datetime
-    written: Raw
-
-    @property
-    def event(self) -> StatusEvent:
-        """The event."""
-        return _read(self.written)
-
-
-_read: Callable[[Raw], StatusEvent] = msgspec.msgpack.Decoder(StatusEvent).decode
-_write = msgspec.msgpack.Encoder().encode
-
-
-def _fact(event: StatusEvent, arrived_at: datetime) -> Fact:
-    return Fact(event.source, event.id, event.supersedes, arrived_at, Raw(_write(event)))
+LOOKS_APART = timedelta(days=1)
+"""How long a row goes on after a look at what may leave it, unless it is full."""
 
 
 class Person(Struct, frozen=True, array_like=True):
@@ -83,7 +62,9 @@ class Person(Struct, frozen=True, array_like=True):
 
     `due_at` is the next instant at which time alone changes something, None if it never does.
     `facts` are sorted by (source, id), each identity once. A row is `plain` while it holds nothing
-    but who someone is, and results that open nothing.
+    but who someone is, and results that open nothing. `closed_at` is when the last reason ended,
+    None if one is open or to come. `looked_at` is when the row was last looked through for what may
+    leave it, and `looked_size` how many facts it had then.
     """
 
     code: HealthCode
@@ -91,14 +72,29 @@ class Person(Struct, frozen=True, array_like=True):
     due_at: datetime | None = None
     plain: bool = True
     facts: tuple[Fact, ...] = ()
+    closed_at: datetime | None = None
+    looked_at: datetime | None = None
+    looked_size: int = 0
+    history: History = History()
+
+    @property
+    def events(self) -> list[StatusEvent]:
+        """The events of the facts, in their order."""
+        return [fact.event(self.code.person) for fact in self.facts]
 
 
 class FoldOutcome(Struct, frozen=True):
-    """A row after an event or the passing of time, and what to tell of it, in order."""
+    """A row after an event or the passing of time, and what to tell of it, in order.
+
+    `pages` are those of the history that changed; an empty one was given up. `lost` of them were
+    given up before their time, for room.
+    """
 
     person: Person
     changes: tuple[StatusChange, ...] = ()
     notices: tuple[Notice, ...] = ()
+    pages: dict[int, tuple[Fact, ...]] = {}
+    lost: int = 0
 
 
 def unknown(person: str, at: datetime) -> Person:
@@ -106,57 +102,143 @@ def unknown(person: str, at: datetime) -> Person:
     return Person(HealthCode(person=person, version=0, judged_at=at), at)
 
 
-def fold(row: Person, event: StatusEvent, arrived_at: datetime) -> FoldOutcome:
-    """Fold `event`, which arrived at `arrived_at`, into `row`.
+def whole(row: Person, pages: Pages) -> Person:
+    """Return a row with all that has left it for its history."""
+    return replace(row, facts=_joined(row.facts, read_pages(row.history, pages)))
+
+
+def _no_pages(number: int) -> Sequence[Fact]:
+    raise KeyError(number)
+
+
+def fold(
+    row: Person, event: StatusEvent, arrived_at: datetime, pages: Pages = _no_pages
+) -> FoldOutcome:
+    """Fold `event`, which arrived at `arrived_at`, into `row`; `pages` reads its history.
 
     The outcome first tells what changed by time until then. A redelivered or duplicated event
     changes nothing. The same identity with other content is refused.
     """
     outcome = advance(row, arrived_at)
-    row, at = outcome.person, outcome.person.judged_at
-    facts, new = row.facts, _fact(event, arrived_at)
-    place = bisect_left(facts, _identity(new), key=_identity)
-    if place < len(facts) and _identity(facts[place]) == _identity(new):
-        if facts[place].written == new.written:
-            return outcome
-        return _telling(outcome, conflict(event))
-    facts = (*facts[:place], new, *facts[place:])
-    plain, policy = row.plain and opens_nothing(event), policy_at(at)
-    if len(facts) > policy.facts_max:
-        leaves = _place_that_may_leave(facts, plain)
-        if leaves == place:
-            return outcome
-        if leaves is not None:
-            facts = (*facts[:leaves], *facts[leaves + 1 :])
-    if plain:  # one more of them says nothing new, and corrects nothing
-        outcome = replace(outcome, person=Person(row.code, at, row.due_at, plain, facts))
+    row, new = outcome.person, fact_of(event, arrived_at)
+    if (known := _find(row.facts, identity(new))) is not None:
+        return _known_before(outcome, event, new, known)
+    if _says_nothing_new(row, event):
+        row = replace(row, facts=_joined(row.facts, [new]))
+        outcome = replace(outcome, person=row)
         if isinstance(event, NatResultReported) and swab_too_old(event):
-            return _telling(outcome, no_effect(Idle(event, Obstacle.SWAB_TOO_OLD, None)))
-        return outcome
-    stays_plain = row.plain and isinstance(event, IdentityVerified) and event.supersedes is None
-    target = _target(facts, event)
-    corrected = None if target is None or not corrects(event, target) else target.id
-    events = [fact.event for fact in facts]
-    found = assess(events)
-    judged, change = _judge_again(
-        row.code,
-        facts,
-        found,
-        stays_plain,
-        at,
-        Cause(event.source, event.id, type_of(event), corrected),
+            notice = no_effect(Idle(event, Obstacle.SWAB_TOO_OLD, None))
+            outcome = replace(outcome, notices=(*outcome.notices, notice))
+        return _made_smaller(outcome)
+    past: Sequence[Fact] = ()
+    if row.history.until is not None and reached_by(row.history, event, row.events):
+        past = read_pages(row.history, pages)
+        if (known := _find(sorted(past, key=identity), identity(new))) is not None:
+            return _known_before(outcome, event, new, known)
+    return _made_smaller(_folded(outcome, event, new, past), past)
+
+
+def _says_nothing_new(row: Person, event: StatusEvent) -> bool:
+    """Say whether `event` is a result that can change nothing: it opens nothing, it corrects
+    nothing and nothing corrects it, and all that it could lift ended before it was sampled."""
+    if not opens_nothing(event):
+        return False
+    ended = row.plain or (
+        row.closed_at is not None
+        and min(instants(event)) > row.closed_at
+        and all(fact.supersedes != event.id for fact in row.facts)
     )
-    notices = [*outcome.notices, *_claims(facts, event)]
-    if event.supersedes is not None and target is None and _deadline(new) <= at:
+    return ended and cannot_lift(row.history, event)
+
+
+def _folded(
+    outcome: FoldOutcome, event: StatusEvent, new: Fact, past: Sequence[Fact]
+) -> FoldOutcome:
+    """Judge the row of `outcome` with `new`, the fact of `event`, and what was read of its
+    past."""
+    row, at = outcome.person, outcome.person.judged_at
+    facts = _joined(row.facts, [new, *past])
+    target = _target(facts, event, row.code.person)
+    corrected = None if target is None or not corrects(event, target) else target.id
+    held = replace(
+        row,
+        facts=facts,
+        plain=row.plain
+        and not past
+        and isinstance(event, IdentityVerified)
+        and event.supersedes is None,
+    )
+    events = held.events
+    found = assess(events)
+    cause = Cause(event.source, event.id, type_of(event), corrected)
+    judged, change = _judge_again(held, found, at, cause)
+    notices = [*outcome.notices, *_claims(held, event, target)]
+    wait_is_over = _deadline(new) <= at
+    if event.supersedes is not None and target is None and wait_is_over:
         notices.append(without_target(event))  # read so late that its wait is over
-    notices += _idle_by_now(event, events, found.idle, wait_is_over=_deadline(new) <= at)
+    notices += _idle_by_now(event, events, found.idle, wait_is_over=wait_is_over)
     return FoldOutcome(judged, (*outcome.changes, *change), tuple(notices))
 
 
-def full(row: Person) -> bool:
-    """Say whether a row holds as many events as it may; then some may have left, or been
+def _made_smaller(outcome: FoldOutcome, past: Sequence[Fact] = ()) -> FoldOutcome:
+    """Let leave the row of `outcome` what may: always what was read of the past and has not become
+    important again; of the rest, now and then."""
+    row, at = outcome.person, outcome.person.judged_at
+    full = len(row.facts) > policy_at(at).facts_max
+    grown = len(row.facts) >= row.looked_size + PAGE_MIN
+    rested = full or row.looked_at is None or at >= row.looked_at + LOOKS_APART
+    if not past and not (grown and rested):
+        return outcome
+    entries = [ReadFact(fact, fact.event(row.code.person)) for fact in row.facts]
+    found = assess(entry.event for entry in entries)
+    on_a_page = set(map(fact_ref, past))
+    may_leave = settled(entries, found, at, among=set(map(fact_ref, row.facts)))
+    if len(may_leave - on_a_page) < PAGE_MIN:
+        may_leave = settled(entries, found, at, among=on_a_page)
+    leaves, go_back = may_leave - on_a_page, may_leave & on_a_page
+    entries = [entry for entry in entries if entry.ref not in go_back]
+    if not leaves and len(entries) > policy_at(at).facts_max:
+        leaves = least_important(entries, assess(entry.event for entry in entries), at)
+    history, pages, lost = row.history, outcome.pages, 0
+    if leaving := [entry for entry in entries if entry.ref in leaves - on_a_page]:
+        history, pages, lost = turned(history, leaving, at)
+    stay = [entry for entry in entries if entry.ref not in leaves]
+    row = replace(
+        row,
+        facts=tuple(entry.fact for entry in stay),
+        plain=all(_is_plain(entry.event) for entry in stay),
+        history=history,
+        looked_at=at,
+        looked_size=len(stay),
+    )
+    return replace(outcome, person=row, pages=pages, lost=lost)
+
+
+def _is_plain(event: StatusEvent) -> bool:
+    return opens_nothing(event) or (isinstance(event, IdentityVerified) and not event.supersedes)
+
+
+def _known_before(outcome: FoldOutcome, event: StatusEvent, new: Fact, known: Fact) -> FoldOutcome:
+    """Return `outcome` of an event that was known: a copy changes nothing, another content is
     refused."""
-    return len(row.facts) >= policy_at(row.judged_at).facts_max
+    if same(known, new, outcome.person.code.person):
+        return outcome
+    return replace(outcome, notices=(*outcome.notices, conflict(event)))
+
+
+def _joined(facts: tuple[Fact, ...], others: Sequence[Fact]) -> tuple[Fact, ...]:
+    """Return facts with those of `others` that are not among them, in their order."""
+    if len(others) == 1:
+        [new] = others
+        place = bisect_left(facts, identity(new), key=identity)
+        return (*facts[:place], new, *facts[place:])
+    found = {identity(fact): fact for fact in (*others, *facts)}
+    return tuple(found[own] for own in sorted(found))
+
+
+def given_up(row: Person) -> bool:
+    """Say whether older events were given up: after `history_kept`, or for room."""
+    return row.history.first > 1
 
 
 def overfull(row: Person) -> bool:
@@ -164,37 +246,6 @@ def overfull(row: Person) -> bool:
     sources send what no one person can be in, and someone must look."""
     policy = policy_at(row.judged_at)
     return len(row.facts) > policy.facts_max + policy.facts_reserved
-
-
-def _place_that_may_leave(facts: tuple[Fact, ...], plain: bool) -> int | None:
-    """Return the place of the oldest event that may leave; None if no event may.
-
-    An event may leave if the assessment of `facts` is the same without it, no correction names it,
-    and it waits for nothing. In a plain row the oldest result may.
-    """
-    events = [fact.event for fact in facts]
-    if plain:
-        _, oldest = min(
-            (event.data.sampled_at, place)
-            for place, event in enumerate(events)
-            if isinstance(event, NatResultReported)
-        )
-        return oldest
-    found = assess(events)
-    stays = {c.met_by for interval in found.intervals for c in interval.conditions}
-    stays |= {interval.opened_by for interval in found.intervals}
-    stays |= {EventRef(fact.source, fact.supersedes) for fact in facts if fact.supersedes}
-    stays |= {EventRef(fact.source, fact.id) for fact in _waiting(facts, found.idle)}
-    oldest_first = sorted(
-        (counts_from(event), place)
-        for place, event in enumerate(events)
-        if event.supersedes is None and ref(event) not in stays
-    )
-    for _, place in oldest_first[:LEAVING_TRIED_MAX]:
-        without = assess([*events[:place], *events[place + 1 :]])
-        if replace(without, idle=()) == replace(found, idle=()):
-            return place
-    return None
 
 
 def advance(row: Person, to: datetime) -> FoldOutcome:
@@ -205,25 +256,21 @@ def advance(row: Person, to: datetime) -> FoldOutcome:
     changes: list[StatusChange] = []
     notices: list[Notice] = []
     while row.due_at is not None and row.due_at <= to:
-        found = assess([fact.event for fact in row.facts])
-        notices += _unanswered(row.facts, found.idle, row.due_at)
-        row, change = _judge_again(row.code, row.facts, found, row.plain, row.due_at, Cause())
+        found = assess(row.events)
+        notices += _unanswered(row, found.idle, row.due_at)
+        row, change = _judge_again(row, found, row.due_at, Cause())
         changes += change
     if to > row.judged_at:
-        row = Person(row.code, to, row.due_at, row.plain, row.facts)
+        row = replace(row, judged_at=to)
     return FoldOutcome(row, tuple(changes), tuple(notices))
 
 
 def _judge_again(
-    old: HealthCode,
-    facts: tuple[Fact, ...],
-    found: Assessment,
-    plain: bool,
-    at: datetime,
-    cause: Cause,
+    row: Person, found: Assessment, at: datetime, cause: Cause
 ) -> tuple[Person, tuple[StatusChange, ...]]:
-    """Judge as of `at` what `facts` were found to mean; the code's version grows if anything in it
-    changed."""
+    """Judge as of `at` what the facts of `row` were found to mean; the code's version grows if
+    anything in it changed."""
+    old = row.code
     code = replace(
         old,
         verified_since=found.verified_since,
@@ -231,16 +278,24 @@ def _judge_again(
         intervals=tuple(i for i in found.intervals if (u := _kept_until(i)) is None or u > at),
     )
     shown = judge(code, at)
-    due_at = _due_at(code, shown.changes_at, _waiting(facts, found.idle), at)
+    ends = [interval.end for interval in found.intervals]
+    row = replace(
+        row,
+        judged_at=at,
+        due_at=_due_at(code, shown.changes_at, _waiting(row, found.idle), at),
+        closed_at=max(filter(None, ends), default=row.code.verified_since)
+        if all(end is not None and end <= at for end in ends)
+        else None,
+    )
     told, status = Status(old.colour, old.reasons), shown.status
     if code == old and status == told:
-        return Person(old, at, due_at, plain, facts), ()
+        return row, ()
     version = old.version + 1
     code = replace(
         code, version=version, judged_at=at, colour=status.colour, reasons=status.reasons
     )
     if status == told:
-        return Person(code, at, due_at, plain, facts), ()
+        return replace(row, code=code), ()
     change = StatusChange(
         person=code.person,
         version=version,
@@ -251,7 +306,7 @@ def _judge_again(
         cause=cause,
         city=code.city,
     )
-    return Person(replace(code, told_version=version), at, due_at, plain, facts), (change,)
+    return replace(row, code=replace(code, told_version=version)), (change,)
 
 
 def _due_at(
@@ -270,61 +325,57 @@ def _kept_until(interval: Interval) -> datetime | None:
     return interval.end and interval.end + policy_at(interval.end).ended_kept
 
 
-_identity: Callable[[Fact], tuple[str, str]] = attrgetter("source", "id")
-
-
 def _deadline(fact: Fact) -> datetime:
     return fact.arrived_at + policy_at(fact.arrived_at).correction_wait
 
 
-def _waiting(facts: tuple[Fact, ...], idle: Iterable[Idle]) -> list[Fact]:
+def _waiting(row: Person, idle: Iterable[Idle]) -> list[Fact]:
     """Return the facts that name something that has not arrived: an event to correct, or a case,
     listing or order to close."""
     closing = {ref(one.event) for one in idle if one.why is Obstacle.NOT_BEGUN}
     return [
         fact
-        for fact in facts
-        if (fact.supersedes is not None and _target(facts, fact) is None)
-        or (closing and EventRef(fact.source, fact.id) in closing)
+        for fact in row.facts
+        if (fact.supersedes is not None and _named(row.facts, fact) is None)
+        or (closing and fact_ref(fact) in closing)
     ]
 
 
-def _target(facts: tuple[Fact, ...], claim: Fact | StatusEvent) -> StatusEvent | None:
-    """Find the event that `claim` says it corrects."""
-    if claim.supersedes is None:
-        return None
-    identity = claim.source, claim.supersedes
-    place = bisect_left(facts, identity, key=_identity)
-    if place < len(facts) and _identity(facts[place]) == identity:
-        return facts[place].event
-    return None
+def _find(facts: Sequence[Fact], own: tuple[str, str]) -> Fact | None:
+    place = bisect_left(facts, own, key=identity)
+    return facts[place] if place < len(facts) and identity(facts[place]) == own else None
 
 
-def _telling(outcome: FoldOutcome, notice: Notice) -> FoldOutcome:
-    return replace(outcome, notices=(*outcome.notices, notice))
+def _named(facts: Sequence[Fact], claim: Fact | StatusEvent) -> Fact | None:
+    """Find the fact of the event that `claim` says it corrects."""
+    return None if claim.supersedes is None else _find(facts, (claim.source, claim.supersedes))
 
 
-def _claims(facts: tuple[Fact, ...], event: StatusEvent) -> list[Notice]:
-    """Object to corrections that, as the arrival of `event` shows, have no effect.
+def _target(facts: Sequence[Fact], claim: StatusEvent, person: str) -> StatusEvent | None:
+    found = _named(facts, claim)
+    return None if found is None else found.event(person)
+
+
+def _claims(row: Person, event: StatusEvent, target: StatusEvent | None) -> list[Notice]:
+    """Object to corrections that, as the arrival of `event` shows, have no effect. `target` is what
+    it says that it corrects.
 
     The correcting events themselves stay: what they say of their own counts, whatever arrived
     first.
     """
     notices = []
-    target = _target(facts, event)
     if target is not None and not corrects(event, target):
         notices.append(no_correction(event, target))
     elif target is None and event.supersedes is not None:
-        others = {fact.source for fact in facts if fact.id == event.supersedes}
+        others = {fact.source for fact in row.facts if fact.id == event.supersedes}
         if others:
             notices.append(of_other_source(event, others))
-    notices += (
-        no_correction(fact.event, event)
-        for fact in facts
-        if fact.supersedes == event.id
-        and fact.source == event.source
-        and not corrects(fact.event, event)
+    claims = (
+        fact.event(row.code.person)
+        for fact in row.facts
+        if fact.supersedes == event.id and fact.source == event.source
     )
+    notices += (no_correction(claim, event) for claim in claims if not corrects(claim, event))
     return notices
 
 
@@ -349,9 +400,10 @@ def _idle_by_now(
     ]
 
 
-def _unanswered(facts: tuple[Fact, ...], idle: Sequence[Idle], at: datetime) -> list[Notice]:
+def _unanswered(row: Person, idle: Sequence[Idle], at: datetime) -> list[Notice]:
     """Object to events whose wait for what they name ends at `at`."""
-    due = {(fact.source, fact.id): fact for fact in _waiting(facts, idle) if _deadline(fact) == at}
-    notices = [no_effect(one) for one in idle if (one.event.source, one.event.id) in due]
-    told = {(notice.event.source, notice.event.id) for notice in notices}
-    return [*notices, *(without_target(due[own].event) for own in due if own not in told)]
+    due = {fact_ref(fact): fact for fact in _waiting(row, idle) if _deadline(fact) == at}
+    notices = [no_effect(one) for one in idle if ref(one.event) in due]
+    told = {ref(one.event) for one in idle}
+    lost = (due[own].event(row.code.person) for own in due if own not in told)
+    return [*notices, *map(without_target, lost)]

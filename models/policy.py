@@ -75,13 +75,25 @@ class Policy(Struct, frozen=True):
     told that it has no effect yet (own decision: 10 minutes, by which events of one source may
     be out of order)."""
 
+    settled_after: timedelta
+    """What lies wholly longer ago than this, and bears on nothing that is open, leaves the row for
+    the person's history (own decision: 16 days, two more than any rule looks back)."""
+
     facts_max: int
-    """Most events kept about one person. One more makes the oldest leave on which the judgement
-    does not rest (own decision)."""
+    """Most events in a row. One more makes the oldest leave for the history, as far as nothing that
+    is open rests on it (own decision: 128, twice what a test and two provinces a day come to)."""
 
     facts_reserved: int
     """Room beyond `facts_max`, used where no event may leave. Beyond it an alert rises (own
     decision)."""
+
+    history_kept: timedelta
+    """How long the history of a person is kept: as long as its topics keep the events (own
+    decision: 400 days). A late event or a correction finds what has left a row until then."""
+
+    pages_max: int
+    """Most pages of one person's history; one more makes the oldest be given up (own decision: 64,
+    a thousand events and more)."""
 
     ended_kept: timedelta
     """How long an ended reason stays in the code, no longer shown. If a clock of ours runs ahead by
@@ -119,8 +131,11 @@ POLICIES = (
         provincial_disorder_max=timedelta(minutes=10),
         planned_end_lifts=frozenset({QuarantineKind.HOME}),
         correction_wait=timedelta(minutes=10),
-        facts_max=512,
-        facts_reserved=256,
+        settled_after=timedelta(days=16),
+        facts_max=128,
+        facts_reserved=64,
+        history_kept=timedelta(days=400),
+        pages_max=64,
         ended_kept=timedelta(days=2),
         nat_results_from=datetime.combine(date(2020, 4, 20), datetime.min.time(), ZONE),
         adult_years=18,

@@ -87,12 +87,14 @@ QuarantineStep = QuarantineOrdered | QuarantineTransferred
 class Assessment(Struct, frozen=True):
     """What a set of events means: since when someone is verified, where, and the reasons.
 
-    `idle` are the events that have no effect.
+    `identified_by` are the events that say since when, and where. `idle` are those that have no
+    effect.
     """
 
     verified_since: datetime | None
     city: str | None
     intervals: tuple[Interval, ...]
+    identified_by: tuple[EventRef, ...]
     idle: tuple[Idle, ...]
 
 
@@ -161,13 +163,14 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
         never_was = frozenset(i.opened_by for i in intervals if not _was(i))
         idle += idle_in_files(files, settled, events, never_was)
 
-    newest = max(identities, key=lambda e: (e.data.verified_at, e.order), default=None)
+    identities.sort(key=lambda e: (e.data.verified_at, e.order))
     return Assessment(
-        verified_since=min((e.data.verified_at for e in identities), default=None),
-        city=newest.data.city if newest else None,
+        verified_since=identities[0].data.verified_at if identities else None,
+        city=identities[-1].data.city if identities else None,
         intervals=tuple(
             sorted(filter(_was, intervals), key=lambda i: (i.reason, i.start, i.opened_by))
         ),
+        identified_by=tuple(ref(e) for e in (*identities[:1], *identities[-1:])),
         idle=tuple(idle),
     )
 

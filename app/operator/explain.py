@@ -100,8 +100,8 @@ def _print(found: ExplanationAnswer, console: Console) -> None:
         console.print(f"Not verified before {_time(side.verified_since)}.")
     if side.changes_at is not None:
         console.print(f"Changes by itself at {_time(side.changes_at)}.")
-    if found.full:
-        console.print("The row is full: results may have left it, or events been refused.")
+    if found.given_up:
+        console.print("Older events are not kept any more: nothing can be said of them.")
     for reason in side.reasons:
         console.print()
         console.print(_reason(reason, side.at))

@@ -86,6 +86,10 @@ WORKER_ROWS_OVERFULL = Counter(
     "yuekang_worker_rows_overfull_total",
     "Times that a row was written with more events than policy has room for.",
 )
+WORKER_PAGES_LOST = Counter(
+    "yuekang_worker_pages_lost_total",
+    "Pages of people's histories that were given up before their time, since one had too many.",
+)
 WORKER_CHUNK_SECONDS = Histogram(
     "yuekang_worker_chunk_seconds",
     "Commit of one chunk, log and store, by table.",

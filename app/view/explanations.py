@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
@@ -26,14 +25,12 @@ from app.view.limits import (
     RETRY_STALE_SECONDS,
 )
 from app.view.reading import Unavailable
-from app.view.rows import fetch_rows
+from app.view.rows import fetch_person
 from app.web.problems import FieldError, Refused
 from models.checks import EARLIEST, EARLIEST_DAY
 from models.codes import Colour, EventRef, Interval
 from models.explain import Answer, Claim, Comparison, Explanation, Heard, Known, compare, explain
 from models.person import Person, unknown
-
-TABLE = "people"
 
 FORECAST_MAX = timedelta(days=3 * 366)
 """How far ahead an instant may lie. An order may start a year after it is sent, and last a year
@@ -43,8 +40,6 @@ _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
 _PLUS_LOST = re.compile(r"[^ ]+T[^ ]+ \d\d:\d\d", re.ASCII | re.IGNORECASE)
-
-_decode_row = msgspec.msgpack.Decoder(Person).decode
 
 
 class SideAnswer(Struct, frozen=True):
@@ -109,8 +104,8 @@ class ExplanationAnswer(Struct, frozen=True):
     """Why a code is what it is: the answer to the question, what was shown then, what is known now.
 
     The row has what had arrived by `as_of`; `stale` if that is long before `asked_at`. `events` had
-    arrived by the `known_at` that was asked; `not_known` came later. `full`: the row holds as many
-    events as it may, so some may have been refused.
+    arrived by the `known_at` that was asked; `not_known` came later. `given_up`:
+    older events are not kept any more.
     """
 
     person: str
@@ -118,7 +113,7 @@ class ExplanationAnswer(Struct, frozen=True):
     as_of: datetime
     lag_s: float
     stale: bool
-    full: bool
+    given_up: bool
     answer: SideAnswer
     events: list[EventAnswer]
     not_known: list[Heard]
@@ -165,22 +160,22 @@ class Explanations:
     async def _explain(
         self, person: str, now: datetime, at: datetime, known_at: datetime | None
     ) -> ExplanationAnswer:
-        rows = await fetch_rows(self._redis, TABLE, [person])
-        lag_s = max(0.0, (now - rows.as_of).total_seconds())
+        found = await fetch_person(self._redis, person)
+        lag_s = max(0.0, (now - found.as_of).total_seconds())
         stale = lag_s > HISTORY_STALE_SECONDS
-        [stored] = rows.values
-        if stored is None and stale:
+        if found.row is None and stale:
             # The person may be missing only because these rows are behind.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
         # In a thread: a full row takes a while, and codes must not wait for it.
-        explanation, comparison = await asyncio.to_thread(_judge, person, stored, at, known_at)
+        row = found.row or unknown(person, at)
+        explanation, comparison = await asyncio.to_thread(_judge, row, at, known_at)
         return ExplanationAnswer(
             person=person,
             asked_at=now,
-            as_of=rows.as_of,
+            as_of=found.as_of,
             lag_s=round(lag_s, 3),
             stale=stale,
-            full=explanation.full,
+            given_up=explanation.given_up,
             answer=_side(explanation.answer, now),
             events=[_event(event) for event in explanation.known],
             not_known=list(explanation.unknown),
@@ -210,10 +205,7 @@ def _invalid(name: str, detail: str) -> Refused:
     return Refused("invalid", f"{name}: {detail}", (FieldError(name, detail, expected),))
 
 
-def _judge(
-    person: str, stored: bytes | None, at: datetime, known_at: datetime | None
-) -> tuple[Explanation, Comparison]:
-    row = unknown(person, at) if stored is None else _decode_row(stored)
+def _judge(row: Person, at: datetime, known_at: datetime | None) -> tuple[Explanation, Comparison]:
     return explain(row, at, known_at), compare(row, at)
 
 

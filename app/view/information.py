@@ -24,7 +24,7 @@ from app.view.limits import (
     RETRY_BUSY_SECONDS,
 )
 from app.view.reading import SectionAnswer, Unavailable
-from app.view.rows import fetch_rows
+from app.view.rows import fetch_person, fetch_rows
 from models import information
 from models.events import ListName, NationalStatusData, TelecomVisitData
 from models.information import LISTED, Section
@@ -32,7 +32,6 @@ from models.lists import EMPTY, Listing, shown
 from models.person import Person, unknown
 from models.policy import ZONE
 
-_decode_person = msgspec.msgpack.Decoder(Person).decode
 _decode_listing = msgspec.json.Decoder(Listing).decode
 _decode_visit = msgspec.json.Decoder(TelecomVisitData).decode
 
@@ -113,9 +112,9 @@ class Information:
         return dict(zip(names, found, strict=True)), rows.as_of
 
     async def _person(self, person: str, at: datetime) -> tuple[Person, datetime]:
-        rows = await self._read("people", [person])
-        [row] = rows.values
-        return (unknown(person, at) if row is None else _decode_person(row)), rows.as_of
+        async with self._place():
+            found = await fetch_person(self._redis, person)
+        return found.row or unknown(person, at), found.as_of
 
     async def _read(self, table: str, keys: list[str]) -> Rows:
         async with self._place():

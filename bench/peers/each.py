@@ -11,10 +11,9 @@ from app.topics.codec import Code, Refusal, decode
 from bench import workload
 from bench.records import PARTITIONS
 from models.codes import changed
-from models.person import Person, fold, unknown
+from models.person import fold, unknown
+from models.rows import decode_row, encode_row
 
-_encode_row = msgspec.msgpack.Encoder().encode
-_decode_row = msgspec.msgpack.Decoder(Person).decode
 _encode_json = msgspec.json.Encoder().encode
 
 Header = tuple[str, bytes]
@@ -47,7 +46,7 @@ def fold_one(stored: bytes | None, record: Incoming) -> tuple[bytes | None, list
             raise Refusal(Code.WRONG_PARTITION, "")
     except Refusal as refusal:
         return None, [_dead_letter(record, str(refusal.code), True)]
-    row = unknown(event.partitionkey, at) if stored is None else _decode_row(stored)
+    row = unknown(event.partitionkey, at) if stored is None else decode_row(stored)
     outcome = fold(row, event, at)
     person = outcome.person
     if person.facts is row.facts and not outcome.changes and not outcome.notices:
@@ -56,7 +55,7 @@ def fold_one(stored: bytes | None, record: Incoming) -> tuple[bytes | None, list
     if person.code.version != row.code.version:
         told.append(Told(HEALTH_CODES, _encode_json(person.code)))
     told += (_dead_letter(record, str(n.objection), n.refused) for n in outcome.notices)
-    return _encode_row(person), told
+    return encode_row(person), told
 
 
 def _dead_letter(record: Incoming, reason: str, refused: bool) -> Told:

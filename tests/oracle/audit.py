@@ -17,6 +17,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,10 +39,13 @@ from app.projection.state import read_state
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode, source_in
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, changed
+from models.facts import Fact
 from models.notices import Notice
-from models.person import Person, advance, fold, unknown
+from models.person import Person, advance, fold, unknown, whole
+from models.rows import decode_page, decode_row, page_key
 from models.sources import SourceReleased, Tally
 from oracle.replay import arrival, meaning
+from support.held import Held, is_page
 
 Input = tuple[str, int]
 
@@ -53,9 +57,7 @@ OUTPUTS = ("health-codes", "status-changes", *ASIDE)
 TALLY = META + b"tally:"
 TOLD_PER_CHECK = 5
 
-_decode_row = msgspec.msgpack.Decoder(Person).decode
 _decode_tally = msgspec.msgpack.Decoder(Tally).decode
-_encode_row = msgspec.msgpack.Encoder().encode
 _decode_code = msgspec.json.Decoder(HealthCode).decode
 _decode_change = msgspec.json.Decoder(StatusChanged).decode
 _encode_public = msgspec.json.Encoder().encode
@@ -127,7 +129,9 @@ class Audit:
         """The changelog's newest rows, as they are stored."""
         self.meta: dict[tuple[str, int], dict[bytes, bytes]] = defaultdict(dict)
         self.changelog_last: dict[tuple[str, int], int] = {}
-        self._free: dict[bytes, bytes] = {}
+        self._free: dict[bytes, Held] = {}
+        self._turned: dict[bytes, tuple[Fact, ...]] = {}
+        self.pages = 0
         self._touched: set[bytes] = set()
         self._codes: dict[bytes, bytes] = {}
         self._codes_touched: set[bytes] = set()
@@ -296,8 +300,10 @@ class Audit:
         number = transaction.number
         rows = {r.key: r.value for r in transaction.records if not (r.key or b"").startswith(META)}
         places = list(_places(transaction))
+        pages = {key: rows.pop(key) for key in list(rows) if is_page(key or b"")}
         work: dict[bytes, Person] = {}
         before: dict[bytes, Person | None] = {}
+        self._turned = {}
         if places:
             for topic, reached in places:
                 for record in self._input_until(transaction.table, topic, number, reached):
@@ -306,6 +312,7 @@ class Audit:
             self.by_time += 1
             for key, value in rows.items():
                 self._advance(number, key or b"", value, work, before)
+        self._compare_pages(number, pages)
         for key, row in rows.items():
             self._compare(number, key or b"", row, work.pop(key or b"", None), before)
         for key, person in work.items():
@@ -316,6 +323,23 @@ class Audit:
                 self._take_meta(transaction.table, number, record.key or b"", record.value)
         self._compare_tallies(transaction.table, number)
         self.changelog_last[transaction.table, number] = transaction.records[-1].offset
+
+    def _compare_pages(self, number: int, pages: Mapping[bytes | None, bytes | None]) -> None:
+        """Compare the pages of histories in a transaction with the replay's."""
+        for key in pages.keys() | self._turned.keys():
+            value = pages.get(key) or b""
+            found = decode_page(value[DUE.size :]) if value else None
+            if found != self._turned.get(key or b""):
+                self.found.add("pages", f"{key!r}: not what left the row")
+            self.rows[number][key or b""] = value
+            self.pages += 1
+        self._turned = {}
+
+    def _page(self, number: int, person: str, page: int) -> tuple[Fact, ...]:
+        key = page_key(person, page)
+        if key in self._turned:
+            return self._turned[key]
+        return decode_page(self.rows[number][key][DUE.size :])
 
     def _take_meta(self, table: str, number: int, key: bytes, value: bytes | None) -> None:
         if value is None:
@@ -362,7 +386,14 @@ class Audit:
             return
         key, arrived_at = event.partitionkey.encode(), arrival(record)
         row = self._row(record.partition, key, work, before)
-        outcome = fold(row or unknown(event.partitionkey, arrived_at), event, arrived_at)
+        outcome = fold(
+            row or unknown(event.partitionkey, arrived_at),
+            event,
+            arrived_at,
+            partial(self._page, record.partition, event.partitionkey),
+        )
+        for page, facts in outcome.pages.items():
+            self._turned[page_key(event.partitionkey, page)] = facts
         self._expect_letters(outcome.notices, place)
         self._expected["status-changes"][key].extend(changed(c) for c in outcome.changes)
         told = outcome.changes or outcome.notices
@@ -406,7 +437,7 @@ class Audit:
         if row is None or value is None:
             self.found.add("rows", f"{key!r}: time changed a row that is not there")
             return
-        outcome = advance(row, _decode_row(value[DUE.size :]).judged_at)
+        outcome = advance(row, decode_row(value[DUE.size :]).judged_at)
         self._expect_letters(outcome.notices, None)
         self._expected["status-changes"][key].extend(changed(c) for c in outcome.changes)
         work[key] = outcome.person
@@ -422,7 +453,7 @@ class Audit:
             return work[key]
         if key not in before:
             raw = self.rows[number].get(key)
-            before[key] = None if raw is None else _decode_row(raw[DUE.size :])
+            before[key] = None if raw is None else decode_row(raw[DUE.size :])
         return before[key]
 
     def _expect_letters(
@@ -448,7 +479,7 @@ class Audit:
             self.rows[number].pop(key, None)
             return
         [due] = DUE.unpack_from(value)
-        row = _decode_row(value[DUE.size :])
+        row = decode_row(value[DUE.size :])
         if expected is None:
             self.found.add("rows", f"{key!r}: written without a cause")
         elif row != expected:
@@ -542,9 +573,8 @@ class Audit:
             if refusal is not None:
                 continue
             key, arrived_at = event.partitionkey.encode(), arrival(record)
-            raw = self._free.get(key)
-            row = unknown(event.partitionkey, arrived_at) if raw is None else _decode_row(raw)
-            self._free[key] = _encode_row(fold(row, event, arrived_at).person)
+            free = self._free.setdefault(key, Held(event.partitionkey, arrived_at))
+            free.fold(event, arrived_at)
             self._touched.add(key)
         self._arrived = []
         self._parked = set()
@@ -553,14 +583,15 @@ class Audit:
         self._touched = set()
 
     def _compare_end(self, key: bytes) -> None:
-        raw = next((rows[key] for rows in self.rows.values() if key in rows), None)
-        if raw is None or key not in self._free:
-            self.found.add("replay", f"{key!r}: {'missing' if raw is None else 'invented'}")
+        number = next((number for number, rows in self.rows.items() if key in rows), None)
+        if number is None or key not in self._free:
+            self.found.add("replay", f"{key!r}: {'missing' if number is None else 'invented'}")
             return
-        row, free = _decode_row(raw[DUE.size :]), _decode_row(self._free[key])
+        row, free = decode_row(self.rows[number][key][DUE.size :]), self._free[key].row
+        held = whole(row, partial(self._page, number, row.code.person))
         to = max(row.judged_at, free.judged_at)
         one, other = advance(row, to).person, advance(free, to).person
-        if [f.event for f in one.facts] != [f.event for f in other.facts]:
+        if held.events != self._free[key].whole().events:
             self.found.add("replay", f"{key!r}: the facts differ")
         elif meaning(one.code) != meaning(other.code):
             self.found.add("replay", f"{key!r}: the code differs")

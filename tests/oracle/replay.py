@@ -15,7 +15,9 @@ from app.process.consumer import LogRecord
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, decode
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged
-from models.person import Person, advance, fold, unknown
+from models.person import Person, advance, whole
+from models.rows import decode_page, decode_row, page_key
+from support.held import Held, is_page
 
 
 def arrival(record: LogRecord) -> datetime:
@@ -30,7 +32,7 @@ def replay(
 
     Those at the places `parked` are neither; each record has one fate.
     """
-    people: dict[str, Person] = {}
+    people: dict[str, Held] = {}
     refused = 0
     for record in sorted(records, key=lambda r: (r.timestamp, r.topic, r.offset)):
         if (record.topic, record.partition, record.offset) in parked:
@@ -43,10 +45,9 @@ def replay(
             refused += 1
             continue
         person = event.partitionkey
-        outcome = fold(people.get(person) or unknown(person, arrived_at), event, arrived_at)
-        refused += sum(notice.refused for notice in outcome.notices)
-        people[person] = outcome.person
-    return people, refused
+        held = people.setdefault(person, Held(person, arrived_at))
+        refused += sum(notice.refused for notice in held.fold(event, arrived_at).notices)
+    return {person: held.whole() for person, held in people.items()}, refused
 
 
 def newest(records: Iterable[LogRecord]) -> dict[bytes, bytes]:
@@ -62,11 +63,13 @@ def newest(records: Iterable[LogRecord]) -> dict[bytes, bytes]:
 
 
 def table(changelog: Iterable[LogRecord]) -> dict[str, Person]:
-    """The person table as its changelog has it: a due time of 8 bytes, then the row."""
+    """The person table as its changelog has it, with all of each history: a due time of 8 bytes,
+    then the row or the page."""
+    rows = {key: value[8:] for key, value in newest(changelog).items() if key[:1] != b"\x00"}
+    people = [decode_row(value) for key, value in rows.items() if not is_page(key)]
     return {
-        key.decode(): msgspec.msgpack.decode(value[8:], type=Person)
-        for key, value in newest(changelog).items()
-        if not key.startswith(b"\x00")
+        row.code.person: whole(row, lambda n: decode_page(rows[page_key(row.code.person, n)]))  # noqa: B023
+        for row in people
     }
 
 
@@ -81,7 +84,7 @@ def differences(expected: Mapping[str, Person], found: Mapping[str, Person]) -> 
     for person in expected.keys() & found.keys():
         to = max(expected[person].judged_at, found[person].judged_at)
         one, other = (advance(p[person], to).person for p in (expected, found))
-        if [f.event for f in one.facts] != [f.event for f in other.facts]:
+        if one.events != other.events:
             wrong.append(f"{person}: the facts differ")
         elif meaning(one.code) != meaning(other.code):
             wrong.append(f"{person}: the code differs: {meaning(one.code)} {meaning(other.code)}")

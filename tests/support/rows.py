@@ -12,16 +12,18 @@ from app.projection.state import Position, StateGate
 from app.topics.catalogue import CATALOGUE
 from models.events import ListName
 from models.lists import EMPTY, Listing, add
-from models.person import Person, fold, unknown
+from models.person import Person
+from models.rows import encode_row
+from support.held import Held
 from support.views import now
 
 
 def row_of(person: str, *arrivals: tuple[Any, datetime]) -> Person:
     """Return the row of a person after events, each with its arrival, in that order."""
-    row = unknown(person, arrivals[0][1])
+    held = Held(person, arrivals[0][1])
     for event, arrived_at in arrivals:
-        row = fold(row, event, arrived_at).person
-    return row
+        held.fold(event, arrived_at)
+    return held.row
 
 
 def listing_of(*events: Any, at: datetime | None = None) -> Listing:
@@ -52,7 +54,7 @@ async def put_rows(
     batch, at = RowBatch({}), as_of or now()
     for row in people:
         key = row.code.person.encode()
-        batch.take(PEOPLE_CHANGELOG, key, 0, msgspec.msgpack.encode(row), at)
+        batch.take(PEOPLE_CHANGELOG, key, 0, encode_row(row), at)
     for (person, name), listing in (listings or {}).items():
         key = f"{person}:{name}".encode()
         batch.take(LISTS_CHANGELOG, key, 0, msgspec.json.encode(listing), at)

@@ -80,6 +80,7 @@ from models.codes import HealthCode, StatusChange, StatusChanged, judge
 from models.events import Event, ListName
 from models.lists import Listing
 from models.person import Person
+from models.rows import decode_row
 from models.sources import Tally, released
 from support.builders import PERSON, day
 from support.log import Log, Record
@@ -93,7 +94,6 @@ HERE = partition_of(PERSON.encode(), CATALOGUE.partitions)
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
 """Opens what `Driver.outputs` has sealed."""
 
-_people = msgspec.msgpack.Decoder(Person)
 _listings = msgspec.json.Decoder(Listing)
 _tallies = msgspec.msgpack.Decoder(Tally)
 
@@ -313,7 +313,7 @@ class Driver:
     def row(self, person: str = PERSON) -> Person | None:
         """Return a person's row in the store, None if nothing is known of them."""
         row = self._store_of("people", person).get(person.encode())
-        return None if row is None else _people.decode(row[DUE.size :])
+        return None if row is None else decode_row(row[DUE.size :])
 
     def listing(self, name: ListName, person: str = PERSON) -> Listing | None:
         """Return a person's list in the store, None if it was never written."""

@@ -86,7 +86,7 @@ def state(row: Person) -> tuple[object, ...]:
     Arrivals, and so the chain of told changes and its versions, differ between two runs.
     """
     end = advance(row, HORIZON).person
-    facts = [msgspec.json.encode(fact.event) for fact in row.facts]
+    facts = [msgspec.json.encode(event) for event in row.events]
     return facts, *content(end)
 
 

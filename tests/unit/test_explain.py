@@ -252,7 +252,7 @@ def test_an_instant_to_come_has_nothing_that_is_not_known() -> None:
 def test_nothing_known_is_no_code() -> None:
     explanation = explain(unknown(b.PERSON, DAY(1)), DAY(1))
     assert (explanation.answer.status, explanation.known) == (NO_CODE, ())
-    assert not explanation.full
+    assert not explanation.given_up
 
 
 def test_the_policies_that_had_a_say_are_named() -> None:
@@ -260,20 +260,6 @@ def test_the_policies_that_had_a_say_are_named() -> None:
     answer = explain(row, DAY(4)).answer
     assert answer.policies == (POLICIES[0].version,)
     assert answer.open[0].policy == POLICIES[0].version
-
-
-def test_a_row_at_its_bound_says_so() -> None:
-    row = arrived((b.verified(), DAY(1)))
-    for number in range(POLICIES[0].facts_max - 2):
-        row = fold(row, b.negative(DAY(2), id=f"n{number}"), DAY(3)).person
-    assert not explain(row, DAY(4)).full
-    row = fold(row, b.negative(DAY(2)), DAY(3)).person
-    assert explain(row, DAY(4)).full
-    newest = b.negative(DAY(3))
-    row = fold(row, newest, DAY(3)).person
-    found = ids(explain(row, DAY(4)).known)
-    assert newest.id in found
-    assert len(found) == POLICIES[0].facts_max, "an older one left"
 
 
 @pytest.mark.parametrize(

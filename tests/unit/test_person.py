@@ -1,21 +1,15 @@
 """The fold of one person: what redelivery, lateness, correction and time each do."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
-from unittest.mock import Mock, patch
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-import models.person
 from models.codes import NO_CODE, Colour, Reason, StatusChange, judge
 from models.notices import Objection
-from models.person import FoldOutcome, Person, advance, fold, full, overfull, unknown
-from models.policy import POLICIES, Policy
-from models.reasons import Assessment, assess
+from models.person import FoldOutcome, Person, advance, fold, unknown
+from models.policy import POLICIES
 from support.builders import (
     PERSON,
     confirmed,
@@ -34,22 +28,9 @@ from support.builders import (
     transferred,
     verified,
 )
-from support.strategies import STEPS_MAX, at_step, worlds
 
 RED = (Colour.RED, (Reason.CONFIRMED_OR_POSITIVE,))
 GREEN = (Colour.GREEN, ())
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Policy:
-    """A policy whose rows are soon full; the bounds are all that differs."""
-    policy = bounded(facts_max=24, facts_reserved=6)
-    monkeypatch.setattr("models.person.policy_at", lambda at: policy)
-    return policy
-
-
-def bounded(facts_max: int, facts_reserved: int) -> Policy:
-    return msgspec.structs.replace(POLICIES[0], facts_max=facts_max, facts_reserved=facts_reserved)
 
 
 def send(*events: Any, row: Person | None = None, at: datetime | None = None) -> FoldOutcome:
@@ -247,114 +228,6 @@ def test_a_circle_of_corrections_is_told_whichever_comes_last(first: int) -> Non
     ]
 
 
-def negatives_daily(row: Person, first: int, days: int) -> Person:
-    """Fold a negative result of each of so many days, at noon."""
-    for number in range(first, first + days):
-        outcome = fold(row, negative(day(number), id=f"day-{number}"), day(number, 20))
-        assert outcome.notices == ()
-        row = outcome.person
-    return row
-
-
-def meant(events: Iterable[Any]) -> Assessment:
-    """Return what events mean for a code."""
-    return msgspec.structs.replace(assess(events), idle=())
-
-
-def held(row: Person) -> set[str]:
-    return {fact.id for fact in row.facts}
-
-
-def test_of_one_result_too_many_the_oldest_leaves(small: Policy) -> None:
-    most = small.facts_max
-    row = negatives_daily(send(verified(day(1), id="who")).person, 2, most - 1)
-    assert full(row)
-    row = negatives_daily(row, most + 1, 3)
-    assert held(row) == {"who", *(f"day-{number}" for number in range(5, most + 4))}
-    older = fold(row, negative(day(1), id="late"), day(most + 5))
-    assert (held(older.person), older.notices) == (held(row), ())
-
-
-def test_what_lifted_a_reason_stays_in_a_full_row(small: Policy) -> None:
-    row = send(verified(day(1)), positive(day(2), id="found")).person
-    row = negatives_daily(row, 3, small.facts_max + 50)
-    assert row.code.colour is Colour.GREEN
-    assert full(row)
-    assert {"found", "day-3", "day-4"} <= held(row)
-    assert "day-5" not in held(row)
-
-
-def test_a_full_row_has_room_for_what_opens_and_closes_a_reason(small: Policy) -> None:
-    most = small.facts_max
-    row = negatives_daily(send(verified(day(1))).person, 2, most - 1)
-    for event, colour in (
-        (ordered("home", day(most), day(most + 90)), Colour.RED),
-        (released(day(most + 1)), Colour.GREEN),
-        (contact(day(most)), Colour.RED),
-    ):
-        outcome = fold(row, event, day(most + 2))
-        assert outcome.notices == ()
-        row = outcome.person
-        assert row.code.colour is colour
-    for days in (1, 4, 7, 14):
-        assert row.code.colour is Colour.RED
-        row = fold(row, negative(day(most + days)), day(most + days + 1)).person
-    assert row.code.colour is Colour.GREEN
-
-
-def test_a_result_that_a_correction_names_stays(small: Policy) -> None:
-    most = small.facts_max
-    row = send(verified(day(1)), negative(day(2), id="wrong")).person
-    row = fold(row, retracted(negative(day(2), id="wrong"), day(3)), day(3)).person
-    row = negatives_daily(row, 4, most)
-    assert "wrong" in held(row)
-    assert "day-4" not in held(row)
-
-
-@pytest.mark.parametrize("colour", ["green", "red"])
-def test_what_a_province_only_repeats_leaves_a_full_row(small: Policy, colour: str) -> None:
-    row = send(verified(day(1)), provincial("yellow", day(1), id="first", sequence=0)).person
-    row = fold(row, provincial("green", day(1, 12), id="lifts", sequence=1), day(2)).person
-    for number in range(3 * small.facts_max):
-        report = provincial(colour, day(2) + number * timedelta(hours=12), id=f"r{number}")
-        outcome = fold(row, report, report.time)
-        assert outcome.notices == ()
-        row = outcome.person
-    assert len(row.facts) <= small.facts_max
-    assert not overfull(row)
-    assert fold(row, confirmed(day(60)), day(60)).person.code.colour is Colour.RED
-
-
-def test_where_none_may_leave_what_opens_a_reason_is_taken_all_the_same(
-    small: Policy,
-) -> None:
-    row = send(verified(day(1))).person
-    for number in range(small.facts_max + small.facts_reserved + 5):
-        outcome = fold(row, ordered("home", day(2), day(90), order=f"Q{number}"), day(3))
-        assert outcome.notices == ()
-        row = outcome.person
-    assert overfull(row)
-    assert fold(row, negative(day(3)), day(4)).person.facts == row.facts, "it bears on nothing"
-    outcome = fold(row, positive(day(3)), day(4))
-    assert (outcome.notices, outcome.person.code.reasons[0]) == (
-        (),
-        Reason.CONFIRMED_OR_POSITIVE,
-    )
-
-
-@given(worlds(), st.integers(3, 12))
-def test_what_leaves_a_full_row_changes_no_code(events: list[Any], facts_max: int) -> None:
-    row = unknown(PERSON, day(1))
-    with patch("models.person.policy_at", return_value=bounded(facts_max, 3)):
-        for number, event in enumerate(events):
-            before = {(fact.source, fact.id): fact.event for fact in row.facts}
-            outcome = fold(row, event, at_step(STEPS_MAX) + timedelta(minutes=number))
-            row = outcome.person
-            if not any(notice.refused for notice in outcome.notices):
-                before[event.source, event.id] = event
-            assert meant(fact.event for fact in row.facts) == meant(before.values())
-
-
 def test_a_clock_that_ran_ahead_takes_no_reason_from_a_reader_whose_clock_is_right() -> None:
     row = send(verified(), ordered("home", day(1), day(7))).person
     ahead = advance(row, day(8)).person
@@ -395,26 +268,3 @@ def test_lifts_at_the_same_instant_are_told_as_one_change() -> None:
     row = send(verified(), ordered("home", day(1), day(8)), ordered("home", day(1), day(8), "Q2"))
     outcome = advance(row.person, day(8) + timedelta(seconds=1))
     assert told(outcome) == [GREEN]
-
-
-@pytest.mark.xfail(
-    reason="A full row decodes all its facts for each further event, so one person's file that is "
-    "sent twice holds up a whole worker. Mended with the rows, which then stay small.",
-    strict=True,
-)
-def test_one_event_more_in_a_full_row_costs_no_more_the_longer_the_row(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def facts_read(facts_max: int) -> int:
-        policy = bounded(facts_max, facts_reserved=6)
-        monkeypatch.setattr("models.person.policy_at", lambda at: policy)
-        swabs = [negative(day(1) + timedelta(hours=n)) for n in range(facts_max + 1)]
-        row = send(verified(), *swabs[:-1]).person
-        assert full(row)
-        reader = Mock(wraps=models.person._read)
-        with monkeypatch.context() as counting:
-            counting.setattr(models.person, "_read", reader)
-            send(swabs[-1], row=row)
-        return reader.call_count
-
-    assert facts_read(96) <= facts_read(24)

@@ -1,0 +1,298 @@
+"""What leaves a person's row, and when it must be read again.
+
+A row holds what can still bear on the code. Whatever lies wholly before `settled_after`, and on
+which nothing rests that is open, leaves for a page of the person's history, written once. No rule
+reaches it from what happens later. What was reported late, or corrects, may reach it: then the
+pages are read, all is judged together, and what has become important again comes back.
+
+So the code is that of all events ever accepted, whatever order they arrive in, for as long as the
+pages are kept: `history_kept`, and at most `pages_max` of them. An event that names what lies
+beyond them is told that it is not kept.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from models.codes import EventRef, Interval, Reason
+from models.events import (
+    ContactListed,
+    IdentityVerified,
+    NatResultReported,
+    ProvincialCodeReported,
+    ProvincialColour,
+    StatusEvent,
+)
+from models.facts import Fact, fact_ref, identity
+from models.files import file_of
+from models.idle import Obstacle
+from models.policy import policy_at
+from models.reasons import Assessment, assess, opens_nothing
+
+MARGIN = timedelta(days=1)
+"""How much later than all of the history an event must be for no rule to see both: more than
+results or reports of a province are compared across."""
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class History(Struct, frozen=True, array_like=True):
+    """Which pages there are, and until when they reach.
+
+    Page `first + n` has nothing later than the day `last_days[n]`, counted from 1970. Nothing on
+    any page is later than `until`; of what opened something, or followed it, nothing is later than
+    `opened_until`.
+    """
+
+    first: int = 1
+    last_days: tuple[int, ...] = ()
+    until: datetime | None = None
+    opened_until: datetime | None = None
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the pages."""
+        return range(self.first, self.first + len(self.last_days))
+
+
+Pages = Callable[[int], Sequence[Fact]]
+"""Returns what is on the page of a number."""
+
+
+class ReadFact(NamedTuple):
+    """A fact with its event."""
+
+    fact: Fact
+    event: StatusEvent
+
+    @property
+    def ref(self) -> EventRef:
+        """The identity of the event."""
+        return fact_ref(self.fact)
+
+
+def instants(event: StatusEvent) -> Iterator[datetime]:
+    """Yield every instant that `event` names, its own among them."""
+    yield event.time
+    for value in astuple(event.data):
+        if isinstance(value, datetime):
+            yield value
+
+
+def reached_by(history: History, event: StatusEvent, held: Iterable[StatusEvent]) -> bool:
+    """Say whether `event` may bear on what is in `history`, or that on it. `held` are the events in
+    the row: a case, a listing or an order lies whole in the one or in the other."""
+    if history.until is None:
+        return False
+    if event.supersedes is not None:
+        return True
+    if min(instants(event)) < history.until + MARGIN:
+        return True
+    file = file_of(event)
+    return file is not None and not any(
+        other.source == event.source and file_of(other) == file for other in held
+    )
+
+
+def cannot_lift(history: History, result: StatusEvent) -> bool:
+    """Say whether all that opened something in `history` ended long before `result`, which opens
+    nothing."""
+    until = history.opened_until
+    return until is None or min(instants(result)) >= until + MARGIN
+
+
+def read_pages(history: History, pages: Pages) -> list[Fact]:
+    """Return all of the history, each event once."""
+    found = {identity(fact): fact for number in history.numbers for fact in pages(number)}
+    return list(found.values())
+
+
+def settled(
+    entries: Sequence[ReadFact], found: Assessment, at: datetime, among: Container[EventRef]
+) -> set[EventRef]:
+    """Return what can bear on nothing any more at `at`, of `entries`, which `found` assesses, if
+    only those `among` them may leave."""
+    cut = at - policy_at(at).settled_after
+    old = {entry.ref for entry in entries if entry.ref in among and _last(entry) < cut}
+    return _without_bearing(entries, found, old, cut) if old else set()
+
+
+def least_important(entries: Sequence[ReadFact], found: Assessment, at: datetime) -> set[EventRef]:
+    """Return the oldest quarter of `entries`, as far as nothing that is open rests on it.
+
+    A row gives it up at its bound, though it is not settled.
+    """
+    oldest = sorted(entries, key=lambda entry: (_last(entry), identity(entry.fact)))
+    bearing = _bearing(found, cut := at - policy_at(at).ended_kept)
+    rests_on = {ref for interval in bearing for ref in _refs(interval)}
+    old = {entry.ref for entry in oldest if entry.ref not in rests_on}
+    few = [entry.ref for entry in oldest if entry.ref in old][: max(1, len(entries) // 4)]
+    for some in (set(few), set(few[: len(few) // 8]), set(few[:1])):
+        if some and (leaves := _without_bearing(entries, found, some, cut, keep_negatives=False)):
+            return leaves
+    return set()
+
+
+def _without_bearing(
+    entries: Sequence[ReadFact],
+    found: Assessment,
+    old: set[EventRef],
+    cut: datetime,
+    *,
+    keep_negatives: bool = True,
+) -> set[EventRef]:
+    """Return those of `old` without which all that holds after `cut` stays as `found` has it."""
+    stays = Stays(entries, found, old, cut, keep_negatives=keep_negatives).refs
+    leaves = old - stays
+    if not leaves:
+        return leaves
+    left = assess(entry.event for entry in entries if entry.ref not in leaves)
+    return leaves if _meant(left, cut) == _meant(found, cut) else set()
+
+
+def _meant(found: Assessment, cut: datetime) -> tuple[object, ...]:
+    return found.verified_since, found.city, _bearing(found, cut)
+
+
+def _bearing(found: Assessment, cut: datetime) -> tuple[Interval, ...]:
+    return tuple(i for i in found.intervals if i.end is None or i.end > cut)
+
+
+def _refs(interval: Interval) -> Iterator[EventRef]:
+    yield interval.opened_by
+    for condition in interval.conditions:
+        if condition.met_by is not None:
+            yield condition.met_by
+
+
+def _last(entry: ReadFact) -> datetime:
+    return max(entry.fact.arrived_at, *instants(entry.event))
+
+
+class Stays:
+    """What of `entries` must stay if only `old` may leave: what is open rests on it, or what
+    stays belongs together with it."""
+
+    def __init__(
+        self,
+        entries: Sequence[ReadFact],
+        found: Assessment,
+        old: set[EventRef],
+        cut: datetime,
+        *,
+        keep_negatives: bool,
+    ) -> None:
+        self._entries = entries
+        self._found = found
+        self._keep_negatives = keep_negatives
+        self.refs = {entry.ref for entry in entries} - old
+        self.refs |= {ref for interval in _bearing(found, cut) for ref in _refs(interval)}
+        self.refs |= set(found.identified_by)
+        self.refs |= self._waiting
+        size = -1
+        while size < len(self.refs):
+            size = len(self.refs)
+            for group in self._together:
+                if not self.refs.isdisjoint(group):
+                    self.refs |= group
+            self.refs |= self._green_after_red()
+            if keep_negatives:
+                self.refs |= self._negatives_after_openings()
+
+    @cached_property
+    def _waiting(self) -> set[EventRef]:
+        """What names something that has not arrived: it may still come."""
+        known = {entry.ref for entry in self._entries}
+        waiting = {
+            EventRef(o.event.source, o.event.id)
+            for o in self._found.idle
+            if o.why in (Obstacle.NOT_BEGUN, Obstacle.OF_ANOTHER_SOURCE)
+        }
+        for entry in self._entries:
+            target = entry.fact.supersedes
+            if target is not None and EventRef(entry.fact.source, target) not in known:
+                waiting.add(entry.ref)
+        return waiting
+
+    @cached_property
+    def _together(self) -> list[set[EventRef]]:
+        """What stays or leaves as one: a file, a chain of corrections, what a reason names."""
+        groups: defaultdict[object, set[EventRef]] = defaultdict(set)
+        for entry in self._entries:
+            if (file := file_of(entry.event)) is not None:
+                groups[entry.fact.source, file].add(entry.ref)
+            if entry.fact.supersedes is not None:
+                target = EventRef(entry.fact.source, entry.fact.supersedes)
+                groups[entry.ref, target] |= {entry.ref, target}
+        together = [group for group in groups.values() if len(group) > 1]
+        return together + [set(_refs(interval)) for interval in self._found.intervals]
+
+    def _green_after_red(self) -> set[EventRef]:
+        """Of a province whose red stays, the newest green: it is after every red that is old."""
+        red: set[str] = set()
+        greens: defaultdict[str, list[tuple[datetime, EventRef]]] = defaultdict(list)
+        for entry in self._entries:
+            match entry.event:
+                case ProvincialCodeReported(data=data) if data.colour is ProvincialColour.GREEN:
+                    greens[entry.fact.source].append((data.reported_at, entry.ref))
+                case ProvincialCodeReported() if entry.ref in self.refs:
+                    red.add(entry.fact.source)
+        return {max(greens[source])[1] for source in red if source in greens}
+
+    def _negatives_after_openings(self) -> set[EventRef]:
+        """The results sampled after the first positive or exposure that stays."""
+        opened = {
+            interval.opened_by
+            for interval in self._found.intervals
+            if interval.reason in (Reason.CONFIRMED_OR_POSITIVE, Reason.CLOSE_CONTACT)
+        }
+        from_ = min(
+            (
+                min(instants(entry.event))
+                for entry in self._entries
+                if entry.ref in self.refs
+                and (entry.ref in opened or isinstance(entry.event, ContactListed))
+            ),
+            default=None,
+        )
+        return {
+            entry.ref
+            for entry in self._entries
+            if from_ is not None
+            and isinstance(entry.event, NatResultReported)
+            and entry.event.data.sampled_at >= from_
+        }
+
+
+def turned(
+    history: History, entries: Iterable[ReadFact], at: datetime
+) -> tuple[History, dict[int, tuple[Fact, ...]], int]:
+    """Return the history with one page more, of `entries`, what its pages become, and how many were
+    lost.
+
+    What is older than `history_kept` is given up: its page becomes empty. So is the oldest of one
+    page too many, and it is lost.
+    """
+    entries, policy = list(entries), policy_at(at)
+    last = {entry.ref: max(instants(entry.event)) for entry in entries}
+    opened = [last[entry.ref] for entry in entries if _opens_or_follows(entry.event)]
+    until = max([*last.values(), *filter(None, [history.until])])
+    days = (*history.last_days, (until - _EPOCH).days)
+    pages = {history.first + len(days) - 1: tuple(entry.fact for entry in entries)}
+    kept_from = (at - policy.history_kept - _EPOCH).days
+    first, lost = history.first, 0
+    while days and (len(days) > policy.pages_max or days[0] < kept_from):
+        pages[first] = ()
+        lost += days[0] >= kept_from
+        first, days = first + 1, days[1:]
+    opened_until = max([*opened, *filter(None, [history.opened_until])], default=None)
+    return History(first, days, until, opened_until), pages, lost
+
+
+def _opens_or_follows(event: StatusEvent) -> bool:
+    return not (opens_nothing(event) or isinstance(event, IdentityVerified))
