@@ -27,9 +27,10 @@ def probes(check: Callable[[], None], unready: Callable[[], Awaitable[list[str]]
         reasons = await unready()
         return Response("\n".join(reasons or ["ready"]) + "\n", status_code=503 if reasons else 200)
 
-    @get("/metrics", media_type=CONTENT_TYPE_LATEST, include_in_schema=False)
-    async def scrape() -> bytes:
+    @get("/metrics", include_in_schema=False)
+    async def scrape() -> Response[bytes]:
         """Prometheus metrics of this process."""
-        return generate_latest()
+        # A header, since Litestar adds a charset to a media type that is text.
+        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [livez, readyz, scrape]
