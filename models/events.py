@@ -59,7 +59,14 @@ Source = Annotated[
 ]
 Sequence = Annotated[
     str,
-    _form(r"^(0|[1-9][0-9]{0,17})$", "The source's own increasing number, in decimal digits."),
+    _form(
+        r"^0*(0|[1-9][0-9]{0,17})$",
+        "The source's own increasing number, in decimal digits; zeros before it say nothing.",
+    ),
+]
+ContentType = Annotated[
+    Literal["application/json"],
+    Meta(description="What data is. It is read in any case, and with the charset UTF-8."),
 ]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 date-time with its zone.")]
 Division = Annotated[
@@ -413,7 +420,7 @@ class Envelope(
     partitionkey: PersonKey
     sequence: Sequence
     supersedes: EventId | None = None
-    datacontenttype: Literal["application/json"] = "application/json"
+    datacontenttype: ContentType = "application/json"
 
     @property
     def order(self) -> tuple[int, datetime, str]:

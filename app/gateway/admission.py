@@ -5,6 +5,7 @@ others. Then the document number, or a telecom's phone number, is taken out, so 
 repeat the number.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, document_number, encode, from_mapping
 from app.topics.numbers import carries_document_number, fields_with_document_number
 from app.topics.records import Record
-from app.web.problems import FieldError, Refused
+from app.web.problems import FieldError, Problem, Refused
 from models import documents, phones
 from models.documents import Document, DocumentError
 from models.events import EVENT_ID, EVENT_TYPES, KEYED_BY_PHONE, DocumentType, type_of
@@ -71,12 +72,14 @@ class Admission:
 
     def _with_person(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return the event with a person key in place of the document, if it has one."""
-        data = event.get("data")
-        document = data.get("document") if isinstance(data, dict) else None
+        data, person = event.get("data"), event.get("partitionkey")
+        if not isinstance(data, dict):
+            return event  # the codec refuses it: who it is about would have been in its data
+        document = data.get("document")
         if document is None:
             # An unknown type is the worse fault: the codec refuses the event for it.
             known = any(event.get("type") == name for name in EVENT_TYPES)
-            if known and "partitionkey" not in event:
+            if known and person is None:
                 expected = _EXPECTED_PHONE if event["type"] in KEYED_BY_PHONE else _EXPECTED
                 raise Refused(
                     "person",
@@ -84,16 +87,15 @@ class Admission:
                     (FieldError("data.document", "It is missing.", expected),),
                 )
             return event
-        if "partitionkey" in event:
+        if person is not None:
             raise Refused(
                 "person",
                 "The event has both data.document and partitionkey.",
                 (FieldError("partitionkey", "It is one too many.", "One of the two."),),
             )
-        assert isinstance(data, dict)
         rest = {name: value for name, value in data.items() if name != "document"}
         named = self._named(document, "data.document")
-        _check_kind(named, event.get("type"))
+        _check_kind(named, event.get("type"), rest)
         return {**event, "data": rest, "partitionkey": self._person_keys.key(named)}
 
     def _named(self, document: Any, path: str) -> Document | Phone:
@@ -124,11 +126,12 @@ class Admission:
             ) from None
 
 
-def _check_kind(named: Document | Phone, type_: Any) -> None:
-    """Raise `Refused` for a phone in an event about a person, or a document in one about a phone.
+def _check_kind(named: Document | Phone, type_: Any, data: Mapping[str, Any]) -> None:
+    """Raise `Refused` for a phone in an event about a person, for a document in one about a phone,
+    and for a document of another type than `data` says.
 
-    Either would be folded, in silence, into a row that belongs to nobody. Unknown event types are
-    refused by the codec.
+    The first two would be folded, in silence, into a row that belongs to nobody. Unknown event
+    types are refused by the codec.
     """
     if not isinstance(type_, str) or type_ not in EVENT_TYPES:
         return
@@ -140,6 +143,13 @@ def _check_kind(named: Document | Phone, type_: Any) -> None:
             "person",
             f"The event is about {about}, and data.document is not of that kind.",
             (FieldError("data.document.type", "It is of the other kind.", f"One of {types}."),),
+        )
+    said = data.get("document_type")
+    if isinstance(named, Document) and said in [*DocumentType] and said != named.type:
+        raise Refused(
+            "invalid",
+            "data.document_type and data.document.type differ.",
+            (FieldError("data.document_type", "It is another type.", f"{named.type}."),),
         )
 
 
@@ -153,6 +163,29 @@ def _of_source(event: dict[str, Any], source: str) -> dict[str, Any]:
             (FieldError("source", "It is another source.", source),),
         )
     return event
+
+
+def one_content_each(judged: Iterable[Admitted | Problem]) -> Iterator[Admitted | Problem]:
+    """Yield the results of a batch; refuse an event whose id stands before it with other content.
+
+    What arrived before this batch only the fold knows (models.person.conflict).
+    """
+    taken: dict[tuple[str, str], Record] = {}
+    for item in judged:
+        if isinstance(item, Admitted):
+            first = taken.setdefault((item.source, item.id), item.record)
+            if first != item.record:
+                yield _CONFLICT.problem(item.id)
+                continue
+        yield item
+
+
+_CONFLICT = Refused(
+    "conflict",
+    "An earlier event of this batch has this id and another content; that one is taken. Send this "
+    "one with an id of its own. If it corrects the other, let it supersede it.",
+    (FieldError("id", "It occurs twice.", "An id of its own."),),
+)
 
 
 def as_refused(refusal: Refused | Refusal) -> Refused:

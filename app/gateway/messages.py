@@ -5,17 +5,21 @@ give the same result: the event as a JSON object, with attributes and `data` sid
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from app.topics.attributes import JSON, TwoValues, media_type, of_headers
 from app.topics.codec import parse_strict
 from app.web.problems import Refused
 
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-DATA = "application/json"
+DATA = JSON
+
+Headers = list[tuple[bytes, bytes]]
 
 BATCH_EVENTS_MAX = 500
 PREFIX = b"ce-"
@@ -25,33 +29,37 @@ _MEDIA_TYPES = (
 )
 
 
-def media_type(content_type: str) -> str:
-    """Return the media type without parameters, lower-case; raise `Refused` for a charset.
+def kind_of(headers: Headers) -> str:
+    """Return the media type of the body without parameters, lower-case; "" if none is named.
 
-    JSON is UTF-8 (RFC 8259), so another charset cannot be true.
+    Raise `Refused` for two of them, and for a charset: JSON is UTF-8 (RFC 8259), so another cannot
+    be true.
     """
-    kind, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name == "charset" and value.strip('"') not in ("utf-8", "utf8"):
-            raise Refused("unsupported-media-type", "The charset of JSON is UTF-8; send that.")
+    kinds = {media_type(raw.decode("latin-1")) for name, raw in headers if name == b"content-type"}
+    if len(kinds) > 1:
+        raise Refused("malformed-header", _two_values("Content-Type"))
+    kind, utf_8 = kinds.pop() if kinds else ("", True)
+    if not utf_8:
+        raise Refused("unsupported-media-type", "The charset of JSON is UTF-8; send that.")
     return kind
 
 
-def is_batch(kind: str, headers: list[tuple[bytes, bytes]]) -> bool:
-    """Say whether the body is a batch; raise `Refused` if it has none of the three forms."""
-    binary = kind == DATA and any(name.startswith(PREFIX) for name, _ in headers)
+def is_batch(kind: str, headers: Headers) -> bool:
+    """Say whether the body is a batch; raise `Refused` if it has none of the three forms.
+
+    In binary mode the type may be left out: then the data is JSON.
+    """
+    binary = kind in (DATA, "") and any(name.startswith(PREFIX) for name, _ in headers)
     if kind not in (ONE, BATCH) and not binary:
         raise Refused("unsupported-media-type", _MEDIA_TYPES, headers={"Accept": f"{ONE}, {BATCH}"})
     return kind == BATCH
 
 
-def one(kind: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
+def one(kind: str, headers: Headers, body: bytes) -> Any:
     """Return the one event of a request; raise `Refused` or the codec's `Refusal`."""
     if kind == ONE:
         return parse_strict(body)
-    attributes = _attributes(headers)
-    return {**attributes, "datacontenttype": DATA, "data": parse_strict(body)}
+    return {**_attributes(headers), "data": parse_strict(body)}
 
 
 def batch(body: bytes) -> list[bytes]:
@@ -111,19 +119,31 @@ def _split_by_brackets(body: bytes) -> list[bytes]:
     )
 
 
-def _attributes(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Read the ce- headers. Their values are percent-encoded UTF-8 (binding, 3.1.3.2)."""
-    attributes: dict[str, str] = {}
+def _attributes(headers: Headers) -> dict[str, str]:
+    """Read the attributes of binary mode: ce- headers, and data's content type."""
+    try:
+        return of_headers(_named(headers))
+    except TwoValues as twice:
+        name = "Content-Type" if twice.name == "datacontenttype" else f"ce-{twice.name}"
+        raise Refused("malformed-header", _two_values(name)) from None
+
+
+def _named(headers: Headers) -> Iterator[tuple[str, str]]:
+    """Yield the attributes in headers. Their values are percent-encoded UTF-8 (binding,
+    3.1.3.2)."""
     for raw_name, raw_value in headers:
+        if raw_name == b"content-type" and raw_value:
+            yield "datacontenttype", raw_value.decode("latin-1")
         if not raw_name.startswith(PREFIX):
             continue
-        name = raw_name[len(PREFIX) :].decode("latin-1")
-        if name in attributes:
-            raise Refused("malformed-header", f"The header ce-{name} occurs twice.")
-        if name in ("data", "datacontenttype"):
-            raise Refused("malformed-header", f"There is no ce-{name}; data is the body.")
+        name = raw_name.removeprefix(PREFIX).decode("latin-1")
+        if name == "data":
+            raise Refused("malformed-header", "There is no ce-data; data is the body.")
         try:
-            attributes[name] = unquote_to_bytes(raw_value).decode()
+            yield name, unquote_to_bytes(raw_value).decode()
         except UnicodeDecodeError:
             raise Refused("malformed-header", f"ce-{name} is not percent-encoded UTF-8.") from None
-    return attributes
+
+
+def _two_values(name: str) -> str:
+    return f"The header {name} has two different values; send one."

@@ -12,6 +12,7 @@ import msgspec
 from app.gateway import messages
 from app.gateway.answers import Accepted, PersonKeyOf
 from app.gateway.body import BODY_BYTES_MAX
+from app.topics.schemas import EXTENSION, EXTENSIONS
 from app.web.problems import KINDS, MEDIA_TYPE, Problem
 from models import documents, phones
 from models.events import EVENT_TYPES, KEYED_BY_PHONE, DocumentType
@@ -215,6 +216,7 @@ def _submitted(schemas: Node, event: Node, named: str) -> None:
     key.
     """
     event["required"].remove("partitionkey")
+    event["patternProperties"] = {EXTENSION: EXTENSIONS}
     event["description"] = "Has either partitionkey or data.document."
     data = event["properties"]["data"]["$ref"].rsplit("/", 1)[-1]
     # Events of both kinds may share a class of data, such as that of retractions.

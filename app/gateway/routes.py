@@ -15,7 +15,13 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from app.gateway import messages
-from app.gateway.admission import Admission, Admitted, as_refused, readable_id
+from app.gateway.admission import (
+    Admission,
+    Admitted,
+    as_refused,
+    one_content_each,
+    readable_id,
+)
 from app.gateway.answers import Accepted, PersonKeyOf, PersonKeyResults, Results
 from app.gateway.body import Bodies
 from app.gateway.person_keys import PersonKeys
@@ -138,7 +144,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("events").time():
             source = gateway.authenticate(request)
             headers = list(request.scope["headers"])
-            kind = messages.media_type(request.headers.get("content-type", ""))
+            kind = messages.kind_of(headers)
             batch = messages.is_batch(kind, headers)
             async with gateway.bodies.of(request) as body:
                 if batch:
@@ -149,7 +155,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
     async def person_keys(request: AnyRequest) -> Response[PersonKeyResults]:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("person-keys").time():
             source = gateway.authenticate(request)
-            if messages.media_type(request.headers.get("content-type", "")) != messages.DATA:
+            if messages.kind_of(list(request.scope["headers"])) != messages.DATA:
                 raise Refused(
                     "unsupported-media-type",
                     f"Send {messages.DATA}.",
@@ -188,7 +194,7 @@ async def _publish_batch(gateway: Gateway, source: str, events: list[bytes]) -> 
     All events that may be written are written together. If Kafka does not confirm that, the whole
     batch is answered with 503, and the whole batch should be sent again.
     """
-    judged = [_judge(gateway, source, event) for event in events]
+    judged = [*one_content_each(_judge(gateway, source, event) for event in events)]
     admitted = [item for item in judged if isinstance(item, Admitted)]
     places = iter(await gateway.writer.write([item.record for item in admitted]))
     results: list[Accepted | Problem] = []

@@ -2,6 +2,7 @@
 
 - `catalogue`: topics.yaml, read and checked; who may publish what.
 - `admin`: the broker's topics, made and compared with it.
+- `attributes`: what CloudEvents lets a source write in several ways, in one.
 - `codec`: bytes to events and back; every refusal of a single event is made here.
 - `numbers`: where a document number is carried, or what may be a phone number.
 - `strict_json`: JSON in which nothing is ambiguous.

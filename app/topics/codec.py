@@ -7,11 +7,12 @@ others about the same person (a conflict, a correction of another source's) is t
 
 CloudEvents 1.0 comes in two modes on Kafka (https://github.com/cloudevents/spec, Kafka protocol
 binding, section 3): structured, the whole event as JSON in the value; binary, attributes in `ce_`
-headers and data in the value. A record without `ce_` headers is taken as structured.
+headers and data in the value. A record without `ce_` headers is taken as structured. What may be
+written in several ways is read in one (app.topics.attributes).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 
 from app.topics import strict_json
+from app.topics.attributes import TwoValues, in_one_way, likely, of_headers
 from app.topics.catalogue import CATALOGUE, Topic
 from app.topics.numbers import carries_document_number, searchable
 from app.topics.records import Headers
@@ -97,11 +99,25 @@ def decode(
     if key is None or key != event.partitionkey.encode():
         raise Refusal(
             Code.KEY,
-            "The record's key is missing." if not key else "The record's key is another person.",
+            f"The record's key is {_wrong_key(key, event.partitionkey)}.",
             event.source,
             (Fault("key", "the record's key must be the event's partitionkey, as UTF-8."),),
         )
     return event
+
+
+def _wrong_key(key: bytes | None, person: str) -> str:
+    if not key:
+        return "missing"
+    try:
+        written = strict_json.parse(key)
+    except NotStrict:
+        return "another person"
+    if written == person:
+        return "quoted: it is JSON text. Write it without the quotes, as a plain string"
+    if isinstance(written, dict):
+        return "a JSON object. Write the partitionkey alone, as a plain string"
+    return "another person"
 
 
 def source_in(value: bytes | None, headers: Headers) -> str | None:
@@ -143,10 +159,12 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
     data = parsed.get("data")
     if "document" in parsed:
         raise document_number(_source_of(parsed), "document")
-    if isinstance(data, dict) and "document" in data:
+    if not isinstance(data, dict):
+        raise _no_data(parsed, type_)
+    if "document" in data:
         raise document_number(_source_of(parsed), "data.document")
     try:
-        event = msgspec.convert(parsed, known)
+        event = msgspec.convert(in_one_way(parsed), known)
     except msgspec.ValidationError as error:
         fault = _fault(str(error), type_)
         raise Refusal(
@@ -154,6 +172,19 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
         ) from None
     _check(event, arrived_at)
     return event
+
+
+def _no_data(parsed: Mapping[str, Any], type_: str) -> Refusal:
+    """Return the refusal of an event that has no object as its data."""
+    if "data_base64" in parsed:
+        what = "it is missing; data_base64 is not read. Send it as a JSON object"
+    elif parsed.get("data") is None:
+        what = "it is missing"
+    else:
+        what = "it is no JSON object"
+    expected = expectation(type_, "data") or "Expected: an object with the fields of its type."
+    fault = Fault("data", f"{what}. {expected}")
+    return Refusal(Code.INVALID, f"data: {fault.detail}", _source_of(parsed), (fault,))
 
 
 def _check(event: Event, arrived_at: datetime) -> None:
@@ -214,7 +245,7 @@ def _readable(source: Any) -> str | None:
 def _is_binary(headers: Headers) -> bool:
     """Say whether attributes are in headers; in structured mode headers may hold copies."""
     structured = any(
-        name.lower() == "content-type" and (raw or b"").lower().startswith(_STRUCTURED)
+        name.lower() == "content-type" and (raw or b"").strip().lower().startswith(_STRUCTURED)
         for name, raw in headers
     )
     return not structured and any(name.startswith("ce_") for name, _ in headers)
@@ -224,27 +255,35 @@ _STRUCTURED = b"application/cloudevents"
 
 
 def _attributes(headers: Headers) -> dict[str, str]:
-    """Read the attributes of binary mode: `ce_` headers, and data's content type."""
-    attributes: dict[str, str] = {}
+    """Read the attributes of binary mode: `ce_` headers, and data's content type.
+
+    A header without a value sets nothing.
+    """
+    try:
+        return of_headers(_named(headers))
+    except TwoValues as twice:
+        raise Refusal(
+            Code.NOT_A_CLOUDEVENT,
+            f"The headers give {twice.name} two different values; send one.",
+        ) from None
+
+
+def _named(headers: Headers) -> Iterator[tuple[str, str]]:
     for header, raw in headers:
         if header.lower() == "content-type":
             name = "datacontenttype"
         elif header.startswith("ce_"):
-            name = header[3:]
+            name = header.removeprefix("ce_")
         else:
             continue
-        if name in attributes or name == "data":
-            raise Refusal(Code.NOT_A_CLOUDEVENT, f"The header {header} is one too many.")
+        if name == "data":
+            raise Refusal(Code.NOT_A_CLOUDEVENT, "There is no header ce_data; data is the value.")
+        if raw is None:
+            continue
         try:
-            attributes[name] = raw.decode()
-        except (UnicodeDecodeError, AttributeError):
+            yield name, raw.decode()
+        except UnicodeDecodeError:
             raise Refusal(Code.NOT_UTF_8, f"The header {header} is not UTF-8.") from None
-    if _JSON_IN_UTF_8.fullmatch(attributes.get("datacontenttype", "")):
-        attributes["datacontenttype"] = "application/json"
-    return attributes
-
-
-_JSON_IN_UTF_8 = re.compile(r'application/json\s*;\s*charset="?utf-8"?', re.IGNORECASE)
 
 
 _ERROR = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?")
@@ -259,7 +298,9 @@ def _fault(message: str, type_: str) -> Fault:
     named = _NAMED.fullmatch(match["what"])
     if named is not None:
         path = f"{path}.{named['name'][:64]}".lstrip(".")
-        what = "it is missing" if "missing" in message[:14] else "there is no such field"
+        missing, meant = "missing" in message[:14], likely(path)
+        what = "it is missing" if missing else "there is no such field"
+        what += f"; {meant} may be meant" if meant is not None and not missing else ""
     else:
         what = match["what"][:200]
         what = what[0].lower() + what[1:]

@@ -10,7 +10,8 @@ from app.topics.catalogue import CATALOGUE
 from models.events import Event, type_of
 
 Header = tuple[str, bytes]
-Headers = Sequence[Header]
+Headers = Sequence[tuple[str, bytes | None]]
+"""As read: on Kafka a header may have no value."""
 
 CLOUDEVENT: tuple[Header, ...] = (("content-type", b"application/cloudevents+json"),)
 

@@ -24,6 +24,9 @@ BINDING = "0.5.0"
 
 EXAMPLES = Path(__file__).parent / "examples"
 
+EXTENSION = "^[a-z0-9]+$"
+EXTENSIONS: Json = {"description": "An extension; it is passed over."}
+
 HEALTH_CODE = "health-code.v1"
 """Name of the schema of the rows on health-codes, which are not CloudEvents."""
 
@@ -66,6 +69,8 @@ def _definitions(classes: Mapping[str, type[Any]], references: str) -> Json:
             definition["properties"]["type"] = {"const": name}
             required = {*definition["required"], *CLOUDEVENT}
             definition["required"] = [n for n in definition["properties"] if n in required]
+        if cls in EVENT_TYPES.values():
+            definition["patternProperties"] = {EXTENSION: EXTENSIONS}
     return definitions
 
 

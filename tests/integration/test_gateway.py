@@ -229,6 +229,16 @@ async def test_one_bad_event_in_the_middle_harms_no_other(http: httpx.Client, ka
         assert stored["id"] == sent["id"]
 
 
+def test_one_id_with_two_contents_in_a_batch_is_a_conflict(http: httpx.Client) -> None:
+    first = event()
+    second = {**first, "data": result(document=CARD, result="positive")}
+    answer = post_batch(http, [first, second, first])
+    assert answer.status_code == 207
+    taken, refused, again = answer.json()["results"]
+    assert [taken["status"], refused["status"], again["status"]] == [202, 409, 202]
+    assert (refused["code"], refused["id"]) == ("conflict", first["id"])
+
+
 def test_an_empty_batch_is_taken(http: httpx.Client) -> None:
     answers = post_batch(http, [])
     assert (answers.status_code, answers.json()) == (202, {"results": []})
@@ -285,8 +295,8 @@ NOW = datetime.now(UTC)
         ({"sequence": "-1"}, "sequence"),
         ({"sequence": 1}, "sequence"),
         ({"datacontenttype": "text/plain"}, "datacontenttype"),
-        ({"subject": "somebody"}, "subject"),
-        ({"phone": "somebody's"}, "phone"),
+        ({"Subject": "somebody"}, "Subject"),
+        ({"data": result(document=CARD, phone="somebody's")}, "data.phone"),
         ({"supersedes": ""}, "supersedes"),
         ({"partitionkey": "", "data": result()}, "partitionkey"),
         ({"partitionkey": "p1-short", "data": result()}, "partitionkey"),
@@ -529,7 +539,8 @@ def test_a_batch_that_is_too_long_is_refused(http: httpx.Client) -> None:
 
 
 def test_binary_mode_refuses_what_it_cannot_read(http: httpx.Client) -> None:
-    for headers in ({"ce-id": "%ff"}, {"ce-data": "1"}, {"ce-datacontenttype": "text/plain"}):
+    other = {"ce-datacontenttype": "text/plain"}  # than the Content-Type
+    for headers in ({"ce-id": "%ff"}, {"ce-data": "1"}, other):
         problem(post(http, b"{}", DATA, **headers), 400, "malformed-header")
     problem(post(http, b"{}", DATA, **{"ce-id": "1"}), 400, "not-a-cloudevent")
 
@@ -695,7 +706,9 @@ def test_the_reference_names_every_address(http: httpx.Client) -> None:
 
 def test_metrics_count_and_name_nobody(http: httpx.Client, kafka: Kafka) -> None:
     post_event(http, event())
-    scraped = http.get("/metrics").text
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"].count("charset=") == 1
+    scraped = answer.text
     topic = kafka.named("laboratory-results")
     assert f'yuekang_gateway_events_accepted_total{{topic="{topic}"}}' in scraped
     assert PERSON not in scraped

@@ -40,7 +40,9 @@ def whole() -> Json:
     return {**json.loads(encode(event())), "datacontenttype": "application/json"}
 
 
-def read(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = None) -> Event:
+def read(
+    value: bytes | None, *headers: tuple[str, bytes | None], key: bytes | None = None
+) -> Event:
     """Decode a record of laboratory-results; the key is the right one unless given."""
     key = builders.PERSON.encode() if key is None else key
     return decode(value, key, headers, LABORATORY_RESULTS, NOW)
@@ -55,7 +57,9 @@ def tried(*record: Any) -> Refusal | None:
     return None
 
 
-def refused(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = None) -> Refusal:
+def refused(
+    value: bytes | None, *headers: tuple[str, bytes | None], key: bytes | None = None
+) -> Refusal:
     with pytest.raises(Refusal) as caught:
         read(value, *headers, key=key)
     return caught.value
@@ -252,7 +256,7 @@ FIELDS: list[tuple[Change, str]] = [
     (having(time=(EARLIEST - timedelta(seconds=1)).isoformat()), "time"),
     (without("sequence"), "sequence"),
     (having(sequence="-1"), "sequence"),
-    (having(sequence="01"), "sequence"),
+    (having(sequence="1.0"), "sequence"),
     (having(sequence="9" * 19), "sequence"),
     (having(sequence=1), "sequence"),
     (without("partitionkey"), "partitionkey"),
@@ -261,8 +265,8 @@ FIELDS: list[tuple[Change, str]] = [
     (having(datacontenttype="text/xml"), "datacontenttype"),
     (having(supersedes=""), "supersedes"),
     (having(supersedes="e1"), "supersedes"),
-    (having(subject="somebody"), "subject"),
-    (having(dataschema="x"), "dataschema"),
+    (having(Subject="somebody"), "Subject"),
+    (having(super_sedes="e0"), "super_sedes"),
     (without("data"), "data"),
     (having(data=None), "data"),
     (having(data=5), "data"),
@@ -386,8 +390,6 @@ def test_headers_that_cannot_be_attributes_are_refused() -> None:
     assert refused(data, *headers, ("ce_id", b"e2")).code is Code.NOT_A_CLOUDEVENT
     assert refused(data, *headers, ("ce_data", b"{}")).code is Code.NOT_A_CLOUDEVENT
     assert refused(data, *headers, ("ce_x", b"\xff")).code is Code.NOT_UTF_8
-    no_value: Any = None  # Kafka has such headers, aiokafka has no types
-    assert refused(data, *headers, ("ce_x", no_value)).code is Code.NOT_UTF_8
     assert refused(data, ("ce_id", b"e1")).code is Code.NOT_A_CLOUDEVENT
 
 
