@@ -15,7 +15,7 @@ import re
 import secrets
 import time
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
@@ -24,9 +24,10 @@ from urllib.parse import quote
 import httpx
 import msgspec
 from authlib.deprecate import AuthlibDeprecationWarning
+from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import JWKRegistry, KeySet
 from joserfc.jws import JWSRegistry
 from msgspec import Meta, Struct
 
@@ -67,6 +68,12 @@ ALGORITHMS = frozenset(
 )
 """Signatures by a private key. Neither `none` nor one with a secret that the client knows too."""
 
+UNREADABLE = (JoseError, ValueError, TypeError, KeyError, AttributeError, UnsupportedAlgorithm)
+"""What joserfc and cryptography raise for a key that they cannot read."""
+
+SIGNED = "application/jwt"
+"""The media type of claims that are signed."""
+
 SECRET_BYTES = 32
 """Length of state, nonce and verifier: 43 letters when written, as PKCE wants (RFC 7636, 4.1)."""
 
@@ -95,6 +102,7 @@ class Metadata(Struct, frozen=True):
     userinfo_endpoint: str | None = None
     end_session_endpoint: str | None = None
     id_token_signing_alg_values_supported: tuple[str, ...] = ("RS256",)
+    userinfo_signing_alg_values_supported: tuple[str, ...] = tuple(ALGORITHMS)
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
     code_challenge_methods_supported: tuple[str, ...] | None = None
     authorization_response_iss_parameter_supported: bool = False
@@ -180,7 +188,7 @@ class RelyingParty:
                 )
                 claims = await self._believed(metadata, token, login.nonce)
                 if metadata.userinfo_endpoint and not wanted <= claims.keys():
-                    more = await self._userinfo(client, metadata.userinfo_endpoint)
+                    more = await self._userinfo(metadata, client, metadata.userinfo_endpoint)
                     if more.get("sub") != claims["sub"]:
                         raise Failed("provider", "userinfo is of another subject")
                     claims = {**more, **claims}
@@ -249,13 +257,8 @@ class RelyingParty:
         id_token = token.get("id_token")
         if not isinstance(id_token, str):
             raise Failed("provider", "there is no id_token")
-        allowed = ALGORITHMS.intersection(metadata.id_token_signing_alg_values_supported)
-        registry = JWSRegistry(algorithms=sorted(allowed), strict_check_header=False)
-        try:
-            read = jwt.decode(id_token, await self._keys_for(metadata), registry=registry)
-        except InvalidKeyIdError:
-            keys = await self._keys_for(metadata, older_than=KEYS_AGAIN_SECONDS)
-            read = jwt.decode(id_token, keys, registry=registry)
+        algorithms = metadata.id_token_signing_alg_values_supported
+        read = await self._verified(metadata, id_token, algorithms)
         options = {
             "iss": {"essential": True, "value": metadata.issuer},
             "aud": {"essential": True, "value": self._provider.client_id},
@@ -269,18 +272,41 @@ class RelyingParty:
         claims.validate(now=int(self._now().timestamp()), leeway=LEEWAY_SECONDS)
         return dict(claims)
 
+    async def _verified(
+        self, metadata: Metadata, token: str, algorithms: Iterable[str]
+    ) -> jwt.Token:
+        """Return a token that the provider has signed with one of `algorithms`."""
+        allowed = sorted(ALGORITHMS.intersection(algorithms))
+        registry = JWSRegistry(algorithms=allowed, strict_check_header=False)
+        try:
+            return jwt.decode(token, await self._keys_for(metadata), registry=registry)
+        except InvalidKeyIdError:
+            keys = await self._keys_for(metadata, older_than=KEYS_AGAIN_SECONDS)
+            return jwt.decode(token, keys, registry=registry)
+
     async def _keys_for(self, metadata: Metadata, older_than: float = METADATA_SECONDS) -> KeySet:
         async with self._reading:
             if self._keys is None or _age(self._keys_at) > older_than:
                 content = _decoded(await self._get(metadata.jwks_uri), dict[str, Any])
-                self._keys = KeySet.import_key_set(content)  # type: ignore[arg-type]
+                self._keys = _readable(content["keys"])
                 self._keys_at = time.monotonic()
             return self._keys
 
-    async def _userinfo(self, client: Any, address: str) -> dict[str, Any]:
-        response = await client.get(address, headers={"accept": "application/json"})
+    async def _userinfo(self, metadata: Metadata, client: Any, address: str) -> dict[str, Any]:
+        """Return what userinfo says, as JSON or signed (OpenID Connect Core, 5.3.2)."""
+        response = await client.get(address, headers={"accept": f"application/json, {SIGNED}"})
         response.raise_for_status()
-        return _decoded(response.content, dict[str, Any])
+        if not response.headers.get("content-type", "").lower().startswith(SIGNED):
+            return _decoded(response.content, dict[str, Any])
+        algorithms = metadata.userinfo_signing_alg_values_supported
+        read = await self._verified(metadata, response.text, algorithms)
+        jwt.JWTClaimsRegistry(
+            now=int(self._now().timestamp()),
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": metadata.issuer},
+            aud={"essential": True, "value": self._provider.client_id},
+        ).validate(read.claims)
+        return read.claims
 
     async def _get(self, address: str) -> bytes:
         async with httpx.AsyncClient(**self._options()) as client:
@@ -335,6 +361,24 @@ class RelyingParty:
         except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
             # The message may repeat what was sent, so only the kind of error is kept.
             raise Failed("provider", type(error).__name__) from None
+
+
+def _readable(written: Iterable[Any]) -> KeySet:
+    """Return the keys that can be read; raise `Failed` if none can.
+
+    The others are for others: a key that is not understood is ignored (RFC 7517, 5). A member that
+    is null says nothing.
+    """
+    keys = []
+    for key in written:
+        try:
+            said = {name: value for name, value in key.items() if value is not None}
+            keys.append(JWKRegistry.import_key(said))
+        except UNREADABLE:
+            continue
+    if not keys:
+        raise Failed("provider", "none of its keys can be read")
+    return KeySet(keys)
 
 
 def _check_error(answer: Mapping[str, str]) -> None:

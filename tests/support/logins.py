@@ -64,12 +64,17 @@ def person_of(number: str) -> str:
 class Provider:
     """A provider as a transport: right in all, unless a test changes what it is or does.
 
-    `claims` go into the id_token, `more` into userinfo; `answers` replace whole answers by path.
+    `claims` go into the id_token, `more` into userinfo, `unreadable` among its keys; `answers`
+    replace whole answers by path.
     """
+
+    signed_type = "application/jwt"
 
     def __init__(self) -> None:
         self.key = RSAKey.generate_key(2048, {"alg": "RS256", "use": "sig", "kid": "one"})
         self.published = [self.key]
+        self.unreadable: list[Any] = []
+        self.signs_userinfo = False
         self.header: Json = {"alg": "RS256", "kid": "one"}
         self.claims: Json = {}
         self.more: Json = {"document_number": CARD, "name": "陈小明"}
@@ -99,13 +104,22 @@ class Provider:
             case "/.well-known/openid-configuration":
                 return httpx.Response(200, json=self._metadata())
             case "/jwks":
-                return httpx.Response(200, json=KeySet([*self.published]).as_dict())
+                keys = KeySet([*self.published]).as_dict()["keys"]
+                return httpx.Response(200, json={"keys": [*self.unreadable, *keys]})
             case "/token":
                 return self._token(request)
             case "/userinfo":
                 assert request.headers["authorization"] == "Bearer access"
-                return httpx.Response(200, json={"sub": "someone", **self.more})
+                return self._userinfo()
         return httpx.Response(404)
+
+    def _userinfo(self) -> httpx.Response:
+        said = {"sub": "someone", **self.more}
+        if not self.signs_userinfo:
+            return httpx.Response(200, json=said)
+        whole = {"iss": ISSUER, "aud": CLIENT, **said}
+        token = self.sign({name: value for name, value in whole.items() if value is not None})
+        return httpx.Response(200, headers={"content-type": self.signed_type}, text=token)
 
     def _metadata(self) -> Json:
         whole = {

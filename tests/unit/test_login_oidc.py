@@ -381,6 +381,116 @@ async def test_a_new_key_is_looked_for_once_in_a_while(
     assert provider.asked.count("/jwks") == 2
 
 
+SM2 = {"kty": "EC", "crv": "SM2", "x": "AA", "y": "AA", "kid": "sm2"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        SM2,
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
+        {"kty": "RSA", "e": "AQAB"},
+        {"kty": "RSA", "n": "!", "e": "AQAB"},
+        {"kty": "RSA", "n": 5, "e": "AQAB", "kid": 7},
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"},
+        {"kty": "RSA", "n": "AQAB", "e": "AQAB", "x5c": "no list", "kid": "one"},
+        {"kty": ["RSA"]},
+        {"kty": 7},
+        {"kty": "EC"},
+        {},
+        [],
+        None,
+        "key",
+    ],
+    ids=str,
+)
+async def test_a_key_that_cannot_be_read_is_passed_over(
+    party: RelyingParty, provider: Provider, key: Any
+) -> None:
+    provider.unreadable = [key]
+    assert (await login(party, provider))["sub"] == "someone"
+
+
+async def test_a_member_of_a_key_that_is_null_says_nothing(
+    party: RelyingParty, provider: Provider
+) -> None:
+    own = provider.key.as_dict(private=False)
+    provider.published = []
+    provider.unreadable = [{**own, "x5c": None, "x5t": None, "key_ops": None}]
+    assert (await login(party, provider))["sub"] == "someone"
+
+
+async def test_without_a_key_that_can_be_read_nobody_logs_in(
+    party: RelyingParty, provider: Provider
+) -> None:
+    provider.published, provider.unreadable = [], [SM2]
+    assert await fails(party, provider) == "provider"
+    provider.published = [provider.key]
+    assert (await login(party, provider))["sub"] == "someone", "and it is looked for again"
+
+
+@pytest.mark.parametrize("spelt", ["application/jwt", "Application/JWT; charset=UTF-8"])
+async def test_userinfo_may_be_signed(party: RelyingParty, provider: Provider, spelt: str) -> None:
+    provider.signs_userinfo, provider.signed_type = True, spelt
+    claims = await login(party, provider)
+    assert (claims["document_number"], claims["name"]) == (CARD, "陈小明")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sub": "other"},
+        {"sub": None},
+        {"iss": "https://evil.example"},
+        {"iss": None},
+        {"aud": "another"},
+        {"aud": ["another"]},
+        {"aud": None},
+        {"exp": 1},
+        {"nbf": 9_999_999_999},
+    ],
+    ids=str,
+)
+async def test_signed_userinfo_for_another_is_refused(
+    party: RelyingParty, provider: Provider, wrong: Json
+) -> None:
+    provider.signs_userinfo = True
+    provider.more |= wrong
+    assert await fails(party, provider) == "provider"
+    assert "/userinfo" in provider.asked
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        lambda _: of_another_key,
+        lambda _: unsigned,
+        lambda provider: provider.sign_with_its_public_key,
+        with_changed_claims,
+        lambda _: lambda claims: "x.y.z",
+        lambda _: lambda claims: "",
+        lambda _: json.dumps,
+    ],
+)
+async def test_userinfo_that_another_signed_is_refused(
+    party: RelyingParty, provider: Provider, sign: Callable[[Provider], Callable[[Json], str]]
+) -> None:
+    provider.signs_userinfo = True
+    wrong, right = sign(provider), provider.sign
+    provider.sign = lambda claims: wrong(claims) if "name" in claims else right(claims)
+    assert await fails(party, provider) == "provider"
+    assert provider.asked[-1] == "/userinfo"
+
+
+async def test_a_signature_of_userinfo_is_of_a_kind_that_the_provider_lists(
+    party: RelyingParty, provider: Provider
+) -> None:
+    provider.signs_userinfo = True
+    provider.metadata = {"userinfo_signing_alg_values_supported": ["ES256", "none", "HS256"]}
+    assert await fails(party, provider) == "provider"
+
+
 async def test_userinfo_of_another_subject_is_refused(
     party: RelyingParty, provider: Provider
 ) -> None:
