@@ -27,7 +27,8 @@ from app.topics.records import Headers
 from app.topics.schemas import expectation
 from app.topics.strict_json import NotStrict
 from models.checks import Fault, faults, misfits
-from models.events import EVENT_TYPES, Event, type_of
+from models.events import EVENT_TYPES, KEYED_BY_PHONE, Event, type_of
+from models.phones import holds_phone_number
 from models.sources import SOURCE_READ
 
 
@@ -163,8 +164,15 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
         raise _no_data(parsed, type_)
     if "document" in data:
         raise document_number(_source_of(parsed), "data.document")
+    kept = in_one_way(parsed)
+    if type_ in KEYED_BY_PHONE and _passes_over_phone(parsed, kept):
+        raise Refusal(
+            Code.INVALID,
+            "An extension has the form of a phone number; leave it out.",
+            _source_of(parsed),
+        )
     try:
-        event = msgspec.convert(in_one_way(parsed), known)
+        event = msgspec.convert(kept, known)
     except msgspec.ValidationError as error:
         fault = _fault(str(error), type_)
         raise Refusal(
@@ -185,6 +193,17 @@ def _no_data(parsed: Mapping[str, Any], type_: str) -> Refusal:
     expected = expectation(type_, "data") or "Expected: an object with the fields of its type."
     fault = Fault("data", f"{what}. {expected}")
     return Refusal(Code.INVALID, f"data: {fault.detail}", _source_of(parsed), (fault,))
+
+
+def _passes_over_phone(parsed: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    """Say whether what is passed over of a telecom's event may hold a phone's number. On Kafka it
+    would lie in the topic."""
+    passed = {name: value for name, value in parsed.items() if name not in kept}
+    return bool(passed) and holds_phone_number(_TRACE.sub("", encode(passed).decode()))
+
+
+_TRACE = re.compile(r"[0-9a-f]{16,}")
+"""What identifies a trace or a part of it (W3C Trace Context): any digits, and no number."""
 
 
 def _check(event: Event, arrived_at: datetime) -> None:

@@ -54,9 +54,9 @@ def carries_phone_number(
     number is nothing to refuse a record for. It has no check digit. So of the file numbers of 11
     digits every fourteenth would be taken for one, and an institution may give its own.
 
-    Nor is there need. An event's fields are a closed list, and no field is a phone. `data.document`
-    is refused by its name. A telecom has nothing but phones at hand, and may not write one into an
-    id (models.checks.faults).
+    Nor is there need. The fields that are kept are a closed list, and no field is a phone.
+    `data.document` is refused by its name. A telecom has nothing but phones at hand, and may not
+    write one into an id (models.checks.faults) or an extension (app.topics.codec).
 
     So this runs on refused records only, and decides whether their dead letter is sealed. Fields
     with a source's own numbers are skipped, except a telecom's.

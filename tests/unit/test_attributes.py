@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from app.gateway.admission import Admitted, as_refused, one_content_each
 from app.topics.attributes import OWN, in_one_way, likely, media_type
-from app.topics.codec import Code, Refusal, encode
+from app.topics.catalogue import CATALOGUE
+from app.topics.codec import Code, Refusal, decode, encode
 from app.topics.records import Headers
 from app.web.problems import Problem, Refused
 from support import builders
@@ -17,6 +18,7 @@ from support.entrances import (
     ADMISSION,
     LABORATORY,
     MODES,
+    NOW,
     RESULT,
     Json,
     admitted,
@@ -294,6 +296,36 @@ def test_an_extension_with_a_document_number_is_refused(mode: str) -> None:
     refusal = refused_in(mode, written(subject=CARD["number"]))
     assert refusal.code == Code.DOCUMENT_NUMBER
     assert CARD["number"] not in str(refusal)
+
+
+PHONE = "13800138000"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("subject", PHONE), ("subject", f"tel:+86{PHONE}"), ("x", {"a": [PHONE]}), (PHONE, "x")],
+)
+@pytest.mark.parametrize("mode", ["http structured", "kafka structured"])
+def test_a_telecoms_extension_is_no_phone_number(mode: str, name: str, value: Any) -> None:
+    visit = {"city": "440100", "visit": "reached", "seen_at": "2022-03-01T08:00:00+08:00"}
+    telecom = {"source": "/telecoms/gd-1", "type": "yuekang.telecom-visit.reported.v1"}
+    whole = written(**telecom, data=visit)
+
+    def refused(event: Json) -> str:
+        try:
+            if mode == "http structured":
+                admitted(orjson.dumps(event), [STRUCTURED], telecom["source"])
+            else:
+                topic = CATALOGUE.topics["telecom-visits"]
+                decode(orjson.dumps(event), builders.PERSON.encode(), (), topic, NOW)
+        except Refusal as refusal:
+            return str(refusal)
+        return ""
+
+    assert "phone number" in refused({**whole, name: value})
+    assert PHONE not in refused({**whole, name: value})
+    trace = "00-0af13800138000cd43dd8448eb211c80-00f13800138000b7-01"
+    assert not refused({**whole, "traceparent": trace})
 
 
 # Data that is not there
