@@ -2,7 +2,7 @@
 
 - `people`, `lifts`: what changes a code, by events and by time.
 - `lists`: health information. `scans`: recorded scans.
-- `poison`, `dead_letters`: what is refused or put aside.
+- `poison`, `dead_letters`: what is refused, put aside or forwarded.
 - `releases`: a parked source goes on.
 - `agent`: how chunks and due rows reach a table. `instants`: instants as Kafka and the store have
   them.

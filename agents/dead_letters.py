@@ -14,6 +14,7 @@ from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
 from app.topics.codec import Code, Refusal
 from app.topics.numbers import carries_phone_number
 from app.topics.records import Header
+from models.events import Event
 from models.notices import Notice
 from models.phones import without_phone_numbers
 
@@ -95,6 +96,23 @@ class DeadLetters:
         else:
             headers += _kept(record)
         return Output(to, key, raw, headers)
+
+    def misplaced(
+        self, transaction: Transaction, record: LogRecord, event: Event, right: int
+    ) -> None:
+        """Tell the source of a record that lay in another partition than `right`, its own, where
+        it goes now. The event counts."""
+        detail = (
+            f"The key belongs to partition {right}, not {record.partition}; it was forwarded. Use "
+            "Kafka's default partitioner (murmur2)."
+        )
+        headers = [
+            *_place(record),
+            *_why(Code.WRONG_PARTITION, detail, event.source),
+            ("yk_refused", b"false"),
+        ]
+        letter = Output(DEAD_LETTERS, record.key, _encode_json(event), headers)
+        _write(transaction, Code.WRONG_PARTITION, letter)
 
     def notify(
         self,

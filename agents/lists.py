@@ -1,7 +1,8 @@
 """Fold what bears on no code into the lists of each person's health information.
 
-Refused records, and those of a parked source, go where they go for people (agents.people). What is
-too old for its list, or no longer fits, leaves it (models.lists): that is policy, not an error.
+Records that are refused, misplaced or of a parked source go where they go for people
+(agents.people). What is too old for its list, or no longer fits, leaves it (models.lists): that is
+policy, not an error.
 """
 
 from collections.abc import Sequence

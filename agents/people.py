@@ -2,7 +2,8 @@
 
 Redelivery changes nothing: the table knows how far each topic was applied. A duplicate, a late or a
 reordered event ends in the state that its own order gives (models.person). A refused record goes to
-dead-letters and one of a parked source to parked (agents.poison); the chunk goes on.
+dead-letters, one of a parked source to parked, and one in the wrong partition to its own
+(agents.poison); the chunk goes on.
 """
 
 from collections import Counter

@@ -1,5 +1,8 @@
 """Bound the poison: park a source that sends too much of it; stop if too many name no source.
 
+What is valid and lies in another partition than its own is no poison: it is forwarded there, in the
+transaction of its chunk, so exactly once.
+
 The tally of a topic partition (models.sources) is a row of its table, written in the transaction of
 the chunk that changed it. So it is the same after a restart, a rebalance or a kill.
 """
@@ -13,12 +16,13 @@ import structlog
 from agents.dead_letters import DeadLetters
 from agents.instants import instant
 from app.engine.store import META
-from app.engine.transaction import Records, Transaction
+from app.engine.transaction import Output, Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
 from app.process.settings import Settings, variable_of
 from app.topics.catalogue import Topic, partition_of
 from app.topics.codec import Code, Refusal, decode, source_in
+from app.topics.records import structured
 from app.topology import TableApp
 from models.events import Event
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
@@ -28,6 +32,10 @@ log = structlog.get_logger()
 TALLY = META + b"tally:"
 """Begins the key of a tally; the input topic follows. The tally is of this topic's same partition.
 No person's row has such a key."""
+
+FORWARDED_FROM = "yk_forwarded_from"
+"""Header of a record that was forwarded to its own partition: where it lay. It is never forwarded
+again."""
 
 GAUGE_INTERVAL_SECONDS = 1.0
 
@@ -98,23 +106,29 @@ class Poison:
     def accepted(
         self, records: Records, known: Callable[[Event], bool] | None = None
     ) -> Iterator[tuple[Event, datetime, LogRecord]]:
-        """Yield each record to fold, as its event and its arrival. Refuse the others, or put them
-        aside.
+        """Yield each record to fold, as its event and its arrival. Refuse the others, put them
+        aside, or forward them.
 
-        `known` says whether somebody was heard of before. If not, the record must be in the right
-        partition.
+        `known` says whether somebody was heard of before. If not, the record may lie in another
+        partition than its own: a producer with another partitioner than Kafka's default would split
+        a person in two. It is enough to look the first time, since nobody gets a row elsewhere.
         """
         for record in records:
             arrived_at = instant(record.timestamp)
             try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
+                right = record.partition
                 if known is not None and not known(event):
-                    _check_partition(record, self._topic)
+                    right = _right_partition(record, self._topic)
             except Refusal as refusal:
                 self.refuse(record, refusal)
-            else:
-                if not (self.watching and self.parks(record, event.source)):
-                    yield event, arrived_at, record
+                continue
+            if self.watching and self.parks(record, event.source):
+                continue
+            if right != record.partition:
+                self._forward(record, event, right)
+                continue
+            yield event, arrived_at, record
 
     def refuse(self, record: LogRecord, refusal: Refusal) -> None:
         """Write a refused record to dead-letters, or to parked.
@@ -137,6 +151,16 @@ class Poison:
             self._dead_letters.park(self._transaction, self._topic, record, source)
         self._count(record, source, False)
         return parked
+
+    def _forward(self, record: LogRecord, event: Event, right: int) -> None:
+        """Write an event again in its own partition, and tell its source. It is valid: only where
+        it lay was wrong."""
+        again = structured(event)
+        mark = FORWARDED_FROM, f"{record.topic}/{record.partition}/{record.offset}".encode()
+        self._transaction.emit(
+            Output(record.topic, again.key, again.value, (*again.headers, mark), right)
+        )
+        self._dead_letters.misplaced(self._transaction, record, event, right)
 
     def write(self) -> None:
         """Write the tally, if it changed."""
@@ -174,18 +198,15 @@ class Poison:
         )
 
 
-def _check_partition(record: LogRecord, topic: Topic) -> None:
-    """Raise `Refusal` for a record whose key belongs to another partition.
-
-    A producer with another partitioner than Kafka's default would split a person in two. It is
-    enough to check the first time someone is heard of.
-    """
+def _right_partition(record: LogRecord, topic: Topic) -> int:
+    """Return the partition that a record belongs to; raise `Refusal` for a forwarded one that is
+    elsewhere all the same, which must not go round and round."""
     assert record.key is not None
-    expected = partition_of(record.key, topic.partitions)
-    if expected != record.partition:
+    right = partition_of(record.key, topic.partitions)
+    if right != record.partition and any(name == FORWARDED_FROM for name, _ in record.headers):
         raise Refusal(
             Code.WRONG_PARTITION,
-            f"The key belongs to partition {expected}, not {record.partition}; use "
-            "Kafka's default partitioner (murmur2).",
-            None,
+            f"The key belongs to partition {right}, not {record.partition}, and it was forwarded "
+            "before.",
         )
+    return right

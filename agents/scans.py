@@ -1,7 +1,8 @@
 """Check recorded scans, apart from the person table: a colour never queues behind a scan.
 
 A valid scan stays in its topic for as long as the catalogue says; nothing else is kept of it. A
-scan of a parked source goes to parked as well (agents.poison).
+scan of a parked source goes to parked as well (agents.poison). It is in nobody's row, so it may lie
+in any partition.
 """
 
 from agents.agent import add_agent

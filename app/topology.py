@@ -24,6 +24,9 @@ and, in a process of its own, so that no flood of it can delay a colour:
     temperatures        ─┤
     telecom-visits      ─┘     (of phones)
 
+A record that lies in another partition than its key's is written to its input topic again, in its
+own (agents.poison).
+
 Each input topic has an agent of its own. All agents that fold into one table take turns per
 partition (app.engine.table), so no two ever interleave on the same person. All input topics are
 keyed by person, with two exceptions: telecom-visits is keyed by phone, and every partition of

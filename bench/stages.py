@@ -37,7 +37,7 @@ STAGES: Sequence[tuple[str, str]] = (
     ("store", r"\(app/engine/store"),
     ("commit", r"\b(begin|commit)_transaction \(|(txn|transaction)[^ ]* \(aiokafka/producer|"
                r"\(aiokafka/producer/transaction_manager|\bcommit \((faust|aiokafka/consumer)"),
-    ("changelog", r"\b(_send|_submit|by_topic) \(app/engine/(partition|transaction)|"
+    ("changelog", r"\b(_send|_submit|by_place) \(app/engine/(partition|transaction)|"
                   r"\(aiokafka/producer/(message_accumulator|producer)"),
     ("fetch", r"\((aiokafka/(consumer|record)|faust/transport|app/engine/(chunks|records))"),
 )  # fmt: skip

@@ -34,7 +34,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from app.engine.store import APPLIED, DUE, Store
-from app.engine.transaction import Transaction, by_topic
+from app.engine.transaction import Transaction, by_place
 from app.process.consumer import Consumer
 
 log = structlog.get_logger()
@@ -226,11 +226,13 @@ class Partition:
         if not rows:
             return
         await self._producer.begin_transaction()
-        changelog = await self._send(self._tp.topic, [(key, value, ()) for key, value in rows])
+        changelog = await self._send(
+            self._tp.topic, self.number, [(key, value, ()) for key, value in rows]
+        )
         outputs = [
             batch
-            for topic, records in by_topic(transaction.outputs).items()
-            for batch in await self._send(topic, [(o.key, o.value, o.headers) for o in records])
+            for place, told in by_place(transaction.outputs, self.number).items()
+            for batch in await self._send(*place, [(o.key, o.value, o.headers) for o in told])
         ]
         # aiokafka commits what the broker took although it refused another batch.
         *_, last = await asyncio.gather(*(acked for acked, _ in (*outputs, *changelog)))
@@ -240,6 +242,7 @@ class Partition:
     async def _send(
         self,
         topic: str,
+        number: int,
         records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]],
     ) -> list[tuple["asyncio.Future[RecordMetadata]", int]]:
         """Send records in as few batches as fit; return each batch's future and its count."""
@@ -250,14 +253,16 @@ class Partition:
         for key, value, headers in records:
             while batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                 assert batch.record_count(), "a batch takes at least one record of any size"
-                sent.append((await self._submit(batch, topic), batch.record_count()))
+                sent.append((await self._submit(batch, topic, number), batch.record_count()))
                 batch = producer.create_batch()
-        sent.append((await self._submit(batch, topic), batch.record_count()))
+        sent.append((await self._submit(batch, topic, number), batch.record_count()))
         return sent
 
-    async def _submit(self, batch: Any, topic: str) -> "asyncio.Future[RecordMetadata]":
+    async def _submit(
+        self, batch: Any, topic: str, number: int
+    ) -> "asyncio.Future[RecordMetadata]":
         assert self._producer is not None
         future: asyncio.Future[RecordMetadata] = await self._producer.send_batch(
-            batch, topic, partition=self.number
+            batch, topic, partition=number
         )
         return future

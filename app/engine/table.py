@@ -6,7 +6,7 @@ folded. Chunks of other topics that come to the same partition wait and share th
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 
 from app.engine.chunks import Chunk, fits
 from app.engine.partition import Partition, TableSettings
-from app.engine.transaction import DueFold, Fold, Transaction, by_topic
+from app.engine.transaction import DueFold, Fold, Transaction
 from app.process import metrics
 
 log = structlog.get_logger()
@@ -207,8 +207,8 @@ class Table:
                 error=type(error).__name__,
             )
             return False
-        for topic, outputs in by_topic(transaction.outputs).items():
-            transaction.count(metrics.WORKER_OUTPUTS.labels(topic), len(outputs))
+        for topic, count in Counter(output.topic for output in transaction.outputs).items():
+            transaction.count(metrics.WORKER_OUTPUTS.labels(topic), count)
         transaction.committed()
         return True
 

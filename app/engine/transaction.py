@@ -12,12 +12,14 @@ Records = Sequence[LogRecord]
 
 
 class Output(NamedTuple):
-    """A record for an output topic. It goes to the same partition number as its cause."""
+    """A record for an output topic. It goes to the same partition number as its cause, unless
+    `partition` says another."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    partition: int | None = None
 
 
 class Transaction:
@@ -76,12 +78,13 @@ class Transaction:
             counter.inc(by)
 
 
-def by_topic(outputs: Iterable[Output]) -> dict[str, list[Output]]:
-    """Return outputs by topic, in order."""
-    topics: dict[str, list[Output]] = {}
+def by_place(outputs: Iterable[Output], cause: int) -> dict[tuple[str, int], list[Output]]:
+    """Return outputs by topic and partition, in order; `cause` is the partition of their cause."""
+    places: dict[tuple[str, int], list[Output]] = {}
     for output in outputs:
-        topics.setdefault(output.topic, []).append(output)
-    return topics
+        number = cause if output.partition is None else output.partition
+        places.setdefault((output.topic, number), []).append(output)
+    return places
 
 
 Fold = Callable[[Transaction, Records], None]

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from app.letters.read import Letter
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
-from app.topics.codec import Refusal, decode, from_mapping, parse_strict
+from app.topics.codec import Code, Refusal, decode, from_mapping, parse_strict
 from app.topics.records import CLOUDEVENT, Header
 from models.events import type_of
 from models.notices import Objection
@@ -39,6 +39,11 @@ def mend(
     `replacement` is sent as an event, to the topic and partition of its type and person. With
     `force` a record is sent even if it would be refused again.
     """
+    if letter.reason == Code.WRONG_PARTITION and not letter.refused:
+        raise NotSentError(
+            "Its event was forwarded to its own partition and counts there. Nothing is there to "
+            "send again."
+        )
     if letter.came_from is None or (letter.place.topic == DEAD_LETTERS and not letter.refused):
         raise NotSentError(
             "Its event was not refused and stands; only its claim on another is of no effect. "

@@ -23,7 +23,7 @@ from app.engine.chunks import Chunk, ChunkConsumerThread
 from app.engine.partition import Partition
 from app.engine.store import APPLIED, DUE, META, Store
 from app.engine.table import Table
-from app.engine.transaction import Fold, Output, Transaction, by_topic
+from app.engine.transaction import Fold, Output, Transaction, by_place
 from app.process.consumer import Consumer
 
 
@@ -126,13 +126,13 @@ def told_dropped() -> None:
     send = Partition._send
     count = 0
 
-    async def forgetful(self: Partition, topic: str, records: Iterable[Any]) -> Any:
+    async def forgetful(self: Partition, topic: str, number: int, records: Iterable[Any]) -> Any:
         nonlocal count
         if topic == "status-changes":
             count += 1
             if count % 20 == 0:
                 return []
-        return await send(self, topic, records)
+        return await send(self, topic, number, records)
 
     Partition._send = forgetful  # type: ignore[method-assign]
 
@@ -158,9 +158,9 @@ def timer_without_the_row() -> None:
 def place_not_in_the_transaction() -> None:
     send = Partition._send
 
-    async def placeless(self: Partition, topic: str, records: Iterable[Any]) -> Any:
+    async def placeless(self: Partition, topic: str, number: int, records: Iterable[Any]) -> Any:
         kept = [record for record in records if not (record[0] or b"").startswith(APPLIED)]
-        return await send(self, topic, kept)
+        return await send(self, topic, number, kept)
 
     Partition._send = placeless  # type: ignore[method-assign]
 
@@ -266,8 +266,8 @@ def _stored(
 
 async def _tell(partition: Partition, told: list[Output]) -> None:
     """Send what is told, within a transaction that is open."""
-    for topic, records in by_topic(told).items():
-        await partition._send(topic, [(t.key, t.value, t.headers) for t in records])
+    for place, records in by_place(told, partition.number).items():
+        await partition._send(*place, [(t.key, t.value, t.headers) for t in records])
 
 
 MUTANTS: Mapping[str, Mutant] = {

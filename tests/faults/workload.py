@@ -280,7 +280,12 @@ class Workload:
     def _wrong_partition(self, random: Random, at: float, event: Any) -> Planned:
         right = partition_of(event.partitionkey.encode(), PARTITIONS)
         wrong = (right + random.randrange(1, PARTITIONS)) % PARTITIONS
-        return self._planned(at, structured(event), partition=wrong, code="wrong-partition")
+        record = structured(event)
+        if random.random() < 0.8:
+            return self._planned(at, record, partition=wrong)  # and is forwarded
+        marked = (*record.headers, ("yk_forwarded_from", b"identities/0/0"))
+        record = msgspec.structs.replace(record, headers=marked)
+        return self._planned(at, record, partition=wrong, code="wrong-partition")
 
 
 class Teller:

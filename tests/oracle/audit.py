@@ -55,6 +55,7 @@ CHANGELOGS = {"people": "yuekang-people-changelog", "scans": "yuekang-scans-chan
 ASIDE = ("dead-letters", "parked")
 OUTPUTS = ("health-codes", "status-changes", *ASIDE)
 TALLY = META + b"tally:"
+FORWARDED_FROM = "yk_forwarded_from"
 TOLD_PER_CHECK = 5
 
 _decode_tally = msgspec.msgpack.Decoder(Tally).decode
@@ -210,6 +211,10 @@ class Audit:
             self.records += len(records)
             for record in records:
                 self._inputs_by_place[tp.topic, tp.partition, record.offset] = record.value
+                mark = dict(record.headers).get(FORWARDED_FROM)
+                if mark is not None and not _misplaced(record):
+                    topic, number, offset = mark.decode().split("/")
+                    self._letters_found[_forwarded((topic, int(number), int(offset)))] += 1
         elif tp.topic in ASIDE:
             for record in records:
                 self._take_letter(record)
@@ -230,9 +235,10 @@ class Audit:
         if by_fold:
             told = msgspec.json.decode(raw)
             event = told["source"], told["id"]
-        elif "yk_sealed" not in said and "yk_bytes" not in said and place is not None:
-            self._letter_bytes.append((place, raw))
         refused = said["yk_refused"] == "true"
+        as_it_came = refused or record.topic == "parked"
+        if as_it_came and not by_fold and not {"yk_sealed", "yk_bytes"} & said.keys() and place:
+            self._letter_bytes.append((place, raw))
         letter = Letter(record.topic, place, said["yk_reason"], refused, event)
         self._letters_found[letter] += 1
 
@@ -403,7 +409,8 @@ class Audit:
     def _goes_on(
         self, record: LogRecord, place: tuple[str, int, int], event: Any, refusal: Refusal | None
     ) -> bool:
-        """Count a record of its source; say whether it is neither refused nor put aside."""
+        """Count a record of its source; say whether it is neither refused nor put aside, nor lies
+        where it does not belong."""
         if refusal is None:
             source = event.source
         else:
@@ -417,7 +424,14 @@ class Audit:
             self._letters_expected[letter] += 1
             self._parked.add(place)
         tally.add(source, refusal is not None, record.offset)
-        return refusal is None and not parked
+        if refusal is not None or parked:
+            return False
+        if _misplaced(record):
+            told = Letter("dead-letters", place, str(Code.WRONG_PARTITION), False, None)
+            self._letters_expected.update([told, _forwarded(place)])
+            self._parked.add(place)
+            return False
+        return True
 
     def _release(self, table: str, record: LogRecord) -> None:
         source = msgspec.json.decode(record.value or b"", type=SourceReleased).data.source
@@ -743,11 +757,20 @@ def _decoded(record: LogRecord) -> tuple[Any, Refusal | None]:
         event = decode(record.value, record.key, record.headers, topic, arrival(record))
     except Refusal as refusal:
         return None, refusal
-    if record.topic != "scans":
-        right = (murmur2(record.key) & 0x7FFFFFFF) % topic.partitions
-        if right != record.partition:
-            return None, Refusal(Code.WRONG_PARTITION, "")
+    if _misplaced(record) and FORWARDED_FROM in dict(record.headers):
+        return None, Refusal(Code.WRONG_PARTITION, "")
     return event, None
+
+
+def _misplaced(record: LogRecord) -> bool:
+    """Say whether a record lies in another partition than its own; of a scan nobody asks."""
+    right = (murmur2(record.key) & 0x7FFFFFFF) % INPUTS[record.topic].partitions
+    return record.topic != "scans" and bool(right != record.partition)
+
+
+def _forwarded(place: tuple[str, int, int]) -> Letter:
+    """Return what stands among letters for the record that was forwarded from `place`."""
+    return Letter(place[0], place, "forwarded", False, None)
 
 
 def _microseconds(at: datetime | None) -> int:

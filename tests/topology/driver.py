@@ -24,7 +24,8 @@ is `support.log`, the consumer group and its fetches are this file. What needs a
 process or two workers at once is for tests/integration.
 
 **Records.** `send` appends one record to the partition that its key belongs to, stamped with the
-driver's clock, and returns when the worker has acked it. `send_all` appends several first, so that
+driver's clock, and returns when the worker has acked it. What a worker forwards to another
+partition of an input is processed as well, before that. `send_all` appends several first, so that
 each topic partition gets one chunk. Of several topics one chunk is taken after the other, in the
 order of their first records; a real worker promises no order among topics. A topic that
 every partition has whole (source-releases) gets one on each.
@@ -195,7 +196,7 @@ class Driver:
             by_place: dict[TopicPartition, list[Record]] = {}
             for record in appended:
                 by_place.setdefault(_place(record), []).append(record)
-            self._run(self._process(list(by_place.values())))
+            self._run(self._process_with_what_follows(list(by_place.values())))
         return appended
 
     def _append(self, sent: records.Record, partition: int | None) -> list[Record]:
@@ -402,9 +403,18 @@ class Driver:
                     await worker.process(place.topic, place.partition, part)
             self._committed[place] = chunk[-1].offset + 1
 
+    async def _process_with_what_follows(self, chunks: Sequence[list[Record]]) -> None:
+        await self._process(chunks)
+        await self._read_backlog()  # what was forwarded
+
     async def _read_backlog(self) -> None:
         """Process what is not committed, in order of arrival: a chunk of each stretch that lies in
-        one topic partition."""
+        one topic partition. What is forwarded meanwhile comes after it."""
+        while waiting := self._backlog():
+            in_order = (record for _, record in waiting)
+            await self._process([list(stretch) for _, stretch in groupby(in_order, _place)])
+
+    def _backlog(self) -> list[tuple[int, Record]]:
         waiting = [
             each
             for name in self.log.topics() & CATALOGUE.topics.keys()
@@ -412,9 +422,7 @@ class Driver:
             for number in range(CATALOGUE.partitions)
             for each in self.log.read(TopicPartition(name, number), self.committed(name, number))
         ]
-        waiting.sort(key=lambda each: each[0])
-        in_order = (record for _, record in waiting)
-        await self._process([list(stretch) for _, stretch in groupby(in_order, _place)])
+        return sorted(waiting, key=lambda each: each[0])
 
 
 def made(

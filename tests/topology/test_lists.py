@@ -12,14 +12,14 @@ from agents import lists, poison, releases
 from agents.dead_letters import DeadLetters
 from app.engine.store import DUE
 from app.process.settings import Settings
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, SOURCE_RELEASES
+from app.topics.catalogue import DEAD_LETTERS, SOURCE_RELEASES
 from app.topics.codec import Code
 from app.topology import create_app, create_lists_app
 from models.events import ListedEvent, ListName, StatusEvent
 from models.information import Items, Section, listed
 from models.lists import Listing
 from support import builders as b
-from topology.driver import HERE, Driver, made
+from topology.driver import Driver, made
 
 LETTERS = DeadLetters(bytes(PrivateKey.generate().public_key))
 ROW = lists.key_of(b.PERSON, ListName.TEMPERATURES)
@@ -76,11 +76,6 @@ def test_what_is_refused_stands_beside_what_is_not(driver: Driver) -> None:
     assert reasons(driver) == [Code.NOT_JSON]
     assert len(row(driver).entries) == 1
     assert poison.TALLY + b"temperatures" in driver.rows("lists")
-
-
-def test_a_person_of_another_partition_is_refused(driver: Driver) -> None:
-    driver.send(b.temperature(36.4, b.day(18)), partition=(HERE + 1) % CATALOGUE.partitions)
-    assert reasons(driver) == [Code.WRONG_PARTITION]
 
 
 def test_what_is_too_old_leaves_its_row_when_it_is_due(driver: Driver) -> None:

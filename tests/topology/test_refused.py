@@ -5,8 +5,6 @@ import pytest
 from nacl.public import SealedBox
 
 from app.development.sample.broken import BREAKAGES, Breakage
-from app.topics.catalogue import CATALOGUE
-from app.topics.codec import encode
 from app.topics.records import binary
 from models.codes import Colour
 from support import builders as b
@@ -73,13 +71,3 @@ def test_a_document_number_in_the_key_or_a_header_is_sealed(driver: Driver) -> N
         assert letter.key is None
         everything = b"".join(raw for _, raw in letter.record.headers) + letter.value
         assert number not in everything
-
-
-def test_a_key_on_the_wrong_partition_is_refused(driver: Driver) -> None:
-    wrong = made(encode(b.verified()), "identities", key=b.PERSON)
-    for number in range(CATALOGUE.partitions):
-        driver.send(wrong, partition=number)
-    assert driver.code().version == 1
-    letters = driver.outputs("dead-letters")
-    assert [letter.key for letter in letters] == [b.PERSON.encode()] * 3
-    assert [letter.reason for letter in letters] == ["wrong-partition"] * 3

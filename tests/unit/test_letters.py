@@ -1,5 +1,6 @@
 """What of a letter is sent again, and what is not; which letters are marked; what is shown."""
 
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -167,6 +168,17 @@ def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     assert "was refused beside the person's other events (conflict)" in why_not(letter)
     assert mend(letter, NOW, None, True).value == letter.value
+
+
+def test_what_was_forwarded_has_nothing_to_send() -> None:
+    """Neither as it came, nor mended: it counts, and a mended event would be another."""
+    transaction = transaction_on(Store())
+    right = record(b.negative(b.day(2), source=SOURCE), b.day(20))
+    lying = dataclasses.replace(right, partition=(right.partition + 1) % PARTITIONS)
+    people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)(transaction, [lying])
+    letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
+    for args in ((), (valid(),), (None, True)):
+        assert "forwarded to its own partition" in why_not(letter, *args)
 
 
 def test_a_claim_in_vain_has_nothing_to_send() -> None:
