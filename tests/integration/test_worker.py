@@ -18,9 +18,11 @@ from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from redis.asyncio import Redis
 
+from agents.poison import FORWARDED_FROM
 from app.development.sample.broken import BREAKAGES, TOPIC
 from app.process.consumer import LogRecord
 from app.projection.state import read_state
+from app.topics.catalogue import partition_of
 from app.topics.codec import encode
 from app.topics.records import structured
 from app.topology import input_topics
@@ -29,7 +31,7 @@ from models.events import Event
 from oracle import replay
 from support import builders as b
 from support.brokers import Kafka
-from support.records import BadName
+from support.records import PARTITIONS, BadName
 from support.views import running_projection
 from support.workers import Worker, drained, everything, running_worker, send, until
 
@@ -104,6 +106,26 @@ async def test_a_batch_in_each_codec_is_read(
     await send(kafka, [b.verified(person=p) for p in people], compression_type=codec)
     for person in people[:1] + people[-1:]:
         assert (await code_of(kafka, person)).colour is Colour.GREEN
+
+
+async def test_a_record_in_any_partition_counts_once_and_its_source_is_told(
+    worker: Worker, kafka: Kafka
+) -> None:
+    person = someone()
+    right = partition_of(person.encode(), PARTITIONS)
+    event = b.verified(person=person)
+    for number in range(PARTITIONS):
+        place = await append(kafka, "identities", person.encode(), encode(event), partition=number)
+        if number != right:
+            [letter] = await letters_of(kafka, place)
+            said = headers(letter)
+            assert (said["yk_reason"], said["yk_refused"]) == ("wrong-partition", "false")
+    assert (await code_of(kafka, person)).colour is Colour.GREEN
+    await drained(kafka)
+    records = [r for r in await everything(kafka, "identities") if r.key == person.encode()]
+    assert sum(FORWARDED_FROM in headers(r) for r in records) == PARTITIONS - 1
+    assert {r.partition for r in records if FORWARDED_FROM in headers(r)} == {right}
+    assert len(await changes_of(kafka, person)) == 1
 
 
 @pytest.mark.parametrize("size", [70_000, 2_000_000, 3_500_000])
