@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from email.message import Message
+from functools import lru_cache
 from typing import Any
 
 from models.events import Envelope
@@ -31,7 +32,10 @@ _LIKE_SUPERSEDES = 0.8
 """`supersedes` alone may be left out, so nobody would miss it if it were misspelt. Names as like it
 as this are no extensions: supercedes is 0.9, superseded 0.9, supersede 0.95."""
 
-_PADDED = re.compile(r"0+(?=[0-9])")
+_LIKE_LENGTH_MAX = 15
+"""No longer name is so like it: twice the 10 letters in common, over 10 and the name's, is 0.8."""
+
+_PADDED = re.compile(r"\A0+(?=[0-9])")
 
 
 class TwoValues(ValueError):
@@ -50,7 +54,7 @@ def in_one_way(event: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None and (name in OWN or not _is_extension(name))
     }
     if isinstance(sequence := kept.get("sequence"), str):
-        kept["sequence"] = _PADDED.sub("", sequence, count=1) if sequence[:1] == "0" else sequence
+        kept["sequence"] = _PADDED.sub("", sequence)
     if isinstance(content_type := kept.get("datacontenttype"), str):
         kept["datacontenttype"] = _data_type(content_type)
     return kept
@@ -80,8 +84,15 @@ def likely(name: str) -> str | None:
 
 
 def _is_extension(name: str) -> bool:
-    like = get_close_matches(name, ("supersedes",), cutoff=_LIKE_SUPERSEDES)
-    return _ATTRIBUTE.fullmatch(name) is not None and not like
+    return _ATTRIBUTE.fullmatch(name) is not None and not (
+        len(name) <= _LIKE_LENGTH_MAX and _is_misspelt(name)
+    )
+
+
+@lru_cache(maxsize=1_000)
+def _is_misspelt(name: str) -> bool:
+    """Say whether `supersedes` may be meant. It takes 5 µs, half as long as to decode an event."""
+    return bool(get_close_matches(name, ("supersedes",), cutoff=_LIKE_SUPERSEDES))
 
 
 def _data_type(written: str) -> str:

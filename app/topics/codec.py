@@ -317,9 +317,10 @@ def _fault(message: str, type_: str) -> Fault:
     named = _NAMED.fullmatch(match["what"])
     if named is not None:
         path = f"{path}.{named['name'][:64]}".lstrip(".")
-        missing, meant = "missing" in message[:14], likely(path)
+        missing = "missing" in message[:14]
         what = "it is missing" if missing else "there is no such field"
-        what += f"; {meant} may be meant" if meant is not None and not missing else ""
+        if not missing and "." not in path and (meant := likely(path)) is not None:
+            what += f"; {meant} may be meant"
     else:
         what = match["what"][:200]
         what = what[0].lower() + what[1:]
