@@ -1,6 +1,6 @@
 """Dead letters and parked records: `yuekang dead-letters` and `yuekang parked`.
 
-- `read`: a letter, as agents.dead_letters writes it; `marks`: which letters were sent again.
+- `marks`: which letters were sent again.
 - `show`: what an operator sees of letters.
 - `mend`: which record is sent again for a letter; `resend`: sends it once and never twice.
 - `releases`: lets a parked source go on.

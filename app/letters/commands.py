@@ -20,7 +20,6 @@ from rich.console import Console
 
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
-from app.letters.read import Letter, LetterFilter, letter_in
 from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
@@ -28,6 +27,7 @@ from app.letters.show import escaped, print_letter, print_list
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
+from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import reading
 from app.topics.records import KafkaPlace
 from app.topology import input_topics

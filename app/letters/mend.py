@@ -4,9 +4,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from app.letters.read import Letter
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Code, Refusal, decode, from_mapping, parse_strict
+from app.topics.letters import Letter
 from app.topics.records import CLOUDEVENT, Header
 from models.events import type_of
 from models.notices import Objection

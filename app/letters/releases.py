@@ -11,9 +11,9 @@ import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.letters.read import Letter
 from app.projection.freshness import GROUPS
 from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
+from app.topics.letters import Letter
 from app.topics.reading import reading
 from models.sources import released
 

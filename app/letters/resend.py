@@ -21,8 +21,8 @@ from msgspec import Struct
 
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
-from app.letters.read import Letter, LetterFilter, letter_in
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
+from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Reader, reading
 from app.topics.records import KafkaPlace
 

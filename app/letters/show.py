@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from app.letters.marks import Marks
-from app.letters.read import Letter, LetterFilter, letter_in
+from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Reader
 from app.topics.records import KafkaPlace
 from models.policy import ZONE

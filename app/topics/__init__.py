@@ -9,6 +9,7 @@
 - `schemas`: JSON Schemas and the AsyncAPI document, with an example of each event in `examples`.
 - `reading`: a topic read to its end.
 - `records`: a record, and an event as one.
+- `letters`: a dead letter or a parked record, as agents.dead_letters writes it.
 - `writer`: the producer of whoever publishes.
 - `commands`: `yuekang topics` and `yuekang schemas`.
 

@@ -16,11 +16,11 @@ from app.engine.transaction import Output
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
-from app.letters.read import Letter, LetterFilter, letter_in
 from app.letters.show import escaped, print_letter
 from app.process.settings import Settings
 from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import Code, Refusal, encode
+from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Range
 from app.topics.records import KafkaPlace
 from models.sources import SOURCE_LIMIT
