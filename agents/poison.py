@@ -15,7 +15,7 @@ import structlog
 
 from agents.dead_letters import DeadLetters
 from agents.instants import instant
-from app.engine.store import META
+from app.engine.store import TALLY
 from app.engine.transaction import Output, Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
@@ -28,10 +28,6 @@ from models.events import Event
 from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
 
 log = structlog.get_logger()
-
-TALLY = META + b"tally:"
-"""Begins the key of a tally; the input topic follows. The tally is of this topic's same partition.
-No person's row has such a key."""
 
 FORWARDED_FROM = "yk_forwarded_from"
 """Header of a record that was forwarded to its own partition: where it lay. It is never forwarded

@@ -32,6 +32,9 @@ engine's own, and those that an application adds."""
 APPLIED = META + b"place:"
 AGENDA = META + b"due:"
 STORED = META + b"stored"
+TALLY = META + b"tally:"
+"""Begins the key of a tally (agents.poison); the input topic follows. The tally is of this topic's
+same partition."""
 
 DUE = struct.Struct(">q")
 """Microseconds of the epoch; 0: never. No value is negative, so bytes sort as the instants do."""

@@ -10,8 +10,16 @@ from typing import Any
 import msgspec
 
 from app.gateway import messages
-from app.gateway.answers import Accepted, PersonKeyOf
+from app.gateway.answers import (
+    Accepted,
+    ParkedNow,
+    PersonKeyOf,
+    RefusalsAnswer,
+    SignOfLife,
+    ToldLetter,
+)
 from app.gateway.body import BODY_BYTES_MAX
+from app.gateway.refusals import ALIVE_SECONDS, EVENT_STREAM, PAGE_DEFAULT, PAGE_MAX
 from app.topics.schemas import EXTENSION, EXTENSIONS
 from app.web.problems import KINDS, MEDIA_TYPE, Problem
 from models import documents, phones
@@ -50,6 +58,7 @@ def document() -> Node:
         "paths": {
             "/v1/events": {"post": _publish()},
             "/v1/person-keys": {"post": _person_keys()},
+            "/v1/sources/me/refusals": {"get": _refusals_of_source()},
             "/problems/{code}": {"get": _explanation()},
             "/livez": {"get": _probe("The process answers.", "live")},
             "/readyz": {"get": _probe("Kafka answers and has every input topic.", "ready")},
@@ -134,6 +143,50 @@ def _person_keys() -> Node:
     }
 
 
+def _refusals_of_source() -> Node:
+    cursor = {"type": "string", "maxLength": 1024}
+    return {
+        "operationId": "refusalsOfSource",
+        "summary": "See what became of what the source sent",
+        "description": (
+            "What was refused after it was accepted or written to Kafka, what had no effect, and "
+            "where the source is parked: the token's source sees its own alone. Newest first, a "
+            "page at a time: `older` of a page, as `before`, is the next. `cursor` of a page or of "
+            "a letter, as `after`, gives what came since; it misses and repeats nothing, also when "
+            f"the list was built again. With Accept: {EVENT_STREAM} it is a stream from `after` or "
+            "Last-Event-ID on, oldest first, else from now. Its events: `refusal` (ToldLetter), "
+            "`parked` (ParkedNow) at the beginning if the source is parked and whenever that "
+            "changes, `gap` if letters are no longer kept, and every "
+            f"{ALIVE_SECONDS:g} s `alive` (SignOfLife)."
+        ),
+        "parameters": [
+            _parameter("after", "query", "The place to go on from.", cursor),
+            _parameter("before", "query", "The place that the page ends before.", cursor),
+            _parameter(
+                "limit",
+                "query",
+                "Letters on a page.",
+                {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT},
+            ),
+            _parameter("Last-Event-ID", "header", "The place where a stream goes on.", cursor),
+        ],
+        "responses": {
+            "200": {
+                "description": "A page, or the stream.",
+                "content": {
+                    "application/json": {"schema": _ref("RefusalsAnswer")},
+                    EVENT_STREAM: {"schema": {"type": "string"}},
+                },
+            },
+            **_refusals(400, 401, 403, 422, 503),
+        },
+    }
+
+
+def _parameter(name: str, place: str, description: str, schema: Node) -> Node:
+    return {"name": name, "in": place, "description": description, "schema": schema}
+
+
 def _explanation() -> Node:
     return {
         "operationId": "explainProblem",
@@ -183,7 +236,7 @@ def _refusals(*statuses: int) -> Node:
 
 def _schemas() -> Node:
     classes = tuple(EVENT_TYPES.values())
-    answers = (Accepted, PersonKeyOf, Problem)
+    answers = (Accepted, PersonKeyOf, RefusalsAnswer, ToldLetter, ParkedNow, SignOfLife, Problem)
     _, schemas = msgspec.json.schema_components((*classes, *answers), ref_template=REFS)
     by_phone = {EVENT_TYPES[name].__name__ for name in KEYED_BY_PHONE}
     for cls in classes:

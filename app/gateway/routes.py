@@ -12,6 +12,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from litestar import Litestar, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
+from litestar.response import Stream
 from msgspec import Struct
 
 from app.gateway import messages
@@ -22,10 +23,17 @@ from app.gateway.admission import (
     one_content_each,
     readable_id,
 )
-from app.gateway.answers import Accepted, PersonKeyOf, PersonKeyResults, Results
+from app.gateway.answers import (
+    Accepted,
+    PersonKeyOf,
+    PersonKeyResults,
+    RefusalsAnswer,
+    Results,
+)
 from app.gateway.body import Bodies
 from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import openapi
+from app.gateway.refusals import EVENT_STREAM, Refusals, wanted_by
 from app.process import metrics
 from app.process.clock import Clock, now
 from app.topics.catalogue import CATALOGUE, PORTAL
@@ -58,6 +66,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     """What a gateway needs to know. `now` gives the instant, with its zone."""
 
     kafka: str
+    rows_redis_url: str
     person_key_secret: bytes
     person_key_version: int
     token_key: bytes
@@ -78,6 +87,7 @@ class Gateway:
         )
         self.bodies = Bodies()
         self.writer = Writer(options.kafka)
+        self.refusals = Refusals(options.rows_redis_url, options.now)
         self._views_sources = options.views_sources
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
@@ -117,6 +127,7 @@ def create_gateway(options: GatewayOptions) -> Litestar:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         gateway.writer.start()
         yield
+        await gateway.refusals.stop()
         await gateway.writer.stop()
 
     return Litestar(
@@ -170,7 +181,22 @@ def _entrances(gateway: Gateway) -> list[Any]:
             log.info("person_keys_made", source=source, asked=len(documents), refused=refused)
             return Response(PersonKeyResults(results), status_code=207 if refused else 200)
 
-    return [publish, person_keys]
+    @get("/v1/sources/me/refusals", media_type="application/json")
+    async def refusals(request: AnyRequest) -> Response[RefusalsAnswer] | Stream:
+        with metrics.GATEWAY_REQUEST_SECONDS.labels("refusals").time():
+            source = gateway.authenticate(request)
+            wanted = wanted_by(request.query_params)
+            if EVENT_STREAM not in request.headers.get("accept", ""):
+                answer = await gateway.refusals.page(source, wanted)
+                return Response(answer, headers={"cache-control": "no-store"})
+            after = request.headers.get("last-event-id") or wanted.after
+            return Stream(
+                await gateway.refusals.follow(source, after),
+                media_type=EVENT_STREAM,
+                headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+            )
+
+    return [publish, person_keys, refusals]
 
 
 async def _publish_one(

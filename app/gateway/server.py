@@ -9,6 +9,9 @@ from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.web.serve import serve
 
 REQUESTS_AT_ONCE_MAX = 512
+KILL_SECONDS = 5
+"""Streams never end by themselves, and their clients come back. A request that still waits for
+Kafka then is cut off; sending it again is safe."""
 
 GATEWAY_SECRETS = ("person_key_secret", "token_key")
 
@@ -24,6 +27,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
     """Return what the gateway needs of the settings."""
     return GatewayOptions(
         kafka=settings.kafka,
+        rows_redis_url=settings.rows_redis_url,
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
         token_key=settings.token_key,
@@ -41,4 +45,5 @@ def gateway() -> None:
         settings.gateway_port,
         "YUEKANG_GATEWAY_PORT",
         requests_at_once_max=REQUESTS_AT_ONCE_MAX,
+        kill_seconds=KILL_SECONDS,
     )

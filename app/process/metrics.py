@@ -44,6 +44,10 @@ GATEWAY_PERSON_KEYS = Counter(
     "yuekang_gateway_person_keys_total",
     "Person keys handed out to sources.",
 )
+GATEWAY_STREAMS = Gauge(
+    "yuekang_gateway_streams",
+    "Sources' clients that follow what became of what they sent.",
+)
 
 # worker: the stream processor
 
@@ -128,6 +132,14 @@ PROJECTION_CORRECTION_RECENT_SECONDS = Gauge(
     "yuekang_projection_correction_recent_seconds",
     "The same, of the last 1,000 corrections of this process: the quantiles 0.5 and 0.95.",
     ["quantile"],
+)
+PROJECTION_LETTERS_OF_NOBODY = Counter(
+    "yuekang_projection_letters_of_nobody_total",
+    "Dead letters that no source can ask for: theirs cannot be read, or is of no authority.",
+)
+PROJECTION_SOURCES_DROPPED = Counter(
+    "yuekang_projection_sources_dropped_total",
+    "Sources whose letters were left out, since more sources had letters than are kept.",
 )
 PROJECTION_REBUILDS = Counter(
     "yuekang_projection_rebuilds_total",

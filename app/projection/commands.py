@@ -1,8 +1,8 @@
 """The processes `yuekang projection` and `yuekang rows`: what each follows, and how it is run.
 
 The first projects codes and changes. The second projects rows: what people see and ask of beside
-their code. It has a database of its own and gives way to the first, so that history never delays a
-colour.
+their code, and what sources are told. It has a database of its own and gives way to the first, so
+that history never delays a colour.
 """
 
 import asyncio
@@ -19,14 +19,20 @@ from app.process.settings import Settings
 from app.projection.codes import CodeWriter, batch_of
 from app.projection.corrections import MeasuredCodeWriter
 from app.projection.follow import Model, Projection, Unfit
-from app.projection.freshness import LISTS, PEOPLE
-from app.projection.rows import LISTS_CHANGELOG, PEOPLE_CHANGELOG, RowWriter, rows_of
-from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
+from app.projection.freshness import LISTS, PEOPLE, SCANS
+from app.projection.rows import (
+    LISTS_CHANGELOG,
+    PEOPLE_CHANGELOG,
+    SCANS_CHANGELOG,
+    RowWriter,
+    rows_of,
+)
+from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from app.topics.reading import Unreadable
 
 CODES = Model(
     topics=(HEALTH_CODES, STATUS_CHANGES),
-    groups={HEALTH_CODES: PEOPLE},
+    groups={HEALTH_CODES: (PEOPLE,)},
     writer=lambda redis, gate: MeasuredCodeWriter(CodeWriter(redis, gate)),
     batch_of=batch_of,
     redis_variable="YUEKANG_REDIS_URL",
@@ -34,8 +40,12 @@ CODES = Model(
 
 
 ROWS = Model(
-    topics=(PEOPLE_CHANGELOG, LISTS_CHANGELOG),
-    groups={PEOPLE_CHANGELOG: PEOPLE, LISTS_CHANGELOG: LISTS},
+    topics=(PEOPLE_CHANGELOG, LISTS_CHANGELOG, SCANS_CHANGELOG, DEAD_LETTERS),
+    groups={
+        PEOPLE_CHANGELOG: (PEOPLE,),
+        LISTS_CHANGELOG: (LISTS,),
+        DEAD_LETTERS: (PEOPLE, SCANS, LISTS),
+    },
     writer=RowWriter,
     batch_of=rows_of,
     redis_variable="YUEKANG_ROWS_REDIS_URL",

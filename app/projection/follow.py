@@ -94,13 +94,13 @@ class Batch(Protocol):
 class Model(Struct, frozen=True):
     """What is projected.
 
-    `groups` names, for each topic, the group that writes it, so that it is known until when the
+    `groups` names, for each topic, the groups that write it, so that it is known until when the
     topic is complete. `writer` makes what writes the model. `batch_of` raises `Unreadable` on a
     record that is not of its topic's type. `redis_variable` is the setting of its database.
     """
 
     topics: tuple[str, ...]
-    groups: dict[str, Group]
+    groups: dict[str, tuple[Group, ...]]
     writer: Callable[[Redis, StateGate], ModelWriter]
     batch_of: Callable[[Fetched], Batch]
     redis_variable: str

@@ -8,7 +8,7 @@ if no worker is running.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -46,6 +46,7 @@ class Group(Struct, frozen=True):
 
 PEOPLE = Group(group_of(APPLICATION), "people")
 LISTS = Group(group_of(LISTS_APPLICATION), "lists")
+SCANS = Group(group_of(APPLICATION), "scans")
 GROUPS = (PEOPLE, LISTS)
 
 log = structlog.get_logger()
@@ -57,6 +58,18 @@ class InputsApplied(Struct, frozen=True):
 
     asked_at: float
     until: dict[int, float]
+
+
+def _of_all(answers: Sequence[InputsApplied | None]) -> InputsApplied | None:
+    """Return what is known of several groups together; None if one has not answered yet."""
+    known = [answer for answer in answers if answer is not None]
+    if len(known) < len(answers):
+        return None
+    numbers = {number for answer in known for number in answer.until}
+    return InputsApplied(
+        max(answer.asked_at for answer in known),
+        {n: min(answer.until[n] for answer in known if n in answer.until) for n in numbers},
+    )
 
 
 class Watch:
@@ -117,12 +130,14 @@ async def ask(
 class Freshness:
     """Marks positions with the instant up to which the input behind them is applied.
 
-    `groups` names, for each topic that is followed, the group that writes it.
+    `groups` names, for each topic that is followed, the groups that write it.
     """
 
-    def __init__(self, bootstrap: str, groups: Mapping[str, Group]) -> None:
+    def __init__(self, bootstrap: str, groups: Mapping[str, tuple[Group, ...]]) -> None:
         self._groups = groups
-        self._watches = {group: Watch(bootstrap, group) for group in groups.values()}
+        self._watches = {
+            group: Watch(bootstrap, group) for writers in groups.values() for group in writers
+        }
         self._waited_for: dict[str, InputsApplied] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -145,8 +160,8 @@ class Freshness:
         for task in self._tasks:
             if task.done():
                 task.result()
-        for topic, group in self._groups.items():
-            newest = self._watches[group].newest
+        for topic, groups in self._groups.items():
+            newest = _of_all([self._watches[group].newest for group in groups])
             for answer in (newest, self._waited_for.get(topic)):
                 if answer is not None and _counts(answer, positions, topic):
                     positions.update(_marked(positions, answer, topic))

@@ -6,31 +6,38 @@
     yk:high                      the people whose newest national status is high, by the instant of
                                  its report (ms since 1970)
 
-They are the changelogs' newest values. `yuekang rows` (app.projection.follow) writes them in the
+They are the changelogs' newest values. Beside them lies what sources are told
+(app.projection.refusals). `yuekang rows` (app.projection.follow) writes them in the
 way of app.projection.codes: a batch and the positions that it reached together, or not at all. The
 database is theirs alone.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.engine.store import DUE, META
+from app.engine.store import DUE, META, TALLY
+from app.process import metrics
+from app.process.consumer import LogRecord
+from app.projection.refusals import ToldBatch
 from app.projection.state import STATE, Position, State, StateGate, decode_state, oldest
-from app.topics.catalogue import changelog_of
+from app.topics.catalogue import DEAD_LETTERS, changelog_of
 from app.topics.reading import Fetched, Unreadable
 from models.events import ListName, NationalStatus
 from models.information import national_status
 from models.lists import Listing
+from models.sources import Tally
 
 ROW = "yk:row:"
 HIGH = "yk:high"
 
 PEOPLE_CHANGELOG, LISTS_CHANGELOG = changelog_of("people"), changelog_of("lists")
+SCANS_CHANGELOG = changelog_of("scans")
 
 TABLES = {PEOPLE_CHANGELOG: "people", LISTS_CHANGELOG: "lists"}
 """The topics from which the rows come."""
@@ -38,25 +45,10 @@ TABLES = {PEOPLE_CHANGELOG: "people", LISTS_CHANGELOG: "lists"}
 _NATIONAL_STATUSES = f":{ListName.NATIONAL_STATUSES}".encode()
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
+_decode_tally = msgspec.msgpack.Decoder(Tally).decode
 _decode_listing = msgspec.json.Decoder(Listing).decode
 
-_APPLY = """
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
-  return 0
-end
-for i = 3, #KEYS do
-  redis.call('SET', KEYS[i], ARGV[i])
-end
-for i = #KEYS + 1, #ARGV, 2 do
-  if ARGV[i] == '' then
-    redis.call('ZREM', KEYS[2], ARGV[i + 1])
-  else
-    redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1])
-  end
-end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-"""
+_APPLY = Path(__file__).with_name("rows.lua").read_text()
 
 
 class RowBatch(Struct):
@@ -68,6 +60,7 @@ class RowBatch(Struct):
 
     rows: dict[tuple[str, bytes], tuple[int, bytes]]
     high: dict[bytes, datetime | None] = {}
+    told: ToldBatch = msgspec.field(default_factory=ToldBatch)
 
     def take(self, topic: str, key: bytes, partition: int, value: bytes, at: datetime) -> None:
         """Take the row of `key` as it became at `at`; a later one replaces it.
@@ -84,7 +77,7 @@ class RowBatch(Struct):
     @property
     def size(self) -> int:
         """How many keys it writes."""
-        return len(self.rows)
+        return len(self.rows) + len(self.told.letters) + len(self.told.parked)
 
     @property
     def changes_told(self) -> int:
@@ -110,30 +103,44 @@ class RowWriter:
                 for argument in (_score(reported_at), person)
             ),
         ]
-        return await self.gate.swap(
-            state, lambda last, to: self._apply(keys=keys, args=[last, to, *values])
-        )
+        told = batch.told.packed() if batch.told else b""
+
+        async def write(last: bytes, to: bytes) -> Any:
+            answer = await self._apply(keys=keys, args=[last, to, told, *values])
+            metrics.PROJECTION_SOURCES_DROPPED.inc(max(0, answer - 1))
+            return answer
+
+        return await self.gate.swap(state, write)
 
 
 def rows_of(fetched: Fetched) -> RowBatch:
-    """Return the newest of each row in one fetch; raise `Unreadable`.
-
-    What the engine keeps for itself among the rows is left out.
-    """
+    """Return the newest of each row in one fetch, and what it tells sources; raise `Unreadable`."""
     batch = RowBatch({})
     for tp, records in fetched.items():
         for record in records:
-            key, value = record.key, record.value
-            if key is not None and key.startswith(META):
-                continue
-            if key is None or value is None or len(value) < DUE.size:
-                raise Unreadable(record, "no row")
-            at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
             try:
-                batch.take(tp.topic, key, tp.partition, value[DUE.size :], at)
+                _take(batch, tp.topic, record)
             except msgspec.DecodeError:
                 raise Unreadable(record, "no row") from None
     return batch
+
+
+def _take(batch: RowBatch, topic: str, record: LogRecord) -> None:
+    if topic == DEAD_LETTERS:
+        if not batch.told.take(record):
+            metrics.PROJECTION_LETTERS_OF_NOBODY.inc()
+        return
+    key, value = record.key, record.value
+    if key is not None and key.startswith(META):
+        # Of what is not a row, only who is parked is of interest here.
+        if key.startswith(TALLY) and value is not None:
+            place = key.removeprefix(TALLY).decode(), record.partition
+            batch.told.parked[place] = _decode_tally(value[DUE.size :]).parked
+        return
+    if key is None or value is None or len(value) < DUE.size:
+        raise Unreadable(record, "no row")
+    at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
+    batch.take(topic, key, record.partition, value[DUE.size :], at)
 
 
 class NoRows(Exception):

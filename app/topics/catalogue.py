@@ -181,6 +181,10 @@ class Catalogue:
             )
         return None
 
+    def knows(self, source: str) -> bool:
+        """Say whether `source` speaks for any authority."""
+        return any(_matches(source, patterns) for patterns in self.authorities.values())
+
     def _faults(self) -> Iterator[str]:
         known = {*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED}
         for authority, patterns in self.authorities.items():

@@ -45,8 +45,10 @@ KINDS: dict[str, Kind] = {
     "bad-request": Kind(400, "The request cannot be read"),
     "too-often": Kind(429, "The source asks more often than it may"),
     "internal": Kind(500, "The server failed"),
+    "cursor": Kind(400, "The cursor is not one of this list"),
     "busy": Kind(503, "As much is in hand as may be"),
     "kafka-away": Kind(503, "Kafka did not confirm the write"),
+    "refusals-away": Kind(503, "What became of what was sent cannot be known now"),
     # The event, by the codec's names; some of them occur in dead letters only
     "not-json": Kind(400, "This is not JSON"),
     "not-utf-8": Kind(400, "This is not UTF-8"),
@@ -79,7 +81,7 @@ KINDS: dict[str, Kind] = {
     "adults-only": Kind(403, "This is shown to adults alone"),
     "append-only": Kind(409, "What was submitted is neither changed nor deleted"),
     "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),
-    "too-many-clients": Kind(503, "As many clients follow the changes as may"),
+    "too-many-clients": Kind(503, "As many clients follow as may"),
     # The travel card (行程卡)
     "no-code-sent": Kind(422, "No code was sent to this phone for who asks"),
     "code-wrong": Kind(422, "The code is not the one that was sent"),

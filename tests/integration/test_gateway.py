@@ -42,6 +42,7 @@ from support.brokers import Kafka
 from support.gateways import (
     CARD,
     LABORATORY,
+    NO_REDIS,
     NUMBER,
     OTHER_PERSON,
     PERSON,
@@ -68,7 +69,11 @@ CUT_OFF_BYTES_MAX = 100_000_000
 
 def options(kafka: str) -> GatewayOptions:
     return GatewayOptions(
-        kafka=kafka, person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY
+        kafka=kafka,
+        rows_redis_url=NO_REDIS,
+        person_key_secret=SECRET,
+        person_key_version=1,
+        token_key=TOKEN_KEY,
     )
 
 
@@ -695,11 +700,7 @@ def test_every_problem_type_resolves(http: httpx.Client) -> None:
 
 def test_the_reference_names_every_address(http: httpx.Client) -> None:
     assert http.get("/openapi.json").json() == msgspec.json.decode(msgspec.json.encode(document()))
-    served = create_gateway(
-        GatewayOptions(
-            kafka="", person_key_secret=SECRET, person_key_version=1, token_key=TOKEN_KEY
-        )
-    )
+    served = create_gateway(options(""))
     paths = {re.sub(r":\w+", "", route.path) for route in served.routes}
     assert paths - {"/openapi.json"} == set(document()["paths"])
 

@@ -32,6 +32,7 @@ PHONE_NUMBER = "13800138000"
 PHONE = {"type": MOBILE_PHONE_NUMBER, "number": PHONE_NUMBER}
 PHONE_KEY = PersonKeys(SECRET, 1).key(Phone(PHONE_NUMBER))
 STARTED_SECONDS_MAX = 20.0
+NO_REDIS = "redis://127.0.0.1:1/0"
 
 Json = dict[str, Any]
 _numbers = count(1)
@@ -89,11 +90,12 @@ def visited(**attributes: Any) -> Json:
     )
 
 
-def environment(kafka: Kafka, port: int) -> dict[str, str]:
+def environment(kafka: Kafka, port: int, rows_redis_url: str = NO_REDIS) -> dict[str, str]:
     """The settings of such a gateway, and of commands that speak to it."""
     return {
         **kafka.environment,
         "YUEKANG_GATEWAY_PORT": str(port),
+        "YUEKANG_ROWS_REDIS_URL": rows_redis_url,
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
     }
@@ -105,13 +107,13 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def running_gateway(kafka: Kafka, directory: Path) -> Iterator[str]:
+def running_gateway(kafka: Kafka, directory: Path, rows_redis_url: str = NO_REDIS) -> Iterator[str]:
     """Run a gateway; yield its address. At the end, no log of it may name a person."""
     port = free_port()
     log = directory / "gateway.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command("gateway"), env=environment(kafka, port), stdout=out, stderr=out
+            command("gateway"), env=environment(kafka, port, rows_redis_url), stdout=out, stderr=out
         )
     address = f"http://127.0.0.1:{port}"
     try:

@@ -58,9 +58,8 @@ from msgspec.structs import replace
 from nacl.public import PrivateKey
 
 from agents.instants import microseconds
-from agents.poison import TALLY
 from app.engine.chunks import CHUNK_RECORDS_MAX
-from app.engine.store import APPLIED, DUE, Store
+from app.engine.store import APPLIED, DUE, TALLY, Store
 from app.engine.table import Table
 from app.process.settings import Settings
 from app.topics import records

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from nacl.public import PrivateKey
 
-from agents import lists, poison, releases
+from agents import lists, releases
 from agents.dead_letters import DeadLetters
-from app.engine.store import DUE
+from app.engine.store import DUE, TALLY
 from app.process.settings import Settings
 from app.topics.catalogue import DEAD_LETTERS, SOURCE_RELEASES
 from app.topics.codec import Code
@@ -75,7 +75,7 @@ def test_what_is_refused_stands_beside_what_is_not(driver: Driver) -> None:
     driver.send_all([made(b"{", "temperatures", key=b.PERSON), made(valid)])
     assert reasons(driver) == [Code.NOT_JSON]
     assert len(row(driver).entries) == 1
-    assert poison.TALLY + b"temperatures" in driver.rows("lists")
+    assert TALLY + b"temperatures" in driver.rows("lists")
 
 
 def test_what_is_too_old_leaves_its_row_when_it_is_due(driver: Driver) -> None:

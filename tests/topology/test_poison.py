@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 from nacl.public import SealedBox
 from structlog.testing import capture_logs
 
-from agents import poison
 from agents.poison import UnreadableError
+from app.engine.store import TALLY
 from app.process import metrics
 from app.topics.catalogue import DEAD_LETTERS, PARKED, SOURCE_RELEASES
 from app.topics.codec import encode
@@ -139,7 +139,7 @@ def test_the_tally_is_empty_when_nothing_is_counted(driver: Driver) -> None:
     driver.send(bad())
     assert driver.tally(TOPIC)
     driver.send_all([good(BAD) for _ in range(1, 1_000)])
-    assert poison.TALLY + TOPIC.encode() in driver.rows("people")
+    assert TALLY + TOPIC.encode() in driver.rows("people")
     assert not driver.tally(TOPIC)
 
 

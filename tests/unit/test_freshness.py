@@ -34,7 +34,7 @@ async def test_a_watch_that_failed_is_told_to_who_relies_on_it(
         raise ZeroDivisionError
 
     monkeypatch.setattr(freshness.Watch, "run", broken)
-    followed = Freshness("nowhere", {HEALTH_CODES: PEOPLE})
+    followed = Freshness("nowhere", {HEALTH_CODES: (PEOPLE,)})
     async with followed.watched():
         await asyncio.sleep(0)
         with pytest.raises(ZeroDivisionError):
@@ -72,7 +72,7 @@ async def test_before_the_first_commit_nothing_is_fresher_than_the_oldest_event(
         return SimpleNamespace(timestamp=arrived * 1_000)
 
     monkeypatch.setattr(freshness, "first_between", first)
-    followed = Freshness("nowhere", {HEALTH_CODES: PEOPLE})
+    followed = Freshness("nowhere", {HEALTH_CODES: (PEOPLE,)})
     admin: Any = NoCommits()
     consumer: Any = Backlog()
     followed._watches[PEOPLE].newest = await ask(admin, consumer)
