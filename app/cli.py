@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Serve an OpenID provider for development.",
     ),
     "publish": ("app.publish.command:publish", "Publish a file of events through the gateway."),
+    "refusals": ("app.publish.refusals:tell_refusals", "Show what became of what a source sent."),
     "sample": (
         "app.development.sample.command:sample",
         "Publish the sample day of a synthetic city.",

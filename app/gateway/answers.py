@@ -70,6 +70,10 @@ class SignOfLife(Struct, frozen=True):
     as_of: datetime | None
 
 
+class Missed(Struct, frozen=True):
+    """In a stream: letters are missing here, since they are kept no longer."""
+
+
 class ParkedNow(Struct, frozen=True):
     """Where a source is parked, in a stream: when it begins, and whenever that changes."""
 

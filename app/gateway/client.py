@@ -1,4 +1,5 @@
-"""How the other rooms ask the gateway: the login, travel cards, whoever publishes a file.
+"""How the other rooms ask the gateway: the login, travel cards, whoever publishes a file or asks
+what became of it.
 
 They ask as an agency does: over HTTP, in the name of a source. One client serves them all; they
 differ in how long each can wait.
@@ -8,16 +9,30 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import TypeAlias
 
 import httpx
 import msgspec
 from msgspec import Struct
 
+from app.gateway.answers import Missed, ParkedNow, RefusalsAnswer, SignOfLife, ToldLetter
 from models.events import PERSON_KEY
 
-KEYS, EVENTS = "/v1/person-keys", "/v1/events"
+KEYS, EVENTS, REFUSALS = "/v1/person-keys", "/v1/events", "/v1/sources/me/refusals"
+
+StreamEvent: TypeAlias = ToldLetter | ParkedNow | SignOfLife | Missed
+STREAM_EVENTS: dict[str, type[StreamEvent]] = {
+    "refusal": ToldLetter,
+    "parked": ParkedNow,
+    "alive": SignOfLife,
+    "gap": Missed,
+}
+"""What a stream of refusals has, by the names of its events."""
+
+SILENT_SECONDS_MAX = 45.0
+"""A stream that says nothing for so long, three signs of life, is broken."""
 
 RETRIED = {
     HTTPStatus.REQUEST_TIMEOUT,
@@ -38,6 +53,10 @@ class Unreached(Exception):
     def __init__(self, message: str, why: str) -> None:
         super().__init__(message)
         self.why = why
+
+
+class _Busy(Exception):
+    """The gateway has no stream for now."""
 
 
 class Patience(Struct, frozen=True, kw_only=True):
@@ -105,16 +124,90 @@ class GatewayClient:
             )
         return [result.person for result in results]
 
+    async def refusals(
+        self, token: str, after: str | None = None, before: str | None = None
+    ) -> RefusalsAnswer:
+        """Return a page of what became of what the token's source sent; raise `Unreached`."""
+        headers = {"authorization": f"Bearer {token}"}
+        query = {name: at for name, at in (("after", after), ("before", before)) if at is not None}
+        answer = await self._ask(
+            REFUSALS, lambda: self._http.get(self._url + REFUSALS, params=query, headers=headers)
+        )
+        if answer.status_code != HTTPStatus.OK:
+            raise _no_refusals(answer)
+        try:
+            return msgspec.json.decode(answer.content, type=RefusalsAnswer)
+        except msgspec.MsgspecError as error:
+            raise Unreached(
+                f"What answers at {self._url} is no gateway.", f"{REFUSALS}: {error}"
+            ) from None
+
+    async def follow_refusals(
+        self, token: str, after: str | None = None
+    ) -> AsyncIterator[tuple[str, StreamEvent]]:
+        """Yield the events of the stream from a place on, each with the place after it, for ever.
+
+        A broken stream goes on where it was. Raise `Unreached` if the gateway does not answer for
+        as long as there is patience, or refuses.
+        """
+        place, patience = after, self._patience.seconds
+        answered_at = time.monotonic()
+        while True:
+            try:
+                async for at, event in self._stream(token, place):
+                    place, answered_at = at, time.monotonic()
+                    yield at, event
+                said = "The stream ended."
+            except httpx.TransportError as error:
+                said = f"{type(error).__name__}."
+            except _Busy as busy:
+                said = str(busy)
+            if time.monotonic() - answered_at > patience:
+                raise Unreached(f"The gateway at {self._url} has no stream. {said}", REFUSALS)
+            await asyncio.sleep(self._patience.first_wait_seconds * random.uniform(1.0, 1.2))
+
+    async def _stream(
+        self, token: str, after: str | None
+    ) -> AsyncIterator[tuple[str, StreamEvent]]:
+        headers = {"authorization": f"Bearer {token}", "accept": "text/event-stream"}
+        if after is not None:
+            headers["last-event-id"] = after
+        timeout = httpx.Timeout(10.0, read=SILENT_SECONDS_MAX)
+        async with self._http.stream(
+            "GET", self._url + REFUSALS, headers=headers, timeout=timeout
+        ) as response:
+            if response.status_code != HTTPStatus.OK:
+                await response.aread()
+                unreached = _no_refusals(response)
+                raise _Busy(unreached) if response.status_code in RETRIED else unreached
+            fields: dict[str, str] = {}
+            async for line in response.aiter_lines():
+                if line:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+                    continue
+                kind = STREAM_EVENTS.get(fields.get("event", ""))
+                if kind is not None:
+                    yield fields["id"], msgspec.json.decode(fields["data"], type=kind)
+                fields = {}
+
     async def post(self, path: str, body: bytes, token: str, content_type: str) -> httpx.Response:
         """Post, and post again while the gateway is busy or away; in the end raise `Unreached`."""
         headers = {"content-type": content_type, "authorization": f"Bearer {token}"}
+        return await self._ask(
+            path, lambda: self._http.post(self._url + path, content=body, headers=headers)
+        )
+
+    async def _ask(
+        self, path: str, request: Callable[[], Awaitable[httpx.Response]]
+    ) -> httpx.Response:
         begun = time.monotonic()
         give_up_at = begun + self._patience.seconds
         step, tries = self._patience.first_wait_seconds, 0
         while True:
             wait, tries = step, tries + 1
             try:
-                response = await self._http.post(self._url + path, content=body, headers=headers)
+                response = await request()
                 if response.status_code not in RETRIED:
                     return response
                 said = f"It answers {response.status_code}. {detail_of(response)}"
@@ -133,6 +226,14 @@ class GatewayClient:
             # Others wait for the same gateway: a random part spreads them out.
             await asyncio.sleep(wait * random.uniform(1.0, 1.2))
             step *= 2
+
+
+def _no_refusals(answer: httpx.Response) -> Unreached:
+    return Unreached(
+        f"The gateway does not say what became of it: it answers {answer.status_code}. "
+        f"{detail_of(answer)}",
+        f"{REFUSALS} answers {answer.status_code}",
+    )
 
 
 def detail_of(response: httpx.Response) -> str:

@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.gateway.answers import ParkedNow, RefusalsAnswer, SignOfLife, ToldLetter
+from app.gateway.answers import Missed, ParkedNow, RefusalsAnswer, SignOfLife, ToldLetter
 from app.process import metrics
 from app.process.clock import Clock
 from app.projection.refusals import (
@@ -137,7 +137,7 @@ class Refusals:
                 if news is not None:
                     place = str(news.begin)
                     if news.missed and not missed:
-                        yield _event("gap", place, b"{}")
+                        yield _event("gap", place, _encode(Missed()))
                     missed = news.missed
                     for letter, cursor in news.letters:
                         place = str(cursor)

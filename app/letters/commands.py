@@ -23,9 +23,9 @@ from app.letters.mend import Sending
 from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
-from app.letters.show import escaped, print_letter, print_list
+from app.letters.show import print_letter, print_list
 from app.process.settings import Settings, variable_of
-from app.process.terminal import OPEN_END, progress_on
+from app.process.terminal import OPEN_END, escaped, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import reading

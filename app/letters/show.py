@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from app.letters.marks import Marks
+from app.process.terminal import escaped
 from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Reader
 from app.topics.records import KafkaPlace
@@ -102,8 +103,3 @@ def print_letter(letter: Letter, value: bytes | None) -> None:
         print(escaped(value.decode(errors="backslashreplace")))
     if letter.bytes_left_out:
         print(f"… {letter.bytes_left_out} bytes more were left out; they are where it came from.")
-
-
-def escaped(text: str) -> str:
-    """Return `text` escaped, so that it cannot move the cursor or colour the screen."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

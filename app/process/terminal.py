@@ -1,4 +1,5 @@
-"""How a command tells a person how far it is: a bar on a terminal, else a line now and then."""
+"""How a command tells a person what there is, and how far it is: a bar on a terminal, else a line
+now and then."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ class Unit:
 COUNT = Unit("{task.completed:.0f}/{task.total}", "{what}: {done} of {total} published")
 PERCENT = Unit("{task.percentage:>3.0f}%", None)
 OPEN_END = Unit("{task.completed:.0f}", None)
+
+
+def escaped(text: str) -> str:
+    """Return `text` escaped, so that it cannot move the cursor or colour the screen."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ sent twice by that stays one event, since `(source, id)` identifies it.
 - `ledger`: the place reached and the report of refusals.
 - `run`: one run over one file.
 - `command`: the command and its screen.
+- `outcome`: what became of a run's events once they were accepted.
+- `refusals`: `yuekang refusals`, what became of all that a source sent.
 
 It promises that each event is sent at least once, and is one event however often. It imports
-`app.gateway` (its client and its bounds), `app.topics` (strict JSON), `app.web` (tokens) and
-`app.process`.
+`app.gateway` (its client and its bounds), `app.projection` (where a source is parked), `app.topics`
+(strict JSON), `app.web` (tokens), `app.process` and `models` (the zone).
 """

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
+from msgspec import Struct
+
 from app.gateway.client import EVENTS, GatewayClient, Unreached, detail_of
 from app.gateway.messages import BATCH
 from app.publish.lines import EventToSend, Misused, RefusedLine, batches
@@ -14,11 +16,52 @@ SOURCES_AT_ONCE = 4
 REQUEST_SECONDS_MAX = 30.0
 
 
-class BatchSender:
-    """Sends events in batches through `gateway`; the events of one source keep their order."""
+SOURCES_NOTED_MAX = 20
+"""Sources of one run that are asked for afterwards; a file seldom has more than one."""
 
-    def __init__(self, gateway: GatewayClient) -> None:
+
+class SourcePlaces(Struct):
+    """Where the accepted events of a source lie: the first and last offset, by partition."""
+
+    token: str
+    offsets: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def hold(self, topic: str, partition: int | None, offset: int | None) -> bool:
+        """Say whether this place is within."""
+        if partition is None or offset is None:
+            return False
+        first, last = self.offsets.get((topic, partition), (0, -1))
+        return first <= offset <= last
+
+
+class Sent:
+    """Where all accepted events lie, of up to `SOURCES_NOTED_MAX` sources; `others` if of more."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, SourcePlaces] = {}
+        self.others = False
+
+    def add(self, item: EventToSend, accepted: dict[str, Any]) -> None:
+        """Note an accepted event."""
+        source = item.source or ""
+        if source not in self.places and len(self.places) >= SOURCES_NOTED_MAX:
+            self.others = True
+            return
+        offsets = self.places.setdefault(source, SourcePlaces(item.token)).offsets
+        place, offset = (accepted["topic"], accepted["partition"]), accepted["offset"]
+        first, last = offsets.get(place, (offset, offset))
+        offsets[place] = min(first, offset), max(last, offset)
+
+
+class BatchSender:
+    """Sends events in batches through `gateway`; the events of one source keep their order.
+
+    `sent` is told where they lie.
+    """
+
+    def __init__(self, gateway: GatewayClient, sent: Sent | None = None) -> None:
         self._gateway = gateway
+        self._sent = sent or Sent()
 
     async def send(self, items: Sequence[EventToSend]) -> list[RefusedLine | None]:
         """Send a window's events; return None for each accepted one, else its refusal."""
@@ -56,7 +99,11 @@ class BatchSender:
             )
         try:
             results = response.json()["results"]
-            return [_report(item, result) for item, result in zip(batch, results, strict=True)]
+            reports = [_report(item, result) for item, result in zip(batch, results, strict=True)]
+            for item, result, report in zip(batch, results, reports, strict=True):
+                if report is None:
+                    self._sent.add(item, result)
+            return reports
         except (ValueError, KeyError, TypeError) as error:
             raise Unreached(
                 f"What answers is no gateway ({type(error).__name__}).", type(error).__name__

@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,13 +20,17 @@ from rich.table import Table
 from app.gateway.client import GatewayClient, Patience, Unreached
 from app.process.settings import Settings
 from app.process.terminal import PERCENT, progress_on
-from app.publish.client import REQUEST_SECONDS_MAX, BatchSender
+from app.publish.client import REQUEST_SECONDS_MAX, BatchSender, Sent
 from app.publish.ledger import FilePlace, Ledger
 from app.publish.lines import Input, Misused, RefusedLine, TokenFor
+from app.publish.outcome import RunOutcome, line_of, outcome_of
 from app.publish.run import PublishRun
 from app.web.tokens import Tokens
 
 PATIENCE_SECONDS = 60.0
+WAIT_SECONDS = 8.0
+"""An event is judged, and that is told, within some 3 s when nothing is behind."""
+
 SHOWN_MAX = 20
 """How many refusals the screen shows; all are in the report."""
 
@@ -49,6 +54,8 @@ class PublishSummary(Struct, frozen=True):
     report: str | None
     seconds: float
     failure: str | None = None
+    outcome: RunOutcome | None = None
+    """What became of what this run sent; None if nothing was accepted, or it was not asked."""
 
 
 class Screen:
@@ -71,6 +78,25 @@ class Screen:
         elif self._shown == SHOWN_MAX + 1:
             self.console.print("… further refusals are not shown here.")
 
+    def became(self, outcome: RunOutcome) -> None:
+        """Say what became of what was accepted."""
+        for source, letter in outcome.shown:
+            self.console.print(f"{source}  {line_of(letter)}", markup=False, highlight=False)
+        told = (
+            f"Of what was accepted, {outcome.refused} were refused later and "
+            f"{outcome.without_effect} had no effect."
+        )
+        if not outcome.known:
+            told += f" There may be more. {outcome.failure or 'Not all is judged yet.'}"
+            told += " Look again with `yuekang refusals`."
+        self.console.print(told, markup=False, highlight=False)
+        for source in outcome.parked:
+            self.console.print(
+                f"{source} is parked: what it sends is put aside. `yuekang refusals` says where.",
+                markup=False,
+                highlight=False,
+            )
+
 
 def publish(
     file: Annotated[
@@ -90,6 +116,9 @@ def publish(
     restart: Annotated[
         bool, typer.Option(help="Begin at the first line, whatever was sent before.")
     ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for what becomes of it; 0: do not ask.")
+    ] = WAIT_SECONDS,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Publish a file of events through the gateway.
@@ -97,16 +126,21 @@ def publish(
     After an interruption, run it again: it goes on from there, and an event sent twice does no
     harm. Refused lines are in FILE.refused.ndjson with the reason. Exits with 0 if all were
     accepted, 1 if some were refused, 2 for wrong usage, 3 if the gateway was not reached.
+
+    An accepted event may still be refused beside others about its person, or have no effect. That
+    is told as far as it is known in time, and does not change the exit code. Of an event that
+    closes or corrects what has not arrived, it is known after a day: see `yuekang refusals`.
     """
     screen = Screen(Console(stderr=True))
     try:
         settings = Settings.from_environment()
         job = PublishJob(
             path=None if file == "-" else Path(file),
-            gateway=address_of(gateway or settings.gateway_url),
+            gateway=gateway_at(gateway or settings.gateway_url),
             token_for=tokens_from(token, settings),
             patience_seconds=patience,
             restart=restart,
+            wait_seconds=wait,
         )
         summary, code = job.run(screen)
     except Misused as error:
@@ -116,6 +150,8 @@ def publish(
         sys.stdout.buffer.write(msgspec.json.encode(summary) + b"\n")
     else:
         Console().print(table_of(summary))
+        if summary.outcome is not None:
+            screen.became(summary.outcome)
     if summary.failure:
         screen.console.print(f"[red]Stopped:[/red] {escape(summary.failure)}")
     raise typer.Exit(code)
@@ -128,6 +164,7 @@ class PublishJob(Struct, frozen=True):
     gateway: str
     token_for: TokenFor
     patience_seconds: float
+    wait_seconds: float
     restart: bool
 
     def run(self, screen: Screen) -> tuple[PublishSummary, int]:
@@ -148,10 +185,11 @@ class PublishJob(Struct, frozen=True):
             _input_at(file, place, ledger), place, ledger, self.token_for, screen.refused
         )
         ledger.begin(place)
+        sent = Sent()
         failure, code = None, 0
         try:
             with progress_on(screen.console, "Publishing", PERCENT) as report:
-                asyncio.run(self._publish(run, lambda done: report(done, size)))
+                asyncio.run(self._publish(run, sent, lambda done: report(done, size)))
         except Unreached as error:
             failure, code = f"{error} Run it again to go on.", EXIT_UNREACHED
         except KeyboardInterrupt:
@@ -160,12 +198,21 @@ class PublishJob(Struct, frozen=True):
             ledger.end()
             code = EXIT_REFUSED if run.place.refused else 0
         seconds = round(time.monotonic() - started, 3)
-        return self._summary(run.place, ledger, seconds, failure), code
+        summary = self._summary(run.place, ledger, seconds, failure)
+        if failure is None and sent.places and self.wait_seconds:
+            return replace(summary, outcome=self._outcome(sent)), code
+        return summary, code
 
-    async def _publish(self, run: PublishRun, moved: Callable[[int], None]) -> None:
+    def _outcome(self, sent: Sent) -> RunOutcome:
+        try:
+            return asyncio.run(outcome_of(self.gateway, sent, self.wait_seconds))
+        except KeyboardInterrupt:
+            return RunOutcome(failure="Interrupted; all is sent.")
+
+    async def _publish(self, run: PublishRun, sent: Sent, moved: Callable[[int], None]) -> None:
         async with httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX) as http:
             gateway = GatewayClient(self.gateway, Patience(seconds=self.patience_seconds), http)
-            await run.publish(BatchSender(gateway), moved)
+            await run.publish(BatchSender(gateway, sent), moved)
 
     def _summary(
         self, place: FilePlace, ledger: Ledger, seconds: float, failure: str | None
@@ -196,7 +243,7 @@ def _input_at(file: BinaryIO, place: FilePlace, ledger: Ledger) -> Input:
     return source
 
 
-def address_of(gateway: str) -> str:
+def gateway_at(gateway: str) -> str:
     """Return the gateway's address, or raise `Misused`."""
     try:
         url = httpx.URL(gateway)

@@ -239,7 +239,8 @@ def gateway_that_answers(answers: list[tuple[int, dict[str, str]]]) -> Iterator[
             status, headers = answers.pop(0) if answers else (202, {})
             told: Json = {"detail": "Later."}
             if status == 202:
-                told = {"results": [{"status": 202} for _ in events]}
+                place = {"topic": "laboratory-results", "partition": 0, "offset": 0}
+                told = {"results": [{"status": 202, **place} for _ in events]}
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -16,8 +16,9 @@ from app.engine.transaction import Output
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
-from app.letters.show import escaped, print_letter
+from app.letters.show import print_letter
 from app.process.settings import Settings
+from app.process.terminal import escaped
 from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import Code, Refusal, encode
 from app.topics.letters import Letter, LetterFilter, letter_in
