@@ -12,6 +12,7 @@ import msgspec
 from app.gateway import messages
 from app.gateway.answers import (
     Accepted,
+    Missed,
     ParkedNow,
     PersonKeyOf,
     RefusalsAnswer,
@@ -156,7 +157,7 @@ def _refusals_of_source() -> Node:
             f"the list was built again. With Accept: {EVENT_STREAM} it is a stream from `after` or "
             "Last-Event-ID on, oldest first, else from now. Its events: `refusal` (ToldLetter), "
             "`parked` (ParkedNow) at the beginning if the source is parked and whenever that "
-            "changes, `gap` if letters are no longer kept, and every "
+            "changes, `gap` (Missed) if letters are no longer kept, and every "
             f"{ALIVE_SECONDS:g} s `alive` (SignOfLife)."
         ),
         "parameters": [
@@ -236,8 +237,9 @@ def _refusals(*statuses: int) -> Node:
 
 def _schemas() -> Node:
     classes = tuple(EVENT_TYPES.values())
-    answers = (Accepted, PersonKeyOf, RefusalsAnswer, ToldLetter, ParkedNow, SignOfLife, Problem)
-    _, schemas = msgspec.json.schema_components((*classes, *answers), ref_template=REFS)
+    answers = (Accepted, PersonKeyOf, RefusalsAnswer, Problem)
+    streamed = (ToldLetter, ParkedNow, SignOfLife, Missed)
+    _, schemas = msgspec.json.schema_components((*classes, *answers, *streamed), ref_template=REFS)
     by_phone = {EVENT_TYPES[name].__name__ for name in KEYED_BY_PHONE}
     for cls in classes:
         named = "Phone" if cls.__name__ in by_phone else "Document"

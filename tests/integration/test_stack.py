@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 
@@ -53,6 +54,13 @@ def test_a_full_redis_of_the_rows_stops_no_code(up: Up) -> None:
         finally:
             rows.config_set("maxmemory", room)
     up.wait(up.all_ready)
+
+
+def test_a_source_is_told_what_became_of_its_events(up: Up) -> None:
+    path = f"{up.status['gateway']}/v1/sources/me/refusals"
+    up.wait(lambda: httpx.get(path, headers=up.bearer("/provinces/43")).status_code == 200)
+    answer = httpx.get(path, headers=up.bearer("/provinces/43")).json()
+    assert answer["parked"] == []
 
 
 def test_secrets_are_their_owners_alone(up: Up) -> None:

@@ -9,9 +9,9 @@ import pytest
 from aiokafka import TopicPartition
 
 from app.projection import freshness
-from app.projection.freshness import PEOPLE, Freshness, ask
+from app.projection.freshness import LISTS, PEOPLE, Freshness, InputsApplied, ask
 from app.projection.state import Position, oldest
-from app.topics.catalogue import CATALOGUE, HEALTH_CODES
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, HEALTH_CODES
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
@@ -39,6 +39,20 @@ async def test_a_watch_that_failed_is_told_to_who_relies_on_it(
         await asyncio.sleep(0)
         with pytest.raises(ZeroDivisionError):
             followed.mark({})
+
+
+def test_a_topic_of_several_groups_is_as_fresh_as_the_one_that_is_furthest_behind() -> None:
+    followed = Freshness("nowhere", {DEAD_LETTERS: (PEOPLE, LISTS)})
+    positions = {TopicPartition(DEAD_LETTERS, 0): Position(7, NOW)}
+    followed._watches[PEOPLE].newest = InputsApplied(NOW - 2, {0: NOW - 2})
+    followed.mark(positions)
+    assert positions[TopicPartition(DEAD_LETTERS, 0)].applied_until is None, "one is not known yet"
+    followed._watches[LISTS].newest = InputsApplied(NOW - 1, {0: NOW - 9, 1: NOW - 1})
+    followed.mark(positions)
+    assert positions[TopicPartition(DEAD_LETTERS, 0)].applied_until == NOW - 9
+    followed._watches[PEOPLE].newest = InputsApplied(NOW + 1, {0: NOW + 1})
+    followed.mark(positions)
+    assert positions[TopicPartition(DEAD_LETTERS, 0)].applied_until == NOW - 9, "not read so far"
 
 
 class NoCommits:
