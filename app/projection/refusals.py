@@ -36,7 +36,7 @@ from app.topics.catalogue import CATALOGUE, DEAD_LETTERS
 from app.topics.letters import Letter, letter_in
 from app.topics.numbers import carries_document_number
 from models.events import EVENT_ID, SOURCE, SOURCE_LENGTH_MAX
-from models.person import Objection
+from models.notices import Objection
 
 LETTERS, OF_SOURCE, CUT, PARKED_OF = "yk:letters:", "yk:source:", "yk:cut", "yk:parked:"
 

@@ -15,7 +15,7 @@ from app.projection.rows import PEOPLE_CHANGELOG, RowWriter, rows_of
 from app.projection.state import Position, State, StateGate
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS
 from app.topics.codec import Code, Refusal
-from models.person import Notice, Objection
+from models.notices import Notice, Objection
 from models.sources import Tally
 from support import builders as b
 from support.records import record
