@@ -5,7 +5,7 @@ Records that are refused, misplaced or of a parked source go where they go for p
 policy, not an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
@@ -55,23 +55,25 @@ def key_of(person: str, name: ListName) -> bytes:
 def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for records of `topic`."""
 
-    def fold_records(transaction: Transaction, records: Records) -> None:
+    def fold_records(transaction: Transaction, records: Records) -> Iterator[None]:
         lists = Lists(transaction, dead_letters)
         poison = Poison(transaction, topic, dead_letters, unreadable)
         for event, arrived_at, record in poison.accepted(records, lists.knows):
             lists.add(cast(ListedEvent, event), arrived_at, record)
-        lists.write()
+            yield
+        yield from lists.write()
         poison.write()
 
     return fold_records
 
 
-def advance_due(until: datetime, transaction: Transaction, keys: Sequence[bytes]) -> None:
+def advance_due(until: datetime, transaction: Transaction, keys: Sequence[bytes]) -> Iterator[None]:
     """Drop what is too old at `until` from the rows of `keys`."""
     lists = Lists(transaction, None)
     for key in keys:
         lists.advance(key, until)
-    lists.write()
+        yield
+    yield from lists.write()
 
 
 class Lists:
@@ -107,9 +109,11 @@ class Lists:
         """Drop what is too old at `until`."""
         self._change(key, drop_old(self._row(key), _name(key), until), until)
 
-    def write(self) -> None:
-        """Write the rows that changed. An emptied one stays: its key says who, and no more."""
+    def write(self) -> Iterator[None]:
+        """Write the rows that changed; yield between rows. An emptied one stays: its key says who,
+        and no more."""
         for key, (listing, at) in self._changed.items():
+            yield
             due = due_at(listing, _name(key), at)
             self._transaction.put(key, _encode(listing), 0 if due is None else microseconds(due))
 

@@ -7,7 +7,7 @@ dead-letters, one of a parked source to parked, and one in the wrong partition t
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -47,13 +47,14 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
 def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for records of `topic`."""
 
-    def fold_records(transaction: Transaction, records: Records) -> None:
+    def fold_records(transaction: Transaction, records: Records) -> Iterator[None]:
         transaction.read(record.key for record in records if record.key)
         people = People(transaction, dead_letters)
         poison = Poison(transaction, topic, dead_letters, unreadable)
         for event, arrived_at, record in poison.accepted(records, people.knows):
             people.apply(cast(StatusEvent, event), arrived_at, record)
-        people.write()
+            yield
+        yield from people.write()
         poison.write()
 
     return fold_records
@@ -62,12 +63,13 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOUR
 def advance_due(until: datetime, dead_letters: DeadLetters) -> DueFold:
     """Return the fold for rows that are due at `until`."""
 
-    def fold_due(transaction: Transaction, keys: Sequence[bytes]) -> None:
+    def fold_due(transaction: Transaction, keys: Sequence[bytes]) -> Iterator[None]:
         transaction.read(keys)
         people = People(transaction, dead_letters)
         for key in keys:
             people.advance(key, until)
-        people.write()
+            yield
+        yield from people.write()
 
     return fold_due
 
@@ -107,9 +109,11 @@ class People:
         assert row is not None, "a row that is due exists"
         self._take(key, advance(row, until), None)
 
-    def write(self) -> None:
-        """Write the rows that changed, and the code of everyone whose code changed."""
+    def write(self) -> Iterator[None]:
+        """Write the rows that changed, and the code of everyone whose code changed; yield between
+        rows."""
         for key, row in self._changed.items():
+            yield
             if overfull(row):
                 sources = Counter(fact.source for fact in row.facts)
                 ((source, count),) = sources.most_common(1)

@@ -5,6 +5,8 @@ partition counted of the source is forgotten, in all topics. A repeated release 
 does one for a source that is not parked.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 import structlog
 from faust.types import StreamT
@@ -47,8 +49,9 @@ def chunk_release(table: str, dead_letters: DeadLetters | None) -> Fold:
     """Return the fold for releases in `table`; only one table's fold gets `dead_letters`."""
     topics = [topic.name for topic in input_topics() if topic.folds_into == table]
 
-    def release(transaction: Transaction, records: Records) -> None:
+    def release(transaction: Transaction, records: Records) -> Iterator[None]:
         for record in records:
+            yield
             try:
                 source = _decode(record.value or b"").data.source
             except msgspec.DecodeError as error:  # also JSON that is not a release

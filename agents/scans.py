@@ -5,6 +5,8 @@ scan of a parked source goes to parked as well (agents.poison). It is in nobody'
 in any partition.
 """
 
+from collections.abc import Iterator
+
 from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.poison import Poison
@@ -24,10 +26,10 @@ def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOU
 def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
     """Return the fold for scans; it writes nothing but the tally."""
 
-    def check(transaction: Transaction, records: Records) -> None:
+    def check(transaction: Transaction, records: Records) -> Iterator[None]:
         poison = Poison(transaction, TOPIC, dead_letters, unreadable)
         for _ in poison.accepted(records):
-            pass
+            yield
         poison.write()
 
     return check

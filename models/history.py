@@ -11,7 +11,7 @@ beyond them is told that it is not kept.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
@@ -24,8 +24,6 @@ from models.events import (
     ContactListed,
     IdentityVerified,
     NatResultReported,
-    ProvincialCodeReported,
-    ProvincialColour,
     StatusEvent,
 )
 from models.facts import Fact, fact_ref, identity
@@ -113,27 +111,39 @@ def read_pages(history: History, pages: Pages) -> list[Fact]:
 
 
 def settled(
-    entries: Sequence[ReadFact], found: Assessment, at: datetime, among: Container[EventRef]
+    entries: Sequence[ReadFact], found: Assessment, at: datetime, on_a_page: set[EventRef]
 ) -> set[EventRef]:
-    """Return what can bear on nothing any more at `at`, of `entries`, which `found` assesses, if
-    only those `among` them may leave."""
+    """Return what can bear on nothing any more at `at`, of `entries`, which `found` assesses. What
+    is `on_a_page` already can go back there, however old it is."""
     cut = at - policy_at(at).settled_after
-    old = {entry.ref for entry in entries if entry.ref in among and _last(entry) < cut}
+    old = {entry.ref for entry in entries if entry.ref in on_a_page or _last(entry) < cut}
     return _without_bearing(entries, found, old, cut) if old else set()
 
 
-def least_important(entries: Sequence[ReadFact], found: Assessment, at: datetime) -> set[EventRef]:
-    """Return the oldest quarter of `entries`, as far as nothing that is open rests on it.
+def unimportant(
+    entries: Sequence[ReadFact], found: Assessment, at: datetime, on_a_page: set[EventRef]
+) -> set[EventRef]:
+    """Return what of `on_a_page` has not become important again at `at`."""
+    return _without_bearing(entries, found, on_a_page, at - policy_at(at).ended_kept)
 
-    A row gives it up at its bound, though it is not settled.
+
+def least_important(entries: Sequence[ReadFact], found: Assessment, at: datetime) -> set[EventRef]:
+    """Return the oldest of `entries`, as far as nothing that is open rests on them: at most a
+    quarter.
+
+    A row gives them up at its bound, though they are not settled. Beyond `facts_reserved` it gives
+    up results too that a late one might make important: of so many, others will do.
     """
+    policy = policy_at(at)
+    keep_negatives = len(entries) <= policy.facts_max + policy.facts_reserved
+    cut, everything = at - policy.ended_kept, {entry.ref for entry in entries}
+    stays = Stays(entries, found, everything, cut, keep_negatives=keep_negatives).refs
     oldest = sorted(entries, key=lambda entry: (_last(entry), identity(entry.fact)))
-    bearing = _bearing(found, cut := at - policy_at(at).ended_kept)
-    rests_on = {ref for interval in bearing for ref in _refs(interval)}
-    old = {entry.ref for entry in oldest if entry.ref not in rests_on}
-    few = [entry.ref for entry in oldest if entry.ref in old][: max(1, len(entries) // 4)]
-    for some in (set(few), set(few[: len(few) // 8]), set(few[:1])):
-        if some and (leaves := _without_bearing(entries, found, some, cut, keep_negatives=False)):
+    may = [entry.ref for entry in oldest if entry.ref not in stays]
+    for count in (len(entries) // 4, len(entries) // 32, 1):
+        some = set(may[:count])
+        leaves = _without_bearing(entries, found, some, cut, keep_negatives=keep_negatives)
+        if leaves:
             return leaves
     return set()
 
@@ -200,7 +210,7 @@ class Stays:
             for group in self._together:
                 if not self.refs.isdisjoint(group):
                     self.refs |= group
-            self.refs |= self._green_after_red()
+            self.refs |= {green for red, green in found.ended_by if red in self.refs}
             if keep_negatives:
                 self.refs |= self._negatives_after_openings()
 
@@ -231,18 +241,6 @@ class Stays:
                 groups[entry.ref, target] |= {entry.ref, target}
         together = [group for group in groups.values() if len(group) > 1]
         return together + [set(_refs(interval)) for interval in self._found.intervals]
-
-    def _green_after_red(self) -> set[EventRef]:
-        """Of a province whose red stays, the newest green: it is after every red that is old."""
-        red: set[str] = set()
-        greens: defaultdict[str, list[tuple[datetime, EventRef]]] = defaultdict(list)
-        for entry in self._entries:
-            match entry.event:
-                case ProvincialCodeReported(data=data) if data.colour is ProvincialColour.GREEN:
-                    greens[entry.fact.source].append((data.reported_at, entry.ref))
-                case ProvincialCodeReported() if entry.ref in self.refs:
-                    red.add(entry.fact.source)
-        return {max(greens[source])[1] for source in red if source in greens}
 
     def _negatives_after_openings(self) -> set[EventRef]:
         """The results sampled after the first positive or exposure that stays."""

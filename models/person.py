@@ -16,12 +16,22 @@ changed by an event. Both keep one chain per person; each link has the version o
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from models.codes import Cause, EventRef, HealthCode, Interval, Status, StatusChange, judge
+from models.codes import (
+    Cause,
+    ConditionKind,
+    EventRef,
+    HealthCode,
+    Interval,
+    Reason,
+    Status,
+    StatusChange,
+    judge,
+)
 from models.corrections import corrects
 from models.events import IdentityVerified, NatResultReported, StatusEvent, type_of
 from models.facts import Fact, fact_of, fact_ref, identity, same
@@ -36,6 +46,7 @@ from models.history import (
     read_pages,
     settled,
     turned,
+    unimportant,
 )
 from models.idle import Idle, Obstacle
 from models.notices import (
@@ -50,6 +61,8 @@ from models.policy import policy_at
 from models.reasons import Assessment, assess, opens_nothing, ref
 from models.results import swab_too_old
 
+EARLIEST = datetime.fromtimestamp(0, UTC)
+
 PAGE_MIN = 16
 """Events that leave a row together at least, so that its history is written seldom."""
 
@@ -62,9 +75,9 @@ class Person(Struct, frozen=True, array_like=True):
 
     `due_at` is the next instant at which time alone changes something, None if it never does.
     `facts` are sorted by (source, id), each identity once. A row is `plain` while it holds nothing
-    but who someone is, and results that open nothing. `closed_at` is when the last reason ended,
-    None if one is open or to come. `looked_at` is when the row was last looked through for what may
-    leave it, and `looked_size` how many facts it had then.
+    but who someone is, and results that open nothing. `closed_at` is when the last reason ended
+    that tests can lift, None if one is open or to come. `looked_at` is when the row was last looked
+    through for what may leave it, and `looked_size` how many facts it had then.
     """
 
     code: HealthCode
@@ -131,7 +144,8 @@ def fold(
             outcome = replace(outcome, notices=(*outcome.notices, notice))
         return _made_smaller(outcome)
     past: Sequence[Fact] = ()
-    if row.history.until is not None and reached_by(row.history, event, row.events):
+    crowded = len(row.facts) > policy_at(row.judged_at).facts_max and opens_nothing(event)
+    if row.history.until is not None and not crowded and reached_by(row.history, event, row.events):
         past = read_pages(row.history, pages)
         if (known := _find(sorted(past, key=identity), identity(new))) is not None:
             return _known_before(outcome, event, new, known)
@@ -192,10 +206,10 @@ def _made_smaller(outcome: FoldOutcome, past: Sequence[Fact] = ()) -> FoldOutcom
     entries = [ReadFact(fact, fact.event(row.code.person)) for fact in row.facts]
     found = assess(entry.event for entry in entries)
     on_a_page = set(map(fact_ref, past))
-    may_leave = settled(entries, found, at, among=set(map(fact_ref, row.facts)))
-    if len(may_leave - on_a_page) < PAGE_MIN:
-        may_leave = settled(entries, found, at, among=on_a_page)
-    leaves, go_back = may_leave - on_a_page, may_leave & on_a_page
+    leaves = settled(entries, found, at, on_a_page)
+    go_back = leaves & on_a_page
+    if len(leaves - on_a_page) < PAGE_MIN:
+        leaves, go_back = set(), unimportant(entries, found, at, on_a_page)
     entries = [entry for entry in entries if entry.ref not in go_back]
     if not leaves and len(entries) > policy_at(at).facts_max:
         leaves = least_important(entries, assess(entry.event for entry in entries), at)
@@ -278,14 +292,12 @@ def _judge_again(
         intervals=tuple(i for i in found.intervals if (u := _kept_until(i)) is None or u > at),
     )
     shown = judge(code, at)
-    ends = [interval.end for interval in found.intervals]
+    ends = [_open_to_tests_until(interval, at) for interval in found.intervals]
     row = replace(
         row,
         judged_at=at,
         due_at=_due_at(code, shown.changes_at, _waiting(row, found.idle), at),
-        closed_at=max(filter(None, ends), default=row.code.verified_since)
-        if all(end is not None and end <= at for end in ends)
-        else None,
+        closed_at=_latest(ends, at),
     )
     told, status = Status(old.colour, old.reasons), shown.status
     if code == old and status == told:
@@ -307,6 +319,29 @@ def _judge_again(
         city=code.city,
     )
     return replace(row, code=replace(code, told_version=version)), (change,)
+
+
+def _latest(ends: Iterable[datetime | None], at: datetime) -> datetime | None:
+    """Return the last of `ends`; None if one lies after `at`, or is not known."""
+    latest = EARLIEST
+    for end in ends:
+        if end is None or end > at:
+            return None
+        latest = max(latest, end)
+    return latest
+
+
+def _open_to_tests_until(interval: Interval, at: datetime) -> datetime | None:
+    """Return until when a result must have happened to bear on a reason, as judged at `at`; None if
+    any may.
+
+    A positive of a confirmed case ends with it, unless results of before the case come late.
+    """
+    if interval.reason is Reason.CLOSE_CONTACT or any(
+        condition.kind is ConditionKind.NEGATIVE_TEST for condition in interval.conditions
+    ):
+        return interval.end
+    return at if interval.reason is Reason.CONFIRMED_OR_POSITIVE else EARLIEST
 
 
 def _due_at(

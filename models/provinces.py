@@ -30,35 +30,49 @@ class Spell(NamedTuple):
     end: datetime | None
 
 
-def spells(reports: Iterable[Report]) -> tuple[list[Spell], list[Idle]]:
-    """Return the spells of one province, in order of time, and the reports that change none of them
-    because its sequence has them before another."""
+class Followed(NamedTuple):
+    """The spells of one province, in order of time.
+
+    `idle` are the reports that change none of them, because its sequence has them before another.
+    `ended` are the reds and yellows that are over, each with the green that it was over by.
+    """
+
+    spells: list[Spell]
+    idle: list[Idle]
+    ended: list[tuple[ProvincialCodeReported, ProvincialCodeReported]]
+
+
+def follow(reports: Iterable[Report]) -> Followed:
+    """Follow the reports of one province."""
     red: list[Report] = []
     greens: list[Report] = []
     opened: tuple[ProvincialCodeReported, datetime] | None = None
     green: ProvincialCodeReported | None = None
-    found: list[Spell] = []
-    idle: list[Idle] = []
+    found = Followed([], [], [])
     for at, together in groupby(sorted(reports, key=_reported_at), key=_reported_at):
         for report in together:
             if report.event.data.colour is ProvincialColour.GREEN:
                 insort(greens, report, key=_place)
-                red = [other for other in red if not _is_after(report, other)]
+                over = [other for other in red if _is_after(report, other)]
+                found.ended.extend((other.event, report.event) for other in over)
+                red = [other for other in red if other not in over]
                 green = report.event
                 if red:
-                    idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, red[-1].event))
+                    standing = red[-1].event
+                    found.idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, standing))
             elif later := next((g for g in _behind(greens, report) if _is_after(g, report)), None):
-                idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, later.event))
+                found.idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, later.event))
+                found.ended.append((report.event, later.event))
             else:
                 red.append(report)
         if red:
             opened = opened or (red[0].event, at)
         elif opened is not None:
-            found.append(Spell(*opened, green, at))
+            found.spells.append(Spell(*opened, green, at))
             opened = None
     if opened is not None:
-        found.append(Spell(*opened, None, None))
-    return found, idle
+        found.spells.append(Spell(*opened, None, None))
+    return found
 
 
 def _behind(greens: Sequence[Report], report: Report) -> Iterable[Report]:

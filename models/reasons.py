@@ -77,7 +77,7 @@ from models.files import (
 )
 from models.idle import Idle, Obstacle, idle_in_files
 from models.policy import day_start, policy_at
-from models.provinces import Spell, spells
+from models.provinces import Spell, follow
 from models.results import Swab, Wait, counted, required_tests, waits
 
 E = TypeVar("E", bound=Envelope)
@@ -88,7 +88,8 @@ class Assessment(Struct, frozen=True):
     """What a set of events means: since when someone is verified, where, and the reasons.
 
     `identified_by` are the events that say since when, and where. `idle` are those that have no
-    effect.
+    effect. `ended_by` has each red or yellow of a province that is over, and the green that it was
+    over by.
     """
 
     verified_since: datetime | None
@@ -96,6 +97,7 @@ class Assessment(Struct, frozen=True):
     intervals: tuple[Interval, ...]
     identified_by: tuple[EventRef, ...]
     idle: tuple[Idle, ...]
+    ended_by: tuple[tuple[EventRef, EventRef], ...]
 
 
 def assess(events: Iterable[StatusEvent]) -> Assessment:
@@ -139,6 +141,7 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
 
     positives, negatives, too_old = counted(results)
     idle = [Idle(result, Obstacle.SWAB_TOO_OLD, None) for result in too_old]
+    ended: list[tuple[ProvincialCodeReported, ProvincialCodeReported]] = []
     files: list[Sequence[Placed[FileReport]]] = []
     confirmed: list[ConfirmedCase] = []
     intervals: list[Interval] = []
@@ -153,9 +156,10 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
         intervals += close_contact(contact_reports, negatives, confirmed)
         files.append(contact_reports)
     for province_reports in map(in_place, provinces.values()):
-        found_spells, out_of_sequence = spells(province_reports)
-        intervals += map(out_of_province_code, found_spells)
-        idle += out_of_sequence
+        followed = follow(province_reports)
+        intervals += map(out_of_province_code, followed.spells)
+        idle += followed.idle
+        ended += followed.ended
     for quarantine_reports in map(in_place, quarantines.values()):
         intervals += quarantine(quarantine_reports)
         files.append(quarantine_reports)
@@ -172,6 +176,7 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
         ),
         identified_by=tuple(ref(e) for e in (*identities[:1], *identities[-1:])),
         idle=tuple(idle),
+        ended_by=tuple((ref(red), ref(green)) for red, green in ended),
     )
 
 
@@ -356,14 +361,17 @@ def close_contact(
     that case to wait for: what lifts it lifts the contacts of before.
     """
     for opened, withdrawal in walk(reports, LISTING):
+        withdrawn_at = withdrawal and counts_from(withdrawal.event)
         for listed in opened:
-            contact = _contact(listed.event, negatives)
+            in_time = [
+                n for n in negatives if withdrawn_at is None or n.reported_at <= withdrawn_at
+            ]
+            contact = _contact(listed.event, in_time)
             exposure = listed.event.data.last_exposure_at
             for case in confirmed:
                 lifts = case.interval.end
                 if exposure < case.interval.start and _is_earlier(lifts, contact.end):
                     contact = replace(contact, end=lifts, conditions=case.interval.conditions)
-            withdrawn_at = withdrawal and counts_from(withdrawal.event)
             if _is_earlier(withdrawn_at, contact.end):
                 contact = replace(contact, end=withdrawn_at)
             yield contact

@@ -6,8 +6,9 @@ folded. Chunks of other topics that come to the same partition wait and share th
 """
 
 import asyncio
+import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -23,6 +24,18 @@ log = structlog.get_logger()
 
 FENCED_SECONDS_MAX = 30.0
 """How long a fenced partition waits for the rebalance that should follow."""
+
+
+PART_RECORDS = 512
+"""Records that are folded before the size of their rows is looked at."""
+
+TRANSACTION_BYTES_MAX = 8 * 1024 * 1024
+"""A chunk is committed in parts where the rows that it touches, and what it tells, exceed this by
+one part. So memory follows the rows and not only the bytes of the input, and no transaction comes
+near the broker's time-out."""
+
+HOLD_SECONDS = 0.02
+"""How long a fold holds the event loop at a time; one record more may come on top."""
 
 
 @dataclass(eq=False, slots=True)
@@ -131,7 +144,7 @@ class Table:
         """Fold `first`, whose turn it is, and other waiting chunks up to the bounds of one chunk;
         commit all of it at once."""
         transaction, offsets = Transaction(partition.store), dict[str, int]()
-        turn = list[Waiting]()
+        turn, committed = list[Waiting](), True
         others = [
             w for w in self._waiting[partition.number] if w is not first and w.committed is None
         ]
@@ -144,11 +157,20 @@ class Table:
             topic = each.chunk.topic
             applied = offsets.get(topic, partition.store.applied_offset(topic))
             records = [record for record in each.chunk.records if record.offset > applied]
-            if records:
-                transaction.count(metrics.WORKER_RECORDS.labels(topic), len(records))
-                each.fold(transaction, records)
-                offsets[topic] = records[-1].offset
-        committed = not offsets or await self._commit(partition, transaction, offsets)
+            for first_of_part in range(0, len(records), PART_RECORDS):
+                part = records[first_of_part : first_of_part + PART_RECORDS]
+                transaction.count(metrics.WORKER_RECORDS.labels(topic), len(part))
+                await _paced(each.fold(transaction, part))
+                offsets[topic] = part[-1].offset
+                if transaction.size > TRANSACTION_BYTES_MAX:
+                    committed = await self._commit(partition, transaction, offsets)
+                    if not committed:
+                        break
+                    transaction, offsets = Transaction(partition.store), {}
+            if not committed:
+                break
+        if committed and offsets:
+            committed = await self._commit(partition, transaction, offsets)
         for each in turn:
             each.committed = committed
 
@@ -165,7 +187,7 @@ class Table:
                 if partition is None or not (keys := partition.store.due(until, limit)):
                     continue
                 transaction = Transaction(partition.store)
-                fold(transaction, keys)
+                await _paced(fold(transaction, keys))
                 await self._commit(partition, transaction, {})
                 count += len(keys)
         return count
@@ -224,6 +246,15 @@ class Table:
                     f"rebalance followed within {FENCED_SECONDS_MAX:g} s"
                 )
             )
+
+
+async def _paced(fold: Iterator[None]) -> None:
+    """Run a fold, and let the event loop go on every `HOLD_SECONDS`."""
+    until = time.monotonic() + HOLD_SECONDS
+    for _ in fold:
+        if time.monotonic() > until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + HOLD_SECONDS
 
 
 def _unhandled(error: BaseException) -> None:

@@ -1,6 +1,6 @@
 """What one transaction reads and changes, as a fold sees it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from prometheus_client import Counter
@@ -56,6 +56,15 @@ class Transaction:
         """
         self.rows[key] = (due, value)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the rows that it has read or will write, and of its outputs."""
+        return (
+            sum(len(row or b"") for row in self._read.values())
+            + sum(len(row) for _, row in self.rows.values())
+            + sum(len(output.value or b"") for output in self.outputs)
+        )
+
     def emit(self, output: Output) -> None:
         """Add an output."""
         self.outputs.append(output)
@@ -87,8 +96,9 @@ def by_place(outputs: Iterable[Output], cause: int) -> dict[tuple[str, int], lis
     return places
 
 
-Fold = Callable[[Transaction, Records], None]
-"""Folds records into a transaction; it sees the rows as everything before left them."""
+Fold = Callable[[Transaction, Records], Iterator[None]]
+"""Folds records into a transaction; it sees the rows as everything before left them. It yields
+between records, and between rows that it writes, so that the event loop goes on."""
 
-DueFold = Callable[[Transaction, Sequence[bytes]], None]
+DueFold = Callable[[Transaction, Sequence[bytes]], Iterator[None]]
 """Folds the keys of due rows into a transaction, in the same way."""

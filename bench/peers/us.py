@@ -6,6 +6,7 @@ no side of the benchmark has one, so what changes by time is told with the event
 
 import asyncio
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ _decode_row = msgspec.msgpack.Decoder(counting.Counts).decode
 _encode_row = msgspec.msgpack.Encoder().encode
 
 
-def count(transaction: Transaction, chunk: Records) -> None:
+def count(transaction: Transaction, chunk: Records) -> Iterator[None]:
     """Fold a chunk of reports: its rows are read at once, each decoded once and written once."""
     rows: dict[bytes, counting.Counts] = {}
     transaction.read(record.key for record in chunk if record.key is not None)
@@ -43,6 +44,7 @@ def count(transaction: Transaction, chunk: Records) -> None:
         if row is None and (stored := transaction.get(key)) is not None:
             row = _decode_row(stored)
         rows[key] = counting.count(row, _decode_report(record.value or b""))
+        yield
     for key, row in rows.items():
         transaction.put(key, _encode_row(row))
 

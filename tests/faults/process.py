@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,10 +67,10 @@ def _keep_journal() -> None:
     async def noted_process(self: Table, chunk: Chunk, fold: Fold) -> bool:
         new = 0
 
-        def noted_fold(work: Any, records: Any) -> None:
+        def noted_fold(work: Any, records: Any) -> Iterator[None]:
             nonlocal new
-            new = len(records)
-            fold(work, records)
+            new += len(records)
+            return fold(work, records)
 
         size = len(chunk.records)
         done = await process(self, chunk, noted_fold)

@@ -20,7 +20,7 @@ def test_it_tells_what_the_benchmark_compares_it_with(folder: Path) -> None:
     expected = workload.expected(iter(records))
     offsets = count()
     transaction = Transaction(Store(folder / "people" / "0"))
-    us._fold("real")(
+    for _ in us._fold("real")(
         transaction,
         [
             record(
@@ -32,7 +32,8 @@ def test_it_tells_what_the_benchmark_compares_it_with(folder: Path) -> None:
             )
             for one in records
         ],
-    )
+    ):
+        pass
     codes = [
         msgspec.json.decode(t.value or b"") for t in transaction.outputs if t.topic == HEALTH_CODES
     ]

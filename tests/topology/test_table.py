@@ -1,7 +1,8 @@
 """The order in which a table writes: the log first, the store second, the ack last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -90,10 +91,11 @@ def table_of(partition: Partition) -> Table:
     return held
 
 
-def put_each(transaction: Transaction, records: Sequence[Any]) -> None:
+def put_each(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
     for each in records:
         transaction.put(b"row%d" % each.offset, b"x")
         transaction.emit(Output("out", b"k", b"%d" % each.offset))
+        yield
 
 
 async def test_the_log_has_it_before_the_store(partition: Partition, log: Log) -> None:
@@ -203,9 +205,10 @@ async def test_more_than_a_batch_is_sent_in_several(
 async def test_agents_take_turns_on_a_partition(partition: Partition) -> None:
     held = table_of(partition)
 
-    def add_one(transaction: Transaction, records: Sequence[Any]) -> None:
+    def add_one(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
         for _ in records:
             transaction.put(b"n", b"%d" % (int(transaction.get(b"n") or b"0") + 1))
+            yield
 
     def from_topic(topic: str) -> Chunk:
         return replace(chunk(*range(5)), topic=topic)
@@ -348,11 +351,43 @@ async def test_due_rows_are_folded_once(partition: Partition) -> None:
     await partition.commit(transaction, {})
     done: list[bytes] = []
 
-    def clear(transaction: Transaction, keys: Sequence[bytes]) -> None:
+    def clear(transaction: Transaction, keys: Sequence[bytes]) -> Iterator[None]:
         done.extend(keys)
         for key in keys:
             transaction.put(key, b"x", 0)
+            yield
 
     assert await held.process_due(10, 10, clear) == 2
     assert await held.process_due(10, 10, clear) == 0
     assert done == [b"first", b"late"]
+
+
+async def test_a_chunk_whose_rows_are_large_is_committed_in_parts(
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "PART_RECORDS", 4)
+    monkeypatch.setattr(engine, "TRANSACTION_BYTES_MAX", 5)
+    assert await table_of(partition).process(chunk(*range(10)), put_each)
+    assert log.transactions == 3
+    assert [record.value for record in log.all_of("out")] == [b"%d" % n for n in range(10)]
+    assert partition.store.applied_offset("in") == 9
+
+
+async def test_a_fold_that_takes_long_lets_the_loop_go_on(partition: Partition) -> None:
+    turns = 0
+
+    async def beat() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def slow(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
+        for _ in records:
+            time.sleep(engine.HOLD_SECONDS)
+            yield
+
+    beating = asyncio.create_task(beat())
+    await table_of(partition).process(chunk(*range(8)), slow)
+    beating.cancel()
+    assert turns > 8

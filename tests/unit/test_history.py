@@ -47,7 +47,7 @@ def soon_settled(days: int, facts_max: int, page: int = 2) -> Iterator[None]:
         POLICIES[0],
         settled_after=timedelta(days=days),
         facts_max=facts_max,
-        facts_reserved=3,
+        facts_reserved=1_000,  # so that no result leaves that a late one could need
         pages_max=1_000,
     )
     with (
@@ -287,3 +287,14 @@ def test_a_row_of_the_format_before_is_read_and_written_again() -> None:
     after = fold(row, negative(day(4)), day(4)).person
     assert (after.code.colour, len(after.facts)) == (Colour.RED, 3)
     assert decode_row(encode_row(after)) == after
+
+
+def test_a_flood_about_someone_red_leaves_a_bounded_row() -> None:
+    held, policy = Held(PERSON, day(1)), POLICIES[0]
+    for event in (verified(), positive(day(2)), confirmed(day(2))):
+        held.fold(event)
+    for number in range(600):
+        at = day(3) + timedelta(minutes=number)
+        held.fold(negative(at, reported_at=at))
+    assert len(held.row.facts) <= policy.facts_max + policy.facts_reserved + 16
+    assert held.row.code.colour is Colour.RED

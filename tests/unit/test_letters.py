@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from agents import people
 from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
-from app.engine.transaction import Output
+from app.engine.transaction import Fold, Output, Records, Transaction
 from app.letters import commands
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
@@ -45,13 +45,18 @@ def written(told: Output, offset: int = 7) -> Letter:
     )
 
 
+def run(fold: Fold, transaction: Transaction, records: Records) -> None:
+    for _ in fold(transaction, records):
+        pass
+
+
 def refused(
     value: bytes | None, key: bytes | None = b.PERSON.encode(), headers: Any = ()
 ) -> Letter:
     """The dead letter of a record as the agent writes it."""
     transaction = transaction_on(Store())
     one = record(value, b.day(20), 5, TOPIC, key, headers)
-    people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)(transaction, [one])
+    run(people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS), transaction, [one])
     [told] = transaction.outputs
     return written(told)
 
@@ -165,7 +170,7 @@ def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
     event = b.negative(b.day(2), source=SOURCE, id="twice")
     other = b.positive(b.day(2), source=SOURCE, id="twice")
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
-    fold(transaction, [record(event, b.day(20)), record(other, b.day(20), 1)])
+    run(fold, transaction, [record(event, b.day(20)), record(other, b.day(20), 1)])
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     assert "was refused beside the person's other events (conflict)" in why_not(letter)
     assert mend(letter, NOW, None, True).value == letter.value
@@ -176,7 +181,7 @@ def test_what_was_forwarded_has_nothing_to_send() -> None:
     transaction = transaction_on(Store())
     right = record(b.negative(b.day(2), source=SOURCE), b.day(20))
     lying = dataclasses.replace(right, partition=(right.partition + 1) % PARTITIONS)
-    people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)(transaction, [lying])
+    run(people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS), transaction, [lying])
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     for args in ((), (valid(),), (None, True)):
         assert "forwarded to its own partition" in why_not(letter, *args)
@@ -187,7 +192,7 @@ def test_a_claim_in_vain_has_nothing_to_send() -> None:
     one = b.negative(b.day(2), source=SOURCE, supersedes="p", sequence=9)
     other = b.positive(b.day(2), source="/laboratories/2", id="p", sequence=8)
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
-    fold(transaction, [record(other, b.day(20)), record(one, b.day(20), 1)])
+    run(fold, transaction, [record(other, b.day(20)), record(one, b.day(20), 1)])
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     assert not letter.refused
     for args in ((), (valid(),), (None, True)):
