@@ -5,7 +5,7 @@ end)`. `judge` reads it at an instant. So a reason that ends by time ends at tha
 the code is read, and nothing has to be written.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
 from msgspec import Struct
@@ -69,7 +69,8 @@ class Condition(Struct, frozen=True, omit_defaults=True):
     """One line of a lift checklist. Met at `t` if `met_at <= t`.
 
     `not_before` is the earliest instant at which it can be met, None where it depends on the
-    owner alone; `met_by` names the event that met it.
+    owner alone; `met_by` names the event that met it. `apart_s`: a test that meets it is sampled at
+    least so many seconds after the one that meets the line before it.
     """
 
     kind: ConditionKind
@@ -77,6 +78,7 @@ class Condition(Struct, frozen=True, omit_defaults=True):
     not_before: Instant | None = None
     met_at: Instant | None = None
     met_by: EventRef | None = None
+    apart_s: int | None = None
 
 
 class Interval(Struct, frozen=True, omit_defaults=True):
@@ -105,12 +107,23 @@ class Interval(Struct, frozen=True, omit_defaults=True):
         """
         if self.end is not None:
             return self.end
-        pending = [c.not_before for c in self.conditions if c.met_at is None]
-        known = [instant for instant in pending if instant is not None]
-        if len(known) < len(pending):
-            return None
-        met = [c.met_at for c in self.conditions if c.met_at is not None]
-        return max([at, *known, *met])
+        steps = self.earliest(at)
+        return None if None in steps else max([at, *(step for step in steps if step is not None)])
+
+    def earliest(self, at: datetime) -> list[datetime | None]:
+        """Return when each line can be met at the earliest by whoever begins at `at`, each line at
+        its own earliest; of one that is met, when it was. None where no date is known."""
+        found: list[datetime | None] = []
+        begun = False
+        for condition in self.conditions:
+            instant = condition.met_at
+            if instant is None and condition.not_before is not None:
+                instant = max(at, condition.not_before)
+                if begun and condition.apart_s is not None and found[-1] is not None:
+                    instant = max(instant, found[-1] + timedelta(seconds=condition.apart_s))
+                begun = True
+            found.append(instant)
+        return found
 
 
 class HealthCode(Struct, frozen=True, omit_defaults=True):

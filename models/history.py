@@ -82,12 +82,12 @@ def instants(event: StatusEvent) -> Iterator[datetime]:
             yield value
 
 
-def reached_by(history: History, event: StatusEvent, held: Iterable[StatusEvent]) -> bool:
+def reached_by(history: History, event: StatusEvent, held: Sequence[StatusEvent]) -> bool:
     """Say whether `event` may bear on what is in `history`, or that on it. `held` are the events in
     the row: a case, a listing or an order lies whole in the one or in the other."""
     if history.until is None:
         return False
-    if event.supersedes is not None:
+    if event.supersedes is not None or any(other.supersedes == event.id for other in held):
         return True
     if min(instants(event)) < history.until + MARGIN:
         return True

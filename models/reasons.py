@@ -81,6 +81,9 @@ from models.provinces import Spell, follow
 from models.results import Swab, Wait, counted, required_tests, waits
 
 E = TypeVar("E", bound=Envelope)
+NEXT = timedelta(milliseconds=1)
+"""A negative counts from after a positive's swab; instants are told to the millisecond."""
+
 QuarantineStep = QuarantineOrdered | QuarantineTransferred
 
 
@@ -291,7 +294,7 @@ def positive_results(
 def _positive(wait: Wait) -> Interval:
     start = wait.positive.reported_at
     policy = policy_at(start)
-    earliest = wait.first.sampled_at if wait.first else wait.newest
+    earliest = wait.first.sampled_at if wait.first else wait.newest + NEXT
     return Interval(
         reason=Reason.CONFIRMED_OR_POSITIVE,
         start=start,
@@ -299,19 +302,20 @@ def _positive(wait: Wait) -> Interval:
         opened_by=ref(wait.positive.result),
         policy=policy.version,
         conditions=(
-            _negative(wait.newest, wait.first),
-            _negative(earliest + policy.negatives_apart, wait.second),
+            _negative(wait.newest + NEXT, wait.first),
+            _negative(earliest + policy.negatives_apart, wait.second, policy.negatives_apart),
         ),
     )
 
 
-def _negative(not_before: datetime, met: Swab | None) -> Condition:
+def _negative(not_before: datetime, met: Swab | None, apart: timedelta | None = None) -> Condition:
     return Condition(
         ConditionKind.NEGATIVE_TEST,
         Owner.LABORATORY,
         not_before=not_before,
         met_at=met.reported_at if met else None,
         met_by=ref(met.result) if met else None,
+        apart_s=None if apart is None else int(apart.total_seconds()),
     )
 
 
@@ -395,7 +399,7 @@ def _contact(listed: ContactListed, negatives: Sequence[Swab]) -> Interval:
         policy=policy.version,
         conditions=(
             Condition(ConditionKind.TIME, Owner.TIME, not_before=period_end, met_at=period_end),
-            *map(_negative, days, [*met, *missing]),
+            *map(_negative, days, [*met, *missing], [None, *[apart] * (len(days) - 1)]),
         ),
     )
 

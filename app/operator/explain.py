@@ -244,7 +244,7 @@ def _reason(reason: ReasonAnswer, at: datetime) -> Table:
         f"{_name(reason)}, since {_time(reason.since)}, {lifts}",
         "lifts when",
         "who acts",
-        "not before",
+        "at the earliest",
         "met",
         "by",
         caption=f"opened by {_event(reason.opened_by.source, reason.opened_by.id)}; "
@@ -254,7 +254,7 @@ def _reason(reason: ReasonAnswer, at: datetime) -> Table:
         table.add_row(
             condition.kind,
             condition.owner,
-            _time(condition.not_before),
+            _time(condition.earliest),
             _met(condition, at),
             _event(condition.met_by.source, condition.met_by.id) if condition.met_by else "",
         )

@@ -119,11 +119,18 @@ class Codes:
 
 
 class ConditionAnswer(Struct, frozen=True):
-    """One line of a lift checklist: what, who must act, when at the earliest, met or not."""
+    """One line of a lift checklist: what, who must act, met or not.
+
+    `not_before` is when it can be met at the earliest, `earliest` the same for whoever begins now,
+    each line at its earliest. `apart_s`: its test is sampled at least so many seconds after that of
+    the line before it.
+    """
 
     kind: ConditionKind
     owner: Owner
     not_before: datetime | None
+    earliest: datetime | None
+    apart_s: int | None
     met_at: datetime | None
     met_by: EventRef | None
 
@@ -193,8 +200,8 @@ def reason_answer(interval: Interval, at: datetime) -> ReasonAnswer:
         policy=interval.policy,
         province=interval.province,
         conditions=[
-            ConditionAnswer(c.kind, c.owner, c.not_before, c.met_at, c.met_by)
-            for c in interval.conditions
+            ConditionAnswer(c.kind, c.owner, c.not_before, earliest, c.apart_s, c.met_at, c.met_by)
+            for c, earliest in zip(interval.conditions, interval.earliest(at), strict=True)
         ],
         earliest_end=interval.earliest_end(at),
         ends_at=interval.end,

@@ -16,7 +16,7 @@ from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.reading import Unavailable
-from app.view.rows import fetch_rows
+from app.view.rows import fetch_person
 from app.web.tokens import Tokens
 from support import builders as b
 from support.brokers import NOBODY, Kafka
@@ -163,9 +163,9 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
 
     async def slow(*arguments: Any) -> Any:
         await go_on.wait()
-        return await fetch_rows(*arguments)
+        return await fetch_person(*arguments)
 
-    monkeypatch.setattr(explanations, "fetch_rows", slow)
+    monkeypatch.setattr(explanations, "fetch_person", slow)
     explaining = Explanations(rows, now)
     asked = [
         asyncio.create_task(explaining.explain(OPERATOR, person, None, None))

@@ -3,15 +3,14 @@
 It is pure: a `HealthCode` and an instant in, the content of the page out; no markup, no I/O.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from app.view.pages import names
-from app.web.language import Text, day, moment
+from app.web.language import Text, moment, number
 from app.web.language import gettext as _
 from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, judge
-from models.policy import ZONE
 
 
 class Step(Struct, frozen=True):
@@ -77,7 +76,10 @@ def _reason(interval: Interval, at: datetime) -> ReasonSheet:
         since=moment(interval.start),
         reported_by=names.source(interval.opened_by.source),
         evidence=f"{interval.opened_by.source} {interval.opened_by.id}",
-        steps=tuple(_step(condition, interval, at) for condition in interval.conditions),
+        steps=tuple(
+            _step(condition, earliest, interval, at)
+            for condition, earliest in zip(interval.conditions, interval.earliest(at), strict=True)
+        ),
         lifts=_lifts(interval, at),
     )
 
@@ -90,13 +92,15 @@ def _named(interval: Interval) -> Text:
     return _("{reason}（{province}）").filled(reason=name, province=where)
 
 
-def _step(condition: Condition, interval: Interval, at: datetime) -> Step:
+def _step(
+    condition: Condition, earliest: datetime | None, interval: Interval, at: datetime
+) -> Step:
     met = condition.met_at is not None and condition.met_at <= at
     where = names.province(interval.province)
     return Step(
         needs=names.CONDITIONS[condition.kind].filled(province=where),
         owner=names.OWNERS[condition.owner].filled(province=where),
-        when=_met_on(condition) if met else _earliest(condition),
+        when=_met_on(condition) if met else _earliest(condition, earliest, at),
         met=met,
     )
 
@@ -107,28 +111,37 @@ def _met_on(condition: Condition) -> Text | None:
     return moment(condition.met_at)
 
 
-def _earliest(condition: Condition) -> Text | None:
-    """When an unmet condition can be met at the earliest; None if no date is known."""
-    instant = condition.not_before or condition.met_at
-    if instant is None:
+def _earliest(condition: Condition, earliest: datetime | None, at: datetime) -> Text | None:
+    """When an unmet condition can be met at the earliest, by whoever begins now; None if no date is
+    known."""
+    if earliest is None:
         return None
-    when = moment(instant)
-    if condition.kind is ConditionKind.NEGATIVE_TEST:
-        return _("须{when}起采样").filled(when=when)
+    when = _minute_after(earliest)
     if condition.kind is ConditionKind.TIME:
         return _("{when}届满").filled(when=when)
-    return _("最早{when}").filled(when=when)
+    if condition.kind is not ConditionKind.NEGATIVE_TEST:
+        return _("最早{when}").filled(when=when)
+    if condition.apart_s is not None:
+        hours = number(condition.apart_s / 3_600)
+        return _("与上一次采样相隔至少{hours}小时，最早{when}采样").filled(hours=hours, when=when)
+    if earliest <= at:
+        return _("现在即可采样")
+    return _("须{when}起采样").filled(when=when)
 
 
 def _lifts(interval: Interval, at: datetime) -> Text:
     """The headline of the checklist: when the reason lifts, or what it still waits for."""
     if interval.end is not None:
-        when = moment(interval.end)
-        return _("{when}自动解除").filled(when=when)
+        return _("{when}自动解除").filled(when=_minute_after(interval.end))
     earliest = interval.earliest_end(at)
     if earliest is None:
         return _("日期未定：待责任单位办结")
     if earliest <= at:
         return _("完成以下各项后即可解除")
-    when = day(earliest) if earliest.astimezone(ZONE).hour == 0 else moment(earliest)
-    return _("最早{when}，且须各项满足").filled(when=when)
+    return _("最早{when}，且须各项满足").filled(when=_minute_after(earliest))
+
+
+def _minute_after(instant: datetime) -> Text:
+    """The minute in which `instant` is over: whoever acts at what is printed is not too early."""
+    past = timedelta(seconds=instant.second, microseconds=instant.microsecond)
+    return moment(instant - past + timedelta(minutes=1) if past else instant)

@@ -27,15 +27,17 @@ record Assessment(Instant verifiedSince, String city, List<Interval> intervals) 
   private static final int POSITIVE = 1;
 
   /** A negative that a reason waits for. */
-  record Condition(String kind, String owner, Instant notBefore, Instant metAt, Event.Ref metBy) {
-    private static Condition of(Instant notBefore, Event negative) {
+  record Condition(
+      String kind, String owner, Instant notBefore, Instant metAt, Event.Ref metBy, Long apartS) {
+    private static Condition of(Instant notBefore, Event negative, Long apartS) {
       boolean met = negative != null;
       return new Condition(
           "negative-test",
           "laboratory",
           notBefore,
           met ? negative.reportedAt() : null,
-          met ? negative.ref() : null);
+          met ? negative.ref() : null,
+          apartS);
     }
   }
 
@@ -218,7 +220,8 @@ record Assessment(Instant verifiedSince, String city, List<Interval> intervals) 
       Policy.Dated policies) {
     Policy policy = policies.at(positive.reportedAt());
     Map.Entry<Instant, Swab> first = negatives.higherEntry(newest);
-    Instant next = (first == null ? newest : first.getKey()).plus(policy.negativesApart());
+    Instant from = newest.plusMillis(1); // after its swab
+    Instant next = (first == null ? from : first.getKey()).plus(policy.negativesApart());
     Map.Entry<Instant, Swab> second = first == null ? null : negatives.ceilingEntry(next);
     return new Interval(
         POSITIVE,
@@ -227,7 +230,10 @@ record Assessment(Instant verifiedSince, String city, List<Interval> intervals) 
         policy.version(),
         second == null ? null : at,
         List.of(
-            Condition.of(newest, first == null ? null : first.getValue().event),
-            Condition.of(next, second == null ? null : second.getValue().event)));
+            Condition.of(from, first == null ? null : first.getValue().event, null),
+            Condition.of(
+                next,
+                second == null ? null : second.getValue().event,
+                policy.negativesApart().toSeconds())));
   }
 }
