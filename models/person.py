@@ -144,6 +144,7 @@ def fold(
             outcome = replace(outcome, notices=(*outcome.notices, notice))
         return _made_smaller(outcome)
     past: Sequence[Fact] = ()
+    # Beyond the bound of a row its history is not read for each result of a flood.
     crowded = len(row.facts) > policy_at(row.judged_at).facts_max and opens_nothing(event)
     if row.history.until is not None and not crowded and reached_by(row.history, event, row.events):
         past = read_pages(row.history, pages)

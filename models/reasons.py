@@ -155,8 +155,9 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
         intervals += _once(suspected_cases(case_reports))
         files.append(case_reports)
     intervals += positive_results(positives, negatives, confirmed)
+    by_sampling = sorted(negatives)
     for contact_reports in map(in_place, contacts.values()):
-        intervals += close_contact(contact_reports, negatives, confirmed)
+        intervals += close_contact(contact_reports, by_sampling, confirmed)
         files.append(contact_reports)
     for province_reports in map(in_place, provinces.values()):
         followed = follow(province_reports)

@@ -126,21 +126,23 @@ def _pair(
 def required_tests(
     days: Sequence[datetime], negatives: Sequence[Swab], apart: timedelta
 ) -> list[Swab]:
-    """Match negatives, in order of report, to the days of a contact's tests.
+    """Match negatives, in order of sampling, to the days of a contact's tests.
 
     A test is met by a negative sampled on its day or later, one negative meets one test, and two
     that meet tests are at least `apart`. Return what meets the first of the tests, as many as can
     be met. If all are met, it is by what was reported at the first instant at which that can be.
     """
-    known: list[Swab] = []
-    met: list[Swab] = []
-    for negative in negatives:
-        if len(met) == len(days):
-            break
-        if negative.sampled_at >= days[0]:
-            insort(known, negative)
-            met = _matched(days, known, apart)
-    return met
+    met = _matched(days, negatives, apart)
+    if not met or len(met) < len(days):
+        return met
+    reports = sorted({negative.reported_at for negative in negatives})
+
+    def matched(until: datetime) -> list[Swab]:
+        return _matched(days, [n for n in negatives if n.reported_at <= until], apart)
+
+    # With more negatives no fewer tests are met.
+    first = bisect_left(reports, True, key=lambda until: len(matched(until)) == len(days))
+    return matched(reports[first])
 
 
 def _matched(days: Sequence[datetime], known: Sequence[Swab], apart: timedelta) -> list[Swab]:
