@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.development.stack.processes import StackError
-from bench import compare, flood, latency, machine, report, scale, stages, start
+from bench import compare, flood, latency, lifetime, machine, report, scale, stages, start
 from bench.broker import running_broker
 from bench.sides import SIDES
 
@@ -36,6 +36,7 @@ class Part(StrEnum):
     LATENCY = "latency"
     FLOOD = "flood"
     START = "start"
+    LIFETIME = "lifetime"
 
 
 class Terminal:
@@ -120,6 +121,8 @@ def main(
                     found = flood.measure(DIRECTORY / "flood", terminal)
                 case Part.START:
                     found = start.measure(DIRECTORY / "start", start_people, seed, terminal)
+                case Part.LIFETIME:
+                    found = lifetime.measure(terminal)
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

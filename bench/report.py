@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.operator.latency.report import Report
-from bench import flood, latency, plots, scale, start
+from bench import flood, latency, lifetime, plots, scale, start
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -73,6 +73,7 @@ TYPES: Mapping[str, Any] = {
     "latency": list[Report],
     "flood": list[flood.Run],
     "start": start.Found,
+    "lifetime": lifetime.Found,
 }
 
 
@@ -103,6 +104,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _flood(found["flood"])
     if "start" in found:
         yield from _start(found["start"])
+    if "lifetime" in found:
+        yield from _lifetime(found["lifetime"])
     yield from _machine(parts)
 
 
@@ -444,6 +447,45 @@ def _flood(found: Sequence[flood.Run]) -> Iterator[str]:
     least = min(beside.left for beside in besides)
     yield ""
     yield f"At the end of each run at least {least:,} of the flood were still to be folded."
+
+
+def _lifetime(found: lifetime.Found) -> Iterator[str]:
+    yield from ("", "## A person over a lifetime", "")
+    yield (
+        f"{lifetime.DAYS} days, folded with `models` alone on one core, each event from the row's "
+        "bytes and back. Bytes of the row at most, and at the end; of its history; what "
+        f"{lifetime.PEOPLE / 1e6:.0f} million such people take in the log once it is compacted, "
+        "computed from rows and histories that were compressed as it compresses them. CPU time of "
+        "an event in a young row and of the last ones, medians; their ratio, median (least–most) "
+        f"of {lifetime.ROUNDS} rounds."
+    )
+    yield ""
+    yield (
+        "| | Events | Row at most | At the end | History | Rows, GB | Histories, GB | Young, µs | "
+        "Last, µs | Ratio |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for life in found.lifetimes:
+        gigabytes = [
+            f"{size * lifetime.PEOPLE / 1e9:,.0f}"
+            for size in (life.row_compressed, life.history_compressed)
+        ]
+        yield (
+            f"| {life.who} | {life.events:,} | {life.row_bytes_max:,} | {life.row_bytes:,} | "
+            f"{life.history_bytes:,} | {' | '.join(gigabytes)} | {life.young_us:,.0f} | "
+            f"{life.old_us:,.0f} | {Spread.of(life.ratio).text('.2f')} |"
+        )
+    yield ""
+    yield (
+        f"A row into which {lifetime.MIXTURE} events of one kind were folded in five days, and one "
+        "event more; ms of CPU, median (least–most)."
+    )
+    yield from ("", "| | Events in the row | Bytes | One more, ms |", "|---|---|---|---|")
+    for mixture in found.mixtures:
+        yield (
+            f"| {mixture.what} | {mixture.facts} | {mixture.bytes:,} | "
+            f"{Spread.of(mixture.one_more_ms).text('.2f')} |"
+        )
 
 
 def _start(found: start.Found) -> Iterator[str]:

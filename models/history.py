@@ -36,6 +36,9 @@ MARGIN = timedelta(days=1)
 """How much later than all of the history an event must be for no rule to see both: more than
 results or reports of a province are compared across."""
 
+FILES_MAX = 32
+"""Files that a row remembers of its history. Beyond it, each new one is looked for on the pages."""
+
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -44,13 +47,15 @@ class History(Struct, frozen=True, array_like=True):
 
     Page `first + n` has nothing later than the day `last_days[n]`, counted from 1970. Nothing on
     any page is later than `until`; of what opened something, or followed it, nothing is later than
-    `opened_until`.
+    `opened_until`. `files` are the cases, listings and orders on the pages, without their sources;
+    None if they are more than `FILES_MAX`.
     """
 
     first: int = 1
     last_days: tuple[int, ...] = ()
     until: datetime | None = None
     opened_until: datetime | None = None
+    files: tuple[str, ...] | None = ()
 
     @property
     def numbers(self) -> range:
@@ -92,16 +97,16 @@ def reached_by(history: History, event: StatusEvent, held: Sequence[StatusEvent]
     if min(instants(event)) < history.until + MARGIN:
         return True
     file = file_of(event)
-    return file is not None and not any(
-        other.source == event.source and file_of(other) == file for other in held
-    )
+    if file is None or (history.files is not None and file not in history.files):
+        return False
+    return not any(other.source == event.source and file_of(other) == file for other in held)
 
 
-def cannot_lift(history: History, result: StatusEvent) -> bool:
-    """Say whether all that opened something in `history` ended long before `result`, which opens
+def cannot_lift(history: History, event: StatusEvent) -> bool:
+    """Say whether all that opened something in `history` ended long before `event`, which opens
     nothing."""
     until = history.opened_until
-    return until is None or min(instants(result)) >= until + MARGIN
+    return until is None or min(instants(event)) >= until + MARGIN
 
 
 def read_pages(history: History, pages: Pages) -> list[Fact]:
@@ -289,7 +294,11 @@ def turned(
         lost += days[0] >= kept_from
         first, days = first + 1, days[1:]
     opened_until = max([*opened, *filter(None, [history.opened_until])], default=None)
-    return History(first, days, until, opened_until), pages, lost
+    found = {file for entry in entries if (file := file_of(entry.event)) is not None}
+    files = None if history.files is None else tuple(sorted({*history.files, *found}))
+    if files is not None and len(files) > FILES_MAX:
+        files = None
+    return History(first, days, until, opened_until, files), pages, lost
 
 
 def _opens_or_follows(event: StatusEvent) -> bool:

@@ -33,7 +33,14 @@ from models.codes import (
     judge,
 )
 from models.corrections import corrects
-from models.events import IdentityVerified, NatResultReported, StatusEvent, type_of
+from models.events import (
+    IdentityVerified,
+    NatResultReported,
+    ProvincialCodeReported,
+    ProvincialColour,
+    StatusEvent,
+    type_of,
+)
 from models.facts import Fact, fact_of, fact_ref, identity, same
 from models.history import (
     History,
@@ -137,7 +144,8 @@ def fold(
     if (known := _find(row.facts, identity(new))) is not None:
         return _known_before(outcome, event, new, known)
     if _says_nothing_new(row, event):
-        row = replace(row, facts=_joined(row.facts, [new]))
+        plain = row.plain and opens_nothing(event)
+        row = replace(row, facts=_joined(row.facts, [new]), plain=plain)
         outcome = replace(outcome, person=row)
         if isinstance(event, NatResultReported) and swab_too_old(event):
             notice = no_effect(Idle(event, Obstacle.SWAB_TOO_OLD, None))
@@ -154,16 +162,31 @@ def fold(
 
 
 def _says_nothing_new(row: Person, event: StatusEvent) -> bool:
-    """Say whether `event` is a result that can change nothing: it opens nothing, it corrects
-    nothing and nothing corrects it, and all that it could lift ended before it was sampled."""
-    if not opens_nothing(event):
-        return False
-    ended = row.plain or (
-        row.closed_at is not None
-        and min(instants(event)) > row.closed_at
-        and all(fact.supersedes != event.id for fact in row.facts)
+    """Say whether `event` can change nothing: it opens nothing, it corrects nothing and nothing
+    corrects it, and all that it could lift ended before it happened."""
+    if opens_nothing(event):
+        ended = row.plain or (row.closed_at is not None and min(instants(event)) > row.closed_at)
+    else:
+        ended = _is_one_green_more(row, event)
+    return (
+        ended
+        and cannot_lift(row.history, event)
+        and (row.plain or all(fact.supersedes != event.id for fact in row.facts))
     )
-    return ended and cannot_lift(row.history, event)
+
+
+def _is_one_green_more(row: Person, event: StatusEvent) -> bool:
+    """Say whether a province says green of someone who is not red or yellow in any."""
+    if not isinstance(event, ProvincialCodeReported) or event.supersedes is not None:
+        return False
+    first = min(instants(event))
+    lasts = (i.end for i in row.code.intervals if i.reason is Reason.OUT_OF_PROVINCE_CODE)
+    return (
+        event.data.colour is ProvincialColour.GREEN
+        # What ended earlier is in the code no more.
+        and first > row.judged_at - policy_at(row.judged_at).ended_kept
+        and all(end is not None and end < first for end in lasts)
+    )
 
 
 def _folded(

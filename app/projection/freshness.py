@@ -113,8 +113,6 @@ async def ask(
         if metadata.offset >= 0
     }
     asked_at = time.time()
-    if not committed:
-        return InputsApplied(asked_at, {})
     inputs = group.inputs
     ends = await consumer.end_offsets(inputs)
     until: dict[int, float] = {}

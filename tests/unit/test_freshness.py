@@ -71,12 +71,6 @@ class Backlog:
         return dict.fromkeys(places, 1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="A group that has committed nothing counts as having applied everything. A new one, or "
-    "one whose offsets have expired, is fresh before a backlog. To be mended with the rows.",
-)
 async def test_before_the_first_commit_nothing_is_fresher_than_the_oldest_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
