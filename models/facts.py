@@ -92,6 +92,11 @@ def same(fact: Fact, other: Fact, person: str) -> bool:
     return not _is_compact(fact) and fact.event(person) == other.event(person)
 
 
+def rewritten(fact: Fact, event: StatusEvent) -> Fact:
+    """Return a fact of before, which has its names, as it is written now; `event` is its event."""
+    return fact if _is_compact(fact) else fact_of(event, fact.arrived_at)
+
+
 def fact_ref(fact: Fact) -> EventRef:
     """Return the identity of the event of a fact."""
     return EventRef(fact.source, fact.id)

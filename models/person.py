@@ -41,7 +41,7 @@ from models.events import (
     StatusEvent,
     type_of,
 )
-from models.facts import Fact, fact_of, fact_ref, identity, same
+from models.facts import Fact, fact_of, fact_ref, identity, rewritten, same
 from models.history import (
     History,
     Pages,
@@ -227,7 +227,10 @@ def _made_smaller(outcome: FoldOutcome, past: Sequence[Fact] = ()) -> FoldOutcom
     rested = full or row.looked_at is None or at >= row.looked_at + LOOKS_APART
     if not past and not (grown and rested):
         return outcome
-    entries = [ReadFact(fact, fact.event(row.code.person)) for fact in row.facts]
+    entries = [
+        ReadFact(rewritten(fact, event), event)
+        for fact, event in zip(row.facts, row.events, strict=True)
+    ]
     found = assess(entry.event for entry in entries)
     on_a_page = set(map(fact_ref, past))
     leaves = settled(entries, found, at, on_a_page)

@@ -44,6 +44,8 @@ class Result(Struct, kw_only=True, tag_field="what", tag="round"):
     examples: dict[str, list[str]]
     stores: int | None = None
     unflushed: list[str] = []
+    pages: int = 0
+    """Pages of histories that were compared; 0 also where there were none yet."""
 
 
 class MutantResult(Struct, kw_only=True, tag_field="what", tag="mutant"):
@@ -113,6 +115,7 @@ def _head(rounds: Sequence[Result]) -> Iterable[str]:
         f"{sum(r.told for r in rounds):,} changes told, "
         f"{sum(r.letters for r in rounds):,} dead letters, "
         f"{sum(r.by_time for r in rounds):,} transactions brought about by time, "
+        f"{sum(r.pages for r in rounds):,} pages of histories, "
         f"{sum(r.rebalances for r in rounds):,} rebalances, "
         f"{sum(r.redelivered for r in rounds):,} records redelivered and left out, "
         f"{sum(r.fenced for r in rounds):,} writes of a fenced worker refused. From the healing of "

@@ -76,7 +76,7 @@ class Suite:
         random = Random(f"{seed}:{number}")
         audit = self.audit
         audit.found = Differences()
-        before = audit.records, audit.told, audit.letters, audit.by_time
+        before = audit.records, audit.told, audit.letters, audit.by_time, audit.pages
         restarts = sum(p.restarts for p in self.stage.pythons)
         missed = await self._happen(random, kinds)
         drained = await self._drain()
@@ -95,6 +95,7 @@ class Suite:
             told=audit.told - before[1],
             letters=audit.letters - before[2],
             by_time=audit.by_time - before[3],
+            pages=audit.pages - before[4],
             rebalances=self._rebalances(lines),
             redelivered=sum(line["records"] for line in lines if line["what"] == "came-again"),
             fenced=sum(line["what"] == "fenced" for line in lines),

@@ -42,6 +42,9 @@ BURST_SECONDS = 0.25
 NEW_PEOPLE = 0.35
 """Of all stories; the others are about people who are known."""
 
+CROWDED = 0.01
+"""Of all stories: someone gets more results than a row holds, so that some go to their history."""
+
 SOON_SECONDS = 14.0
 """Ends by time come within this."""
 DISORDER_SECONDS = 5.0
@@ -222,6 +225,8 @@ class Workload:
             events += teller.identity()
         for _ in range(random.choice((1, 1, 2))):
             events += random.choice(STORIES)(teller)
+        if random.random() < CROWDED:
+            events += teller.more_than_a_row_holds()
         for place, event in enumerate(events):
             at = now + 0.05 * place
             if random.random() < 0.3:
@@ -436,6 +441,12 @@ class Teller:
             self.result("inconclusive", self.ago(1)),
             self.result("negative", self.ago(1)),
         ]
+
+    def more_than_a_row_holds(self) -> list[Any]:
+        """Results of two months; one that was positive is taken back when it has left the row."""
+        found = self.result("positive", self.ago(60))
+        results = [self.result("negative", self.ago(59 - n / 3)) for n in range(POLICY.facts_max)]
+        return [found, *self.shuffled(results), b.retracted(found, self.now, **self._ids())]
 
     def identity_taken_back(self) -> list[Any]:
         found = b.verified(self.ago(3), **self._ids())
