@@ -23,11 +23,15 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 	@exec $(BIN)/yuekang up
 
 test: PACKAGES = --tests
-test: setup .run/keycloak/unpacked $(PEER)/target/bench-peer.jar ## Set up, and run every check and every test, in stages
+test: setup .run/keycloak/unpacked .run/redocly/package-lock.json $(PEER)/target/bench-peer.jar ## Set up, and run every check and every test, in stages
 	@.ci/stages
 
 .run/keycloak/unpacked: docker/keycloak/zip.sha256 docker/keycloak/pom.xml | system
 	@PYTHON=$(PYTHON) docker/keycloak/unpack.sh .run/keycloak
+	@touch $@
+
+.run/redocly/package-lock.json: docker/redocly/package-lock.json docker/redocly/unpack.py | system
+	@$(PYTHON) docker/redocly/unpack.py .run/redocly
 	@touch $@
 
 bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour
