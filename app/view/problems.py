@@ -32,8 +32,3 @@ def on_invalid(request: AnyRequest, exception: ValidationException) -> Response[
     return on_refused(
         request, Refused("invalid", detail or "See /openapi.json for what is taken.", errors)
     )
-
-
-def on_too_deep(request: AnyRequest, _: RecursionError) -> Response[Problem]:
-    """Answer a body whose arrays are nested too deep to be read."""
-    return on_refused(request, Refused("too-deep", "The body lies too deep in itself."))

@@ -43,6 +43,7 @@ from app.web.problems import Refused, explain_problem, on_failure, on_http_excep
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of
+from app.web.strict import StrictRequest
 from models.events import DIVISION, PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
 
 NO_STORE = {"cache-control": "no-store"}
@@ -129,6 +130,7 @@ def create_view(options: ViewOptions) -> Litestar:
         },
         openapi_config=_OPENAPI,
         compression_config=_COMPRESSION,
+        request_class=StrictRequest,
         request_max_body_size=limits.VIEW_BODY_BYTES_MAX,
         logging_config=None,
     )
@@ -244,7 +246,6 @@ def _people(view: Services) -> list[Any]:
             "code-unavailable",
         ),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
-        exception_handlers={RecursionError: problems.on_too_deep},
     )
     async def scan(request: AnyRequest, data: JSONBody[ScanRequest]) -> ScanAnswer:
         """It is always safe to send the same again. Do so after `recorded` false or a 503."""

@@ -2,6 +2,7 @@
 
 - `problems`: every way to be refused (RFC 9457); `refusals` documents them for an address.
 - `tokens`: bearer tokens of sources; `operator`: who may ask about a person by key.
+- `strict`: bodies that are taken as the OpenAPI document says.
 - `requests`: the type of a request; `addresses`: from which address it comes.
 - `language`: the languages of the pages; the catalogues lie in `locale`.
 - `serve`: how a face is served; `probes`: whether it lives, and whether it is ready.

@@ -189,10 +189,21 @@ async def test_a_declaration_is_neither_changed_nor_deleted(http: Http) -> None:
         assert "submit a new one" in answer.json()["detail"]
 
 
+async def test_a_declaration_that_lies_too_deep_is_refused(http: Http) -> None:
+    answer = await http.post(
+        "/v1/me/declarations",
+        content=b"[" * 3_000,
+        headers={**ORIGIN, **resident(someone()), "content-type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "too-deep")
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"celsius": 50}, "celsius"),
+        ({"celsius": "36.5"}, "celsius"),
+        ({"contact": 0}, "contact"),
         ({"kind": "employee"}, "kind"),
         ({"unit": None}, "unit"),
         ({"kind": "personal"}, "unit"),
