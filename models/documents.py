@@ -35,12 +35,12 @@ day."""
 RESIDENCE_PERMIT_REGIONS = {"81": "810000", "82": "820000", "83": "830000"}
 """Hong Kong, Macao, Taiwan: one region each."""
 
-NUMBER_LENGTH_MAX = 18
-"""Of any document here."""
-
 _CARD = re.compile(r"[0-9]{17}[0-9X]")
 _CARD_LOWER_X = re.compile(r"[0-9]{17}x")
 _PERMIT = re.compile(r"([HM][0-9]{8})([0-9]{2})?")
+
+NUMBER = re.compile(rf"^({_CARD.pattern}|{_PERMIT.pattern})$")
+"""The form of any document's number."""
 
 
 class Document(Struct, frozen=True):

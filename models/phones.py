@@ -22,10 +22,9 @@ from msgspec import Struct
 MOBILE_PHONE_NUMBER: Final = "mobile-phone-number"
 """A phone's type, in the place where a document has its own."""
 
-PHONE_LENGTH_MAX = 18
-"""As it may be written: +86 138-0013-8000."""
+WRITTEN = re.compile(r"^(?:\+86[ -]?)?(1[3-9][0-9])[ -]?([0-9]{4})[ -]?([0-9]{4})$")
+"""The forms in which a number may be written."""
 
-_WRITTEN = re.compile(r"(?:\+86[ -]?)?(1[3-9][0-9])[ -]?([0-9]{4})[ -]?([0-9]{4})")
 _IN_TEXT = re.compile(r"(?<![0-9])(?:(?:00)?86)?1[3-9][0-9]{9}(?![0-9])")
 
 
@@ -62,7 +61,7 @@ def parse_phone(number: str) -> Phone:
     The number may begin with +86, and may be in one piece or in the groups that telephones write.
     Residents type and fill in all these forms, and all have one key.
     """
-    match = _WRITTEN.fullmatch(number)
+    match = WRITTEN.fullmatch(number)
     if match is None:
         raise PhoneError(
             "It has not the form of a mobile number of the mainland.",

@@ -42,6 +42,7 @@ LONGEST = (
     "test_poison",
     "test_information",
     "test_login",
+    "test_openapi",
     "test_forms",
     "test_publish",
     "test_dashboard",

@@ -1,11 +1,16 @@
-"""What the gateway answers when it does not refuse."""
+"""What the gateway answers when it does not refuse.
 
+Lists of answers are dataclasses: msgspec describes no struct with a union that it could not read.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec import Struct
 
 from app.projection.refusals import ParkedIn, SourceLetter
 from app.web.problems import Problem
+from models.events import Instant
 
 
 class Accepted(Struct, frozen=True):
@@ -19,7 +24,8 @@ class Accepted(Struct, frozen=True):
     offset: int
 
 
-class Results(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Results:
     """An answer for each event of a batch, in its order."""
 
     results: list[Accepted | Problem]
@@ -31,7 +37,8 @@ class PersonKeyOf(Struct, frozen=True):
     person: str
 
 
-class PersonKeyResults(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PersonKeyResults:
     """An answer for each document, in its order."""
 
     results: list[PersonKeyOf | Problem]
@@ -67,7 +74,7 @@ class RefusalsAnswer(Struct, frozen=True):
 class SignOfLife(Struct, frozen=True):
     """A sign of life in a stream: until when all is told; null while that cannot be known."""
 
-    as_of: datetime | None
+    as_of: Instant | None
 
 
 class Missed(Struct, frozen=True):

@@ -22,6 +22,9 @@ DATA = JSON
 Headers = list[tuple[bytes, bytes]]
 
 BATCH_EVENTS_MAX = 500
+DOCUMENTS_MAX = 1_000
+"""Documents in one request for person keys."""
+
 PREFIX = b"ce-"
 
 _MEDIA_TYPES = (

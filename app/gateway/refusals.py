@@ -9,11 +9,10 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
-from msgspec import Struct
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -55,14 +54,6 @@ _AWAY = (RefusalsUnknown, RedisError, OSError, TimeoutError)
 _encode = msgspec.json.Encoder().encode
 
 
-class Wanted(Struct, frozen=True):
-    """What a request asks for."""
-
-    after: str | None
-    before: str | None
-    limit: int
-
-
 class Refusals:
     """Reads for every source; `stop` ends every stream."""
 
@@ -83,14 +74,14 @@ class Refusals:
         self._stopped.set()
         await self._redis.aclose()
 
-    async def page(self, source: str, wanted: Wanted) -> RefusalsAnswer:
-        """Return what is asked for; raise `Refused`."""
+    async def page(
+        self, source: str, after: str | None, before: str | None, limit: int
+    ) -> RefusalsAnswer:
+        """Return the newest `limit` letters between two places; raise `Refused`."""
         _check(source)
         with _refusing():
             async with self._turns:
-                page = await read_newest(
-                    self._redis, source, wanted.after, wanted.before, wanted.limit
-                )
+                page = await read_newest(self._redis, source, after, before, limit)
         return RefusalsAnswer(
             now=self._now(),
             as_of=page.as_of,
@@ -169,22 +160,14 @@ class Refusals:
             pass
 
 
-def wanted_by(query: Mapping[str, str]) -> Wanted:
-    """Read a request's parameters; raise `Refused`."""
-    if unknown := sorted(set(query) - {"after", "before", "limit"}):
+def check_names(parameters: Iterable[str]) -> None:
+    """Raise `Refused` for a parameter that would be passed over."""
+    if unknown := sorted(set(parameters) - {"after", "before", "limit"}):
         raise Refused(
             "invalid",
             "The request has a parameter that is not read.",
             (FieldError(unknown[0][:64], "There is none of this name.", "after, before, limit."),),
         )
-    text = query.get("limit", str(PAGE_DEFAULT))
-    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= PAGE_MAX:
-        raise Refused(
-            "invalid",
-            "The page cannot be so long.",
-            (FieldError("limit", "It is out of range.", f"A number from 1 to {PAGE_MAX}."),),
-        )
-    return Wanted(query.get("after"), query.get("before"), int(text))
 
 
 def _check(source: str) -> None:

@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from litestar import Litestar, Response, get, post
-from litestar.exceptions import HTTPException
-from litestar.params import FromPath
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
@@ -30,12 +31,20 @@ from app.gateway.answers import (
     RefusalsAnswer,
     Results,
 )
-from app.gateway.body import Bodies
+from app.gateway.body import BODY_BYTES_MAX, Bodies
 from app.gateway.person_keys import PersonKeys
-from app.gateway.reference import openapi
-from app.gateway.refusals import EVENT_STREAM, Refusals, wanted_by
+from app.gateway.reference import CONFIG, EVENT, READING, TOKEN
+from app.gateway.refusals import (
+    ALIVE_SECONDS,
+    EVENT_STREAM,
+    PAGE_DEFAULT,
+    PAGE_MAX,
+    Refusals,
+    check_names,
+)
 from app.process import metrics
 from app.process.clock import Clock, now
+from app.projection.refusals import CURSOR
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
@@ -43,11 +52,9 @@ from app.topics.writer import Writer
 from app.web import problems
 from app.web.probes import probes
 from app.web.problems import FieldError, Problem, Refused
+from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
-
-DOCUMENTS_MAX = 1_000
-"""Documents in one request for person keys."""
 
 KEYS_MAX = RateLimitItemPerMinute(30_000), RateLimitItemPerDay(1_000_000)
 """Person keys for one source: enough to fill a morning's listings, too few to try out numbers
@@ -134,23 +141,77 @@ def create_gateway(options: GatewayOptions) -> Litestar:
         route_handlers=[
             *_entrances(gateway),
             *_probes(gateway),
-            reference,
             explanation,
         ],
         lifespan=[lifespan],
         exception_handlers={
             Refused: problems.on_refused,
+            ValidationException: problems.on_invalid,
             HTTPException: problems.on_http_exception,
             Exception: problems.on_failure,
         },
-        openapi_config=None,
+        openapi_config=CONFIG,
         request_max_body_size=None,  # app.gateway.body bounds it, with time and memory
         logging_config=None,
     )
 
 
+PLACE = {"pattern": CURSOR.pattern}
+"""Said and not checked here: what has another form is refused as any place of another list is."""
+
+After = Annotated[
+    str | None,
+    QueryParameter(description="The place to go on from: a `cursor`.", schema_extra=PLACE),
+]
+Before = Annotated[
+    str | None,
+    QueryParameter(
+        description="The place that the page ends before: `older` of another.", schema_extra=PLACE
+    ),
+]
+Limit = Annotated[int, QueryParameter(description="Letters on a page.", ge=1, le=PAGE_MAX)]
+LastEventId = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Last-Event-ID",
+        description="The place where a stream goes on; it goes before `after`.",
+        schema_extra=PLACE,
+    ),
+]
+
+
 def _entrances(gateway: Gateway) -> list[Any]:
-    @post("/v1/events", status_code=202)
+    @post(
+        "/v1/events",
+        status_code=202,
+        operation_id="publishEvents",
+        summary="Publish one event or a batch",
+        description=(
+            f"One event, or up to {messages.BATCH_EVENTS_MAX} in a batch; at most {BODY_BYTES_MAX} "
+            "bytes, also once decompressed (Content-Encoding: gzip). In binary mode the attributes "
+            "are in ce- headers and the body is `data`; Content-Type may then be left out. "
+            "Extensions are passed over. The answer comes when Kafka has confirmed the write. 503 "
+            "says when to send the same again; part of it may have been written, which does no "
+            "harm."
+        ),
+        security=TOKEN,
+        responses={
+            202: ResponseSpec(
+                Accepted | Results,  # type: ignore[arg-type]
+                generate_examples=False,
+                description="Written. All replicas in sync have every event that was sent.",
+            ),
+            207: ResponseSpec(
+                Results,
+                generate_examples=False,
+                description=(
+                    "Written in part. Some events of the batch were refused, also with conflict: "
+                    f"{problems.KINDS['conflict'].title}."
+                ),
+            ),
+            **refusals(*READING, *EVENT, "kafka-away"),
+        },
+    )
     async def publish(request: AnyRequest) -> Response[Any]:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("events").time():
             source = gateway.authenticate(request)
@@ -162,8 +223,28 @@ def _entrances(gateway: Gateway) -> list[Any]:
                     return await _publish_batch(gateway, source, messages.batch(body))
                 return await _publish_one(gateway, source, kind, headers, body)
 
-    @post("/v1/person-keys", status_code=200)
+    @post(
+        "/v1/person-keys",
+        status_code=200,
+        operation_id="personKeys",
+        summary="Get the person keys of documents, and the keys of phones",
+        security=TOKEN,
+        response_description="Made. There is a key for every document.",
+        responses={
+            207: ResponseSpec(
+                PersonKeyResults,
+                generate_examples=False,
+                description="Made in part. Some of the documents cannot exist.",
+            ),
+            **refusals(*READING, "too-often"),
+        },
+    )
     async def person_keys(request: AnyRequest) -> Response[PersonKeyResults]:
+        """For a source that writes to Kafka itself.
+
+        An answer for each document or phone, in order; the key of a phone stands under `person` as
+        well. Limited per source, and recorded: who asked for how many, never for whom.
+        """
         with metrics.GATEWAY_REQUEST_SECONDS.labels("person-keys").time():
             source = gateway.authenticate(request)
             if messages.kind_of(list(request.scope["headers"])) != messages.DATA:
@@ -181,22 +262,53 @@ def _entrances(gateway: Gateway) -> list[Any]:
             log.info("person_keys_made", source=source, asked=len(documents), refused=refused)
             return Response(PersonKeyResults(results), status_code=207 if refused else 200)
 
-    @get("/v1/sources/me/refusals", media_type="application/json")
-    async def refusals(request: AnyRequest) -> Response[RefusalsAnswer] | Stream:
+    @get(
+        "/v1/sources/me/refusals",
+        operation_id="refusalsOfSource",
+        summary="See what became of what the source sent",
+        description=(
+            "What was refused after it was accepted or written to Kafka, what had no effect, and "
+            "where the source is parked: the token's source sees its own alone. Newest first, a "
+            "page at a time: `older` of a page, as `before`, is the next. `cursor` of a page or of "
+            "a letter, as `after`, gives what came since; it misses and repeats nothing, also when "
+            f"the list was built again. With Accept: {EVENT_STREAM} it is a stream from `after` or "
+            "Last-Event-ID on, oldest first, else from now. Its events: `refusal` (ToldLetter), "
+            "`parked` (ParkedNow) at the beginning if the source is parked and whenever that "
+            "changes, `gap` (Missed) if letters are no longer kept, and every "
+            f"{ALIVE_SECONDS:g} s `alive` (SignOfLife)."
+        ),
+        security=TOKEN,
+        responses={
+            200: ResponseSpec(
+                RefusalsAnswer, generate_examples=False, description="A page, or the stream."
+            ),
+            **refusals(
+                *("unauthenticated", "no-authority", "cursor", "invalid"),
+                *("refusals-away", "too-many-clients"),
+            ),
+        },
+    )
+    async def refusals_of_source(
+        request: AnyRequest,
+        after: After = None,
+        before: Before = None,
+        limit: Limit = PAGE_DEFAULT,
+        last_event_id: LastEventId = None,
+    ) -> Response[RefusalsAnswer] | Stream:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("refusals").time():
             source = gateway.authenticate(request)
-            wanted = wanted_by(request.query_params)
+            check_names(request.query_params)
+            place = after if last_event_id is None else last_event_id
             if EVENT_STREAM not in request.headers.get("accept", ""):
-                answer = await gateway.refusals.page(source, wanted)
+                answer = await gateway.refusals.page(source, place, before, limit)
                 return Response(answer, headers={"cache-control": "no-store"})
-            after = request.headers.get("last-event-id") or wanted.after
             return Stream(
-                await gateway.refusals.follow(source, after),
+                await gateway.refusals.follow(source, place),
                 media_type=EVENT_STREAM,
                 headers={"cache-control": "no-store", "x-accel-buffering": "no"},
             )
 
-    return [publish, person_keys, refusals]
+    return [publish, person_keys, refusals_of_source]
 
 
 async def _publish_one(
@@ -262,9 +374,10 @@ def _documents(body: bytes) -> list[Any]:
                 "The request is not an object with the one field documents.",
                 (FieldError("documents", "It is missing or not alone.", "An array of documents."),),
             )
-    if len(documents) > DOCUMENTS_MAX:
+    if len(documents) > messages.DOCUMENTS_MAX:
         raise Refused(
-            "too-many", f"There are {len(documents)} documents; at most {DOCUMENTS_MAX} go."
+            "too-many",
+            f"There are {len(documents)} documents; at most {messages.DOCUMENTS_MAX} go.",
         )
     return documents
 
@@ -294,15 +407,3 @@ def _probes(gateway: Gateway) -> list[Any]:
         return []
 
     return probes(gateway.writer.check, unready)
-
-
-@get("/openapi.json", media_type="application/vnd.oai.openapi+json")
-async def reference() -> bytes:
-    """Return the OpenAPI 3.1 document."""
-    return openapi()
-
-
-@get("/problems/{code:str}")
-async def explanation(code: FromPath[str]) -> dict[str, Any]:
-    """Say what a problem's type means."""
-    return problems.explain_problem(code)

@@ -42,6 +42,7 @@ from app.login.sessions import (
 )
 from app.process import metrics
 from app.process.clock import Clock
+from app.web.refusals import refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of
 from app.web.tokens import Tokens
@@ -243,9 +244,11 @@ def login_routes(login: Login) -> list[Any]:
         "/v1/session",
         operation_id="readSession",
         summary="Say who is logged in, and until when",
+        response_description="Who is logged in.",
+        responses=refusals("no-session", "sessions-away"),
     )
     async def read(session: LoggedIn) -> SessionAnswer:
-        """Asking counts as a use. 401 if nobody is logged in."""
+        """Asking counts as a use."""
         return SessionAnswer(
             session.name,
             session.document_type,

@@ -85,7 +85,7 @@ class ParkedIn(Struct, frozen=True):
     """Where a source is parked: all that it sends to this partition is put aside.
 
     `offset` is of the record after which that began, `since` its letter's time and `reason` that
-    letter's; both are None if that letter is no longer kept.
+    letter's; both are null if that letter is no longer kept.
     """
 
     topic: str
@@ -110,7 +110,7 @@ class Cursor(Struct, frozen=True):
         return Cursor(self.log, moved)
 
 
-_CURSOR = re.compile(rf"[0-9a-f]{{8}}(-\d{{1,15}}){{{PARTITIONS}}}")
+CURSOR = re.compile(rf"^[0-9a-f]{{8}}(-[0-9]{{1,15}}){{{PARTITIONS}}}$")
 
 
 class CursorInvalid(Exception):
@@ -423,7 +423,7 @@ _decode = msgspec.json.Decoder(SourceLetter).decode
 def _parsed(text: str | None) -> Cursor | None:
     if text is None:
         return None
-    if not _CURSOR.fullmatch(text):
+    if not CURSOR.fullmatch(text):
         raise CursorInvalid
     log, *offsets = text.split("-")
     return Cursor(log, tuple(map(int, offsets)))

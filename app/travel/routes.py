@@ -3,28 +3,46 @@
 The login's guard must protect them; it gives them the session.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import post
 from litestar.datastructures import ResponseHeader
 from litestar.params import JSONBody
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.login.guards import LoggedIn
 from app.process.clock import Clock
+from app.travel.bounds import CODE_DIGITS
 from app.travel.cards import CodeSent, TravelCardAnswer, TravelCards
 from app.web.addresses import address_of
 from app.web.language import negotiate
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
+from models.phones import WRITTEN
 
 NO_STORE = [ResponseHeader(name="cache-control", value="no-store")]
 
 
-class CodeRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The phone to send a code to, as it is dialled in the mainland, with +86 or without."""
+Phone = Annotated[
+    str,
+    Meta(
+        description="As it is dialled in the mainland, with +86 or without.",
+        extra_json_schema={"pattern": rf"^\s*{WRITTEN.pattern.strip('^$')}\s*$"},
+    ),
+]
+Code = Annotated[
+    str,
+    Meta(
+        description="As it is in the message.",
+        extra_json_schema={"pattern": rf"^[ -]*([0-9][ -]*){{{CODE_DIGITS}}}$"},
+    ),
+]
 
-    phone: str
+
+class CodeRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The phone to send a code to."""
+
+    phone: Phone
 
     def __repr__(self) -> str:
         return "CodeRequest()"
@@ -33,8 +51,8 @@ class CodeRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class CardRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The phone, and the code that was sent to it."""
 
-    phone: str
-    code: str
+    phone: Phone
+    code: Code
 
     def __repr__(self) -> str:
         return "CardRequest()"
@@ -48,9 +66,14 @@ def travel_routes(cards: TravelCards, now: Clock) -> list[Any]:
         status_code=202,
         operation_id="sendTravelCode",
         summary="Have a code sent to a phone, for its travel card",
+        response_description="The code is on its way.",
         responses=refusals(
+            "bad-request",
+            "too-deep",
+            "body-too-large",
             "invalid",
             "no-session",
+            "cross-site",
             "sessions-away",
             "phone",
             "asked-too-often",
@@ -72,9 +95,14 @@ def travel_routes(cards: TravelCards, now: Clock) -> list[Any]:
         status_code=200,
         operation_id="readTravelCard",
         summary="Get the travel card of a phone, for the code that was sent to it",
+        response_description="The cities of the phone, and by what reports.",
         responses=refusals(
+            "bad-request",
+            "too-deep",
+            "body-too-large",
             "invalid",
             "no-session",
+            "cross-site",
             "sessions-away",
             "phone",
             "code-wrong",

@@ -55,6 +55,7 @@ def me_routes(view: Services) -> list[Any]:
         "/v1/me/code",
         operation_id="readMyCode",
         summary="Read my code now",
+        response_description="My code, with the reasons that are open and how each lifts.",
         responses=refusals("no-session", "sessions-away", "code-unavailable"),
     )
     async def code(session: LoggedIn) -> CodeAnswer:
@@ -65,6 +66,7 @@ def me_routes(view: Services) -> list[Any]:
         "/v1/me/token",
         operation_id="readMyToken",
         summary="Get a fresh display token, to be drawn as a QR",
+        response_description="A token that was made now.",
         responses=refusals("no-session", "sessions-away", "no-code", "code-unavailable"),
     )
     async def token(session: LoggedIn) -> TokenAnswer:
@@ -76,6 +78,7 @@ def me_routes(view: Services) -> list[Any]:
         "/v1/me/code.svg",
         operation_id="drawMyCode",
         summary="Draw my QR",
+        response_description="The QR as a drawing, in the colour of my code.",
         media_type="image/svg+xml",
         responses=refusals("no-session", "sessions-away", "no-code", "code-unavailable"),
     )
@@ -87,6 +90,7 @@ def me_routes(view: Services) -> list[Any]:
         "/v1/me/information",
         operation_id="readMyInformation",
         summary="Read all of my health information",
+        response_description="Every section that could be read.",
         responses=refusals("no-session", "sessions-away", "code-unavailable"),
     )
     async def everything(session: LoggedIn) -> InformationAnswer:
@@ -97,6 +101,7 @@ def me_routes(view: Services) -> list[Any]:
         "/v1/me/information/{section:str}",
         operation_id="readMySection",
         summary="Read one section of my health information",
+        response_description="The section, its newest line first.",
         responses=refusals(
             "no-session", "sessions-away", "invalid", "adults-only", "code-unavailable"
         ),
@@ -111,6 +116,7 @@ def me_routes(view: Services) -> list[Any]:
         "/v1/me/export",
         operation_id="exportMine",
         summary="Take along all of it as one file",
+        response_description="My code and my health information, to be kept as a file.",
         responses=refusals("no-session", "sessions-away", "code-unavailable"),
     )
     async def export(session: LoggedIn) -> Response[ExportAnswer]:
@@ -129,12 +135,26 @@ def me_routes(view: Services) -> list[Any]:
         status_code=202,
         operation_id="declare",
         summary="Submit a health declaration",
+        response_description="The declaration is on the log, under the id of its form.",
         responses=refusals(
-            "no-session", "sessions-away", "invalid", "append-only", "body-too-large", "kafka-away"
+            "bad-request",
+            "too-deep",
+            "no-session",
+            "cross-site",
+            "sessions-away",
+            "invalid",
+            "append-only",
+            "body-too-large",
+            "busy",
+            "kafka-away",
         ),
     )
     async def declare(session: LoggedIn, data: JSONBody[DeclarationRequest]) -> DeclarationAnswer:
-        """It is safe to send the same again. Do so after a 503."""
+        """It is safe to send the same again. Do so after a 503.
+
+        What was submitted is neither changed nor deleted. If it is wrong, submit a new one; the
+        newest is what holds.
+        """
         return await view.declarations.submit(session.person, data)
 
     async def unchanging(session: LoggedIn, id: FromPath[str]) -> None:
@@ -142,14 +162,8 @@ def me_routes(view: Services) -> list[Any]:
         raise refuse_change()
 
     changes = [
-        method(
-            "/v1/me/declarations/{id:str}",
-            operation_id=f"{name}Declaration",
-            summary="Not possible: submit a new declaration",
-            status_code=204,
-            responses=refusals("no-session", "sessions-away", "append-only"),
-        )(unchanging)
-        for name, method in (("replace", put), ("change", patch), ("delete", delete))
+        method("/v1/me/declarations/{id:str}", include_in_schema=False, status_code=409)(unchanging)
+        for method in (put, patch, delete)
     ]
     return [code, token, drawing, everything, one, export, declare, *changes]
 

@@ -6,13 +6,11 @@ from typing import Annotated, Any
 from litestar import Litestar, Response, get, post
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import ResponseHeader
-from litestar.enums import OpenAPIMediaType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import FromPath, HeaderParameter, JSONBody, PathParameter, QueryParameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from redis.exceptions import RedisError
 
@@ -37,10 +35,17 @@ from app.view.reconciliation import ReconciliationAnswer
 from app.view.scans import ScanAnswer, ScanRequest
 from app.view.services import Services, ViewOptions
 from app.web.addresses import address_of, network_of
+from app.web.openapi import LICENSE, Served, document_of
 from app.web.operator import operator_of
 from app.web.probes import probes
-from app.web.problems import Refused, explain_problem, on_failure, on_http_exception, on_refused
-from app.web.refusals import refusals
+from app.web.problems import (
+    Refused,
+    on_failure,
+    on_http_exception,
+    on_invalid,
+    on_refused,
+)
+from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of
 from app.web.strict import StrictRequest
@@ -52,16 +57,16 @@ NO_STORE = {"cache-control": "no-store"}
 _OPENAPI = OpenAPIConfig(
     title="Yuekang view",
     version="1",
+    license=LICENSE,
     description=(
         "The read side. Every answer says until when all events are judged and here (`as_of`); "
         "beyond a limit there is no colour at all. A resident, who is logged in, has what is under "
         "/v1/me; the operator alone may ask about others. Problems are RFC 9457."
     ),
     use_handler_docstrings=True,
-    # The framework's own address for the document cannot be the root. It renders no page, which
-    # would load files from elsewhere.
-    path="/openapi",
-    render_plugins=[JsonRenderPlugin(path="/")],
+    # No page is rendered, which would load files from elsewhere.
+    path="/openapi.json",
+    render_plugins=[Served(document_of)],
     components=Components(
         security_schemes={
             "terminalToken": SecurityScheme(
@@ -103,7 +108,6 @@ def create_view(options: ViewOptions) -> Litestar:
             *_people(view),
             *_duty(view),
             *_probes(view),
-            reference,
             explanation,
             *login_routes(view.login),
             view.login.guard.protect(
@@ -114,7 +118,7 @@ def create_view(options: ViewOptions) -> Litestar:
             *page_routes(
                 view.counting,
                 options.samples,
-                lambda: app.openapi_schema.to_schema(),
+                lambda: document_of(app),
                 options.gateway_docs_url,
             ),
         ],
@@ -124,7 +128,7 @@ def create_view(options: ViewOptions) -> Litestar:
             Unavailable: problems.on_unavailable,
             **EXCEPTION_HANDLERS,
             SessionsAway: _on_sessions_away(view.now),
-            ValidationException: problems.on_invalid,
+            ValidationException: on_invalid,
             HTTPException: on_http_exception,
             Exception: on_failure,
         },
@@ -151,14 +155,19 @@ def _on_sessions_away(now: Clock) -> Callable[[AnyRequest, SessionsAway], Respon
 
 
 Person = Annotated[str, PathParameter(pattern=PERSON_KEY.pattern, description="A person key.")]
+INSTANT = {"format": "date-time"}
 At = Annotated[
     str | None,
-    QueryParameter(description="The instant asked about, RFC 3339 with its zone; now if left out."),
+    QueryParameter(
+        description="The instant asked about, RFC 3339 with its zone; now if left out.",
+        schema_extra=INSTANT,
+    ),
 ]
 KnownAt = Annotated[
     str | None,
     QueryParameter(
-        description="Whose knowledge answers: that of this instant, RFC 3339; now if left out."
+        description="Whose knowledge answers: that of this instant, RFC 3339; now if left out.",
+        schema_extra=INSTANT,
     ),
 ]
 City = Annotated[
@@ -187,6 +196,7 @@ def _people(view: Services) -> list[Any]:
         "/v1/people/{person:str}/code",
         operation_id="readCode",
         summary="Read a person's code now",
+        response_description="The code, with the reasons that are open and how each lifts.",
         security=[{"operatorToken": []}],
         responses=refusals("invalid", "unauthenticated", "no-operator", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
@@ -201,8 +211,9 @@ def _people(view: Services) -> list[Any]:
         "/v1/people/{person:str}/explanation",
         operation_id="explainCode",
         summary="Say why a person's code is, or was, what it is",
+        response_description="What held then, by which events, and what was shown.",
         security=[{"operatorToken": []}],
-        responses=refusals("invalid", "unauthenticated", "no-operator", "busy", "code-unavailable"),
+        responses=refusals("invalid", "unauthenticated", "no-operator", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def explained(
@@ -220,6 +231,7 @@ def _people(view: Services) -> list[Any]:
         "/v1/reconciliation",
         operation_id="readReconciliation",
         summary="List who is green here and of high risk on the national platform",
+        response_description="Who waits, the longest first.",
         security=[{"operatorToken": []}],
         responses=refusals("unauthenticated", "no-operator", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
@@ -236,8 +248,11 @@ def _people(view: Services) -> list[Any]:
         status_code=200,
         operation_id="scan",
         summary="Record a scan and get the colour",
+        response_description="The colour, and whether the scan is recorded.",
         security=[{"terminalToken": []}],
         responses=refusals(
+            "bad-request",
+            "too-deep",
             "invalid",
             "unauthenticated",
             "no-terminal",
@@ -262,7 +277,10 @@ def _duty(view: Services) -> list[Any]:
         media_type="text/event-stream",
         responses={
             200: ResponseSpec(
-                PublicChange, description="The stream.", media_type="text/event-stream"
+                PublicChange,
+                generate_examples=False,
+                description="The stream, which has no end. The data of each event is a change.",
+                media_type="text/event-stream",
             ),
             **refusals("invalid", "too-many-clients"),
         },
@@ -300,6 +318,7 @@ def _duty(view: Services) -> list[Any]:
         "/v1/counts",
         operation_id="count",
         summary="Count people by colour, reason and city",
+        response_description="The counts, and the changes of the last hour.",
         responses=refusals("code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
@@ -333,20 +352,3 @@ def _probes(view: Services) -> list[Any]:
         ]
 
     return probes(check, unready)
-
-
-@get("/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON, include_in_schema=False)
-async def reference(request: AnyRequest) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document."""
-    return request.app.openapi_schema.to_schema()
-
-
-@get(
-    "/problems/{code:str}",
-    operation_id="explainProblem",
-    summary="Say what a problem's type means",
-    responses=refusals("invalid", "not-found"),
-)
-async def explanation(code: FromPath[str]) -> dict[str, Any]:
-    """Type, title and status."""
-    return explain_problem(code)

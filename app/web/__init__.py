@@ -1,8 +1,8 @@
 """What each HTTP face has: the gateway, the view with its pages, the provider of development.
 
 - `problems`: every way to be refused (RFC 9457); `refusals` documents them for an address.
+- `openapi`: the document of an application; `strict`: bodies that are taken as it says.
 - `tokens`: bearer tokens of sources; `operator`: who may ask about a person by key.
-- `strict`: bodies that are taken as the OpenAPI document says.
 - `requests`: the type of a request; `addresses`: from which address it comes.
 - `language`: the languages of the pages; the catalogues lie in `locale`.
 - `serve`: how a face is served; `probes`: whether it lives, and whether it is ready.

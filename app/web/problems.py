@@ -6,11 +6,10 @@ and on the view (`GET /problems/{code}`); `code` is the bare name, as in dead le
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from litestar import Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Struct, UnsetType
 
 from app.process import metrics
@@ -186,6 +185,20 @@ def on_http_exception(request: AnyRequest, exception: HTTPException) -> Response
     return on_refused(request, refused)
 
 
+def on_invalid(request: AnyRequest, exception: ValidationException) -> Response[Problem]:
+    """Answer a parameter or a body that is not what the OpenAPI document says."""
+    found = exception.extra if isinstance(exception.extra, list) else []
+    errors = tuple(
+        FieldError(str(one.get("key", "")), str(one["message"]))
+        for one in found
+        if isinstance(one, dict) and "message" in one
+    )
+    detail = " ".join(f"{error.field}: {error.detail}." for error in errors)
+    return on_refused(
+        request, Refused("invalid", detail or "See /openapi.json for what is taken.", errors)
+    )
+
+
 def on_failure(request: AnyRequest, failure: Exception) -> Response[Problem]:
     """Answer a bug: the client learns that the fault is ours, the log learns where it is.
 
@@ -217,9 +230,17 @@ def _places(failure: Exception) -> list[str]:
     return places[-5:]
 
 
-def explain_problem(code: str) -> dict[str, Any]:
+class ProblemType(Struct, frozen=True):
+    """What all problems of one code have in common."""
+
+    type: str
+    title: str
+    status: int
+
+
+def explain_problem(code: str) -> ProblemType:
     """Say what a problem's type means; raise `Refused` (404) for an unknown one."""
     kind = KINDS.get(code)
     if kind is None:
         raise Refused("not-found", f"There is no such problem; {len(KINDS)} are known.")
-    return {"type": TYPE_PREFIX + code, "title": kind.title, "status": kind.status}
+    return ProblemType(TYPE_PREFIX + code, kind.title, kind.status)

@@ -16,7 +16,15 @@ from app.gateway.refusals import PAGE_MAX, STREAMS_OF_SOURCE_MAX
 from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.ports import free_port
 from support.asgi import transport_to
-from support.gateways import LABORATORY, NO_REDIS, SECRET, TOKEN_KEY, TOKENS, Json
+from support.gateways import (
+    LABORATORY,
+    NO_REDIS,
+    SECRET,
+    TOKEN_KEY,
+    TOKENS,
+    Json,
+    assert_named,
+)
 from support.letters import LettersModel, letter, refused, tally
 
 PATH = "/v1/sources/me/refusals"
@@ -84,7 +92,10 @@ def bearer(source: str = LABORATORY) -> dict[str, str]:
 
 
 async def ask(http: httpx.AsyncClient, source: str = LABORATORY, **query: Any) -> httpx.Response:
-    return await http.get(PATH, params=query, headers=bearer(source))
+    answer = await http.get(PATH, params=query, headers=bearer(source))
+    if answer.is_error:
+        assert_named(answer)
+    return answer
 
 
 class Stream:

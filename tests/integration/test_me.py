@@ -10,12 +10,10 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.view.routes import create_view
-from models.events import DisplayDetail, ListName
+from models.events import DisplayDetail
 from models.information import Section
-from models.lists import Listing
 from models.policy import ZONE
-from support import builders as b
-from support.rows import listing_of, put_rows, row_of
+from support.rows import filled
 from support.views import (
     Http,
     Model,
@@ -28,32 +26,6 @@ from support.views import (
 )
 
 ORIGIN = {"origin": "http://127.0.0.1:8080"}
-
-
-async def filled(rows: Redis, model: Model, *people: str) -> None:
-    """Rows and codes of people, each with a place name of its own in every list."""
-    at = now() - timedelta(hours=2)
-    listings: dict[tuple[str, ListName], Listing] = {}
-    facts = []
-    for person in people:
-        listings[person, ListName.TEMPERATURES] = listing_of(b.temperature(36.5, at, person=person))
-        listings[person, ListName.DISPLAYS] = listing_of(b.display(at, person=person))
-        listings[person, ListName.DECLARATIONS] = listing_of(b.declaration(at, person=person))
-        listings[person, ListName.IGG_RESULTS] = listing_of(
-            b.igg("positive", at - timedelta(days=1), person=person)
-        )
-        listings[person, ListName.NATIONAL_STATUSES] = listing_of(
-            b.national_status("high", at, person=person)
-        )
-        facts.append(
-            row_of(
-                person,
-                (b.verified(at, person=person), at),
-                (b.negative(at - timedelta(days=1), person=person), at),
-            )
-        )
-    await put_rows(rows, facts, listings=listings)
-    await model.put(*(health_code(person) for person in people))
 
 
 async def test_a_resident_reads_their_own_information(

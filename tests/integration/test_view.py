@@ -275,7 +275,6 @@ async def test_openapi_document_names_every_route_and_problem(http: Http, model:
         "/v1/me/information/{section}",
         "/v1/me/export",
         "/v1/me/declarations",
-        "/v1/me/declarations/{id}",
         "/v1/me/travel-card",
         "/v1/me/travel-card/code",
         "/v1/session",

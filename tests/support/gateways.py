@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import httpx
 
 from app.gateway.person_keys import PersonKeys
+from app.gateway.reference import document
+from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.ports import free_port
 from app.web.tokens import Tokens
 from models.documents import Document
@@ -88,6 +91,28 @@ def visited(**attributes: Any) -> Json:
             **attributes,
         }
     )
+
+
+@cache
+def gateway_document() -> Json:
+    """The OpenAPI document of a gateway; nothing is started for it."""
+    options = GatewayOptions(
+        kafka="",
+        rows_redis_url=NO_REDIS,
+        person_key_secret=SECRET,
+        person_key_version=1,
+        token_key=TOKEN_KEY,
+    )
+    return document(create_gateway(options))
+
+
+def assert_named(refused: httpx.Response) -> None:
+    """Assert that a problem stands at its operation in the document, if there is an operation."""
+    asked = refused.request
+    operations = gateway_document()["paths"].get(asked.url.path, {})
+    if operation := operations.get(asked.method.lower()):
+        told = operation["responses"][str(refused.status_code)]["description"]
+        assert f" {refused.json()['code']}: " in f" {told}"
 
 
 def environment(kafka: Kafka, port: int, rows_redis_url: str = NO_REDIS) -> dict[str, str]:

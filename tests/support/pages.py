@@ -11,7 +11,6 @@ from litestar.di import Provide
 from litestar.testing import TestClient
 from msgspec import Raw, Struct
 
-from app.gateway.reference import document
 from app.login.sessions import Session
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
@@ -66,6 +65,7 @@ from models.events import (
 from models.information import Item, Section
 from models.policy import ZONE
 from models.travel import City
+from support.gateways import gateway_document
 
 PERSON = "p1-" + "a" * 32
 NOON = datetime(2026, 11, 24, 12, 0, 7, tzinfo=ZONE)
@@ -395,7 +395,9 @@ def rendered(state: str, language: Language) -> str:
 
 def of_anybody(stand: Stand) -> list[Router]:
     samples = [Sample("red", names.COLOURS[Colour.RED])]
-    return page_routes(cast(Any, stand), lambda: samples, document, "http://gateway.test/docs")
+    return page_routes(
+        cast(Any, stand), lambda: samples, gateway_document, "http://gateway.test/docs"
+    )
 
 
 def of_residents(stand: Stand, services: Services | None = None) -> list[Any]:

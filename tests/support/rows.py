@@ -1,7 +1,7 @@
 """Rows in Redis, as `yuekang rows` leaves them there."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,8 +14,9 @@ from models.events import ListName
 from models.lists import EMPTY, Listing, add
 from models.person import Person
 from models.rows import encode_row
+from support import builders as b
 from support.held import Held
-from support.views import now
+from support.views import Model, health_code, now
 
 
 def row_of(person: str, *arrivals: tuple[Any, datetime]) -> Person:
@@ -59,3 +60,29 @@ async def put_rows(
         key = f"{person}:{name}".encode()
         batch.take(LISTS_CHANGELOG, key, 0, msgspec.json.encode(listing), at)
     assert await writer.apply(batch, state)
+
+
+async def filled(rows: Redis, model: Model, *people: str, prefix: str = "") -> None:
+    """Rows and codes of people, each with a place name of its own in every list."""
+    at = now() - timedelta(hours=2)
+    listings: dict[tuple[str, ListName], Listing] = {}
+    facts = []
+    for person in people:
+        listings[person, ListName.TEMPERATURES] = listing_of(b.temperature(36.5, at, person=person))
+        listings[person, ListName.DISPLAYS] = listing_of(b.display(at, person=person))
+        listings[person, ListName.DECLARATIONS] = listing_of(b.declaration(at, person=person))
+        listings[person, ListName.IGG_RESULTS] = listing_of(
+            b.igg("positive", at - timedelta(days=1), person=person)
+        )
+        listings[person, ListName.NATIONAL_STATUSES] = listing_of(
+            b.national_status("high", at, person=person)
+        )
+        facts.append(
+            row_of(
+                person,
+                (b.verified(at, person=person), at),
+                (b.negative(at - timedelta(days=1), person=person), at),
+            )
+        )
+    await put_rows(rows, facts, listings=listings, prefix=prefix)
+    await model.put(*(health_code(person) for person in people))

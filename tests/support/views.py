@@ -276,17 +276,23 @@ def _plain(one: Json) -> Json:
 
 
 class Model:
-    """Writes the read model without a log: what is put is projected up to `as_of`, now."""
+    """Writes the read model without a log: what is put is projected up to `as_of`, now.
 
-    def __init__(self, redis: Redis) -> None:
+    Who reads it calls the topics by names that begin with `prefix`.
+    """
+
+    def __init__(self, redis: Redis, prefix: str = "") -> None:
         self._redis = redis
+        self._prefix = prefix
         self._writer = CodeWriter(redis, StateGate(redis, "test/1", "test"))
         self._state: Any = None
 
     async def begin(self) -> None:
         """Begin again, with nobody in it."""
         await self._redis.flushdb()
-        positions = {topic: tuple(Position(0) for _ in range(4)) for topic in CODES.topics}
+        positions = {
+            self._prefix + topic: tuple(Position(0) for _ in range(4)) for topic in CODES.topics
+        }
         self._state = self._writer.gate.new_state("server", positions)
         await self._writer.gate.load()
         assert await self._writer.gate.begin_again(self._state)

@@ -17,13 +17,13 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 from litestar import Router
 
-from app.gateway.reference import document
 from app.topics.schemas import asyncapi
 from app.view.pages import names
 from app.web import language as languages
 from app.web.language import LANGUAGES, LOCALES, Language
 from app.web.site import STATIC
 from models.codes import Colour
+from support.gateways import gateway_document
 from support.pages import STATES, Stand, of_anybody, of_residents, rendered
 
 ROOT = Path(__file__).parents[2]
@@ -184,7 +184,7 @@ def words_of_documents() -> tuple[set[str], set[str]]:
         elif isinstance(node, str):
             yield node
 
-    strings = set(within(orjson.loads(orjson.dumps([document(), asyncapi()]))))
+    strings = set(within(orjson.loads(orjson.dumps([gateway_document(), asyncapi()]))))
     named = {word for text in strings if " " not in text for word in LATIN.findall(text)}
     terms = {word for text in strings for word in HAN.findall(text)}
     return named | {"GET", "POST"}, terms

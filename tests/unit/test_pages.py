@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import pytest
 
 from app.development.sample.samples import samples
-from app.gateway.reference import document
 from app.login.sessions import Session
 from app.topics.schemas import asyncapi
 from app.view.pages import names, reference
@@ -39,6 +38,7 @@ from models.codes import (
 from models.events import DocumentType
 from models.information import Section
 from models.policy import ZONE
+from support.gateways import gateway_document
 from support.pages import rendered
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
@@ -390,7 +390,7 @@ class TestReference:
     def test_every_link_within_a_page_leads_somewhere(self) -> None:
         for page in (
             reference.events_page(asyncapi(), ZH),
-            reference.api_page(document(), None, EN),
+            reference.api_page(gateway_document(), None, EN),
         ):
             anchors = re.findall(r' id="([^"]+)"', page.content)
             assert len(anchors) == len(set(anchors))
