@@ -1,12 +1,13 @@
-"""A flood of what bears on no code, and the colour's latency beside it.
+"""A flood, and the colour's latency beside it.
 
 Displays and temperatures by the hundred thousand lie in their topics, and the lists' worker folds
 them as fast as it can, while `yuekang latency` measures on the same machine how soon a change of
-a code is visible. In each round it is measured without a flood too, just before.
+a code is visible. So it does beside 50,000 results of one person, as a file that is sent many
+times. In each round it is measured without a flood too, just before.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from models.events import (
     DisplayData,
     DisplayDetail,
     DisplayRecorded,
+    NatResultData,
+    NatResultReported,
     Outcome,
+    Result,
     TemperatureData,
     TemperatureMeasured,
 )
@@ -36,6 +40,7 @@ SECONDS = 30
 FLOOD = 1_000_000
 """More than a worker folds in the time of a run."""
 PEOPLE = 100_000
+OF_ONE_PERSON = 50_000
 
 
 class Beside(Struct, frozen=True):
@@ -46,11 +51,13 @@ class Beside(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """One measurement; `flood` is None where there was none."""
+    """One measurement; `flood` is None where there was none. `of_one_person`: results of one
+    person, sent just before."""
 
     round: int
     report: Report
     flood: Beside | None = None
+    of_one_person: int = 0
 
 
 def measure(directory: Path, terminal: Terminal) -> list[Run]:
@@ -62,6 +69,10 @@ def measure(directory: Path, terminal: Terminal) -> list[Run]:
             lists_worker = int(environment["YUEKANG_LISTS_STATUS_PORT"])
             run(environment, terminal, RATE, CHANGING, WARM_UP_SECONDS)
             found.append(Run(number, run(environment, terminal, RATE, CHANGING, SECONDS)))
+            with terminal.bar("Flood with results of one person", OF_ONE_PERSON) as tick:
+                topics.publish(environment["YUEKANG_KAFKA"], _of_one_person(number), tick)
+            report = run(environment, terminal, RATE, CHANGING, SECONDS)
+            found.append(Run(number, report, of_one_person=OF_ONE_PERSON))
             with terminal.bar("Flood with displays and temperatures", FLOOD) as tick:
                 topics.publish(environment["YUEKANG_KAFKA"], _flood(), tick)
             before = applied(lists_worker)
@@ -70,6 +81,25 @@ def measure(directory: Path, terminal: Terminal) -> list[Run]:
             terminal.say(f"{after - before:,} folded meanwhile, {FLOOD - after:,} left")
             found.append(Run(number, report, Beside(after - before, FLOOD - after)))
     return found
+
+
+def _of_one_person(number: int) -> Iterator[Record]:
+    """Yield results of one person, all negative, each with an id of its own."""
+    now = datetime.now(UTC)
+    person = person_key(blake2b(b"one person:%d" % number, digest_size=20).digest())
+    data = NatResultData(now - timedelta(hours=6), now, Result.NEGATIVE, "Laboratory 1")
+    for place in range(OF_ONE_PERSON):
+        yield record_of(
+            NatResultReported(
+                specversion="1.0",
+                id=f"again-{place}",
+                source="/laboratories/440100-001",
+                time=now,
+                partitionkey=person,
+                sequence=str(place),
+                data=data,
+            )
+        )
 
 
 def _flood() -> Iterator[Record]:

@@ -425,20 +425,24 @@ def _flood(found: Sequence[flood.Run]) -> Iterator[str]:
     yield (
         f"`yuekang latency` at {flood.RATE:,} changes a second for {flood.SECONDS} s, and the same "
         f"with {flood.FLOOD:,} displays and temperatures just appended, which the lists' worker "
-        f"folds meanwhile on the same machine; {flood.ROUNDS} rounds, in turns. Append to visible, "
-        "ms; median (least–most) of the rounds."
+        f"folds meanwhile on the same machine, and with {flood.OF_ONE_PERSON:,} results of one "
+        f"person; {flood.ROUNDS} rounds, in turns. Append to visible, ms; median (least–most) of "
+        "the rounds."
     )
     yield from ("", "| | p50 | p95 | p99 | max | Not seen | Of the flood folded |")
     yield "|---|---|---|---|---|---|---|"
     besides = [run.flood for run in found if run.flood is not None]
     for what, runs, folded in (
-        ("without", [run for run in found if run.flood is None], ""),
+        ("without", [run for run in found if run.flood is None and not run.of_one_person], ""),
+        ("beside one person's", [run for run in found if run.of_one_person], ""),
         (
             "beside the flood",
             [run for run in found if run.flood is not None],
             Spread.of([beside.folded for beside in besides]).text(",.0f"),
         ),
     ):
+        if not runs:
+            continue
         visible = [run.report.visible for run in runs if run.report.visible is not None]
         columns = zip(*map(msgspec.structs.astuple, visible), strict=True)
         values = " | ".join(Spread.of(column).text(",.0f") for column in columns)
