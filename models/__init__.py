@@ -8,6 +8,7 @@ These are the rules. A code depends on nothing else:
 - `corrections`: which events stand, and in whose place.
 - `policy`: the rules' numbers, dated, each with its source.
 - `reasons`: the six reasons for a red code, each an interval of time.
+- `quarantine`: the reasons that an order of quarantine opens.
 - `files`: which report of a case, a listing or an order closes which.
 - `provinces`: what another province's reports come to, in its own sequence.
 - `idle`: which events have no effect though they mean to have one, and why.

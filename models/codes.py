@@ -10,7 +10,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from models.events import Instant
+from models.events import Envelope, Instant
 
 
 class Colour(StrEnum):
@@ -63,6 +63,11 @@ class EventRef(Struct, frozen=True, order=True):
 
     source: str
     id: str
+
+
+def ref(event: Envelope) -> EventRef:
+    """Return the identity of `event`."""
+    return EventRef(event.source, event.id)
 
 
 class Condition(Struct, frozen=True, omit_defaults=True):

@@ -38,7 +38,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from models.codes import Colour, EventRef, HealthCode, Interval, Reason, Status, judge
+from models.codes import Colour, EventRef, HealthCode, Interval, Reason, Status, judge, ref
 from models.corrections import corrects, settle
 from models.events import (
     StatusEvent,
@@ -48,7 +48,7 @@ from models.events import (
 from models.facts import Fact
 from models.person import Person, given_up
 from models.policy import policy_at
-from models.reasons import assess, ref
+from models.reasons import assess
 
 TRIALS_MAX = 200
 """Judgements spent on finding the fewest events that make a difference: milliseconds for most rows,

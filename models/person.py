@@ -31,6 +31,7 @@ from models.codes import (
     Status,
     StatusChange,
     judge,
+    ref,
 )
 from models.corrections import corrects
 from models.events import (
@@ -65,7 +66,7 @@ from models.notices import (
     without_target,
 )
 from models.policy import policy_at
-from models.reasons import Assessment, assess, opens_nothing, ref
+from models.reasons import Assessment, assess, opens_nothing
 from models.results import swab_too_old
 
 EARLIEST = datetime.fromtimestamp(0, UTC)

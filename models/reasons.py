@@ -12,7 +12,7 @@ the manual's list (三（一）:
 | 2 | a suspected case | its exclusion or confirmation | `suspected_cases` |
 | 3 | a contact's listing | `after_exposure` and tests; withdrawal; a case | `close_contact` |
 | 4 | another province's red or yellow | the same province's green | `out_of_province_code` |
-| 5, 6 | an order, a transfer | the release notice, the next step, or planned end | `quarantine` |
+| 5, 6 | an order, a transfer | release notice, next step, planned end | `models.quarantine` |
 
 The numbers are in models.policy. Three things hold for all of them.
 
@@ -34,7 +34,7 @@ from typing import TypeVar, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from models.codes import Condition, ConditionKind, EventRef, Interval, Owner, Reason
+from models.codes import Condition, ConditionKind, EventRef, Interval, Owner, Reason, ref
 from models.corrections import Order, settle
 from models.events import (
     CaseConfirmed,
@@ -52,7 +52,6 @@ from models.events import (
     NatResultRetracted,
     ProvincialCodeReported,
     ProvincialCodeRetracted,
-    QuarantineKind,
     QuarantineOrdered,
     QuarantineReleased,
     QuarantineRetracted,
@@ -65,7 +64,6 @@ from models.events import (
 from models.files import (
     CONFIRMED_CASE,
     LISTING,
-    ORDER,
     SUSPECTED_CASE,
     CaseReport,
     ContactReport,
@@ -78,13 +76,12 @@ from models.files import (
 from models.idle import Idle, Obstacle, idle_in_files
 from models.policy import day_start, policy_at
 from models.provinces import Spell, follow
+from models.quarantine import quarantine
 from models.results import Swab, Wait, counted, required_tests, waits
 
 E = TypeVar("E", bound=Envelope)
 NEXT = timedelta(milliseconds=1)
 """A negative counts from after a positive's swab; instants are told to the millisecond."""
-
-QuarantineStep = QuarantineOrdered | QuarantineTransferred
 
 
 class Assessment(Struct, frozen=True):
@@ -427,66 +424,3 @@ def out_of_province_code(spell: Spell) -> Interval:
         ),
         province=spell.opened.data.province,
     )
-
-
-# Ranks 5 and 6: 集中隔离人员, 居家隔离人员
-
-
-def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval]:
-    """An order opens at its start. A release notice lifts all of it, whatever steps it has, or the
-    planned end lifts a step where policy says so. A transfer ends one kind and opens the other at
-    the same instant: no green gap. What begins after a release needs an order that follows it."""
-    steps = [(step, released) for opened, released in walk(reports, ORDER) for step in opened]
-    for step, released in steps:
-        following = [
-            later.event
-            for later, _ in steps
-            if step.place < later.place and (not released or later.place < released.place)
-        ]
-        first = min(following, key=counts_from, default=None)
-        yield _quarantine(step.event, first, released and released.event)
-
-
-def _quarantine(
-    step: QuarantineStep, following: QuarantineStep | None, released: QuarantineReleased | None
-) -> Interval:
-    start, data = counts_from(step), step.data
-    policy = policy_at(start)
-    ends = {
-        counts_from(closing): closing for closing in (released, following) if closing is not None
-    }
-    end = min(ends, default=None)
-    closed = None if end is None else ends[end]
-    if data.kind in policy.planned_end_lifts and (end is None or data.planned_end_at < end):
-        end = data.planned_end_at
-        conditions: tuple[Condition, ...] = (
-            Condition(ConditionKind.TIME, Owner.TIME, not_before=end, met_at=end),
-        )
-    elif closed is None or isinstance(closed, QuarantineReleased):
-        notice = Condition(
-            ConditionKind.RELEASE_NOTICE,
-            Owner.QUARANTINE_COMMAND,
-            not_before=data.planned_end_at,
-            met_at=end,
-            met_by=ref(closed) if closed else None,
-        )
-        conditions = (notice,)
-    else:
-        conditions = ()  # the next step of the order takes its place; nothing is waited for
-    return Interval(
-        reason=(
-            Reason.CENTRALISED_QUARANTINE
-            if data.kind is QuarantineKind.CENTRALISED
-            else Reason.HOME_QUARANTINE
-        ),
-        start=start,
-        end=end,
-        opened_by=ref(step),
-        policy=policy.version,
-        conditions=conditions,
-    )
-
-
-def ref(event: Envelope) -> EventRef:
-    """Return the identity of `event`."""
-    return EventRef(event.source, event.id)

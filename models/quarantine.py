@@ -1,0 +1,71 @@
+"""Ranks 5 and 6, 集中隔离人员 and 居家隔离人员: an order of quarantine with its steps."""
+
+from collections.abc import Iterator, Sequence
+
+from models.codes import Condition, ConditionKind, Interval, Owner, Reason, ref
+from models.events import (
+    QuarantineKind,
+    QuarantineOrdered,
+    QuarantineReleased,
+    QuarantineTransferred,
+    counts_from,
+)
+from models.files import ORDER, Placed, QuarantineReport, walk
+from models.policy import policy_at
+
+QuarantineStep = QuarantineOrdered | QuarantineTransferred
+
+
+def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval]:
+    """An order opens at its start. A release notice lifts all of it, whatever steps it has, or the
+    planned end lifts a step where policy says so. A transfer ends one kind and opens the other at
+    the same instant: no green gap. What begins after a release needs an order that follows it."""
+    steps = [(step, released) for opened, released in walk(reports, ORDER) for step in opened]
+    for step, released in steps:
+        following = [
+            later.event
+            for later, _ in steps
+            if step.place < later.place and (not released or later.place < released.place)
+        ]
+        first = min(following, key=counts_from, default=None)
+        yield _quarantine(step.event, first, released and released.event)
+
+
+def _quarantine(
+    step: QuarantineStep, following: QuarantineStep | None, released: QuarantineReleased | None
+) -> Interval:
+    start, data = counts_from(step), step.data
+    policy = policy_at(start)
+    ends = {
+        counts_from(closing): closing for closing in (released, following) if closing is not None
+    }
+    end = min(ends, default=None)
+    closed = None if end is None else ends[end]
+    if data.kind in policy.planned_end_lifts and (end is None or data.planned_end_at < end):
+        end = data.planned_end_at
+        conditions: tuple[Condition, ...] = (
+            Condition(ConditionKind.TIME, Owner.TIME, not_before=end, met_at=end),
+        )
+    elif closed is None or isinstance(closed, QuarantineReleased):
+        notice = Condition(
+            ConditionKind.RELEASE_NOTICE,
+            Owner.QUARANTINE_COMMAND,
+            not_before=data.planned_end_at,
+            met_at=end,
+            met_by=ref(closed) if closed else None,
+        )
+        conditions = (notice,)
+    else:
+        conditions = ()  # the next step of the order takes its place; nothing is waited for
+    return Interval(
+        reason=(
+            Reason.CENTRALISED_QUARANTINE
+            if data.kind is QuarantineKind.CENTRALISED
+            else Reason.HOME_QUARANTINE
+        ),
+        start=start,
+        end=end,
+        opened_by=ref(step),
+        policy=policy.version,
+        conditions=conditions,
+    )
