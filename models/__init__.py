@@ -7,6 +7,7 @@ These are the rules. A code depends on nothing else:
 - `events`: what agencies may publish, one type per kind of fact.
 - `corrections`: which events stand, and in whose place.
 - `policy`: the rules' numbers, dated, each with its source.
+- `easing`: which policy governs a reason, where several follow each other.
 - `reasons`: the six reasons for a red code, each an interval of time.
 - `quarantine`: the reasons that an order of quarantine opens.
 - `files`: which report of a case, a listing or an order closes which.

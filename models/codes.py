@@ -89,8 +89,8 @@ class Condition(Struct, frozen=True, omit_defaults=True):
 class Interval(Struct, frozen=True, omit_defaults=True):
     """A reason, open in `[start, end)`; `end` is None while a condition is unmet.
 
-    `conditions` must all be met for it to lift. `policy` is the version that governs it: the
-    one in force at `start`.
+    `conditions` must all be met for it to lift. `policy` is the version that governs it: of the
+    one in force at `start` and those that follow, the one by which it ends first.
     """
 
     reason: Reason

@@ -1,8 +1,10 @@
 """The rules' numbers: dated, versioned, each with its source.
 
 No rule for a code carries a duration of its own. What an event may be at all is in models.checks.
-The policy in force at the instant a reason opens governs that reason. So a later policy neither
-shortens nor lengthens what already runs, and no code turns red because a policy changed.
+A reason is judged by the policy in force when it opens, and by each that follows. The one by which
+it ends first governs it, and by a later one nothing ends before that is in force. So a milder
+policy shortens what already runs, a stricter one lengthens nothing, and no code turns red because
+a policy changed (models.easing).
 
 Sources: the manual (粤康码 user manual, 三（一）) names the six reasons and no durations. The
 durations are those of the national prevention protocol of the time
@@ -10,7 +12,7 @@ durations are those of the national prevention protocol of the time
 silent, in favour of a resident who would otherwise face an unexplained red.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -154,10 +156,15 @@ POLICIES = (
 
 def policy_at(at: datetime) -> Policy:
     """Return the policy in force at `at`; for an instant before all policies, the first."""
-    for policy in reversed(POLICIES):
-        if policy.valid_from <= at:
-            return policy
-    return POLICIES[0]
+    return policies_from(at)[0]
+
+
+def policies_from(at: datetime) -> Sequence[Policy]:
+    """Return the policy in force at `at`, and those that follow it."""
+    for place in range(len(POLICIES) - 1, 0, -1):
+        if POLICIES[place].valid_from <= at:
+            return POLICIES[place:]
+    return POLICIES
 
 
 def day_start(instant: datetime, days: int) -> datetime:

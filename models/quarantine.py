@@ -1,8 +1,10 @@
 """Ranks 5 and 6, 集中隔离人员 and 居家隔离人员: an order of quarantine with its steps."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from models.codes import Condition, ConditionKind, Interval, Owner, Reason, ref
+from models.easing import mildest, passing_of_time
 from models.events import (
     QuarantineKind,
     QuarantineOrdered,
@@ -11,7 +13,7 @@ from models.events import (
     counts_from,
 )
 from models.files import ORDER, Placed, QuarantineReport, walk
-from models.policy import policy_at
+from models.policy import Policy
 
 QuarantineStep = QuarantineOrdered | QuarantineTransferred
 
@@ -28,14 +30,17 @@ def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval
             if step.place < later.place and (not released or later.place < released.place)
         ]
         first = min(following, key=counts_from, default=None)
-        yield _quarantine(step.event, first, released and released.event)
+        notice = released and released.event
+        yield mildest(counts_from(step.event), partial(_quarantine, step.event, first, notice))
 
 
 def _quarantine(
-    step: QuarantineStep, following: QuarantineStep | None, released: QuarantineReleased | None
+    step: QuarantineStep,
+    following: QuarantineStep | None,
+    released: QuarantineReleased | None,
+    policy: Policy,
 ) -> Interval:
-    start, data = counts_from(step), step.data
-    policy = policy_at(start)
+    data = step.data
     ends = {
         counts_from(closing): closing for closing in (released, following) if closing is not None
     }
@@ -43,9 +48,7 @@ def _quarantine(
     closed = None if end is None else ends[end]
     if data.kind in policy.planned_end_lifts and (end is None or data.planned_end_at < end):
         end = data.planned_end_at
-        conditions: tuple[Condition, ...] = (
-            Condition(ConditionKind.TIME, Owner.TIME, not_before=end, met_at=end),
-        )
+        conditions: tuple[Condition, ...] = (passing_of_time(end),)
     elif closed is None or isinstance(closed, QuarantineReleased):
         notice = Condition(
             ConditionKind.RELEASE_NOTICE,
@@ -63,7 +66,7 @@ def _quarantine(
             if data.kind is QuarantineKind.CENTRALISED
             else Reason.HOME_QUARANTINE
         ),
-        start=start,
+        start=counts_from(step),
         end=end,
         opened_by=ref(step),
         policy=policy.version,

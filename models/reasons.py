@@ -14,7 +14,10 @@ the manual's list (三（一）:
 | 4 | another province's red or yellow | the same province's green | `out_of_province_code` |
 | 5, 6 | an order, a transfer | release notice, next step, planned end | `models.quarantine` |
 
-The numbers are in models.policy. Three things hold for all of them.
+The numbers are in models.policy. Four things hold for all of them.
+
+A reason is judged by each policy from the one in force at its start onward, and the mildest governs
+it (models.easing).
 
 A correction is read in the place of what it corrects (models.corrections).
 
@@ -27,8 +30,9 @@ reported later changes no day on which nobody knew it (own decision).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar, assert_never
 
 from msgspec import Struct
@@ -36,6 +40,7 @@ from msgspec.structs import replace
 
 from models.codes import Condition, ConditionKind, EventRef, Interval, Owner, Reason, ref
 from models.corrections import Order, settle
+from models.easing import mildest, passing_of_time
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
@@ -74,7 +79,7 @@ from models.files import (
     walk,
 )
 from models.idle import Idle, Obstacle, idle_in_files
-from models.policy import day_start, policy_at
+from models.policy import Policy, day_start, policies_from, policy_at
 from models.provinces import Spell, follow
 from models.quarantine import quarantine
 from models.results import Swab, Wait, counted, required_tests, waits
@@ -234,34 +239,33 @@ def confirmed_cases(reports: Sequence[Placed[CaseReport]]) -> Iterator[Confirmed
     only so."""
     for opened, discharge in walk(reports, CONFIRMED_CASE):
         for confirmed in opened:
-            case = _confirmed_case(confirmed.event, discharge and discharge.event)
-            if _was(case.interval):
-                yield case
+            ended_by = discharge and discharge.event
+            start = confirmed.event.data.confirmed_at
+            interval = mildest(start, partial(_confirmed_case, confirmed.event, ended_by))
+            if _was(interval):
+                yield ConfirmedCase(interval, ended_by and ended_by.data.discharged_at)
 
 
-def _confirmed_case(opened: CaseConfirmed, discharge: CaseDischarged | None) -> ConfirmedCase:
-    start = opened.data.confirmed_at
-    policy = policy_at(start)
+def _confirmed_case(
+    opened: CaseConfirmed, discharge: CaseDischarged | None, policy: Policy
+) -> Interval:
     discharged_at = discharge.data.discharged_at if discharge else None
     end = discharged_at + policy.after_discharge if discharged_at else None
-    return ConfirmedCase(
-        Interval(
-            reason=Reason.CONFIRMED_OR_POSITIVE,
-            start=start,
-            end=end,
-            opened_by=ref(opened),
-            policy=policy.version,
-            conditions=(
-                Condition(
-                    ConditionKind.DISCHARGE,
-                    Owner.CDC,
-                    met_at=discharged_at,
-                    met_by=ref(discharge) if discharge else None,
-                ),
-                Condition(ConditionKind.TIME, Owner.TIME, not_before=end, met_at=end),
+    return Interval(
+        reason=Reason.CONFIRMED_OR_POSITIVE,
+        start=opened.data.confirmed_at,
+        end=end,
+        opened_by=ref(opened),
+        policy=policy.version,
+        conditions=(
+            Condition(
+                ConditionKind.DISCHARGE,
+                Owner.CDC,
+                met_at=discharged_at,
+                met_by=ref(discharge) if discharge else None,
             ),
+            passing_of_time(end),
         ),
-        discharged_at,
     )
 
 
@@ -273,29 +277,42 @@ def positive_results(
     It belongs to a case that was confirmed before it could lift, and not discharged before it was
     sampled. Then the case's discharge lifts it and tests do not.
     """
-    for wait in waits(positives, negatives):
-        own = [
-            case
-            for case in confirmed
-            if (wait.lifted_at is None or case.interval.start < wait.lifted_at)
-            and (case.discharged_at is None or wait.positive.sampled_at < case.discharged_at)
-        ]
-        alone = _positive(wait)
-        if own:
-            last = max(
-                own, key=lambda c: (c.interval.end is None, c.interval.end or c.interval.start)
-            )
-            alone = replace(alone, end=last.interval.end, conditions=last.interval.conditions)
-        yield alone
+    if not positives:
+        return
+    distances = {policy.negatives_apart for policy in policies_from(positives[0].reported_at)}
+    found = [waits(positives, negatives, apart) for apart in distances]
+    for positive, *of_one in zip(positives, *found, strict=True):
+        by_distance = dict(zip(distances, of_one, strict=True))
+        yield mildest(positive.reported_at, partial(_positive, by_distance, confirmed))
 
 
-def _positive(wait: Wait) -> Interval:
-    start = wait.positive.reported_at
-    policy = policy_at(start)
+def _positive(
+    by_distance: Mapping[timedelta, Wait], confirmed: Sequence[ConfirmedCase], policy: Policy
+) -> Interval:
+    wait = by_distance[policy.negatives_apart]
+    own = [
+        case
+        for case in confirmed
+        if (wait.lifted_at is None or case.interval.start < wait.lifted_at)
+        and (case.discharged_at is None or wait.positive.sampled_at < case.discharged_at)
+    ]
+    alone = _lifted_by_tests(wait, policy)
+    if not own:
+        return alone
+    last = max(own, key=lambda c: (c.interval.end is None, c.interval.end or c.interval.start))
+    return _with_case(alone, last)
+
+
+def _with_case(interval: Interval, case: ConfirmedCase) -> Interval:
+    own = case.interval
+    return replace(interval, end=own.end, conditions=own.conditions, policy=own.policy)
+
+
+def _lifted_by_tests(wait: Wait, policy: Policy) -> Interval:
     earliest = wait.first.sampled_at if wait.first else wait.newest + NEXT
     return Interval(
         reason=Reason.CONFIRMED_OR_POSITIVE,
-        start=start,
+        start=wait.positive.reported_at,
         end=wait.lifted_at,
         opened_by=ref(wait.positive.result),
         policy=policy.version,
@@ -364,24 +381,33 @@ def close_contact(
     """
     for opened, withdrawal in walk(reports, LISTING):
         withdrawn_at = withdrawal and counts_from(withdrawal.event)
+        in_time = [n for n in negatives if withdrawn_at is None or n.reported_at <= withdrawn_at]
         for listed in opened:
-            in_time = [
-                n for n in negatives if withdrawn_at is None or n.reported_at <= withdrawn_at
-            ]
-            contact = _contact(listed.event, in_time)
-            exposure = listed.event.data.last_exposure_at
-            for case in confirmed:
-                lifts = case.interval.end
-                if exposure < case.interval.start and _is_earlier(lifts, contact.end):
-                    contact = replace(contact, end=lifts, conditions=case.interval.conditions)
-            if _is_earlier(withdrawn_at, contact.end):
-                contact = replace(contact, end=withdrawn_at)
-            yield contact
+            start = listed.event.data.listed_at
+            yield mildest(start, partial(_contact, listed.event, in_time, confirmed, withdrawn_at))
 
 
-def _contact(listed: ContactListed, negatives: Sequence[Swab]) -> Interval:
-    start, exposure = listed.data.listed_at, listed.data.last_exposure_at
-    policy = policy_at(start)
+def _contact(
+    listed: ContactListed,
+    negatives: Sequence[Swab],
+    confirmed: Sequence[ConfirmedCase],
+    withdrawn_at: datetime | None,
+    policy: Policy,
+) -> Interval:
+    contact = _lifted_by_time_and_tests(listed, negatives, policy)
+    for case in confirmed:
+        exposed_before = listed.data.last_exposure_at < case.interval.start
+        if exposed_before and _is_earlier(case.interval.end, contact.end):
+            contact = _with_case(contact, case)
+    if _is_earlier(withdrawn_at, contact.end):
+        contact = replace(contact, end=withdrawn_at)
+    return contact
+
+
+def _lifted_by_time_and_tests(
+    listed: ContactListed, negatives: Sequence[Swab], policy: Policy
+) -> Interval:
+    exposure = listed.data.last_exposure_at
     apart = policy.contact_tests_apart
     period_end = exposure + policy.after_exposure
     days = [day_start(exposure, day) for day in policy.contact_test_days]
@@ -391,12 +417,12 @@ def _contact(listed: ContactListed, negatives: Sequence[Swab]) -> Interval:
         days[len(met)] = max(days[len(met)], met[-1].sampled_at + apart)
     return Interval(
         reason=Reason.CLOSE_CONTACT,
-        start=start,
+        start=listed.data.listed_at,
         end=None if missing else max([period_end, *(test.reported_at for test in met)]),
         opened_by=ref(listed),
         policy=policy.version,
         conditions=(
-            Condition(ConditionKind.TIME, Owner.TIME, not_before=period_end, met_at=period_end),
+            passing_of_time(period_end),
             *map(_negative, days, [*met, *missing], [None, *[apart] * (len(days) - 1)]),
         ),
     )

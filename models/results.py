@@ -1,7 +1,6 @@
 """What results of nucleic acid tests come to: the pair that lifts a positive, a contact's tests."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -76,35 +75,34 @@ class Wait(NamedTuple):
     lifted_at: datetime | None
 
 
-def waits(positives: Sequence[Swab], negatives: Sequence[Swab]) -> Iterator[Wait]:
-    """Follow the reports in their order, and say what becomes of each positive.
+def waits(positives: Sequence[Swab], negatives: Sequence[Swab], apart: timedelta) -> Iterator[Wait]:
+    """Follow the reports in their order, and say what becomes of each positive, in their order too.
 
     A positive is lifted by two negatives that were sampled after the newest positive, at least
-    `negatives_apart`, once both are reported. What is reported later changes nothing of that.
+    `apart`, once both are reported. What is reported later changes nothing of that.
     """
     if not positives:
         return
     known: list[Swab] = []
-    # By how far apart their negatives must be: those of one policy wait for the same pair.
-    waiting: defaultdict[timedelta, list[Swab]] = defaultdict(list)
+    waiting: list[Swab] = []
     newest = positives[0].sampled_at
     reports = sorted([*positives, *negatives], key=_reported)
     for at, together in groupby(reports, key=_reported):
         for swab in together:
             if swab.result.data.result is Result.POSITIVE:
                 newest = max(newest, swab.sampled_at)
-                waiting[policy_at(at).negatives_apart].append(swab)
+                waiting.append(swab)
             else:
                 insort(known, swab)
-        for apart in list(waiting):
-            first, second = _pair(known, newest, apart)
-            if second is not None:
-                for positive in waiting.pop(apart):
-                    yield Wait(positive, newest, first, second, at)
-    for apart, still in waiting.items():
-        first, second = _pair(known, newest, apart)
-        for positive in still:
-            yield Wait(positive, newest, first, second, None)
+        first, second = _pair(known, newest, apart) if waiting else (None, None)
+        if second is not None:
+            for positive in waiting:
+                yield Wait(positive, newest, first, second, at)
+            waiting.clear()
+    if waiting:
+        first, _ = _pair(known, newest, apart)
+        for positive in waiting:
+            yield Wait(positive, newest, first, None, None)
 
 
 def _pair(

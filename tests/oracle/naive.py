@@ -4,15 +4,18 @@ It was written from the manual, the table of reasons and the decisions, by someo
 `models/`. Where the two differed, docs/decisions/0017-judgement.md says which was right.
 Each function is one sentence of the rules. Letters such as "(c)" name the decision it comes from.
 
-Reading order: corrections, files and places, results of tests, then the six reasons in their order.
+Reading order: policies, corrections, files and places, results of tests, then the six reasons in
+their order.
 Where the rules leave something open, the function that decides says "Choice".
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import combinations, pairwise
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
+from models import policy
 from models.codes import Colour, Reason
 from models.events import (
     CaseConfirmed,
@@ -40,7 +43,7 @@ from models.events import (
     ResultStatus,
     StatusEvent,
 )
-from models.policy import day_start, policy_at
+from models.policy import Policy, day_start, policy_at
 
 EventT = TypeVar("EventT", bound=Envelope)
 
@@ -130,6 +133,28 @@ def first_of(*instants: datetime | None) -> datetime | None:
 def earliest(instants: Iterable[datetime], holds: Callable[[datetime], bool]) -> datetime | None:
     """Return the earliest of `instants` at which `holds` is true."""
     return next((instant for instant in sorted(instants) if holds(instant)), None)
+
+
+# (o) Policies
+
+
+def judging(start: datetime) -> list[Policy]:
+    """A reason is judged by the policy in force at its start, and by each that comes later (o)."""
+    in_force = policy_at(start)
+    return [
+        in_force,
+        *(one for one in policy.POLICIES if start < one.valid_from and one is not in_force),
+    ]
+
+
+def mildest(start: datetime, end_by: Callable[[Policy], datetime | None]) -> datetime | None:
+    """The earliest end wins. By a later policy nothing ends before that is in force (o)."""
+    in_force, *later = judging(start)
+    ends = [end_by(in_force)]
+    for one in later:
+        end = end_by(one)
+        ends.append(end and max(end, one.valid_from))
+    return first_of(*ends)
 
 
 # (f, g) Corrections
@@ -437,10 +462,14 @@ def illnesses_of(case: Facts) -> list[Illness]:
         confirmed_at = confirmation.event.data.confirmed_at
         discharge = discharge_of(case, confirmation)
         discharged_at = discharge.event.data.discharged_at if discharge else None
-        wait = policy_at(confirmed_at).after_discharge
-        end = discharged_at + wait if discharged_at else None
+        end = mildest(confirmed_at, partial(end_of_illness, discharged_at))
         found.append(Illness(confirmed_at, discharged_at, end))
     return found
+
+
+def end_of_illness(discharged_at: datetime | None, by: Policy) -> datetime | None:
+    """A case is over `after_discharge` after its discharge."""
+    return discharged_at and discharged_at + by.after_discharge
 
 
 def illnesses(standing: Facts) -> list[Illness]:
@@ -485,15 +514,14 @@ def has_pair(standing: Facts, apart: timedelta, at: datetime) -> bool:
     return any(abs(one - other) >= apart for one, other in combinations(samples, 2))
 
 
-def lift_by_tests(standing: Facts, positive: Positive) -> datetime | None:
+def lift_by_tests(standing: Facts, positive: Positive, by: Policy) -> datetime | None:
     """A positive could lift at the first instant since its report at which there is a pair (b).
 
     What is reported later does not undo it (k).
     """
-    apart = policy_at(positive.reported_at).negatives_apart
     return earliest(
         (at for at in reports_of_tests(standing) if positive.reported_at <= at),
-        lambda at: has_pair(standing, apart, at),
+        lambda at: has_pair(standing, by.negatives_apart, at),
     )
 
 
@@ -513,12 +541,12 @@ def last_end(own: Sequence[Illness]) -> datetime | None:
     return max(ends) if len(ends) == len(own) else None
 
 
-def end_of_positive(standing: Facts, positive: Positive) -> datetime | None:
+def end_of_positive(standing: Facts, positive: Positive, by: Policy) -> datetime | None:
     """A positive ends with its case. If it has none, it ends by tests (b).
 
     Choice: a case's end is that of the case's own reason, under the policy of the case.
     """
-    lift = lift_by_tests(standing, positive)
+    lift = lift_by_tests(standing, positive, by)
     own = [illness for illness in illnesses(standing) if belongs(positive, lift, illness)]
     return last_end(own) if own else lift
 
@@ -529,7 +557,7 @@ def spells_of_positives(standing: Facts) -> list[Spell]:
         Spell(
             Reason.CONFIRMED_OR_POSITIVE,
             positive.reported_at,
-            end_of_positive(standing, positive),
+            mildest(positive.reported_at, partial(end_of_positive, standing, positive)),
         )
         for positive in positives(standing)
     ]
@@ -585,15 +613,14 @@ def tests_met(standing: Facts, days: Sequence[datetime], apart: timedelta, at: d
     )
 
 
-def contact_is_over(standing: Facts, listed: ContactListed) -> datetime | None:
+def contact_is_over(standing: Facts, listed: ContactListed, by: Policy) -> datetime | None:
     """A contact lifts at the first instant when the time is over and the tests are met (c)."""
-    policy = policy_at(listed.data.listed_at)
     exposure = listed.data.last_exposure_at
-    over = exposure + policy.after_exposure
-    days = [day_start(exposure, day) for day in sorted(policy.contact_test_days)]
+    over = exposure + by.after_exposure
+    days = [day_start(exposure, day) for day in sorted(by.contact_test_days)]
     return earliest(
         (over, *(at for at in reports_of_tests(standing) if over < at)),
-        lambda at: tests_met(standing, days, policy.contact_tests_apart, at),
+        lambda at: tests_met(standing, days, by.contact_tests_apart, at),
     )
 
 
@@ -631,7 +658,9 @@ def spells_of_contacts(standing: Facts) -> list[Spell]:
             Reason.CLOSE_CONTACT,
             listed.event.data.listed_at,
             first_of(
-                contact_is_over(standing, listed.event),
+                mildest(
+                    listed.event.data.listed_at, partial(contact_is_over, standing, listed.event)
+                ),
                 withdrawn_at(listing, listed),
                 recovered_at(standing, listed.event),
             ),
@@ -805,10 +834,9 @@ def continued_at(order: Facts, step: Step) -> datetime | None:
     )
 
 
-def planned_end(step: Step) -> datetime | None:
+def planned_end(step: Step, by: Policy) -> datetime | None:
     """The planned end lifts only the kinds that policy names (i)."""
-    lifts = policy_at(step.starts_at).planned_end_lifts
-    return step.planned_end_at if step.kind in lifts else None
+    return step.planned_end_at if step.kind in by.planned_end_lifts else None
 
 
 def spells_of_quarantine(standing: Facts) -> list[Spell]:
@@ -817,7 +845,11 @@ def spells_of_quarantine(standing: Facts) -> list[Spell]:
         Spell(
             REASONS[step.kind],
             step.starts_at,
-            first_of(released_at(order, step), continued_at(order, step), planned_end(step)),
+            first_of(
+                released_at(order, step),
+                continued_at(order, step),
+                mildest(step.starts_at, partial(planned_end, step)),
+            ),
         )
         for order in files(standing, order_number)
         for step in steps(order)

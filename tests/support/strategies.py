@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from msgspec.structs import replace
 
 from models import events as e
 from models.checks import faults
@@ -247,24 +248,48 @@ def worlds(draw: DrawFn, events_max: int = 24, events_min: int = 0) -> list[e.St
 POLICY_CHANGE = at_step(40)
 
 
-def _changed(**numbers: Any) -> tuple[Policy, ...]:
-    """Return two policies; the second has other numbers, from the eleventh day on."""
-    fields = {name: getattr(POLICIES[0], name) for name in Policy.__struct_fields__}
-    return (
-        Policy(**{**fields, "valid_to": POLICY_CHANGE}),
-        Policy(**{**fields, **numbers, "version": "2022-03", "valid_from": POLICY_CHANGE}),
-    )
+SECOND_CHANGE = at_step(72)
 
 
-POLICY_SETS = (
-    POLICIES,
-    _changed(
-        after_discharge=timedelta(days=7),
-        negatives_apart=timedelta(hours=48),
-        after_exposure=timedelta(days=10),
-        contact_test_days=(1, 7),
-        planned_end_lifts=frozenset(e.QuarantineKind),
+def _changed(*changes: dict[str, Any]) -> tuple[Policy, ...]:
+    """Return the policy as it is, and one of other numbers from the eleventh day on, and from the
+    nineteenth."""
+    [first] = POLICIES
+    policies = [first]
+    for since, numbers in zip((POLICY_CHANGE, SECOND_CHANGE), changes, strict=False):
+        policies[-1] = replace(policies[-1], valid_to=since)
+        version = f"2022-03-{len(policies)}"
+        policies.append(replace(first, version=version, valid_from=since, **numbers))
+    return tuple(policies)
+
+
+MILDER: dict[str, Any] = {
+    "after_discharge": timedelta(days=7),
+    "negatives_apart": timedelta(hours=12),
+    "after_exposure": timedelta(days=7),
+    "contact_test_days": (1, 7),
+    "contact_tests_apart": timedelta(hours=3),
+    "planned_end_lifts": frozenset(e.QuarantineKind),
+}
+
+STRICTER: dict[str, Any] = {
+    "after_discharge": timedelta(days=21),
+    "negatives_apart": timedelta(hours=48),
+    "after_exposure": timedelta(days=21),
+    "contact_test_days": (1, 4, 7, 14, 21),
+    "contact_tests_apart": timedelta(hours=24),
+    "planned_end_lifts": frozenset(),
+}
+
+POLICY_SETS: dict[str, tuple[Policy, ...]] = {
+    "as-is": POLICIES,
+    "stricter-later": _changed(STRICTER),
+    "milder-later": _changed(MILDER),
+    "milder-then-stricter": _changed(MILDER, STRICTER),
+    "stricter-then-milder": _changed(STRICTER, MILDER),
+    "some-milder-some-stricter": _changed(
+        {**MILDER, "negatives_apart": timedelta(hours=48), "after_exposure": timedelta(days=10)},
+        {"contact_test_days": (), "planned_end_lifts": frozenset()},
     ),
-    _changed(contact_test_days=(), planned_end_lifts=frozenset()),
-)
-"""The policies as they are, and two ways in which a later one may differ."""
+}
+"""The policies as they are, and ways in which later ones may differ."""

@@ -205,7 +205,7 @@ def chained(draw: st.DrawFn) -> list[StatusEvent]:
     return events
 
 
-@pytest.mark.parametrize("policies", POLICY_SETS, ids=["as-is", "stricter-later", "laxer-later"])
+@pytest.mark.parametrize("policies", POLICY_SETS.values(), ids=POLICY_SETS)
 def test_the_judgement_agrees_with_the_oracle(policies: tuple[policy.Policy, ...]) -> None:
     chains: set[int] = set()
     moved = 0

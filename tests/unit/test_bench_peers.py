@@ -35,7 +35,8 @@ KINDS: Sequence[Sequence[strategies.Kind]] = (
 """The slice's kinds; some worlds keep to two of them, so that they clash more often."""
 
 POLICY_SETS = (
-    *strategies.POLICY_SETS[:2],
+    POLICIES,
+    strategies.POLICY_SETS["stricter-later"],
     (
         replace(
             POLICIES[0],
@@ -46,7 +47,8 @@ POLICY_SETS = (
         ),
     ),
 )
-"""The policies as they are, with a later one, and another in which each duration differs."""
+"""The policies as they are, with a stricter one later, and another in which each duration differs.
+The peer has no easing (docs/decisions/0014-java-slice.md)."""
 
 Arrival = tuple[int, bytes]
 """When a record arrived, in milliseconds, and its value."""
