@@ -7,10 +7,11 @@ the code is read, and nothing has to be written.
 
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
+from typing import Protocol
 
 from msgspec import Struct
 
-from models.events import Envelope, Instant
+from models.events import Instant
 
 
 class Colour(StrEnum):
@@ -65,9 +66,21 @@ class EventRef(Struct, frozen=True, order=True):
     id: str
 
 
-def ref(event: Envelope) -> EventRef:
-    """Return the identity of `event`."""
-    return EventRef(event.source, event.id)
+class Identified(Protocol):
+    """What has the identity of an event: an event, or a fact."""
+
+    @property
+    def source(self) -> str:
+        """Who sent it."""
+
+    @property
+    def id(self) -> str:
+        """Unique within the source."""
+
+
+def ref(of: Identified) -> EventRef:
+    """Return the identity of an event, or of the event of a fact."""
+    return EventRef(of.source, of.id)
 
 
 class Condition(Struct, frozen=True, omit_defaults=True):
@@ -116,8 +129,9 @@ class Interval(Struct, frozen=True, omit_defaults=True):
         return None if None in steps else max([at, *(step for step in steps if step is not None)])
 
     def earliest(self, at: datetime) -> list[datetime | None]:
-        """Return when each line can be met at the earliest by whoever begins at `at`, each line at
-        its own earliest; of one that is met, when it was. None where no date is known."""
+        """Return for each condition when it can be met at the earliest by someone who begins at
+        `at` and does each as early as possible; of a met one, when it was met. None where no date
+        is known."""
         found: list[datetime | None] = []
         begun = False
         for condition in self.conditions:

@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import astuple, fields
 
-from models.codes import EventRef
 from models.events import (
     CaseConfirmed,
     CaseDischarged,
@@ -95,11 +94,6 @@ def same(fact: Fact, other: Fact, person: str) -> bool:
 def rewritten(fact: Fact, event: StatusEvent) -> Fact:
     """Return a fact of before, which has its names, as it is written now; `event` is its event."""
     return fact if _is_compact(fact) else fact_of(event, fact.arrived_at)
-
-
-def fact_ref(fact: Fact) -> EventRef:
-    """Return the identity of the event of a fact."""
-    return EventRef(fact.source, fact.id)
 
 
 def _compact(cls: type) -> tuple[type, type]:

@@ -30,9 +30,6 @@ ContactReport = ContactListed | ContactWithdrawn
 QuarantineReport = QuarantineOrdered | QuarantineTransferred | QuarantineReleased
 FileReport = CaseReport | ContactReport | QuarantineReport
 
-OPENING = (CaseSuspected, CaseConfirmed, ContactListed, QuarantineOrdered)
-"""What begins a case, a listing or an order. Every other report about one can only follow it."""
-
 E_co = TypeVar("E_co", bound=Envelope, covariant=True)
 R = TypeVar("R", bound=FileReport)
 
@@ -57,6 +54,10 @@ CONFIRMED_CASE = Track(CaseConfirmed, (CaseDischarged,))
 SUSPECTED_CASE = Track(CaseSuspected, (CaseExcluded, CaseConfirmed))
 LISTING = Track(ContactListed, (ContactWithdrawn,))
 ORDER = Track(QuarantineOrdered, (QuarantineReleased,), goes_on=(QuarantineTransferred,))
+
+
+OPENING = tuple(track.opens for track in (CONFIRMED_CASE, SUSPECTED_CASE, LISTING, ORDER))
+"""What begins a case, a listing or an order. Every other report about one can only follow it."""
 
 
 class Closed(NamedTuple):

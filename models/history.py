@@ -13,28 +13,27 @@ beyond them is told that it is not kept.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from models.codes import EventRef, Interval, Reason
+from models.codes import EventRef, Interval, Reason, ref
 from models.events import (
     ContactListed,
     IdentityVerified,
     NatResultReported,
     StatusEvent,
 )
-from models.facts import Fact, fact_ref, identity
+from models.facts import Fact, identity
 from models.files import file_of
 from models.idle import Obstacle
 from models.policy import policy_at
 from models.reasons import Assessment, assess, opens_nothing
 
 MARGIN = timedelta(days=1)
-"""How much later than all of the history an event must be for no rule to see both: more than
-results or reports of a province are compared across."""
+"""An event whose every instant is this much later than all of the history is judged without it. It
+is longer than `provincial_disorder_max` and `contact_tests_apart`."""
 
 FILES_MAX = 32
 """Files that a row remembers of its history. Beyond it, each new one is looked for on the pages."""
@@ -76,7 +75,7 @@ class ReadFact(NamedTuple):
     @property
     def ref(self) -> EventRef:
         """The identity of the event."""
-        return fact_ref(self.fact)
+        return ref(self.fact)
 
 
 def instants(event: StatusEvent) -> Iterator[datetime]:
@@ -115,7 +114,7 @@ def read_pages(history: History, pages: Pages) -> list[Fact]:
     return list(found.values())
 
 
-def settled(
+def may_leave(
     entries: Sequence[ReadFact], found: Assessment, at: datetime, on_a_page: set[EventRef]
 ) -> set[EventRef]:
     """Return what can bear on nothing any more at `at`, of `entries`, which `found` assesses. What
@@ -125,14 +124,16 @@ def settled(
     return _without_bearing(entries, found, old, cut) if old else set()
 
 
-def unimportant(
+def may_go_back(
     entries: Sequence[ReadFact], found: Assessment, at: datetime, on_a_page: set[EventRef]
 ) -> set[EventRef]:
     """Return what of `on_a_page` has not become important again at `at`."""
     return _without_bearing(entries, found, on_a_page, at - policy_at(at).ended_kept)
 
 
-def least_important(entries: Sequence[ReadFact], found: Assessment, at: datetime) -> set[EventRef]:
+def oldest_that_may_leave(
+    entries: Sequence[ReadFact], found: Assessment, at: datetime
+) -> set[EventRef]:
     """Return the oldest of `entries`, as far as nothing that is open rests on them: at most a
     quarter.
 
@@ -140,14 +141,14 @@ def least_important(entries: Sequence[ReadFact], found: Assessment, at: datetime
     up results too that a late one might make important: of so many, others will do.
     """
     policy = policy_at(at)
-    keep_negatives = len(entries) <= policy.facts_max + policy.facts_reserved
+    keep_results = len(entries) <= policy.facts_max + policy.facts_reserved
     cut, everything = at - policy.ended_kept, {entry.ref for entry in entries}
-    stays = Stays(entries, found, everything, cut, keep_negatives=keep_negatives).refs
+    stays = _stays(entries, found, everything, cut, keep_results=keep_results)
     oldest = sorted(entries, key=lambda entry: (_last(entry), identity(entry.fact)))
     may = [entry.ref for entry in oldest if entry.ref not in stays]
     for count in (len(entries) // 4, len(entries) // 32, 1):
         some = set(may[:count])
-        leaves = _without_bearing(entries, found, some, cut, keep_negatives=keep_negatives)
+        leaves = _without_bearing(entries, found, some, cut, keep_results=keep_results)
         if leaves:
             return leaves
     return set()
@@ -159,10 +160,10 @@ def _without_bearing(
     old: set[EventRef],
     cut: datetime,
     *,
-    keep_negatives: bool = True,
+    keep_results: bool = True,
 ) -> set[EventRef]:
     """Return those of `old` without which all that holds after `cut` stays as `found` has it."""
-    stays = Stays(entries, found, old, cut, keep_negatives=keep_negatives).refs
+    stays = _stays(entries, found, old, cut, keep_results=keep_results)
     leaves = old - stays
     if not leaves:
         return leaves
@@ -189,97 +190,95 @@ def _last(entry: ReadFact) -> datetime:
     return max(entry.fact.arrived_at, *instants(entry.event))
 
 
-class Stays:
-    """What of `entries` must stay if only `old` may leave: what is open rests on it, or what
+def _stays(
+    entries: Sequence[ReadFact],
+    found: Assessment,
+    old: set[EventRef],
+    cut: datetime,
+    *,
+    keep_results: bool,
+) -> set[EventRef]:
+    """Return what of `entries` must stay if only `old` may leave: what is open rests on it, or what
     stays belongs together with it."""
-
-    def __init__(
-        self,
-        entries: Sequence[ReadFact],
-        found: Assessment,
-        old: set[EventRef],
-        cut: datetime,
-        *,
-        keep_negatives: bool,
-    ) -> None:
-        self._entries = entries
-        self._found = found
-        self._keep_negatives = keep_negatives
-        self.refs = {entry.ref for entry in entries} - old
-        self.refs |= {ref for interval in _bearing(found, cut) for ref in _refs(interval)}
-        self.refs |= set(found.identified_by)
-        self.refs |= self._waiting
-        size = -1
-        while size < len(self.refs):
-            size = len(self.refs)
-            for group in self._together:
-                if not self.refs.isdisjoint(group):
-                    self.refs |= group
-            self.refs |= {green for red, green in found.ended_by if red in self.refs}
-            if keep_negatives:
-                self.refs |= self._negatives_after_openings()
-
-    @cached_property
-    def _waiting(self) -> set[EventRef]:
-        """What names something that has not arrived: it may still come."""
-        known = {entry.ref for entry in self._entries}
-        waiting = {
-            EventRef(o.event.source, o.event.id)
-            for o in self._found.idle
-            if o.why in (Obstacle.NOT_BEGUN, Obstacle.OF_ANOTHER_SOURCE)
-        }
-        for entry in self._entries:
-            target = entry.fact.supersedes
-            if target is not None and EventRef(entry.fact.source, target) not in known:
-                waiting.add(entry.ref)
-        return waiting
-
-    @cached_property
-    def _together(self) -> list[set[EventRef]]:
-        """What stays or leaves as one: a file, a chain of corrections, what a reason names."""
-        groups: defaultdict[object, set[EventRef]] = defaultdict(set)
-        for entry in self._entries:
-            if (file := file_of(entry.event)) is not None:
-                groups[entry.fact.source, file].add(entry.ref)
-            if entry.fact.supersedes is not None:
-                target = EventRef(entry.fact.source, entry.fact.supersedes)
-                groups[entry.ref, target] |= {entry.ref, target}
-        together = [group for group in groups.values() if len(group) > 1]
-        return together + [set(_refs(interval)) for interval in self._found.intervals]
-
-    def _negatives_after_openings(self) -> set[EventRef]:
-        """The results sampled after the first positive or exposure that stays."""
-        opened = {
-            interval.opened_by
-            for interval in self._found.intervals
-            if interval.reason in (Reason.CONFIRMED_OR_POSITIVE, Reason.CLOSE_CONTACT)
-        }
-        from_ = min(
-            (
-                min(instants(entry.event))
-                for entry in self._entries
-                if entry.ref in self.refs
-                and (entry.ref in opened or isinstance(entry.event, ContactListed))
-            ),
-            default=None,
-        )
-        return {
-            entry.ref
-            for entry in self._entries
-            if from_ is not None
-            and isinstance(entry.event, NatResultReported)
-            and entry.event.data.sampled_at >= from_
-        }
+    stays = {entry.ref for entry in entries} - old
+    stays |= {ref for interval in _bearing(found, cut) for ref in _refs(interval)}
+    stays |= {*found.identified_by, *_waiting(entries, found)}
+    together, size = _together(entries, found), -1
+    while size < len(stays):
+        size = len(stays)
+        for group in together:
+            if not stays.isdisjoint(group):
+                stays |= group
+        stays |= {green for red, green in found.ended_by if red in stays}
+        if keep_results:
+            stays |= _results_after_openings(entries, found, stays)
+    return stays
 
 
-def turned(
+def _waiting(entries: Sequence[ReadFact], found: Assessment) -> set[EventRef]:
+    """Return what names something that has not arrived: it may still come."""
+    known = {entry.ref for entry in entries}
+    waiting = {
+        ref(one.event)
+        for one in found.idle
+        if one.why in (Obstacle.NOT_BEGUN, Obstacle.OF_ANOTHER_SOURCE)
+    }
+    for entry in entries:
+        target = entry.fact.supersedes
+        if target is not None and EventRef(entry.fact.source, target) not in known:
+            waiting.add(entry.ref)
+    return waiting
+
+
+def _together(entries: Sequence[ReadFact], found: Assessment) -> list[set[EventRef]]:
+    """Return what stays or leaves as one: a file, a chain of corrections, what a reason names."""
+    groups: defaultdict[object, set[EventRef]] = defaultdict(set)
+    for entry in entries:
+        if (file := file_of(entry.event)) is not None:
+            groups[entry.fact.source, file].add(entry.ref)
+        if entry.fact.supersedes is not None:
+            target = EventRef(entry.fact.source, entry.fact.supersedes)
+            groups[entry.ref, target] |= {entry.ref, target}
+    together = [group for group in groups.values() if len(group) > 1]
+    return together + [set(_refs(interval)) for interval in found.intervals]
+
+
+def _results_after_openings(
+    entries: Sequence[ReadFact], found: Assessment, stays: set[EventRef]
+) -> set[EventRef]:
+    """Return the results sampled after the first positive, confirmed case or exposure that
+    stays."""
+    opened = {
+        interval.opened_by
+        for interval in found.intervals
+        if interval.reason in (Reason.CONFIRMED_OR_POSITIVE, Reason.CLOSE_CONTACT)
+    }
+    first = min(
+        (
+            min(instants(entry.event))
+            for entry in entries
+            if entry.ref in stays
+            and (entry.ref in opened or isinstance(entry.event, ContactListed))
+        ),
+        default=None,
+    )
+    return {
+        entry.ref
+        for entry in entries
+        if first is not None
+        and isinstance(entry.event, NatResultReported)
+        and entry.event.data.sampled_at >= first
+    }
+
+
+def with_page(
     history: History, entries: Iterable[ReadFact], at: datetime
 ) -> tuple[History, dict[int, tuple[Fact, ...]], int]:
-    """Return the history with one page more, of `entries`, what its pages become, and how many were
-    lost.
+    """Return the history with one more page, which holds `entries`; the pages that change, by
+    number; and how many pages were given up for room.
 
-    What is older than `history_kept` is given up: its page becomes empty. So is the oldest of one
-    page too many, and it is lost.
+    A page older than `history_kept` becomes empty. So does the oldest where there are more than
+    `pages_max`, and that alone counts as given up for room.
     """
     entries, policy = list(entries), policy_at(at)
     last = {entry.ref: max(instants(entry.event)) for entry in entries}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from models.codes import EventRef
+from models.codes import EventRef, ref
 from models.corrections import Settled
 from models.events import (
     CaseConfirmed,
@@ -17,10 +17,6 @@ from models.events import (
     CaseExcluded,
     CaseSuspected,
     ContactListed,
-    ContactWithdrawn,
-    QuarantineOrdered,
-    QuarantineReleased,
-    QuarantineTransferred,
     StatusEvent,
     counts_from,
 )
@@ -38,20 +34,21 @@ from models.files import (
     walk,
 )
 
-BEGINS = {
-    CaseExcluded: CaseSuspected,
-    CaseDischarged: CaseConfirmed,
-    ContactWithdrawn: ContactListed,
-    QuarantineTransferred: QuarantineOrdered,
-    QuarantineReleased: QuarantineOrdered,
-}
-"""What each report that closes, or goes on with, a file can only follow."""
-
 TRACKS = {
     "case": (CONFIRMED_CASE, SUSPECTED_CASE),
     "contact": (LISTING,),
     "quarantine": (ORDER,),
 }
+"""The tracks of each family of file."""
+
+BEGINS = {
+    kind: track.opens
+    for tracks in TRACKS.values()
+    for track in tracks
+    for kind in track.closes + track.goes_on
+    if kind not in OPENING
+}
+"""What each report that closes, or goes on with, a file can only follow."""
 
 
 class Obstacle(StrEnum):
@@ -123,10 +120,10 @@ def _suspected_while_confirmed(
 
 
 def _over(opened: Iterable[Placed[FileReport]], never_was: frozenset[EventRef]) -> Iterator[Idle]:
-    """Yield the listings that no withdrawal ended, and that were over before they began."""
+    """Yield the listings that were over before they began, other than by a withdrawal."""
     for report in opened:
         event = report.event
-        if isinstance(event, ContactListed) and EventRef(event.source, event.id) in never_was:
+        if isinstance(event, ContactListed) and ref(event) in never_was:
             yield Idle(event, Obstacle.OVER, None)
 
 

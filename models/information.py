@@ -92,7 +92,7 @@ def release_notices(row: Person) -> Items:
         for event in standing(row.events)
         if isinstance(event, QuarantineReleased)
     ]
-    return _items(found, Section.RELEASE_NOTICES)
+    return _items(found, Section.RELEASE_NOTICES, more=given_up(row))
 
 
 def listed(listing: Listing, section: Section, at: datetime) -> Items:

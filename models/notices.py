@@ -23,7 +23,7 @@ from models.policy import ZONE, policy_at
 
 
 class Objection(StrEnum):
-    """Obstacle the fold refuses an event, or why it has no effect."""
+    """Why the fold refuses an event, or why an event has no effect."""
 
     CONFLICT = "conflict"
     CORRECTION_OF_OTHER_SOURCE = "correction-of-other-source"
@@ -116,9 +116,10 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
     other = "" if by is None else by.id
     match why:
         case Obstacle.NOT_BEGUN:
+            kept = policy_at(event.time).history_kept.days
             return (
-                f"{about}, and nothing about this person has arrived that began it. Check the "
-                "number and the person; it still takes effect if that comes."
+                f"{about}, and nothing that began it is known; what arrived is kept for {kept} "
+                "days. Check the number and the person; it still takes effect if that comes."
             )
         case Obstacle.BEGINS_LATER:
             assert by is not None
@@ -146,9 +147,9 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
             )
         case Obstacle.CONFIRMED:
             return (
-                f"{_named(event)} is confirmed, by {other}, so that a suspicion or its exclusion "
-                "changes nothing. A confirmed case ends by its discharge; take the confirmation "
-                "back if it was wrong."
+                f"{_file_name(event)} is confirmed, by {other}, so that a suspicion or its "
+                "exclusion changes nothing. A confirmed case ends by its discharge; take the "
+                "confirmation back if it was wrong."
             )
         case Obstacle.ENDED:
             return (
@@ -165,13 +166,14 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
             )
         case Obstacle.SAID_ALREADY:
             return (
-                f"{_named(event)} is open already, by {other}, and this event says no more. "
+                f"{_file_name(event)} is open already, by {other}, and this event says no more. "
                 f"If it should replace that event, send it again superseding {other}."
             )
         case Obstacle.OVER:
             return (
-                "The time and the tests after this last exposure were over before the listing, so "
-                "it opens nothing. Check the date of the last exposure."
+                "What lifts this listing, its time and tests or the end of a confirmed case after "
+                "the exposure, was over before it was listed; it opens nothing. Check the date of "
+                "the last exposure."
             )
         case Obstacle.EARLIER_IN_SEQUENCE:
             assert isinstance(by, ProvincialCodeReported)
@@ -186,13 +188,13 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
             days = policy_at(data.reported_at).sampled_to_reported_max.days
             return (
                 f"The swab was taken at {_local(data.sampled_at)} and reported at "
-                f"{_local(data.reported_at)}; no result takes more than {days} days. A negative "
-                "counts for nothing so, and a positive as if it was sampled when reported. Send a "
+                f"{_local(data.reported_at)}; no result takes more than {days} days. So a "
+                "negative counts for nothing, and a positive as if sampled when reported. Send a "
                 "correction with the right dates."
             )
 
 
-def _named(event: StatusEvent) -> str:
+def _file_name(event: StatusEvent) -> str:
     named = file_of(event) or ""
     return named[:1].upper() + named[1:]
 

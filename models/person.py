@@ -1,9 +1,9 @@
 """What is held about one person, and how one more event folds into it.
 
-A row holds the events themselves, each with its time of arrival, and the code that follows from
-them. The code is judged from the whole set. So the result does not depend on the order, number or
-time of arrivals: a duplicate changes nothing, a late event takes the place it would have had, a
-correction may come before what it corrects.
+A row holds the events that can still bear on the code, each with its arrival, and the code. The
+code is that of all events ever accepted, so it does not depend on their order, number or time of
+arrival: a duplicate changes nothing, a late event takes the place it would have had, a correction
+may come before what it corrects.
 
 A row stays small for a lifetime: what can bear on nothing any more leaves it for the person's
 history (models.history), and is read again when a late event or a correction reaches it. At its
@@ -42,19 +42,19 @@ from models.events import (
     StatusEvent,
     type_of,
 )
-from models.facts import Fact, fact_of, fact_ref, identity, rewritten, same
+from models.facts import Fact, fact_of, identity, rewritten, same
 from models.history import (
     History,
     Pages,
     ReadFact,
     cannot_lift,
     instants,
-    least_important,
+    may_go_back,
+    may_leave,
+    oldest_that_may_leave,
     reached_by,
     read_pages,
-    settled,
-    turned,
-    unimportant,
+    with_page,
 )
 from models.idle import Idle, Obstacle
 from models.notices import (
@@ -72,10 +72,10 @@ from models.results import swab_too_old
 EARLIEST = datetime.fromtimestamp(0, UTC)
 
 PAGE_MIN = 16
-"""Events that leave a row together at least, so that its history is written seldom."""
+"""Fewer events leave a row only at its bound: its history is written seldom."""
 
 LOOKS_APART = timedelta(days=1)
-"""How long a row goes on after a look at what may leave it, unless it is full."""
+"""How long a row goes on after a look at what may leave it, unless it exceeds `facts_max`."""
 
 
 class Person(Struct, frozen=True, array_like=True):
@@ -233,17 +233,17 @@ def _made_smaller(outcome: FoldOutcome, past: Sequence[Fact] = ()) -> FoldOutcom
         for fact, event in zip(row.facts, row.events, strict=True)
     ]
     found = assess(entry.event for entry in entries)
-    on_a_page = set(map(fact_ref, past))
-    leaves = settled(entries, found, at, on_a_page)
+    on_a_page = set(map(ref, past))
+    leaves = may_leave(entries, found, at, on_a_page)
     go_back = leaves & on_a_page
     if len(leaves - on_a_page) < PAGE_MIN:
-        leaves, go_back = set(), unimportant(entries, found, at, on_a_page)
+        leaves, go_back = set(), may_go_back(entries, found, at, on_a_page)
     entries = [entry for entry in entries if entry.ref not in go_back]
     if not leaves and len(entries) > policy_at(at).facts_max:
-        leaves = least_important(entries, assess(entry.event for entry in entries), at)
+        leaves = oldest_that_may_leave(entries, assess(entry.event for entry in entries), at)
     history, pages, lost = row.history, outcome.pages, 0
     if leaving := [entry for entry in entries if entry.ref in leaves - on_a_page]:
-        history, pages, lost = turned(history, leaving, at)
+        history, pages, lost = with_page(history, leaving, at)
     stay = [entry for entry in entries if entry.ref not in leaves]
     row = replace(
         row,
@@ -400,7 +400,7 @@ def _waiting(row: Person, idle: Iterable[Idle]) -> list[Fact]:
         fact
         for fact in row.facts
         if (fact.supersedes is not None and _named(row.facts, fact) is None)
-        or (closing and fact_ref(fact) in closing)
+        or (closing and ref(fact) in closing)
     ]
 
 
@@ -465,7 +465,7 @@ def _idle_by_now(
 
 def _unanswered(row: Person, idle: Sequence[Idle], at: datetime) -> list[Notice]:
     """Object to events whose wait for what they name ends at `at`."""
-    due = {fact_ref(fact): fact for fact in _waiting(row, idle) if _deadline(fact) == at}
+    due = {ref(fact): fact for fact in _waiting(row, idle) if _deadline(fact) == at}
     notices = [no_effect(one) for one in idle if ref(one.event) in due]
     told = {ref(one.event) for one in idle}
     lost = (due[own].event(row.code.person) for own in due if own not in told)

@@ -86,8 +86,8 @@ class Policy(Struct, frozen=True):
     is open rests on it (own decision: 128, twice what a test and two provinces a day come to)."""
 
     facts_reserved: int
-    """Room beyond `facts_max`, used where no event may leave. Beyond it an alert rises (own
-    decision)."""
+    """Room beyond `facts_max`, used where no event may leave (own decision: 64, half of
+    `facts_max`). Beyond it an alert rises, and results leave that a late one might need."""
 
     history_kept: timedelta
     """How long the history of a person is kept: as long as its topics keep the events (own

@@ -1,8 +1,8 @@
 """What another province's reports come to: the spells in which someone is red or yellow there.
 
-What is reported by then counts, in the province's own sequence. A lower sequence that is sent and
-reported later, by more than reports may be out of order, begins a new count (own decision). So a
-red reported today is never without effect.
+At each instant what was reported until then counts, in the order of the province's sequence. A
+lower sequence that is sent and reported later, by more than reports may be out of order, begins a
+new count (own decision). So a red reported today is never without effect.
 """
 
 from bisect import insort
@@ -34,7 +34,7 @@ class Followed(NamedTuple):
     """The spells of one province, in order of time.
 
     `idle` are the reports that change none of them, because its sequence has them before another.
-    `ended` are the reds and yellows that are over, each with the green that it was over by.
+    `ended` are the reds and yellows that have ended, each with the green that ended it.
     """
 
     spells: list[Spell]
@@ -76,8 +76,8 @@ def follow(reports: Iterable[Report]) -> Followed:
 
 
 def _behind(greens: Sequence[Report], report: Report) -> Iterable[Report]:
-    """Return the greens in a later place, the last first. One in an earlier place follows only what
-    was reported before it."""
+    """Return the greens after `report` in the sequence, the last first. A green before it cannot
+    end it: this report came later."""
     return takewhile(lambda green: report.place < green.place, reversed(greens))
 
 

@@ -93,8 +93,8 @@ class Assessment(Struct, frozen=True):
     """What a set of events means: since when someone is verified, where, and the reasons.
 
     `identified_by` are the events that say since when, and where. `idle` are those that have no
-    effect. `ended_by` has each red or yellow of a province that is over, and the green that it was
-    over by.
+    effect. `ended_by` has each red or yellow of a province that has ended, and the green that
+    ended it.
     """
 
     verified_since: datetime | None

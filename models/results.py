@@ -127,8 +127,8 @@ def required_tests(
     """Match negatives, in order of sampling, to the days of a contact's tests.
 
     A test is met by a negative sampled on its day or later, one negative meets one test, and two
-    that meet tests are at least `apart`. Return what meets the first of the tests, as many as can
-    be met. If all are met, it is by what was reported at the first instant at which that can be.
+    that meet tests are at least `apart`. Return the negatives that meet the tests, from the first
+    test on. If all can be met, judge by what was reported at the first instant at which they are.
     """
     met = _matched(days, negatives, apart)
     if not met or len(met) < len(days):

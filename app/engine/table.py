@@ -8,7 +8,15 @@ folded. Chunks of other topics that come to the same partition wait and share th
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,9 +38,9 @@ PART_RECORDS = 512
 """Records that are folded before the size of their rows is looked at."""
 
 TRANSACTION_BYTES_MAX = 8 * 1024 * 1024
-"""A chunk is committed in parts where the rows that it touches, and what it tells, exceed this by
-one part. So memory follows the rows and not only the bytes of the input, and no transaction comes
-near the broker's time-out."""
+"""When what a transaction has read and written exceeds this after a part, it is committed and
+another begins. So memory follows the rows and not only the bytes of the input, and no transaction
+comes near the broker's time-out."""
 
 HOLD_SECONDS = 0.02
 """How long a fold holds the event loop at a time; one record more may come on top."""
@@ -141,10 +149,15 @@ class Table:
         return bool(mine.committed)
 
     async def _process_waiting(self, partition: Partition, first: Waiting) -> None:
-        """Fold `first`, whose turn it is, and other waiting chunks up to the bounds of one chunk;
-        commit all of it at once."""
-        transaction, offsets = Transaction(partition.store), dict[str, int]()
-        turn, committed = list[Waiting](), True
+        """Process `first`, whose turn it is, and the waiting chunks that share the turn."""
+        turn = self._sharing(partition, first)
+        committed = await self._fold_and_commit(partition, turn)
+        for each in turn:
+            each.committed = committed
+
+    def _sharing(self, partition: Partition, first: Waiting) -> list[Waiting]:
+        """Return `first` and other waiting chunks, up to the bounds of one chunk."""
+        turn = list[Waiting]()
         others = [
             w for w in self._waiting[partition.number] if w is not first and w.committed is None
         ]
@@ -154,25 +167,27 @@ class Table:
             if turn and not fits([*(t.chunk for t in turn), each.chunk]):
                 break
             turn.append(each)
+        return turn
+
+    async def _fold_and_commit(self, partition: Partition, turn: Sequence[Waiting]) -> bool:
+        """Fold the chunks of a turn and commit them: at once, or in parts where they exceed
+        `TRANSACTION_BYTES_MAX`. Return False if a commit was fenced; what was committed before it
+        stands."""
+        transaction, offsets = Transaction(partition.store), dict[str, int]()
+        for each in turn:
             topic = each.chunk.topic
             applied = offsets.get(topic, partition.store.applied_offset(topic))
             records = [record for record in each.chunk.records if record.offset > applied]
-            for first_of_part in range(0, len(records), PART_RECORDS):
-                part = records[first_of_part : first_of_part + PART_RECORDS]
+            for start in range(0, len(records), PART_RECORDS):
+                part = records[start : start + PART_RECORDS]
                 transaction.count(metrics.WORKER_RECORDS.labels(topic), len(part))
                 await _paced(each.fold(transaction, part))
                 offsets[topic] = part[-1].offset
                 if transaction.size > TRANSACTION_BYTES_MAX:
-                    committed = await self._commit(partition, transaction, offsets)
-                    if not committed:
-                        break
+                    if not await self._commit(partition, transaction, offsets):
+                        return False
                     transaction, offsets = Transaction(partition.store), {}
-            if not committed:
-                break
-        if committed and offsets:
-            committed = await self._commit(partition, transaction, offsets)
-        for each in turn:
-            each.committed = committed
+        return not offsets or await self._commit(partition, transaction, offsets)
 
     async def process_due(self, until: int, limit: int, fold: DueFold) -> int:
         """Fold at most `limit` rows of each live partition that are due at `until` (µs).

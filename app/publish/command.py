@@ -129,7 +129,7 @@ def publish(
 
     An accepted event may still be refused beside others about its person, or have no effect. That
     is told as far as it is known in time, and does not change the exit code. Of an event that
-    closes or corrects what has not arrived, it is known after a day: see `yuekang refusals`.
+    closes or corrects what has not arrived, it is known after ten minutes: `yuekang refusals`.
     """
     screen = Screen(Console(stderr=True))
     try:

@@ -166,7 +166,7 @@ class Explanations:
         if found.row is None and stale:
             # The person may be missing only because these rows are behind.
             raise Unavailable("stale", RETRY_STALE_SECONDS)
-        # In a thread: a full row takes a while, and codes must not wait for it.
+        # In a thread: a row with its history takes a while, and codes must not wait for it.
         row = found.row or unknown(person, at)
         explanation, comparison = await asyncio.to_thread(_judge, row, at, known_at)
         return ExplanationAnswer(

@@ -118,7 +118,7 @@ CASES: dict[str, tuple[list[Any], Any, Objection, Sequence[str]]] = {
         [negative(day(number)) for number in (2, 5, 8, 15)],
         contact(day(1), listed_at=day(20)),
         Objection.NO_EFFECT,
-        ["were over before the listing"],
+        ["was over before it was listed"],
     ),
     "a closing of another source's file": (
         [CONFIRMED],
