@@ -20,6 +20,7 @@ from models.events import (
     DisplayDetail,
     Event,
     HealthCertificateData,
+    IdentityRetractionData,
     IggResultData,
     NatResultData,
     Outcome,
@@ -156,7 +157,7 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
     if event.supersedes == event.id:
         yield Fault("supersedes", "an event cannot correct itself; name the earlier event's id.")
     match data:
-        case RetractionData():
+        case RetractionData() | IdentityRetractionData():
             if event.supersedes is None:
                 yield Fault("supersedes", "a retraction names the event that it takes back.")
         case NatResultData() | IggResultData():

@@ -228,6 +228,17 @@ class RetractionReason(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class IdentityRetractionReason(StrEnum):
+    """Why an identity provider takes a verification back: as any source does, or because someone
+    left."""
+
+    ENTERED_IN_ERROR = "entered-in-error"
+    WRONG_PERSON = "wrong-person"
+    DUPLICATE = "duplicate"
+    DECEASED = "deceased"
+    LEFT_THE_COUNTRY = "left-the-country"
+
+
 class _Data(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
@@ -403,6 +414,12 @@ class RetractionData(_Data, frozen=True):
     reason: RetractionReason
 
 
+class IdentityRetractionData(_Data, frozen=True):
+    """Without a verification there is no code; what was reported of the person stays."""
+
+    reason: IdentityRetractionReason
+
+
 class Envelope(
     Struct,
     frozen=True,
@@ -443,7 +460,7 @@ class IdentityVerified(Envelope, frozen=True, kw_only=True, tag="yuekang.identit
 
 
 class IdentityRetracted(Envelope, frozen=True, kw_only=True, tag="yuekang.identity.retracted.v1"):
-    data: RetractionData
+    data: IdentityRetractionData
 
 
 class NatResultReported(Envelope, frozen=True, kw_only=True, tag="yuekang.nat-result.reported.v1"):

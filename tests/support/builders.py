@@ -152,8 +152,15 @@ RETRACTIONS = {
 def retracted(event: Any, at: datetime, **kw: Any) -> Any:
     """Take `event` back, by its own source."""
     family = RETRACTIONS[event.family]
-    data = e.RetractionData(e.RetractionReason.ENTERED_IN_ERROR)
+    data = retraction_data(family)
     return make(family, data, at=at, **{"source": event.source, "supersedes": event.id, **kw})
+
+
+def retraction_data(cls: Any, reason: str = "entered-in-error") -> Any:
+    """Return the data of a retraction of class `cls`."""
+    if cls is e.IdentityRetracted:
+        return e.IdentityRetractionData(e.IdentityRetractionReason(reason))
+    return e.RetractionData(e.RetractionReason(reason))
 
 
 def igg(result: str, sampled_at: datetime, **kw: Any) -> e.IggResultReported:

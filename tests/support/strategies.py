@@ -181,7 +181,8 @@ def status_events(
     if corrections and draw(st.integers(0, 3)) == 0:
         supersedes = draw(st.sampled_from([other for other in IDS if other != id]))
         if draw(st.booleans()):
-            cls, data = retraction(cls), RETRACTION
+            cls = retraction(cls)
+            data = builders.retraction_data(cls)
     event: e.StatusEvent = builders.make(
         cls,
         data,
@@ -196,9 +197,6 @@ def status_events(
     return event
 
 
-RETRACTION = e.RetractionData(e.RetractionReason.ENTERED_IN_ERROR)
-
-
 def retraction(cls: type[e.Envelope]) -> type[e.Envelope]:
     """Return the class of the retractions that belong to the same topic as `cls`."""
     noun = str(cls.__struct_config__.tag).split(".")[1]
@@ -207,9 +205,10 @@ def retraction(cls: type[e.Envelope]) -> type[e.Envelope]:
 
 def retract(event: e.StatusEvent, *, id: str, sequence: int) -> e.StatusEvent:
     """Return the retraction of `event` by its own source, sent at the end of the grid."""
+    cls = retraction(type(event))
     made: Any = builders.make(
-        retraction(type(event)),
-        RETRACTION,
+        cls,
+        builders.retraction_data(cls),
         at=at_step(STEPS_MAX),
         source=event.source,
         id=id,

@@ -12,15 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.topics.catalogue import CATALOGUE
-from app.topics.codec import Code, Refusal, decode, encode
+from app.topics.codec import Code, Refusal, decode, encode, from_mapping
 from app.topics.numbers import carries_document_number, fields_with_document_number
 from app.topics.records import Headers
+from app.topics.schemas import example
 from app.web.problems import KINDS
 from models.checks import EARLIEST
-from models.events import Event, type_of
+from models.events import EVENT_TYPES, Event, IdentityRetracted, type_of
 from support import builders, strategies
 
 NOW = builders.day(20)
+LATER = builders.day(400)
+"""By then what the examples say has happened."""
 LABORATORY_RESULTS = CATALOGUE.topics["laboratory-results"]
 CARD_NUMBER = "11010519491231002X"
 PERMIT_NUMBER = "H12345678"
@@ -377,6 +380,22 @@ def test_a_retraction_that_names_nothing_is_refused() -> None:
 def test_a_key_that_is_not_the_events_person_is_refused(key: bytes) -> None:
     refusal = refused(encode(event()), key=key)
     assert (refusal.code, refusal.faults[0].field) == (Code.KEY, "key")
+
+
+@pytest.mark.parametrize("reason", ["deceased", "left-the-country"])
+def test_only_a_retraction_of_an_identity_says_why_someone_left(reason: str) -> None:
+    for type_, cls in EVENT_TYPES.items():
+        if not type_.endswith(".retracted.v1"):
+            continue
+        said = {**example(type_), "data": {"reason": reason}}
+        if cls is IdentityRetracted:
+            assert from_mapping(said, LATER).data == builders.retraction_data(cls, reason)
+            continue
+        with pytest.raises(Refusal) as caught:
+            from_mapping(said, LATER)
+        [fault] = caught.value.faults
+        assert fault.field == "data.reason"
+        assert fault.detail.endswith("Expected: one of duplicate, entered-in-error, wrong-person.")
 
 
 def test_a_record_without_a_key_is_refused() -> None:

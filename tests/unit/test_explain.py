@@ -16,7 +16,6 @@ from models.policy import POLICIES
 from oracle.naive import naive
 from support import builders as b
 from support.strategies import (
-    RETRACTION,
     STEPS_MAX,
     arrivals,
     at_step,
@@ -282,7 +281,7 @@ def test_every_event_has_an_instant_from_which_it_counts(name: str) -> None:
             b.transferred("home", DAY(2)),
             b.released(DAY(2)),
             b.provincial("red", DAY(2)),
-            b.make(cls, RETRACTION, at=DAY(2), source="/x", supersedes="y"),
+            b.make(cls, b.retraction_data(cls), at=DAY(2), source="/x", supersedes="y"),
         ]
         if type(made) is cls
     )

@@ -31,6 +31,8 @@ from models.events import (
     Envelope,
     IdentityData,
     IdentityRetracted,
+    IdentityRetractionData,
+    IdentityRetractionReason,
     IdentityVerified,
     NationalStatus,
     NationalStatusData,
@@ -290,9 +292,9 @@ def _unverified_positive(resident: Resident) -> None:
 @_story("identity-retracted", 5, NO_CODE)
 def _identity_retracted(resident: Resident) -> None:
     identity = resident.verify()
-    resident.retract(
-        identity, IdentityRetracted, resident.ago(hours=5), RetractionReason.WRONG_PERSON
-    )
+    wrong = IdentityRetractionData(IdentityRetractionReason.WRONG_PERSON)
+    retraction = resident.add(IdentityRetracted, identity.source, resident.ago(hours=5), wrong)
+    resident.correct(identity, retraction)
 
 
 # Rank 1: 确诊病例或核酸检测阳性

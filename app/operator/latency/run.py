@@ -30,6 +30,8 @@ from models.events import (
     Event,
     IdentityData,
     IdentityRetracted,
+    IdentityRetractionData,
+    IdentityRetractionReason,
     IdentityVerified,
     NatResultData,
     NatResultReported,
@@ -37,8 +39,6 @@ from models.events import (
     ProvincialCodeReported,
     ProvincialColour,
     Result,
-    RetractionData,
-    RetractionReason,
 )
 
 PROVINCE = "43"
@@ -180,7 +180,7 @@ class Run:
         """Take reasons and codes from the people again; say whether the view shows that."""
         now = datetime.now(UTC)
         green = ProvincialCodeData(PROVINCE, ProvincialColour.GREEN, now)
-        retraction = RetractionData(RetractionReason.ENTERED_IN_ERROR)
+        retraction = IdentityRetractionData(IdentityRetractionReason.ENTERED_IN_ERROR)
         events: list[Event] = []
         for person in self._people():
             attributes = self._attributes(person, now, f"end-{person}")
