@@ -96,6 +96,16 @@ Number = Annotated[
     str,
     _form(FILE_NUMBER.pattern, "The source's own file number."),
 ]
+Specimen = Annotated[
+    str,
+    _form(
+        FILE_NUMBER.pattern,
+        "The laboratory's own number of a specimen. What it reports of one number is one swab.",
+    ),
+]
+Pooled = Annotated[
+    int, Meta(ge=2, le=20, description="How many people share the tube (混检), 2 to 20.")
+]
 Name = Annotated[
     str,
     _form(r"^[^\x00-\x1f\x7f]{1,100}$", "Name of an institution or place, never of a person."),
@@ -257,6 +267,27 @@ class NatResultData(_Data, frozen=True):
     result: Result
     institution: Name
     status: ResultStatus = ResultStatus.FINAL
+
+    @property
+    def pooled(self) -> int | None:
+        """How many people share the tube; None if it is one person's, as far as is said."""
+        return None
+
+    @property
+    def specimen(self) -> str | None:
+        """The laboratory's number of the specimen, if it is said."""
+        return None
+
+
+class NatResultDataV2(NatResultData, frozen=True):
+    """As version 1, and whose the tube is, and which.
+
+    A final positive of a pool opens nothing: a single test is due (单人单管复核). Without
+    `pooled` the tube is one person's.
+    """
+
+    pooled: Pooled | None = None
+    specimen: Specimen | None = None
 
 
 class CaseSuspectedData(_Data, frozen=True):
@@ -467,6 +498,12 @@ class NatResultReported(Envelope, frozen=True, kw_only=True, tag="yuekang.nat-re
     data: NatResultData
 
 
+class NatResultReportedV2(
+    NatResultReported, frozen=True, kw_only=True, tag="yuekang.nat-result.reported.v2"
+):
+    data: NatResultDataV2
+
+
 class NatResultRetracted(
     Envelope, frozen=True, kw_only=True, tag="yuekang.nat-result.retracted.v1"
 ):
@@ -650,6 +687,7 @@ Retracted = (
 StatusEvent = (
     IdentityVerified
     | NatResultReported
+    | NatResultReportedV2
     | CaseSuspected
     | CaseConfirmed
     | CaseExcluded

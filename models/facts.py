@@ -27,6 +27,7 @@ from models.events import (
     IdentityRetracted,
     IdentityVerified,
     NatResultReported,
+    NatResultReportedV2,
     NatResultRetracted,
     ProvincialCodeReported,
     ProvincialCodeRetracted,
@@ -56,6 +57,7 @@ NUMBERS: dict[type, int] = {
     QuarantineRetracted: 16,
     ProvincialCodeReported: 17,
     ProvincialCodeRetracted: 18,
+    NatResultReportedV2: 19,
 }
 """The number of each type in stored rows. A number is never given to another type, and fields are
 only ever added to a type's data at the end, with a default."""

@@ -35,6 +35,10 @@ MARGIN = timedelta(days=1)
 """An event whose every instant is this much later than all of the history is judged without it. It
 is longer than `provincial_disorder_max` and `contact_tests_apart`."""
 
+SPECIMEN_MARGIN = timedelta(days=15)
+"""The same for a result that names its specimen: a day more than two reports of one specimen may be
+apart (`sampled_to_reported_max`)."""
+
 FILES_MAX = 32
 """Files that a row remembers of its history. Beyond it, each new one is looked for on the pages."""
 
@@ -93,7 +97,7 @@ def reached_by(history: History, event: StatusEvent, held: Sequence[StatusEvent]
         return False
     if event.supersedes is not None or any(other.supersedes == event.id for other in held):
         return True
-    if min(instants(event)) < history.until + MARGIN:
+    if min(instants(event)) < history.until + _margin(event):
         return True
     file = file_of(event)
     if file is None or (history.files is not None and file not in history.files):
@@ -101,11 +105,16 @@ def reached_by(history: History, event: StatusEvent, held: Sequence[StatusEvent]
     return not any(other.source == event.source and file_of(other) == file for other in held)
 
 
+def _margin(event: StatusEvent) -> timedelta:
+    named = isinstance(event, NatResultReported) and event.data.specimen is not None
+    return SPECIMEN_MARGIN if named else MARGIN
+
+
 def cannot_lift(history: History, event: StatusEvent) -> bool:
     """Say whether all that opened something in `history` ended long before `event`, which opens
     nothing."""
     until = history.opened_until
-    return until is None or min(instants(event)) >= until + MARGIN
+    return until is None or min(instants(event)) >= until + _margin(event)
 
 
 def read_pages(history: History, pages: Pages) -> list[Fact]:
@@ -231,11 +240,13 @@ def _waiting(entries: Sequence[ReadFact], found: Assessment) -> set[EventRef]:
 
 
 def _together(entries: Sequence[ReadFact], found: Assessment) -> list[set[EventRef]]:
-    """Return what stays or leaves as one: a file, a chain of corrections, what a reason names."""
+    """Return what stays or leaves as one: a file, a specimen, a chain, what a reason names."""
     groups: defaultdict[object, set[EventRef]] = defaultdict(set)
     for entry in entries:
         if (file := file_of(entry.event)) is not None:
             groups[entry.fact.source, file].add(entry.ref)
+        if isinstance(entry.event, NatResultReported) and entry.event.data.specimen is not None:
+            groups[entry.fact.source, "specimen", entry.event.data.specimen].add(entry.ref)
         if entry.fact.supersedes is not None:
             target = EventRef(entry.fact.source, entry.fact.supersedes)
             groups[entry.ref, target] |= {entry.ref, target}

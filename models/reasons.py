@@ -61,8 +61,6 @@ from models.events import (
     QuarantineReleased,
     QuarantineRetracted,
     QuarantineTransferred,
-    Result,
-    ResultStatus,
     StatusEvent,
     counts_from,
 )
@@ -82,7 +80,7 @@ from models.idle import Idle, Obstacle, idle_in_files
 from models.policy import Policy, day_start, policies_from, policy_at
 from models.provinces import Spell, follow
 from models.quarantine import quarantine
-from models.results import Swab, Wait, counted, required_tests, waits
+from models.results import Swab, Wait, counted, opens, required_tests, waits
 
 E = TypeVar("E", bound=Envelope)
 NEXT = timedelta(milliseconds=1)
@@ -190,9 +188,7 @@ def opens_nothing(event: StatusEvent) -> bool:
     """Say whether `event` is a result that opens no reason and corrects no event. It bears only on
     reasons that others opened."""
     return (
-        isinstance(event, NatResultReported)
-        and event.supersedes is None
-        and not (event.data.result is Result.POSITIVE and event.data.status is ResultStatus.FINAL)
+        isinstance(event, NatResultReported) and event.supersedes is None and not opens(event.data)
     )
 
 

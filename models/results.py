@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from models.events import NatResultReported, Result, ResultStatus
+from models.events import NatResultData, NatResultReported, Result, ResultStatus
 from models.policy import policy_at
 
 
@@ -29,6 +29,12 @@ class Counted(NamedTuple):
     too_old: list[NatResultReported]
 
 
+def opens(data: NatResultData) -> bool:
+    """Say whether a result is a final positive of one person."""
+    final_positive = data.result is Result.POSITIVE and data.status is ResultStatus.FINAL
+    return final_positive and data.pooled is None
+
+
 def swab_too_old(result: NatResultReported) -> bool:
     """Say whether a result was reported too long after its swab: one of its dates is wrong."""
     taken = result.data.reported_at - result.data.sampled_at
@@ -41,10 +47,16 @@ def counted(results: Iterable[NatResultReported]) -> Counted:
     Only a final result counts. One that was reported too long after its swab
     (`sampled_to_reported_max`) has a wrong date: a negative counts for nothing, a positive as if it
     was sampled when it was reported. One negative swab counts once, as first reported, however
-    often its laboratory reports it (own decision).
+    often its laboratory reports it (own decision). A positive of a pool counts for nothing, a
+    negative of a pool as any other.
+
+    A swab is known by its laboratory and specimen number, or by when it was sampled. Of one
+    specimen, the first report says when; a positive that says later is believed, so that no
+    negative of its own swab comes after it.
     """
     positives: list[Swab] = []
     negatives: dict[tuple[str, datetime], Swab] = {}
+    taken: dict[tuple[str, str], datetime] = {}
     too_old: list[NatResultReported] = []
     for result in sorted(results, key=lambda r: (r.data.reported_at, r.source, r.id)):
         data = result.data
@@ -53,11 +65,30 @@ def counted(results: Iterable[NatResultReported]) -> Counted:
         if late := swab_too_old(result):
             too_old.append(result)
         swab = Swab(data.sampled_at, data.reported_at, result.source, result.id, result)
-        if data.result is Result.POSITIVE:
-            positives.append(swab._replace(sampled_at=data.reported_at) if late else swab)
+        if opens(data):
+            swab = swab._replace(sampled_at=data.reported_at) if late else swab
+            first = _first_said(swab, taken)
+            positives.append(swab._replace(sampled_at=max(first, swab.sampled_at)))
         elif data.result is Result.NEGATIVE and not late:
-            negatives.setdefault((result.source, data.sampled_at), swab)
+            first = _first_said(swab, taken)
+            negatives.setdefault((result.source, first), swab._replace(sampled_at=first))
     return Counted(positives, list(negatives.values()), too_old)
+
+
+def _first_said(swab: Swab, taken: dict[tuple[str, str], datetime]) -> datetime:
+    """Return when a swab was taken, by the first report of its specimen; `taken` has those so far.
+
+    A laboratory that uses a number again means another swab: no two dates of one swab are further
+    apart than its report may be from it.
+    """
+    specimen = swab.result.data.specimen
+    if specimen is None:
+        return swab.sampled_at
+    first = taken.setdefault((swab.source, specimen), swab.sampled_at)
+    if abs(swab.sampled_at - first) <= policy_at(swab.reported_at).sampled_to_reported_max:
+        return first
+    taken[swab.source, specimen] = swab.sampled_at
+    return swab.sampled_at
 
 
 class Wait(NamedTuple):

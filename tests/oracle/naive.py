@@ -30,6 +30,7 @@ from models.events import (
     IdentityRetracted,
     IdentityVerified,
     NatResultReported,
+    NatResultReportedV2,
     NatResultRetracted,
     ProvincialCodeReported,
     ProvincialCodeRetracted,
@@ -163,6 +164,7 @@ FAMILY: dict[type[Envelope], str] = {
     IdentityVerified: "identity",
     IdentityRetracted: "identity",
     NatResultReported: "nat-result",
+    NatResultReportedV2: "nat-result",
     NatResultRetracted: "nat-result",
     CaseSuspected: "case",
     CaseConfirmed: "case",
@@ -371,7 +373,10 @@ class Positive(NamedTuple):
 
 
 class Swab(NamedTuple):
-    """One swab counts once: results of one source with the same sampling are one (e)."""
+    """One swab counts once: results of one source with the same sampling are one (e).
+
+    So are those of one source with the same specimen number: each has the sampling of the first.
+    """
 
     source: str
     sampled_at: datetime
@@ -392,23 +397,72 @@ def finals(standing: Facts, result: Result) -> list[NatResultReported]:
     ]
 
 
+def is_pooled(event: NatResultReported) -> bool:
+    """A tube is of a pool if the report says how many people share it."""
+    return isinstance(event, NatResultReportedV2) and event.data.pooled is not None
+
+
+def specimen_of(event: NatResultReported) -> str | None:
+    """Only reports of version 2 have a specimen number."""
+    return event.data.specimen if isinstance(event, NatResultReportedV2) else None
+
+
+def taken_alone(event: NatResultReported) -> datetime:
+    """When a report by itself says that its swab was taken. A late positive: at its report (j)."""
+    return event.data.reported_at if is_late(event) else event.data.sampled_at
+
+
+def counting(standing: Facts) -> list[NatResultReported]:
+    """Return the results that count, in order of report.
+
+    A positive of a pool counts for nothing, and a late negative neither (j).
+    """
+    found = [
+        *(event for event in finals(standing, Result.POSITIVE) if not is_pooled(event)),
+        *(event for event in finals(standing, Result.NEGATIVE) if not is_late(event)),
+    ]
+    return sorted(found, key=lambda event: (event.data.reported_at, event.source, event.id))
+
+
+def first_taken(standing: Facts, event: NatResultReported) -> datetime:
+    """A swab was taken when the first report of its specimen number says.
+
+    Choice: a report is of another swab, with the number used again, if it dates its swab further
+    from that than a report may be from its swab. What follows is compared with that one.
+    """
+    if specimen_of(event) is None:
+        return taken_alone(event)
+    first: datetime | None = None
+    for report in counting(standing):
+        if report.source == event.source and specimen_of(report) == specimen_of(event):
+            longest = policy_at(report.data.reported_at).sampled_to_reported_max
+            taken = taken_alone(report)
+            if first is None or not first - longest <= taken <= first + longest:
+                first = taken
+            if report.id == event.id:
+                return first
+    raise AssertionError(event)
+
+
 def positives(standing: Facts) -> list[Positive]:
-    """Return the positives. A late one counts as if sampled at its report (j)."""
+    """Return the positives. A late one counts as if sampled at its report (j).
+
+    Choice: a positive that dates its swab later than the first report of it is believed. So no
+    negative of a swab comes after a positive of the same swab.
+    """
     return [
-        Positive(
-            event.data.reported_at if is_late(event) else event.data.sampled_at,
-            event.data.reported_at,
-        )
-        for event in finals(standing, Result.POSITIVE)
+        Positive(max(taken_alone(event), first_taken(standing, event)), event.data.reported_at)
+        for event in counting(standing)
+        if event.data.result is Result.POSITIVE
     ]
 
 
 def negatives(standing: Facts, at: datetime) -> set[Swab]:
     """Return the negative swabs reported by `at` (k). A late one counts for nothing (j)."""
     return {
-        Swab(event.source, event.data.sampled_at)
-        for event in finals(standing, Result.NEGATIVE)
-        if event.data.reported_at <= at and not is_late(event)
+        Swab(event.source, first_taken(standing, event))
+        for event in counting(standing)
+        if event.data.result is Result.NEGATIVE and event.data.reported_at <= at
     }
 
 

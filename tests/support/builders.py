@@ -70,6 +70,30 @@ def nat(
     return make(e.NatResultReported, data, at=reported_at, **{"source": "/laboratories/1", **kw})
 
 
+def nat_v2(
+    result: str,
+    sampled_at: datetime,
+    reported_at: datetime | None = None,
+    *,
+    pooled: int | None = None,
+    specimen: str | None = None,
+    status: str = "final",
+    **kw: Any,
+) -> e.NatResultReportedV2:
+    """A result that may name its pool and its specimen."""
+    reported_at = reported_at or sampled_at + timedelta(hours=6)
+    data = e.NatResultDataV2(
+        sampled_at,
+        reported_at,
+        e.Result(result),
+        "Laboratory 1",
+        e.ResultStatus(status),
+        pooled,
+        specimen,
+    )
+    return make(e.NatResultReportedV2, data, at=reported_at, **{"source": "/laboratories/1", **kw})
+
+
 def positive(sampled_at: datetime, reported_at: datetime | None = None, **kw: Any) -> Any:
     return nat("positive", sampled_at, reported_at, **kw)
 

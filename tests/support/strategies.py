@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from models import events as e
 from models.checks import faults
@@ -33,6 +33,7 @@ ZONES = [builders.ZONE, UTC, timezone(timedelta(hours=-11))]
 
 IDS = [f"e{number}" for number in range(12)]
 FILES = ["F1", "F2"]
+SPECIMENS = ["S1", "S2"]
 
 IDENTITY_PROVIDERS = ("/identity-providers/gd",)
 LABORATORIES = ("/laboratories/1", "/laboratories/2")
@@ -83,6 +84,17 @@ def _results(draw: DrawFn, now: int, result: e.Result) -> Saying:
     status = draw(st.sampled_from([*[e.ResultStatus.FINAL] * 7, e.ResultStatus.PRELIMINARY]))
     data = e.NatResultData(draw(written(sampled)), reported_at, result, "Laboratory", status)
     return Saying(e.NatResultReported, data, LABORATORIES)
+
+
+@st.composite
+def pools_and_specimens(draw: DrawFn, now: int) -> Saying:
+    """A result of version 2: often of a pool, or of a specimen that is reported again."""
+    result = draw(st.sampled_from([e.Result.NEGATIVE, e.Result.NEGATIVE, e.Result.POSITIVE]))
+    said = asdict(draw(_results(now, result)).data)
+    pooled = draw(st.sampled_from([None, None, 10]))
+    specimen = draw(st.sampled_from([None, *SPECIMENS]))
+    data = e.NatResultDataV2(**said, pooled=pooled, specimen=specimen)
+    return Saying(e.NatResultReportedV2, data, LABORATORIES)
 
 
 def negatives(now: int) -> SearchStrategy[Saying]:
@@ -152,6 +164,7 @@ KINDS: Sequence[Kind] = (
     negatives,
     positives,
     inconclusives,
+    pools_and_specimens,
     cases,
     contacts,
     provincials,
@@ -160,8 +173,10 @@ KINDS: Sequence[Kind] = (
 
 RULES: Sequence[Sequence[Kind]] = (
     (positives, negatives, negatives),
+    (positives, negatives, pools_and_specimens, pools_and_specimens),
     (positives, negatives, cases),
     (contacts, negatives, negatives, negatives, negatives),
+    (contacts, pools_and_specimens, pools_and_specimens, pools_and_specimens),
     (cases,),
     (provincials,),
     (quarantines,),

@@ -281,6 +281,7 @@ def test_every_event_has_an_instant_from_which_it_counts(name: str) -> None:
             b.transferred("home", DAY(2)),
             b.released(DAY(2)),
             b.provincial("red", DAY(2)),
+            b.nat_v2("negative", DAY(1), DAY(2)),
             b.make(cls, b.retraction_data(cls), at=DAY(2), source="/x", supersedes="y"),
         ]
         if type(made) is cls

@@ -14,6 +14,7 @@ from support.builders import (
     day,
     discharged,
     excluded,
+    nat_v2,
     negative,
     ordered,
     positive,
@@ -187,6 +188,85 @@ WORLDS: dict[str, tuple[list[Any], list[Held]]] = {
             released(day(22), sequence=3),
         ],
         [(CENTRALISED, day(8), day(22))],
+    ),
+    # A pool, and a swab that is reported twice
+    "a positive of a pool opens nothing and is no positive to be lifted": (
+        [nat_v2("positive", day(2), pooled=10)],
+        [],
+    ),
+    "a positive of a pool takes no negative from a positive of one person": (
+        [
+            positive(day(1), day(1)),
+            negative(day(2), day(2)),
+            nat_v2("positive", day(3), day(3), pooled=10),
+            negative(day(4), day(4)),
+        ],
+        [(POSITIVE, day(1), day(4))],
+    ),
+    "a single positive after that of the pool is red from its report": (
+        [
+            nat_v2("positive", day(2), day(2, 14), pooled=10, specimen="T1"),
+            nat_v2("positive", day(3), day(3, 14), specimen="T2"),
+        ],
+        [(POSITIVE, day(3, 14), None)],
+    ),
+    "a negative of a pool is a negative": (
+        [
+            positive(day(1), day(1)),
+            nat_v2("negative", day(2), day(2), pooled=10, specimen="T1"),
+            nat_v2("negative", day(3), day(3), pooled=5, specimen="T2"),
+        ],
+        [(POSITIVE, day(1), day(3))],
+    ),
+    "one swab reported with two days of collection is one negative": (
+        [
+            positive(day(1), day(1)),
+            nat_v2("negative", day(2), day(3), specimen="T1"),
+            nat_v2("negative", day(3), day(4), specimen="T1"),
+        ],
+        [(POSITIVE, day(1), None)],
+    ),
+    "the first report of a specimen says when it was taken": (
+        [
+            positive(day(1), day(1)),
+            nat_v2("negative", day(3), day(3), specimen="T1"),
+            nat_v2("negative", day(2), day(4), specimen="T1"),
+            nat_v2("negative", day(4), day(5), specimen="T2"),
+        ],
+        [(POSITIVE, day(1), day(5))],
+    ),
+    "two laboratories may give the same specimen number": (
+        [
+            positive(day(1), day(1)),
+            nat_v2("negative", day(2), day(2), specimen="T1"),
+            nat_v2("negative", day(3), day(3), specimen="T1", source="/laboratories/2"),
+        ],
+        [(POSITIVE, day(1), day(3))],
+    ),
+    "a specimen number that is used again after three weeks is another swab": (
+        [
+            nat_v2("negative", day(1), day(1), specimen="T1"),
+            positive(day(20), day(20)),
+            nat_v2("negative", day(22), day(22), specimen="T1"),
+            negative(day(23), day(23)),
+        ],
+        [(POSITIVE, day(20), day(23))],
+    ),
+    "a positive swab's second report as negative, a day later, is not after it": (
+        [
+            nat_v2("positive", day(1), day(1), specimen="T1"),
+            nat_v2("negative", day(2), day(2), specimen="T1"),
+            negative(day(3), day(3)),
+        ],
+        [(POSITIVE, day(1), None)],
+    ),
+    "a negative swab's second report as positive is red, and not lifted by the first": (
+        [
+            nat_v2("negative", day(3), day(3), specimen="T1"),
+            nat_v2("positive", day(2), day(4), specimen="T1"),
+            negative(day(4), day(5)),
+        ],
+        [(POSITIVE, day(4), None)],
     ),
     # The case of another
     "a case of one CDC is not closed by another": (
