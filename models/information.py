@@ -18,12 +18,16 @@ from models.events import (
     ListName,
     NationalStatus,
     NationalStatusData,
+    NatResultDataV2,
     NatResultReported,
     QuarantineReleased,
+    Result,
+    ResultStatus,
 )
 from models.lists import Listing, shown
 from models.person import Person, given_up
 from models.policy import day_start, policy_at
+from models.results import single_test_due
 
 
 class Section(StrEnum):
@@ -83,6 +87,21 @@ def nat_results(row: Person, at: datetime) -> Items:
         if isinstance(event, NatResultReported) and event.data.sampled_at >= since
     ]
     return _items(found, Section.NAT_RESULTS, more=given_up(row))
+
+
+def waits_for_single_test(newest_first: Iterable[Item]) -> bool:
+    """Say whether a pool of someone's was positive and no test of theirs alone was sampled since.
+
+    It takes a final result to end that, positive or negative.
+    """
+    for item in newest_first:
+        data = msgspec.json.decode(item.data, type=NatResultDataV2)
+        if single_test_due(data):
+            return True
+        decided = data.status is ResultStatus.FINAL and data.result is not Result.INCONCLUSIVE
+        if decided and data.pooled is None:
+            return False
+    return False
 
 
 def release_notices(row: Person) -> Items:

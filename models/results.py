@@ -31,8 +31,17 @@ class Counted(NamedTuple):
 
 def opens(data: NatResultData) -> bool:
     """Say whether a result is a final positive of one person."""
-    final_positive = data.result is Result.POSITIVE and data.status is ResultStatus.FINAL
-    return final_positive and data.pooled is None
+    return _is_final_positive(data) and data.pooled is None
+
+
+def single_test_due(data: NatResultData) -> bool:
+    """Say whether a result is a final positive of a pool (混检). It says of nobody in particular
+    that they are infected: each of them is tested alone (单人单管复核)."""
+    return _is_final_positive(data) and data.pooled is not None
+
+
+def _is_final_positive(data: NatResultData) -> bool:
+    return data.result is Result.POSITIVE and data.status is ResultStatus.FINAL
 
 
 def swab_too_old(result: NatResultReported) -> bool:

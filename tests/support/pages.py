@@ -53,6 +53,7 @@ from models.events import (
     NationalStatus,
     NationalStatusData,
     NatResultData,
+    NatResultDataV2,
     Outcome,
     QuarantineReleasedData,
     Result,
@@ -84,7 +85,8 @@ ITEMS: dict[Section, list[Item]] = {
         item(NatResultData(BEFORE, NOON, result, PLACE, status), status is ResultStatus.FINAL)
         for result in Result
         for status in ResultStatus
-    ],
+    ]
+    + [item(NatResultDataV2(BEFORE, NOON, Result.POSITIVE, PLACE, pooled=10, specimen="T-1"))],
     Section.IGG_RESULTS: [item(IggResultData(BEFORE, NOON, Result.POSITIVE, PLACE), True)],
     Section.CERTIFICATES: [item(HealthCertificateData("C-1", PLACE, BEFORE, LATER))],
     Section.RELEASE_NOTICES: [item(QuarantineReleasedData("Q-1", "N-1", BEFORE))],

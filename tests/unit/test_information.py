@@ -20,6 +20,7 @@ from models.information import (
     national_status,
     release_notices,
     waits_for_push,
+    waits_for_single_test,
 )
 from models.lists import EMPTY, Listing
 from models.person import Person
@@ -73,6 +74,24 @@ def test_results_say_that_there_were_more_when_some_were_given_up() -> None:
     whole = row(b.negative(b.day(3)))
     assert not nat_results(whole, NOW).more
     assert nat_results(replace(whole, history=History(first=2)), NOW).more
+
+
+def test_a_single_test_is_due_after_a_positive_pool_until_there_is_one() -> None:
+    pool = b.nat_v2("positive", b.day(10), pooled=10)
+    before = b.negative(b.day(9))
+    for since, due in {
+        None: True,
+        b.nat_v2("negative", b.day(11), pooled=10): True,
+        b.negative(b.day(11), status="preliminary"): True,
+        b.nat("inconclusive", b.day(11)): True,
+        b.negative(b.day(11)): False,
+        b.nat_v2("positive", b.day(11), specimen="T2"): False,
+    }.items():
+        held = [pool, before] if since is None else [pool, before, since]
+        found = nat_results(row(*held), NOW)
+        assert pool.id in ids(found)
+        assert waits_for_single_test(found.items) is due, since
+    assert not waits_for_single_test(nat_results(row(before), NOW).items)
 
 
 def test_release_notices_are_those_of_quarantine() -> None:

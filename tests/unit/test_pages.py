@@ -501,6 +501,7 @@ class TestInstalled:
 @pytest.mark.parametrize(
     ("section", "said"),
     [
+        ("nat-results", ("阳性（混检，不影响码的颜色；需单人单管复核）", "10", "T-1")),
         (
             "certificates",
             ("C-1", "签发单位", "广州", "2026年11月21日", "有效期至", "2026年11月24日"),

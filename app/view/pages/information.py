@@ -24,13 +24,14 @@ from models.events import (
     HealthCertificateData,
     IggResultData,
     NationalStatusData,
-    NatResultData,
+    NatResultDataV2,
     QuarantineReleasedData,
     ResultStatus,
     TemperatureData,
 )
-from models.information import Item, Section, waits_for_push
+from models.information import Item, Section, waits_for_push, waits_for_single_test
 from models.policy import policy_at
+from models.results import single_test_due
 
 Said = Text | str
 """A text in the reader's language, or one that stands as the event had it."""
@@ -133,7 +134,10 @@ def _summary(
     items = found[section].items
     if not items:
         return _("没有记录")
-    return _("{n} 条，最新 {when}").filled(n=number(len(items)), when=day(items[0].at))
+    text = _("{n} 条，最新 {when}")
+    if section is Section.NAT_RESULTS and waits_for_single_test(items):
+        text = _("{n} 条，最新 {when}；需单人单管复核")
+    return text.filled(n=number(len(items)), when=day(items[0].at))
 
 
 def _status(status: NationalStatusData) -> tuple[Text, Text]:
@@ -146,18 +150,25 @@ def _line(section: Section, item: Item) -> SectionLine:
     return SectionLine(title, facts, item.newest)
 
 
-def _nat(data: NatResultData) -> tuple[Said, Facts]:
+def _nat(data: NatResultDataV2) -> tuple[Said, Facts]:
     result = names.RESULTS[data.result]
     if data.status is ResultStatus.PRELIMINARY:
         result = _("{result}（初筛，未出最终结果）").filled(result=result)
-    return result, _test(data)
+    elif single_test_due(data):
+        result = _("{result}（混检，不影响码的颜色；需单人单管复核）").filled(result=result)
+    facts = _test(data)
+    if data.pooled is not None:
+        facts.append((_("同管人数"), number(data.pooled)))
+    if data.specimen is not None:
+        facts.append((_("样本编号"), data.specimen))
+    return result, facts
 
 
 def _igg(data: IggResultData) -> tuple[Said, Facts]:
     return names.RESULTS[data.result], _test(data)
 
 
-def _test(data: NatResultData | IggResultData) -> Facts:
+def _test(data: NatResultDataV2 | IggResultData) -> Facts:
     return [
         (_("检测机构"), data.institution),
         (_("采样时间"), moment(data.sampled_at)),
@@ -232,7 +243,7 @@ def _celsius(value: float) -> Text:
 
 
 _SAYS: dict[Section, tuple[Any, Callable[[Any], tuple[Said, Facts]]]] = {
-    Section.NAT_RESULTS: (NatResultData, _nat),
+    Section.NAT_RESULTS: (NatResultDataV2, _nat),
     Section.IGG_RESULTS: (IggResultData, _igg),
     Section.CERTIFICATES: (HealthCertificateData, _certificate),
     Section.RELEASE_NOTICES: (QuarantineReleasedData, _notice),
