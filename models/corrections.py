@@ -132,6 +132,26 @@ def corrects(event: Correcting, target: Correcting) -> bool:
     )
 
 
+def replaced_by(events: Iterable[E], event: E, target: E) -> E | None:
+    """Return what stands in the place of `target` in spite of `event`, which corrects it or takes
+    it back: a correction of `target` that `event` does not name. None if `event` has its
+    effect."""
+    settled = settle(events)
+    if not event.retracts:
+        by = settled.instead_of.get(_identity(event))
+        later = by is not None and not by.retracts and _order(event) < _order(by)
+        return by if by is not None and later and by.supersedes != event.id else None
+    for other in settled.standing:
+        if (
+            not other.retracts
+            and (other.source, other.family) == (event.source, event.family)
+            and settled.place(other) == settled.place(target)
+            and _order(target) < _order(other) < _order(event)
+        ):
+            return other
+    return None
+
+
 def _chains(events: Iterable[E]) -> tuple[dict[Identity, E], dict[Identity, Chain]]:
     """Return what each correction corrects, where that is known, and the chain of each event.
 

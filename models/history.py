@@ -118,9 +118,18 @@ def cannot_lift(history: History, event: StatusEvent) -> bool:
 
 
 def read_pages(history: History, pages: Pages) -> list[Fact]:
-    """Return all of the history, each event once."""
-    found = {identity(fact): fact for number in history.numbers for fact in pages(number)}
-    return list(found.values())
+    """Return all of the history, each event once: as it arrived first."""
+    return first_arrivals(fact for number in history.numbers for fact in pages(number))
+
+
+def first_arrivals(facts: Iterable[Fact]) -> list[Fact]:
+    """Return facts by source and id, of each event the first arrival."""
+    found: dict[tuple[str, str], Fact] = {}
+    for fact in facts:
+        known = found.setdefault(identity(fact), fact)
+        if fact.arrived_at < known.arrived_at:
+            found[identity(fact)] = fact
+    return [found[own] for own in sorted(found)]
 
 
 def may_leave(

@@ -17,6 +17,8 @@ from models.events import (
     CaseExcluded,
     CaseSuspected,
     ContactListed,
+    QuarantineOrdered,
+    QuarantineTransferred,
     StatusEvent,
     counts_from,
 )
@@ -65,6 +67,7 @@ class Obstacle(StrEnum):
     SAID_ALREADY = "said-already"  # the same, again, of what is open
     OVER = "over"  # what it opens was over before it could begin
     EARLIER_IN_SEQUENCE = "earlier-in-sequence"  # a province's report comes before another
+    REPLACED = "replaced"  # what it corrects or takes back was corrected already
     SWAB_TOO_OLD = "swab-too-old"  # a swab cannot take that long to be reported
 
 
@@ -103,6 +106,7 @@ def idle_in_files(
                 elif not opened and not isinstance(by.event, OPENING):
                     yield Idle(by.event, *_stands_in_the_way(by, reports, settled, beginnings))
                 yield from _repeated(opened)
+                yield from _steps_dated_before(opened)
 
 
 def _suspected_while_confirmed(
@@ -136,6 +140,17 @@ def _repeated(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:
             counts_from(first) <= counts_from(report.event)
         ):
             yield Idle(report.event, Obstacle.SAID_ALREADY, first)
+
+
+def _steps_dated_before(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:
+    """Yield the steps of an order that are dated before a step that they would follow."""
+    for place, step in enumerate(opened):
+        if not isinstance(step.event, QuarantineOrdered | QuarantineTransferred):
+            continue
+        for earlier in opened[:place]:
+            if precedes(step.event, earlier):
+                yield Idle(step.event, Obstacle.DATED_BEFORE, earlier.event)
+                break
 
 
 def _stands_in_the_way(

@@ -42,6 +42,7 @@ OBJECTIONS = {
     Obstacle.SAID_ALREADY: Objection.NO_EFFECT,
     Obstacle.OVER: Objection.NO_EFFECT,
     Obstacle.EARLIER_IN_SEQUENCE: Objection.NO_EFFECT,
+    Obstacle.REPLACED: Objection.NO_EFFECT,
 }
 """What is told of each `Obstacle`; of the others, `closes-nothing`."""
 
@@ -181,6 +182,12 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
                 f"Its sequence, {event.sequence}, comes before that of {other}, {by.sequence}, "
                 f"which reports {by.data.colour} at {_local(by.data.reported_at)} and stays in "
                 "force. If it is newer, send it again with another id and a higher sequence."
+            )
+        case Obstacle.REPLACED:
+            return (
+                f"{other} stands in the place of {event.supersedes} already, so this event "
+                "changes nothing. Send it again with another id and a higher sequence, superseding "
+                f"{other}."
             )
         case Obstacle.SWAB_TOO_OLD:
             assert isinstance(event, NatResultReported)

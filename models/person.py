@@ -15,7 +15,7 @@ changed by an event. Both keep one chain per person; each link has the version o
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
@@ -33,7 +33,7 @@ from models.codes import (
     judge,
     ref,
 )
-from models.corrections import corrects
+from models.corrections import corrects, replaced_by
 from models.events import (
     IdentityVerified,
     NatResultReported,
@@ -48,6 +48,7 @@ from models.history import (
     Pages,
     ReadFact,
     cannot_lift,
+    first_arrivals,
     instants,
     may_go_back,
     may_leave,
@@ -67,7 +68,7 @@ from models.notices import (
 )
 from models.policy import policy_at
 from models.reasons import Assessment, assess, opens_nothing
-from models.results import swab_too_old
+from models.results import is_final, swab_too_old
 
 EARLIEST = datetime.fromtimestamp(0, UTC)
 
@@ -148,7 +149,7 @@ def fold(
         plain = row.plain and opens_nothing(event)
         row = replace(row, facts=_joined(row.facts, [new]), plain=plain)
         outcome = replace(outcome, person=row)
-        if isinstance(event, NatResultReported) and swab_too_old(event):
+        if isinstance(event, NatResultReported) and is_final(event) and swab_too_old(event):
             notice = no_effect(Idle(event, Obstacle.SWAB_TOO_OLD, None))
             outcome = replace(outcome, notices=(*outcome.notices, notice))
         return _made_smaller(outcome)
@@ -211,7 +212,7 @@ def _folded(
     found = assess(events)
     cause = Cause(event.source, event.id, type_of(event), corrected)
     judged, change = _judge_again(held, found, at, cause)
-    notices = [*outcome.notices, *_claims(held, event, target)]
+    notices = [*outcome.notices, *_used_again(row, facts), *_claims(held, events, event, target)]
     wait_is_over = _deadline(new) <= at
     if event.supersedes is not None and target is None and wait_is_over:
         notices.append(without_target(event))  # read so late that its wait is over
@@ -274,8 +275,7 @@ def _joined(facts: tuple[Fact, ...], others: Sequence[Fact]) -> tuple[Fact, ...]
         [new] = others
         place = bisect_left(facts, identity(new), key=identity)
         return (*facts[:place], new, *facts[place:])
-    found = {identity(fact): fact for fact in (*others, *facts)}
-    return tuple(found[own] for own in sorted(found))
+    return tuple(first_arrivals((*facts, *others)))
 
 
 def given_up(row: Person) -> bool:
@@ -419,7 +419,17 @@ def _target(facts: Sequence[Fact], claim: StatusEvent, person: str) -> StatusEve
     return None if found is None else found.event(person)
 
 
-def _claims(row: Person, event: StatusEvent, target: StatusEvent | None) -> list[Notice]:
+def _used_again(row: Person, facts: Sequence[Fact]) -> Iterator[Notice]:
+    """Object to events whose id was in the history, with another content: that one stays."""
+    for fact in row.facts:
+        first = _find(facts, identity(fact))
+        if first is not None and first is not fact and not same(first, fact, row.code.person):
+            yield conflict(fact.event(row.code.person))
+
+
+def _claims(
+    row: Person, events: Sequence[StatusEvent], event: StatusEvent, target: StatusEvent | None
+) -> list[Notice]:
     """Object to corrections that, as the arrival of `event` shows, have no effect. `target` is what
     it says that it corrects.
 
@@ -429,6 +439,8 @@ def _claims(row: Person, event: StatusEvent, target: StatusEvent | None) -> list
     notices = []
     if target is not None and not corrects(event, target):
         notices.append(no_correction(event, target))
+    elif target is not None and (by := replaced_by(events, event, target)) is not None:
+        notices.append(no_effect(Idle(event, Obstacle.REPLACED, by)))
     elif target is None and event.supersedes is not None:
         others = {fact.source for fact in row.facts if fact.id == event.supersedes}
         if others:
@@ -466,7 +478,13 @@ def _idle_by_now(
 def _unanswered(row: Person, idle: Sequence[Idle], at: datetime) -> list[Notice]:
     """Object to events whose wait for what they name ends at `at`."""
     due = {ref(fact): fact for fact in _waiting(row, idle) if _deadline(fact) == at}
-    notices = [no_effect(one) for one in idle if ref(one.event) in due]
-    told = {ref(one.event) for one in idle}
-    lost = (due[own].event(row.code.person) for own in due if own not in told)
-    return [*notices, *map(without_target, lost)]
+    idle = [one for one in idle if one.why is Obstacle.NOT_BEGUN and ref(one.event) in due]
+    ids = {fact.id for fact in row.facts}  # of another source: told at arrival
+    lost = (
+        fact.event(row.code.person)
+        for fact in due.values()
+        if fact.supersedes is not None
+        and fact.supersedes not in ids
+        and _named(row.facts, fact) is None
+    )
+    return [*map(no_effect, idle), *map(without_target, lost)]

@@ -5,8 +5,8 @@ lower sequence that is sent and reported later, by more than reports may be out 
 new count (own decision). So a red reported today is never without effect.
 """
 
-from bisect import insort
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, takewhile
 from typing import NamedTuple
@@ -42,7 +42,7 @@ class Followed(NamedTuple):
     ended: list[tuple[ProvincialCodeReported, ProvincialCodeReported]]
 
 
-def follow(reports: Iterable[Report]) -> Followed:
+def follow(reports: Sequence[Report]) -> Followed:
     """Follow the reports of one province."""
     red: list[Report] = []
     greens: list[Report] = []
@@ -59,6 +59,8 @@ def follow(reports: Iterable[Report]) -> Followed:
                 green = report.event
                 if red:
                     standing = red[-1].event
+                    if found.idle and found.idle[-1].by is standing:
+                        found.idle.pop()  # of several greens the newest is told
                     found.idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, standing))
             elif later := next((g for g in _behind(greens, report) if _is_after(g, report)), None):
                 found.idle.append(Idle(report.event, Obstacle.EARLIER_IN_SEQUENCE, later.event))
@@ -72,7 +74,26 @@ def follow(reports: Iterable[Report]) -> Followed:
             opened = None
     if opened is not None:
         found.spells.append(Spell(*opened, None, None))
+    found.idle.extend(_dated_before_a_red(greens, reports))
     return found
+
+
+def _dated_before_a_red(greens: Sequence[Report], reports: Iterable[Report]) -> Iterator[Idle]:
+    """Yield the greens that come after a red in the sequence, and are dated before it."""
+    green = ProvincialColour.GREEN
+    reds = sorted((r for r in reports if r.event.data.colour is not green), key=_place)
+    latest: list[Report] = []  # of each red and those before it, the one that was made last
+    for red in reds:
+        latest.append(max(latest[-1], red, key=_made_at) if latest else red)
+    for report in greens:
+        place = bisect_left(reds, report.place, key=_place)
+        if place and _precedes(report, latest[place - 1]):
+            yield Idle(report.event, Obstacle.DATED_BEFORE, latest[place - 1].event)
+
+
+def _made_at(report: Report) -> datetime:
+    sent_at: datetime = report.place[1]
+    return min(_reported_at(report), sent_at)
 
 
 def _behind(greens: Sequence[Report], report: Report) -> Iterable[Report]:
@@ -82,10 +103,18 @@ def _behind(greens: Sequence[Report], report: Report) -> Iterable[Report]:
 
 
 def _is_after(report: Report, other: Report) -> bool:
-    """Say whether `report` was made after `other`, by the sequence of their province."""
+    """Say whether `report` was made after `other`, by the sequence of their province. It was not if
+    it is dated before `other` was made, and was sent, by more than reports may be out of order."""
+    if _precedes(report, other):
+        return False
     if report.place < other.place:
         return _begins_again(report, other)
     return not _begins_again(other, report)
+
+
+def _precedes(report: Report, other: Report) -> bool:
+    disorder = policy_at(_reported_at(report)).provincial_disorder_max
+    return _reported_at(report) + disorder < _made_at(other)
 
 
 def _begins_again(report: Report, other: Report) -> bool:

@@ -12,7 +12,7 @@ from models.events import (
     QuarantineTransferred,
     counts_from,
 )
-from models.files import ORDER, Placed, QuarantineReport, walk
+from models.files import ORDER, Placed, QuarantineReport, precedes, walk
 from models.policy import Policy
 
 QuarantineStep = QuarantineOrdered | QuarantineTransferred
@@ -27,7 +27,9 @@ def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval
         following = [
             later.event
             for later, _ in steps
-            if step.place < later.place and (not released or later.place < released.place)
+            if step.place < later.place
+            and (not released or later.place < released.place)
+            and not precedes(later.event, step)
         ]
         first = min(following, key=counts_from, default=None)
         notice = released and released.event

@@ -44,6 +44,11 @@ def _is_final_positive(data: NatResultData) -> bool:
     return data.result is Result.POSITIVE and data.status is ResultStatus.FINAL
 
 
+def is_final(result: NatResultReported) -> bool:
+    """Say whether a result is final: no other changes anything."""
+    return result.data.status is ResultStatus.FINAL
+
+
 def swab_too_old(result: NatResultReported) -> bool:
     """Say whether a result was reported too long after its swab: one of its dates is wrong."""
     taken = result.data.reported_at - result.data.sampled_at

@@ -1,5 +1,6 @@
 """Logging in and out in a browser: view, gateway and identity provider as they are run."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Literal
 
@@ -19,6 +20,15 @@ from support.up import answers
 from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
 
 WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", "sessions")
+
+
+@pytest.fixture(scope="module")
+def kafka(broker: str, worker_id: str) -> Kafka:
+    """Topics of its own: who logs in is not judged here, since no worker runs, and the codes of
+    other pages would grow old behind it."""
+    kafka = Kafka(broker, f"e2e-{worker_id}-login-")
+    asyncio.run(kafka.create_topics())
+    return kafka
 
 
 @pytest.fixture(scope="module")

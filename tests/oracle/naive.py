@@ -750,7 +750,12 @@ def begins_new_count(report: Report, other: Report) -> bool:
 
 
 def is_read_after(report: Report, other: Report) -> bool:
-    """A report is read after those of a lower place, unless a new count begins between (l)."""
+    """A report is read after those of a lower place, unless a new count begins between (l), or its
+    date is impossible: it lies before the other's by more than the disorder (j)."""
+    disorder = policy_at(report.event.data.reported_at).provincial_disorder_max
+    reported_at = report.event.data.reported_at
+    if is_impossible(reported_at + disorder, other.event.data.reported_at, other.place):
+        return False
     if begins_new_count(report, other):
         return True
     return other.place < report.place and not begins_new_count(other, report)
@@ -876,14 +881,16 @@ def released_at(order: Facts, step: Step) -> datetime | None:
 def continued_at(order: Facts, step: Step) -> datetime | None:
     """A step ends where a later step of the same order begins (i, n).
 
-    Of several later steps the earliest ends it.
+    Of several later steps the earliest ends it. A step of an impossible date ends none (j).
     """
     report = next(r for r in reports_of_steps(order) if r.place == step.place)
     return first_of(
         *(
             later.starts_at
             for later in steps(order)
-            if step.place < later.place and not is_over(order, report, later.place)
+            if step.place < later.place
+            and not is_over(order, report, later.place)
+            and not is_impossible(later.starts_at, step.starts_at, step.place)
         )
     )
 

@@ -216,6 +216,17 @@ def test_a_copy_of_what_has_left_changes_nothing_and_another_content_is_refused(
     assert notice.objection is Objection.CONFLICT
 
 
+def test_an_id_that_is_used_again_never_takes_the_place_of_the_first() -> None:
+    held = Held(PERSON, day(1))
+    for event in (verified(), confirmed(day(2), id="c1"), discharged(day(9), id="c2")):
+        held.fold(event)
+    every_second_day(held, 100, first=24)
+    held.fold(contact(day(101), listing="L9", id="c2"))
+    [notice] = held.fold(provincial("green", day(20), time=day(103)), day(103)).notices
+    assert (notice.objection, notice.event.id) == (Objection.CONFLICT, "c2")
+    assert held.row.code.colour is Colour.GREEN
+
+
 def test_beyond_the_horizon_it_is_said_that_nothing_is_kept() -> None:
     held = Held(PERSON, day(1))
     wrong = positive(day(2), id="wrong", sequence=1)

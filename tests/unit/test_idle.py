@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.notices import Notice, Objection
-from models.person import fold, unknown
+from models.person import advance, fold, unknown
 from support.builders import (
     PERSON,
     confirmed,
@@ -30,6 +30,8 @@ from support.builders import (
 MINUTE = timedelta(minutes=1)
 ORDER = ordered("centralised", day(2), day(16), id="order")
 CONFIRMED = confirmed(day(2), id="confirmed")
+FOUND = positive(day(2), id="found")
+YEAR = timedelta(days=365)
 
 CASES: dict[str, tuple[list[Any], Any, Objection, Sequence[str]]] = {
     "a second discharge": (
@@ -102,6 +104,36 @@ CASES: dict[str, tuple[list[Any], Any, Objection, Sequence[str]]] = {
         Objection.IMPOSSIBLE_DATE,
         ["takes effect at 2021-03-02", "order, was sent at 2022-03-02"],
     ),
+    "a transfer of a wrong year": (
+        [ORDER],
+        transferred("home", day(5) - YEAR, day(12) - YEAR, time=day(5)),
+        Objection.IMPOSSIBLE_DATE,
+        ["takes effect at 2021-03-05", "order, was sent at 2022-03-02"],
+    ),
+    "an extension of a wrong year": (
+        [ORDER],
+        ordered("home", day(5) - YEAR, day(12) - YEAR, time=day(5)),
+        Objection.IMPOSSIBLE_DATE,
+        ["takes effect at 2021-03-05", "order, was sent at 2022-03-02"],
+    ),
+    "a green of a wrong year": (
+        [provincial("red", day(2), id="red")],
+        provincial("green", day(60) - YEAR, time=day(60)),
+        Objection.IMPOSSIBLE_DATE,
+        ["takes effect at 2021-04-29", "red, was sent at 2022-03-02"],
+    ),
+    "a retraction of what was corrected": (
+        [FOUND, positive(day(3), id="again", supersedes="found")],
+        retracted(FOUND, day(4)),
+        Objection.NO_EFFECT,
+        ["again stands in the place of found already", "superseding again"],
+    ),
+    "a correction that comes after a later one": (
+        [FOUND, positive(day(3), id="again", supersedes="found", sequence=10**6)],
+        negative(day(2), id="late", supersedes="found"),
+        Objection.NO_EFFECT,
+        ["again stands in the place of found already"],
+    ),
     "a negative of a swab of weeks ago": (
         [],
         negative(day(1), reported_at=day(20)),
@@ -172,6 +204,23 @@ def test_what_loses_its_effect_is_told_when_it_does() -> None:
     assert (told_of.event.id, "which early had ended" in told_of.detail) == ("notice", True)
     [told_of] = told(verified(), order, notice, retracted(order, day(11), sequence=4))
     assert (told_of.event.id, "was taken back" in told_of.detail) == ("notice", True)
+
+
+def test_what_waits_is_told_once_and_what_it_waits_for() -> None:
+    events = [verified(), CONFIRMED, discharged(day(9), id="first")]
+    outcome = fold(unknown(PERSON, day(1)), events[0], day(1))
+    for event in (*events[1:], discharged(day(10), supersedes="nope")):
+        outcome = fold(outcome.person, event, event.time)
+    assert [n.objection for n in outcome.notices] == [Objection.CLOSES_NOTHING]
+    later = advance(outcome.person, day(12))
+    assert [n.objection for n in later.notices] == [Objection.CORRECTION_WITHOUT_TARGET]
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_of_several_greens_behind_a_red_the_newest_is_told(number: int) -> None:
+    greens = [provincial("green", day(3 + n), sequence=n) for n in range(number)]
+    notices = told(verified(), *greens, provincial("red", day(2), sequence=0, id="late"))
+    assert len(notices) <= 1
 
 
 @pytest.mark.parametrize(
