@@ -479,12 +479,9 @@ def _unanswered(row: Person, idle: Sequence[Idle], at: datetime) -> list[Notice]
     """Object to events whose wait for what they name ends at `at`."""
     due = {ref(fact): fact for fact in _waiting(row, idle) if _deadline(fact) == at}
     idle = [one for one in idle if one.why is Obstacle.NOT_BEGUN and ref(one.event) in due]
-    ids = {fact.id for fact in row.facts}  # of another source: told at arrival
     lost = (
         fact.event(row.code.person)
         for fact in due.values()
-        if fact.supersedes is not None
-        and fact.supersedes not in ids
-        and _named(row.facts, fact) is None
+        if fact.supersedes is not None and _named(row.facts, fact) is None
     )
     return [*map(no_effect, idle), *map(without_target, lost)]
