@@ -1,6 +1,5 @@
 """Logging in and out in a browser: view, gateway and identity provider as they are run."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import Literal
 
@@ -23,24 +22,24 @@ WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", 
 
 
 @pytest.fixture(scope="module")
-def kafka(broker: str, worker_id: str) -> Kafka:
+def own_topics(broker: str, worker_id: str, log: Log) -> Kafka:
     """Topics of its own: who logs in is not judged here, since no worker runs, and the codes of
     other pages would grow old behind it."""
     kafka = Kafka(broker, f"e2e-{worker_id}-login-")
-    asyncio.run(kafka.create_topics())
+    log.run(kafka.create_topics())
     return kafka
 
 
 @pytest.fixture(scope="module")
 def site(
-    kafka: Kafka, redis_url: str, log: Log, tmp_path_factory: pytest.TempPathFactory
+    own_topics: Kafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """Where the view is. Nothing that ran may have a document number in its log."""
     directory = tmp_path_factory.mktemp("login")
     write_people(directory / IDENTITIES_FILE, PEOPLE)
     view, gateway, provider = free_ports(3)
     environment = {
-        **kafka.environment,
+        **own_topics.environment,
         "YUEKANG_ENVIRONMENT": "development",
         "YUEKANG_REDIS_URL": redis_url.replace("/0", "/4"),
         "YUEKANG_DATA_DIR": str(directory),
