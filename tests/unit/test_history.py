@@ -110,6 +110,8 @@ def test_a_code_is_that_of_all_events_ever_accepted(
             outcome = held.fold(event, arrived_at)
             assert not any(notice.refused for notice in outcome.notices)
             accepted.append(event)
+            if len(held.row.facts) > facts_max:
+                break  # what cannot leave: from here on a result reads no history
             assert says(held.row) == shown(held.row, accepted)
             assert {identity(e) for e in held.whole().events} == {identity(e) for e in accepted}
 
