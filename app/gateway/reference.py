@@ -104,7 +104,7 @@ def _sent() -> Node:
     events = [cls.__name__ for cls in EVENT_TYPES.values()]
     return {
         # Without the data of events as they are beyond the gateway.
-        **{name: schema for name, schema in made.items() if not name.endswith("Data")},
+        **{name: schema for name, schema in made.items() if not re.search(r"Data(V\d+)?$", name)},
         **named,
         "SubmittedEvent": {
             "oneOf": [_ref(name) for name in events],
