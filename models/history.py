@@ -42,7 +42,8 @@ apart (`sampled_to_reported_max`)."""
 FILES_MAX = 32
 """Files that a row remembers of its history. Beyond it, each new one is looked for on the pages."""
 
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+"""Before every instant of an event. Days of pages are counted from it."""
 
 
 class History(Struct, frozen=True, array_like=True):
@@ -118,7 +119,7 @@ def cannot_lift(history: History, event: StatusEvent) -> bool:
 
 
 def read_pages(history: History, pages: Pages) -> list[Fact]:
-    """Return all of the history, each event once: as it arrived first."""
+    """Return all of the history by source and id, each event once: as it arrived first."""
     return first_arrivals(fact for number in history.numbers for fact in pages(number))
 
 
@@ -304,9 +305,9 @@ def with_page(
     last = {entry.ref: max(instants(entry.event)) for entry in entries}
     opened = [last[entry.ref] for entry in entries if _opens_or_follows(entry.event)]
     until = max([*last.values(), *filter(None, [history.until])])
-    days = (*history.last_days, (until - _EPOCH).days)
+    days = (*history.last_days, (until - EPOCH).days)
     pages = {history.first + len(days) - 1: tuple(entry.fact for entry in entries)}
-    kept_from = (at - policy.history_kept - _EPOCH).days
+    kept_from = (at - policy.history_kept - EPOCH).days
     first, lost = history.first, 0
     while days and (len(days) > policy.pages_max or days[0] < kept_from):
         pages[first] = ()

@@ -16,7 +16,7 @@ changed by an event. Both keep one chain per person; each link has the version o
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -44,6 +44,7 @@ from models.events import (
 )
 from models.facts import Fact, fact_of, identity, rewritten, same
 from models.history import (
+    EPOCH,
     History,
     Pages,
     ReadFact,
@@ -69,8 +70,6 @@ from models.notices import (
 from models.policy import policy_at
 from models.reasons import Assessment, assess, opens_nothing
 from models.results import is_final, swab_too_old
-
-EARLIEST = datetime.fromtimestamp(0, UTC)
 
 PAGE_MIN = 16
 """Fewer events leave a row only at its bound: its history is written seldom."""
@@ -158,7 +157,7 @@ def fold(
     crowded = len(row.facts) > policy_at(row.judged_at).facts_max and opens_nothing(event)
     if row.history.until is not None and not crowded and reached_by(row.history, event, row.events):
         past = read_pages(row.history, pages)
-        if (known := _find(sorted(past, key=identity), identity(new))) is not None:
+        if (known := _find(past, identity(new))) is not None:
             return _known_before(outcome, event, new, known)
     return _made_smaller(_folded(outcome, event, new, past), past)
 
@@ -241,7 +240,9 @@ def _made_smaller(outcome: FoldOutcome, past: Sequence[Fact] = ()) -> FoldOutcom
         leaves, go_back = set(), may_go_back(entries, found, at, on_a_page)
     entries = [entry for entry in entries if entry.ref not in go_back]
     if not leaves and len(entries) > policy_at(at).facts_max:
-        leaves = oldest_that_may_leave(entries, assess(entry.event for entry in entries), at)
+        if go_back:
+            found = assess(entry.event for entry in entries)
+        leaves = oldest_that_may_leave(entries, found, at)
     history, pages, lost = row.history, outcome.pages, 0
     if leaving := [entry for entry in entries if entry.ref in leaves - on_a_page]:
         history, pages, lost = with_page(history, leaving, at)
@@ -351,7 +352,7 @@ def _judge_again(
 
 def _latest(ends: Iterable[datetime | None], at: datetime) -> datetime | None:
     """Return the last of `ends`; None if one lies after `at`, or is not known."""
-    latest = EARLIEST
+    latest = EPOCH
     for end in ends:
         if end is None or end > at:
             return None
@@ -369,7 +370,7 @@ def _open_to_tests_until(interval: Interval, at: datetime) -> datetime | None:
         condition.kind is ConditionKind.NEGATIVE_TEST for condition in interval.conditions
     ):
         return interval.end
-    return at if interval.reason is Reason.CONFIRMED_OR_POSITIVE else EARLIEST
+    return at if interval.reason is Reason.CONFIRMED_OR_POSITIVE else EPOCH
 
 
 def _due_at(
