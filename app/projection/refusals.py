@@ -19,9 +19,11 @@ place in each partition, and stays right when Redis is emptied and filled again.
 """
 
 import hashlib
+import heapq
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -302,14 +304,11 @@ async def read_newest(
     kept = await _read(redis, source, least, below, count, newest_first=True)
     place = newest = below or _end(kept, least)
     found: list[tuple[SourceLetter, Cursor]] = []
-    partitions = [iter(letters) for letters in kept.partitions]
-    heads = [next(letters, None) for letters in partitions]
-    while len(found) < count and (number := _next(heads, newest_first=True)) is not None:
-        head = heads[number]
-        assert head is not None
-        found.append((head[0], place))
-        place, heads[number] = place.at(number, head[1]), next(partitions[number], None)
-    more = any(heads)
+    letters = _by_time(kept, newest_first=True)
+    for letter, number, offset in islice(letters, count):
+        found.append((letter, place))
+        place = place.at(number, offset)
+    more = next(letters, None) is not None
     return RefusalsPage(
         found,
         newest,
@@ -350,22 +349,19 @@ async def read_after(redis: Redis, source: str, after: str | None, count: int) -
         if not letters and kept.left_out(partition) >= least.offsets[partition]:
             begin = begin.at(partition, kept.left_out(partition) + 1)  # so that it is missed once
     place = begin
-    partitions = [iter(letters) for letters in kept.partitions]
-    heads = [next(letters, None) for letters in partitions]
-    while len(found) < count and (number := _next(heads, newest_first=False)) is not None:
-        head = heads[number]
-        assert head is not None
-        place, heads[number] = place.at(number, head[1] + 1), next(partitions[number], None)
-        found.append((head[0], place))
+    for letter, number, offset in islice(_by_time(kept, newest_first=False), count):
+        place = place.at(number, offset + 1)
+        found.append((letter, place))
     return RefusalsAfter(found, begin, kept.missed(least), kept.parked_in(), kept.as_of())
 
 
-def _next(heads: Sequence[tuple[SourceLetter, int] | None], *, newest_first: bool) -> int | None:
-    """Return the partition whose letter is next by time; None if no letter is left."""
-    there = [(head[0].at, number) for number, head in enumerate(heads) if head is not None]
-    if not there:
-        return None
-    return (max(there) if newest_first else min(there))[1]
+def _by_time(kept: _Kept, *, newest_first: bool) -> Iterator[tuple[SourceLetter, int, int]]:
+    """Yield letters with their partition and offset, by time; within a partition as they are."""
+    runs = (
+        [(letter, number, offset) for letter, offset in letters]
+        for number, letters in enumerate(kept.partitions)
+    )
+    return heapq.merge(*runs, key=lambda one: (one[0].at, one[1]), reverse=newest_first)
 
 
 def _end(kept: _Kept, least: Cursor | None) -> Cursor:
