@@ -7,14 +7,13 @@ its source believes that it did something, and must hear that it did not.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple
 
 from models.codes import EventRef, ref
 from models.corrections import Settled
 from models.events import (
     CaseConfirmed,
-    CaseDischarged,
-    CaseExcluded,
     CaseSuspected,
     ContactListed,
     QuarantineOrdered,
@@ -69,6 +68,13 @@ class Obstacle(StrEnum):
     EARLIER_IN_SEQUENCE = "earlier-in-sequence"  # a province's report comes before another
     REPLACED = "replaced"  # what it corrects or takes back was corrected already
     SWAB_TOO_OLD = "swab-too-old"  # a swab cannot take that long to be reported
+
+
+OPEN_OTHERWISE = {
+    CONFIRMED_CASE: Obstacle.CONFIRMED,
+    SUSPECTED_CASE: Obstacle.ONLY_SUSPECTED,
+}
+"""What stands in the way of an event of the other track: a case is open in this one."""
 
 
 class Idle(NamedTuple):
@@ -132,14 +138,19 @@ def _over(opened: Iterable[Placed[FileReport]], never_was: frozenset[EventRef]) 
 
 
 def _repeated(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:
-    """Yield what says of an open case that it is suspected, or confirmed, once more. A listing or
-    an order that is sent again says something new: another exposure, another step."""
+    """Yield what says of an open case that it is suspected, or confirmed, once more, and from no
+    earlier. A listing or an order that is sent again says something new: another exposure, another
+    step."""
+    if not opened:
+        return
+    first = opened[0].event
     for report in opened[1:]:
-        first = opened[0].event
-        if isinstance(report.event, CaseSuspected | CaseConfirmed) and (
-            counts_from(first) <= counts_from(report.event)
-        ):
+        if not isinstance(report.event, CaseSuspected | CaseConfirmed):
+            return
+        if counts_from(first) <= counts_from(report.event):
             yield Idle(report.event, Obstacle.SAID_ALREADY, first)
+        else:
+            first = report.event
 
 
 def _steps_dated_before(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:
@@ -164,18 +175,20 @@ def _stands_in_the_way(
     event = closing.event
     begins = BEGINS[type(event)]
     before = [report for report in reports if report.place < closing.place]
-    own = [report for report in before if isinstance(report.event, begins)]
-    if dated_later := [report for report in own if precedes(event, report)]:
+    dated_later = [r for r in before if isinstance(r.event, begins) and precedes(event, r)]
+    if dated_later:
         return Obstacle.DATED_BEFORE, dated_later[-1].event
-    confirmed = [report for report in before if isinstance(report.event, CaseConfirmed)]
-    if confirmed and isinstance(event, CaseExcluded):
-        return Obstacle.CONFIRMED, confirmed[-1].event
-    if own:
-        ends = [r for r in before if own[-1].place < r.place and type(r.event) in BEGINS]
-        return Obstacle.ENDED, (ends or own)[0].event
-    suspected = [report for report in before if isinstance(report.event, CaseSuspected)]
-    if suspected and isinstance(event, CaseDischarged):
-        return Obstacle.ONLY_SUSPECTED, suspected[-1].event
+    ended: list[Placed[FileReport]] = []
+    for track in TRACKS[event.family]:
+        followed = suspicions(before) if track is SUSPECTED_CASE else before
+        *closed, (still_open, _) = walk(followed, track)
+        if still_open:  # and this event did not close it
+            closes = isinstance(event, track.closes + track.goes_on)
+            why = Obstacle.DATED_BEFORE if closes else OPEN_OTHERWISE[track]
+            return why, still_open[-1].event
+        ended += [by for opened, by in closed if opened and by]
+    if ended:
+        return Obstacle.ENDED, max(ended, key=attrgetter("place")).event
     if later := [report for report in reports if isinstance(report.event, begins)]:
         return Obstacle.BEGINS_LATER, later[0].event
     found = [other for other in beginnings[file_of(event)] if isinstance(other, begins)]

@@ -10,6 +10,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from models.events import (
+    CaseDischarged,
+    CaseExcluded,
     Event,
     NatResultReported,
     ProvincialCodeReported,
@@ -151,6 +153,12 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
                 f"{_file_name(event)} is confirmed, by {other}, so that a suspicion or its "
                 "exclusion changes nothing. A confirmed case ends by its discharge; take the "
                 "confirmation back if it was wrong."
+            )
+        case Obstacle.ENDED if isinstance(event, CaseExcluded) and isinstance(by, CaseDischarged):
+            return (
+                f"An exclusion ends a suspicion, and {file_of(event)} was confirmed; it ended by "
+                f"its discharge, {other}. Take the confirmation back if it was wrong. A new "
+                "suspicion is sent before its exclusion."
             )
         case Obstacle.ENDED:
             return (

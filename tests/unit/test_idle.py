@@ -46,6 +46,36 @@ CASES: dict[str, tuple[list[Any], Any, Objection, Sequence[str]]] = {
         Objection.NO_EFFECT,
         ["is confirmed, by confirmed", "ends by its discharge"],
     ),
+    "an exclusion of a discharged case": (
+        [CONFIRMED, discharged(day(10), id="gone")],
+        excluded(day(11)),
+        Objection.CLOSES_NOTHING,
+        ["ended by its discharge, gone", "Take the confirmation back"],
+    ),
+    "an exclusion of a suspicion that was confirmed and discharged": (
+        [suspected(day(1), sequence=0), CONFIRMED, discharged(day(10), id="gone")],
+        excluded(day(11)),
+        Objection.CLOSES_NOTHING,
+        ["ended by its discharge, gone"],
+    ),
+    "an exclusion of a case that was confirmed again": (
+        [CONFIRMED, discharged(day(10)), confirmed(day(20), id="again")],
+        excluded(day(21)),
+        Objection.NO_EFFECT,
+        ["is confirmed, by again"],
+    ),
+    "a second exclusion of a suspicion after a discharge": (
+        [CONFIRMED, discharged(day(10)), suspected(day(20)), excluded(day(21), id="first")],
+        excluded(day(22)),
+        Objection.CLOSES_NOTHING,
+        ["which first had ended"],
+    ),
+    "a discharge of a case whose suspicion was excluded": (
+        [suspected(day(1)), excluded(day(2), id="first")],
+        discharged(day(3)),
+        Objection.CLOSES_NOTHING,
+        ["which first had ended"],
+    ),
     "a suspicion of a confirmed case": (
         [CONFIRMED],
         suspected(day(3)),
@@ -70,6 +100,12 @@ CASES: dict[str, tuple[list[Any], Any, Objection, Sequence[str]]] = {
         Objection.NO_EFFECT,
         ["open already, by first"],
     ),
+    "a suspicion within a second that began earlier": (
+        [suspected(day(5)), suspected(day(2), id="earlier")],
+        suspected(day(3)),
+        Objection.NO_EFFECT,
+        ["open already, by earlier"],
+    ),
     "a transfer after a release": (
         [ORDER, released(day(10), id="notice")],
         transferred("home", day(11), day(20)),
@@ -78,6 +114,12 @@ CASES: dict[str, tuple[list[Any], Any, Objection, Sequence[str]]] = {
     ),
     "a second release": (
         [ORDER, released(day(10), id="notice")],
+        released(day(11)),
+        Objection.CLOSES_NOTHING,
+        ["which notice had ended"],
+    ),
+    "a second release of an order with a transfer": (
+        [ORDER, transferred("home", day(5), day(20)), released(day(10), id="notice")],
         released(day(11)),
         Objection.CLOSES_NOTHING,
         ["which notice had ended"],
