@@ -5,7 +5,7 @@ open in its file, except what it cannot have closed: what was neither sent nor i
 instant that it names (`precedes`). A wrong year turns nobody green.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -110,6 +110,20 @@ def walk(reports: Sequence[Placed[R]], track: Track) -> Iterator[Closed]:
             yield Closed([one for one in opened if one not in stays], report)
             opened = stays
     yield Closed(opened, None)
+
+
+def steps_after(
+    step: Placed[Any], released: Placed[Any] | None, steps: Iterable[Placed[R]]
+) -> Iterator[Placed[R]]:
+    """Yield those of `steps`, all of one order, that take the place of `step`, which `released`
+    ends: what is in between, and is not dated before it."""
+    for later in steps:
+        if (
+            step.place < later.place
+            and (released is None or later.place < released.place)
+            and not precedes(later.event, step)
+        ):
+            yield later
 
 
 def suspicions(reports: Sequence[Placed[R]]) -> Sequence[Placed[R]]:

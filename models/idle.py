@@ -6,16 +6,17 @@ its source believes that it did something, and must hear that it did not.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
-from models.codes import EventRef, ref
+from models.codes import EventRef, Interval, ref
 from models.corrections import Settled
 from models.events import (
     CaseConfirmed,
     CaseSuspected,
-    ContactListed,
     QuarantineOrdered,
     QuarantineTransferred,
     StatusEvent,
@@ -31,6 +32,7 @@ from models.files import (
     Placed,
     file_of,
     precedes,
+    steps_after,
     suspicions,
     walk,
 )
@@ -64,7 +66,7 @@ class Obstacle(StrEnum):
     ENDED = "ended"  # it was closed before
     DATED_BEFORE = "dated-before"  # it is dated before what it would close
     SAID_ALREADY = "said-already"  # the same, again, of what is open
-    OVER = "over"  # what it opens was over before it could begin
+    OVER = "over"  # what it opens was over when it was sent, or before it could begin
     EARLIER_IN_SEQUENCE = "earlier-in-sequence"  # a province's report comes before another
     REPLACED = "replaced"  # what it corrects or takes back was corrected already
     SWAB_TOO_OLD = "swab-too-old"  # a swab cannot take that long to be reported
@@ -89,12 +91,12 @@ def idle_in_files(
     files: Iterable[Sequence[Placed[FileReport]]],
     settled: Settled[StatusEvent],
     events: Sequence[StatusEvent],
-    never_was: frozenset[EventRef],
+    ended: Mapping[EventRef, Interval],
 ) -> Iterator[Idle]:
-    """Yield the reports in `files`, each in its places, that change nothing.
+    """Yield the reports in `files`, each in its places, that change nothing; each once.
 
-    `events` are all of the person, `settled` what they come to. `never_was` opened what
-    was over before it began.
+    `events` are all of the person, `settled` what they come to. `ended` are the reasons that have
+    an end, by what opened them.
     """
     beginnings: defaultdict[str | None, list[StatusEvent]] = defaultdict(list)
     for event in events:
@@ -106,13 +108,48 @@ def idle_in_files(
             if track is SUSPECTED_CASE:
                 followed = suspicions(reports)
                 yield from _suspected_while_confirmed(reports, followed)
-            for opened, by in walk(followed, track):
-                if by is None:
-                    yield from _over(opened, never_was)
-                elif not opened and not isinstance(by.event, OPENING):
+            walked = list(walk(followed, track))
+            steps = [step for opened, _ in walked for step in opened] if track.goes_on else []
+            for opened, by in walked:
+                if by and not opened and not isinstance(by.event, OPENING):
                     yield Idle(by.event, *_stands_in_the_way(by, reports, settled, beginnings))
-                yield from _repeated(opened)
-                yield from _steps_dated_before(opened)
+                told = [*_repeated(opened), *_steps_dated_before(opened)]
+                yield from told
+                refs = {ref(one.event) for one in told}
+                for report in opened:
+                    if ref(report.event) not in refs:
+                        closings = chain([by] if by else [], steps_after(report, by, steps))
+                        yield from over(report, closings, settled, ended)
+
+
+def over(
+    opening: Placed[StatusEvent],
+    closings: Iterable[Placed[FileReport]],
+    settled: Settled[StatusEvent],
+    ended: Mapping[EventRef, Interval],
+) -> Iterator[Idle]:
+    """Yield `opening` if what it opens was over when it was sent, or before it could begin.
+
+    What `closings` of its own file ended by then is right: an order may be revoked before it
+    begins, a case may be sent when all of it is past. A province's red is ended by its own green
+    alone, and so is never told this.
+    """
+    event = opening.event
+    interval = ended.get(ref(event))
+    sent_at: datetime = opening.place[1]
+    if interval is None or interval.end is None or interval.end > max(interval.start, sent_at):
+        return
+    if all(counts_from(one.event) > max(interval.start, sent_at) for one in closings):
+        yield Idle(event, Obstacle.OVER, _met_last(interval, settled))
+
+
+def _met_last(interval: Interval, settled: Settled[StatusEvent]) -> StatusEvent | None:
+    """Return the last of the events that lifted a reason, None if time alone did."""
+    lines = [line for line in interval.conditions if line.met_at and line.met_by]
+    if not lines:
+        return None
+    last = max(lines, key=lambda line: line.met_at or interval.start).met_by
+    return next(event for event in settled.standing if ref(event) == last)
 
 
 def _suspected_while_confirmed(
@@ -127,14 +164,6 @@ def _suspected_while_confirmed(
             confirmed = report.event
         elif report.place in left_out:
             yield Idle(report.event, Obstacle.CONFIRMED, confirmed)
-
-
-def _over(opened: Iterable[Placed[FileReport]], never_was: frozenset[EventRef]) -> Iterator[Idle]:
-    """Yield the listings that were over before they began, other than by a withdrawal."""
-    for report in opened:
-        event = report.event
-        if isinstance(event, ContactListed) and ref(event) in never_was:
-            yield Idle(event, Obstacle.OVER, None)
 
 
 def _repeated(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:

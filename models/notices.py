@@ -15,6 +15,8 @@ from models.events import (
     Event,
     NatResultReported,
     ProvincialCodeReported,
+    QuarantineOrdered,
+    QuarantineTransferred,
     StatusEvent,
     counts_from,
     type_of,
@@ -179,11 +181,7 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
                 f"If it should replace that event, send it again superseding {other}."
             )
         case Obstacle.OVER:
-            return (
-                "What lifts this listing, its time and tests or the end of a confirmed case after "
-                "the exposure, was over before it was listed; it opens nothing. Check the date of "
-                "the last exposure."
-            )
+            return _over(event, by)
         case Obstacle.EARLIER_IN_SEQUENCE:
             assert isinstance(by, ProvincialCodeReported)
             return (
@@ -206,6 +204,32 @@ def _detail(event: StatusEvent, why: Obstacle, by: StatusEvent | None) -> str:
                 f"{_local(data.reported_at)}; no result takes more than {days} days. So a "
                 "negative counts for nothing, and a positive as if sampled when reported. Send a "
                 "correction with the right dates."
+            )
+
+
+def _over(event: StatusEvent, by: StatusEvent | None) -> str:
+    ended = "" if by is None else f" The last event that lifted it is {by.id} of {by.source}."
+    sent = _local(event.time)
+    match event:
+        case NatResultReported(data=result):
+            return (
+                f"This positive opens nothing. It was reported at {_local(result.reported_at)} and "
+                f"sent at {sent}. It was over by then, by two negatives sampled after it or by its "
+                f"case.{ended} Check when it was sampled, {_local(result.sampled_at)}. Send a "
+                "correction if a date is wrong."
+            )
+        case QuarantineOrdered() | QuarantineTransferred():
+            return (
+                "This quarantine opens nothing. Its planned end is "
+                f"{_local(event.data.planned_end_at)}. It was sent at {sent} and was over by then. "
+                "Check the dates. Send a correction if one is wrong."
+            )
+        case _:
+            return (
+                f"This listing opens nothing. It takes effect at {_local(counts_from(event))} and "
+                f"was sent at {sent}. It was over before it was listed and sent, by its time and "
+                "tests or by a confirmed case after the exposure."
+                f"{ended} Check the date of the last exposure. Send a correction if it is wrong."
             )
 
 

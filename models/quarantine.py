@@ -12,7 +12,7 @@ from models.events import (
     QuarantineTransferred,
     counts_from,
 )
-from models.files import ORDER, Placed, QuarantineReport, precedes, walk
+from models.files import ORDER, Placed, QuarantineReport, steps_after, walk
 from models.policy import Policy
 
 QuarantineStep = QuarantineOrdered | QuarantineTransferred
@@ -24,14 +24,8 @@ def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval
     the same instant: no green gap. What begins after a release needs an order that follows it."""
     steps = [(step, released) for opened, released in walk(reports, ORDER) for step in opened]
     for step, released in steps:
-        following = [
-            later.event
-            for later, _ in steps
-            if step.place < later.place
-            and (not released or later.place < released.place)
-            and not precedes(later.event, step)
-        ]
-        first = min(following, key=counts_from, default=None)
+        following = steps_after(step, released, (later for later, _ in steps))
+        first = min((later.event for later in following), key=counts_from, default=None)
         notice = released and released.event
         yield mildest(counts_from(step.event), partial(_quarantine, step.event, first, notice))
 

@@ -76,11 +76,11 @@ from models.files import (
     suspicions,
     walk,
 )
-from models.idle import Idle, Obstacle, idle_in_files
+from models.idle import Idle, Obstacle, idle_in_files, over
 from models.policy import Policy, day_start, policies_from, policy_at
 from models.provinces import Spell, follow
 from models.quarantine import quarantine
-from models.results import Swab, Wait, counted, opens, required_tests, waits
+from models.results import Swab, Wait, counted, opens, required_tests, swab_too_old, waits
 
 E = TypeVar("E", bound=Envelope)
 NEXT = timedelta(milliseconds=1)
@@ -167,9 +167,13 @@ def assess(events: Iterable[StatusEvent]) -> Assessment:
     for quarantine_reports in map(in_place, quarantines.values()):
         intervals += quarantine(quarantine_reports)
         files.append(quarantine_reports)
+    ended_reasons = {i.opened_by: i for i in intervals if i.end is not None}
+    for positive in positives:
+        if not swab_too_old(positive.result):  # that is told already
+            opening = Placed(settled.place(positive.result), positive.result)
+            idle += over(opening, (), settled, ended_reasons)
     if files:
-        never_was = frozenset(i.opened_by for i in intervals if not _was(i))
-        idle += idle_in_files(files, settled, events, never_was)
+        idle += idle_in_files(files, settled, events, ended_reasons)
 
     identities.sort(key=lambda e: (e.data.verified_at, e.order))
     return Assessment(

@@ -112,7 +112,7 @@ def told_by_models(arrivals: Sequence[Arrival], policies: Sequence[Policy] = POL
             row = outcome.person
             codes += [row.code] if row.code.version != before.code.version else []
             changes += (changed(change).data for change in outcome.changes)
-            # The slice does not tell its peer what was corrected already.
+            # The peer does not tell what was corrected already, or was over when it was reported.
             told = (str(notice.objection) for notice in outcome.notices)
             refused += (objection for objection in told if objection != Objection.NO_EFFECT)
     return codes, changes, refused
