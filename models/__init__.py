@@ -14,6 +14,7 @@ These are the rules. A code depends on nothing else:
 - `provinces`: what another province's reports come to, in its own sequence.
 - `idle`: which events have no effect though they mean to have one, and why.
 - `notices`: what a source is told about an event of its own.
+- `answers`: what is told as an event arrives, and when its wait is over.
 - `results`: which negatives lift a positive, or meet the tests of a contact.
 - `codes`: the result: a code with its reasons and how they lift.
 - `facts`: an event in a person's row, with its arrival, in few bytes.

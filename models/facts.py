@@ -5,7 +5,8 @@ event is written as its type's number and its values, without names: a third of 
 take. Rows of before have events with names; both are read, and what is written is of the new kind.
 """
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import reduce
 from operator import attrgetter, or_
@@ -79,6 +80,17 @@ class Fact(Struct, frozen=True, array_like=True):
 
 identity: Callable[[Any], tuple[str, str]] = attrgetter("source", "id")
 """The source and id of a fact or an event."""
+
+
+def find(facts: Sequence[Fact], own: tuple[str, str]) -> Fact | None:
+    """Return the fact of the source and id `own`; `facts` are sorted by both."""
+    place = bisect_left(facts, own, key=identity)
+    return facts[place] if place < len(facts) and identity(facts[place]) == own else None
+
+
+def named_by(facts: Sequence[Fact], claim: Fact | StatusEvent) -> Fact | None:
+    """Return the fact of the event that `claim` says it corrects."""
+    return None if claim.supersedes is None else find(facts, (claim.source, claim.supersedes))
 
 
 def fact_of(event: StatusEvent, arrived_at: datetime) -> Fact:

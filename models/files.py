@@ -91,10 +91,13 @@ def precedes(closing: FileReport, opened: Placed[R]) -> bool:
     The second alone is right: an order may be revoked before it begins. A confirmation may be dated
     before the suspicion that it ends; it turns nobody green.
     """
+    return not isinstance(closing, CaseConfirmed) and counts_from(closing) < held_from(opened)
+
+
+def held_from(opened: Placed[R]) -> datetime:
+    """Return when what opened something was sent, or when it held, whichever was first."""
     sent_at: datetime = opened.place[1]
-    return not isinstance(closing, CaseConfirmed) and counts_from(closing) < min(
-        counts_from(opened.event), sent_at
-    )
+    return min(counts_from(opened.event), sent_at)
 
 
 def walk(reports: Sequence[Placed[R]], track: Track) -> Iterator[Closed]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from models.answers import deadline
 from models.codes import EventRef, Interval, Reason, ref
 from models.events import (
     ContactListed,
@@ -25,7 +26,7 @@ from models.events import (
     NatResultReported,
     StatusEvent,
 )
-from models.facts import Fact, identity
+from models.facts import Fact, identity, rewritten
 from models.files import file_of
 from models.idle import Obstacle
 from models.policy import policy_at
@@ -42,6 +43,12 @@ apart (`sampled_to_reported_max`)."""
 FILES_MAX = 32
 """Files that a row remembers of its history. Beyond it, each new one is looked for on the pages."""
 
+PAGE_MIN = 16
+"""Fewer events leave a row only at its bound: its history is written seldom."""
+
+PAGE_MAX = 32
+"""Most events on a page, so that all pages of a history are read in a bounded time."""
+
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 """Before every instant of an event. Days of pages are counted from it."""
 
@@ -52,7 +59,8 @@ class History(Struct, frozen=True, array_like=True):
     Page `first + n` has nothing later than the day `last_days[n]`, counted from 1970. Nothing on
     any page is later than `until`; of what opened something, or followed it, nothing is later than
     `opened_until`. `files` are the cases, listings and orders on the pages, without their sources;
-    None if they are more than `FILES_MAX`.
+    None if they are more than `FILES_MAX`. `crowded_out` counts what left at the bound of the row
+    though it was not settled, the last of it at `crowded_out_at`, until all of that is settled.
     """
 
     first: int = 1
@@ -60,6 +68,8 @@ class History(Struct, frozen=True, array_like=True):
     until: datetime | None = None
     opened_until: datetime | None = None
     files: tuple[str, ...] | None = ()
+    crowded_out: int = 0
+    crowded_out_at: datetime | None = None
 
     @property
     def numbers(self) -> range:
@@ -72,15 +82,17 @@ Pages = Callable[[int], Sequence[Fact]]
 
 
 class ReadFact(NamedTuple):
-    """A fact with its event."""
+    """A fact with its event, and the identity of both."""
 
     fact: Fact
     event: StatusEvent
 
-    @property
-    def ref(self) -> EventRef:
-        """The identity of the event."""
-        return ref(self.fact)
+    ref: EventRef
+
+    @classmethod
+    def of(cls, fact: Fact, event: StatusEvent) -> "ReadFact":
+        """Return a fact as it is written now, with its event."""
+        return cls(rewritten(fact, event), event, ref(fact))
 
 
 def instants(event: StatusEvent) -> Iterator[datetime]:
@@ -91,19 +103,52 @@ def instants(event: StatusEvent) -> Iterator[datetime]:
             yield value
 
 
-def reached_by(history: History, event: StatusEvent, held: Sequence[StatusEvent]) -> bool:
+def reached_by(
+    history: History, event: StatusEvent, held: Sequence[StatusEvent], at: datetime
+) -> bool:
     """Say whether `event` may bear on what is in `history`, or that on it. `held` are the events in
-    the row: a case, a listing or an order lies whole in the one or in the other."""
+    the row: a case, a listing or an order lies whole in the one or in the other.
+
+    In a flood only what `event` corrects counts: each would read all that left before it.
+    """
     if history.until is None:
         return False
-    if event.supersedes is not None or any(other.supersedes == event.id for other in held):
+    *_, first = chain = list(_chain(event, held))
+    if first.supersedes is not None:
         return True
-    if min(instants(event)) < history.until + _margin(event):
+    if any(other.supersedes == event.id for other in held):
         return True
+    if is_crowded(len(held), at) or _is_flooded(history, at):
+        return False
+    for one in chain:
+        if not _is_of_an_order(one) and min(instants(one)) < history.until + _margin(one):
+            return True
     file = file_of(event)
     if file is None or (history.files is not None and file not in history.files):
         return False
     return not any(other.source == event.source and file_of(other) == file for other in held)
+
+
+def _chain(event: StatusEvent, held: Sequence[StatusEvent]) -> Iterator[StatusEvent]:
+    """Yield `event`, what it corrects, and so on, as far as that is among `held`."""
+    seen = set[tuple[str, str]]()
+    found: StatusEvent | None = event
+    while found is not None and identity(found) not in seen:
+        yield found
+        seen.add(identity(found))
+        corrected = found.source, found.supersedes
+        found = next((other for other in held if identity(other) == corrected), None)
+
+
+def _is_of_an_order(event: StatusEvent) -> bool:
+    """Say whether `event` bears on its own order alone, which is found by its number."""
+    return event.family == "quarantine"
+
+
+def _reaches_until(event: StatusEvent) -> datetime:
+    """Return the last instant at which another event may bear on `event`, or that on it, that does
+    not name it. When an order was to end is no such instant."""
+    return event.time if _is_of_an_order(event) else max(instants(event))
 
 
 def _margin(event: StatusEvent) -> timedelta:
@@ -133,61 +178,124 @@ def first_arrivals(facts: Iterable[Fact]) -> list[Fact]:
     return [found[own] for own in sorted(found)]
 
 
-def may_leave(
-    entries: Sequence[ReadFact], found: Assessment, at: datetime, on_a_page: set[EventRef]
-) -> set[EventRef]:
-    """Return what can bear on nothing any more at `at`, of `entries`, which `found` assesses. What
-    is `on_a_page` already can go back there, however old it is."""
-    cut = at - policy_at(at).settled_after
-    old = {entry.ref for entry in entries if entry.ref in on_a_page or _last(entry) < cut}
-    return _without_bearing(entries, found, old, cut) if old else set()
+def _is_flooded(history: History, at: datetime) -> bool:
+    """Say whether more left at the bound of the row than it has in reserve, and is not settled."""
+    return history.crowded_out > policy_at(at).facts_reserved and not _is_settled(history, at)
 
 
-def may_go_back(
-    entries: Sequence[ReadFact], found: Assessment, at: datetime, on_a_page: set[EventRef]
-) -> set[EventRef]:
-    """Return what of `on_a_page` has not become important again at `at`."""
-    return _without_bearing(entries, found, on_a_page, at - policy_at(at).ended_kept)
+def _is_settled(history: History, at: datetime) -> bool:
+    last = history.crowded_out_at
+    return last is None or last + policy_at(at).settled_after <= at
 
 
-def oldest_that_may_leave(
-    entries: Sequence[ReadFact], found: Assessment, at: datetime
-) -> set[EventRef]:
-    """Return the oldest of `entries`, as far as nothing that is open rests on them: at most a
-    quarter.
-
-    A row gives them up at its bound, though they are not settled. Beyond `facts_reserved` it gives
-    up results too that a late one might make important: of so many, others will do.
-    """
+def is_crowded(count: int, at: datetime) -> bool:
+    """Say whether `count` events in a row take all of its room at `at`."""
     policy = policy_at(at)
-    keep_results = len(entries) <= policy.facts_max + policy.facts_reserved
-    cut, everything = at - policy.ended_kept, {entry.ref for entry in entries}
-    stays = _stays(entries, found, everything, cut, keep_results=keep_results)
-    oldest = sorted(entries, key=lambda entry: (_last(entry), identity(entry.fact)))
-    may = [entry.ref for entry in oldest if entry.ref not in stays]
-    for count in (len(entries) // 4, len(entries) // 32, 1):
-        some = set(may[:count])
-        leaves = _without_bearing(entries, found, some, cut, keep_results=keep_results)
+    return count >= policy.facts_max + policy.facts_reserved
+
+
+class Parted(NamedTuple):
+    """What stays in a row, what leaves it for a new page, and whether it leaves because the row is
+    at its bound, though it is not settled."""
+
+    stay: list[ReadFact]
+    leave: list[ReadFact]
+    crowded_out: bool
+
+
+def part(
+    entries: Sequence[ReadFact], found: Assessment, at: datetime, on_a_page: set[EventRef]
+) -> Parted:
+    """Say what stays in a row at `at`, of `entries`, which `found` assesses. What is `on_a_page`
+    already needs no new one."""
+    policy = policy_at(at)
+    row = _Row(entries, found, at)
+    cut = at - policy.settled_after
+    settled = {one.ref for one in entries if one.ref in on_a_page or _last(one) < cut}
+    leaves = row.without_bearing(settled, cut) if settled else set()
+    if len(leaves - on_a_page) < PAGE_MIN:
+        leaves = row.without_bearing(on_a_page, at - policy.ended_kept)
+    crowded_out = leaves <= on_a_page and len(entries) - len(leaves) > policy.facts_max
+    if crowded_out:
+        stay = [one for one in entries if one.ref not in leaves]
         if leaves:
+            row = _Row(stay, assess(one.event for one in stay), at)
+        leaves |= row.oldest_that_may_leave()
+    stay = [one for one in entries if one.ref not in leaves]
+    return Parted(stay, [one for one in entries if one.ref in leaves - on_a_page], crowded_out)
+
+
+class _Row:
+    """The events of a row at an instant, what they mean, and which belong together."""
+
+    def __init__(self, entries: Sequence[ReadFact], found: Assessment, at: datetime) -> None:
+        self._entries = entries
+        self._found = found
+        self._at = at
+        self._waiting = _waiting(entries, found, at)
+        self._together = _together(entries, found)
+
+    def without_bearing(
+        self, old: set[EventRef], cut: datetime, *, crowded: bool = False
+    ) -> set[EventRef]:
+        """Return those of `old` without which all that holds after `cut` stays as it is."""
+        leaves = old - self._stays(old, cut, crowded=crowded)
+        if not leaves:
             return leaves
-    return set()
+        left = assess(one.event for one in self._entries if one.ref not in leaves)
+        return leaves if _meant(left, cut) == _meant(self._found, cut) else set()
 
+    def oldest_that_may_leave(self) -> set[EventRef]:
+        """Return the oldest events on which nothing that is open rests, whole files and chains: as
+        many as are too many, and at least a page.
 
-def _without_bearing(
-    entries: Sequence[ReadFact],
-    found: Assessment,
-    old: set[EventRef],
-    cut: datetime,
-    *,
-    keep_results: bool = True,
-) -> set[EventRef]:
-    """Return those of `old` without which all that holds after `cut` stays as `found` has it."""
-    stays = _stays(entries, found, old, cut, keep_results=keep_results)
-    leaves = old - stays
-    if not leaves:
-        return leaves
-    left = assess(entry.event for entry in entries if entry.ref not in leaves)
-    return leaves if _meant(left, cut) == _meant(found, cut) else set()
+        A row gives them up at its bound, though they are not settled. A crowded row also gives up
+        results that a late one might make important (of so many, others will do), and reasons that
+        have ended, which the code then shows no more.
+        """
+        at, policy = self._at, policy_at(self._at)
+        crowded, most = is_crowded(len(self._entries), at), policy.facts_max
+        if crowded:
+            most += policy.facts_reserved
+        cut = at if crowded else at - policy.ended_kept
+        everything = {one.ref for one in self._entries}
+        may = everything - self._stays(everything, cut, crowded=crowded)
+        for count in (max(len(everything) - most, PAGE_MIN), 4, 1):
+            some = self._oldest(may, count)
+            if leaves := self.without_bearing(some, cut, crowded=crowded):
+                return leaves
+        return set()
+
+    def _stays(self, old: set[EventRef], cut: datetime, *, crowded: bool) -> set[EventRef]:
+        """Return what must stay if only `old` may leave: what is open rests on it, or what stays
+        belongs together with it."""
+        found = self._found
+        stays = {one.ref for one in self._entries} - old
+        stays |= {ref for interval in _bearing(found, cut) for ref in _refs(interval)}
+        stays |= {*found.identified_by, *self._waiting}
+        size = -1
+        while size < len(stays):
+            size = len(stays)
+            for group in self._together:
+                if not stays.isdisjoint(group):
+                    stays |= group
+            stays |= {green for red, green in found.ended_by if red in stays}
+            if not crowded:
+                stays |= _results_after_openings(self._entries, found, stays)
+        return stays
+
+    def _oldest(self, may: set[EventRef], count: int) -> set[EventRef]:
+        """Return the oldest of `may`, whole groups, until they are `count`. What an event plans
+        makes it no younger."""
+        last = {one.ref: (min(_last(one), self._at), one.ref) for one in self._entries}
+        groups = [group for group in self._together if group <= may]
+        groups += [{own} for own in may.difference(*groups)]
+        oldest = set[EventRef]()
+        for group in sorted(groups, key=lambda group: max(last[own] for own in group)):
+            if len(oldest) >= count:
+                break
+            oldest |= group
+        return oldest
 
 
 def _meant(found: Assessment, cut: datetime) -> tuple[object, ...]:
@@ -209,48 +317,25 @@ def _last(entry: ReadFact) -> datetime:
     return max(entry.fact.arrived_at, *instants(entry.event))
 
 
-def _stays(
-    entries: Sequence[ReadFact],
-    found: Assessment,
-    old: set[EventRef],
-    cut: datetime,
-    *,
-    keep_results: bool,
-) -> set[EventRef]:
-    """Return what of `entries` must stay if only `old` may leave: what is open rests on it, or what
-    stays belongs together with it."""
-    stays = {entry.ref for entry in entries} - old
-    stays |= {ref for interval in _bearing(found, cut) for ref in _refs(interval)}
-    stays |= {*found.identified_by, *_waiting(entries, found)}
-    together, size = _together(entries, found), -1
-    while size < len(stays):
-        size = len(stays)
-        for group in together:
-            if not stays.isdisjoint(group):
-                stays |= group
-        stays |= {green for red, green in found.ended_by if red in stays}
-        if keep_results:
-            stays |= _results_after_openings(entries, found, stays)
-    return stays
-
-
-def _waiting(entries: Sequence[ReadFact], found: Assessment) -> set[EventRef]:
-    """Return what names something that has not arrived: it may still come."""
+def _waiting(entries: Sequence[ReadFact], found: Assessment, at: datetime) -> set[EventRef]:
+    """Return what names something that has not arrived. A correction is found by what it corrects
+    in the row alone; what closes a file, once it was told, also on a page."""
     known = {entry.ref for entry in entries}
-    waiting = {
-        ref(one.event)
-        for one in found.idle
-        if one.why in (Obstacle.NOT_BEGUN, Obstacle.OF_ANOTHER_SOURCE)
+    waiting = {ref(one.event) for one in found.idle if one.why is Obstacle.NOT_BEGUN}
+    return {
+        entry.ref
+        for entry in entries
+        if (entry.ref in waiting and deadline(entry.fact) > at)
+        or (
+            entry.fact.supersedes is not None
+            and EventRef(entry.fact.source, entry.fact.supersedes) not in known
+        )
     }
-    for entry in entries:
-        target = entry.fact.supersedes
-        if target is not None and EventRef(entry.fact.source, target) not in known:
-            waiting.add(entry.ref)
-    return waiting
 
 
 def _together(entries: Sequence[ReadFact], found: Assessment) -> list[set[EventRef]]:
-    """Return what stays or leaves as one: a file, a specimen, a chain, what a reason names."""
+    """Return what stays or leaves as one: files, specimens, chains, what a reason names, and
+    whatever has an event in common with another of these."""
     groups: defaultdict[object, set[EventRef]] = defaultdict(set)
     for entry in entries:
         if (file := file_of(entry.event)) is not None:
@@ -260,8 +345,19 @@ def _together(entries: Sequence[ReadFact], found: Assessment) -> list[set[EventR
         if entry.fact.supersedes is not None:
             target = EventRef(entry.fact.source, entry.fact.supersedes)
             groups[entry.ref, target] |= {entry.ref, target}
-    together = [group for group in groups.values() if len(group) > 1]
-    return together + [set(_refs(interval)) for interval in found.intervals]
+    return _merged([*groups.values(), *({*_refs(interval)} for interval in found.intervals)])
+
+
+def _merged(groups: Iterable[set[EventRef]]) -> list[set[EventRef]]:
+    """Join the groups that have an element in common."""
+    of: dict[EventRef, set[EventRef]] = {}
+    for group in groups:
+        parts = {id(part): part for own in group if (part := of.get(own))}
+        whole = max(parts.values(), key=len, default=set[EventRef]())
+        for part in (group, *(part for part in parts.values() if part is not whole)):
+            whole |= part
+            of.update(dict.fromkeys(part, whole))
+    return list({id(group): group for group in of.values()}.values())
 
 
 def _results_after_openings(
@@ -292,21 +388,23 @@ def _results_after_openings(
     }
 
 
-def with_page(
-    history: History, entries: Iterable[ReadFact], at: datetime
+def with_pages(
+    history: History, entries: Sequence[ReadFact], at: datetime, *, crowded_out: bool
 ) -> tuple[History, dict[int, tuple[Fact, ...]], int]:
-    """Return the history with one more page, which holds `entries`; the pages that change, by
-    number; and how many pages were given up for room.
+    """Return the history with more pages, which hold `entries`; the pages that change, by number;
+    and how many pages were given up for room.
 
     A page older than `history_kept` becomes empty. So does the oldest where there are more than
     `pages_max`, and that alone counts as given up for room.
     """
-    entries, policy = list(entries), policy_at(at)
-    last = {entry.ref: max(instants(entry.event)) for entry in entries}
+    policy = policy_at(at)
+    last = {one.ref: _reaches_until(one.event) for one in entries}
     opened = [last[entry.ref] for entry in entries if _opens_or_follows(entry.event)]
     until = max([*last.values(), *filter(None, [history.until])])
-    days = (*history.last_days, (until - EPOCH).days)
-    pages = {history.first + len(days) - 1: tuple(entry.fact for entry in entries)}
+    facts = [entry.fact for entry in entries]
+    new = [tuple(facts[place : place + PAGE_MAX]) for place in range(0, len(facts), PAGE_MAX)]
+    days = history.last_days + len(new) * ((until - EPOCH).days,)
+    pages = dict(enumerate(new, history.numbers.stop))
     kept_from = (at - policy.history_kept - EPOCH).days
     first, lost = history.first, 0
     while days and (len(days) > policy.pages_max or days[0] < kept_from):
@@ -318,7 +416,10 @@ def with_page(
     files = None if history.files is None else tuple(sorted({*history.files, *found}))
     if files is not None and len(files) > FILES_MAX:
         files = None
-    return History(first, days, until, opened_until, files), pages, lost
+    before = 0 if _is_settled(history, at) else history.crowded_out
+    last_at = at if crowded_out else history.crowded_out_at
+    count = before + len(entries) * crowded_out
+    return History(first, days, until, opened_until, files, count, last_at), pages, lost
 
 
 def _opens_or_follows(event: StatusEvent) -> bool:

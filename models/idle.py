@@ -28,9 +28,12 @@ from models.files import (
     OPENING,
     ORDER,
     SUSPECTED_CASE,
+    Closed,
     FileReport,
     Placed,
+    Track,
     file_of,
+    held_from,
     precedes,
     steps_after,
     suspicions,
@@ -103,16 +106,23 @@ def idle_in_files(
         if isinstance(event, OPENING):
             beginnings[file_of(event)].append(event)
     for reports in files:
+        walks: dict[Track, list[Closed]] = {}
         for track in TRACKS[reports[0].event.family]:
             followed = reports
             if track is SUSPECTED_CASE:
                 followed = suspicions(reports)
                 yield from _suspected_while_confirmed(reports, followed)
-            walked = list(walk(followed, track))
+            walks[track] = list(walk(followed, track))
+        began = [report for report in reports if isinstance(report.event, OPENING)]
+        opening = {
+            track: [closed for closed in walked if closed.opened] for track, walked in walks.items()
+        }
+        for track, walked in walks.items():
             steps = [step for opened, _ in walked for step in opened] if track.goes_on else []
             for opened, by in walked:
                 if by and not opened and not isinstance(by.event, OPENING):
-                    yield Idle(by.event, *_stands_in_the_way(by, reports, settled, beginnings))
+                    found = _stands_in_the_way(by, began, opening)
+                    yield Idle(by.event, *(found or _nothing_begun(by.event, settled, beginnings)))
                 told = [*_repeated(opened), *_steps_dated_before(opened)]
                 yield from told
                 refs = {ref(one.event) for one in told}
@@ -184,45 +194,56 @@ def _repeated(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:
 
 def _steps_dated_before(opened: Sequence[Placed[FileReport]]) -> Iterator[Idle]:
     """Yield the steps of an order that are dated before a step that they would follow."""
-    for place, step in enumerate(opened):
+    latest: Placed[FileReport] | None = None
+    for step in opened:
         if not isinstance(step.event, QuarantineOrdered | QuarantineTransferred):
             continue
-        for earlier in opened[:place]:
-            if precedes(step.event, earlier):
-                yield Idle(step.event, Obstacle.DATED_BEFORE, earlier.event)
-                break
+        if latest is not None and precedes(step.event, latest):
+            yield Idle(step.event, Obstacle.DATED_BEFORE, latest.event)
+        elif latest is None or held_from(latest) <= held_from(step):
+            latest = step
 
 
 def _stands_in_the_way(
     closing: Placed[FileReport],
-    reports: Sequence[Placed[FileReport]],
-    settled: Settled[StatusEvent],
-    beginnings: Mapping[str | None, Sequence[StatusEvent]],
-) -> tuple[Obstacle, StatusEvent | None]:
-    """Say why `closing`, one of `reports`, closes nothing. `beginnings` are all that began a file,
-    by the file, of every source, also those that do not stand."""
-    event = closing.event
-    begins = BEGINS[type(event)]
-    before = [report for report in reports if report.place < closing.place]
-    dated_later = [r for r in before if isinstance(r.event, begins) and precedes(event, r)]
-    if dated_later:
+    began: Sequence[Placed[FileReport]],
+    opening: Mapping[Track, Sequence[Closed]],
+) -> tuple[Obstacle, StatusEvent] | None:
+    """Say why `closing` closes nothing, by what `began` its file; None if nothing did. `opening`
+    are the walks of the file along its tracks, as far as something was open."""
+    event, begins = closing.event, BEGINS[type(closing.event)]
+    own = [report for report in began if isinstance(report.event, begins)]
+    before = [report for report in own if report.place < closing.place]
+    if dated_later := [report for report in before if precedes(event, report)]:
         return Obstacle.DATED_BEFORE, dated_later[-1].event
     ended: list[Placed[FileReport]] = []
-    for track in TRACKS[event.family]:
-        followed = suspicions(before) if track is SUSPECTED_CASE else before
-        *closed, (still_open, _) = walk(followed, track)
+    for track, walked in opening.items():
+        still_open: list[Placed[FileReport]] = []
+        for opened, by in walked:
+            if by is not None and by.place < closing.place:
+                ended.append(by)
+            else:
+                still_open += [report for report in opened if report.place < closing.place]
         if still_open:  # and this event did not close it
             closes = isinstance(event, track.closes + track.goes_on)
             why = Obstacle.DATED_BEFORE if closes else OPEN_OTHERWISE[track]
             return why, still_open[-1].event
-        ended += [by for opened, by in closed if opened and by]
     if ended:
         return Obstacle.ENDED, max(ended, key=attrgetter("place")).event
-    if later := [report for report in reports if isinstance(report.event, begins)]:
-        return Obstacle.BEGINS_LATER, later[0].event
-    found = [other for other in beginnings[file_of(event)] if isinstance(other, begins)]
+    return (Obstacle.BEGINS_LATER, own[0].event) if own else None
+
+
+def _nothing_begun(
+    closing: StatusEvent,
+    settled: Settled[StatusEvent],
+    beginnings: Mapping[str | None, Sequence[StatusEvent]],
+) -> tuple[Obstacle, StatusEvent | None]:
+    """Say why `closing`, in whose file nothing stands that began it, closes nothing. `beginnings`
+    are all that began a file, by the file, of every source, also those that do not stand."""
+    begins = BEGINS[type(closing)]
+    found = [other for other in beginnings[file_of(closing)] if isinstance(other, begins)]
     for other in found:
-        if other.source == event.source:
+        if other.source == closing.source:
             return Obstacle.BEGINNING_TAKEN_BACK, settled.instead_of[other.source, other.id]
     if found:
         return Obstacle.OF_ANOTHER_SOURCE, found[-1]

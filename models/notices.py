@@ -37,6 +37,7 @@ class Objection(StrEnum):
     CLOSES_NOTHING = "closes-nothing"
     IMPOSSIBLE_DATE = "impossible-date"
     NO_EFFECT = "no-effect"
+    ROW_FULL = "row-full"
 
 
 OBJECTIONS = {
@@ -67,6 +68,20 @@ def conflict(event: Event) -> Notice:
         Objection.CONFLICT,
         f"Event {event.id} of {event.source} arrived before with another content, which stays. "
         "Send a new event with an id of its own that supersedes it.",
+        refused=True,
+    )
+
+
+def row_full(event: StatusEvent) -> Notice:
+    """Object to an event of a source that says more of one person than a row has room for."""
+    most = policy_at(event.time).facts_of_source_max
+    return Notice(
+        event,
+        Objection.ROW_FULL,
+        f"{event.source} has {most} events or more about this person, on which what is open rests; "
+        "no one person can be in so much. This event does not count until an operator sends it "
+        "again; what counts stays as it is. Check whether one person was named for many, and take "
+        "back what is wrong.",
         refused=True,
     )
 

@@ -8,23 +8,25 @@ may come before what it corrects.
 A row stays small for a lifetime: what can bear on nothing any more leaves it for the person's
 history (models.history), and is read again when a late event or a correction reaches it. At its
 bound a row gives up the oldest on which nothing open rests. If nothing may leave, it grows and an
-alert rises: nothing that bears on a code is refused for room.
+alert rises. Only what one source says of someone who is red, beyond what a row holds of a source,
+is put aside.
 
 What is *told* (status-changes) follows arrival: `advance` tells what changed by time, `fold` what
 changed by an event. Both keep one chain per person; each link has the version of the last.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from models.answers import deadline, in_time, on_arrival, waiting
 from models.codes import (
     Cause,
+    Colour,
     ConditionKind,
-    EventRef,
     HealthCode,
     Interval,
     Reason,
@@ -33,7 +35,7 @@ from models.codes import (
     judge,
     ref,
 )
-from models.corrections import corrects, replaced_by
+from models.corrections import corrects
 from models.events import (
     IdentityVerified,
     NatResultReported,
@@ -42,37 +44,27 @@ from models.events import (
     StatusEvent,
     type_of,
 )
-from models.facts import Fact, fact_of, identity, rewritten, same
+from models.facts import Fact, fact_of, find, identity, named_by, same
 from models.history import (
     EPOCH,
+    PAGE_MIN,
     History,
     Pages,
     ReadFact,
     cannot_lift,
     first_arrivals,
     instants,
-    may_go_back,
-    may_leave,
-    oldest_that_may_leave,
+    is_crowded,
+    part,
     reached_by,
     read_pages,
-    with_page,
+    with_pages,
 )
 from models.idle import Idle, Obstacle
-from models.notices import (
-    Notice,
-    conflict,
-    no_correction,
-    no_effect,
-    of_other_source,
-    without_target,
-)
+from models.notices import Notice, conflict, no_effect, row_full
 from models.policy import policy_at
-from models.reasons import Assessment, assess, opens_nothing
+from models.reasons import Assessment, assess, may_open, opens_nothing
 from models.results import is_final, swab_too_old
-
-PAGE_MIN = 16
-"""Fewer events leave a row only at its bound: its history is written seldom."""
 
 LOOKS_APART = timedelta(days=1)
 """How long a row goes on after a look at what may leave it, unless it exceeds `facts_max`."""
@@ -142,8 +134,10 @@ def fold(
     """
     outcome = advance(row, arrived_at)
     row, new = outcome.person, fact_of(event, arrived_at)
-    if (known := _find(row.facts, identity(new))) is not None:
+    if (known := find(row.facts, identity(new))) is not None:
         return _known_before(outcome, event, new, known)
+    if _is_too_much(row, event):
+        return replace(outcome, notices=(*outcome.notices, row_full(event)))
     if _says_nothing_new(row, event):
         plain = row.plain and opens_nothing(event)
         row = replace(row, facts=_joined(row.facts, [new]), plain=plain)
@@ -153,13 +147,11 @@ def fold(
             outcome = replace(outcome, notices=(*outcome.notices, notice))
         return _made_smaller(outcome)
     past: Sequence[Fact] = ()
-    # Beyond the bound of a row its history is not read for each result of a flood.
-    crowded = len(row.facts) > policy_at(row.judged_at).facts_max and opens_nothing(event)
-    if row.history.until is not None and not crowded and reached_by(row.history, event, row.events):
+    if row.history.until and reached_by(row.history, event, row.events, row.judged_at):
         past = read_pages(row.history, pages)
-        if (known := _find(past, identity(new))) is not None:
+        if (known := find(past, identity(new))) is not None:
             return _known_before(outcome, event, new, known)
-    return _made_smaller(_folded(outcome, event, new, past), past)
+    return _folded(outcome, event, new, past)
 
 
 def _says_nothing_new(row: Person, event: StatusEvent) -> bool:
@@ -174,6 +166,25 @@ def _says_nothing_new(row: Person, event: StatusEvent) -> bool:
         and cannot_lift(row.history, event)
         and (row.plain or all(fact.supersedes != event.id for fact in row.facts))
     )
+
+
+def _is_too_much(row: Person, event: StatusEvent) -> bool:
+    """Say whether a source says more of one person than a row has room for, where none may leave.
+    No one person can be in so much.
+
+    It never keeps anyone green: what may open a reason is taken of whoever is not red. What ends or
+    corrects has as much room once more, so that a source can take back what it began.
+    """
+    most = policy_at(row.judged_at).facts_of_source_max
+    if len(row.facts) < most or opens_nothing(event):
+        return False
+    if may_open(event):
+        return row.code.colour is Colour.RED and _of_source(row, event.source) >= most
+    return _of_source(row, event.source) >= 2 * most
+
+
+def _of_source(row: Person, source: str) -> int:
+    return sum(fact.source == source for fact in row.facts)
 
 
 def _is_one_green_more(row: Person, event: StatusEvent) -> bool:
@@ -193,60 +204,49 @@ def _is_one_green_more(row: Person, event: StatusEvent) -> bool:
 def _folded(
     outcome: FoldOutcome, event: StatusEvent, new: Fact, past: Sequence[Fact]
 ) -> FoldOutcome:
-    """Judge the row of `outcome` with `new`, the fact of `event`, and what was read of its
-    past."""
+    """Judge the row of `outcome` with `new`, the fact of `event`, and what was read of its past;
+    then make it smaller."""
     row, at = outcome.person, outcome.person.judged_at
     facts = _joined(row.facts, [new, *past])
-    target = _target(facts, event, row.code.person)
-    corrected = None if target is None or not corrects(event, target) else target.id
-    held = replace(
-        row,
-        facts=facts,
-        plain=row.plain
-        and not past
-        and isinstance(event, IdentityVerified)
-        and event.supersedes is None,
-    )
+    target = named_by(facts, event)
+    plain = row.plain and not past and isinstance(event, IdentityVerified)
+    held = replace(row, facts=facts, plain=plain and event.supersedes is None)
     events = held.events
     found = assess(events)
+    corrected = None
+    if target is not None and corrects(event, target.event(row.code.person)):
+        corrected = target.id
     cause = Cause(event.source, event.id, type_of(event), corrected)
     judged, change = _judge_again(held, found, at, cause)
-    notices = [*outcome.notices, *_used_again(row, facts), *_claims(held, events, event, target)]
-    wait_is_over = _deadline(new) <= at
-    if event.supersedes is not None and target is None and wait_is_over:
-        notices.append(without_target(event))  # read so late that its wait is over
-    notices += _idle_by_now(event, events, found.idle, wait_is_over=wait_is_over)
-    return FoldOutcome(judged, (*outcome.changes, *change), tuple(notices))
+    answers = on_arrival(
+        event, row.facts, facts, events, found.idle, wait_is_over=deadline(new) <= at
+    )
+    outcome = FoldOutcome(judged, (*outcome.changes, *change), (*outcome.notices, *answers))
+    return _made_smaller(outcome, past, events, found)
 
 
-def _made_smaller(outcome: FoldOutcome, past: Sequence[Fact] = ()) -> FoldOutcome:
+def _made_smaller(
+    outcome: FoldOutcome,
+    past: Sequence[Fact] = (),
+    events: Sequence[StatusEvent] | None = None,
+    found: Assessment | None = None,
+) -> FoldOutcome:
     """Let leave the row of `outcome` what may: always what was read of the past and has not become
-    important again; of the rest, now and then."""
+    important again; of the rest, now and then. `events` are those of the row, `found` what they
+    mean, where that is known."""
     row, at = outcome.person, outcome.person.judged_at
     full = len(row.facts) > policy_at(at).facts_max
     grown = len(row.facts) >= row.looked_size + PAGE_MIN
     rested = full or row.looked_at is None or at >= row.looked_at + LOOKS_APART
     if not past and not (grown and rested):
         return outcome
-    entries = [
-        ReadFact(rewritten(fact, event), event)
-        for fact, event in zip(row.facts, row.events, strict=True)
-    ]
-    found = assess(entry.event for entry in entries)
-    on_a_page = set(map(ref, past))
-    leaves = may_leave(entries, found, at, on_a_page)
-    go_back = leaves & on_a_page
-    if len(leaves - on_a_page) < PAGE_MIN:
-        leaves, go_back = set(), may_go_back(entries, found, at, on_a_page)
-    entries = [entry for entry in entries if entry.ref not in go_back]
-    if not leaves and len(entries) > policy_at(at).facts_max:
-        if go_back:
-            found = assess(entry.event for entry in entries)
-        leaves = oldest_that_may_leave(entries, found, at)
+    events = row.events if events is None else events
+    entries = [ReadFact.of(fact, event) for fact, event in zip(row.facts, events, strict=True)]
+    found = assess(events) if found is None else found
+    stay, leaving, crowded_out = part(entries, found, at, set(map(ref, past)))
     history, pages, lost = row.history, outcome.pages, 0
-    if leaving := [entry for entry in entries if entry.ref in leaves - on_a_page]:
-        history, pages, lost = with_page(history, leaving, at)
-    stay = [entry for entry in entries if entry.ref not in leaves]
+    if leaving:
+        history, pages, lost = with_pages(history, leaving, at, crowded_out=crowded_out)
     row = replace(
         row,
         facts=tuple(entry.fact for entry in stay),
@@ -285,10 +285,9 @@ def given_up(row: Person) -> bool:
 
 
 def overfull(row: Person) -> bool:
-    """Say whether a row holds more than it should, because none of its events may leave: its
+    """Say whether a row holds more than it has room for, because none of its events may leave: its
     sources send what no one person can be in, and someone must look."""
-    policy = policy_at(row.judged_at)
-    return len(row.facts) > policy.facts_max + policy.facts_reserved
+    return is_crowded(len(row.facts) - PAGE_MIN, row.judged_at)
 
 
 def advance(row: Person, to: datetime) -> FoldOutcome:
@@ -300,7 +299,7 @@ def advance(row: Person, to: datetime) -> FoldOutcome:
     notices: list[Notice] = []
     while row.due_at is not None and row.due_at <= to:
         found = assess(row.events)
-        notices += _unanswered(row, found.idle, row.due_at)
+        notices += in_time(row.code.person, row.facts, found.idle, row.due_at)
         row, change = _judge_again(row, found, row.due_at, Cause())
         changes += change
     if to > row.judged_at:
@@ -325,7 +324,7 @@ def _judge_again(
     row = replace(
         row,
         judged_at=at,
-        due_at=_due_at(code, shown.changes_at, _waiting(row, found.idle), at),
+        due_at=_due_at(code, shown.changes_at, waiting(row.facts, found.idle), at),
         closed_at=_latest(ends, at),
     )
     told, status = Status(old.colour, old.reasons), shown.status
@@ -374,12 +373,12 @@ def _open_to_tests_until(interval: Interval, at: datetime) -> datetime | None:
 
 
 def _due_at(
-    code: HealthCode, changes_at: datetime | None, waiting: Iterable[Fact], at: datetime
+    code: HealthCode, changes_at: datetime | None, waits_for_more: Iterable[Fact], at: datetime
 ) -> datetime | None:
     """Return the next instant after `at` at which time alone changes something: the status, what
     the code keeps, or the wait for what an event names."""
     leaves = (_kept_until(interval) for interval in code.intervals)
-    waits = (deadline for fact in waiting if (deadline := _deadline(fact)) > at)
+    waits = (until for fact in waits_for_more if (until := deadline(fact)) > at)
     return min((due for due in (changes_at, *leaves, *waits) if due is not None), default=None)
 
 
@@ -387,102 +386,3 @@ def _kept_until(interval: Interval) -> datetime | None:
     """Return when an interval leaves the code. It leaves at that instant, not with whatever comes
     next. So a code is a function of the facts and the instant."""
     return interval.end and interval.end + policy_at(interval.end).ended_kept
-
-
-def _deadline(fact: Fact) -> datetime:
-    return fact.arrived_at + policy_at(fact.arrived_at).correction_wait
-
-
-def _waiting(row: Person, idle: Iterable[Idle]) -> list[Fact]:
-    """Return the facts that name something that has not arrived: an event to correct, or a case,
-    listing or order to close."""
-    closing = {ref(one.event) for one in idle if one.why is Obstacle.NOT_BEGUN}
-    return [
-        fact
-        for fact in row.facts
-        if (fact.supersedes is not None and _named(row.facts, fact) is None)
-        or (closing and ref(fact) in closing)
-    ]
-
-
-def _find(facts: Sequence[Fact], own: tuple[str, str]) -> Fact | None:
-    place = bisect_left(facts, own, key=identity)
-    return facts[place] if place < len(facts) and identity(facts[place]) == own else None
-
-
-def _named(facts: Sequence[Fact], claim: Fact | StatusEvent) -> Fact | None:
-    """Find the fact of the event that `claim` says it corrects."""
-    return None if claim.supersedes is None else _find(facts, (claim.source, claim.supersedes))
-
-
-def _target(facts: Sequence[Fact], claim: StatusEvent, person: str) -> StatusEvent | None:
-    found = _named(facts, claim)
-    return None if found is None else found.event(person)
-
-
-def _used_again(row: Person, facts: Sequence[Fact]) -> Iterator[Notice]:
-    """Object to events whose id was in the history, with another content: that one stays."""
-    for fact in row.facts:
-        first = _find(facts, identity(fact))
-        if first is not None and first is not fact and not same(first, fact, row.code.person):
-            yield conflict(fact.event(row.code.person))
-
-
-def _claims(
-    row: Person, events: Sequence[StatusEvent], event: StatusEvent, target: StatusEvent | None
-) -> list[Notice]:
-    """Object to corrections that, as the arrival of `event` shows, have no effect. `target` is what
-    it says that it corrects.
-
-    The correcting events themselves stay: what they say of their own counts, whatever arrived
-    first.
-    """
-    notices = []
-    if target is not None and not corrects(event, target):
-        notices.append(no_correction(event, target))
-    elif target is not None and (by := replaced_by(events, event, target)) is not None:
-        notices.append(no_effect(Idle(event, Obstacle.REPLACED, by)))
-    elif target is None and event.supersedes is not None:
-        others = {fact.source for fact in row.facts if fact.id == event.supersedes}
-        if others:
-            notices.append(of_other_source(event, others))
-    claims = (
-        fact.event(row.code.person)
-        for fact in row.facts
-        if fact.supersedes == event.id and fact.source == event.source
-    )
-    notices += (no_correction(claim, event) for claim in claims if not corrects(claim, event))
-    return notices
-
-
-def _idle_by_now(
-    event: StatusEvent, events: Sequence[StatusEvent], idle: Sequence[Idle], *, wait_is_over: bool
-) -> list[Notice]:
-    """Object to what has no effect now and had one, or waited for one, before `event` came.
-
-    What nothing has begun yet waits; it is told when its wait is over.
-    """
-    new = ref(event)
-    if all(ref(one.event) == new for one in idle):
-        before: set[tuple[EventRef, Obstacle]] = set()
-    else:
-        known = assess([other for other in events if ref(other) != new])
-        before = {(ref(one.event), one.why) for one in known.idle}
-    return [
-        no_effect(one)
-        for one in idle
-        if (ref(one.event), one.why) not in before
-        and (one.why is not Obstacle.NOT_BEGUN or (ref(one.event) == new and wait_is_over))
-    ]
-
-
-def _unanswered(row: Person, idle: Sequence[Idle], at: datetime) -> list[Notice]:
-    """Object to events whose wait for what they name ends at `at`."""
-    due = {ref(fact): fact for fact in _waiting(row, idle) if _deadline(fact) == at}
-    idle = [one for one in idle if one.why is Obstacle.NOT_BEGUN and ref(one.event) in due]
-    lost = (
-        fact.event(row.code.person)
-        for fact in due.values()
-        if fact.supersedes is not None and _named(row.facts, fact) is None
-    )
-    return [*map(no_effect, idle), *map(without_target, lost)]

@@ -89,6 +89,11 @@ class Policy(Struct, frozen=True):
     """Room beyond `facts_max`, used where no event may leave (own decision: 64, half of
     `facts_max`). Beyond it an alert rises, and results leave that a late one might need."""
 
+    facts_of_source_max: int
+    """Most events of one source in a row where none may leave. What more it says of someone who is
+    red is put aside, and its source and an operator are told (own decision: 128, as many as
+    `facts_max`). What ends or corrects has as much room once more."""
+
     history_kept: timedelta
     """How long the history of a person is kept: as long as its topics keep the events (own
     decision: 400 days). A late event or a correction finds what has left a row until then."""
@@ -136,6 +141,7 @@ POLICIES = (
         settled_after=timedelta(days=16),
         facts_max=128,
         facts_reserved=64,
+        facts_of_source_max=128,
         history_kept=timedelta(days=400),
         pages_max=64,
         ended_kept=timedelta(days=2),

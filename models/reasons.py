@@ -57,6 +57,7 @@ from models.events import (
     NatResultRetracted,
     ProvincialCodeReported,
     ProvincialCodeRetracted,
+    ProvincialColour,
     QuarantineOrdered,
     QuarantineReleased,
     QuarantineRetracted,
@@ -67,6 +68,7 @@ from models.events import (
 from models.files import (
     CONFIRMED_CASE,
     LISTING,
+    OPENING,
     SUSPECTED_CASE,
     CaseReport,
     ContactReport,
@@ -194,6 +196,17 @@ def opens_nothing(event: StatusEvent) -> bool:
     return (
         isinstance(event, NatResultReported) and event.supersedes is None and not opens(event.data)
     )
+
+
+def may_open(event: StatusEvent) -> bool:
+    """Say whether `event` is of a kind that opens a reason."""
+    match event:
+        case NatResultReported():
+            return opens(event.data)
+        case ProvincialCodeReported():
+            return event.data.colour is not ProvincialColour.GREEN
+        case _:
+            return isinstance(event, OPENING)
 
 
 def _place(report: Placed[E]) -> Order:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
@@ -175,6 +175,7 @@ def required_tests(
     that meet tests are at least `apart`. Return the negatives that meet the tests, from the first
     test on. If all can be met, judge by what was reported at the first instant at which they are.
     """
+    days = [day.astimezone(UTC) for day in days]  # results are in UTC; two zones compare slowly
     met = _matched(days, negatives, apart)
     if not met or len(met) < len(days):
         return met

@@ -108,7 +108,8 @@ def test_a_row_that_holds_too_much_is_counted_and_its_source_named(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = msgspec.structs.replace(POLICIES[0], facts_max=4, facts_reserved=2)
-    monkeypatch.setattr("models.person.policy_at", lambda at: policy)
+    monkeypatch.setattr("models.history.policy_at", lambda at: policy)
+    monkeypatch.setattr("models.person.PAGE_MIN", 1)
     before = metrics.WORKER_ROWS_OVERFULL._value.get()
     orders = [b.ordered("home", b.day(2), b.day(40), order=f"Q{n}") for n in range(7)]
     with capture_logs() as lines:

@@ -197,8 +197,14 @@ def test_the_java_peer_tells_what_the_models_tell(peer: Peer) -> None:
         ("yuekang.nat-result.reported.v1", True),
         ("yuekang.nat-result.retracted.v1", True),
     }
-    # The slice has no files, a source of one kind alone, and no swab of weeks ago.
-    outside = {"closes-nothing", "correction-of-other-kind", "impossible-date", "no-effect"}
+    # The slice has no files, a source of one kind alone, no swab of weeks ago, and small rows.
+    outside = {
+        "closes-nothing",
+        "correction-of-other-kind",
+        "impossible-date",
+        "no-effect",
+        "row-full",
+    }
     assert objections == {str(o) for o in Objection} - outside
     assert lifted == {False, True}
 

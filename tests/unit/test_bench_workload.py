@@ -53,6 +53,7 @@ def test_every_objection_of_the_slice_occurs(expected: workload.Expected) -> Non
         str(Objection.CORRECTION_OF_OTHER_KIND),
         str(Objection.IMPOSSIBLE_DATE),
         str(Objection.NO_EFFECT),
+        str(Objection.ROW_FULL),
     }
     assert {str(o) for o in Objection} - not_of_the_slice <= reasons
 

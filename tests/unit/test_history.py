@@ -1,6 +1,6 @@
 """What leaves a row for the history, and that a code is that of all events ever accepted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from models.facts import identity
 from models.notices import Objection
 from models.person import Person, fold, given_up, overfull
 from models.policy import POLICIES
-from models.reasons import assess
+from models.reasons import assess, may_open
 from models.rows import decode_row, encode_row
 from support.builders import (
     PERSON,
@@ -54,6 +54,7 @@ def soon_settled(days: int, facts_max: int, page: int = 2) -> Iterator[None]:
         patch("models.person.policy_at", return_value=policy),
         patch("models.history.policy_at", return_value=policy),
         patch("models.person.PAGE_MIN", page),
+        patch("models.history.PAGE_MIN", page),
         patch("models.person.LOOKS_APART", timedelta()),
     ):
         yield
@@ -273,13 +274,92 @@ def test_what_a_province_only_repeats_leaves_a_full_row(colour: str) -> None:
 def test_where_none_may_leave_what_opens_a_reason_is_taken_all_the_same() -> None:
     held, policy = Held(PERSON, day(1)), POLICIES[0]
     held.fold(verified())
-    for number in range(policy.facts_max + policy.facts_reserved + 5):
-        outcome = held.fold(ordered("home", day(2), day(90), order=f"Q{number}"), day(3))
-        assert outcome.notices == ()
+    for number in range(policy.facts_max + policy.facts_reserved + 25):
+        source = f"/quarantine-commands/440{number % 3}"
+        order = ordered("home", day(2), day(90), order=f"Q{number}", source=source)
+        assert held.fold(order, day(3)).notices == ()
     assert overfull(held.row)
     outcome = held.fold(positive(day(3)), day(4))
     assert outcome.notices == ()
     assert held.row.code.reasons[0] is Reason.CONFIRMED_OR_POSITIVE
+
+
+FLOODS: dict[str, Callable[[int, datetime], list[Any]]] = {
+    "positives": lambda n, at: [positive(at, at, id=f"p{n}")],
+    "listings": lambda n, at: [contact(day(2), at, f"L{n}", id=f"l{n}")],
+    "listings that are over": lambda n, at: [contact(day(-30), at, f"L{n}", id=f"l{n}")],
+    "exposures of one listing": lambda n, at: [contact(at, at, id=f"l{n}")],
+    "orders": lambda n, at: [ordered("home", at, day(90), order=f"Q{n}", id=f"o{n}")],
+    "steps of one order": lambda n, at: [ordered("home", at, day(90), id=f"o{n}")],
+    "orders and their releases": lambda n, at: [
+        ordered("home", at, day(90), order=f"Q{n}", id=f"o{n}"),
+        released(at, f"Q{n}", id=f"r{n}"),
+    ],
+    "releases of unknown orders": lambda n, at: [released(at, f"Q{n}", id=f"r{n}")],
+    "releases of one order": lambda n, at: [
+        *([ordered("home", at, day(90))] if n == 0 else []),
+        released(at, id=f"r{n}"),
+    ],
+    "corrections": lambda n, at: [
+        positive(at, at, id=f"p{n}", sequence=n, supersedes=f"p{n - 1}" if n else None)
+    ],
+    "positives taken back": lambda n, at: [
+        (wrong := positive(at, at, id=f"p{n}", sequence=2 * n)),
+        retracted(wrong, at, id=f"b{n}", sequence=2 * n + 1),
+    ],
+    "takes back what is unknown": lambda n, at: [
+        retracted(positive(at, id=f"p{n}"), at, id=f"b{n}", sequence=n)
+    ],
+    "cases": lambda n, at: [confirmed(at, case=f"C{n}", id=f"c{n}")],
+    "reds of a province": lambda n, at: [provincial("red", at, id=f"r{n}", sequence=n)],
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("apart", [timedelta(seconds=1), timedelta(minutes=11)], ids=str)
+def test_no_flood_of_one_source_fills_a_row_or_keeps_anyone_green(
+    flood: str, apart: timedelta
+) -> None:
+    """What is put aside is told, and whoever another source makes red is red."""
+    held, policy = Held(PERSON, day(1)), POLICIES[0]
+    held.fold(verified())
+    for number in range(400):
+        at = day(3) + number * apart
+        for event in FLOODS[flood](number, at):
+            outcome = held.fold(event, at)
+            for notice in outcome.notices:
+                if notice.objection is Objection.ROW_FULL:
+                    assert notice.refused
+                    assert held.row.code.colour is Colour.RED or not may_open(event)
+    room = policy.facts_max + policy.facts_reserved + 2 * policy.facts_of_source_max
+    assert len(held.row.facts) <= room
+    at = day(3) + 401 * apart
+    held.fold(positive(at, at, source="/laboratories/other", id="other"))
+    assert held.row.code.colour is Colour.RED
+    assert any(i.opened_by.source == "/laboratories/other" for i in held.row.code.intervals)
+
+
+def test_of_orders_that_ended_early_whole_files_leave() -> None:
+    held, policy = Held(PERSON, day(1)), POLICIES[0]
+    held.fold(verified())
+    for number in range(150):
+        at = day(2) + timedelta(hours=number)
+        held.fold(ordered("home", at, day(360), order=f"Q{number}"), at)
+        held.fold(released(at + timedelta(minutes=30), f"Q{number}"))
+    assert len(held.row.facts) <= policy.facts_max
+    assert held.row.code.colour is Colour.GREEN
+    again = held.fold(released(day(40), "Q3", id="again"))
+    assert [notice.objection for notice in again.notices] == [Objection.CLOSES_NOTHING]
+
+
+def test_a_closing_that_waits_leaves_when_it_is_settled_and_is_found_again() -> None:
+    held = Held(PERSON, day(1))
+    held.fold(verified())
+    held.fold(released(day(2), "Q7"))
+    every_second_day(held, 60, first=3)
+    assert "Q7" not in str(held.row.facts)
+    held.fold(ordered("home", day(1), day(90), order="Q7", sequence=-1), day(61))
+    assert held.row.code.colour is Colour.GREEN, "its release is on a page"
 
 
 def test_a_row_of_the_format_before_is_read_and_written_again() -> None:
