@@ -22,7 +22,8 @@ TOKEN_LENGTH_MAX = 128
 
 QR_VERSION, QR_ERROR, QR_MASK = 6, "m", 4
 """They are fixed, since choosing them costs five times as much as drawing. Version 6 with M takes
-106 bytes; the longest token has 104."""
+106 bytes; the longest token has 104. A page draws the same (static/qr.js), which has the numbers of
+this version in a table."""
 
 DARK = {Colour.RED: "#b00f1b", Colour.GREEN: "#0b6b2e"}
 """The same as in the page's design (static/tokens.css); the contrast on white is above 6 to 1."""

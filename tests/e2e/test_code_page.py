@@ -1,17 +1,17 @@
 """The page shown at a gate, in Chromium: what a resident and a guard see, and when it changes."""
 
 import io
-import random
 import re
 import string
 from collections.abc import Callable
 from datetime import timedelta
+from random import Random
 
 import pytest
 import segno
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
 
 from app.view.displays import QR_ERROR, QR_MASK, QR_VERSION
 from app.web.site import static_file
@@ -121,25 +121,84 @@ def test_qr_is_read_from_the_screen_and_answered_at_the_gate(
     assert answer.json()["colour"] == code.colour.value
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_qr_is_the_servers_module_by_module(stage: Stage, page: Page, seed: int) -> None:
-    # As long as fits: where the standard's filling begins, segno writes a byte more than it asks
-    # for, which no reader minds.
-    letters = string.ascii_letters + string.digits + "-_"
-    text = "".join(random.Random(seed).choices(letters, k=106))
+TEXTS = 200
+QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+BASE64 = string.ascii_letters + string.digits + "-_"
+ALPHANUMERIC = string.digits + string.ascii_uppercase + " $%*+-./:"
+
+LONGEST = {(6, "byte"): 106, (8, "byte"): 152, (12, "byte"): 287, (12, "alphanumeric"): 419}
+"""The characters that each version takes at level M (ISO/IEC 18004, table 7)."""
+
+
+def drawn(page: Page, texts: list[str], version: int) -> list[set[tuple[int, int]]]:
+    """The dark modules of each text's QR, as the script draws them: row, column."""
+    paths = page.evaluate(
+        "([texts, version]) => texts.map(text => qrPath(text, version))", [texts, version]
+    )
+    return [
+        {
+            (int(y), int(x) + n)
+            for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)", path)
+            for n in range(int(width))
+        }
+        for path in paths
+    ]
+
+
+@pytest.fixture
+def drawing(stage: Stage, page: Page) -> Page:
+    """A page that has the script which draws, and nothing else."""
     stage.open(page, None, "/livez")
     page.add_script_tag(path=static_file("qr.js"))
-    path = page.evaluate("text => qrPath(text)", text)
-    drawn = {
-        (int(y), int(x) + n)
-        for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)", path)
-        for n in range(int(width))
-    }
-    qr = segno.make(
-        text, version=QR_VERSION, error=QR_ERROR, mask=QR_MASK, boost_error=False, micro=False
-    )
-    dark = {(y, x) for y, row in enumerate(qr.matrix) for x, bit in enumerate(row) if bit}
-    assert drawn == dark
+    return page
+
+
+@pytest.mark.parametrize(("version", "mode"), LONGEST)
+def test_qr_is_the_servers_module_by_module(drawing: Page, version: int, mode: str) -> None:
+    # As long as fits: where the standard's filling begins, segno writes a byte more than it asks
+    # for, which no reader minds.
+    random, letters = Random(version), BASE64 if mode == "byte" else ALPHANUMERIC
+    texts = ["".join(random.choices(letters, k=LONGEST[version, mode])) for _ in range(TEXTS)]
+    for text, dark in zip(texts, drawn(drawing, texts, version), strict=True):
+        qr = segno.make(
+            text,
+            version=version,
+            error=QR_ERROR,
+            mode=mode,
+            mask=QR_MASK,
+            boost_error=False,
+            micro=False,
+        )
+        matrix = enumerate(qr.matrix)
+        assert dark == {(y, x) for y, row in matrix for x, bit in enumerate(row) if bit}
+
+
+@pytest.mark.parametrize(("version", "mode"), LONGEST)
+def test_qr_of_any_length_is_read_as_its_text(drawing: Page, version: int, mode: str) -> None:
+    random, letters = Random(version), BASE64 if mode == "byte" else ALPHANUMERIC
+    lengths = [*range(1, 40), *random.sample(range(40, LONGEST[version, mode]), 40)]
+    texts = ["".join(random.choices(letters, k=length)) for length in lengths]
+    side = 17 + 4 * version + 8
+    for text, dark in zip(texts, drawn(drawing, texts, version), strict=True):
+        picture = Image.new("L", (side, side), 255)
+        for y, x in dark:
+            picture.putpixel((x + 4, y + 4), 0)
+        larger = picture.resize((3 * side, 3 * side), Image.Resampling.BOX)
+        (read,) = zxingcpp.read_barcodes(larger, formats=QR)
+        assert read.text == text
+
+
+@pytest.mark.parametrize(("version", "mode"), LONGEST)
+def test_a_text_too_long_for_its_qr_is_not_drawn(drawing: Page, version: int, mode: str) -> None:
+    letter = "a" if mode == "byte" else "A"
+    with pytest.raises(Error, match="too long"):
+        drawn(drawing, [letter * (LONGEST[version, mode] + 1)], version)
+
+
+def test_the_page_draws_the_version_that_the_server_draws(stage: Stage, page: Page) -> None:
+    open_code(stage, page, people.green(someone()))
+    side = segno.make("", version=QR_VERSION, micro=False).symbol_size(border=4)[0]
+    expect(page.locator("[data-qr] svg")).to_have_attribute("viewBox", f"-4 -4 {side} {side}")
 
 
 def test_below_the_code_are_the_other_pages(stage: Stage, page: Page) -> None:

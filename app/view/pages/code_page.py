@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Response
 
 from app.login.sessions import Session
+from app.view.displays import QR_VERSION
 from app.view.limits import DISPLAY_SECONDS
 from app.view.pages import names
 from app.view.pages.sheet import Sheet, sheet
@@ -68,7 +69,11 @@ async def code_page(
         return page("grey.html", language, {**context, **_no_code(read.at)})
     if before != says.colour.value:
         view.recorder.record(session.person, view.now(), DisplayDetail(says.colour.value))
-    shown = {"token": view.displays.token(session.person), "qr_valid_s": DISPLAY_SECONDS}
+    shown = {
+        "token": view.displays.token(session.person),
+        "qr_valid_s": DISPLAY_SECONDS,
+        "qr_version": QR_VERSION,
+    }
     return page("coloured.html", language, {**context, **_coloured(says, read), **shown})
 
 

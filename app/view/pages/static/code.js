@@ -76,9 +76,11 @@
   }
 
   function draw(token) {
+    const version = Number(main.dataset.qrVersion);
+    const side = qrSize(version) + 8; // four modules of quiet around it
     const qr = parsed(
-      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 49 49" shape-rendering="crispEdges">
-      <path d="${qrPath(token)}"/></svg>`,
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 ${side} ${side}" shape-rendering="crispEdges">
+      <path d="${qrPath(token, version)}"/></svg>`,
       "image/svg+xml",
     );
     main.querySelector("[data-qr]").replaceChildren(document.adoptNode(qr.documentElement));

@@ -1,12 +1,27 @@
-// Draws a display token as a QR (ISO/IEC 18004). It always has version 6, level M, mask 4 and byte
-// mode, as in app/view/displays.py. So it needs no table, and a phone draws it in a millisecond.
-// `qrPath(text)` returns the dark modules as the path of an SVG of 41 by 41.
+// Draws a text as a QR (ISO/IEC 18004), in a version that is in the table below. Level M and mask 4
+// are fixed, as in app/view/displays.py: so a phone draws it in a millisecond or two.
+// `qrPath(text, version)` returns the dark modules as the path of an SVG that has `qrSize(version)`
+// modules on each side. A text of digits, capitals and " $%*+-./:" alone takes 5.5 bits a character,
+// any other 8 bits a byte. It throws a RangeError if the text does not fit.
 "use strict";
 
+const qrSize = (version) => 17 + 4 * version;
+
 const qrPath = (() => {
-  const SIZE = 41;
-  const BLOCKS = 4, DATA = 27, CHECK = 16; // codewords of a block
+  // The data codewords of each block, the check codewords of each, where alignment patterns have
+  // their centres, and from version 7 on the version itself with its check bits.
+  const VERSIONS = {
+    6: { blocks: [27, 27, 27, 27], check: 16, centres: [6, 34] },
+    8: { blocks: [38, 38, 39, 39], check: 22, centres: [6, 24, 42], told: 0b001000010110111100 },
+    12: {
+      blocks: [36, 36, 36, 36, 36, 36, 37, 37],
+      check: 22,
+      centres: [6, 32, 58],
+      told: 0b001100011101100010,
+    },
+  };
   const FORMAT = 0b100010111111001; // level M, mask 4, with its check bits
+  const ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
 
   // GF(256) of x^8 + x^4 + x^3 + x^2 + 1.
   const exp = [], log = [];
@@ -17,13 +32,16 @@ const qrPath = (() => {
   }
   const times = (a, b) => (a && b ? exp[(log[a] + log[b]) % 255] : 0);
 
-  let generator = [1];
-  for (let n = 0; n < CHECK; n += 1) {
-    generator = [...generator, 0].map((c, at) => c ^ times(generator[at - 1] ?? 0, exp[n]));
+  function generatorOf(count) {
+    let generator = [1];
+    for (let n = 0; n < count; n += 1) {
+      generator = [...generator, 0].map((c, at) => c ^ times(generator[at - 1] ?? 0, exp[n]));
+    }
+    return generator;
   }
 
-  function checks(data) {
-    const rest = [...data, ...Array(CHECK).fill(0)];
+  function checks(data, generator) {
+    const rest = [...data, ...Array(generator.length - 1).fill(0)];
     for (let at = 0; at < data.length; at += 1) {
       const factor = rest[at];
       generator.forEach((c, n) => (rest[at + n] ^= times(c, factor)));
@@ -31,61 +49,97 @@ const qrPath = (() => {
     return rest.slice(data.length);
   }
 
-  // Mode 4, eight bits of length, the bytes, four bits of end; then filled up.
-  function codewords(text) {
-    const bytes = new TextEncoder().encode(text);
-    const total = BLOCKS * DATA;
-    if (bytes.length > total - 2) throw new RangeError("too long for this QR");
-    const halves = [4, bytes.length >> 4, bytes.length & 15];
-    bytes.forEach((byte) => halves.push(byte >> 4, byte & 15));
-    halves.push(0);
-    const words = [];
-    for (let at = 0; at < halves.length; at += 2) words.push((halves[at] << 4) | halves[at + 1]);
-    for (let fill = 236; words.length < total; fill ^= 236 ^ 17) words.push(fill);
-    const blocks = [];
-    for (let at = 0; at < total; at += DATA) blocks.push(words.slice(at, at + DATA));
-    const across = (parts) => parts[0].flatMap((_, at) => parts.map((part) => part[at]));
-    return [...across(blocks), ...across(blocks.map(checks))];
+  // The mode, the length, the text. From version 10 on the length has more bits.
+  function bitsOf(text, version) {
+    const bits = [];
+    const push = (value, width) => {
+      for (let bit = width - 1; bit >= 0; bit -= 1) bits.push((value >> bit) & 1);
+    };
+    const values = [...text].map((character) => ALPHANUMERIC.indexOf(character));
+    if (values.includes(-1)) {
+      const bytes = new TextEncoder().encode(text);
+      push(4, 4);
+      push(bytes.length, version < 10 ? 8 : 16);
+      bytes.forEach((byte) => push(byte, 8));
+    } else {
+      push(2, 4);
+      push(values.length, version < 10 ? 9 : 11);
+      for (let at = 0; at + 1 < values.length; at += 2) push(45 * values[at] + values[at + 1], 11);
+      if (values.length % 2) push(values.at(-1), 6);
+    }
+    return bits;
   }
 
-  // The modules that are the same in every such QR; data go where they are undefined.
-  function frame() {
-    const grid = Array.from({ length: SIZE }, () => Array(SIZE));
+  // Up to four bits of end, and up to seven to the end of their byte; then filled up.
+  function codewords(text, version) {
+    const { blocks, check } = VERSIONS[version];
+    const total = blocks.reduce((sum, count) => sum + count);
+    const bits = bitsOf(text, version);
+    if (bits.length > 8 * total) throw new RangeError("too long for this QR");
+    const end = Math.min(bits.length + 4, 8 * total);
+    const words = Array(Math.ceil(end / 8)).fill(0);
+    bits.forEach((bit, at) => (words[at >> 3] |= bit << (7 - (at & 7))));
+    for (let fill = 236; words.length < total; fill ^= 236 ^ 17) words.push(fill);
+
+    let from = 0;
+    const parts = blocks.map((count) => words.slice(from, (from += count)));
+    // The last block is the longest: the others have nothing where it ends.
+    const across = (rows) => rows.at(-1).flatMap((_, at) => rows.flatMap((row) => row[at] ?? []));
+    const generator = generatorOf(check);
+    return [...across(parts), ...across(parts.map((part) => checks(part, generator)))];
+  }
+
+  // The modules that are the same in every QR of a version; data go where they are undefined.
+  function frame(version) {
+    const { centres, told } = VERSIONS[version];
+    const size = qrSize(version);
+    const grid = Array.from({ length: size }, () => Array(size));
     const square = (top, left, rings) => {
       const reach = rings.length - 1;
       for (let r = -reach; r <= reach; r += 1) {
         for (let c = -reach; c <= reach; c += 1) {
           const row = grid[top + r];
-          if (row && left + c >= 0 && left + c < SIZE) {
+          if (row && left + c >= 0 && left + c < size) {
             row[left + c] = rings[Math.max(Math.abs(r), Math.abs(c))];
           }
         }
       }
     };
-    for (let at = 0; at < SIZE; at += 1) grid[6][at] = grid[at][6] = (at + 1) % 2;
-    for (const [top, left] of [[3, 3], [3, SIZE - 4], [SIZE - 4, 3]]) square(top, left, [1, 1, 0, 1, 0]);
-    square(34, 34, [1, 0, 1]);
+    for (let at = 0; at < size; at += 1) grid[6][at] = grid[at][6] = (at + 1) % 2;
+    for (const [top, left] of [[3, 3], [3, size - 4], [size - 4, 3]]) square(top, left, [1, 1, 0, 1, 0]);
+    for (const top of centres) {
+      for (const left of centres) {
+        // The three corners with a finder pattern have none.
+        const corner = [6, centres.at(-1)].includes(Math.max(top, left));
+        if (Math.min(top, left) > 6 || !corner) square(top, left, [1, 0, 1]);
+      }
+    }
     for (let bit = 0; bit < 15; bit += 1) {
       const dark = (FORMAT >> bit) & 1;
       const along = bit < 6 ? bit : bit < 8 ? bit + 1 : bit === 8 ? 7 : 14 - bit;
       if (bit < 8) {
         grid[along][8] = dark;
-        grid[8][SIZE - 1 - bit] = dark;
+        grid[8][size - 1 - bit] = dark;
       } else {
         grid[8][along] = dark;
-        grid[SIZE - 15 + bit][8] = dark;
+        grid[size - 15 + bit][8] = dark;
       }
     }
-    grid[SIZE - 8][8] = 1;
+    grid[size - 8][8] = 1;
+    for (let bit = 0; told && bit < 18; bit += 1) {
+      const [short, long] = [Math.floor(bit / 3), size - 11 + (bit % 3)];
+      grid[short][long] = grid[long][short] = (told >> bit) & 1;
+    }
     return grid;
   }
 
   function place(grid, words) {
+    const size = grid.length;
     let bit = 0;
-    for (let right = SIZE - 1, up = true; right > 0; right -= 2, up = !up) {
+    for (let right = size - 1, up = true; right > 0; right -= 2, up = !up) {
       if (right === 6) right = 5; // the column of the timing pattern
-      for (let step = 0; step < SIZE; step += 1) {
-        const row = up ? SIZE - 1 - step : step;
+      for (let step = 0; step < size; step += 1) {
+        const row = up ? size - 1 - step : step;
         for (const column of [right, right - 1]) {
           if (grid[row][column] !== undefined) continue;
           const dark = (words[bit >> 3] >> (7 - (bit & 7))) & 1; // beyond the last: light
@@ -98,10 +152,10 @@ const qrPath = (() => {
     return grid;
   }
 
-  return (text) => {
+  return (text, version) => {
     const path = [];
-    place(frame(), codewords(text)).forEach((row, y) => {
-      for (let x = 0; x < SIZE; x += 1) {
+    place(frame(version), codewords(text, version)).forEach((row, y) => {
+      for (let x = 0; x < row.length; x += 1) {
         if (!row[x]) continue;
         const from = x;
         while (row[x + 1]) x += 1;
