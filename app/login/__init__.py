@@ -12,12 +12,12 @@
   `claims`: from such an answer to a document, a name, a birthday.
 - `registration`: the gateway makes a person key of the document; then its number is forgotten.
 - `guards`: what opens a route to the logged-in person, and to nobody else.
-- `names`: as much of a name as a gate may see.
+- `names`: as much of a name, and of a document number, as a gate may see.
 - `failures`: every way in which a login can fail; `pages`, `texts`, `routes`: the answers, and
   their words.
 - `options`: what a login needs to know; `transport`: a bound on every answer that it is given.
 
 It promises that a document number is in memory between the provider's answer and the gateway's,
-and nowhere else. It imports `app.gateway` (its client and its media types), `app.web`, `app.topics`
-(names of sources), `app.process` and `models`.
+and nowhere else; a session has its last four characters. It imports `app.gateway` (its client and
+its media types), `app.web`, `app.topics` (names of sources), `app.process` and `models`.
 """

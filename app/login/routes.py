@@ -24,7 +24,7 @@ from app.login.guards import (
     own_path,
     with_return,
 )
-from app.login.names import mask
+from app.login.names import ending_of, mask
 from app.login.oidc import LOGIN, LoginState, RelyingParty
 from app.login.options import LoginOptions
 from app.login.pages import notice
@@ -139,7 +139,8 @@ class Login:
     async def finish(self, login: LoginState | None, request: AnyRequest) -> Session:
         """Return a session of the person whom the provider names, or raise `Failed`.
 
-        The document number is in memory until this function ends, and no longer.
+        The document number is in memory until this function ends, and no longer; only its ending
+        is kept.
         """
         if self._party is None or login is None:
             raise Failed("expired", "this browser began no login")
@@ -153,8 +154,13 @@ class Login:
             raise Failed("document", "the provider names none") from None
         person = await self._registration.register(identity, login.state, at)
         await self._end_former(request)
+        document = identity.document
         return self.sessions.begin(
-            person, mask(identity.name), identity.adult_from(at), identity.document.type
+            person,
+            mask(identity.name),
+            identity.adult_from(at),
+            document.type,
+            ending_of(document.number),
         )
 
     async def _end_former(self, request: AnyRequest) -> None:

@@ -41,10 +41,12 @@ Whole = Annotated[datetime, Meta(tz=True)]
 
 
 class Session(Struct, frozen=True, array_like=True):
-    """A person who is logged in. It has no document number, and the name only masked.
+    """A person who is logged in. It has the name only masked, and no document number.
 
     `adult_from` is their first day as an adult, in Asia/Shanghai; None if unknown. `used_at` is
-    when the cookie was last written.
+    when the cookie was last written. `ending` is the end of the document number, by which a guard
+    tells two of one name apart. `seen_at` is when the provider last saw the person, by face or
+    password. A cookie of before these two has neither.
     """
 
     person: str
@@ -55,6 +57,8 @@ class Session(Struct, frozen=True, array_like=True):
     issued_at: Whole
     used_at: Whole
     expires_at: Whole
+    ending: str = ""
+    seen_at: Whole | None = None
 
     def is_adult(self, on: date) -> bool | None:
         """Say whether the person is an adult on a day in Asia/Shanghai; None if unknown."""
@@ -85,12 +89,26 @@ class Sessions:
         self._now = now
 
     def begin(
-        self, person: str, name: str, adult_from: date | None, document_type: DocumentType
+        self,
+        person: str,
+        name: str,
+        adult_from: date | None,
+        document_type: DocumentType,
+        ending: str,
     ) -> Session:
-        """Return a session of `person` that begins now; `name` is masked already."""
+        """Return a session of `person`, whom the provider saw now; `name` is masked already."""
         at = self._now()
         return Session(
-            person, name, adult_from, document_type, secrets.token_hex(ID_BYTES), at, at, at + LIFE
+            person,
+            name,
+            adult_from,
+            document_type,
+            secrets.token_hex(ID_BYTES),
+            issued_at=at,
+            used_at=at,
+            expires_at=at + LIFE,
+            ending=ending,
+            seen_at=at,
         )
 
     def read(self, cookie: str | None) -> Session:

@@ -82,6 +82,8 @@ async def test_both_documents_and_residence_permits_log_in(
     assert (page.url.path, page.status_code) == ("/code", 200)
     assert page.text == f"code of {person_of(number)}, {name}"
     assert [event["data"]["document"]["number"] for event in site.gateway.events] == [number]
+    session = Sessions(SESSION_KEY, site.clock).read(browser.cookies[COOKIE])
+    assert session.ending == number[-4:]
 
 
 @pytest.mark.parametrize("secret", ["", "s3cret+/=& of theirs"])

@@ -662,7 +662,7 @@ async def test_over_http(redis: Redis) -> None:
     kind = DocumentType.RESIDENT_IDENTITY_CARD
 
     async def session() -> Session:
-        return sessions.begin(asker, "样*甲", None, kind)
+        return sessions.begin(asker, "样*甲", None, kind, "1234")
 
     app = Litestar(
         travel_routes(stage.cards, lambda: stage.at),

@@ -247,7 +247,16 @@ class Services:
 
 SOON = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
 SESSION = Session(
-    PERSON, "样*甲", NOON.date(), DocumentType.RESIDENT_IDENTITY_CARD, "id", BEFORE, NOON, LATER
+    PERSON,
+    "样*甲",
+    NOON.date(),
+    DocumentType.RESIDENT_IDENTITY_CARD,
+    "id",
+    BEFORE,
+    NOON,
+    LATER,
+    "1234",
+    BEFORE,
 )
 CODE_PAGE = "/code"
 

@@ -368,7 +368,7 @@ def resident_cookie(
     """The cookie of a person who is logged in, or will be by then."""
     sessions = Sessions(SESSION_KEY, lambda: now() + ahead)
     kind = DocumentType.RESIDENT_IDENTITY_CARD
-    return sessions.cookie(sessions.begin(person, "样*甲", adult_from, kind))
+    return sessions.cookie(sessions.begin(person, "样*甲", adult_from, kind, "1234"))
 
 
 def resident(

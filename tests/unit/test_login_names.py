@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.login.names import NAME_LENGTH_MAX, mask
+from app.login.names import NAME_LENGTH_MAX, ending_of, mask
+from support.logins import CARD, PERMIT
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,10 @@ def test_every_part_loses_a_character_and_nothing_unseen_is_left(name: str) -> N
     for part in re.split(r"[\s·・.\-]+", masked):
         assert not part or "*" in part
     assert not any(unicodedata.category(c).startswith("C") for c in masked)
+
+
+@pytest.mark.parametrize(
+    ("number", "ending"), [(CARD, "002X"), (PERMIT, "5678")], ids=["card", "permit"]
+)
+def test_of_a_document_number_the_last_four_are_kept(number: str, ending: str) -> None:
+    assert ending_of(number) == ending

@@ -1,11 +1,12 @@
 """Sessions and what is sealed: what a cookie says, for how long, and that only we can write it."""
 
 import base64
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from http.cookies import SimpleCookie
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from app.login.seal import SEALED_LENGTH_MAX, Broken, Seal
@@ -38,7 +39,8 @@ def sessions(clock: Clock) -> Sessions:
 
 
 def begun(sessions: Sessions) -> Session:
-    return sessions.begin(PERSON, "陈*明", date(2009, 5, 1), DocumentType.RESIDENT_IDENTITY_CARD)
+    kind = DocumentType.RESIDENT_IDENTITY_CARD
+    return sessions.begin(PERSON, "陈*明", date(2009, 5, 1), kind, "002X")
 
 
 def value(sessions: Sessions, session: Session) -> str:
@@ -49,6 +51,34 @@ def test_a_cookie_says_who_it_is_of(sessions: Sessions) -> None:
     session = begun(sessions)
     assert sessions.read(value(sessions, session)) == session
     assert session.expires_at - session.issued_at == LIFE == timedelta(hours=12)
+
+
+class Former(Struct, frozen=True, array_like=True):
+    """A session as cookies had it before it said how the document number ends."""
+
+    person: str
+    name: str
+    adult_from: date | None
+    document_type: DocumentType
+    id: str
+    issued_at: datetime
+    used_at: datetime
+    expires_at: datetime
+
+
+def test_a_session_of_an_older_form_goes_on_without_what_it_lacks(sessions: Sessions) -> None:
+    session = begun(sessions)
+    former = Former(*(getattr(session, name) for name in Former.__struct_fields__))
+    read = sessions.read(Seal(SESSION_KEY, b"yuekang session", Former).close(former))
+    assert read == replace(session, ending="", seen_at=None)
+
+
+def test_a_session_knows_when_the_provider_saw_the_person(sessions: Sessions, clock: Clock) -> None:
+    session = begun(sessions)
+    clock.ahead = RENEW + timedelta(seconds=1)
+    renewed = sessions.renewed(session)
+    assert renewed is not None
+    assert renewed.seen_at == session.seen_at == session.issued_at < renewed.used_at
 
 
 def test_a_cookie_is_as_owasp_has_it(sessions: Sessions) -> None:
@@ -171,7 +201,7 @@ def test_adult_is_who_has_turned_18(sessions: Sessions, on: date, adult: bool) -
 
 
 def test_who_has_no_birthday_is_neither_adult_nor_minor(sessions: Sessions) -> None:
-    session = sessions.begin(PERSON, "", None, DocumentType.MAINLAND_TRAVEL_PERMIT)
+    session = sessions.begin(PERSON, "", None, DocumentType.MAINLAND_TRAVEL_PERMIT, "5678")
     assert session.is_adult(date(2022, 3, 1)) is None
 
 
