@@ -115,12 +115,7 @@ def create_view(options: ViewOptions) -> Litestar:
                 *travel_routes(view.cards, view.now),
                 *resident_routes(view),
             ),
-            *page_routes(
-                view.counting,
-                options.samples,
-                lambda: document_of(app),
-                options.gateway_docs_url,
-            ),
+            *page_routes(view, lambda: document_of(app)),
         ],
         lifespan=[view.running],
         exception_handlers={

@@ -33,7 +33,11 @@ REDIS_CONNECTIONS_MAX = 16
 
 
 class ViewOptions(Struct, frozen=True, kw_only=True):
-    """What a view needs to know. `now` gives the instant, with its zone."""
+    """What a view needs to know. `now` gives the instant, with its zone.
+
+    `samples` gives the people to look at, in development. `gateway_docs_url` is where the gateway
+    shows its OpenAPI document, if it does.
+    """
 
     kafka: str
     redis_url: str
@@ -61,6 +65,8 @@ class Services:
 
     def __init__(self, options: ViewOptions) -> None:
         self.now = options.now
+        self.samples = options.samples
+        self.gateway_docs_url = options.gateway_docs_url
         self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
         # The client's timeout must be longer than a blocking read waits.
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)

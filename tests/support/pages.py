@@ -127,6 +127,8 @@ ITEMS: dict[Section, list[Item]] = {
 class Stand:
     """Stands for the view's services; each answer is given beforehand."""
 
+    gateway_docs_url = "http://gateway.test/docs"
+
     def __init__(
         self,
         code: HealthCode | None = None,
@@ -144,6 +146,9 @@ class Stand:
 
     def now(self) -> datetime:
         return NOON
+
+    def samples(self) -> Sequence[Sample]:
+        return [Sample("red", names.COLOURS[Colour.RED])]
 
     def _check(self) -> None:
         if self._cause:
@@ -405,10 +410,7 @@ def rendered(state: str, language: Language) -> str:
 
 
 def of_anybody(stand: Stand) -> list[Router]:
-    samples = [Sample("red", names.COLOURS[Colour.RED])]
-    return page_routes(
-        cast(Any, stand), lambda: samples, gateway_document, "http://gateway.test/docs"
-    )
+    return page_routes(cast(Any, stand), gateway_document)
 
 
 def of_residents(stand: Stand, services: Services | None = None) -> list[Any]:

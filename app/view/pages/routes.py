@@ -1,6 +1,6 @@
 """Which address leads to which page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from litestar import MediaType, Response, Router, get
@@ -9,7 +9,6 @@ from litestar.static_files import create_static_files_router
 
 from app.login.guards import LoggedIn
 from app.topics.schemas import asyncapi
-from app.view.counts import Counting
 from app.view.pages.code_page import BEFORE, code_page, reloading
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import declare_routes
@@ -18,28 +17,21 @@ from app.view.pages.information import information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.travel import travel_card_routes
-from app.view.reading import Sample
 from app.view.services import Services
 from app.web.requests import AnyRequest
 from app.web.site import HEADERS, STATIC, language_of
 from models.information import Section
 
 
-def page_routes(
-    counting: Counting,
-    samples: Callable[[], Sequence[Sample]],
-    openapi: Callable[[], Mapping[str, Any]],
-    gateway_docs_url: str | None = None,
-) -> list[Router]:
+def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> list[Router]:
     """The pages for anybody, for the application's `route_handlers`.
 
-    `samples` gives the people to look at, in development; `openapi` gives the view's own OpenAPI
-    3.1 document. `gateway_docs_url` is where the gateway shows its document, if it does.
+    `openapi` gives the view's own OpenAPI 3.1 document, which is there once the application is.
     """
 
     @get("/", media_type=MediaType.HTML)
     async def show_entry(request: AnyRequest) -> Response[str]:
-        return entry_page(samples(), language_of(request))
+        return entry_page(view.samples(), language_of(request))
 
     @get("/manifest.webmanifest")
     async def show_manifest(request: AnyRequest) -> Response[bytes]:
@@ -55,21 +47,21 @@ def page_routes(
 
     @get("/dashboard", media_type=MediaType.HTML)
     async def show_dashboard(request: AnyRequest) -> Response[str]:
-        return await dashboard(counting, language_of(request), request.query_params)
+        return await dashboard(view.counting, language_of(request), request.query_params)
 
     @get("/dashboard/counts", media_type=MediaType.HTML)
     async def show_counts(request: AnyRequest) -> Response[str]:
-        return await counts_part(counting, language_of(request))
+        return await counts_part(view.counting, language_of(request))
 
     @get("/dashboard/chart.svg")
     async def show_chart(request: AnyRequest) -> Response[bytes]:
         return await chart_part(
-            counting, language_of(request), request.query_params.get("size", "wide")
+            view.counting, language_of(request), request.query_params.get("size", "wide")
         )
 
     @get("/api", media_type=MediaType.HTML)
     async def show_api(request: AnyRequest) -> Response[str]:
-        return api_page(openapi(), gateway_docs_url, language_of(request))
+        return api_page(openapi(), view.gateway_docs_url, language_of(request))
 
     @get("/api/events", media_type=MediaType.HTML)
     async def show_events(request: AnyRequest) -> Response[str]:
