@@ -100,8 +100,9 @@ def _resolved(schema: Json, node: Any) -> Json:
     return dict(node)
 
 
+@cache
 def asyncapi() -> Json:
-    """Return the AsyncAPI 3.0 document of the catalogue."""
+    """Return the AsyncAPI 3.0 document of the catalogue; it is made once, and not to be changed."""
     return {
         "asyncapi": "3.0.0",
         "info": {

@@ -1,6 +1,7 @@
 """The addresses of the view."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 from litestar import Litestar, Response, get, post
@@ -115,7 +116,7 @@ def create_view(options: ViewOptions) -> Litestar:
                 *travel_routes(view.cards, view.now),
                 *resident_routes(view),
             ),
-            *page_routes(view, lambda: document_of(app)),
+            *page_routes(view, cache(lambda: document_of(app))),
         ],
         lifespan=[view.running],
         exception_handlers={

@@ -3,16 +3,18 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
 
+import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Response
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from msgspec import Struct
 
 from app.web.language import (
     LOCALES,
@@ -166,3 +168,71 @@ def page(
             **(headers or {}),
         },
     )
+
+
+CACHED_PAGES_MAX = 128
+"""Pages kept as bytes at once, each in each language. The largest has 200 KB."""
+
+CACHED_SECONDS = 60
+"""How long a browser, or a proxy, may show such a page without asking again."""
+
+
+class CachedPage(Struct, frozen=True):
+    """A page as it is sent. The tag is of its bytes, so every process gives it the same."""
+
+    content: bytes
+    etag: str
+
+
+_cached: dict[tuple[str, str, str], CachedPage] = {}
+
+
+def digest_of(*parts: object) -> str:
+    """Return what tells JSON values, as long as they may be, from any others."""
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()
+
+
+def cached_page(
+    request: AnyRequest,
+    template: str,
+    digest: str,
+    context: Callable[[], Mapping[str, object]],
+) -> Response[bytes]:
+    """Answer with a page that is the same for all readers of a language.
+
+    It is rendered once for each `digest`, which must differ wherever `context` does: `digest_of`
+    what the context is made from, or a constant. A reader who has the page already is told so
+    (304). It must be about nobody, and set no cookie, since a proxy may keep it.
+    """
+    language = language_of(request)
+    found = _page_of(template, digest, language, context)
+    known = {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
+    unchanged = not known.isdisjoint({found.etag, "*"})
+    return Response(
+        b"" if unchanged else found.content,
+        status_code=304 if unchanged else 200,
+        media_type=MediaType.HTML,
+        headers={
+            **HEADERS,
+            "cache-control": f"public, max-age={CACHED_SECONDS}",
+            "content-language": language.tag,
+            "etag": found.etag,
+            "vary": "accept-language",
+        },
+    )
+
+
+def _page_of(
+    template: str, digest: str, language: Language, context: Callable[[], Mapping[str, object]]
+) -> CachedPage:
+    key = template, language.code, digest
+    found = _cached.pop(key, None)
+    if found is None:
+        content = render(template, language, context()).encode()
+        # Weak, since it is the same page whether it is sent compressed or not (RFC 9110, 8.8.1).
+        etag = f'W/"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
+        found = CachedPage(content, etag)
+    _cached[key] = found  # at the end: the first is the one that was asked for longest ago
+    if len(_cached) > CACHED_PAGES_MAX:
+        del _cached[next(iter(_cached))]
+    return found

@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from litestar import Litestar, Router
 from litestar.di import Provide
-from litestar.testing import TestClient
+from litestar.testing import RequestFactory, TestClient
 from msgspec import Raw, Struct
 
 from app.login.sessions import Session
@@ -30,6 +30,7 @@ from app.view.reading import (
 )
 from app.web.language import Language
 from app.web.problems import FieldError, Refused, retry_later
+from app.web.requests import AnyRequest
 from models.codes import (
     Colour,
     Condition,
@@ -407,6 +408,11 @@ def rendered(state: str, language: Language) -> str:
     if not address.endswith(".svg"):
         assert answer.headers["content-language"] == language.tag
     return answer.text
+
+
+def asked(language: Language, headers: Mapping[str, str] | None = None) -> AnyRequest:
+    """A request for a page in this language."""
+    return RequestFactory().get(query_params={"lang": language.code}, headers=dict(headers or {}))
 
 
 def of_anybody(stand: Stand) -> list[Router]:

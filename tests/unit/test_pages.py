@@ -39,7 +39,7 @@ from models.events import DocumentType
 from models.information import Section
 from models.policy import ZONE
 from support.gateways import gateway_document
-from support.pages import rendered
+from support.pages import asked, rendered
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
 BEFORE = NOON - timedelta(days=3)
@@ -389,20 +389,20 @@ class TestReference:
 
     def test_every_link_within_a_page_leads_somewhere(self) -> None:
         for page in (
-            reference.events_page(asyncapi(), ZH),
-            reference.api_page(gateway_document(), None, EN),
+            reference.events_page(asked(ZH), asyncapi()).content.decode(),
+            reference.api_page(asked(EN), gateway_document(), None).content.decode(),
         ):
-            anchors = re.findall(r' id="([^"]+)"', page.content)
+            anchors = re.findall(r' id="([^"]+)"', page)
             assert len(anchors) == len(set(anchors))
-            assert set(re.findall(r'href="#([^"]+)"', page.content)) <= set(anchors)
+            assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
 
     def test_a_description_is_read_as_commonmark_and_its_html_is_text(self) -> None:
         info = {"description": "up to when (`as_of`): *never* <script>alert(1)</script>"}
         for answer in (
-            reference.api_page({"info": info}, None, EN),
-            reference.events_page({"info": info}, EN),
+            reference.api_page(asked(EN), {"info": info}, None),
+            reference.events_page(asked(EN), {"info": info}),
         ):
-            page = answer.content
+            page = answer.content.decode()
             assert "(<code>as_of</code>): <em>never</em>" in page
             assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
             assert "<script>alert" not in page

@@ -10,9 +10,10 @@ import orjson
 from litestar import Response
 from msgspec import Struct
 
-from app.web.language import Language, Text, as_is
+from app.web.language import Text, as_is
 from app.web.language import gettext as _
-from app.web.site import anchor, page
+from app.web.requests import AnyRequest
+from app.web.site import anchor, cached_page, digest_of
 
 Node = Mapping[str, Any]
 
@@ -115,28 +116,34 @@ class Channel(Struct, frozen=True):
     messages: tuple[tuple[str, str], ...]
 
 
-def api_page(document: Node, gateway_url: str | None, language: Language) -> Response[str]:
+def api_page(request: AnyRequest, document: Node, gateway_url: str | None) -> Response[bytes]:
     """Render an OpenAPI 3.1 document."""
-    context = {
-        "info": document.get("info", {}),
-        "gateway_url": gateway_url,
-        "operations": list(operations(document)),
-        "schemas": list(schemas(document)),
-    }
-    return page("api.html", language, context)
+
+    def context() -> Node:
+        return {
+            "info": document.get("info", {}),
+            "gateway_url": gateway_url,
+            "operations": list(operations(document)),
+            "schemas": list(schemas(document)),
+        }
+
+    return cached_page(request, "api.html", digest_of(document, gateway_url), context)
 
 
-def events_page(document: Node, language: Language) -> Response[str]:
+def events_page(request: AnyRequest, document: Node) -> Response[bytes]:
     """Render an AsyncAPI 3 document; a payload's schema stands with its message."""
-    told = list(messages(document))
-    payloads = {message.payload.name for message in told}
-    context = {
-        "info": document.get("info", {}),
-        "channels": list(channels(document)),
-        "messages": told,
-        "schemas": [other for other in schemas(document) if other.name not in payloads],
-    }
-    return page("events.html", language, context)
+
+    def context() -> Node:
+        told = list(messages(document))
+        payloads = {message.payload.name for message in told}
+        return {
+            "info": document.get("info", {}),
+            "channels": list(channels(document)),
+            "messages": told,
+            "schemas": [other for other in schemas(document) if other.name not in payloads],
+        }
+
+    return cached_page(request, "events.html", digest_of(document), context)
 
 
 def resolve(document: Node, node: Any) -> Any:

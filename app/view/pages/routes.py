@@ -60,12 +60,12 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         )
 
     @get("/api", media_type=MediaType.HTML)
-    async def show_api(request: AnyRequest) -> Response[str]:
-        return api_page(openapi(), view.gateway_docs_url, language_of(request))
+    async def show_api(request: AnyRequest) -> Response[bytes]:
+        return api_page(request, openapi(), view.gateway_docs_url)
 
     @get("/api/events", media_type=MediaType.HTML)
-    async def show_events(request: AnyRequest) -> Response[str]:
-        return events_page(asyncapi(), language_of(request))
+    async def show_events(request: AnyRequest) -> Response[bytes]:
+        return events_page(request, asyncapi())
 
     @get("/api/openapi.json")
     async def openapi_document() -> Response[dict[str, Any]]:
