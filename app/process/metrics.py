@@ -151,7 +151,7 @@ PROJECTION_TROUBLES = Counter(
     ["why"],
 )
 
-# view: the read side over HTTP
+# view: codes, their displays and scans
 
 VIEW_READS = Counter(
     "yuekang_view_reads_total",
@@ -173,6 +173,9 @@ VIEW_DISPLAYS = Counter(
     "Displays (亮码) to be recorded, by outcome: shown, failed, or lost since too many waited.",
     ["outcome"],
 )
+
+# view: travel cards
+
 TRAVEL_CODES = Counter(
     "yuekang_travel_codes_total",
     "Codes for travel cards that were asked for: done, or why not, by the problem's code.",
@@ -183,6 +186,17 @@ TRAVEL_CARDS = Counter(
     "Travel cards that were asked for: done, or why not, by the problem's code.",
     ["outcome"],
 )
+
+# view: logins
+
+VIEW_LOGINS = Counter(
+    "yuekang_view_logins_total",
+    "Logins that the provider answered, by outcome: done, or why not (app.login.failures).",
+    ["outcome"],
+)
+
+# view: the stream of changes
+
 VIEW_CLIENTS = Gauge(
     "yuekang_view_clients",
     "Clients that follow the changes.",
@@ -190,9 +204,4 @@ VIEW_CLIENTS = Gauge(
 VIEW_GAPS = Counter(
     "yuekang_view_gaps_total",
     "Times that a client was told of changes it missed.",
-)
-VIEW_LOGINS = Counter(
-    "yuekang_view_logins_total",
-    "Logins that the provider answered, by outcome: done, or why not (app.login.failures).",
-    ["outcome"],
 )

@@ -72,14 +72,15 @@ KINDS: dict[str, Kind] = {
     "no-session": Kind(401, "Nobody is logged in, or no longer"),
     "cross-site": Kind(403, "The request comes from another site"),
     "sessions-away": Kind(503, "Whether a session was ended cannot be known now"),
-    # A code, a scan of one, and the stream of changes
-    "no-terminal": Kind(403, "The token is not of a terminal"),
-    "no-operator": Kind(403, "The token is not the operator's"),
-    "no-code": Kind(404, "There is no code to draw"),
-    "no-display": Kind(422, "What was scanned is no code of ours, or no longer"),
     "adults-only": Kind(403, "This is shown to adults alone"),
     "append-only": Kind(409, "What was submitted is neither changed nor deleted"),
+    # A code, and a scan of one
+    "no-terminal": Kind(403, "The token is not of a terminal"),
+    "no-code": Kind(404, "There is no code to draw"),
+    "no-display": Kind(422, "What was scanned is no code of ours, or no longer"),
     "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),
+    # The operator, and the stream of changes
+    "no-operator": Kind(403, "The token is not the operator's"),
     "too-many-clients": Kind(503, "As many clients follow as may"),
     # The travel card (行程卡)
     "no-code-sent": Kind(422, "No code was sent to this phone for who asks"),

@@ -122,15 +122,19 @@ def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage)
     """Where to find each page and state."""
     red = people.red(someone(), people.close_contact(), people.abroad())
     spots = {
+        # The code
         "red": Spot(stage, person=stage.put(red)),
         "green": Spot(stage, person=stage.put(people.green(someone()))),
         "none": Spot(stage, person=someone()),
         "stale": Spot(stale[0], person=stale[1]),
         "failed": Spot(failing, person=someone()),
-        "dashboard-failed": Spot(failing, "/dashboard"),
+        # Health information
         "/me-failed": Spot(failing, "/me", someone()),
         "/me-empty": Spot(stage, "/me/border-entries", informed),
+        # Declarations and the travel card
         **forms(stage),
+        # For the duty officer
+        "dashboard-failed": Spot(failing, "/dashboard"),
     }
     spots |= {address: Spot(stage, address, informed) for address in OWN}
     return lambda which: spots.get(which) or Spot(stage, which)

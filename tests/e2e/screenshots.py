@@ -38,20 +38,26 @@ def test_pictures(
     stage.tell(*changes(reds, minutes=59))
     many = people.red(someone(), people.close_contact(), people.abroad())
     spots: dict[str, Spot] = {
+        # For anybody
+        "home": Spot(stage, "/"),
+        "login-failed": Spot(stage, "/login/failed/denied"),
+        "logged-out": Spot(stage, "/logged-out"),
+        # The code
         "red": Spot(stage, person=stage.put(*codes, many)),
         "green": Spot(stage, person=stage.put(people.green(someone()))),
         "no-code": Spot(stage, person=someone()),
         "stale": Spot(stale[0], person=stale[1]),
         "failed": Spot(failing, person=someone()),
+        # Health information
         "information": Spot(stage, "/me", informed),
         **{section: Spot(stage, f"/me/{section}", informed) for section in Section},
-        "login-failed": Spot(stage, "/login/failed/denied"),
-        "logged-out": Spot(stage, "/logged-out"),
-        "home": Spot(stage, "/"),
+        # Declarations and the travel card
+        **forms(stage),
+        # For the duty officer
+        "dashboard-failed": Spot(failing, "/dashboard"),
+        # For agencies
         "api": Spot(stage, "/api"),
         "events": Spot(stage, "/api/events"),
-        "dashboard-failed": Spot(failing, "/dashboard"),
-        **forms(stage),
     }
     for suffix, size in (("", PHONE), ("-desk", DESK)):
         with browser.new_context(viewport=size, locale="zh-CN") as context:

@@ -28,34 +28,46 @@ SMALL_TARGETS = """
 """
 """2.5.8 of WCAG 2.2; links within a sentence or a table are exempt."""
 
-OWN = ["/me", *(f"/me/{name}" for name in ("nat-results", "certificates", "declarations"))]
+OWN = [
+    "/me",
+    "/me/nat-results",
+    "/me/certificates",
+    "/me/declarations",
+]
 
 EVERY = [
-    *OWN,
-    "/me-empty",
-    "/me-failed",
+    # For anybody
     "/",
-    "/dashboard",
-    "/api",
-    "/api/events",
+    "/offline",
+    "/login/failed/denied",
+    "/logged-out",
+    # The code
     "red",
     "green",
     "none",
-    "/login/failed/denied",
-    "/logged-out",
     "stale",
     "failed",
-    "/offline",
-    "dashboard-failed",
+    # Health information
+    *OWN,
+    "/me-empty",
+    "/me-failed",
+    # Declarations
     "declare",
     "declare-form",
     "declare-unit",
     "declare-faults",
     "declare-sent",
+    # The travel card
     "travel-phone",
     "travel-phone-faults",
     "travel-away",
     "travel-code",
+    # For the duty officer
+    "/dashboard",
+    "dashboard-failed",
+    # For agencies
+    "/api",
+    "/api/events",
 ]
 """Every page, by its address or by a name for its state."""
 

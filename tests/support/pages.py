@@ -267,7 +267,10 @@ SESSION = Session(
 CODE_PAGE = "/code"
 
 STATES: dict[str, tuple[Stand, str]] = {
+    # For anybody
     "entry": (Stand(), "/"),
+    "offline": (Stand(), "/offline"),
+    # The code
     "red": (Stand(code(*reds())), CODE_PAGE),
     "conditions": (
         Stand(code(interval(Reason.OUT_OF_PROVINCE_CODE, *every_condition()))),
@@ -281,6 +284,7 @@ STATES: dict[str, tuple[Stand, str]] = {
     "store": (Stand(cause="store"), CODE_PAGE),
     "too-old": (Stand(cause="stale"), CODE_PAGE),
     "busy": (Stand(cause="busy"), CODE_PAGE),
+    # Health information
     "information": (Stand(), "/me"),
     "information-empty": (Stand(silent=True), "/me"),
     "information-failed": (Stand(cause="store"), "/me"),
@@ -288,16 +292,7 @@ STATES: dict[str, tuple[Stand, str]] = {
     "section-old-and-full": (Stand(code(), stale=True, more=True), "/me/nat-results"),
     "section-empty": (Stand(code(), silent=True), "/me/certificates"),
     "section-failed": (Stand(cause="busy"), "/me/temperatures"),
-    "offline": (Stand(), "/offline"),
-    "dashboard": (Stand(), "/dashboard"),
-    "dashboard-failed": (Stand(cause="store"), "/dashboard"),
-    "dashboard-silent": (Stand(silent=True), "/dashboard"),
-    "counts": (Stand(), "/dashboard/counts"),
-    "counts-failed": (Stand(cause="busy"), "/dashboard/counts"),
-    "chart": (Stand(), "/dashboard/chart.svg"),
-    "chart-failed": (Stand(cause="store"), "/dashboard/chart.svg"),
-    "api": (Stand(), "/api"),
-    "events": (Stand(), "/api/events"),
+    # Declarations
     "declare": (Stand(), "/declare"),
     **{f"declare-{kind.value}": (Stand(), f"/declare/{kind.value}") for kind in DeclarationKind},
     "declare-empty": (Stand(), "/declare/student-or-staff"),
@@ -308,6 +303,7 @@ STATES: dict[str, tuple[Stand, str]] = {
     "declare-invalid": (Stand(), "/declare/personal"),
     "declare-sent": (Stand(), "/declare/sent?at=2026-11-24T12%3A00%3A07%2B08%3A00"),
     "declare-sent-sometime": (Stand(), "/declare/sent"),
+    # The travel card
     "travel-phone": (Stand(), "/travel-card"),
     "travel-phone-wrong": (Stand(), "/travel-card/code"),
     "travel-code-sent": (Stand(), "/travel-card/code"),
@@ -316,13 +312,28 @@ STATES: dict[str, tuple[Stand, str]] = {
     "travel-not-sent": (Stand(), "/travel-card/code"),
     "travel-not-sent-again": (Stand(), "/travel-card/code"),
     "travel-no-gateway": (Stand(), "/travel-card/code"),
-    **{
-        f"travel-{code}": (Stand(), "/travel-card")
-        for code in (
-            *("card", "more", "nowhere", "code-wrong", "last-try", "invalid", "code-spent"),
-            *("code-expired", "code-used", "no-code-sent", "rows-away"),
-        )
-    },
+    "travel-card": (Stand(), "/travel-card"),
+    "travel-more": (Stand(), "/travel-card"),
+    "travel-nowhere": (Stand(), "/travel-card"),
+    "travel-code-wrong": (Stand(), "/travel-card"),
+    "travel-last-try": (Stand(), "/travel-card"),
+    "travel-invalid": (Stand(), "/travel-card"),
+    "travel-code-spent": (Stand(), "/travel-card"),
+    "travel-code-expired": (Stand(), "/travel-card"),
+    "travel-code-used": (Stand(), "/travel-card"),
+    "travel-no-code-sent": (Stand(), "/travel-card"),
+    "travel-rows-away": (Stand(), "/travel-card"),
+    # For the duty officer
+    "dashboard": (Stand(), "/dashboard"),
+    "dashboard-failed": (Stand(cause="store"), "/dashboard"),
+    "dashboard-silent": (Stand(silent=True), "/dashboard"),
+    "counts": (Stand(), "/dashboard/counts"),
+    "counts-failed": (Stand(cause="busy"), "/dashboard/counts"),
+    "chart": (Stand(), "/dashboard/chart.svg"),
+    "chart-failed": (Stand(cause="store"), "/dashboard/chart.svg"),
+    # For agencies
+    "api": (Stand(), "/api"),
+    "events": (Stand(), "/api/events"),
 }
 
 DECLARED = {

@@ -76,13 +76,16 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         return Response(asyncapi(), headers=HEADERS)
 
     handlers = [
+        # For anybody
         show_entry,
         show_manifest,
         show_worker_script,
         show_offline,
+        # For the duty officer
         show_dashboard,
         show_counts,
         show_chart,
+        # For agencies
         show_api,
         show_events,
         openapi_document,
