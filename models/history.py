@@ -260,7 +260,7 @@ class _Row:
         cut = at if crowded else at - policy.ended_kept
         everything = {one.ref for one in self._entries}
         may = everything - self._stays(everything, cut, crowded=crowded)
-        for count in (max(len(everything) - most, PAGE_MIN), 4, 1):
+        for count in (max(len(everything) - most, PAGE_MAX), 4, 1):
             some = self._oldest(may, count)
             if leaves := self.without_bearing(some, cut, crowded=crowded):
                 return leaves

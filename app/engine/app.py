@@ -21,9 +21,9 @@ ASK_AGAIN_SECONDS = 0.004
 refuses while it still ends the transaction before (KAFKA-5477), which takes some 2 ms. aiokafka
 waits a fixed 20 ms, four times what a whole small transaction takes."""
 
-CHUNKS_WAITING_MAX = 8
-"""Chunks that wait before an agent. At four fifths of it, the partitions that bring more are not
-fetched until two fifths are left."""
+CHUNKS_COMING_MAX = 1_024
+"""Chunks on their way to an agent, which hands on each at once; a fetch brings one of each
+partition. What waits is bounded behind it (`Table.held_back`)."""
 
 LEADERS_KNOWN_MS = 10_000
 """How old the knowledge of partitions' leaders may be. While aiokafka looks for the beginning of a
@@ -78,7 +78,7 @@ def make_app(
         broker_session_timeout=session_seconds,
         broker_heartbeat_interval=session_seconds / 5,
         broker_rebalance_timeout=TAKE_OVER_SECONDS_MAX,
-        stream_buffer_maxsize=CHUNKS_WAITING_MAX,
+        stream_buffer_maxsize=CHUNKS_COMING_MAX,
         stream_wait_empty=False,
         agent_supervisor=CrashingSupervisor,
     )
@@ -93,6 +93,7 @@ def tie_tables(
     """
     for table in tables:
         table.on_failure(lambda error: _end(app, error))
+    app.held_back = lambda: frozenset[TP]().union(*(table.held_back for table in tables))
 
     async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
         async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):

@@ -1,8 +1,7 @@
 """Deliver fetched records to agents, a chunk per partition, instead of record by record."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -10,9 +9,8 @@ from typing import Any, cast
 import faust
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
-from faust.types import TP, EventT
+from faust.types import TP
 from faust.types.tuples import Message
-from mode.utils.queues import ThrowableQueue
 
 from app.process.consumer import LogRecord, end_fetches
 
@@ -36,14 +34,18 @@ CHUNK_RECORDS_MAX = 8_000
 """Records in one chunk, and in one fetch over all partitions."""
 
 CHUNK_BYTES_MAX = 4 * 1024 * 1024
-"""Bytes up to which waiting chunks join into one. With `CHUNK_RECORDS_MAX` this bounds the memory
-and the transaction of a chunk. One fetch of a partition is at most 1 MiB before decompression."""
+"""Bytes up to which waiting chunks join into one (app.engine.table). With `CHUNK_RECORDS_MAX` this
+bounds the memory and the transaction of a chunk. One fetch of a partition is at most 1 MiB before
+decompression."""
 
 FETCH_WAIT_MS = 50
 """How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so a
 partition that was just drained waits for the fetch of the idle ones. At Faust's fixed 1,500 ms that
 wait is the latency of a quiet system."""
 
+
+HELD_BACK_SECONDS = 0.02
+"""How long a fetch waits for records of other partitions while some are held back."""
 
 SEEK_SECONDS_MAX = 60.0
 """Asking the group for its offsets may take this long. After that the process ends, and a new one
@@ -80,12 +82,18 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> Any:
-        """Begin with another partition each time.
+        """Begin with another partition each time, and leave out what is held back.
 
         aiokafka empties what it holds of one partition before it goes to the next. Then a backlog
         of one topic delays all others, and chunks of one partition, which take turns, follow one
-        another.
+        another. What is held back stays with the broker, or where it is.
         """
+        if held_back := cast(ChunkApp, self.consumer.app).held_back():
+            active_partitions = active_partitions - held_back
+            timeout = HELD_BACK_SECONDS
+        if not active_partitions:  # aiokafka takes none for all
+            await asyncio.sleep(HELD_BACK_SECONDS)
+            return {}
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         held = consumer._fetcher._records
         for tp in fetched:
@@ -191,50 +199,6 @@ class ChunkTransport(Transport):
     Consumer = ChunkConsumer
 
 
-class ChunkQueue(ThrowableQueue[EventT[Any]]):
-    """What waits before an agent.
-
-    A chunk joins the waiting chunk of its partition, up to `CHUNK_RECORDS_MAX` and
-    `CHUNK_BYTES_MAX`. So the further behind an agent is, the larger its chunks are, and the cheaper
-    each record is.
-
-    Partitions that were paused for the queue's length all go on together. Faust wakes any one at a
-    time, and only while the queue is short. The others keep it from being short, and one partition
-    stands still for seconds.
-    """
-
-    _queue: deque[EventT[Any]]
-
-    def _put(self, event: EventT[Any]) -> None:
-        for earlier in reversed(self._queue):
-            if earlier.message.tp == event.message.tp:
-                waiting, new = cast(Chunk, earlier.value), cast(Chunk, event.value)
-                if _may_join(waiting, new):
-                    waiting.records.extend(new.records)
-                    earlier.message.offset = event.message.offset  # an ack means both
-                    return
-                break
-        self._queue.append(event)
-
-    def maybe_endorse_pressure_drop(self) -> None:
-        """Let the paused partitions go on when the queue has drained far enough."""
-        paused = self._pending_pressure_drop_callbacks
-        if paused and self.qsize() <= self.pressure_drop_size:
-            for go_on in paused:
-                go_on()
-            paused.clear()
-
-
-def _may_join(chunk: Chunk, other: Chunk) -> bool:
-    """Say whether `other` begins after `chunk` ends. After a seek it may hold some of the same
-    records."""
-    return (
-        chunk.generation == other.generation
-        and chunk.records[-1].offset < other.records[0].offset
-        and fits([chunk, other])
-    )
-
-
 def fits(chunks: Sequence[Chunk]) -> bool:
     """Say whether chunks together are within the bounds of one."""
     return (
@@ -244,17 +208,13 @@ def fits(chunks: Sequence[Chunk]) -> bool:
 
 
 class ChunkApp(faust.App):
-    """A Faust app whose agents get chunks."""
+    """A Faust app whose agents get chunks.
 
-    def FlowControlQueue(
-        self, maxsize: int | None = None, *, clear_on_resume: bool = False
-    ) -> ChunkQueue:
-        """Return a `ChunkQueue`, made as Faust's own factory makes its queue."""
-        return ChunkQueue(
-            maxsize=self.conf.stream_buffer_maxsize if maxsize is None else maxsize,
-            flow_control=self.flow_control,
-            clear_on_resume=clear_on_resume,
-        )
+    `held_back` says of which partitions nothing more should be fetched now. The consumer's thread
+    asks.
+    """
+
+    held_back: Callable[[], Set[TP]] = staticmethod(frozenset)
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

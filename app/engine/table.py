@@ -1,13 +1,14 @@
 """A table: the partitions that this worker holds, and the turns that chunks take on them.
 
-One chunk of a topic partition is in hand at a time, in order. One transaction is under way on a
-partition of the table at a time. While the log answers to it, chunks of other partitions are
-folded. Chunks of other topics that come to the same partition wait and share the next transaction.
+One chunk of a topic partition is in hand at a time, in order; what comes meanwhile waits. One
+transaction is under way on a partition of the table at a time. While the log answers to it, chunks
+of other partitions are folded. Chunks of other topics that come to the same partition wait for a
+turn and share a transaction; none has the partition for long while others wait.
 """
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -19,11 +20,13 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
+from faust.types import TP
 
-from app.engine.chunks import Chunk, fits
+from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, fits
 from app.engine.partition import Partition, TableSettings
 from app.engine.transaction import DueFold, Fold, Transaction
 from app.process import metrics
@@ -42,7 +45,15 @@ TRANSACTION_BYTES_MAX = 8 * 1024 * 1024
 another begins. So memory follows the rows and not only the bytes of the input, and no transaction
 comes near the broker's time-out."""
 
-HOLD_SECONDS = 0.02
+TURN_SECONDS = 0.1
+"""How long the chunks of a turn are folded while other chunks of the partition wait. What is left
+of them waits for another turn: a flood about one person holds up nobody for longer."""
+
+WAITING_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes that wait behind the chunks in hand; above it, what has some waiting is fetched no more
+until it has been processed."""
+
+HOLD_SECONDS = 0.005
 """How long a fold holds the event loop at a time; one record more may come on top."""
 
 
@@ -53,10 +64,43 @@ class Waiting:
     chunk: Chunk
     fold: Fold
     committed: bool | None = None
+    had_a_turn: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Submitted:
+    """A chunk that was handed in, and whom to tell when it is done; `size` are its bytes."""
+
+    chunk: Chunk
+    fold: Fold
+    acks: list[Callable[[], Awaitable[object]]]
+    size: int
+
+    def joins(self, other: "Submitted") -> bool:
+        """Take `other`, which came after it, into this chunk if both fit; say whether they did.
+
+        After a seek `other` may hold some of the same records, or be of another generation.
+        """
+        mine, new = self.chunk, other.chunk
+        if (
+            mine.generation != new.generation
+            or mine.records[-1].offset >= new.records[0].offset
+            or len(mine.records) + len(new.records) > CHUNK_RECORDS_MAX
+            or self.size + other.size > CHUNK_BYTES_MAX
+        ):
+            return False
+        mine.records.extend(new.records)
+        self.acks += other.acks
+        self.size += other.size
+        return True
 
 
 class Table:
-    """The partitions of a table that this worker holds, and how agents process with them."""
+    """The partitions of a table that this worker holds, and how agents process with them.
+
+    `held_back` are the topic partitions that have enough waiting, so nothing more should be fetched
+    of them.
+    """
 
     def __init__(self, settings: TableSettings) -> None:
         self.settings = settings
@@ -64,7 +108,9 @@ class Table:
         self._generation = -1
         self._newest = -1
         self._taking: set[asyncio.Task[None]] = set()
-        self._in_hand: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self.held_back: frozenset[TP] = frozenset()
+        self._lanes: defaultdict[TP, deque[Submitted]] = defaultdict(deque)
+        self._lanes_in_hand: set[asyncio.Task[None]] = set()
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._on_failure: Callable[[BaseException], None] = _unhandled
 
@@ -95,6 +141,7 @@ class Table:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._taking.discard(task)
+        self._lanes_in_hand.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(error)
 
@@ -108,22 +155,46 @@ class Table:
     async def submit(self, chunk: Chunk, fold: Fold, ack: Callable[[], Awaitable[object]]) -> None:
         """Hand in a chunk to `process`, and `ack` it when that is done.
 
-        Returns as soon as the chunk before it of the same topic partition has ended. So each topic
-        partition has one chunk in hand at a time, in order; while the log answers to one, others
-        are folded. A failure ends the process.
+        Returns at once. Each topic partition has one chunk in hand at a time, in order; what comes
+        meanwhile waits as one chunk, up to the bounds of one. While the log answers to one, others
+        are folded. So no partition waits for another. A failure ends the process, and what waited
+        behind it is not processed.
         """
-        source = chunk.topic, chunk.partition
-        if (before := self._in_hand.get(source)) is not None:
-            await asyncio.wait([before])  # and not `await before`: an agent's end would cancel it
-            before.result()
-
-        async def process() -> None:
-            if await self.process(chunk, fold):
-                await ack()
-
-        task = self._in_hand[source] = asyncio.create_task(process())
-        task.add_done_callback(self._ended)
+        lane = self._lanes[TP(chunk.topic, chunk.partition)]
+        submitted = Submitted(chunk, fold, [ack], chunk.size)
+        if len(lane) < 2 or not lane[-1].joins(submitted):
+            lane.append(submitted)
+        if len(lane) == 1:
+            task = asyncio.create_task(self._process_lane(lane))
+            self._lanes_in_hand.add(task)
+            task.add_done_callback(self._ended)
+        self._hold_back()
         await asyncio.sleep(0)  # let it begin
+
+    async def _process_lane(self, lane: "deque[Submitted]") -> None:
+        while lane:
+            first = lane[0]
+            if await self.process(first.chunk, first.fold):
+                for ack in first.acks:
+                    await ack()
+            lane.popleft()
+            self._hold_back()
+
+    def _hold_back(self) -> None:
+        waits = {
+            tp: (
+                sum(len(one.chunk.records) for one in islice(lane, 1, None)),
+                sum(one.size for one in islice(lane, 1, None)),
+            )
+            for tp, lane in self._lanes.items()
+            if len(lane) > 1
+        }
+        full = sum(size for _, size in waits.values()) > WAITING_BYTES_MAX
+        self.held_back = frozenset(
+            tp
+            for tp, (count, size) in waits.items()
+            if full or 2 * count > CHUNK_RECORDS_MAX or 2 * size > CHUNK_BYTES_MAX
+        )
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.
@@ -140,26 +211,23 @@ class Table:
         mine, waiting = Waiting(chunk, fold), self._waiting[chunk.partition]
         waiting.append(mine)
         try:
-            async with self._turn(chunk.partition, chunk.generation) as partition:
-                if partition is not None and mine.committed is None:
-                    await self._process_waiting(partition, mine)
-                    assert mine.committed is not None, "left out, it would be lost"
+            while mine.committed is None:
+                async with self._turn(chunk.partition, chunk.generation) as partition:
+                    if partition is None:
+                        return False
+                    if mine.committed is None:
+                        await self._fold_and_commit(partition, self._sharing(partition, mine))
         finally:
             waiting.remove(mine)
-        return bool(mine.committed)
-
-    async def _process_waiting(self, partition: Partition, first: Waiting) -> None:
-        """Process `first`, whose turn it is, and the waiting chunks that share the turn."""
-        turn = self._sharing(partition, first)
-        committed = await self._fold_and_commit(partition, turn)
-        for each in turn:
-            each.committed = committed
+        return mine.committed
 
     def _sharing(self, partition: Partition, first: Waiting) -> list[Waiting]:
         """Return `first` and other waiting chunks, up to the bounds of one chunk."""
         turn = list[Waiting]()
         others = [
-            w for w in self._waiting[partition.number] if w is not first and w.committed is None
+            w
+            for w in self._waiting[partition.number]
+            if w is not first and w.committed is None and not w.had_a_turn
         ]
         for each in (first, *others):
             if each.chunk.generation != self._generation:
@@ -169,25 +237,50 @@ class Table:
             turn.append(each)
         return turn
 
-    async def _fold_and_commit(self, partition: Partition, turn: Sequence[Waiting]) -> bool:
-        """Fold the chunks of a turn and commit them: at once, or in parts where they exceed
-        `TRANSACTION_BYTES_MAX`. Return False if a commit was fenced; what was committed before it
-        stands."""
-        transaction, offsets = Transaction(partition.store), dict[str, int]()
+    async def _fold_and_commit(self, partition: Partition, turn: Sequence[Waiting]) -> None:
+        """Fold the chunks of a turn and commit them, and say of each whether it was: at once, or in
+        parts where they exceed `TRANSACTION_BYTES_MAX`.
+
+        What is not folded within `TURN_SECONDS` while others wait is left for another turn. A
+        commit that is fenced leaves all out that is not committed; what was before it stands.
+        """
+        transaction, offsets, folded = (
+            Transaction(partition.store),
+            dict[str, int](),
+            list[Waiting](),
+        )
+        until = time.monotonic() + TURN_SECONDS
+
+        async def commit() -> bool:
+            nonlocal transaction, offsets
+            if offsets and not await self._commit(partition, transaction, offsets):
+                for each in turn:
+                    each.committed = bool(each.committed)
+                return False
+            for each in folded:
+                each.committed = True
+            transaction, offsets = Transaction(partition.store), {}
+            return True
+
         for each in turn:
-            topic = each.chunk.topic
+            each.had_a_turn, topic = True, each.chunk.topic
             applied = offsets.get(topic, partition.store.applied_offset(topic))
             records = [record for record in each.chunk.records if record.offset > applied]
             for start in range(0, len(records), PART_RECORDS):
+                is_over = start and time.monotonic() > until and self._others_wait(partition, turn)
+                if (is_over or transaction.size > TRANSACTION_BYTES_MAX) and not await commit():
+                    return
+                if is_over:
+                    return
                 part = records[start : start + PART_RECORDS]
                 transaction.count(metrics.WORKER_RECORDS.labels(topic), len(part))
                 await _paced(each.fold(transaction, part))
                 offsets[topic] = part[-1].offset
-                if transaction.size > TRANSACTION_BYTES_MAX:
-                    if not await self._commit(partition, transaction, offsets):
-                        return False
-                    transaction, offsets = Transaction(partition.store), {}
-        return not offsets or await self._commit(partition, transaction, offsets)
+            folded.append(each)
+        await commit()
+
+    def _others_wait(self, partition: Partition, turn: Sequence[Waiting]) -> bool:
+        return any(w not in turn and w.committed is None for w in self._waiting[partition.number])
 
     async def process_due(self, until: int, limit: int, fold: DueFold) -> int:
         """Fold at most `limit` rows of each live partition that are due at `until` (µs).

@@ -1,6 +1,7 @@
-"""Chunks that wait: those of a partition join, none is lost, and no partition starves."""
+"""The consumer that delivers chunks: none is lost, and no partition starves."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,107 +10,11 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
-from mode.utils.queues import FlowControlEvent
 
 from app.engine import chunks
-from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, ChunkConsumer, ChunkQueue
+from app.engine.chunks import ChunkConsumer
 from app.process.settings import Settings
 from app.topology import create_app
-
-
-def queue(maxsize: int = 16) -> ChunkQueue:
-    return ChunkQueue(maxsize=maxsize, flow_control=FlowControlEvent())
-
-
-def sized(offset: int, size: int = 100) -> Any:
-    return SimpleNamespace(offset=offset, serialized_value_size=size)
-
-
-def event(partition: int, *offsets: int, generation: int = 1) -> Any:
-    chunk: Any = Chunk("in", partition, generation, [sized(n) for n in offsets])
-    message = SimpleNamespace(tp=TP("in", partition), offset=offsets[-1])
-    return SimpleNamespace(value=chunk, message=message)
-
-
-def drain(waiting: ChunkQueue) -> list[tuple[int, list[Any], int]]:
-    found = []
-    while waiting.qsize():
-        one: Any = waiting.get_nowait()
-        records = [record.offset for record in one.value.records]
-        found.append((one.value.partition, records, one.message.offset))
-    return found
-
-
-async def test_a_chunk_joins_the_one_of_its_partition_that_waits() -> None:
-    waiting = queue()
-    for one in (event(0, 1, 2), event(1, 7), event(0, 3), event(0, 5), event(1, 8)):
-        waiting.force_put_nowait(one)
-    assert drain(waiting) == [(0, [1, 2, 3, 5], 5), (1, [7, 8], 8)]
-
-
-async def test_a_chunk_in_hand_is_left_as_it_is() -> None:
-    waiting = queue()
-    waiting.force_put_nowait(event(0, 1))
-    in_hand: Any = waiting.get_nowait()
-    waiting.force_put_nowait(event(0, 2))
-    assert [record.offset for record in in_hand.value.records] == [1]
-    assert drain(waiting) == [(0, [2], 2)]
-
-
-async def test_chunks_of_two_generations_stay_apart() -> None:
-    waiting = queue()
-    waiting.force_put_nowait(event(0, 1))
-    waiting.force_put_nowait(event(0, 1, generation=2))
-    waiting.force_put_nowait(event(0, 2, generation=2))
-    assert drain(waiting) == [(0, [1], 1), (0, [1, 2], 2)]
-
-
-async def test_a_chunk_that_holds_some_of_the_same_stays_apart() -> None:
-    """In one chunk a record would be applied twice: the place is looked at once a chunk."""
-    waiting = queue()
-    for one in (event(0, 1, 2, 3), event(0, 2, 3, 4), event(0, 5)):
-        waiting.force_put_nowait(one)
-    assert drain(waiting) == [(0, [1, 2, 3], 3), (0, [2, 3, 4, 5], 5)]
-
-
-async def test_a_chunk_has_its_bound_and_keeps_its_order() -> None:
-    waiting = queue()
-    for offset in range(CHUNK_RECORDS_MAX + 10):
-        waiting.force_put_nowait(event(0, offset))
-    found = drain(waiting)
-    assert [len(records) for _, records, _ in found] == [CHUNK_RECORDS_MAX, 10]
-    assert [n for _, records, _ in found for n in records] == list(range(CHUNK_RECORDS_MAX + 10))
-
-
-async def test_chunks_of_large_values_stay_apart() -> None:
-    waiting = queue()
-    for offset in range(3):
-        large = event(0, offset)
-        large.value.records = [sized(offset, CHUNK_BYTES_MAX // 2)]
-        waiting.force_put_nowait(large)
-    assert drain(waiting) == [(0, [0, 1], 1), (0, [2], 2)]
-
-
-@pytest.mark.parametrize("paused", [1, 3])
-async def test_all_that_were_paused_go_on_together(paused: int) -> None:
-    waiting, went_on = queue(maxsize=4), []
-    waiting.force_put_nowait(event(0, 1))
-    waiting.force_put_nowait(event(1, 1))
-    waiting.force_put_nowait(event(2, 1))
-
-    def put(partition: int) -> bool:
-        return waiting.put_nowait_enhanced(
-            event(partition, 1),
-            on_pressure_high=lambda: None,
-            on_pressure_drop=lambda: went_on.append(partition),
-        )
-
-    assert [put(partition) for partition in range(3, 3 + paused)] == [True] * paused
-    while waiting.qsize() > waiting.pressure_drop_size:
-        assert went_on == []
-        waiting.get_nowait()
-    waiting.get_nowait()
-    assert sorted(went_on) == list(range(3, 3 + paused))
 
 
 @pytest.fixture
@@ -149,8 +54,28 @@ async def test_each_fetch_begins_with_another_partition(
     monkeypatch.setattr(AIOKafkaConsumerThread, "_fetch_records", first_of)
     fetching: Any = SimpleNamespace(_fetcher=SimpleNamespace(_records=held))
     thread = consumer._new_consumer_thread()
-    fetched = [await thread._fetch_records(fetching, set()) for _ in range(4)]
+    fetched = [await thread._fetch_records(fetching, {*held}) for _ in range(4)]
     assert [tp.partition for [tp] in fetched] == [0, 1, 2, 0]
+
+
+async def test_what_is_held_back_is_not_fetched(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def fetch(_: Any, __: Any, active: set[TP], seconds: float, ___: Any) -> Any:
+        asked.append(({tp.partition for tp in active}, seconds))
+        return {}
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_fetch_records", fetch)
+    monkeypatch.setattr(chunks, "HELD_BACK_SECONDS", 0.001)
+    fetching: Any = SimpleNamespace(_fetcher=SimpleNamespace(_records={}))
+    thread, partitions = consumer._new_consumer_thread(), {TP("in", n) for n in range(3)}
+    cases: list[set[TP]] = [set(), {TP("in", 1)}, partitions]
+    for held_back in cases:
+        monkeypatch.setattr(consumer.app, "held_back", partial(set, held_back))
+        await thread._fetch_records(fetching, {*partitions}, 1.0)
+    assert asked == [({0, 1, 2}, 1.0), ({0, 2}, 0.001)], "none means all to aiokafka"
 
 
 async def test_nothing_is_fetched_in_a_rebalance_by_a_worker_that_held_nothing(

@@ -18,7 +18,7 @@ from faust.transport.drivers.aiokafka import Consumer as AIOKafkaFaustConsumer
 from mode.utils.queues import FlowControlQueue
 
 from app.engine import check_versions
-from app.engine.chunks import ChunkApp, ChunkConsumer, ChunkConsumerThread, ChunkQueue
+from app.engine.chunks import ChunkApp, ChunkConsumer, ChunkConsumerThread
 from app.engine.records import _LenientReader
 from app.process.consumer import Consumer as EndingConsumer
 
@@ -81,7 +81,7 @@ def test_what_an_override_stands_on_is_as_it_was_read(function: Any) -> None:
 
 @pytest.mark.parametrize(
     "ours",
-    [ChunkConsumerThread, ChunkConsumer, ChunkQueue, ChunkApp, _LenientReader, EndingConsumer],
+    [ChunkConsumerThread, ChunkConsumer, ChunkApp, _LenientReader, EndingConsumer],
 )
 def test_every_override_is_read(ours: type) -> None:
     for name, function in vars(ours).items():

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import ProducerFenced
+from faust.types import TP
 
 from app.engine import chunks as chunks_module
 from app.engine import partition as partition_module
@@ -230,14 +231,60 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
 
     for number, each in enumerate((chunk(0), replace(chunk(0), partition=1))):
         await held.submit(each, put_each, partial(ack, number))
-    third = asyncio.create_task(held.submit(chunk(1), put_each, partial(ack, 2)))
+    await held.submit(chunk(1), put_each, partial(ack, 2))
     await asyncio.sleep(0.01)
     assert acked == [1], "the other partition's, and none before it is in the log"
-    assert not third.done(), "one at a time of a topic partition"
+    assert log.transactions == 2, "one at a time of a topic partition"
     answers.set()
-    await third
-    await held.revoke()
-    assert acked == [1, 0, 2], "what was in hand is finished before the partition is let go"
+    await asyncio.gather(*held._lanes_in_hand)
+    assert acked == [1, 0, 2]
+
+
+async def test_what_comes_meanwhile_joins_up_to_the_bounds_of_a_chunk(
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CHUNK_RECORDS_MAX", 5)
+    answers, held = answers_to(log, partition), table_of(partition)
+    acked: list[int] = []
+
+    async def ack(number: int) -> None:
+        acked.append(number)
+
+    place = TP("in", 0)
+    for number, each in enumerate((chunk(0), chunk(1), chunk(2, 3), chunk(4, 5, 6), chunk(6, 7))):
+        await held.submit(each, put_each, partial(ack, number))
+        assert held.held_back == (frozenset() if number < 2 else {place})
+    sizes = [len(one.chunk.records) for one in held._lanes[place]]
+    assert sizes == [1, 3, 3, 2], "one that overlaps, or is too much, stays apart"
+    answers.set()
+    await asyncio.gather(*held._lanes_in_hand)
+    assert acked == [0, 1, 2, 3, 4]
+    assert held.held_back == frozenset()
+    assert partition.store.applied_offset("in") == 7
+
+
+async def test_a_long_turn_is_cut_while_others_wait(
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What floods one topic delays the others of its partition by a part, and not by a chunk."""
+    monkeypatch.setattr(engine, "PART_RECORDS", 2)
+    monkeypatch.setattr(engine, "TURN_SECONDS", 0.0)
+    held, ended = table_of(partition), list[str]()
+
+    async def process(topic: str, *offsets: int) -> None:
+        assert await held.process(replace(chunk(*offsets), topic=topic), put_each)
+        ended.append(topic)
+
+    async with partition.lock:
+        tasks = [asyncio.create_task(process("flood", *range(9)))]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(held, "_sharing", lambda _, first: [first])
+        tasks.append(asyncio.create_task(process("other", 0)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert ended == ["other", "flood"]
+    assert log.transactions == 3, "two of the first, then the other, then all that was left"
+    assert partition.store.applied_offset("flood") == 8
 
 
 async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition, log: Log) -> None:
@@ -248,8 +295,7 @@ async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition, log: 
     async def ack() -> None:
         acked.set()
 
-    await held.submit(chunk(0), put_each, ack)
-    agent = asyncio.create_task(held.submit(chunk(1), put_each, ack))
+    agent = asyncio.create_task(held.submit(chunk(0), put_each, ack))
     await asyncio.sleep(0.01)
     agent.cancel()
     await asyncio.sleep(0.01)
@@ -276,8 +322,8 @@ async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
     assert [str(failure) for failure in failures] == ["gone"]
     log.fails_with = None
     assert await waiting is False
-    with pytest.raises(OSError, match="gone"):
-        await held.submit(chunk(1), put_each, ack)
+    await held.submit(chunk(1), put_each, ack)
+    await asyncio.sleep(0.01)
     assert committed(log) == []
 
 
