@@ -25,12 +25,11 @@ Overridden, of Faust's consumer and its thread:
 - `on_stop`: does not wait for ever for a thread that a crash has ended.
 - `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no
   setting for either.
-- `_fetch_records`: begins with another partition each time; aiokafka empties one before the next.
+- `_fetch_records`: begins with another partition each time, as aiokafka empties one before the
+  next; leaves out what has enough waiting (`Table.held_back`).
 
 Of its app, `_new_transport` and the transport's `Consumer` put that in place. Also overridden:
 
-- `FlowControlQueue`: chunks that wait before an agent join (`_put`), and all partitions that were
-  paused go on together (`maybe_endorse_pressure_drop`; akin to faust-streaming/faust#53).
 - `app.Table` is not used. Faust's tables write the store before the log, are not fenced, and
   recover one record at a time with two idle time-outs.
 

@@ -1,6 +1,5 @@
 """Each override of Faust or aiokafka names what it stands on, and fails when that changes."""
 
-import asyncio
 import hashlib
 import inspect
 from typing import Any
@@ -15,7 +14,6 @@ from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as AIOKafkaFaustConsumer
-from mode.utils.queues import FlowControlQueue
 
 from app.engine import check_versions
 from app.engine.chunks import ChunkApp, ChunkConsumer, ChunkConsumerThread
@@ -51,14 +49,9 @@ READ = {
     App._on_partitions_assigned: "de932b7927db",
     Recovery.on_rebalance: "aa4d997a1795",
     Recovery._resume_streams: "d986a6710c1a",
-    asyncio.Queue._put: "f7e76e57ef6f",
     Fetcher.fetched_records: "be4348896b9b",
     AddPartitionsToTxnHandler.handle_response: "67266db24da2",
     AIOKafkaConsumer.start: "2f1ba7044332",
-    FlowControlQueue.maybe_endorse_pressure_drop: "dafd855ef5a0",
-    FlowControlQueue.in_pressure_high_state: "3165f1488019",
-    FlowControlQueue.force_put_nowait: "e029f3d27824",
-    App.FlowControlQueue: "9451c49351ae",
     PartitionRecords._unpack_records: "b803e6d46480",
     _DefaultRecordBatchPy._read_msg: "0997ab7a5850",
     _DefaultRecordBatchPy._maybe_uncompress: "c9d0dc2bed50",
