@@ -210,7 +210,7 @@ def fits(chunks: Sequence[Chunk]) -> bool:
 class ChunkApp(faust.App):
     """A Faust app whose agents get chunks.
 
-    `held_back` says of which partitions nothing more should be fetched now. The consumer's thread
+    `held_back` names the partitions that should be fetched no further now. The consumer's thread
     asks.
     """
 
