@@ -48,7 +48,7 @@ from app.web.problems import (
 )
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
-from app.web.site import language_of
+from app.web.site import keep_language, language_of
 from app.web.strict import StrictRequest
 from models.events import DIVISION, PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
 
@@ -119,6 +119,7 @@ def create_view(options: ViewOptions) -> Litestar:
             *page_routes(view, cache(lambda: document_of(app))),
         ],
         lifespan=[view.running],
+        before_send=[keep_language],
         exception_handlers={
             Refused: on_refused,
             Unavailable: problems.on_unavailable,

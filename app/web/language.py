@@ -68,11 +68,17 @@ LANGUAGES = (CHINESE, _translated("en", "en_GB"))
 """A further language needs a catalogue and an entry here."""
 
 
-def negotiate(asked: str | None, accept_language: str) -> Language:
-    """Choose by `?lang=`, else by Accept-Language (RFC 9110, 12.5.4), else Chinese."""
+def negotiate(asked: str | None, accept_language: str, kept: str | None = None) -> Language:
+    """Choose by `?lang=`, else by what the browser kept of an earlier choice, else by
+    Accept-Language (RFC 9110, 12.5.4), else Chinese."""
     known = {language.code: language for language in LANGUAGES}
-    wanted = [(asked or "").lower(), *_by_preference(accept_language)]
+    wanted = [(asked or "").lower(), (kept or "").lower(), *_by_preference(accept_language)]
     return known[negotiate_locale(wanted, known, sep="-") or CHINESE.code]
+
+
+def is_known(code: str) -> bool:
+    """Say whether the pages speak the language of this code."""
+    return any(language.code == code for language in LANGUAGES)
 
 
 def _by_preference(accept_language: str) -> Iterable[str]:

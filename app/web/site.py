@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Response
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie, MutableScopeHeaders
+from litestar.types import Message, Scope
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from msgspec import Struct
@@ -20,6 +24,7 @@ from app.web.language import (
     LOCALES,
     Language,
     Text,
+    is_known,
     negotiate,
     ngettext,
     number,
@@ -52,6 +57,14 @@ FORM_HEADERS = {
     "referrer-policy": "same-origin",
 }
 """Headers that replace those above on a page with a form."""
+
+
+LANGUAGE_COOKIE = "lang"
+
+LANGUAGE_SECONDS = 365 * 24 * 3600
+
+VARY = "accept-language, cookie"
+"""What a page depends on beside its address: who reads it, and in which language."""
 
 
 OWN_PAGES: dict[str, Text] = {
@@ -139,7 +152,37 @@ _ENVIRONMENT.filters.update(ms=_ms, commonmark=_commonmark)
 
 def language_of(request: AnyRequest) -> Language:
     """The language that comes first for this reader."""
-    return negotiate(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+    return negotiate(
+        request.query_params.get("lang"),
+        request.headers.get("accept-language", ""),
+        request.cookies.get(LANGUAGE_COOKIE),
+    )
+
+
+async def keep_language(message: Message, scope: Scope) -> None:
+    """Let a browser keep the language that its reader chose, for a year.
+
+    For an application's `before_send`. A reader chooses by opening an address with `?lang=`; what
+    scripts fetch chooses nothing. The cookie tells nothing about a person, and depends on the
+    address alone, so a proxy may keep it with the page.
+    """
+    if message["type"] != "http.response.start" or b"lang=" not in scope["query_string"]:
+        return
+    connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
+    code = connection.query_params.get("lang", "").lower()
+    opened = connection.headers.get("sec-fetch-mode", "navigate") == "navigate"
+    if not opened or not is_known(code) or connection.cookies.get(LANGUAGE_COOKIE) == code:
+        return
+    cookie = Cookie(
+        key=LANGUAGE_COOKIE,
+        value=code,
+        path="/",
+        max_age=LANGUAGE_SECONDS,
+        secure=True,
+        httponly=True,
+        samesite="lax",
+    )
+    MutableScopeHeaders.from_message(message).add("set-cookie", cookie.to_header(header=""))
 
 
 def render(template: str, language: Language, context: Mapping[str, object]) -> str:
@@ -164,7 +207,7 @@ def page(
             **HEADERS,
             "cache-control": "no-store",
             "content-language": language.tag,
-            "vary": "accept-language",
+            "vary": VARY,
             **(headers or {}),
         },
     )
@@ -217,7 +260,7 @@ def cached_page(
             "cache-control": f"public, max-age={CACHED_SECONDS}",
             "content-language": language.tag,
             "etag": found.etag,
-            "vary": "accept-language",
+            "vary": VARY,
         },
     )
 

@@ -47,7 +47,7 @@ def test_it_is_made_once_for_each_language_and_digest(pages: Pages) -> None:
 def test_anybody_may_keep_it_for_a_minute(pages: Pages) -> None:
     headers = pages.ask().headers
     assert headers["cache-control"] == "public, max-age=60"
-    assert headers["vary"] == "accept-language"
+    assert headers["vary"] == "accept-language, cookie"
     assert "default-src 'self'" in headers["content-security-policy"]
 
 

@@ -1,0 +1,99 @@
+"""What whoever types an address meets: the door, a wrong address, a language, HEAD."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from litestar.testing import AsyncTestClient
+
+from app.view.routes import create_view
+from app.web.site import LANGUAGE_COOKIE
+from support.brokers import NOBODY
+from support.views import Http, now, options_over, resident, someone
+
+OPENED = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none", "accept": "text/html"}
+"""What a browser says of an address that was typed."""
+FETCHED = {"sec-fetch-mode": "cors", "sec-fetch-site": "same-origin"}
+"""And of one that a script of a page asks for."""
+
+
+@pytest.fixture
+async def http(redis_url: str) -> AsyncIterator[Http]:
+    client = AsyncTestClient(create_view(options_over(redis_url, now, kafka=NOBODY)))
+    client.follow_redirects = False
+    client.headers.update({**OPENED, "accept-language": "zh-CN"})
+    # The cookie is secure; a browser sends it over plain HTTP to a loopback address too.
+    client.base_url = client.base_url.copy_with(scheme="https")
+    async with client:
+        yield client
+
+
+def kept_language(answer: Any) -> str | None:
+    """The language that an answer lets the browser keep."""
+    cookies: Sequence[str] = answer.headers.get_list("set-cookie")
+    found = [cookie for cookie in cookies if cookie.startswith(f"{LANGUAGE_COOKIE}=")]
+    return found[0].partition(";")[0].partition("=")[2] if found else None
+
+
+# The language
+
+
+async def test_a_language_that_was_chosen_once_is_that_of_every_page(http: Http) -> None:
+    assert (await http.get("/")).headers["content-language"] == "zh-Hans-CN"
+    chosen = await http.get("/?lang=en")
+    assert kept_language(chosen) == "en"
+    for address in ("/", "/offline", "/logged-out"):
+        answer = await http.get(address)
+        assert answer.headers["content-language"] == "en-GB", address
+        assert "cookie" in answer.headers["vary"]
+        assert kept_language(answer) is None, "it is kept already"
+    back = await http.get("/?lang=zh")
+    assert kept_language(back) == "zh"
+    assert (await http.get("/logged-out")).headers["content-language"] == "zh-Hans-CN"
+
+
+async def test_the_cookie_is_kept_for_a_year_and_says_the_language_alone(http: Http) -> None:
+    answer = await http.get("/?lang=en")
+    [cookie] = answer.headers.get_list("set-cookie")
+    words = {word.strip().lower() for word in cookie.split(";")}
+    assert words == {
+        "lang=en",
+        "path=/",
+        "max-age=31536000",
+        "secure",
+        "httponly",
+        "samesite=lax",
+    }
+
+
+async def test_a_language_that_was_chosen_on_the_way_to_the_login_is_kept(http: Http) -> None:
+    answer = await http.get("/me?lang=en")
+    assert answer.status_code == 303
+    assert kept_language(answer) == "en"
+
+
+@pytest.mark.parametrize("lang", ["", "fr", "en%0d%0aX:%20y", "e" * 2000])
+async def test_a_language_that_there_is_not_is_not_kept(http: Http, lang: str) -> None:
+    answer = await http.get(f"/logged-out?lang={lang}")
+    assert answer.status_code == 200
+    assert kept_language(answer) is None
+
+
+async def test_what_a_script_fetches_chooses_no_language(http: Http) -> None:
+    """A service worker fetches its page in the language of the page that installed it."""
+    assert kept_language(await http.get("/offline?lang=en", headers=FETCHED)) is None
+
+
+async def test_a_cookie_of_no_language_is_as_none(http: Http) -> None:
+    for value in ("fr", "", "\x7f"):
+        answer = await http.get("/logged-out", headers={"cookie": f"{LANGUAGE_COOKIE}={value}"})
+        assert answer.headers["content-language"] == "zh-Hans-CN"
+
+
+async def test_who_is_logged_in_has_both_cookies(http: Http) -> None:
+    person = someone()
+    answer = await http.get("/declare?lang=en", headers=resident(person))
+    assert kept_language(answer) == "en"
+    cookie = f"{resident(person)['cookie']}; {LANGUAGE_COOKIE}=en"
+    answer = await http.get("/declare", headers={"cookie": cookie})
+    assert answer.headers["content-language"] == "en-GB"
