@@ -36,6 +36,7 @@ from app.view.reconciliation import ReconciliationAnswer
 from app.view.scans import ScanAnswer, ScanRequest
 from app.view.services import Services, ViewOptions
 from app.web.addresses import address_of, network_of
+from app.web.head import answering_head
 from app.web.openapi import LICENSE, Served, document_of
 from app.web.operator import operator_of
 from app.web.probes import probes
@@ -53,6 +54,9 @@ from app.web.strict import StrictRequest
 from models.events import DIVISION, PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
 
 NO_STORE = {"cache-control": "no-store"}
+
+ENDLESS = frozenset({"/v1/changes"})
+"""Addresses whose answer is a stream."""
 
 
 _OPENAPI = OpenAPIConfig(
@@ -135,6 +139,7 @@ def create_view(options: ViewOptions) -> Litestar:
         request_max_body_size=limits.VIEW_BODY_BYTES_MAX,
         logging_config=None,
     )
+    app.asgi_handler = answering_head(app.asgi_handler, endless=ENDLESS)
     return app
 
 

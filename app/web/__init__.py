@@ -7,6 +7,7 @@
 - `language`: the languages of the pages; the catalogues lie in `locale`.
 - `serve`: how a face is served; `probes`: whether it lives, and whether it is ready.
 - `site`: how a page is made and sent; `templates` and `static` hold what several pages share.
+- `head`: HEAD, wherever GET is taken.
 
 It promises one form of refusal, one set of headers and one choice of language for all faces. It
 imports `app.process` and `models`.

@@ -1,12 +1,14 @@
-"""What whoever types an address meets: the door, a wrong address, a language, HEAD."""
+"""What whoever types an address meets: a language, HEAD."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 
-from app.view.routes import create_view
+from app.view.routes import ENDLESS, create_view
 from app.web.site import LANGUAGE_COOKIE
 from support.brokers import NOBODY
 from support.views import Http, now, options_over, resident, someone
@@ -97,3 +99,41 @@ async def test_who_is_logged_in_has_both_cookies(http: Http) -> None:
     cookie = f"{resident(person)['cookie']}; {LANGUAGE_COOKIE}=en"
     answer = await http.get("/declare", headers={"cookie": cookie})
     assert answer.headers["content-language"] == "en-GB"
+
+
+# HEAD
+
+
+def addresses_of(app: Litestar) -> list[str]:
+    """Every address without a parameter that takes GET."""
+    return sorted(
+        route.path
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and "GET" in route.methods and "{" not in route.path
+    )
+
+
+async def test_head_has_the_status_and_the_headers_of_get(http: Http) -> None:
+    addresses = addresses_of(http.app)
+    assert len(addresses) > 30
+    for address in [*addresses, "/nope", "/static/plain.css", "/me/nat-results"]:
+        if address in ENDLESS:
+            continue
+        for headers in ({}, {"accept": "*/*", "if-none-match": "*"}):
+            answer, head = [
+                await http.request(method, address, headers=headers) for method in ("GET", "HEAD")
+            ]
+            assert head.status_code == answer.status_code, address
+            assert head.content == b"", address
+            assert set(head.headers) == set(answer.headers), address
+            assert head.headers.get("etag") == answer.headers.get("etag"), address
+            assert head.headers.get("content-type") == answer.headers.get("content-type"), address
+
+
+async def test_head_of_a_stream_without_an_end_is_refused(http: Http) -> None:
+    assert (await http.head("/v1/changes")).status_code == 405
+
+
+async def test_head_needs_a_session_where_get_does(http: Http) -> None:
+    assert (await http.head("/me")).status_code == 303
+    assert (await http.head("/declare", headers=resident(someone()))).status_code == 200
