@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import httpx
 import structlog
 from litestar import MediaType, Response, Router, get, post
-from litestar.params import FromPath, PathParameter
+from litestar.params import PathParameter
 from litestar.response import Redirect
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -218,7 +218,7 @@ def login_routes(login: Login) -> list[Any]:
     @get("/login/failed/{why:str}", media_type=MediaType.HTML)
     async def failed(
         request: AnyRequest,
-        why: Annotated[FromPath[str], PathParameter(pattern=f"^({'|'.join(STATUSES)})$")],
+        why: Annotated[str, PathParameter(pattern=f"^({'|'.join(STATUSES)})$")],
     ) -> Response[str]:
         kind = cast(Why, why)
         return_to = own_path(request.query_params.get("return_to"))
