@@ -94,7 +94,12 @@ class SectionAnswer(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """A synthetic person whose page is worth opening, in development: `hint` leads to the login."""
+    """A synthetic person whose page is worth opening, in development: `hint` leads to the login.
+
+    `story` names what happened to them, as the sample day does; `colour` is what they have by it.
+    """
 
     hint: str
     what: Text
+    story: str
+    colour: Colour

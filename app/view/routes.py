@@ -30,6 +30,7 @@ from app.view.counts import CountsAnswer
 from app.view.explanations import ExplanationAnswer
 from app.view.me import me_routes
 from app.view.pages.code_page import failed_page
+from app.view.pages.missing import on_page_missing, on_page_unknown
 from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import Unavailable
 from app.view.reconciliation import ReconciliationAnswer
@@ -40,13 +41,7 @@ from app.web.head import answering_head
 from app.web.openapi import LICENSE, Served, document_of
 from app.web.operator import operator_of
 from app.web.probes import probes
-from app.web.problems import (
-    Refused,
-    on_failure,
-    on_http_exception,
-    on_invalid,
-    on_refused,
-)
+from app.web.problems import Refused, on_failure, on_refused
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import keep_language, language_of
@@ -129,8 +124,8 @@ def create_view(options: ViewOptions) -> Litestar:
             Unavailable: problems.on_unavailable,
             **EXCEPTION_HANDLERS,
             SessionsAway: _on_sessions_away(view.now),
-            ValidationException: on_invalid,
-            HTTPException: on_http_exception,
+            ValidationException: on_page_unknown,
+            HTTPException: on_page_missing,
             Exception: on_failure,
         },
         openapi_config=_OPENAPI,

@@ -40,6 +40,7 @@ def test_pictures(
     spots: dict[str, Spot] = {
         # For anybody
         "home": Spot(stage, "/"),
+        "no-such-address": Spot(stage, "/no-such-page"),
         "login-failed": Spot(stage, "/login/failed/denied"),
         "logged-out": Spot(stage, "/logged-out"),
         # The code

@@ -1,4 +1,4 @@
-"""What whoever types an address meets: a language, HEAD."""
+"""What whoever types an address meets: the door, a wrong address, a language, HEAD."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -137,3 +137,59 @@ async def test_head_of_a_stream_without_an_end_is_refused(http: Http) -> None:
 async def test_head_needs_a_session_where_get_does(http: Http) -> None:
     assert (await http.head("/me")).status_code == 303
     assert (await http.head("/declare", headers=resident(someone()))).status_code == 200
+
+
+# The door, and a wrong address
+
+DOORS = ("/code", "/me", "/declare", "/travel-card")
+
+
+async def test_the_front_door_leads_a_resident_first_and_staff_after(http: Http) -> None:
+    answer = await http.get("/")
+    assert answer.headers["cache-control"] == "public, max-age=60"
+    main = answer.text.partition("<main")[2]
+    places = [main.index(f'href="{address}?lang=zh"') for address in (*DOORS, "/dashboard", "/api")]
+    assert places == sorted(places)
+    again = await http.get("/", headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+WRONG = ("/nope", "/declare/nope", "/api/nope", "/login/failed/nope", "/static/nope.css")
+
+
+@pytest.mark.parametrize("address", WRONG)
+async def test_a_wrong_address_is_a_page_with_the_doors(http: Http, address: str) -> None:
+    answer = await http.get(address)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "没有这个页面" in answer.text
+    assert all(f'href="{door}?lang=zh"' in answer.text for door in DOORS)
+    assert "There is no such page" in (await http.get(f"{address}?lang=en")).text
+
+
+async def test_a_wrong_section_is_a_page_for_who_is_logged_in(http: Http) -> None:
+    answer = await http.get("/me/foo", headers=resident(someone()))
+    assert (answer.status_code, "没有这个页面" in answer.text) == (404, True)
+
+
+async def test_an_address_that_takes_forms_alone_is_no_page_to_open(http: Http) -> None:
+    answer = await http.get("/logout")
+    assert (answer.status_code, "没有这个页面" in answer.text) == (405, True)
+    assert "POST" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [
+        ("/nope", {"accept": "application/json"}),
+        ("/nope", {"accept": "*/*"}),
+        ("/nope", FETCHED),
+        ("/v1/nope", {}),
+        ("/v1/me/information/nope", {}),
+    ],
+)
+async def test_a_program_gets_a_problem(http: Http, address: str, headers: dict[str, str]) -> None:
+    answer = await http.get(address, headers={**resident(someone()), **headers})
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert answer.json()["code"] in ("not-found", "invalid")

@@ -39,6 +39,7 @@ EVERY = [
     # For anybody
     "/",
     "/offline",
+    "/no-such-page",
     "/login/failed/denied",
     "/logged-out",
     # The code

@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 from litestar.testing import RequestFactory, TestClient
 from msgspec import Raw, Struct
 
@@ -16,6 +17,7 @@ from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.declarations import DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
+from app.view.pages.missing import on_page_missing
 from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import (
     ChangesOfMinute,
@@ -149,7 +151,10 @@ class Stand:
         return NOON
 
     def samples(self) -> Sequence[Sample]:
-        return [Sample("red", names.COLOURS[Colour.RED])]
+        return [
+            Sample(colour.value, text, f"{colour.value}-story", colour)
+            for colour, text in names.COLOURS.items()
+        ]
 
     def _check(self) -> None:
         if self._cause:
@@ -265,11 +270,13 @@ SESSION = Session(
     BEFORE,
 )
 CODE_PAGE = "/code"
+MISSING = "/no-such-page"
 
 STATES: dict[str, tuple[Stand, str]] = {
     # For anybody
     "entry": (Stand(), "/"),
     "offline": (Stand(), "/offline"),
+    "missing": (Stand(), MISSING),
     # The code
     "red": (Stand(code(*reds())), CODE_PAGE),
     "conditions": (
@@ -409,7 +416,13 @@ def rendered(state: str, language: Language) -> str:
     form, services, status = POSTED.get(state, (None, Services(), None))
     handlers = [*of_anybody(stand), *of_residents(stand, services)]
     session = Provide(lambda: SESSION, sync_to_thread=False)
-    with TestClient(Litestar(handlers, dependencies={"session": session})) as client:
+    app = Litestar(
+        handlers,
+        dependencies={"session": session},
+        exception_handlers={HTTPException: on_page_missing},
+    )
+    with TestClient(app) as client:
+        client.headers["accept"] = "text/html"
         lang = {"lang": language.code}
         if form is None:
             answer = client.get(address, params=lang)

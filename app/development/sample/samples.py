@@ -39,7 +39,7 @@ def samples(path: Path) -> Sequence[Sample]:
     except (FileNotFoundError, msgspec.MsgspecError):
         return ()  # no sample day, or one of another version: the entry page shows nobody
     return [
-        Sample(hint_of(story), _what(person))
+        Sample(hint_of(story), _what(person), story, person.colour)
         for story, person in islice(summary.scenarios.items(), SAMPLES_MAX)
     ]
 

@@ -4,10 +4,11 @@
 who is logged in. All are outside the OpenAPI document. Templates and static files lie beside this
 module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`site.HEADERS`).
 
-- `routes`: which address leads to which page; `entry`: the first one.
+- `routes`: which address leads to which page; `entry`: the front door.
 - `code_page`: the code at a gate; `sheet`: what it says; `installed`: the page as an app.
 - `information`, `declare`, `travel`: a resident's own data, declarations, travel card.
 - `dashboard`: the duty officer's page; `chart`: its picture.
 - `reference`: the documents of both interfaces, readable.
+- `missing`: a wrong address.
 - `names`: how the pages name colours, reasons, owners and places.
 """

@@ -30,8 +30,8 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     """
 
     @get("/", media_type=MediaType.HTML)
-    async def show_entry(request: AnyRequest) -> Response[str]:
-        return entry_page(view.samples(), language_of(request))
+    async def show_entry(request: AnyRequest) -> Response[Any]:
+        return entry_page(request, view.samples())
 
     @get("/manifest.webmanifest")
     async def show_manifest(request: AnyRequest) -> Response[bytes]:
