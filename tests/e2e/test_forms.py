@@ -70,7 +70,7 @@ def test_each_kind_is_filled_in_and_sent(
         fill(page, None if kind == "personal" else "示例单位")
         page.get_by_role("button", name=SUBMIT).click()
         page.wait_for_url(SENT)
-        expect(page.locator("h1 .first")).to_have_text("申报已提交")
+        expect(page.locator("h1")).to_have_text("申报已提交")
         expect(page.get_by_text("提交时间")).to_be_visible()
         if scripts:
             assert drafts(page) == []
@@ -302,7 +302,7 @@ def test_a_phone_a_code_a_card(
         stage.open(page, someone(), "/travel-card")
         page.get_by_label("手机号").fill(NUMBER)
         page.keyboard.press("Enter")
-        expect(page.locator("h1 .first")).to_have_text("输入验证码")
+        expect(page.locator("h1")).to_have_text("输入验证码")
         field = page.get_by_label("验证码", exact=True)
         expect(field).to_be_focused()
         if scripts:
@@ -310,7 +310,7 @@ def test_a_phone_a_code_a_card(
         code = newest_code(outbox)
         field.fill(another(code))
         page.keyboard.press("Enter")
-        expect(page.locator("#code-fault .first")).to_contain_text("还可以试 4 次")
+        expect(page.locator("#code-fault")).to_contain_text("还可以试 4 次")
         if scripts:
             assert_accessible(page)
         page.get_by_label("验证码", exact=True).fill(code)
@@ -347,6 +347,6 @@ def test_seconds_are_counted_until_a_code_may_be_sent_again(
     expect(page.get_by_text("秒后可以重新获取")).to_be_hidden()
     assert len(outbox.newest()) == before
     again.click()  # by the server's clock a minute is not over
-    expect(page.locator("#faults .first")).to_contain_text("获取得太频繁了")
+    expect(page.locator("#faults")).to_contain_text("获取得太频繁了")
     assert_accessible(page)
     assert page.get_by_label("验证码", exact=True).is_visible()
