@@ -226,7 +226,7 @@ def login_routes(login: Login) -> list[Any]:
 
     @post("/logout", guards=[login.guard.same_origin])
     async def end(request: AnyRequest) -> Response[str] | Redirect:
-        cookies = [login.sessions.no_cookie()]
+        cookies = login.sessions.no_cookies()
         try:
             await login.store.end(login.sessions.read(request.cookies.get(COOKIE)))
         except NoSession:

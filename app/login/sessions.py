@@ -34,6 +34,9 @@ ID_BYTES = 16
 COOKIE = "__Host-session"
 """The prefix binds the cookie to this host, to every path, and to TLS (RFC 6265bis, 4.1.3.2)."""
 
+PHONE_COOKIE = "__Host-phone"
+"""A phone that was shown to be one's own (app/travel); a logout takes it back too."""
+
 OVER = "session:over:"
 """Prefix of the keys of sessions that were ended. The keys hold nothing."""
 
@@ -132,9 +135,9 @@ class Sessions:
         return host_cookie(COOKIE, self._seal.close(session), left)
 
     @staticmethod
-    def no_cookie() -> Cookie:
-        """Return the cookie that makes the browser forget the session's."""
-        return host_cookie(COOKIE, "", timedelta(0))
+    def no_cookies() -> list[Cookie]:
+        """Return the cookies that make the browser forget the session, and what hangs on it."""
+        return [host_cookie(name, "", timedelta(0)) for name in (COOKIE, PHONE_COOKIE)]
 
 
 def host_cookie(name: str, value: str, left: timedelta) -> Cookie:

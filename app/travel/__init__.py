@@ -6,6 +6,7 @@
                            ├─────> codes       sent, tried, used once
                            └─────> visits      passed in: the phone's rows
 
+- `kept`: the phone that a session keeps, so that its card can be shown again.
 - `assembly`: all of it made from the settings.
 - `bounds`: how long, how often, how much.
 - `refusals`: a refusal with a figure that its page shows.

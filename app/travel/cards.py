@@ -9,11 +9,13 @@ from datetime import date, datetime
 from typing import Protocol
 
 import structlog
+from litestar.datastructures import Cookie
 from msgspec import Struct
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.login.sessions import Session
 from app.process import metrics
 from app.process.clock import Clock
 from app.travel.bounds import (
@@ -26,11 +28,13 @@ from app.travel.bounds import (
     Bounds,
 )
 from app.travel.codes import SmsCodes, Tried, TryOutcome, new_code
+from app.travel.kept import KeptPhones
 from app.travel.limits import Limits
 from app.travel.refusals import CodeWrong
 from app.travel.sms import SmsDriver, code_text, deliver
 from app.web.language import CHINESE, Language
 from app.web.problems import FieldError, Refused, retry_later
+from app.web.requests import AnyRequest
 from models.events import TelecomVisitData
 from models.phones import Phone, PhoneError, parse_phone
 from models.policy import HIGH_RISK, HighRisk
@@ -109,6 +113,7 @@ class TravelCards:
         own = hashlib.blake2b(key, digest_size=32, person=b"yuekang travel").digest()
         self._limits = Limits(redis, own, bounds or Bounds())
         self._codes = SmsCodes(redis, own)
+        self._kept = KeptPhones(key, now)
         self._phone_keys = phone_keys
         self._driver = driver
         self._visits = visits
@@ -158,20 +163,43 @@ class TravelCards:
         Whatever may fail comes before the code is tried: a card that cannot be given costs no try
         and no code.
         """
+        return (await self._opened(asker, phone, code, at))[1]
+
+    async def open(self, session: Session, phone: str, code: str, at: datetime) -> Cookie:
+        """Keep `phone` for a session whose person was sent `code`, as `card` would give the card;
+        return the cookie with which `again` gives it."""
+        phone_key, card = await self._opened(session.person, phone, code, at)
+        return self._kept.keep(session, phone_key, card.phone)
+
+    async def again(
+        self, request: AnyRequest, session: Session, at: datetime
+    ) -> TravelCardAnswer | None:
+        """Return the card at `at` of the phone that a session keeps; None if it keeps none."""
+        kept = self._kept.of(request, session)
+        if kept is None:
+            return None
+        with _counted(metrics.TRAVEL_CARDS):
+            return await self._card(kept.phone_key, kept.masked, at)
+
+    async def _opened(
+        self, asker: str, phone: str, code: str, at: datetime
+    ) -> tuple[str, TravelCardAnswer]:
         with _counted(metrics.TRAVEL_CARDS):
             known, digits = _phone(phone), _digits(code)
             async with _reachable():
                 await self._limits.ask(asker)
             phone_key = await self._phone_keys.key(known)
-            found = await self._visits(phone_key)
-            card = travel_card(found.visits, at, self._marks, found.more)
+            card = await self._card(phone_key, known.masked, at)
             async with _reachable():
                 tried = await self._codes.use(asker, phone_key, digits, at)
             if tried.outcome is not TryOutcome.GOOD:
                 raise _no_good(tried)
-            return TravelCardAnswer(
-                known.masked, at, found.as_of, card.since, card.cities, card.more
-            )
+            return phone_key, card
+
+    async def _card(self, phone_key: str, masked: str, at: datetime) -> TravelCardAnswer:
+        found = await self._visits(phone_key)
+        card = travel_card(found.visits, at, self._marks, found.more)
+        return TravelCardAnswer(masked, at, found.as_of, card.since, card.cities, card.more)
 
 
 def _phone(text: str) -> Phone:

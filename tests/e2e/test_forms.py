@@ -324,6 +324,14 @@ def test_a_phone_a_code_a_card(
             assert_accessible(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
             assert page.evaluate(SMALL_TARGETS) == []
+        told = len(outbox.newest())
+        page.reload()
+        expect(page.locator(".phone")).to_have_text("138****8000")
+        page.get_by_role("link", name="English").click()
+        expect(page.locator("h1 .first")).to_have_text("Travel card")
+        page.goto(f"{stage.url}/travel-card?lang=zh")
+        expect(page.locator(".phone")).to_have_text("138****8000")
+        assert len(outbox.newest()) == told, "no further message"
         if scripts and size is PHONE:
             card = page.locator(".travel").bounding_box()
             assert card is not None
@@ -350,3 +358,57 @@ def test_seconds_are_counted_until_a_code_may_be_sent_again(
     expect(page.locator("#faults")).to_contain_text("获取得太频繁了")
     assert_accessible(page)
     assert page.get_by_label("验证码", exact=True).is_visible()
+
+
+def shown_card(travel: tuple[Stage, Outbox], page: Page) -> None:
+    """Have a card shown, as its owner does."""
+    stage, outbox = travel
+    stage.open(page, someone(), "/travel-card")
+    page.get_by_label("手机号").fill(NUMBER)
+    page.keyboard.press("Enter")
+    field = page.get_by_label("验证码", exact=True)
+    expect(field).to_be_focused()
+    field.fill(newest_code(outbox))
+    page.keyboard.press("Enter")
+    expect(page.locator(".phone")).to_have_text("138****8000")
+
+
+def test_no_way_back_or_on_asks_to_send_a_form_again(
+    travel: tuple[Stage, Outbox], phone: BrowserContext
+) -> None:
+    page = phone.new_page()
+    shown_card(travel, page)
+    page.goto(f"{travel[0].url}/declare")
+    for go in (page.go_back, page.reload, page.go_forward, page.go_back):
+        answer = go()
+        assert answer is not None
+        assert answer.request.method == "GET"
+    expect(page.locator(".phone")).to_have_text("138****8000")
+
+
+def test_a_card_has_a_running_clock_and_is_renewed_each_minute(
+    travel: tuple[Stage, Outbox], page: Page
+) -> None:
+    shown_card(travel, page)
+    hands = page.locator("[data-hands]")
+    before = hands.inner_text()
+    page.clock.run_for(2_000)
+    assert hands.inner_text() != before
+    with page.expect_response("**/travel-card*") as renewed:
+        page.clock.run_for(61_000)
+    assert renewed.value.request.method == "GET"
+    expect(page.locator("[data-old]")).to_be_hidden()
+
+
+def test_a_card_without_a_network_has_no_running_clock(
+    travel: tuple[Stage, Outbox], page: Page, phone: BrowserContext
+) -> None:
+    shown_card(travel, page)
+    phone.set_offline(True)
+    page.clock.run_for(160_000)
+    expect(page.locator("[data-old]")).to_be_visible()
+    expect(page.locator("[data-clock]")).to_be_hidden()
+    assert_accessible(page)
+    phone.set_offline(False)
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator("[data-clock]")).to_be_visible()

@@ -11,12 +11,14 @@ from uuid import uuid4
 import pytest
 from litestar.testing import AsyncTestClient
 
+from app.login.sessions import PHONE_COOKIE
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import decode
 from app.travel.bounds import Bounds
 from app.view import declarations
 from app.view.declarations import TOPIC
 from app.view.pages.declare import owner_of
+from app.view.reading import Unavailable
 from app.view.routes import create_view
 from models.events import DeclarationData, DeclarationKind, Symptom
 from models.policy import ZONE
@@ -218,6 +220,7 @@ PAGES = [
     ("GET", "/declare"),
     ("GET", "/declare/sent"),
     ("GET", "/travel-card"),
+    ("GET", "/travel-card/new"),
     ("GET", "/travel-card/code"),
     ("POST", "/travel-card"),
     ("POST", "/travel-card/code"),
@@ -292,10 +295,90 @@ async def test_a_phone_a_code_a_card(travels: Travels) -> None:
     assert 'data-again="60"' in sent.text
     code = travels.stage.carrier.code
     assert code not in sent.text
-    card = await travels.post("/travel-card", asker, phone=PHONE, code=f"{code[:3]} {code[3:]}")
-    assert card.status_code == 200, card.text
-    assert "138****8000" in card.text
-    assert PHONE not in card.text
+    known = await travels.post("/travel-card", asker, phone=PHONE, code=f"{code[:3]} {code[3:]}")
+    assert (known.status_code, known.headers["location"]) == (303, "/travel-card?lang=zh")
+
+
+class Resident:
+    """A person's browser: a session, and the cookies that it is given."""
+
+    def __init__(self, travels: Travels, person: str | None = None) -> None:
+        self._travels = travels
+        self.cookies = dict([resident(person or someone())["cookie"].split("=", 1)])
+
+    async def send(self, method: str, address: str, **form: str) -> Any:
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        answer = await self._travels.http.request(
+            method, address, data=form or None, headers={"cookie": cookie}
+        )
+        for header in answer.headers.get_list("set-cookie"):
+            name, _, value = header.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    async def shows_a_phone(self) -> Any:
+        await self.send("POST", "/travel-card/code", phone=PHONE)
+        code = self._travels.stage.carrier.code
+        return await self.send("POST", "/travel-card", phone=PHONE, code=code)
+
+
+async def test_a_card_is_shown_again_without_another_message(travels: Travels) -> None:
+    one = Resident(travels)
+    travels.stage.was_in(PHONE, "440100")
+    kept = await one.shows_a_phone()
+    [cookie] = kept.headers.get_list("set-cookie")
+    words = {word.strip().lower() for word in cookie.split(";")}
+    assert {"secure", "httponly", "path=/", "samesite=lax"} <= words
+    assert PHONE not in cookie
+    for address in ("/travel-card", "/travel-card", "/travel-card?lang=en"):
+        card = await one.send("GET", address)
+        assert card.status_code == 200
+        assert "138****8000" in card.text
+        assert PHONE not in card.text
+        assert card.headers["cache-control"] == "no-store"
+    assert "Travel card" in card.text
+    assert len(travels.stage.carrier.sent) == 1
+
+
+async def test_another_phone_may_be_asked_for_and_the_first_is_kept_until_then(
+    travels: Travels,
+) -> None:
+    one = Resident(travels)
+    await one.shows_a_phone()
+    assert 'name="phone"' in (await one.send("GET", "/travel-card/new")).text
+    assert "138****8000" in (await one.send("GET", "/travel-card")).text
+
+
+async def test_a_kept_phone_is_of_one_session_and_one_person(travels: Travels) -> None:
+    one, other = Resident(travels), Resident(travels)
+    await one.shows_a_phone()
+    again = Resident(travels)
+    for someone_else in (other, again):
+        someone_else.cookies[PHONE_COOKIE] = one.cookies[PHONE_COOKIE]
+        assert 'name="phone"' in (await someone_else.send("GET", "/travel-card")).text
+
+
+async def test_a_logout_forgets_the_phone(travels: Travels) -> None:
+    one = Resident(travels)
+    await one.shows_a_phone()
+    assert one.cookies[PHONE_COOKIE]
+    before = one.cookies[PHONE_COOKIE]
+    answer = await one.send("POST", "/logout")
+    assert answer.status_code == 303
+    assert one.cookies[PHONE_COOKIE].strip('"') == ""
+    one.cookies[PHONE_COOKIE] = before
+    assert (await one.send("GET", "/travel-card")).status_code == 303, "the session is over"
+
+
+async def test_while_rows_are_away_the_phone_stays_known(travels: Travels) -> None:
+    one = Resident(travels)
+    await one.shows_a_phone()
+    travels.stage.rows_failure = Unavailable("store", 2)
+    answer = await one.send("GET", "/travel-card")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert "不需要再收短信" in answer.text
+    travels.stage.rows_failure = None
+    assert "138****8000" in (await one.send("GET", "/travel-card")).text
 
 
 async def test_a_wrong_code_says_how_many_tries_are_left_and_then_that_it_is_spent(
@@ -320,7 +403,7 @@ async def test_a_code_is_of_no_use_to_another_person(travels: Travels) -> None:
     code = travels.stage.carrier.code
     answer = await travels.post("/travel-card", other, phone=PHONE, code=code)
     assert (answer.status_code, "没有给您发送过" in answer.text) == (422, True)
-    assert (await travels.post("/travel-card", asker, phone=PHONE, code=code)).status_code == 200
+    assert (await travels.post("/travel-card", asker, phone=PHONE, code=code)).status_code == 303
     answer = await travels.post("/travel-card", asker, phone=PHONE, code=code)
     assert (answer.status_code, "已用过" in answer.text) == (422, True)
 
@@ -370,4 +453,4 @@ async def test_the_page_of_a_form_opened_by_its_address_leads_to_the_first(
     travels: Travels,
 ) -> None:
     answer = await travels.http.get("/travel-card/code?lang=en", headers=resident(someone()))
-    assert (answer.status_code, answer.headers["location"]) == (303, "/travel-card?lang=en")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/travel-card/new?lang=en")

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 from litestar import Litestar, Router
+from litestar.datastructures import Cookie
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.testing import RequestFactory, TestClient
@@ -233,8 +234,14 @@ def reds() -> Iterator[Interval]:
 class Services:
     """Declarations and travel cards whose every answer is given beforehand."""
 
-    def __init__(self, failure: Exception | None = None, *cities: City, more: bool = False) -> None:
-        self._failure, self._cities, self._more = failure, cities, more
+    def __init__(
+        self,
+        failure: Exception | None = None,
+        *cities: City,
+        more: bool = False,
+        kept: bool = False,
+    ) -> None:
+        self._failure, self._cities, self._more, self._kept = failure, cities, more, kept
         self.declared: list[tuple[str, DeclarationRequest]] = []
 
     def _check(self) -> None:
@@ -250,7 +257,13 @@ class Services:
         self._check()
         return CodeSent("138****8000", LATER, 300, 5)
 
-    async def card(self, asker: str, phone: str, code: str, at: datetime) -> TravelCardAnswer:
+    async def open(self, session: Session, phone: str, code: str, at: datetime) -> Cookie:
+        self._check()
+        return Cookie("kept")
+
+    async def again(self, request: Any, session: Session, at: datetime) -> TravelCardAnswer | None:
+        if not self._kept:
+            return None
         self._check()
         since = (NOON - timedelta(days=14)).date()
         return TravelCardAnswer("138****8000", NOON, NOON, since, self._cities, self._more)
@@ -322,6 +335,8 @@ STATES: dict[str, tuple[Stand, str]] = {
     "travel-card": (Stand(), "/travel-card"),
     "travel-more": (Stand(), "/travel-card"),
     "travel-nowhere": (Stand(), "/travel-card"),
+    "travel-card-away": (Stand(), "/travel-card"),
+    "travel-phone-new": (Stand(), "/travel-card/new"),
     "travel-code-wrong": (Stand(), "/travel-card"),
     "travel-last-try": (Stand(), "/travel-card"),
     "travel-invalid": (Stand(), "/travel-card"),
@@ -354,6 +369,22 @@ DECLARED = {
 ASKED_CODE = {"phone": "13800138000"}
 TRIED_CODE = {"phone": "13800138000", "code": "123456"}
 
+GIVEN: dict[str, Services] = {
+    "travel-card": Services(
+        None,
+        City("440100", Visit.REACHED, BEFORE, False),
+        City("440300", Visit.PASSED, NOON, True),
+        City("420100", Visit.REACHED, NOON, False),
+        kept=True,
+    ),
+    "travel-more": Services(
+        None, City("440100", Visit.REACHED, BEFORE, False), more=True, kept=True
+    ),
+    "travel-nowhere": Services(kept=True),
+    "travel-card-away": Services(Unavailable("store", 2), kept=True),
+}
+"""States of pages that are opened, and what is behind them."""
+
 POSTED: dict[str, tuple[Mapping[str, str], Services, int]] = {
     "declare-empty": ({}, Services(), 422),
     "declare-faults": (
@@ -384,22 +415,6 @@ POSTED: dict[str, tuple[Mapping[str, str], Services, int]] = {
         Services(retry_later("travel-card-unavailable", "", 5)),
         503,
     ),
-    "travel-card": (
-        TRIED_CODE,
-        Services(
-            None,
-            City("440100", Visit.REACHED, BEFORE, False),
-            City("440300", Visit.PASSED, NOON, True),
-            City("420100", Visit.REACHED, NOON, False),
-        ),
-        200,
-    ),
-    "travel-more": (
-        TRIED_CODE,
-        Services(None, City("440100", Visit.REACHED, BEFORE, False), more=True),
-        200,
-    ),
-    "travel-nowhere": (TRIED_CODE, Services(), 200),
     "travel-code-wrong": (TRIED_CODE, Services(CodeWrong(3)), 422),
     "travel-last-try": (TRIED_CODE, Services(CodeWrong(1)), 422),
     **{
@@ -413,7 +428,7 @@ POSTED: dict[str, tuple[Mapping[str, str], Services, int]] = {
 
 def rendered(state: str, language: Language) -> str:
     stand, address = STATES[state]
-    form, services, status = POSTED.get(state, (None, Services(), None))
+    form, services, status = POSTED.get(state, (None, GIVEN.get(state, Services()), None))
     handlers = [*of_anybody(stand), *of_residents(stand, services)]
     session = Provide(lambda: SESSION, sync_to_thread=False)
     app = Litestar(

@@ -14,6 +14,7 @@ from app.login.sessions import (
     COOKIE,
     IDLE,
     LIFE,
+    PHONE_COOKIE,
     RENEW,
     Away,
     NoSession,
@@ -93,9 +94,11 @@ def test_a_cookie_is_as_owasp_has_it(sessions: Sessions) -> None:
 
 
 def test_the_browser_forgets_a_cookie_that_is_taken_back() -> None:
-    header = Sessions.no_cookie().to_header(header="")
-    assert "Max-Age=0" in header
-    assert all(word in header for word in ("Secure", "HttpOnly", "Path=/"))
+    headers = [cookie.to_header(header="") for cookie in Sessions.no_cookies()]
+    assert [header.partition("=")[0] for header in headers] == [COOKIE, PHONE_COOKIE]
+    for header in headers:
+        assert "Max-Age=0" in header
+        assert all(word in header for word in ("Secure", "HttpOnly", "Path=/"))
 
 
 def test_nobody_else_can_read_or_guess_anything_of_it(sessions: Sessions) -> None:

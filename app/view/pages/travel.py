@@ -1,8 +1,9 @@
 """`/travel-card`: the travel card (行程卡; manual, 三（四）): a phone, its code, its cities.
 
-There are three addresses with ordinary forms: `GET /travel-card` asks for the phone, `POST
-/travel-card/code` has the code sent and asks for it, `POST /travel-card` shows the card. No address
-contains the number; only the forms carry it.
+There are four addresses, with ordinary forms. `GET /travel-card` shows the card, or asks for the
+phone if the session keeps none; `GET /travel-card/new` asks for it anyhow. `POST
+/travel-card/code` has the code sent and asks for it. `POST /travel-card` takes the code, and leads
+to the card: it can be loaded again. No address contains the number; only the forms carry it.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ from models.policy import ZONE
 SEND_AGAIN_SECONDS = Bounds().sends[0].get_expiry()
 """How long an asker waits before another code can be sent."""
 
+AWAY = _("行程卡暂时不能查询")
+
 VISITS: dict[Visit, Text] = {Visit.REACHED: _("到达"), Visit.PASSED: _("途经")}
 
 SENTENCES: dict[str, Text] = {
@@ -63,6 +66,15 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
     """Return the handlers, which the login's guard must protect."""
 
     @get("/travel-card", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_card(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        language = language_of(request)
+        try:
+            card = await cards.again(request, session, now())
+        except Unavailable as failure:
+            return away_page(language, failure)
+        return phone_form(language, at=now()) if card is None else card_page(language, card)
+
+    @get("/travel-card/new", media_type=MediaType.HTML, include_in_schema=False)
     async def show_form(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return phone_form(language_of(request), at=now())
 
@@ -70,7 +82,7 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
     async def begin_again(request: AnyRequest, session: LoggedIn) -> Redirect:
         """A form's page opened by its address, as when reloaded or in another language."""
         query = urlencode({"lang": language_of(request).code})
-        return Redirect(f"/travel-card?{query}", status_code=303)
+        return Redirect(f"/travel-card/new?{query}", status_code=303)
 
     @post("/travel-card/code", media_type=MediaType.HTML, status_code=200, include_in_schema=False)
     async def send_code(request: AnyRequest, session: LoggedIn) -> Response[str]:
@@ -87,11 +99,11 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
         return code_form(language, phone, sent=sent, at=now())
 
     @post("/travel-card", media_type=MediaType.HTML, status_code=200, include_in_schema=False)
-    async def show_card(request: AnyRequest, session: LoggedIn) -> Response[str]:
+    async def take_code(request: AnyRequest, session: LoggedIn) -> Response[Any]:
         language, form = language_of(request), await request.form()
         phone, code = _text(form, "phone"), _text(form, "code")
         try:
-            card = await cards.card(session.person, phone, code, now())
+            kept = await cards.open(session, phone, code, now())
         except Unavailable as failure:
             refused = Refused(
                 "travel-card-unavailable",
@@ -102,9 +114,10 @@ def travel_card_routes(cards: TravelCards, now: Clock) -> list[Any]:
         except Refused as refused:
             answer = phone_form if refused.code in OF_THE_PHONE else code_form
             return answer(language, phone, refused=refused, at=now())
-        return card_page(language, card)
+        address = f"/travel-card?{urlencode({'lang': language.code})}"
+        return Redirect(address, status_code=303, cookies=[kept])
 
-    return [show_form, begin_again, send_code, show_card]
+    return [show_card, show_form, begin_again, send_code, take_code]
 
 
 def phone_form(
@@ -153,6 +166,8 @@ def card_page(language: Language, card: TravelCardAnswer) -> Response[str]:
     since = datetime.combine(card.since, datetime.min.time(), ZONE)
     context = {
         "masked": card.phone,
+        "at": card.updated_at,
+        "hands": clock(card.updated_at),
         "updated_at": exactly(card.updated_at),
         "as_of": exactly(card.as_of),
         "since": day(since),
@@ -161,9 +176,22 @@ def card_page(language: Language, card: TravelCardAnswer) -> Response[str]:
             (names.city(c.division), c.high_risk, VISITS[c.visit], _day_of_year(c.first_seen_at))
             for c in card.cities
         ],
-        "high_risk": any(city.high_risk for city in card.cities),
     }
     return page("travel_card.html", language, context, headers=FORM_HEADERS)
+
+
+def away_page(language: Language, failure: Unavailable) -> Response[str]:
+    """Say that the card cannot be read now; the phone is kept, so it need not be asked again."""
+    lang = f"?lang={language.code}"
+    notice = {"title": AWAY, "says": _("手机号仍然保留，恢复后不需要再收短信。"), "steps": ()}
+    links = ((f"/travel-card{lang}", _("再试一次")), (f"/code{lang}", _("出示粤康码")))
+    return page(
+        "notice.html",
+        language,
+        {"n": notice, "links": links},
+        status=503,
+        headers={"retry-after": str(failure.retry_after_s)},
+    )
 
 
 def sentence(refused: Refused, at: datetime) -> Text:
