@@ -1,7 +1,7 @@
 """The read side over HTTP: `yuekang view`.
 
     GET  /v1/people/{person}/code         the code now: colour, reasons, how they lift
-    GET  /v1/people/{person}/code.svg     its QR, of a display token that lives two minutes
+    GET  /v1/people/{person}/code.svg     its QR, of a display token that lives a minute
     GET  /v1/people/{person}/explanation  why it is, or was, what it is; for the operator
     GET  /v1/reconciliation               who is green here and high-risk nationally
     POST /v1/scans                        a terminal's scan: recorded, and answered with the colour

@@ -1,8 +1,10 @@
 """The token in a resident's QR, and the QR.
 
 The token is sealed: whoever reads or photographs the QR learns neither the person key nor anything
-else, and cannot make another token. It holds the person key and the second at which it was made. It
-holds no colour: at the gate the terminal asks the view for that.
+else, and cannot make another token. It holds the person key, the second at which it was made, and
+what a guard holds against the document: the masked name and the end of its number. They come from
+the session, since the read model has nobody's name. It holds no colour: at the gate the terminal
+asks the view for that. Every token has the same length, so that not even a name's length shows.
 """
 
 import base64
@@ -15,15 +17,27 @@ from msgspec import Struct
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
+from app.login.names import ENDING_LENGTH
+from app.process.clock import Clock, now
 from app.view.limits import CLOCK_SECONDS, DISPLAY_SECONDS
 from models.codes import Colour
 
 TOKEN_LENGTH_MAX = 128
 
-QR_VERSION, QR_ERROR, QR_MASK = 6, "m", 4
-"""They are fixed, since choosing them costs five times as much as drawing. Version 6 with M takes
-106 bytes; the longest token has 104. A page draws the same (static/qr.js), which has the numbers of
-this version in a table."""
+NAME_BYTES_MAX = 24
+"""Of a masked name in UTF-8: six Chinese characters with their asterisks, or as many letters. What
+is longer is cut at a character, and ends in `CUT`. More would need a larger QR."""
+
+CUT = "…"
+
+FORMAT = 2
+"""The first byte of what is sealed. A token of before begins with a zero byte, the highest of its
+seconds, and has no name. One may still be shown for a minute after the view was replaced."""
+
+QR_VERSION, QR_ERROR, QR_MASK = 8, "m", 4
+"""They are fixed, since choosing them costs five times as much as drawing. Version 8 with M takes
+152 bytes; a token has 128, which version 7 does not take. A page draws the same (static/qr.js),
+which has the numbers of this version in a table."""
 
 DARK = {Colour.RED: "#b00f1b", Colour.GREEN: "#0b6b2e"}
 """The same as in the page's design (static/tokens.css); the contrast on white is above 6 to 1."""
@@ -34,34 +48,48 @@ class InvalidDisplay(Exception):
 
 
 class Display(Struct, frozen=True):
-    """Whose code was shown, and when the token was made."""
+    """Whose code was shown, and when the token was made.
+
+    `name` is masked, and may be cut; `ending` is the end of the document number. Both are empty in
+    a token of before, and where a session has none.
+    """
 
     person: str
     made_at: datetime
+    name: str = ""
+    ending: str = ""
 
     def was_good(self, at: datetime) -> bool:
         """Say whether the token was good at `at`."""
         age = (at - self.made_at).total_seconds()
         return -CLOCK_SECONDS <= age <= DISPLAY_SECONDS
 
+    def __repr__(self) -> str:
+        # A log that shows it by mistake must not name anyone.
+        return f"Display({self.made_at:%Y-%m-%dT%H:%M:%S})"
+
 
 class Displays:
-    """Makes, reads and draws display tokens with one key."""
+    """Makes, reads and draws display tokens with one key. `now` gives the instant."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, now: Clock = now) -> None:
+        self._now = now
         # The label keeps this use of the key apart from any other.
         self._box = SecretBox(
             hashlib.blake2b(key, digest_size=32, person=b"yuekang display").digest()
         )
 
-    def token(self, person: str) -> str:
-        """Return a token that is good from now on."""
-        made_at = int(datetime.now(UTC).timestamp())
+    def token(self, person: str, name: str, ending: str) -> str:
+        """Return a token that is good from now on; `name` is masked already."""
+        made_at = int(self._now().timestamp())
         version, _, digest = person.removeprefix("p").partition("-")
         plain = (
-            made_at.to_bytes(5, "big")
+            bytes([FORMAT])
+            + made_at.to_bytes(5, "big")
             + int(version).to_bytes(2, "big")
             + base64.b32decode(digest.upper())
+            + _padded(ending, ENDING_LENGTH)
+            + _padded(name, NAME_BYTES_MAX)
         )
         return base64.urlsafe_b64encode(self._box.encrypt(plain)).decode().rstrip("=")
 
@@ -74,16 +102,19 @@ class Displays:
             plain = self._box.decrypt(sealed)
         except (CryptoError, ValueError, TypeError):
             raise InvalidDisplay from None
+        plain, texts = (plain[1:28], plain[28:]) if plain[0] == FORMAT else (plain, b"")
         digest = base64.b32encode(plain[7:]).decode().lower()
         return Display(
             f"p{int.from_bytes(plain[5:7], 'big')}-{digest}",
             datetime.fromtimestamp(int.from_bytes(plain[:5], "big"), UTC),
+            name=_text(texts[ENDING_LENGTH:]),
+            ending=_text(texts[:ENDING_LENGTH]),
         )
 
-    def qr_svg(self, person: str, colour: Colour) -> str:
+    def qr_svg(self, person: str, name: str, ending: str, colour: Colour) -> str:
         """Draw a fresh token as an SVG element, with its quiet zone."""
         qr = segno.make(
-            self.token(person),
+            self.token(person, name, ending),
             version=QR_VERSION,
             error=QR_ERROR,
             mask=QR_MASK,
@@ -102,3 +133,16 @@ class Displays:
             nl=False,
         )
         return out.getvalue().decode()
+
+
+def _padded(text: str, size: int) -> bytes:
+    """Return UTF-8 of exactly `size` bytes, cut at a character or filled up with zeros."""
+    encoded = text.encode()
+    if len(encoded) > size:
+        whole = encoded[: size - len(CUT.encode())].decode(errors="ignore")
+        encoded = (whole + CUT).encode()
+    return encoded.ljust(size, b"\0")
+
+
+def _text(padded: bytes) -> str:
+    return padded.rstrip(b"\0").decode()

@@ -30,9 +30,9 @@ HISTORY_AT_ONCE_MAX = 64
 HISTORY_STALE_SECONDS = 60.0
 """Health information by data older than this says so. It bears on no code, so it may lag more."""
 
-DISPLAY_SECONDS = 120
-"""How long a display token is good: long enough for a queue at a gate, too short to be passed on
-for long. The page draws a new one every minute."""
+DISPLAY_SECONDS = 60
+"""How long a display token is good. The page draws a new one every half minute, so a QR stays good
+for at least half a minute after it was last seen, and a picture that is sent on is soon too old."""
 
 CLOCK_SECONDS = 5
 """How far a terminal's clock may differ from ours."""

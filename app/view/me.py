@@ -70,9 +70,10 @@ def me_routes(view: Services) -> list[Any]:
         responses=refusals("no-session", "sessions-away", "no-code", "code-unavailable"),
     )
     async def token(session: LoggedIn) -> TokenAnswer:
-        """It fits into a QR of version 6 with level M."""
+        """It fits into a QR of version 8 with level M."""
         await _colour(view, session)
-        return TokenAnswer(view.displays.token(session.person), DISPLAY_SECONDS)
+        token = view.displays.token(session.person, session.name, session.ending)
+        return TokenAnswer(token, DISPLAY_SECONDS)
 
     @get(
         "/v1/me/code.svg",
@@ -84,7 +85,8 @@ def me_routes(view: Services) -> list[Any]:
     )
     async def drawing(session: LoggedIn) -> str:
         """For those without scripts, and for print."""
-        return view.displays.qr_svg(session.person, await _colour(view, session))
+        colour = await _colour(view, session)
+        return view.displays.qr_svg(session.person, session.name, session.ending, colour)
 
     @get(
         "/v1/me/information",

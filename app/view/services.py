@@ -80,7 +80,7 @@ class Services:
         self.information = Information(self._rows, options.now)
         self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
         self.counting = Counting(self.redis, options.now)
-        self.displays = Displays(options.display_key)
+        self.displays = Displays(options.display_key, options.now)
         self.changes = Changes(
             self.redis,
             self._follower,

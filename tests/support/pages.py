@@ -166,7 +166,7 @@ class Stand:
         lag_s = None if self._silent else 0.4
         return Read(self._code, NOON, None if self._silent else NOON, lag_s, self._stale)
 
-    def token(self, person: str) -> str:
+    def token(self, person: str, name: str, ending: str) -> str:
         return "token"
 
     def record(self, person: str, at: datetime, detail: DisplayDetail) -> None:

@@ -70,7 +70,7 @@ async def code_page(
     if before != says.colour.value:
         view.recorder.record(session.person, view.now(), DisplayDetail(says.colour.value))
     shown = {
-        "token": view.displays.token(session.person),
+        "token": view.displays.token(session.person, session.name, session.ending),
         "qr_valid_s": DISPLAY_SECONDS,
         "qr_version": QR_VERSION,
     }
