@@ -24,6 +24,7 @@ they are older than a limit, no colour is shown at all (亮码失败).
   tell.
 - `services`: all of these, as handlers and pages share them.
 - `pages`: what people open; `routes`, `server`: HTTP, the process.
+- `terminals`: what a scanning terminal asks.
 
 It promises never to show a colour by data older than `limits.REFUSE_SECONDS`, and never to show a
 resident the data of another. It imports `app.login`, `app.travel`, `app.projection` (what lies in

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any
 
-from litestar import Litestar, Response, get, post
+from litestar import Litestar, Response, get
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import Stream
 from redis.exceptions import RedisError
 
@@ -34,8 +34,8 @@ from app.view.pages.missing import on_page_missing, on_page_unknown
 from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import Unavailable
 from app.view.reconciliation import ReconciliationAnswer
-from app.view.scans import ScanAnswer, ScanRequest
 from app.view.services import Services, ViewOptions
+from app.view.terminals import terminal_routes
 from app.web.addresses import address_of, network_of
 from app.web.head import answering_head
 from app.web.openapi import LICENSE, Served, document_of
@@ -106,6 +106,7 @@ def create_view(options: ViewOptions) -> Litestar:
     app = Litestar(
         route_handlers=[
             *_people(view),
+            *terminal_routes(view),
             *_duty(view),
             *_probes(view),
             explanation,
@@ -240,30 +241,7 @@ def _people(view: Services) -> list[Any]:
         """
         return await view.reconciliation.waiting(operator_of(view.tokens, request))
 
-    @post(
-        "/v1/scans",
-        status_code=200,
-        operation_id="scan",
-        summary="Record a scan and get the colour",
-        response_description="The colour, and whether the scan is recorded.",
-        security=[{"terminalToken": []}],
-        responses=refusals(
-            "bad-request",
-            "too-deep",
-            "invalid",
-            "unauthenticated",
-            "no-terminal",
-            "body-too-large",
-            "no-display",
-            "code-unavailable",
-        ),
-        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
-    )
-    async def scan(request: AnyRequest, data: JSONBody[ScanRequest]) -> ScanAnswer:
-        """It is always safe to send the same again. Do so after `recorded` false or a 503."""
-        return await view.scans.scan(view.scans.terminal_of(request), data)
-
-    return [code, explained, waiting, scan]
+    return [code, explained, waiting]
 
 
 def _duty(view: Services) -> list[Any]:
