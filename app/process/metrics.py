@@ -168,6 +168,11 @@ VIEW_SCANS = Counter(
     "Scans answered, by whether Kafka confirmed their record in time.",
     ["outcome"],
 )
+VIEW_SCAN_OUTCOMES = Counter(
+    "yuekang_view_scan_outcomes_total",
+    "Scans answered, by what the guard was told: green, red, expired, forged and so on.",
+    ["outcome"],
+)
 VIEW_DISPLAYS = Counter(
     "yuekang_view_displays_total",
     "Displays (亮码) to be recorded, by outcome: shown, failed, or lost since too many waited.",

@@ -4,7 +4,7 @@
     GET  /v1/people/{person}/code.svg     its QR, of a display token that lives a minute
     GET  /v1/people/{person}/explanation  why it is, or was, what it is; for the operator
     GET  /v1/reconciliation               who is green here and high-risk nationally
-    POST /v1/scans                        a terminal's scan: recorded, and answered with the colour
+    POST /v1/scans                        a terminal's scan: recorded, and answered with an outcome
     GET  /v1/changes                      changes of status as Server-Sent Events
     GET  /v1/counts                       people by colour, reason and city; the last hour
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages

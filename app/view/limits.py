@@ -40,6 +40,10 @@ CLOCK_SECONDS = 5
 SCAN_LATE_SECONDS = 24 * 60 * 60
 """How much later a scan may be recorded; the answer then has no colour."""
 
+SCAN_STALE_SECONDS = 60.0
+"""By data older than this a guard lets nobody pass. Data are older than `STALE_SECONDS` on any busy
+day, and a guard who is told of it each time no longer listens."""
+
 RECORD_SECONDS_MAX = 0.8
 """If Kafka has not confirmed a scan after this long, it is answered as not recorded: the guard
 wants the colour within a second."""

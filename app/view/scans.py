@@ -1,12 +1,13 @@
-"""`POST /v1/scans`: a terminal reads a code. The guard gets its colour, Kafka gets the scan.
+"""`POST /v1/scans`: a terminal reads a code. The guard gets an outcome, Kafka gets the scan.
 
-The colour comes first. If Kafka does not confirm in time, the answer has the colour all the same,
-with `recorded` false, and the terminal sends the same again. By its id that is one scan, however
-often it is sent, and even if Kafka had the first one after all. Why a code is red is never told at
-a gate.
+The outcome comes first. If Kafka does not confirm in time, the answer has the outcome all the same,
+and asks for the same `again`. By its id that is one scan, however often it is sent, and even if
+Kafka had the first one after all. Why a code is red is never told at a gate. The masked name and
+the end of the document number are, since without them a friend's green would pass.
 """
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -20,8 +21,9 @@ from app.topics.numbers import carries_document_number
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.view.codes import Codes
-from app.view.displays import TOKEN_LENGTH_MAX, Displays, InvalidDisplay
-from app.view.limits import DISPLAY_SECONDS, SCAN_LATE_SECONDS
+from app.view.displays import TOKEN_LENGTH_MAX, Display, Displays, InvalidDisplay
+from app.view.limits import CLOCK_SECONDS, SCAN_LATE_SECONDS, SCAN_STALE_SECONDS
+from app.view.reading import Read
 from app.web.problems import FieldError, Refused
 from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
@@ -32,11 +34,30 @@ TOPIC = named("scans")
 TYPE = "yuekang.scan.recorded.v1"
 
 
+class ScanOutcome(StrEnum):
+    """What a guard goes by. A terminal adds one of its own: that nobody could be asked."""
+
+    GREEN = "green"
+    RED = "red"
+    EXPIRED = "expired"
+    """It was shown too long ago: a picture, or a page that sleeps. Let it be shown again."""
+    FORGED = "forged"
+    """It was not made here."""
+    CLOCK_WRONG = "clock-wrong"
+    """The terminal's clock differs from ours: set it."""
+    UNKNOWN = "unknown"
+    """It was made here, and the person has no code."""
+    STALE = "stale"
+    """What is known is too old to let anybody pass by it. Scan again in a minute."""
+
+
 class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a terminal read. The terminal gives the `id`; a scan sent again keeps it, and is one.
 
     Without `scanned_at` the scan happens now. It is recorded as of when the code was shown, which
     stays the same whenever it is sent. A scan kept back may be sent within a day, with its time.
+    `sent_at` is when the terminal sends this, by its clock; by it the terminal learns that its
+    clock is wrong.
     """
 
     id: EventId
@@ -45,12 +66,16 @@ class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ]
     place: Name
     scanned_at: Instant | None = None
+    sent_at: Instant | None = None
 
 
 class ScanAnswer(Struct, frozen=True):
-    """What a guard sees. `colour` is null for a scan kept back until its token was no longer good.
+    """What a guard goes by: `outcome`, and `name` and `ending` to hold against the document.
 
-    `recorded` false: Kafka has not confirmed the scan; send the same again.
+    `at` is our time. `colour` is null where nobody's code was asked for: forged, expired, a wrong
+    clock. A scan kept back until its token was no longer good is recorded, and its outcome is that
+    it has expired. `again`: Kafka has not confirmed the scan; send the same again. What is forged
+    or had expired when it was scanned is not recorded at all.
     """
 
     colour: Colour | None
@@ -58,6 +83,10 @@ class ScanAnswer(Struct, frozen=True):
     as_of: datetime | None
     stale: bool
     recorded: bool
+    outcome: ScanOutcome
+    name: str | None
+    ending: str | None
+    again: bool
 
 
 class Scans:
@@ -87,34 +116,33 @@ class Scans:
     async def scan(self, source: str, asked: ScanRequest) -> ScanAnswer:
         """Answer a scan; raise `Refused`, or `Unavailable` if no colour can be shown."""
         at = self._now()
-        record, person, good = self._check(source, asked, at)
-        read = await self._codes.read(person) if good else None
-        recorded = await self._record(record)
-        if read is None:
-            return ScanAnswer(None, at, None, False, recorded)
-        return ScanAnswer(read.colour, read.at, read.as_of, read.stale, recorded)
+        answer = await self._answer(source, asked, at)
+        metrics.VIEW_SCAN_OUTCOMES.labels(answer.outcome).inc()
+        return answer
 
-    def _check(self, source: str, asked: ScanRequest, now: datetime) -> tuple[Record, str, bool]:
-        """Return the record, the person, and whether the token is good now."""
+    async def _answer(self, source: str, asked: ScanRequest, at: datetime) -> ScanAnswer:
         try:
             display = self._displays.read(asked.token)
         except InvalidDisplay:
-            raise Refused(
-                "no-display",
-                "This is not what a code page shows.",
-                (FieldError("token", "It was not made here."),),
-            ) from None
-        read_at = asked.scanned_at or now
-        if not display.was_good(read_at) or now - read_at > timedelta(seconds=SCAN_LATE_SECONDS):
-            raise Refused(
-                "no-display",
-                f"A shown code is good for {DISPLAY_SECONDS} s. Ask for it to be shown again.",
-                (FieldError("token", "It was too old when it was scanned."),),
-            )
-        # A scan without a time is recorded with one that it has again when it is sent again.
-        scanned_at = asked.scanned_at or display.made_at
-        record = self._record_of(source, asked, display.person, scanned_at, now)
-        return record, display.person, display.was_good(now)
+            return _told(ScanOutcome.FORGED, at)
+        behind = at - (asked.sent_at or at)
+        clock_wrong = abs(behind) > timedelta(seconds=CLOCK_SECONDS)
+        read_at = at if asked.scanned_at is None else asked.scanned_at
+        if clock_wrong and asked.scanned_at is not None:
+            read_at += behind
+        if not display.was_good(read_at) or at - read_at > timedelta(seconds=SCAN_LATE_SECONDS):
+            return _told(ScanOutcome.EXPIRED, at, display)
+        # By a wrong clock, as without a time, it is recorded with one that it has again when it is
+        # sent again.
+        scanned_at = None if clock_wrong else asked.scanned_at
+        record = self._record_of(source, asked, display.person, scanned_at or display.made_at, at)
+        good = display.was_good(at) and not clock_wrong
+        read = await self._codes.read(display.person) if good else None
+        recorded = await self._record(record)
+        if read is not None:
+            return _told(_outcome(read), at, display, read, recorded=recorded)
+        outcome = ScanOutcome.CLOCK_WRONG if clock_wrong else ScanOutcome.EXPIRED
+        return _told(outcome, at, display, recorded=recorded)
 
     def _record_of(
         self, source: str, asked: ScanRequest, person: str, scanned_at: datetime, now: datetime
@@ -152,3 +180,38 @@ class Scans:
             return False
         metrics.VIEW_SCANS.labels("recorded").inc()
         return True
+
+
+_OUTCOMES = {
+    Colour.GREEN: ScanOutcome.GREEN,
+    Colour.RED: ScanOutcome.RED,
+    Colour.NONE: ScanOutcome.UNKNOWN,
+}
+
+
+def _outcome(read: Read) -> ScanOutcome:
+    if read.stale and (read.lag_s is None or read.lag_s > SCAN_STALE_SECONDS):
+        return ScanOutcome.STALE
+    return _OUTCOMES[read.colour]
+
+
+def _told(
+    outcome: ScanOutcome,
+    at: datetime,
+    display: Display | None = None,
+    read: Read | None = None,
+    *,
+    recorded: bool | None = None,
+) -> ScanAnswer:
+    """Return the answer; `recorded` is None where there is nothing to record."""
+    return ScanAnswer(
+        colour=None if read is None else read.colour,
+        at=at,
+        as_of=None if read is None else read.as_of,
+        stale=read is not None and read.stale,
+        recorded=bool(recorded),
+        outcome=outcome,
+        name=None if display is None else display.name or None,
+        ending=None if display is None else display.ending or None,
+        again=recorded is False,
+    )

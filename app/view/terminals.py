@@ -19,8 +19,8 @@ def terminal_routes(view: Services) -> list[Any]:
         "/v1/scans",
         status_code=200,
         operation_id="scan",
-        summary="Record a scan and get the colour",
-        response_description="The colour, and whether the scan is recorded.",
+        summary="Record a scan and get its outcome",
+        response_description="The outcome, whose code it is, and whether the scan is recorded.",
         security=[{"terminalToken": []}],
         responses=refusals(
             "bad-request",
@@ -29,13 +29,16 @@ def terminal_routes(view: Services) -> list[Any]:
             "unauthenticated",
             "no-terminal",
             "body-too-large",
-            "no-display",
             "code-unavailable",
         ),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def scan(request: AnyRequest, data: JSONBody[ScanRequest]) -> ScanAnswer:
-        """It is always safe to send the same again. Do so after `recorded` false or a 503."""
+        """A code that is not good is an outcome too, and no error of the request.
+
+        It is always safe to send the same again. Do so where the answer says `again`, and after a
+        503.
+        """
         return await view.scans.scan(view.scans.terminal_of(request), data)
 
     return [scan]

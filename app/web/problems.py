@@ -77,7 +77,6 @@ KINDS: dict[str, Kind] = {
     # A code, and a scan of one
     "no-terminal": Kind(403, "The token is not of a terminal"),
     "no-code": Kind(404, "There is no code to draw"),
-    "no-display": Kind(422, "What was scanned is no code of ours, or no longer"),
     "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),
     # The operator, and the stream of changes
     "no-operator": Kind(403, "The token is not the operator's"),
