@@ -63,6 +63,8 @@ EVERY = [
     "travel-phone-faults",
     "travel-away",
     "travel-code",
+    # For a guard
+    "/gate",
     # For the duty officer
     "/dashboard",
     "dashboard-failed",

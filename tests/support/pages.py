@@ -345,6 +345,8 @@ STATES: dict[str, tuple[Stand, str]] = {
     "travel-code-used": (Stand(), "/travel-card"),
     "travel-no-code-sent": (Stand(), "/travel-card"),
     "travel-rows-away": (Stand(), "/travel-card"),
+    # For a guard
+    "gate": (Stand(), "/gate"),
     # For the duty officer
     "dashboard": (Stand(), "/dashboard"),
     "dashboard-failed": (Stand(cause="store"), "/dashboard"),

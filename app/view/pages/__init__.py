@@ -10,5 +10,6 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `dashboard`: the duty officer's page; `chart`: its picture.
 - `reference`: the documents of both interfaces, readable.
 - `missing`: a wrong address.
+- `gate`: the terminal of a guard.
 - `names`: how the pages name colours, reasons, owners and places.
 """

@@ -13,6 +13,7 @@ from app.view.pages.code_page import BEFORE, code_page, reloading
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import declare_routes
 from app.view.pages.entry import entry_page
+from app.view.pages.gate import gate_routes
 from app.view.pages.information import information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
 from app.view.pages.reference import api_page, events_page
@@ -81,6 +82,8 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         show_manifest,
         show_worker_script,
         show_offline,
+        # For a guard
+        *gate_routes(),
         # For the duty officer
         show_dashboard,
         show_counts,

@@ -20,7 +20,9 @@ async function keep() {
 
 async function forgetOlder() {
   const names = await caches.keys();
-  await Promise.all(names.filter((name) => name !== KEPT).map((name) => caches.delete(name)));
+  // The terminal's page keeps files of its own (static/gate-worker.js).
+  const older = names.filter((name) => name.startsWith("kept") && name !== KEPT);
+  await Promise.all(older.map((name) => caches.delete(name)));
 }
 
 self.addEventListener("install", (event) => {
