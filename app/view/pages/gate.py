@@ -96,13 +96,13 @@ VERDICTS = (
     OutcomeWords(
         ScanOutcome.CLOCK_WRONG,
         _("时间不准"),
-        _("本机时间与服务器不符，校准本机时间后再扫"),
+        _("请先校准本机时间，再扫一次"),
         "clock",
     ),
     OutcomeWords(
         ScanOutcome.UNKNOWN,
         _("无码"),
-        _("此人没有健康码，不放行，按现场规定处置"),
+        _("此人没有健康码，按现场规定处置"),
         "none",
     ),
     OutcomeWords(

@@ -52,7 +52,7 @@
     }
     if (state !== "shown") delete body.dataset.outcome;
     if (state === "shown") next.focus();
-    else if (state !== "asking") document.querySelector("main").focus();
+    else if (state !== "asking") document.querySelector("main").focus({ preventScroll: true });
     if (state === "setup") rest();
     return true;
   }
@@ -124,10 +124,13 @@
     wakeLock = null;
   }
 
+  // What cannot be read now may be in the next picture.
+  const read = async (source) => (await reader)(source).catch(() => null);
+
   async function look() {
     const looking = ["token", "looking"].includes(state) && !document.hidden;
     if (looking && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) {
-      const text = await (await reader)(video);
+      const text = await read(video);
       const same = text === last.text && Date.now() - last.at < SAME_MS;
       if (text && !same) await seen(text);
     }
@@ -135,7 +138,7 @@
   }
 
   async function lookAt(file) {
-    const text = await (await reader)(await createImageBitmap(file)).catch(() => null);
+    const text = await createImageBitmap(file).then(read, () => null);
     $("no-code").hidden = Boolean(text);
     if (text) await seen(text);
   }
@@ -187,8 +190,9 @@
     }
     if (refused(answer)) return { fault: "token" };
     if (answer?.status < 500) {
-      const place = answer.told.errors?.some(({ field }) => field.endsWith("place"));
-      return place ? { fault: "place" } : { outcome: "forged" };
+      // The rest that is sent is made here, so what is wrong is the text, or the place.
+      const token = answer.told.errors?.some(({ field }) => field.endsWith("token"));
+      return answer.status === 422 && !token ? { fault: "place" } : { outcome: "forged" };
     }
     const found = await verify(text);
     if (!["forged", "expired"].includes(found?.outcome)) await queue.add(scan);

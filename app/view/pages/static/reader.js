@@ -1,5 +1,5 @@
 // Reads a QR from a picture: by the browser's own BarcodeDetector where it knows QRs, otherwise by
-// zxing-wasm, which is loaded when it is first needed. `makeReader()` resolves to a function that
+// zxing-wasm, which is then loaded at once, before the network may go. `makeReader()` resolves to a function that
 // takes a video or an ImageBitmap and resolves to the text, or to null if there is no QR.
 "use strict";
 
@@ -18,12 +18,21 @@ const makeReader = (() => {
 
   function byZxing() {
     const { wasm } = document.body.dataset;
-    ZXingWASM.prepareZXingModule({ overrides: { locateFile: () => wasm } });
+    const load = () =>
+      ZXingWASM.prepareZXingModule({ overrides: { locateFile: () => wasm }, fireImmediately: true });
+    let loading = load();
     const canvas = document.createElement("canvas");
     const context = canvas.getContext("2d", { willReadFrequently: true });
     return async (source) => {
       const [width, height] = [source.videoWidth ?? source.width, source.videoHeight ?? source.height];
       if (!width || !height) return null; // no frame yet
+      try {
+        await loading;
+      } catch (failure) {
+        ZXingWASM.purgeZXingModule();
+        loading = load(); // for the next picture
+        throw failure;
+      }
       const scale = Math.min(1, SIDE_MAX / Math.max(width, height));
       canvas.width = Math.round(width * scale);
       canvas.height = Math.round(height * scale);
