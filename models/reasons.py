@@ -441,6 +441,30 @@ def _lifted_by_time_and_tests(
     )
 
 
+def last_exposure(interval: Interval) -> datetime | None:
+    """Return the exposure from which a contact's period is counted; None if it lifts otherwise."""
+    if interval.reason is not Reason.CLOSE_CONTACT:
+        return None
+    period = next((c for c in interval.conditions if c.kind is ConditionKind.TIME), None)
+    waits_for_case = any(c.kind is ConditionKind.DISCHARGE for c in interval.conditions)
+    if period is None or period.not_before is None or waits_for_case:
+        return None
+    governing = next(p for p in policies_from(interval.start) if p.version == interval.policy)
+    if period.not_before == governing.valid_from:
+        return None  # it waits for a milder policy to begin (models.easing)
+    return period.not_before - governing.after_exposure
+
+
+def newest_positive(interval: Interval) -> datetime | None:
+    """Return when the positive was sampled that the negatives of a reason have to follow; None if
+    no negatives lift it."""
+    first = interval.conditions[0] if interval.conditions else None
+    of_positive = interval.reason is Reason.CONFIRMED_OR_POSITIVE
+    if not of_positive or first is None or first.not_before is None:
+        return None
+    return first.not_before - NEXT if first.kind is ConditionKind.NEGATIVE_TEST else None
+
+
 # Rank 4: 外省健康码红黄码人员
 
 

@@ -7,6 +7,10 @@ STALE_SECONDS = 5.0
 """An answer by data older than this says so. It is five times what the projection promises at p99,
 and as long as the projection may be silent before it counts as not ready."""
 
+NOTICE_SECONDS = 60.0
+"""From this age of the data on, the page of a code says it, and what to do. A busy worker is some
+seconds behind every day: whoever reads that each time no longer reads it."""
+
 REFUSE_SECONDS = 300.0
 """No colour is shown by data older than this: someone found positive five minutes ago would pass
 as green. It is long enough to start a broker or a worker again."""

@@ -60,9 +60,12 @@ def test_red_is_red_and_says_why_and_how_it_lifts(stage: Stage, page: Page) -> N
     expect(page.locator(".says")).to_contain_text("疫情防控重点人群")
     reason = page.locator("[data-reason='3']")
     expect(reason.get_by_role("heading", level=3)).to_contain_text("密切接触者")
+    expect(reason.locator("li.unmet").first).to_be_hidden()
+    reason.locator("summary").click()
+    expect(reason.locator("li.unmet").first).to_contain_text("第 3 次，共 4 次")
     expect(reason).to_contain_text("上报：疾控中心")
     expect(reason).to_contain_text("/cdc/440100 listing-1")
-    expect(reason.locator(".lead .first")).to_have_text(re.compile("最早.*，且须各项满足"))
+    expect(reason.locator(".lead")).to_have_text(re.compile("最早.*，且须各项满足"))
     expect(reason.locator("li.met")).to_have_count(2)
     expect(reason.locator("li.unmet")).to_have_count(3)
     expect(reason.locator("li.unmet").first).to_contain_text("未满足")
@@ -252,6 +255,18 @@ def test_page_renews_its_reasons_though_it_stays_red(stage: Stage, page: Page) -
     expect(page.locator("[data-reason='4']")).to_be_visible()
 
 
+def test_a_reason_that_was_opened_stays_open_when_the_page_renews_itself(
+    stage: Stage, page: Page
+) -> None:
+    code = open_code(stage, page, people.red(someone()))
+    page.locator("[data-reason='3'] summary").click()
+    stage.put(people.red(code.person, people.close_contact(), people.abroad(), version=2))
+    page.clock.fast_forward(POLL_MS)
+    expect(page.locator("[data-reason='4']")).to_be_visible()
+    assert page.locator("[data-reason='3']").evaluate("e => e.open") is True
+    assert page.locator("[data-reason='4']").evaluate("e => e.open") is False
+
+
 def test_page_that_still_holds_is_not_fetched_again(stage: Stage, page: Page) -> None:
     open_code(stage, page, people.red(someone(), people.abroad()))
     asked: list[str] = []
@@ -403,6 +418,11 @@ def test_old_data_are_marked_with_their_time(stale: tuple[Stage, str], page: Pag
     assert word(page) == "绿码"
     expect(page.locator(".notice")).to_contain_text("数据可能不是最新")
     expect(page.locator(".notice")).to_contain_text(re.compile(r"数据停在.*\d\d:\d\d:\d\d"))
+    expect(page.locator(".notice")).to_contain_text("请等一分钟再看")
+    notice, qr = page.locator(".notice").bounding_box(), page.locator("[data-qr]").bounding_box()
+    assert notice is not None
+    assert qr is not None
+    assert notice["y"] >= qr["y"] + qr["height"], "below the QR"
 
 
 def test_english_comes_first_where_it_is_asked_for(stage: Stage, browser: Browser) -> None:
@@ -426,7 +446,74 @@ def test_text_is_legible_at_arms_length(stage: Stage, page: Page) -> None:
     )
     assert min(sizes) >= 18
     assert page.locator("h1 .first").evaluate("e => parseFloat(getComputedStyle(e).fontSize)") >= 48
-    # Clock, word, shape and the whole QR on the first screen of a phone.
+
+
+FIRST_SIGHT = ("[data-hands]", "#word .first", ".verdict svg", "[data-qr]")
+"""What a guard needs on the first screen."""
+
+
+def assert_on_first_screen(page: Page) -> None:
+    size = page.viewport_size
+    assert size is not None
+    for part in FIRST_SIGHT:
+        box = page.locator(part).bounding_box()
+        assert box is not None, part
+        assert box["x"] >= 0, part
+        assert box["x"] + box["width"] <= size["width"], part
+        assert box["y"] + box["height"] <= size["height"], part
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+SCREENS: list[tuple[int, int, bool]] = [
+    (390, 844, False),
+    (375, 667, False),
+    (320, 640, False),
+    (844, 390, False),  # on its side
+    (195, 422, False),  # zoomed to 200 %
+    (390, 844, True),  # a font of twice the size
+]
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+@pytest.mark.parametrize(("width", "height", "large"), SCREENS)
+def test_clock_word_and_qr_are_on_the_first_screen(
+    stage: Stage, browser: Browser, width: int, height: int, large: bool, locale: str
+) -> None:
+    with browser.new_context(
+        viewport={"width": width, "height": height}, locale=locale, bypass_csp=True
+    ) as context:
+        page = context.new_page()
+        open_code(stage, page, people.red(someone()))
+        if large:
+            page.add_style_tag(content="html { font-size: 200% }")
+        assert_on_first_screen(page)
+
+
+def test_the_three_answers_stand_on_the_first_screen_below_the_card(
+    stage: Stage, page: Page
+) -> None:
+    open_code(stage, page, people.red(someone(), *people.four_reasons()))
+    expect(page.locator("[data-reason]")).to_have_count(4)
+    card = page.locator(".side").bounding_box()
+    assert card is not None
+    below = card["y"] + card["height"]
+    expect(page.locator(".answer h2")).to_have_text(
+        ["什么时候变为绿码", "您现在做什么", "您在等什么、等谁"]
+    )
+    for answer in page.locator(".answer").all():
+        box = answer.bounding_box()
+        assert box is not None
+        assert below <= box["y"]
+        assert box["y"] + box["height"] <= below + 844
+        assert box["y"] + box["height"] <= 2 * 844
+
+
+def test_paper_has_what_is_folded_on_the_screen(stage: Stage, page: Page) -> None:
+    open_code(stage, page, people.red(someone()))
+    step = page.locator("[data-reason='3'] li.unmet").first
+    assert not step.evaluate("e => e.checkVisibility({contentVisibilityAuto: true})")
+    page.emulate_media(media="print")
+    assert step.evaluate("e => e.checkVisibility({contentVisibilityAuto: true})")
     box = page.locator("[data-qr]").bounding_box()
     assert box is not None
-    assert box["y"] + box["height"] <= 844
+    assert box["height"] < 160

@@ -88,3 +88,37 @@ def abroad() -> Interval:
         conditions=(waits,),
         province="43",
     )
+
+
+def positive() -> Interval:
+    """Positive the day before yesterday; no test since."""
+    sampled_at = (now() - timedelta(days=2)).replace(hour=8, minute=50, second=0, microsecond=0)
+    tests = tuple(
+        Condition(
+            ConditionKind.NEGATIVE_TEST,
+            Owner.LABORATORY,
+            not_before=sampled_at + timedelta(hours=hours, milliseconds=1),
+            apart_s=apart_s,
+        )
+        for hours, apart_s in ((0, None), (24, 86_400))
+    )
+    result = EventRef("/laboratories/440100-011", "result-1")
+    start = sampled_at + timedelta(hours=7)
+    return Interval(Reason.CONFIRMED_OR_POSITIVE, start, result, "2020-04", conditions=tests)
+
+
+def overdue() -> Interval:
+    """In centralised quarantine, and two days after its planned end without a notice."""
+    notice = Condition(
+        ConditionKind.RELEASE_NOTICE,
+        Owner.QUARANTINE_COMMAND,
+        not_before=now() - timedelta(days=2),
+    )
+    order = EventRef("/quarantine-commands/440300", "order-2")
+    start = now() - timedelta(days=16)
+    return Interval(Reason.CENTRALISED_QUARANTINE, start, order, "2020-04", conditions=(notice,))
+
+
+def four_reasons() -> tuple[Interval, ...]:
+    """A positive, a contact, a province, an overdue quarantine."""
+    return positive(), close_contact(), abroad(), overdue()

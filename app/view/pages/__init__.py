@@ -11,5 +11,6 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `reference`: the documents of both interfaces, readable.
 - `missing`: a wrong address.
 - `gate`: the terminal of a guard.
+- `sum`: the answers with which the page of a red code begins.
 - `names`: how the pages name colours, reasons, owners and places.
 """

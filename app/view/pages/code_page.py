@@ -9,9 +9,10 @@ from litestar import Response
 
 from app.login.sessions import Session
 from app.view.displays import QR_VERSION
-from app.view.limits import DISPLAY_SECONDS
+from app.view.limits import DISPLAY_SECONDS, NOTICE_SECONDS
 from app.view.pages import names
 from app.view.pages.sheet import Sheet, sheet
+from app.view.pages.sum import in_words, sum_of
 from app.view.reading import Read, Unavailable
 from app.view.services import Services
 from app.web.language import Language, Text, clock, exactly, joined, moment, number, today
@@ -57,7 +58,11 @@ async def code_page(
     Each is recorded as a display. It is not recorded if the page asks again by itself and had the
     same state `before` (a colour, or none).
     """
-    context: Context = {"name": session.name, "reload_s": RELOAD_S if reload else None}
+    context: Context = {
+        "name": session.name,
+        "ending": session.ending,
+        "reload_s": RELOAD_S if reload else None,
+    }
     try:
         read = await view.codes.read(session.person)
     except Unavailable as failure:
@@ -102,13 +107,17 @@ def failed_page(
 def _coloured(says: Sheet, read: Read) -> Context:
     reasons = [reason.name for reason in says.reasons]
     ranks = ",".join(str(reason.rank) for reason in says.reasons)
+    old = read.lag_s is not None and read.lag_s > NOTICE_SECONDS
     return _frame(says.colour.value, says.state, read.at) | {
         # A script compares this with the JSON answer, to know whether the page still holds.
-        "key": f"{says.colour.value} {says.version} {ranks} {str(read.stale).lower()}",
+        "key": f"{says.colour.value} {says.version} {ranks} {str(old).lower()}",
+        "notice_s": NOTICE_SECONDS,
         "said": _now(says.state, *reasons),
         "sheet": says,
+        "sum": None if read.code is None else sum_of(read.code, read.at),
+        "in_words": in_words,
         "says": names.SAYS[says.colour],
-        "stale": read.stale,
+        "old": old,
         "as_of": exactly(read.as_of) if read.as_of else None,
         "lag": None if read.lag_s is None else number(read.lag_s, "0.0"),
         "changes_at": says.changes_at,
@@ -137,7 +146,7 @@ def _failed(failure: Unavailable, at: datetime) -> Context:
 
 def _frame(state: str, title: Text, at: datetime) -> Context:
     """What the pages of all states have; each state adds its own."""
-    absent = ("changes_at", "retry_at", "qr_valid_s", "steps", "token")
+    absent = ("changes_at", "retry_at", "qr_valid_s", "notice_s", "steps", "token")
     return dict.fromkeys(absent) | {
         "state": state,
         "key": state,

@@ -3,31 +3,45 @@
 It is pure: a `HealthCode` and an instant in, the content of the page out; no markup, no I/O.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
 from app.view.pages import names
-from app.web.language import Text, moment, number
+from app.web.language import Text, moment, ngettext, number
 from app.web.language import gettext as _
-from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, judge
+from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, Owner, judge
+from models.policy import ZONE
+from models.reasons import last_exposure, newest_positive
+from models.swabs import minute_after
 
 
 class Step(Struct, frozen=True):
-    """One line of a checklist: what is needed, who must bring it about, and whether it is met."""
+    """One line of a checklist: what is needed, who must bring it about, and whether it is met.
+
+    `count` says which of several tests it is. `overdue` says for how long it could have been met
+    by whoever owes it.
+    """
 
     needs: Text
+    count: Text | None
     owner: Text
     when: Text | None
+    overdue: Text | None
     met: bool
 
 
 class ReasonSheet(Struct, frozen=True):
-    """One open reason: its name, since when, who reported it, and how it lifts."""
+    """One open reason: its number on the page, its name, since when, who reported it, how it lifts.
 
+    `counted_from` says what its dates are counted from, where that is not `since`.
+    """
+
+    number: int
     rank: int
     name: Text
     since: Text
+    counted_from: Text | None
     reported_by: Text
     evidence: str
     steps: tuple[Step, ...]
@@ -63,25 +77,47 @@ def sheet(code: HealthCode | None, at: datetime, policy: str) -> Sheet:
     return Sheet(
         colour=shown.colour,
         version=code.version,
-        reasons=tuple(_reason(interval, at) for interval in shown.open),
+        reasons=tuple(
+            _reason(number, interval, at) for number, interval in enumerate(shown.open, 1)
+        ),
         changes_at=shown.changes_at,
         policy=", ".join(sorted({i.policy for i in shown.open})) or policy,
     )
 
 
-def _reason(interval: Interval, at: datetime) -> ReasonSheet:
+def _reason(place: int, interval: Interval, at: datetime) -> ReasonSheet:
     return ReasonSheet(
+        number=place,
         rank=int(interval.reason),
         name=_named(interval),
         since=moment(interval.start),
+        counted_from=_counted_from(interval),
         reported_by=names.source(interval.opened_by.source),
         evidence=f"{interval.opened_by.source} {interval.opened_by.id}",
         steps=tuple(
-            _step(condition, earliest, interval, at)
-            for condition, earliest in zip(interval.conditions, interval.earliest(at), strict=True)
+            _step(place, condition, earliest, interval, at)
+            for place, (condition, earliest) in enumerate(
+                zip(interval.conditions, interval.earliest(at), strict=True)
+            )
         ),
         lifts=_lifts(interval, at),
     )
+
+
+def _counted_from(interval: Interval) -> Text | None:
+    """Say why the dates of a checklist do not follow from the day on which the reason opened."""
+    if exposure := last_exposure(interval):
+        period = next(c for c in interval.conditions if c.kind is ConditionKind.TIME)
+        assert period.not_before is not None, "last_exposure has read it"
+        days = (period.not_before - exposure).days
+        return _("最后接触：{when}；自那时起算 {days} 天").filled(
+            when=moment(exposure), days=number(days)
+        )
+    if sampled_at := newest_positive(interval):
+        return _("阳性自上报时起算；最近一次阳性采样于{when}，之后采样的阴性才计入").filled(
+            when=moment(sampled_at)
+        )
+    return None
 
 
 def _named(interval: Interval) -> Text:
@@ -93,16 +129,49 @@ def _named(interval: Interval) -> Text:
 
 
 def _step(
-    condition: Condition, earliest: datetime | None, interval: Interval, at: datetime
+    place: int, condition: Condition, earliest: datetime | None, interval: Interval, at: datetime
 ) -> Step:
     met = condition.met_at is not None and condition.met_at <= at
     where = names.province(interval.province)
+    late = overdue(condition, at)
     return Step(
         needs=names.CONDITIONS[condition.kind].filled(province=where),
+        count=_count(place, interval),
         owner=names.OWNERS[condition.owner].filled(province=where),
-        when=_met_on(condition) if met else _earliest(condition, earliest, at),
+        when=_met_on(condition) if met else None if late else _earliest(condition, earliest, at),
+        overdue=late,
         met=met,
     )
+
+
+def _count(place: int, interval: Interval) -> Text | None:
+    """Which of a reason's tests a line is; None if it is no test, or the only one."""
+    kinds = [condition.kind for condition in interval.conditions]
+    tests = kinds.count(ConditionKind.NEGATIVE_TEST)
+    if kinds[place] is not ConditionKind.NEGATIVE_TEST or tests == 1:
+        return None
+    nth = kinds[: place + 1].count(ConditionKind.NEGATIVE_TEST)
+    return _("第 {n} 次，共 {of} 次").filled(n=number(nth), of=number(tests))
+
+
+def overdue_days(condition: Condition, at: datetime) -> int | None:
+    """Return how many days ago an authority could have met a line; None if that is not so yet."""
+    date = condition.not_before
+    if condition.met_at is not None or date is None or at <= date:
+        return None
+    if condition.owner in (Owner.TIME, Owner.LABORATORY):
+        return None
+    return (at.astimezone(ZONE).date() - date.astimezone(ZONE).date()).days
+
+
+def overdue(condition: Condition, at: datetime) -> Text | None:
+    """Say that an authority could have met a line of a checklist, and has not."""
+    days = overdue_days(condition, at)
+    if days is None:
+        return None
+    if days == 0:
+        return _("今天已到最早日期，仍未办结")
+    return ngettext("已超过最早日期 {n} 天，仍未办结", "已超过最早日期 {n} 天，仍未办结", days)
 
 
 def _met_on(condition: Condition) -> Text | None:
@@ -136,6 +205,9 @@ def _lifts(interval: Interval, at: datetime) -> Text:
     earliest = interval.earliest_end(at)
     if earliest is None:
         return _("日期未定：待责任单位办结")
+    for condition in interval.conditions:
+        if late := overdue(condition, at):
+            return late
     if earliest <= at:
         return _("完成以下各项后即可解除")
     return _("最早{when}，且须各项满足").filled(when=_minute_after(earliest))
@@ -143,5 +215,4 @@ def _lifts(interval: Interval, at: datetime) -> Text:
 
 def _minute_after(instant: datetime) -> Text:
     """The minute in which `instant` is over: whoever acts at what is printed is not too early."""
-    past = timedelta(seconds=instant.second, microseconds=instant.microsecond)
-    return moment(instant - past + timedelta(minutes=1) if past else instant)
+    return moment(minute_after(instant))

@@ -54,8 +54,12 @@
 
   function become(content) {
     const said = main.dataset.said;
+    const folds = "details[data-fold]";
+    const opened = [...main.querySelectorAll(folds)].filter((e) => e.open).map((e) => e.dataset.fold);
     main.replaceWith(content);
     main = document.getElementById("state");
+    // What its reader has opened stays open.
+    main.querySelectorAll(folds).forEach((e) => (e.open = opened.includes(e.dataset.fold)));
     body.dataset.state = main.dataset.state;
     if (main.dataset.said !== said) announce.textContent = main.dataset.said;
   }
@@ -92,8 +96,10 @@
     if (answer?.ok) draw(JSON.parse(answer.text).token);
   }
 
-  const keyOf = ({ colour, version, reasons, stale }) =>
-    colour === "none" ? colour : `${colour} ${version} ${reasons.map((r) => r.rank)} ${stale}`;
+  function keyOf({ colour, version, reasons, lag_s }) {
+    const old = lag_s !== null && lag_s > Number(main.dataset.notice);
+    return colour === "none" ? colour : `${colour} ${version} ${reasons.map((r) => r.rank)} ${old}`;
+  }
 
   async function check() {
     if (now() < Number(main.dataset.retry ?? 0)) return;
