@@ -5,6 +5,8 @@ end)`. `judge` reads it at an instant. So a reason that ends by time ends at tha
 the code is read, and nothing has to be written.
 """
 
+import hashlib
+import re
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Protocol
@@ -81,6 +83,46 @@ class Identified(Protocol):
 def ref(of: Identified) -> EventRef:
     """Return the identity of an event, or of the event of a fact."""
     return EventRef(of.source, of.id)
+
+
+REFERENCE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""The 32 signs of a reference: without 0, 1, I and O, which are taken for each other by eye and
+ear."""
+
+_REFERENCE_BYTES = (
+    5  # of 5 bits each: eight signs, so that of a million events hardly two share one
+)
+
+
+def reference_of(event: EventRef) -> str:
+    """Return the short name of an event, such as `K7QF-2M9PX`, to be read out on a telephone.
+
+    It is a digest, so it tells nothing, and whoever has the event can find it by that. The last
+    sign is a check (Luhn modulo 32): one wrong sign, or two neighbours swapped, is noticed.
+    """
+    named = f"{event.source}\0{event.id}".encode()
+    digest = int.from_bytes(hashlib.blake2b(named, digest_size=_REFERENCE_BYTES).digest(), "big")
+    signs = [digest >> shift & 31 for shift in range(35, -1, -5)]
+    return _written([*signs, -_luhn([*signs, 0]) % 32])
+
+
+def read_reference(text: str) -> str | None:
+    """Return a reference as it is written, whatever its case and gaps; None if it has a mistake."""
+    signs = [REFERENCE.find(sign) for sign in re.sub(r"[\s-]", "", text.upper())]
+    if len(signs) != 9 or min(signs) < 0 or _luhn(signs) % 32:
+        return None
+    return _written(signs)
+
+
+def _written(signs: list[int]) -> str:
+    said = "".join(REFERENCE[sign] for sign in signs)
+    return f"{said[:4]}-{said[4:]}"
+
+
+def _luhn(signs: list[int]) -> int:
+    """Add up the signs, every second from the end but one doubled, as digits to the base of 32."""
+    doubled = (sign * (1 + place % 2) for place, sign in enumerate(reversed(signs)))
+    return sum(n // 32 + n % 32 for n in doubled)
 
 
 class Condition(Struct, frozen=True, omit_defaults=True):

@@ -16,6 +16,7 @@ from app.operator.client import ask
 from app.process.settings import Settings
 from app.view.codes import ConditionAnswer, ReasonAnswer
 from app.view.explanations import EventAnswer, ExplanationAnswer, SideAnswer
+from models.codes import read_reference
 from models.events import PERSON_KEY
 from models.explain import Claim, Heard
 from models.policy import ZONE
@@ -44,6 +45,13 @@ def explain(
             metavar="TIME", help="Whose knowledge answers: that of this instant. Now if left out."
         ),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIGNS",
+            help="Show the one event that a resident means by this, such as K7QF-2M9PX.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the view's answer as it is.")
     ] = False,
@@ -59,14 +67,39 @@ def explain(
     """
     if not PERSON_KEY.fullmatch(person):
         raise typer.BadParameter("A person key is p1- (or another version) and 32 characters.")
+    wanted = None if reference is None else _reference(reference)
     asked = {"at": _instant("--at", at), "known_at": _instant("--known-at", known_at)}
     settings = Settings.from_environment()
     parameters = {name: text for name, text in asked.items() if text}
     raw = ask(settings, f"/v1/people/{person}/explanation", parameters)
     if as_json:
         sys.stdout.write(raw.decode() + "\n")
+        return
+    found = msgspec.json.decode(raw, type=ExplanationAnswer)
+    console = Console(highlight=False)
+    if wanted is None:
+        _print(found, console)
     else:
-        _print(msgspec.json.decode(raw, type=ExplanationAnswer), Console(highlight=False))
+        _print_one(found, wanted, console)
+
+
+def _reference(text: str) -> str:
+    found = read_reference(text)
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no reference: it has nine signs, the last of them a check.",
+            param_hint="--reference",
+        )
+    return found
+
+
+def _print_one(found: ExplanationAnswer, reference: str, console: Console) -> None:
+    """Print the event that a resident means; exit with 1 if nobody sent such."""
+    events = [event for event in found.events if event.reference == reference]
+    if not events:
+        console.print(f"No event about this person has the reference {reference}.")
+        raise typer.Exit(1)
+    console.print(_known(events, len(events)))
 
 
 def _instant(option: str, text: str | None) -> str | None:
@@ -137,13 +170,16 @@ def _worth_showing(events: Sequence[EventAnswer]) -> list[EventAnswer]:
 
 def _known(events: Sequence[EventAnswer], count: int) -> Table:
     more = f"; {len(events)} of {count} shown, --json has all" if len(events) < count else ""
-    table = _table(f"Events{more}", "arrived", "counts from", "type", "event", "what of it")
+    table = _table(
+        f"Events{more}", "arrived", "counts from", "type", "event", "reference", "what of it"
+    )
     for event in events:
         table.add_row(
             _time(event.arrived_at),
             _time(event.counts_from),
             _type(event.type),
             _event(event.source, event.id),
+            event.reference,
             escape(_role(event)),
             style=None if event.counts else "dim",
         )

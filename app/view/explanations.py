@@ -28,7 +28,7 @@ from app.view.reading import Unavailable
 from app.view.rows import fetch_person
 from app.web.problems import FieldError, Refused
 from models.checks import EARLIEST, EARLIEST_DAY
-from models.codes import Colour, EventRef, Interval
+from models.codes import Colour, EventRef, Interval, reference_of
 from models.explain import Answer, Claim, Comparison, Explanation, Heard, Known, compare, explain
 from models.person import Person, unknown
 
@@ -67,11 +67,12 @@ class EventAnswer(Struct, frozen=True):
 
     `counts_from` is the event's own instant. If it is a correction, `claim` says what becomes of
     it. `bears_on` names the open reasons that the event opened, or helps to lift by meeting a line
-    of their checklist.
+    of their checklist. `reference` is what a resident reads of it on the page of their code.
     """
 
     source: str
     id: str
+    reference: str
     type: str
     counts_from: datetime
     arrived_at: datetime
@@ -233,6 +234,7 @@ def _event(event: Known) -> EventAnswer:
     return EventAnswer(
         source=event.source,
         id=event.id,
+        reference=reference_of(EventRef(event.source, event.id)),
         type=event.type,
         counts_from=event.counts_from,
         arrived_at=event.arrived_at,

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, exp
 
 from app.view.displays import QR_ERROR, QR_MASK, QR_VERSION
 from app.web.site import static_file
-from models.codes import HealthCode
+from models.codes import HealthCode, read_reference, reference_of
 from support import people
 from support.browsing import Colour, colours, is_grey, word
 from support.stage import Stage
@@ -63,7 +63,9 @@ def test_red_is_red_and_says_why_and_how_it_lifts(stage: Stage, page: Page) -> N
     expect(reason.locator("li.unmet").first).to_be_hidden()
     reason.locator("summary").click()
     expect(reason.locator("li.unmet").first).to_contain_text("第 3 次，共 4 次")
-    expect(reason).to_contain_text("上报：疾控中心")
+    expect(reason).to_contain_text("上报：广州市疾病预防控制中心")
+    expect(reason.locator("a[href='tel:02012345']")).to_have_text("020-12345")
+    expect(reason).to_contain_text(reference_of(people.LISTING))
     expect(reason).to_contain_text("/cdc/440100 listing-1")
     expect(reason.locator(".lead")).to_have_text(re.compile("最早.*，且须各项满足"))
     expect(reason.locator("li.met")).to_have_count(2)
@@ -506,6 +508,23 @@ def test_the_three_answers_stand_on_the_first_screen_below_the_card(
         assert below <= box["y"]
         assert box["y"] + box["height"] <= below + 844
         assert box["y"] + box["height"] <= 2 * 844
+
+
+def test_who_is_waited_for_can_be_called_and_the_reference_copied(
+    stage: Stage, page: Page, phone: BrowserContext
+) -> None:
+    phone.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_code(stage, page, people.red(someone(), *people.four_reasons()))
+    waits = page.locator("#sum")
+    expect(waits).to_contain_text("湖南健康码管理部门 0731-12345")
+    expect(waits).to_contain_text("深圳市隔离管理部门 0755-12345")
+    expect(waits).to_contain_text("已超过最早日期 2 天")
+    button = waits.get_by_role("button", name="复制").last
+    said = button.get_attribute("data-copy")
+    button.click()
+    expect(waits.get_by_role("button", name="已复制")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == said
+    assert read_reference(said or "") == said
 
 
 def test_paper_has_what_is_folded_on_the_screen(stage: Stage, page: Page) -> None:

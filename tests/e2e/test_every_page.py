@@ -48,8 +48,9 @@ def test_keyboard_reaches_everything_and_shows_where_it_is(
     where: Where, page: Page, which: str
 ) -> None:
     where(which).open(page)
-    reachable = page.locator("a[href], button, select, input:not([type=hidden]), [tabindex='0']")
-    wanted = min(reachable.filter(visible=True).count(), 12)
+    controls = "a[href], button, summary, select, input:not([type=hidden]), [tabindex='0']"
+    reachable = page.locator(controls).filter(visible=True)
+    wanted = min(reachable.count(), 12)
     # From the top, also where the page has put the focus on what is wrong.
     page.evaluate("document.body.tabIndex = -1, document.body.focus()")
     reached = set()

@@ -18,6 +18,7 @@ from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.reading import Unavailable
 from app.view.rows import fetch_person
 from app.web.tokens import Tokens
+from models.codes import EventRef, ref, reference_of
 from support import builders as b
 from support.brokers import NOBODY, Kafka
 from support.rows import put_rows, row_of
@@ -322,6 +323,29 @@ async def test_the_command_tells_what_was_shown_and_what_is_known(
         "logger",
         "timestamp",
     }
+
+
+async def test_the_command_finds_the_event_that_a_resident_reads_out(
+    view: Running, rows: Redis
+) -> None:
+    person = someone()
+    row, result, back = mistaken(person)
+    await put_rows(rows, [row])
+    said = reference_of(ref(result))
+
+    async def ask(reference: str) -> Any:
+        asked = [person, "--reference", reference]
+        return await asyncio.to_thread(command, *asked, YUEKANG_VIEW_URL=view.address)
+
+    told = await ask(said.lower().replace("-", " "))
+    assert told.exit_code == 0, told.output
+    assert result.id in told.output
+    assert said in told.output
+    assert f"{back.source} {back.id}" not in told.output
+    assert (await ask(reference_of(EventRef("/cdc/440100", "other")))).exit_code == 1
+    wrong = await ask(said[:-1] + ("2" if said[-1] != "2" else "3"))
+    assert wrong.exit_code == 2
+    assert "no reference" in wrong.output
 
 
 async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, rows: Redis) -> None:

@@ -12,5 +12,6 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `missing`: a wrong address.
 - `gate`: the terminal of a guard.
 - `sum`: the answers with which the page of a red code begins.
+- `contacts`: whom a resident calls about what was reported.
 - `names`: how the pages name colours, reasons, owners and places.
 """

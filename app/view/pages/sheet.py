@@ -8,9 +8,19 @@ from datetime import datetime
 from msgspec import Struct
 
 from app.view.pages import names
+from app.view.pages.contacts import Contact, contact_of
 from app.web.language import Text, moment, ngettext, number
 from app.web.language import gettext as _
-from models.codes import Colour, Condition, ConditionKind, HealthCode, Interval, Owner, judge
+from models.codes import (
+    Colour,
+    Condition,
+    ConditionKind,
+    HealthCode,
+    Interval,
+    Owner,
+    judge,
+    reference_of,
+)
 from models.policy import ZONE
 from models.reasons import last_exposure, newest_positive
 from models.swabs import minute_after
@@ -34,6 +44,7 @@ class Step(Struct, frozen=True):
 class ReasonSheet(Struct, frozen=True):
     """One open reason: its number on the page, its name, since when, who reported it, how it lifts.
 
+    `reference` is what is said on the telephone, `evidence` the event itself.
     `counted_from` says what its dates are counted from, where that is not `since`.
     """
 
@@ -42,7 +53,8 @@ class ReasonSheet(Struct, frozen=True):
     name: Text
     since: Text
     counted_from: Text | None
-    reported_by: Text
+    reported_by: Contact
+    reference: str
     evidence: str
     steps: tuple[Step, ...]
     lifts: Text
@@ -92,7 +104,8 @@ def _reason(place: int, interval: Interval, at: datetime) -> ReasonSheet:
         name=_named(interval),
         since=moment(interval.start),
         counted_from=_counted_from(interval),
-        reported_by=names.source(interval.opened_by.source),
+        reported_by=contact_of(interval.opened_by.source),
+        reference=reference_of(interval.opened_by),
         evidence=f"{interval.opened_by.source} {interval.opened_by.id}",
         steps=tuple(
             _step(place, condition, earliest, interval, at)

@@ -11,10 +11,11 @@ from datetime import datetime
 from msgspec import Struct
 
 from app.view.pages import names
+from app.view.pages.contacts import Contact, contact_of
 from app.view.pages.sheet import overdue, overdue_days
 from app.web.language import Text, joined, moment, number
 from app.web.language import gettext as _
-from models.codes import Condition, ConditionKind, HealthCode, Interval, Owner, judge
+from models.codes import Condition, ConditionKind, HealthCode, Interval, Owner, judge, reference_of
 from models.swabs import Swabbing, minute_after, swabs_needed
 
 Numbers = tuple[int, ...]
@@ -43,13 +44,16 @@ class Task(Struct, frozen=True):
 class Awaited(Struct, frozen=True):
     """What others must bring about, or time does: what, when, who, and for which reasons.
 
-    `when` is None if no date is known; `overdue` says that the earliest one is over.
+    `when` is None if no date is known; `overdue` says that the earliest one is over. `contact` is
+    whom to ask, and `reference` what to say to them; both are None for what time brings.
     """
 
     needs: Text
     when: Text | None
     who: Text
     overdue: Text | None
+    contact: Contact | None
+    reference: str | None
     counts_for: Numbers
 
 
@@ -171,12 +175,15 @@ def _waits(reasons: Sequence[Interval], at: datetime) -> Iterator[Awaited]:
 def _awaited(interval: Interval, condition: Condition, numbers: Numbers, at: datetime) -> Awaited:
     when = condition.met_at or condition.not_before
     late = overdue(condition, at)
+    by_itself = condition.owner is Owner.TIME
     where = names.province(interval.province)
     return Awaited(
         needs=_needs(condition, interval),
         when=None if when is None or late else moment(minute_after(when)),
         who=names.OWNERS[condition.owner].filled(province=where),
         overdue=late,
+        contact=None if by_itself else contact_of(interval.opened_by.source),
+        reference=None if by_itself else reference_of(interval.opened_by),
         counts_for=numbers,
     )
 

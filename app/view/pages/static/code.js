@@ -154,6 +154,14 @@
     alone(refresh);
   }
 
+  async function copy({ target }) {
+    const button = target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(button.dataset.copy);
+    announce.textContent = button.textContent = button.dataset.copied;
+  }
+
+  document.addEventListener("click", copy);
   document.addEventListener("visibilitychange", wake);
   addEventListener("pageshow", (event) => event.persisted && wake());
   // While there is a network all works without it. Some browsers refuse it in private windows.
