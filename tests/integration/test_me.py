@@ -13,7 +13,8 @@ from app.view.routes import create_view
 from models.events import DisplayDetail
 from models.information import Section
 from models.policy import ZONE
-from support.rows import filled
+from support import builders as b
+from support.rows import filled, put_rows, row_of
 from support.views import (
     Http,
     Model,
@@ -54,6 +55,28 @@ async def test_the_page_with_the_way_out_tells_its_origin(
     assert page.headers["referrer-policy"] == "same-origin"
 
 
+async def test_a_recent_negative_is_marked(http: Http, rows: Redis, model: Model) -> None:
+    person = someone()
+    await filled(rows, model, person)
+    swab = now() - timedelta(hours=3)
+    await put_rows(rows, [row_of(person, (b.negative(swab, person=person), now()))])
+    page = (await http.get("/me/nat-results", headers=resident(person))).text
+    assert "<em>48 小时内</em>" in page
+
+
+async def test_all_sections_are_on_one_page_to_be_printed(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    person = someone()
+    await filled(rows, model, person)
+    page = (await http.get("/me/everything", headers=resident(person))).text
+    for title in ("核酸检测记录", "持有健康证明情况", "体温检测记录", "亮码记录"):
+        assert f"<h2>{title}</h2>" in page
+    assert "data-print" in page
+    minor = resident(person, now().astimezone(ZONE).date() + timedelta(days=7))
+    assert "亮码记录" not in (await http.get("/me/everything", headers=minor)).text
+
+
 async def test_it_can_be_taken_along_as_one_file(http: Http, rows: Redis, model: Model) -> None:
     person = someone()
     await filled(rows, model, person)
@@ -77,6 +100,8 @@ async def test_displays_are_for_those_known_to_be_adults(
     assert (answer.status_code, answer.json()["code"]) == (403, "adults-only")
     page = await http.get("/me/displays", headers=headers)
     assert "仅供成年人查看" in page.text
+    assert ("没有提供出生日期" in page.text) is (born is None)
+    assert ("您未满十八周岁" in page.text) is (born is not None)
     everything = (await http.get("/v1/me/information", headers=headers)).json()
     assert "displays" not in {section["section"] for section in everything["sections"]}
     assert (

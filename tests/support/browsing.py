@@ -33,6 +33,7 @@ OWN = [
     "/me/nat-results",
     "/me/certificates",
     "/me/declarations",
+    "/me/everything",
 ]
 
 EVERY = [

@@ -141,7 +141,9 @@ class Stand:
         cause: UnavailableCause | None = None,
         silent: bool = False,
         more: bool = False,
+        later: bool = False,
     ) -> None:
+        self._at = NOON + timedelta(days=1) if later else NOON
         self._code, self._stale, self._cause, self._silent = code, stale, cause, silent
         self._more = more
         self.recorded: list[DisplayDetail] = []
@@ -149,7 +151,7 @@ class Stand:
         self.codes = self.displays = self.recorder = self.information = self.counting = self
 
     def now(self) -> datetime:
-        return NOON
+        return self._at
 
     def samples(self) -> Sequence[Sample]:
         return [
@@ -309,6 +311,10 @@ STATES: dict[str, tuple[Stand, str]] = {
     "information-empty": (Stand(silent=True), "/me"),
     "information-failed": (Stand(cause="store"), "/me"),
     **{f"section-{section}": (Stand(code()), f"/me/{section}") for section in Section},
+    "section-certificates-expired": (Stand(code(), later=True), "/me/certificates"),
+    "everything": (Stand(code()), "/me/everything"),
+    "everything-empty": (Stand(silent=True), "/me/everything"),
+    "everything-failed": (Stand(cause="store"), "/me/everything"),
     "section-old-and-full": (Stand(code(), stale=True, more=True), "/me/nat-results"),
     "section-empty": (Stand(code(), silent=True), "/me/certificates"),
     "section-failed": (Stand(cause="busy"), "/me/temperatures"),

@@ -18,6 +18,7 @@ from models.information import (
     listed,
     nat_results,
     national_status,
+    recent_negative,
     release_notices,
     waits_for_push,
     waits_for_single_test,
@@ -92,6 +93,26 @@ def test_a_single_test_is_due_after_a_positive_pool_until_there_is_one() -> None
         assert pool.id in ids(found)
         assert waits_for_single_test(found.items) is due, since
     assert not waits_for_single_test(nat_results(row(before), NOW).items)
+
+
+def test_a_negative_is_recent_for_48_hours_and_while_nothing_newer_differs() -> None:
+    def recent(*events: Any, at: datetime = NOW) -> str | None:
+        found = recent_negative(nat_results(row(*events), at).items, at)
+        return None if found is None else found.id
+
+    swab = NOW - timedelta(hours=47)
+    negative = b.negative(swab)
+    assert recent(negative) == negative.id
+    assert recent(negative, at=swab + timedelta(hours=48)) is None
+    assert recent(negative, at=swab + timedelta(hours=48) - timedelta(seconds=1)) == negative.id
+    assert recent(negative, b.positive(swab + timedelta(hours=1))) is None
+    assert recent(b.positive(swab - timedelta(hours=1)), negative) == negative.id
+    assert recent(negative, b.nat("inconclusive", swab + timedelta(hours=1))) == negative.id
+    later = b.nat("positive", swab + timedelta(hours=1), status="preliminary")
+    assert recent(negative, later) == negative.id
+    pool = b.nat_v2("positive", swab + timedelta(hours=1), pooled=10)
+    assert recent(negative, pool) is None, "a single test of theirs is due"
+    assert recent(b.verified()) is None
 
 
 def test_release_notices_are_those_of_quarantine() -> None:

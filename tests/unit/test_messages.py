@@ -23,6 +23,7 @@ from app.web import language as languages
 from app.web.language import LANGUAGES, LOCALES, Language
 from app.web.site import STATIC
 from models.codes import Colour
+from models.information import Section
 from support.gateways import gateway_document
 from support.pages import MISSING, STATES, Stand, of_anybody, of_residents, rendered
 
@@ -38,6 +39,7 @@ HAN_MEANT = {
 LATIN_MEANT = {
     "OpenAPI": "a standard's name",
     "AsyncAPI": "a standard's name",
+    "JSON": "a format's name",
     "IgG": "an antibody's name, in the manual's own words",
     "cdc": "part of a source, /cdc/440100, as events have it",
 }
@@ -199,7 +201,7 @@ def test_every_page_is_looked_at() -> None:
         if not route.path.endswith((".json", ".js", ".webmanifest"))
     }
     looked_at = {
-        re.sub("^/me/.*", "/me/{section:str}", address.partition("?")[0])
+        re.sub(f"^/me/({'|'.join(Section)})$", "/me/{section:str}", address.partition("?")[0])
         for _, address in STATES.values()
         if address != MISSING
     }

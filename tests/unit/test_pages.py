@@ -106,6 +106,20 @@ class TestSheet:
         assert reason.lifts.of(EN).startswith("No date yet")
 
 
+class TestSections:
+    def test_the_kind_stands_before_the_number_and_what_expired_says_so(self) -> None:
+        page = rendered("section-certificates", ZH)
+        assert re.search("<h2><span>健康证明</span> <span[^>]*>C-1</span></h2>", page)
+        page = rendered("section-certificates-expired", EN)
+        assert "<em>expired</em>" in page
+
+    def test_a_positive_has_another_shape_than_a_negative(self) -> None:
+        page = rendered("section-nat-results", ZH)
+        titles = re.findall(r'<h2>(?:<svg.*?d="(.*?)"/></svg> )?<span>(.*?)</span>', page)
+        shapes = {title[:2]: path for path, title in titles}
+        assert shapes["阳性"] != shapes["阴性"] != shapes["无法"] == ""
+
+
 class TestLanguage:
     @pytest.mark.parametrize(
         ("asked", "header", "expected"),

@@ -1,6 +1,7 @@
 """`GET /me` and `GET /me/{section}`: a resident's own health information (我的粤康码信息)."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,10 +27,18 @@ from models.events import (
     NationalStatusData,
     NatResultDataV2,
     QuarantineReleasedData,
+    Result,
     ResultStatus,
     TemperatureData,
 )
-from models.information import Item, Section, waits_for_push, waits_for_single_test
+from models.information import (
+    NEGATIVE_SHOWN_FOR,
+    Item,
+    Section,
+    recent_negative,
+    waits_for_push,
+    waits_for_single_test,
+)
 from models.policy import policy_at
 from models.results import single_test_due
 
@@ -64,12 +73,32 @@ NOTES: dict[Section, Text] = {
 YES, NO = _("是"), _("否")
 
 
-class SectionLine(Struct, frozen=True):
-    """One line of a section as it is shown."""
+class Told(Struct, frozen=True):
+    """What one line says: what it is, its number if it has one, and its facts.
+
+    `shape` draws the kind of a result: nobody should have to tell a positive by reading.
+    """
 
     title: Said
     facts: Facts
+    number: str | None = None
+    shape: str | None = None
+
+
+class SectionLine(Struct, frozen=True):
+    """One line of a section as it is shown; `marks` say what its reader looks for."""
+
+    told: Told
     newest: bool
+    marks: tuple[Text, ...]
+
+
+class SectionPrinted(Struct, frozen=True):
+    """A section among others: its title, until when its data are, its lines."""
+
+    title: Text
+    as_of: Text
+    lines: tuple[SectionLine, ...]
 
 
 async def information_page(view: Services, session: Session, language: Language) -> Response[str]:
@@ -87,6 +116,24 @@ async def information_page(view: Services, session: Session, language: Language)
     return page("me.html", language, context, status=503 if failure else 200, headers=FORM_HEADERS)
 
 
+async def everything_page(view: Services, session: Session, language: Language) -> Response[str]:
+    """Answer with all sections on one page, to be printed or kept as a file by the browser."""
+    at = view.now()
+    wanted = [section for section in Section if may_see(section, session, at)]
+    context: dict[str, Any] = {"name": session.name, "ending": session.ending, "at": exactly(at)}
+    try:
+        found = await view.information.sections(session.person, wanted)
+    except Unavailable as failure:
+        headers = {"retry-after": str(failure.retry_after_s)}
+        context |= {"failure": failure, "sections": ()}
+        return page("everything.html", language, context, status=503, headers=headers)
+    shown = [
+        SectionPrinted(SECTIONS[answer.section], exactly(answer.as_of), _lines(answer, at))
+        for answer in found
+    ]
+    return page("everything.html", language, {**context, "failure": None, "sections": shown})
+
+
 async def section_page(
     view: Services, session: Session, section: Section, language: Language
 ) -> Response[str]:
@@ -100,6 +147,7 @@ async def section_page(
         "answer": None,
         "failure": None,
         "adults_only": not may_see(section, session, at),
+        "age_known": session.adult_from is not None,
         "status": None,
         "waits": False,
         "since": day(policy_at(at).nat_results_from),
@@ -119,7 +167,7 @@ async def section_page(
         else:
             context["answer"] = answer
             context["as_of"] = exactly(answer.as_of)
-            context["lines"] = [_line(section, item) for item in answer.items]
+            context["lines"] = _lines(answer, at)
     status_code = 503 if context["failure"] else 200
     return page("section.html", language, context, status=status_code, headers=headers)
 
@@ -144,13 +192,28 @@ def _status(status: NationalStatusData) -> tuple[Text, Text]:
     return names.NATIONAL_STATUSES[status.status], moment(status.reported_at)
 
 
-def _line(section: Section, item: Item) -> SectionLine:
-    decode, say = _SAYS[section]
-    title, facts = say(msgspec.json.decode(item.data, type=decode))
-    return SectionLine(title, facts, item.newest)
+def _lines(answer: SectionAnswer, at: datetime) -> tuple[SectionLine, ...]:
+    decode, say = _SAYS[answer.section]
+    recent = None
+    if answer.section is Section.NAT_RESULTS:
+        recent = recent_negative(answer.items, at)
+
+    def line(item: Item) -> SectionLine:
+        data = msgspec.json.decode(item.data, type=decode)
+        marks = []
+        if item.newest:
+            marks.append(_("最新"))
+        if item is recent:
+            hours = NEGATIVE_SHOWN_FOR.total_seconds() / 3_600
+            marks.append(_("{n} 小时内").filled(n=number(hours)))
+        if isinstance(data, HealthCertificateData) and data.valid_until <= at:
+            marks.append(_("已过期"))
+        return SectionLine(say(data), item.newest, tuple(marks))
+
+    return tuple(line(item) for item in answer.items)
 
 
-def _nat(data: NatResultDataV2) -> tuple[Said, Facts]:
+def _nat(data: NatResultDataV2) -> Told:
     result = names.RESULTS[data.result]
     if data.status is ResultStatus.PRELIMINARY:
         result = _("{result}（初筛，未出最终结果）").filled(result=result)
@@ -161,11 +224,11 @@ def _nat(data: NatResultDataV2) -> tuple[Said, Facts]:
         facts.append((_("同管人数"), number(data.pooled)))
     if data.specimen is not None:
         facts.append((_("样本编号"), data.specimen))
-    return result, facts
+    return Told(result, facts, shape=_SHAPES.get(data.result))
 
 
-def _igg(data: IggResultData) -> tuple[Said, Facts]:
-    return names.RESULTS[data.result], _test(data)
+def _igg(data: IggResultData) -> Told:
+    return Told(names.RESULTS[data.result], _test(data))
 
 
 def _test(data: NatResultDataV2 | IggResultData) -> Facts:
@@ -176,44 +239,48 @@ def _test(data: NatResultDataV2 | IggResultData) -> Facts:
     ]
 
 
-def _certificate(data: HealthCertificateData) -> tuple[Said, Facts]:
-    return data.certificate, [
+def _certificate(data: HealthCertificateData) -> Told:
+    facts: Facts = [
         (_("签发单位"), data.issuer),
         (_("签发日期"), day(data.issued_at)),
         (_("有效期至"), day(data.valid_until)),
     ]
+    return Told(_("健康证明"), facts, number=data.certificate)
 
 
-def _notice(data: QuarantineReleasedData) -> tuple[Said, Facts]:
-    return data.notice, [
+def _notice(data: QuarantineReleasedData) -> Told:
+    facts: Facts = [
         (_("隔离通知书编号"), data.order),
         (_("解除时间"), moment(data.released_at)),
     ]
+    return Told(_("解除医学观察告知书"), facts, number=data.notice)
 
 
-def _registration(data: EntryRegistrationData) -> tuple[Said, Facts]:
+def _registration(data: EntryRegistrationData) -> Told:
     way = _("{origin} → {destination}").filled(
         origin=names.city(data.origin), destination=names.city(data.destination)
     )
-    return way, [
+    facts: Facts = [
         (_("登记编号"), data.registration),
         (_("交通方式"), names.TRANSPORTS[data.transport]),
         (_("到达时间"), moment(data.arrives_at)),
         (_("登记时间"), moment(data.registered_at)),
     ]
+    return Told(way, facts)
 
 
-def _entry(data: BorderEntryData) -> tuple[Said, Facts]:
-    return data.port, [
+def _entry(data: BorderEntryData) -> Told:
+    facts: Facts = [
         (_("来自"), names.country(data.origin)),
         (_("入境时间"), moment(data.entered_at)),
     ]
+    return Told(data.port, facts)
 
 
-def _declaration(data: DeclarationData) -> tuple[Said, Facts]:
+def _declaration(data: DeclarationData) -> Told:
     symptoms = [names.SYMPTOMS[symptom] for symptom in data.symptoms]
     unit: Facts = [(_("单位"), data.unit)] if data.unit else []
-    return names.DECLARATION_KINDS[data.kind], [
+    facts: Facts = [
         *unit,
         (_("申报时间"), moment(data.declared_at)),
         (_("所在城市"), names.city(data.city)),
@@ -222,27 +289,33 @@ def _declaration(data: DeclarationData) -> tuple[Said, Facts]:
         (_("14 天内接触确诊或疑似病例"), YES if data.contact else NO),
         (_("14 天内到过中高风险地区或境外"), YES if data.travelled else NO),
     ]
+    return Told(names.DECLARATION_KINDS[data.kind], facts)
 
 
-def _display(data: DisplayData) -> tuple[Said, Facts]:
-    return names.OUTCOMES[data.outcome], [
+def _display(data: DisplayData) -> Told:
+    facts: Facts = [
         (_("时间"), exactly(data.displayed_at)),
         (_("内容"), names.DISPLAY_DETAILS[data.detail]),
     ]
+    return Told(names.OUTCOMES[data.outcome], facts)
 
 
-def _temperature(data: TemperatureData) -> tuple[Said, Facts]:
-    return _celsius(data.celsius), [
+def _temperature(data: TemperatureData) -> Told:
+    facts: Facts = [
         (_("地点"), data.place),
         (_("时间"), moment(data.measured_at)),
     ]
+    return Told(_celsius(data.celsius), facts)
 
 
 def _celsius(value: float) -> Text:
     return _("{n} ℃").filled(n=number(value, "0.0"))
 
 
-_SAYS: dict[Section, tuple[Any, Callable[[Any], tuple[Said, Facts]]]] = {
+_SHAPES = {Result.POSITIVE: "unavailable", Result.NEGATIVE: "green"}
+"""The sign of a result: a triangle that warns, a ticked circle."""
+
+_SAYS: dict[Section, tuple[Any, Callable[[Any], Told]]] = {
     Section.NAT_RESULTS: (NatResultDataV2, _nat),
     Section.IGG_RESULTS: (IggResultData, _igg),
     Section.CERTIFICATES: (HealthCertificateData, _certificate),

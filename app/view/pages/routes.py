@@ -14,7 +14,7 @@ from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import declare_routes
 from app.view.pages.entry import entry_page
 from app.view.pages.gate import gate_routes
-from app.view.pages.information import information_page, section_page
+from app.view.pages.information import everything_page, information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.travel import travel_card_routes
@@ -120,6 +120,10 @@ def resident_routes(view: Services) -> list[Any]:
     async def show_information(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return await information_page(view, session, language_of(request))
 
+    @get("/me/everything", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_everything(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        return await everything_page(view, session, language_of(request))
+
     @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False)
     async def show_section(
         request: AnyRequest, session: LoggedIn, section: FromPath[Section]
@@ -129,6 +133,7 @@ def resident_routes(view: Services) -> list[Any]:
     return [
         show_code,
         show_information,
+        show_everything,
         show_section,
         *declare_routes(view.declarations),
         *travel_card_routes(view.cards, view.now),
