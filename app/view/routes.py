@@ -9,24 +9,20 @@ from litestar.config.compression import CompressionConfig
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
-from litestar.response import Stream
+from litestar.params import PathParameter, QueryParameter
 from redis.exceptions import RedisError
 
 from app.login.guards import HOME, SessionsAway
 from app.login.routes import EXCEPTION_HANDLERS, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
 from app.process.clock import Clock
-from app.projection.codes import PublicChange
 from app.projection.state import read_state
 from app.topics.catalogue import HEALTH_CODES
 from app.travel.routes import travel_routes
 from app.view import codes, counts, limits, problems
-from app.view.changes import REASON_WORDS, ChangeFilter, place_of
 from app.view.codes import CodeAnswer
-from app.view.counts import CountsAnswer
+from app.view.duty import duty_routes
 from app.view.explanations import ExplanationAnswer
 from app.view.me import me_routes
 from app.view.pages.code_page import failed_page
@@ -36,7 +32,6 @@ from app.view.reading import Unavailable
 from app.view.reconciliation import ReconciliationAnswer
 from app.view.services import Services, ViewOptions
 from app.view.terminals import terminal_routes
-from app.web.addresses import address_of, network_of
 from app.web.head import answering_head
 from app.web.openapi import LICENSE, Served, document_of
 from app.web.operator import operator_of
@@ -46,9 +41,7 @@ from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import keep_language, language_of
 from app.web.strict import StrictRequest
-from models.events import DIVISION, PERSON_KEY, SOURCE, SOURCE_LENGTH_MAX
-
-NO_STORE = {"cache-control": "no-store"}
+from models.events import PERSON_KEY
 
 ENDLESS = frozenset({"/v1/changes"})
 """Addresses whose answer is a stream."""
@@ -107,7 +100,7 @@ def create_view(options: ViewOptions) -> Litestar:
         route_handlers=[
             *_people(view),
             *terminal_routes(view),
-            *_duty(view),
+            *duty_routes(view),
             *_probes(view),
             explanation,
             *login_routes(view.login),
@@ -168,25 +161,6 @@ KnownAt = Annotated[
         schema_extra=INSTANT,
     ),
 ]
-City = Annotated[
-    str | None,
-    QueryParameter(
-        pattern=DIVISION.pattern,
-        description="GB/T 2260; 440100 takes in its districts, 440000 the province.",
-    ),
-]
-ReasonName = Annotated[
-    str | None,
-    QueryParameter(pattern=f"^({'|'.join(REASON_WORDS)})$", description="A reason's name or rank."),
-]
-Publisher = Annotated[
-    str | None,
-    QueryParameter(
-        pattern=SOURCE.pattern,
-        max_length=SOURCE_LENGTH_MAX,
-        description="A source, such as /cdc/440100, or a whole kind of them, such as /cdc.",
-    ),
-]
 
 
 def _people(view: Services) -> list[Any]:
@@ -242,66 +216,6 @@ def _people(view: Services) -> list[Any]:
         return await view.reconciliation.waiting(operator_of(view.tokens, request))
 
     return [code, explained, waiting]
-
-
-def _duty(view: Services) -> list[Any]:
-    @get(
-        "/v1/changes",
-        operation_id="followChanges",
-        summary="Follow changes of status as Server-Sent Events",
-        media_type="text/event-stream",
-        responses={
-            200: ResponseSpec(
-                PublicChange,
-                generate_examples=False,
-                description="The stream, which has no end. The data of each event is a change.",
-                media_type="text/event-stream",
-            ),
-            **refusals("invalid", "too-many-clients"),
-        },
-    )
-    async def changes(
-        request: AnyRequest,
-        last_event_id: Annotated[
-            str | None, HeaderParameter(name="Last-Event-ID", description="Where to resume.")
-        ] = None,
-        city: City = None,
-        reason: ReasonName = None,
-        source: Publisher = None,
-    ) -> Stream:
-        """The changes name nobody.
-
-        Event `change` has at, before, after, city and cause; event `gap` says that changes were
-        missed, and how many if that is known. After 15 s without an event a comment is sent.
-        """
-        address = network_of(address_of(request))
-        if view.changes.full(address):
-            raise Refused(
-                "too-many-clients",
-                f"Try again, or ask another view. One has {limits.CLIENTS_MAX} clients, at most "
-                f"{limits.CLIENTS_OF_ADDRESS_MAX} of one address.",
-                headers={"retry-after": str(limits.RETRY_STALE_SECONDS)},
-            )
-        wanted = ChangeFilter(city, None if reason is None else REASON_WORDS[reason], source)
-        return Stream(
-            view.changes.stream(place_of(last_event_id), wanted, address),
-            media_type="text/event-stream",
-            headers={**NO_STORE, "x-accel-buffering": "no"},
-        )
-
-    @get(
-        "/v1/counts",
-        operation_id="count",
-        summary="Count people by colour, reason and city",
-        response_description="The counts, and the changes of the last hour.",
-        responses=refusals("code-unavailable"),
-        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
-    )
-    async def count() -> CountsAnswer:
-        """Also has the changes of the last hour, minute by minute."""
-        return counts.counts_answer(await view.counting.counts(), await view.counting.minutes())
-
-    return [changes, count]
 
 
 def _probes(view: Services) -> list[Any]:

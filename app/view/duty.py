@@ -1,0 +1,104 @@
+"""The duty officer's part of the interface: the changes as they come, and the counts."""
+
+from typing import Annotated, Any
+
+from litestar import get
+from litestar.datastructures import ResponseHeader
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, QueryParameter
+from litestar.response import Stream
+
+from app.projection.codes import PublicChange
+from app.view import counts, limits
+from app.view.changes import REASON_WORDS, ChangeFilter, place_of
+from app.view.counts import CountsAnswer
+from app.view.services import Services
+from app.web.addresses import address_of, network_of
+from app.web.problems import Refused
+from app.web.refusals import refusals
+from app.web.requests import AnyRequest
+from models.events import DIVISION, SOURCE, SOURCE_LENGTH_MAX
+
+NO_STORE = {"cache-control": "no-store"}
+
+City = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=DIVISION.pattern,
+        description="GB/T 2260; 440100 takes in its districts, 440000 the province.",
+    ),
+]
+ReasonName = Annotated[
+    str | None,
+    QueryParameter(pattern=f"^({'|'.join(REASON_WORDS)})$", description="A reason's name or rank."),
+]
+Publisher = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=SOURCE.pattern,
+        max_length=SOURCE_LENGTH_MAX,
+        description="A source, such as /cdc/440100, or a whole kind of them, such as /cdc.",
+    ),
+]
+
+
+def duty_routes(view: Services) -> list[Any]:
+    """Return the handlers, for the application's `route_handlers`."""
+
+    @get(
+        "/v1/changes",
+        operation_id="followChanges",
+        summary="Follow changes of status as Server-Sent Events",
+        media_type="text/event-stream",
+        responses={
+            200: ResponseSpec(
+                PublicChange,
+                generate_examples=False,
+                description="The stream, which has no end. The data of each event is a change.",
+                media_type="text/event-stream",
+            ),
+            **refusals("invalid", "too-many-clients"),
+        },
+    )
+    async def changes(
+        request: AnyRequest,
+        last_event_id: Annotated[
+            str | None, HeaderParameter(name="Last-Event-ID", description="Where to resume.")
+        ] = None,
+        city: City = None,
+        reason: ReasonName = None,
+        source: Publisher = None,
+    ) -> Stream:
+        """The changes name nobody.
+
+        Event `change` has at, before, after, city and cause; event `gap` says that changes were
+        missed, and how many if that is known. After 15 s without an event a comment is sent.
+        """
+        address = network_of(address_of(request))
+        if view.changes.full(address):
+            raise Refused(
+                "too-many-clients",
+                f"Try again, or ask another view. One has {limits.CLIENTS_MAX} clients, at most "
+                f"{limits.CLIENTS_OF_ADDRESS_MAX} of one address.",
+                headers={"retry-after": str(limits.RETRY_STALE_SECONDS)},
+            )
+        wanted = ChangeFilter(city, None if reason is None else REASON_WORDS[reason], source)
+        return Stream(
+            view.changes.stream(place_of(last_event_id), wanted, address),
+            media_type="text/event-stream",
+            headers={**NO_STORE, "x-accel-buffering": "no"},
+        )
+
+    @get(
+        "/v1/counts",
+        operation_id="count",
+        summary="Count people by colour, reason and city",
+        response_description="The counts, and the changes of the last hour.",
+        responses=refusals("code-unavailable"),
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+    )
+    async def count() -> CountsAnswer:
+        """Also has the changes of the last hour, minute by minute."""
+        return counts.counts_answer(await view.counting.counts(), await view.counting.minutes())
+
+    return [changes, count]
