@@ -254,10 +254,30 @@ async def read_changes(
         pipe.get(STATE)
         pipe.xrange(CHANGES, min=f"({after}-0", count=most)
         state, entries = await pipe.execute()
-    return decode_state(state), [
+    return decode_state(state), _numbered(entries)
+
+
+def _numbered(
+    entries: Iterable[tuple[bytes, dict[bytes, bytes]]],
+) -> list[tuple[int, PublicChange]]:
+    return [
         (int(number[: number.index(b"-")]), _decode_change(fields[b"c"]))
         for number, fields in entries
     ]
+
+
+async def read_last_changes(
+    redis: Redis, before: int | None, most: int
+) -> tuple[State | None, list[tuple[int, PublicChange]]]:
+    """Return the state and the newest `most` changes at one instant, the newest first.
+
+    With `before` they are the newest of those that are numbered lower.
+    """
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.get(STATE)
+        pipe.xrevrange(CHANGES, max="+" if before is None else f"({before}-0", count=most)
+        state, entries = await pipe.execute()
+    return decode_state(state), _numbered(entries)
 
 
 async def wait_for_change(redis: Redis, after: int, milliseconds: int) -> None:

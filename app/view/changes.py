@@ -27,14 +27,25 @@ from redis.exceptions import RedisError
 
 from app.process import metrics
 from app.process.tasks import end
-from app.projection.codes import PublicChange, read_changes, wait_for_change
+from app.projection.codes import (
+    PAGE,
+    PublicChange,
+    read_changes,
+    read_last_changes,
+    wait_for_change,
+)
 from app.view.limits import (
     CLIENTS_MAX,
     CLIENTS_OF_ADDRESS_MAX,
     HEARTBEAT_SECONDS,
+    NEWEST,
+    NEWEST_SEARCHED_MAX,
     RECONNECT_MS,
+    RETRY_STALE_SECONDS,
+    RETRY_STORE_SECONDS,
     RING,
 )
+from app.view.reading import Unavailable
 from models.codes import Reason
 
 WAIT_MS = 1_000
@@ -111,6 +122,20 @@ def _area(code: str) -> str:
 
 
 Numbered = tuple[int, PublicChange]
+
+
+class NewestChanges(Struct, frozen=True):
+    """The newest changes that a filter lets through, by their numbers, the newest first.
+
+    What comes later is what a stream tells from `place` on. `searched` is how many changes were
+    looked at; there may be older ones that the filter lets through.
+    """
+
+    place: StreamPlace
+    changes: tuple[Numbered, ...]
+    searched: int
+
+
 Step = tuple[StreamPlace, Gap | PublicChange | None]
 """What a client is given, and its place after it; None if nothing came for a while."""
 
@@ -167,6 +192,30 @@ class Changes:
         return (
             self.clients >= self._clients_max or self._addresses[address] >= CLIENTS_OF_ADDRESS_MAX
         )
+
+    async def newest(self, wanted: ChangeFilter) -> NewestChanges:
+        """Return the `NEWEST` last changes that `wanted` lets through; raise `Unavailable`.
+
+        At most `NEWEST_SEARCHED_MAX` changes are searched for them.
+        """
+        page = NEWEST if wanted == ChangeFilter() else PAGE
+        place, before, searched = None, None, 0
+        found: list[Numbered] = []
+        while len(found) < NEWEST and searched < NEWEST_SEARCHED_MAX:
+            try:
+                state, changes = await read_last_changes(self._redis, before, page)
+            except (RedisError, OSError, TimeoutError):
+                raise Unavailable("store", RETRY_STORE_SECONDS) from None
+            if state is None or not state.built:
+                raise Unavailable("store", RETRY_STALE_SECONDS)
+            place = place or StreamPlace(state.epoch, state.changes)
+            searched += len(changes)
+            found += [numbered for numbered in changes if wanted.lets(numbered[1])]
+            if len(changes) < page:
+                break
+            before = changes[-1][0]
+        assert place is not None
+        return NewestChanges(place, tuple(found[:NEWEST]), searched)
 
     async def stream(
         self, begin: StreamPlace | None, wanted: ChangeFilter, address: str

@@ -42,6 +42,15 @@ Publisher = Annotated[
 ]
 
 
+After = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64,
+        description="Where to begin: an event's id. Last-Event-ID goes before it.",
+    ),
+]
+
+
 def duty_routes(view: Services) -> list[Any]:
     """Return the handlers, for the application's `route_handlers`."""
 
@@ -65,6 +74,7 @@ def duty_routes(view: Services) -> list[Any]:
         last_event_id: Annotated[
             str | None, HeaderParameter(name="Last-Event-ID", description="Where to resume.")
         ] = None,
+        after: After = None,
         city: City = None,
         reason: ReasonName = None,
         source: Publisher = None,
@@ -84,7 +94,7 @@ def duty_routes(view: Services) -> list[Any]:
             )
         wanted = ChangeFilter(city, None if reason is None else REASON_WORDS[reason], source)
         return Stream(
-            view.changes.stream(place_of(last_event_id), wanted, address),
+            view.changes.stream(place_of(last_event_id or after), wanted, address),
             media_type="text/event-stream",
             headers={**NO_STORE, "x-accel-buffering": "no"},
         )

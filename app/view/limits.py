@@ -76,5 +76,12 @@ HEARTBEAT_SECONDS = 15.0
 """A client that gets nothing for this long gets a comment, so that neither it nor a proxy on the
 way takes the silence for an end."""
 
+NEWEST = 50
+"""Changes on the dashboard when it opens: more than a screen of them."""
+
+NEWEST_SEARCHED_MAX = 5_000
+"""Changes that are searched for what a filter lets through, when the dashboard opens: five reads
+of Redis, 20 ms of this process."""
+
 RECONNECT_MS = 3_000
 """How long a client is told to wait before it connects again."""

@@ -2,8 +2,10 @@
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Page, Route, expect
 
 from models.codes import Cause, Colour, Reason, Status, StatusChange
@@ -30,6 +32,10 @@ def told(city: str = "440300") -> tuple[str, str]:
         "city": city,
     }
     return "change", json.dumps(data)
+
+
+NOTHING = "?source=/cdc/nowhere"
+"""A filter that lets nothing through, so that the page opens with an empty list."""
 
 
 def serve(page: Page, *events: tuple[str, str]) -> None:
@@ -136,7 +142,7 @@ def test_without_figures_the_picture_says_so(failing: Stage, desk: Page) -> None
 
 def test_a_gap_is_told_where_it_is(stage: Stage, desk: Page) -> None:
     serve(desk, told(), ("gap", "{}"), told())
-    desk.goto(f"{stage.url}/dashboard")
+    desk.goto(f"{stage.url}/dashboard{NOTHING}")
     rows = desk.locator("#changes tbody tr")
     expect(rows).to_have_count(3)
     expect(rows.nth(1)).to_contain_text("有变化未能收到")
@@ -144,7 +150,7 @@ def test_a_gap_is_told_where_it_is(stage: Stage, desk: Page) -> None:
 
 def test_at_most_200_rows_are_kept_and_what_is_left_out_is_said(stage: Stage, desk: Page) -> None:
     serve(desk, *(told() for _ in range(450)), told("440100"))
-    desk.goto(f"{stage.url}/dashboard")
+    desk.goto(f"{stage.url}/dashboard{NOTHING}")
     rows = desk.locator("#changes tbody tr")
     expect(rows.first).to_contain_text("广州")
     assert rows.count() == 200
@@ -158,14 +164,91 @@ def test_a_lost_connection_is_shown(stage: Stage, desk: Page) -> None:
 
 def test_the_list_can_be_held_still(stage: Stage, desk: Page) -> None:
     open_live(stage, desk)
-    hold = desk.get_by_role("button", name="暂停列表")
-    hold.click()
-    expect(hold).to_have_attribute("aria-pressed", "true")
-    stage.tell(change(city="441900"))
-    expect(desk.locator("#held")).to_contain_text("1")
-    expect(desk.locator("#changes tbody")).not_to_contain_text("东莞")
-    hold.click()
-    expect(desk.locator("#changes tbody")).to_contain_text("东莞")
+    desk.get_by_role("button", name="暂停列表").click()
+    resume = desk.get_by_role("button", name="继续")
+    expect(desk.locator("#held")).to_have_text(re.compile(r"已于 \d\d:\d\d:\d\d 暂停，另有 0 条"))
+    stage.tell(change(city="441900", source="/cdc/held"))
+    expect(desk.locator("#held")).to_contain_text("另有 1 条")
+    expect(desk.locator("#changes tbody")).not_to_contain_text("/cdc/held")
+    resume.click()
+    expect(desk.locator("#changes tbody")).to_contain_text("/cdc/held")
+    expect(desk.locator("#held")).to_be_empty()
+    expect(desk.get_by_role("button", name="暂停列表")).to_be_visible()
+
+
+def test_it_opens_with_the_last_50_changes_and_goes_on_from_there(stage: Stage, desk: Page) -> None:
+    stage.tell(*(change(source="/cdc/opening") for _ in range(60)))
+    rows = desk.locator("#changes tbody tr")
+    open_live(stage, desk, "?source=/cdc/opening")
+    expect(desk.locator("[data-at]")).to_have_count(50)
+    stage.tell(change(city="441900", source="/cdc/opening"))
+    expect(rows.first).to_contain_text("东莞")
+    expect(rows).to_have_count(51)
+    desk.reload()
+    expect(rows.first).to_contain_text("东莞")
+    expect(rows).to_have_count(50)
+
+
+def test_what_happened_while_the_page_was_away_is_there_when_it_is_loaded_again(
+    stage: Stage, desk: Page
+) -> None:
+    where = "?source=/cdc/away"
+    open_live(stage, desk, where)
+    desk.goto("about:blank")
+    stage.tell(change(source="/cdc/away"))
+    open_live(stage, desk, where)
+    expect(desk.locator("[data-at]")).to_have_count(1)
+
+
+def test_rows_stand_by_when_they_happened_not_by_when_they_came(stage: Stage, desk: Page) -> None:
+    open_live(stage, desk, "?source=/cdc/order")
+    for seconds in (9, 3, 6, 1):
+        told_late = replace(
+            change(source="/cdc/order"), at=now() - timedelta(minutes=5, seconds=seconds)
+        )
+        stage.tell(told_late)
+    rows = desk.locator("#changes tbody tr")
+    expect(rows).to_have_count(4)
+    times = rows.locator(".time").all_inner_texts()
+    assert times == sorted(times, reverse=True)
+    desk.reload()
+    assert rows.locator(".time").all_inner_texts() == times
+
+
+def test_a_row_that_was_told_looks_like_one_that_the_page_came_with(
+    stage: Stage, desk: Page
+) -> None:
+    open_live(stage, desk, "?source=/provinces/43")
+    stage.tell(change(city="430100", source="/provinces/43"))
+    row = desk.locator("#changes tbody tr").first
+    expect(row).to_contain_text("湖南 /provinces/43")
+    normal = "e => e.outerHTML.replace(/ data-(at|number)=.\\d+./g, '').replace(/\\s+</g, '<')"
+    told_row = row.evaluate(normal)
+    desk.reload()
+    assert row.evaluate(normal) == told_row
+
+
+def test_a_filter_that_nothing_fits_says_so_and_can_be_cleared(stage: Stage, desk: Page) -> None:
+    stage.tell(change())
+    open_live(stage, desk, NOTHING)
+    rows = desk.locator("#changes tbody")
+    expect(rows).to_have_text("没有符合的变化，仍在等待。")
+    desk.get_by_label("来源").fill("nonsense")
+    desk.get_by_role("button", name="应用").click()
+    expect(rows).to_have_text("来源应写作 /cdc/440100 的样子。")
+    desk.get_by_role("link", name="清除筛选").click()
+    expect(rows).to_contain_text("密切接触者")
+    expect(desk.get_by_label("来源")).to_have_value("")
+
+
+def test_a_change_is_one_line_on_a_desk(stage: Stage, desk: Page) -> None:
+    serve(desk, told("440300"))
+    desk.goto(f"{stage.url}/dashboard?lang=en&source=/cdc/nowhere")
+    row = desk.locator("#changes tbody tr")
+    expect(row).to_contain_text("Shenzhen")
+    box = row.bounding_box()
+    assert box is not None
+    assert box["height"] < 48
 
 
 def test_without_figures_the_dashboard_says_so(failing: Stage, desk: Page) -> None:

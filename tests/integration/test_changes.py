@@ -25,6 +25,7 @@ from app.projection import codes as readmodel
 from app.projection.state import FORMAT, STATE, Position, State, decode_state, encode_state
 from app.view.changes import REASON_WORDS, ChangeFilter, Changes, place_of
 from app.view.limits import CLIENTS_OF_ADDRESS_MAX
+from app.view.reading import Unavailable
 from models.codes import Reason, Status, StatusChange
 from support.brokers import Kafka
 from support.views import (
@@ -190,6 +191,42 @@ async def test_who_resumes_gets_what_it_missed_once(server: RedisServer, model: 
         client = client_of(changes, client.last_id)
         await model.put(*(later := some(1)))
         assert sources(await client.events(1)) == said(later)
+
+
+async def test_who_opens_the_list_gets_the_newest_and_goes_on_where_they_end(
+    server: RedisServer, model: Model
+) -> None:
+    told = some(60)
+    await model.put(*told)
+    async with following(server) as changes:
+        newest = await changes.newest(ALL)
+        assert [change.cause.source for _, change in newest.changes] == said(told)[:9:-1]
+        assert newest.place.number == 60
+        client = client_of(changes, str(newest.place))
+        more = some(2)
+        await model.put(*more)
+        assert sources(await client.events(2)) == said(more)
+        await client.close()
+
+
+async def test_a_filter_is_searched_for_beyond_the_last_page(
+    server: RedisServer, model: Model, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ChangeFilter(source="/cdc/wanted")
+    await model.put(change(someone(), source="/cdc/wanted"), *some(1200))
+    async with following(server) as changes:
+        newest = await changes.newest(wanted)
+        assert [number for number, _ in newest.changes] == [1]
+        assert newest.searched == 1201
+        monkeypatch.setattr("app.view.changes.NEWEST_SEARCHED_MAX", 1000)
+        newest = await changes.newest(wanted)
+        assert (newest.changes, newest.searched) == ((), 1000)
+        await redis.flushdb()
+        with pytest.raises(Unavailable):
+            await changes.newest(ALL)
+        server.stop()
+        with pytest.raises(Unavailable):
+            await changes.newest(ALL)
 
 
 async def test_who_was_away_for_too_long_is_told_how_much_it_missed(

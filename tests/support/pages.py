@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any, cast
 
 import msgspec
@@ -14,8 +14,10 @@ from litestar.testing import RequestFactory, TestClient
 from msgspec import Raw, Struct
 
 from app.login.sessions import Session
+from app.projection.codes import PublicCause, PublicChange, PublicStatus
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
+from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
 from app.view.declarations import DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
@@ -128,6 +130,30 @@ ITEMS: dict[Section, list[Item]] = {
 }
 
 
+CHANGES = [
+    (
+        number,
+        PublicChange(
+            NOON - timedelta(minutes=number if number % 2 else 1000 * number),
+            PublicStatus(before),
+            PublicStatus(after, tuple(Reason) if after is Colour.RED else ()),
+            PublicCause(source, "yuekang.contact.listed.v1") if source else PublicCause(),
+            city,
+        ),
+    )
+    for number, (before, after, source, city) in enumerate(
+        product(
+            (Colour.NONE, Colour.GREEN),
+            (Colour.RED, Colour.GREEN),
+            (None, *(f"/{kind}/43" for kind in (*names.SOURCES, "others"))),
+            ("440100", "430000", None),
+        ),
+        1,
+    )
+]
+"""Changes of every kind, by number."""
+
+
 class Stand:
     """Stands for the view's services; each answer is given beforehand."""
 
@@ -149,6 +175,7 @@ class Stand:
         self.recorded: list[DisplayDetail] = []
         self.declarations = self.cards = Services()
         self.codes = self.displays = self.recorder = self.information = self.counting = self
+        self.changes = self
 
     def now(self) -> datetime:
         return self._at
@@ -196,6 +223,11 @@ class Stand:
         cities = {code: CityCount(1, 20) for code in ("440100", "430000")}
         lags = [] if self._silent else [PartitionLag(0, NOON, 0.4), PartitionLag(1, None, None)]
         return Counts(NOON, colours, {Reason.CLOSE_CONTACT: 1000}, cities, lags)
+
+    async def newest(self, wanted: ChangeFilter) -> NewestChanges:
+        self._check()
+        found = () if self._silent else tuple(c for c in CHANGES if wanted.lets(c[1]))
+        return NewestChanges(StreamPlace("0" * 8, len(CHANGES)), found, len(CHANGES))
 
     async def minutes(self) -> Sequence[ChangesOfMinute]:
         self._check()
@@ -359,6 +391,11 @@ STATES: dict[str, tuple[Stand, str]] = {
     "dashboard-silent": (Stand(silent=True), "/dashboard"),
     "counts": (Stand(), "/dashboard/counts"),
     "counts-failed": (Stand(cause="busy"), "/dashboard/counts"),
+    "changes": (Stand(), "/dashboard/changes"),
+    "changes-none": (Stand(silent=True), "/dashboard/changes"),
+    "changes-filtered": (Stand(), "/dashboard/changes?city=440900"),
+    "changes-wrong": (Stand(), "/dashboard/changes?source=nope"),
+    "changes-failed": (Stand(cause="store"), "/dashboard/changes"),
     "chart": (Stand(), "/dashboard/chart.svg"),
     "chart-failed": (Stand(cause="store"), "/dashboard/chart.svg"),
     # For agencies

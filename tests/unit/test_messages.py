@@ -140,7 +140,7 @@ class Reader(HTMLParser):
     """Takes a page apart into pieces: its text but code, and the attributes that are read out."""
 
     SAID = {"alt", "aria-label", "placeholder", "title", "data-said"}  # noqa: RUF012
-    SAID |= {f"data-{what}" for what in ("words", "by-time", "gap", "dropped")}
+    SAID |= {f"data-{what}" for what in ("words", "by-time", "gap", "dropped", "hold", "resume")}
     SAID |= {f"data-{state}" for state in ("connecting", "live", "reconnecting", "starved")}
     VOID = {"meta", "link", "br", "input", "img", "source"}  # noqa: RUF012
     CODE = {"code", "pre"}  # noqa: RUF012

@@ -13,5 +13,6 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `gate`: the terminal of a guard.
 - `sum`: the answers with which the page of a red code begins.
 - `contacts`: whom a resident calls about what was reported.
+- `newest`: the list of the last changes on it.
 - `names`: how the pages name colours, reasons, owners and places.
 """

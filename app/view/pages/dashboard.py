@@ -1,13 +1,16 @@
 """`GET /dashboard`: the duty officer's page, and the parts of it that are fetched again."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from litestar import Response
 from msgspec import Struct
 
+from app.view.changes import Changes
 from app.view.counts import Counting
 from app.view.pages import names
 from app.view.pages.chart import chart, described
+from app.view.pages.newest import FILTERS, change_rows
 from app.view.reading import Counts, PartitionLag, Unavailable
 from app.web.language import Language, Text, as_is, exactly, number
 from app.web.language import gettext as _
@@ -39,16 +42,22 @@ class ShownLag(Struct, frozen=True):
 
 
 async def dashboard(
-    counting: Counting, language: Language, filters: Mapping[str, str]
+    counting: Counting,
+    changes: Changes,
+    language: Language,
+    filters: Mapping[str, str],
+    now: datetime,
 ) -> Response[str]:
     """The whole page, with the filters that its address names."""
     context = {
         **await _counted(counting),
-        "filters": {name: filters.get(name, "") for name in ("city", "reason", "source")},
+        **await change_rows(changes, filters, now),
+        "filters": {name: filters.get(name, "") for name in FILTERS},
         "cities_known": names.CITIES,
         "reasons_known": names.REASONS,
-        "colours_known": names.COLOURS,
+        "places_known": names.PLACES,
         "sources_known": names.SOURCES,
+        "other_source": names.OTHER_SOURCE,
         "picture": await _pictured(counting),
     }
     return page("dashboard.html", language, context)

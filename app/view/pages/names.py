@@ -137,6 +137,10 @@ PROVINCES: dict[str, Text] = {
 """The first two digits of GB/T 2260."""
 
 
+PLACES: dict[str, Text] = {**CITIES, **PROVINCES}
+"""What `city` knows, by all of a code or by its first two digits."""
+
+
 def city(code: str | None) -> Text:
     """The name of a division: its city in Guangdong, else its province, else the code itself."""
     if code is None:

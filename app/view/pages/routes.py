@@ -16,6 +16,7 @@ from app.view.pages.entry import entry_page
 from app.view.pages.gate import gate_routes
 from app.view.pages.information import everything_page, information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
+from app.view.pages.newest import changes_part
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.travel import travel_card_routes
 from app.view.services import Services
@@ -48,7 +49,14 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
 
     @get("/dashboard", media_type=MediaType.HTML)
     async def show_dashboard(request: AnyRequest) -> Response[str]:
-        return await dashboard(view.counting, language_of(request), request.query_params)
+        filters = request.query_params
+        language = language_of(request)
+        return await dashboard(view.counting, view.changes, language, filters, view.now())
+
+    @get("/dashboard/changes", media_type=MediaType.HTML)
+    async def show_changes(request: AnyRequest) -> Response[str]:
+        filters = request.query_params
+        return await changes_part(view.changes, language_of(request), filters, view.now())
 
     @get("/dashboard/counts", media_type=MediaType.HTML)
     async def show_counts(request: AnyRequest) -> Response[str]:
@@ -86,6 +94,7 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         *gate_routes(),
         # For the duty officer
         show_dashboard,
+        show_changes,
         show_counts,
         show_chart,
         # For agencies

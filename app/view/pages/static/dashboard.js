@@ -14,86 +14,117 @@
   const $ = (id) => document.getElementById(id);
   const form = $("filters");
   const table = $("changes");
-  const rows = table.tBodies[0];
   const hold = $("hold");
 
   let stream = null;
   let reopening = 0;
+  let last = ""; // the place in the stream after the newest change that was told
+  let number = 0; // of the newest change that was told, by arrival
   let waiting = []; // at most ROWS_MAX rows not drawn yet, oldest first
   let dropped = 0; // rows that did not fit into `waiting`
-  let held = false;
+  let heldAt = ""; // when the list was held; nothing while it is not
 
-  function element(name, role, className, ...content) {
-    const made = document.createElement(name);
-    made.setAttribute("role", role);
-    made.className = className;
-    made.append(...content);
-    return made;
-  }
-
-  const cell = (className, ...content) => element("td", "cell", className, ...content);
+  const rows = () => table.tBodies[0];
 
   function dated(instant) {
     const [day, today] = [DAY.format(instant), DAY.format(Date.now())];
     return day === today ? HANDS.format(instant) : `${day.slice(5)} ${HANDS.format(instant)}`;
   }
 
-  const named = (select, value) =>
-    [...form.elements[select].options].find((option) => option.value === value)?.text ?? value;
+  // A place by its city, else by its province, as the server names it.
+  const place = (code) =>
+    [`${code.slice(0, 4)}00`, code.slice(0, 2)]
+      .map((part) => $("places").content.querySelector(`[data-code="${part}"]`)?.textContent)
+      .find(Boolean) ?? code;
+
+  const reasoned = (rank) =>
+    [...form.elements.reason.options].find((option) => option.value === String(rank))?.text ?? rank;
 
   const chip = (colour) => $(colour).content.cloneNode(true);
 
   function cause({ source, type }) {
     if (!source) return [table.dataset.byTime];
-    const kind = $("sources").content.querySelector(`[data-kind="${source.split("/")[1]}"]`);
-    const path = element("span", "none", "path", source);
+    const kinds = $("sources").content;
+    const kind =
+      source.startsWith("/provinces/")
+        ? place(source.split("/")[2])
+        : (kinds.querySelector(`[data-kind="${source.split("/")[1]}"]`) ?? kinds.lastElementChild).textContent;
+    const path = $("path").content.cloneNode(true).firstElementChild;
+    path.textContent = source;
     path.title = type ?? "";
-    return [kind?.textContent ?? "", path];
+    return [`${kind} `, path];
   }
 
   function row({ at, before, after, city, cause: by = {} }) {
-    const reasons = (after.reasons ?? []).map((rank) => named("reason", String(rank)));
-    return element(
-      "tr",
-      "row",
-      "",
-      cell("time", dated(Date.parse(at))),
-      cell("turn", chip(before.colour), " → ", chip(after.colour)),
-      cell("city", city ? named("city", `${city.slice(0, 4)}00`) : "—"),
-      cell("why", reasons.join(" · ") || "—"),
-      cell("cause", ...cause(by)),
-    );
+    const made = $("row").content.cloneNode(true).firstElementChild;
+    const instant = Date.parse(at);
+    const why = (after.reasons ?? []).map(reasoned).join(" · ") || "—";
+    const fill = (name, ...content) => made.querySelector(`.${name}`).append(...content);
+    made.dataset.at = instant;
+    made.dataset.number = number;
+    fill("time", dated(instant));
+    fill("turn", chip(before.colour), " → ", chip(after.colour));
+    fill("city", city ? place(city) : "—");
+    fill("why", why);
+    made.querySelector(".why").title = why;
+    fill("cause", ...cause(by));
+    return made;
   }
 
-  function note(words) {
-    const said = cell("", words);
-    said.colSpan = 5;
-    return element("tr", "row", "gap", said);
+  function note(words, at, order) {
+    const made = $("note").content.cloneNode(true).firstElementChild;
+    Object.assign(made.dataset, { at, number: order });
+    made.firstElementChild.textContent = words;
+    return made;
   }
+
+  const instants = (list) => [...list].map((tr) => Number(tr.dataset.at ?? 0));
+
+  // What is missing stands above all that was told before it.
+  const missing = () =>
+    note(table.dataset.gap, Math.max(0, ...instants(rows().rows), ...instants(waiting)), number + 0.5);
+
+  // What is left out stands below all that is put in now.
+  const omitted = () =>
+    note(table.dataset.dropped.replace("{n}", dropped), Math.min(...instants(waiting)), 0);
 
   function push(tr) {
-    if (!waiting.length && !held) requestAnimationFrame(draw);
+    if (!waiting.length && !heldAt) requestAnimationFrame(draw);
     waiting.push(tr);
     if (waiting.length > ROWS_MAX) {
       waiting.shift();
       dropped += 1;
     }
-    if (held) $("held").textContent = $("held").dataset.words.replace("{n}", waiting.length + dropped);
+    tell();
   }
 
+  const later = (a, b) =>
+    Number(b.dataset.at) - Number(a.dataset.at) || Number(b.dataset.number) - Number(a.dataset.number);
+
   function draw() {
-    if (held || !waiting.length) return;
-    if (dropped) waiting.unshift(note(table.dataset.dropped.replace("{n}", dropped)));
-    rows.querySelector(".waiting")?.remove();
-    rows.prepend(...waiting.reverse());
+    if (heldAt || !waiting.length) return;
+    if (dropped) waiting.unshift(omitted());
+    rows().querySelector(".waiting")?.remove();
+    // Changes of one partition may be told some seconds after those of another: each has its place.
+    let before = rows().firstElementChild;
+    for (const tr of waiting.sort(later)) {
+      while (before && later(before, tr) < 0) before = before.nextElementSibling;
+      rows().insertBefore(tr, before);
+    }
     forget();
-    while (rows.rows.length > ROWS_MAX) rows.lastElementChild.remove();
+    while (rows().rows.length > ROWS_MAX) rows().lastElementChild.remove();
   }
 
   function forget() {
     waiting = [];
     dropped = 0;
-    $("held").textContent = "";
+    tell();
+  }
+
+  function tell() {
+    const said = $("held");
+    const words = said.dataset.words.replace("{t}", heldAt).replace("{n}", waiting.length + dropped);
+    said.textContent = heldAt ? words : "";
   }
 
   // The stream is open. The view tells changes only if it has figures too.
@@ -118,14 +149,49 @@
     clearTimeout(reopening);
     const filters = asked();
     filters.delete("lang");
+    if (last) filters.set("after", last);
     stream = new EventSource(`/v1/changes?${filters}`);
     stream.onopen = opened;
     stream.onerror = () => {
       linked("reconnecting");
       if (stream.readyState === EventSource.CLOSED) reopening = setTimeout(open, REOPEN_MS);
     };
-    stream.addEventListener("change", (event) => push(row(JSON.parse(event.data))));
-    stream.addEventListener("gap", () => push(note(table.dataset.gap)));
+    stream.addEventListener("change", (event) => {
+      passed(event);
+      push(row(JSON.parse(event.data)));
+    });
+    stream.addEventListener("gap", (event) => {
+      passed(event);
+      push(missing());
+    });
+  }
+
+  function passed({ lastEventId }) {
+    last = lastEventId || last;
+    number = Number(lastEventId.split("-")[1]) || number + 1;
+  }
+
+  // Takes over the rows that the page came with, or that were fetched for a filter.
+  function begin() {
+    last = rows().dataset.last;
+    number = Number(last.split("-")[1] ?? 0);
+    open();
+  }
+
+  async function list() {
+    forget();
+    stream?.close();
+    linked("connecting");
+    try {
+      const signal = AbortSignal.timeout(ANSWER_MS);
+      const answer = await fetch(`/dashboard/changes?${asked()}`, { cache: "no-store", signal });
+      const part = document.createElement("template");
+      part.innerHTML = await answer.text(); // our own server's markup; it escapes
+      rows().replaceWith(part.content.firstElementChild);
+    } catch {
+      rows().replaceChildren();
+    }
+    begin();
   }
 
   async function count() {
@@ -154,19 +220,22 @@
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     history.replaceState(null, "", `?${asked()}`);
-    forget();
-    rows.replaceChildren();
-    linked("connecting");
-    open();
+    list();
   });
   for (const select of form.querySelectorAll("select")) {
     select.addEventListener("change", () => form.requestSubmit());
   }
+  $("clear").addEventListener("click", (event) => {
+    event.preventDefault();
+    for (const name of ["city", "reason", "source"]) form.elements[name].value = "";
+    form.requestSubmit();
+  });
   hold.hidden = false;
   hold.addEventListener("click", () => {
-    held = !held;
-    hold.setAttribute("aria-pressed", String(held));
-    if (!held) draw();
+    heldAt = heldAt ? "" : HANDS.format(Date.now());
+    hold.textContent = heldAt ? hold.dataset.resume : hold.dataset.hold;
+    tell();
+    draw();
   });
 
   function run() {
@@ -175,9 +244,9 @@
   }
 
   run();
-  open();
+  begin();
   setInterval(count, COUNTS_MS);
   setInterval(repaint, CHART_MS);
   addEventListener("pagehide", () => stream.close());
-  addEventListener("pageshow", (event) => event.persisted && open());
+  addEventListener("pageshow", (event) => event.persisted && list());
 })();
