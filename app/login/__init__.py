@@ -15,6 +15,7 @@
 - `names`: as much of a name, and of a document number, as a gate may see.
 - `failures`: every way in which a login can fail; `pages`, `texts`, `routes`: the answers, and
   their words.
+- `duty`: the login of duty officers, by the operator's token (`/duty/login`), and their guard.
 - `options`: what a login needs to know; `transport`: a bound on every answer that it is given.
 
 It promises that a document number is in memory between the provider's answer and the gateway's,

@@ -66,7 +66,7 @@ def duty_routes(view: Services) -> list[Any]:
                 description="The stream, which has no end. The data of each event is a change.",
                 media_type="text/event-stream",
             ),
-            **refusals("invalid", "too-many-clients"),
+            **refusals("invalid", "unauthenticated", "no-operator", "too-many-clients"),
         },
     )
     async def changes(
@@ -111,4 +111,4 @@ def duty_routes(view: Services) -> list[Any]:
         """Also has the changes of the last hour, minute by minute."""
         return counts.counts_answer(await view.counting.counts(), await view.counting.minutes())
 
-    return [changes, count]
+    return [view.duty.protect(changes), count]

@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import PathParameter, QueryParameter
 from redis.exceptions import RedisError
 
+from app.login.duty import DUTY_COOKIE, NotOnDuty, on_not_on_duty
 from app.login.guards import HOME, SessionsAway
 from app.login.routes import EXCEPTION_HANDLERS, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
@@ -72,6 +73,12 @@ _OPENAPI = OpenAPIConfig(
                 scheme="bearer",
                 description="The operator's token, made by `yuekang token /operator`.",
             ),
+            "duty": SecurityScheme(
+                type="apiKey",
+                name=DUTY_COOKIE,
+                security_scheme_in="cookie",
+                description="The cookie of an officer who is on duty; begins at `/duty/login`.",
+            ),
             "session": SecurityScheme(
                 type="apiKey",
                 name=COOKIE,
@@ -117,6 +124,7 @@ def create_view(options: ViewOptions) -> Litestar:
             Refused: on_refused,
             Unavailable: problems.on_unavailable,
             **EXCEPTION_HANDLERS,
+            NotOnDuty: on_not_on_duty,
             SessionsAway: _on_sessions_away(view.now),
             ValidationException: on_page_unknown,
             HTTPException: on_page_missing,

@@ -9,6 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.login.duty import Duty
 from app.login.options import LoginOptions
 from app.login.routes import Login
 from app.process.clock import Clock, now
@@ -72,6 +73,9 @@ class Services:
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
         self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
         self.tokens = Tokens(options.token_key)
+        self.duty = Duty(
+            options.login.session_key, self.tokens, options.login.view_url, options.now
+        )
         self.codes = Codes(self.redis, options.now)
         self.explanations = Explanations(self._rows, options.now)
         self.reconciliation = Reconciliation(self._rows, self.codes, options.now)

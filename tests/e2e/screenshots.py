@@ -77,7 +77,7 @@ def test_pictures(
 
 def live_dashboard(stage: Stage, context: BrowserContext, reds: list[HealthCode]) -> Page:
     page = context.new_page()
-    page.goto(f"{stage.url}/dashboard")
+    stage.open(page, None, "/dashboard")
     expect(page.locator("#connection")).to_contain_text("实时")
     stage.tell(*changes(reds[:LIVE], minutes=0))
     expect(page.locator("#changes tbody tr")).to_have_count(LIVE)

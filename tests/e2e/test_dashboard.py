@@ -54,7 +54,7 @@ def serve(page: Page, *events: tuple[str, str]) -> None:
 
 
 def open_live(stage: Stage, page: Page, query: str = "") -> None:
-    page.goto(f"{stage.url}/dashboard{query}")
+    stage.open(page, None, f"/dashboard{query}")
     expect(page.locator("#connection")).to_have_text(re.compile("实时"))
 
 
@@ -99,7 +99,7 @@ def test_filters_choose_what_is_listed(stage: Stage, desk: Page) -> None:
 
 def test_counts_are_shown_and_renewed(stage: Stage, desk: Page) -> None:
     person = stage.put(people.green(someone()))
-    desk.goto(f"{stage.url}/dashboard")
+    stage.open(desk, None, "/dashboard")
     shown = desk.locator("[data-count=red]")
     before = int(shown.inner_text().replace(",", ""))
     stage.put(people.red(person, version=2))
@@ -112,7 +112,7 @@ def test_counts_are_shown_and_renewed(stage: Stage, desk: Page) -> None:
 
 
 def test_chart_of_the_last_hour_is_a_picture_with_words(stage: Stage, desk: Page) -> None:
-    desk.goto(f"{stage.url}/dashboard")
+    stage.open(desk, None, "/dashboard")
     picture = desk.locator("#chart img")
     assert picture.evaluate("e => e.complete && e.naturalWidth > 0")
     assert "最近一小时" in (picture.get_attribute("alt") or "")
@@ -124,7 +124,7 @@ def test_the_picture_needs_no_more_than_its_answer_allows(
 ) -> None:
     complaints: list[str] = []
     desk.on("console", lambda line: complaints.append(line.text))
-    answer = desk.goto(f"{stage.url}/dashboard/chart.svg?size={size}")
+    answer = stage.open(desk, None, f"/dashboard/chart.svg?size={size}")
     assert answer is not None
     assert answer.headers["content-security-policy"] == "default-src 'none'"
     assert desk.locator("svg").bounding_box() == {"x": 0, "y": 0, "width": width, "height": 240}
@@ -134,7 +134,7 @@ def test_the_picture_needs_no_more_than_its_answer_allows(
 
 
 def test_without_figures_the_picture_says_so(failing: Stage, desk: Page) -> None:
-    answer = desk.goto(f"{failing.url}/dashboard/chart.svg")
+    answer = failing.open(desk, None, "/dashboard/chart.svg")
     assert answer is not None
     assert answer.status == 503
     expect(desk.locator("svg > text")).to_have_text("暂时无法取得数据")
@@ -142,7 +142,7 @@ def test_without_figures_the_picture_says_so(failing: Stage, desk: Page) -> None
 
 def test_a_gap_is_told_where_it_is(stage: Stage, desk: Page) -> None:
     serve(desk, told(), ("gap", "{}"), told())
-    desk.goto(f"{stage.url}/dashboard{NOTHING}")
+    stage.open(desk, None, f"/dashboard{NOTHING}")
     rows = desk.locator("#changes tbody tr")
     expect(rows).to_have_count(3)
     expect(rows.nth(1)).to_contain_text("有变化未能收到")
@@ -150,7 +150,7 @@ def test_a_gap_is_told_where_it_is(stage: Stage, desk: Page) -> None:
 
 def test_at_most_200_rows_are_kept_and_what_is_left_out_is_said(stage: Stage, desk: Page) -> None:
     serve(desk, *(told() for _ in range(450)), told("440100"))
-    desk.goto(f"{stage.url}/dashboard{NOTHING}")
+    stage.open(desk, None, f"/dashboard{NOTHING}")
     rows = desk.locator("#changes tbody tr")
     expect(rows.first).to_contain_text("广州")
     assert rows.count() == 200
@@ -158,7 +158,7 @@ def test_at_most_200_rows_are_kept_and_what_is_left_out_is_said(stage: Stage, de
 
 def test_a_lost_connection_is_shown(stage: Stage, desk: Page) -> None:
     serve(desk)
-    desk.goto(f"{stage.url}/dashboard")
+    stage.open(desk, None, "/dashboard")
     expect(desk.locator("#connection")).to_contain_text("正在重连")
 
 
@@ -243,7 +243,7 @@ def test_a_filter_that_nothing_fits_says_so_and_can_be_cleared(stage: Stage, des
 
 def test_a_change_is_one_line_on_a_desk(stage: Stage, desk: Page) -> None:
     serve(desk, told("440300"))
-    desk.goto(f"{stage.url}/dashboard?lang=en&source=/cdc/nowhere")
+    stage.open(desk, None, "/dashboard?lang=en&source=/cdc/nowhere")
     row = desk.locator("#changes tbody tr")
     expect(row).to_contain_text("Shenzhen")
     box = row.bounding_box()
@@ -252,11 +252,11 @@ def test_a_change_is_one_line_on_a_desk(stage: Stage, desk: Page) -> None:
 
 
 def test_without_figures_the_dashboard_says_so(failing: Stage, desk: Page) -> None:
-    desk.goto(f"{failing.url}/dashboard")
+    failing.open(desk, None, "/dashboard")
     expect(desk.locator("#counts")).to_contain_text("暂时无法取得数据")
     expect(desk.locator("#connection")).to_contain_text("没有数据")
 
 
 def test_a_partition_that_is_behind_is_marked(stale: tuple[Stage, str], desk: Page) -> None:
-    desk.goto(f"{stale[0].url}/dashboard")
+    stale[0].open(desk, None, "/dashboard")
     expect(desk.locator(".lags .late").first).to_contain_text("落后")

@@ -30,6 +30,7 @@ from models.codes import Reason, Status, StatusChange
 from support.brokers import Kafka
 from support.views import (
     GREEN,
+    OPERATOR_HEADERS,
     RED,
     Log,
     Model,
@@ -431,7 +432,9 @@ async def test_a_saved_redis_of_older_days_is_a_gap(
 async def over_http(
     view: Running, query: str = "", last_event_id: str | None = None
 ) -> AsyncIterator[Client]:
-    headers = {"last-event-id": last_event_id} if last_event_id else {}
+    headers = dict(OPERATOR_HEADERS)
+    if last_event_id:
+        headers["last-event-id"] = last_event_id
     async with (
         httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http,
         http.stream("GET", f"{view.address}/v1/changes{query}", headers=headers) as answer,
@@ -504,7 +507,10 @@ async def test_a_browser_that_stops_reading_costs_a_bounded_amount_of_memory(
             for _ in range(STUCK):
                 stuck = stack.enter_context(socket.create_connection((host, int(port))))
                 stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                stuck.sendall(b"GET /v1/changes HTTP/1.1\r\nhost: x\r\n\r\n")
+                stuck.sendall(
+                    b"GET /v1/changes HTTP/1.1\r\nhost: x\r\nauthorization: %s\r\n\r\n"
+                    % OPERATOR_HEADERS["authorization"].encode()
+                )
             while f"yuekang_view_clients {STUCK}.0" not in view.get("/metrics")[1]:
                 await asyncio.sleep(0.1)
             before = _memory_kib(view.process.pid)

@@ -44,6 +44,7 @@ from support.views import (
     change,
     health_code,
     now,
+    on_duty,
     options_over,
     reason,
     resident,
@@ -324,6 +325,26 @@ async def test_the_pages_are_mounted(http: Http, model: Model) -> None:
     assert "data-token" in page
     for path in ("/", "/dashboard", "/dashboard/counts", "/dashboard/chart.svg", "/api"):
         assert (await http.get(path)).status_code == 200, path
+
+
+async def test_nothing_of_the_duty_officers_is_shown_without_a_login(
+    http: Http, model: Model
+) -> None:
+    del http.headers["authorization"]
+    await model.put(health_code(someone(), reason()), change(someone()))
+    routes = [route.path for route in http.app.routes]
+    duty = [path for path in routes if re.match("/(dashboard|duty|v1/changes)", path)]
+    assert len(duty) > 5
+    for path in duty:
+        if path.startswith(("/duty/login", "/duty/logout")):
+            continue
+        page = await http.get(path, headers={"accept": "text/html"}, follow_redirects=False)
+        assert (page.status_code, page.text) == (303, "") or path.startswith("/v1/"), path
+        assert (await http.get(path, headers={"sec-fetch-mode": "cors"})).status_code == 401, path
+    assert (await http.get("/dashboard", headers=on_duty("值班员"))).text.count("值班员") == 1
+    document = (await http.get("/openapi.json")).json()
+    security = document["paths"]["/v1/changes"]["get"]["security"]
+    assert security == [{"operatorToken": []}, {"duty": []}]
 
 
 # Scans

@@ -67,6 +67,7 @@ EVERY = [
     # For a guard
     "/gate",
     # For the duty officer
+    "/duty/login",
     "/dashboard",
     "dashboard-failed",
     # For agencies

@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.testing import RequestFactory, TestClient
 from msgspec import Raw, Struct
 
+from app.login.duty import DUTY_COOKIE, Duty
 from app.login.sessions import Session
 from app.projection.codes import PublicCause, PublicChange, PublicStatus
 from app.travel.cards import CodeSent, TravelCardAnswer
@@ -34,8 +35,10 @@ from app.view.reading import (
     UnavailableCause,
 )
 from app.web.language import Language
+from app.web.operator import OPERATOR
 from app.web.problems import FieldError, Refused, retry_later
 from app.web.requests import AnyRequest
+from app.web.tokens import Tokens
 from models.codes import (
     Colour,
     Condition,
@@ -176,6 +179,7 @@ class Stand:
         self.declarations = self.cards = Services()
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self
+        self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
 
     def now(self) -> datetime:
         return self._at
@@ -386,6 +390,8 @@ STATES: dict[str, tuple[Stand, str]] = {
     # For a guard
     "gate": (Stand(), "/gate"),
     # For the duty officer
+    "duty-login": (Stand(), "/duty/login"),
+    "duty-refused": (Stand(), "/duty/login"),
     "dashboard": (Stand(), "/dashboard"),
     "dashboard-failed": (Stand(cause="store"), "/dashboard"),
     "dashboard-silent": (Stand(silent=True), "/dashboard"),
@@ -467,6 +473,7 @@ POSTED: dict[str, tuple[Mapping[str, str], Services, int]] = {
         for code in ("invalid", "code-spent", "code-expired", "code-used", "no-code-sent")
     },
     "travel-rows-away": (TRIED_CODE, Services(Unavailable("store", 2)), 503),
+    "duty-refused": ({"token": "wrong", "officer": PLACE}, Services(), 422),
 }
 """States of forms: what was filled in, what came of it, the status."""
 
@@ -481,8 +488,12 @@ def rendered(state: str, language: Language) -> str:
         dependencies={"session": session},
         exception_handlers={HTTPException: on_page_missing},
     )
-    with TestClient(app) as client:
+    on_duty = stand.duty.begin(Tokens(bytes(32)).token_for(OPERATOR), PLACE)
+    assert on_duty is not None
+    cookies = {DUTY_COOKIE: stand.duty.cookie(on_duty).value or ""}
+    with TestClient(app, cookies=cookies) as client:
         client.headers["accept"] = "text/html"
+        client.headers["origin"] = "http://testserver.local"
         lang = {"lang": language.code}
         if form is None:
             answer = client.get(address, params=lang)

@@ -15,14 +15,25 @@ from aiokafka import AIOKafkaProducer
 from playwright.sync_api import Page, Response
 
 from app.development.stack.processes import HttpProcess
+from app.login.duty import DASHBOARD, LOGIN_PAGE
 from app.process.ports import free_port
 from app.web.tokens import Tokens
 from models.codes import HealthCode, StatusChange, changed
 from support.brokers import Kafka
 from support.gateways import command
-from support.views import DISPLAY_KEY, OPERATOR_HEADERS, SESSION_KEY, TOKEN_KEY, resident_cookie
+from support.views import (
+    DISPLAY_KEY,
+    OPERATOR_HEADERS,
+    SESSION_KEY,
+    TOKEN_KEY,
+    duty_cookie,
+    resident_cookie,
+)
 
 SHOWN_SECONDS_MAX = 10.0
+
+DUTY_PAGES = (DASHBOARD, "/duty/")
+"""How the addresses begin that only an officer on duty may open."""
 
 
 class Service(HttpProcess):
@@ -146,15 +157,17 @@ class Stage:
         self._log = log
 
     def open(self, page: Page, person: str | None, address: str = "/code") -> Response | None:
-        """Open a page, as a person who is logged in or as nobody."""
-        if person is None:
-            return page.goto(self.url + address)
-        cookie = resident_cookie(person)
+        """Open a page, as a person who is logged in or as nobody; the duty officer's as theirs."""
+        cookies = [] if person is None else [resident_cookie(person)]
+        if address.startswith(DUTY_PAGES) and not address.startswith(LOGIN_PAGE):
+            cookies.append(duty_cookie())
         # The protocol takes a secure cookie for https alone; the browser sends it to loopback too.
         url = self.url.replace("http:", "https:")
-        page.context.add_cookies(
-            [{"name": cookie.key, "value": cookie.value or "", "url": url, "secure": True}]
-        )
+        for cookie in cookies:
+            value = cookie.value or ""
+            page.context.add_cookies(
+                [{"name": cookie.key, "value": value, "url": url, "secure": True}]
+            )
         return page.goto(self.url + address)
 
     def put(self, *codes: HealthCode) -> str:

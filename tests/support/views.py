@@ -23,6 +23,7 @@ from litestar.datastructures import Cookie
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
+from app.login.duty import Duty
 from app.login.options import login_options_of
 from app.login.sessions import Sessions
 from app.process.logs import AUDIT
@@ -369,6 +370,20 @@ def resident_cookie(
     sessions = Sessions(SESSION_KEY, lambda: now() + ahead)
     kind = DocumentType.RESIDENT_IDENTITY_CARD
     return sessions.cookie(sessions.begin(person, "样*甲", adult_from, kind, "1234"))
+
+
+def duty_cookie(officer: str = "") -> Cookie:
+    """The cookie of an officer who is on duty."""
+    duty = Duty(SESSION_KEY, Tokens(TOKEN_KEY), "http://127.0.0.1", now)
+    begun = duty.begin(Tokens(TOKEN_KEY).token_for(OPERATOR), officer)
+    assert begun is not None
+    return duty.cookie(begun)
+
+
+def on_duty(officer: str = "") -> dict[str, str]:
+    """What a browser's request carries whose officer is on duty."""
+    cookie = duty_cookie(officer)
+    return {"cookie": f"{cookie.key}={cookie.value}"}
 
 
 def resident(

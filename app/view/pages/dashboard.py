@@ -6,6 +6,7 @@ from datetime import datetime
 from litestar import Response
 from msgspec import Struct
 
+from app.login.duty import OnDuty
 from app.view.changes import Changes
 from app.view.counts import Counting
 from app.view.pages import names
@@ -47,11 +48,13 @@ async def dashboard(
     language: Language,
     filters: Mapping[str, str],
     now: datetime,
+    officer: OnDuty | None,
 ) -> Response[str]:
     """The whole page, with the filters that its address names."""
     context = {
         **await _counted(counting),
         **await change_rows(changes, filters, now),
+        "officer": "" if officer is None else officer.officer,
         "filters": {name: filters.get(name, "") for name in FILTERS},
         "cities_known": names.CITIES,
         "reasons_known": names.REASONS,

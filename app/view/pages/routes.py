@@ -7,16 +7,16 @@ from litestar import MediaType, Response, Router, get
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
+from app.login.duty import duty_login_routes
 from app.login.guards import LoggedIn
 from app.topics.schemas import asyncapi
 from app.view.pages.code_page import BEFORE, code_page, reloading
-from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import declare_routes
+from app.view.pages.duty import duty_pages
 from app.view.pages.entry import entry_page
 from app.view.pages.gate import gate_routes
 from app.view.pages.information import everything_page, information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
-from app.view.pages.newest import changes_part
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.travel import travel_card_routes
 from app.view.services import Services
@@ -47,27 +47,6 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     async def show_offline(request: AnyRequest) -> Response[str]:
         return offline_page(language_of(request))
 
-    @get("/dashboard", media_type=MediaType.HTML)
-    async def show_dashboard(request: AnyRequest) -> Response[str]:
-        filters = request.query_params
-        language = language_of(request)
-        return await dashboard(view.counting, view.changes, language, filters, view.now())
-
-    @get("/dashboard/changes", media_type=MediaType.HTML)
-    async def show_changes(request: AnyRequest) -> Response[str]:
-        filters = request.query_params
-        return await changes_part(view.changes, language_of(request), filters, view.now())
-
-    @get("/dashboard/counts", media_type=MediaType.HTML)
-    async def show_counts(request: AnyRequest) -> Response[str]:
-        return await counts_part(view.counting, language_of(request))
-
-    @get("/dashboard/chart.svg")
-    async def show_chart(request: AnyRequest) -> Response[bytes]:
-        return await chart_part(
-            view.counting, language_of(request), request.query_params.get("size", "wide")
-        )
-
     @get("/api", media_type=MediaType.HTML)
     async def show_api(request: AnyRequest) -> Response[bytes]:
         return api_page(request, openapi(), view.gateway_docs_url)
@@ -93,10 +72,8 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         # For a guard
         *gate_routes(),
         # For the duty officer
-        show_dashboard,
-        show_changes,
-        show_counts,
-        show_chart,
+        *duty_login_routes(view.duty),
+        view.duty.protect(*duty_pages(view)),
         # For agencies
         show_api,
         show_events,

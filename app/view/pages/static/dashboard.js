@@ -185,6 +185,7 @@
     try {
       const signal = AbortSignal.timeout(ANSWER_MS);
       const answer = await fetch(`/dashboard/changes?${asked()}`, { cache: "no-store", signal });
+      if (answer.status === 401) location.reload(); // the shift is over: to the login, and back
       const part = document.createElement("template");
       part.innerHTML = await answer.text(); // our own server's markup; it escapes
       rows().replaceWith(part.content.firstElementChild);
@@ -200,6 +201,7 @@
     try {
       const address = `/dashboard/counts?lang=${form.elements.lang.value}`;
       const answer = await fetch(address, { cache: "no-store", signal });
+      if (answer.status === 401) location.reload();
       $("counts").innerHTML = await answer.text(); // our own server's markup; it escapes
       $("old").hidden = true;
       opened();

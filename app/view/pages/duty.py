@@ -1,0 +1,39 @@
+"""Which address leads to which page of the duty officer's. All need somebody who is on duty."""
+
+from typing import Any
+
+from litestar import MediaType, Response, get
+
+from app.view.pages.dashboard import chart_part, counts_part, dashboard
+from app.view.pages.newest import changes_part
+from app.view.services import Services
+from app.web.requests import AnyRequest
+from app.web.site import language_of
+
+
+def duty_pages(view: Services) -> list[Any]:
+    """Return the handlers, for a router that lets in those alone who are on duty."""
+
+    @get("/dashboard", media_type=MediaType.HTML)
+    async def show_dashboard(request: AnyRequest) -> Response[str]:
+        filters = request.query_params
+        language = language_of(request)
+        officer = view.duty.officer_of(request)
+        return await dashboard(view.counting, view.changes, language, filters, view.now(), officer)
+
+    @get("/dashboard/changes", media_type=MediaType.HTML)
+    async def show_changes(request: AnyRequest) -> Response[str]:
+        filters = request.query_params
+        return await changes_part(view.changes, language_of(request), filters, view.now())
+
+    @get("/dashboard/counts", media_type=MediaType.HTML)
+    async def show_counts(request: AnyRequest) -> Response[str]:
+        return await counts_part(view.counting, language_of(request))
+
+    @get("/dashboard/chart.svg")
+    async def show_chart(request: AnyRequest) -> Response[bytes]:
+        return await chart_part(
+            view.counting, language_of(request), request.query_params.get("size", "wide")
+        )
+
+    return [show_dashboard, show_changes, show_counts, show_chart]

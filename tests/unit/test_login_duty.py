@@ -1,0 +1,129 @@
+"""The duty officer's login: whose token lets in, for how long, and where it leads."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from litestar import Litestar, get
+from litestar.testing import TestClient
+
+from app.login.duty import (
+    DUTY_COOKIE,
+    DUTY_LIFE,
+    Duty,
+    NotOnDuty,
+    duty_login_routes,
+    duty_path,
+    on_not_on_duty,
+)
+from app.web.operator import OPERATOR
+from app.web.problems import Refused, on_refused
+from app.web.tokens import Tokens
+from support.logins import SESSION_KEY, VIEW, Clock
+
+TOKENS = Tokens(bytes(range(32)))
+TOKEN = TOKENS.token_for(OPERATOR)
+HERE = {"origin": VIEW}
+PAGE = {"accept": "text/html"}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def duty(clock: Clock) -> Duty:
+    return Duty(SESSION_KEY, TOKENS, VIEW, clock)
+
+
+def client_of(duty: Duty) -> TestClient[Litestar]:
+    @get("/dashboard")
+    async def dashboard() -> str:
+        return "seen"
+
+    @get("/v1/changes")
+    async def changes() -> str:
+        return "seen"
+
+    handlers: list[Any] = [duty.protect(dashboard, changes), *duty_login_routes(duty)]
+    answers: Any = {NotOnDuty: on_not_on_duty, Refused: on_refused}
+    app = Litestar(handlers, exception_handlers=answers, openapi_config=None)
+    return TestClient(app, base_url=VIEW.replace("http:", "https:"))
+
+
+def test_a_token_lets_in_once_and_the_cookie_from_then_on(duty: Duty) -> None:
+    with client_of(duty) as client:
+        first = client.get("/dashboard?city=440100", headers=PAGE, follow_redirects=False)
+        assert first.status_code == 303
+        assert first.headers["location"] == "/duty/login?return_to=%2Fdashboard%3Fcity%3D440100"
+        form = {"token": TOKEN, "officer": " 甲  乙 ", "return_to": "/dashboard?city=440100"}
+        begun = client.post("/duty/login", data=form, headers=HERE, follow_redirects=False)
+        assert begun.headers["location"] == "/dashboard?city=440100"
+        cookie = begun.headers["set-cookie"]
+        assert all(word in cookie for word in ("HttpOnly", "Secure", "Path=/", "SameSite=lax"))
+        assert client.get("/dashboard", headers=PAGE).text == "seen"
+        assert client.get("/v1/changes").text == "seen"
+        client.post("/duty/logout", headers=HERE, follow_redirects=False)
+        assert client.get("/v1/changes").status_code == 401
+
+
+def test_a_program_sends_the_token_and_is_told_what_is_wrong(duty: Duty) -> None:
+    laboratory = TOKENS.token_for("/laboratories/440100-001")
+    with client_of(duty) as client:
+        for token, status in ((TOKEN, 200), (laboratory, 403), ("yk1./operator.x", 401)):
+            headers = {"authorization": f"Bearer {token}", **PAGE}
+            assert client.get("/v1/changes", headers=headers).status_code == status
+            assert client.get("/dashboard", headers=headers).status_code == status
+        assert client.get("/v1/changes").json()["code"] == "unauthenticated"
+        # A page's script cannot be led to another page.
+        assert client.get("/dashboard", headers={"sec-fetch-mode": "cors"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "token", ["", "wrong", TOKENS.token_for("/cdc/440100"), TOKEN[:-2] + "77", "x" * 4_000]
+)
+def test_another_token_lets_nobody_in_and_says_so(duty: Duty, token: str) -> None:
+    with client_of(duty) as client:
+        answer = client.post("/duty/login", data={"token": token}, headers=HERE)
+        assert answer.status_code == 422
+        assert "令牌不对" in answer.text
+        assert DUTY_COOKIE not in client.cookies
+        assert not token or token not in answer.text
+
+
+def test_a_login_comes_from_a_page_of_ours_alone(duty: Duty) -> None:
+    with client_of(duty) as client:
+        for origin in ({}, {"origin": "https://evil.example"}):
+            answer = client.post("/duty/login", data={"token": TOKEN}, headers=origin)
+            assert answer.status_code == 403
+
+
+def test_it_ends_with_the_shift_and_with_the_token_key(duty: Duty, clock: Clock) -> None:
+    begun = duty.begin(TOKEN, "甲")
+    assert begun is not None
+    cookie = {DUTY_COOKIE: duty.cookie(begun).value or ""}
+    renewed = Duty(SESSION_KEY, Tokens(bytes(range(1, 33))), VIEW, clock)
+    for asked, status in ((duty, 200), (renewed, 401)):
+        with client_of(asked) as client:
+            client.cookies.update(cookie)
+            assert client.get("/v1/changes").status_code == status
+    clock.ahead = DUTY_LIFE - timedelta(minutes=1)
+    with client_of(duty) as client:
+        client.cookies.update(cookie)
+        assert client.get("/v1/changes").status_code == 200
+        clock.ahead = DUTY_LIFE
+        assert client.get("/v1/changes").status_code == 401
+
+
+def test_another_sealed_cookie_is_no_duty(duty: Duty) -> None:
+    with client_of(duty) as client:
+        for value in ("", "nonsense", "A" * 4_000):
+            client.cookies.set(DUTY_COOKIE, value)
+            assert client.get("/v1/changes").status_code == 401
+
+
+@pytest.mark.parametrize("asked", ["", "/code", "//evil.example", "/duty/login", "https://x/duty/"])
+def test_it_leads_to_a_page_of_the_officers_alone(asked: str) -> None:
+    assert duty_path(asked) == "/dashboard"
+    assert duty_path("/duty/playbooks#x") == "/duty/playbooks#x"
