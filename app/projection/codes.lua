@@ -1,10 +1,10 @@
 -- Write one whole batch of the projection, or nothing. See app/projection/codes.py.
 --
--- KEYS: state, counts, changes, a key for each code, a key for each minute
+-- KEYS: state, counts, changes, a key for each code, a key for each of the trends
 -- ARGV: state as it must be ("" for none), state as it is to be, changes to keep,
 --       number of the first change, count of codes, count of changes,
 --       the codes ("" deletes one), the changes,
---       for each minute: instant at which it expires (s), field, how many to add
+--       for each of the trends: instant at which it expires (s), field, how many to add
 
 local state, counts, changes = KEYS[1], KEYS[2], KEYS[3]
 if (redis.call('GET', state) or '') ~= ARGV[1] then
@@ -66,9 +66,22 @@ if changes_n > 0 then
   redis.call('XTRIM', changes, 'MAXLEN', ARGV[3])
 end
 
+-- A minute or ten minutes have at most 200 sources by name (app/projection/trends.py). Who may write
+-- to the log can invent names; the other fields are of a closed list.
+local function bounded(key, field)
+  if string.sub(field, 1, 11) == 'red:source:' and redis.call('HEXISTS', key, field) == 0 then
+    local sources = redis.call('HINCRBY', key, 'sources', 1)
+    if sources > 200 then
+      redis.call('HSET', key, 'sources', 200)
+      return 'red:source:other'
+    end
+  end
+  return field
+end
+
 local at = 6 + codes_n + changes_n
 for i = 4 + codes_n, #KEYS do
-  redis.call('HINCRBY', KEYS[i], ARGV[at + 2], ARGV[at + 3])
+  redis.call('HINCRBY', KEYS[i], bounded(KEYS[i], ARGV[at + 2]), ARGV[at + 3])
   redis.call('EXPIREAT', KEYS[i], ARGV[at + 1])
   at = at + 3
 end

@@ -4,7 +4,7 @@
     yk:code:<person>   a head line of what is counted, then the HealthCode as on the log
     yk:counts          people by colour, by reason, by city
     yk:changes         the latest changes, without the person, numbered without a gap
-    yk:minute:<n>      changes of the n-th minute of the epoch, for an hour
+    yk:minute:<n>, yk:slot:<n>   how many changes there were when (app.projection.trends)
 
 A batch is one script (codes.lua). Codes, counts, changes and the state with the new positions are
 written together, through the state's gate. A code also carries its version, and an older one never
@@ -17,7 +17,6 @@ The database is the model's alone: it is emptied when the model is built again.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,58 +25,25 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from app.process.consumer import LogRecord
+from app.projection.changes import PublicChange, public
 from app.projection.state import STATE, State, StateGate, decode_state
+from app.projection.trends import trends_of
 from app.topics.catalogue import HEALTH_CODES
 from app.topics.reading import Fetched, Unreadable
-from models.codes import Colour, HealthCode, Reason, Status, StatusChange, StatusChanged
+from models.codes import Colour, HealthCode, Reason, StatusChange, StatusChanged
 
 COUNTS = "yk:counts"
 CHANGES = "yk:changes"
 CODE = "yk:code:"
-MINUTE = "yk:minute:"
 
 CHANGES_KEPT = 50_000
 """Changes that a client can resume over: 100 s at 500 changes/s, an ordinary day many times over;
 some 15 MB."""
 
-MINUTES_KEPT = 60
-EXPIRY_SLACK_MINUTES = 2
-
 PAGE = 1_000
 """Changes that one read returns."""
 
 _APPLY = Path(__file__).with_suffix(".lua").read_text()
-
-
-class PublicStatus(Struct, frozen=True):
-    """A change's `Status`, as others than its person may see it."""
-
-    colour: Colour
-    reasons: tuple[Reason, ...] = ()
-
-
-class PublicCause(Struct, frozen=True, omit_defaults=True):
-    """Who brought a change about, and by what; neither if time did."""
-
-    source: str | None = None
-    type: str | None = None
-
-
-class PublicChange(Struct, frozen=True):
-    """A change of somebody's status, without the person and without the event's id."""
-
-    at: datetime
-    before: PublicStatus
-    after: PublicStatus
-    cause: PublicCause
-    city: str | None
-
-
-class MinuteCounts(Struct, frozen=True):
-    """Changes within the minute that begins at `start` (s since 1970), by what they turned to."""
-
-    start: int
-    counts: dict[str, int]
 
 
 class CodeBatch(Struct):
@@ -146,21 +112,6 @@ def read_code(code: bytes) -> tuple[int, HealthCode]:
     return int(head.split(b" ", 2)[1]), _decode_code(value)
 
 
-def public(change: StatusChange) -> PublicChange:
-    """Return what others than the person may see of a change."""
-    return PublicChange(
-        change.at,
-        _public_status(change.before),
-        _public_status(change.after),
-        PublicCause(change.cause.source, change.cause.type),
-        change.city,
-    )
-
-
-def _public_status(status: Status) -> PublicStatus:
-    return PublicStatus(status.colour, status.reasons)
-
-
 class CodeWriter:
     """Writes codes and changes, through `gate`."""
 
@@ -180,13 +131,13 @@ class CodeWriter:
         After an error it is not known whether the batch was written: `StateGate.load` tells.
         """
         codes = list(batch.codes.items())
-        minutes = list(_minutes(batch.changes, state.at))
+        trends = trends_of(batch.changes, state.at)
         keys = [
             STATE,
             COUNTS,
             CHANGES,
             *(CODE + person for person, _ in codes),
-            *(f"{MINUTE}{minute}" for minute, _, _ in minutes),
+            *(trend.key for trend in trends),
         ]
         values = [
             CHANGES_KEPT,
@@ -195,32 +146,11 @@ class CodeWriter:
             len(batch.changes),
             *(code or b"" for _, code in codes),
             *(_encode_change(change) for change in batch.changes),
-            *(
-                value
-                for minute, field, more in minutes
-                for value in (
-                    (minute + MINUTES_KEPT + EXPIRY_SLACK_MINUTES) * 60,
-                    field,
-                    more,
-                )
-            ),
+            *(value for t in trends for value in (t.expires, t.field, t.more)),
         ]
         return await self.gate.swap(
             state, lambda last, to: self._apply(keys=keys, args=[last, to, *values])
         )
-
-
-def _minutes(changes: Iterable[PublicChange], now: float) -> Iterable[tuple[int, str, int]]:
-    """Yield minute, field and count of the changes within what is kept."""
-    found: dict[tuple[int, str], int] = {}
-    oldest = int(now // 60) - MINUTES_KEPT
-    for change in changes:
-        minute = int(change.at.timestamp() // 60)
-        if minute >= oldest:
-            turned = change.after.colour if change.after.colour != change.before.colour else "same"
-            found[minute, turned] = found.get((minute, turned), 0) + 1
-    for (minute, field), more in found.items():
-        yield minute, field, more
 
 
 async def read_counts(redis: Redis) -> tuple[State | None, dict[str, int]]:
@@ -230,20 +160,6 @@ async def read_counts(redis: Redis) -> tuple[State | None, dict[str, int]]:
         pipe.hgetall(COUNTS)
         state, counts = await pipe.execute()
     return decode_state(state), {k.decode(): int(n) for k, n in counts.items()}
-
-
-async def read_minutes(redis: Redis, now: float) -> list[MinuteCounts]:
-    """Return the last hour, oldest minute first."""
-    last = int(now // 60)
-    minutes = range(last - MINUTES_KEPT + 1, last + 1)
-    async with redis.pipeline(transaction=False) as pipe:
-        for minute in minutes:
-            pipe.hgetall(f"{MINUTE}{minute}")
-        found = await pipe.execute()
-    return [
-        MinuteCounts(minute * 60, {k.decode(): int(n) for k, n in counts.items()})
-        for minute, counts in zip(minutes, found, strict=True)
-    ]
 
 
 async def read_changes(

@@ -23,7 +23,7 @@ they are older than a limit, no colour is shown at all (亮码失败).
 - `information`, `rows`, `me`, `declarations`, `recorder`: a resident's own data, and what they
   tell.
 - `services`: all of these, as handlers and pages share them.
-- `duty`: what the duty officer's programs ask for.
+- `duty`: what the duty officer's programs ask for; `trends`: what was usual, and is not now.
 - `pages`: what people open; `routes`, `server`: HTTP, the process.
 - `terminals`: what a scanning terminal asks.
 

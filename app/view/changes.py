@@ -27,13 +27,8 @@ from redis.exceptions import RedisError
 
 from app.process import metrics
 from app.process.tasks import end
-from app.projection.codes import (
-    PAGE,
-    PublicChange,
-    read_changes,
-    read_last_changes,
-    wait_for_change,
-)
+from app.projection.changes import PublicChange
+from app.projection.codes import PAGE, read_changes, read_last_changes, wait_for_change
 from app.view.limits import (
     CLIENTS_MAX,
     CLIENTS_OF_ADDRESS_MAX,

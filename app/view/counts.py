@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process.clock import Clock
-from app.projection.codes import read_counts, read_minutes
+from app.projection.codes import read_counts
 from app.projection.state import State
+from app.projection.trends import ChangesWithin, read_minutes
 from app.topics.catalogue import HEALTH_CODES
 from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
 from app.view.reading import ChangesOfMinute, CityCount, Counts, PartitionLag, Unavailable
@@ -50,14 +51,12 @@ class Counting:
             found = await read_minutes(self._redis, self._now().timestamp())
         except (RedisError, OSError, TimeoutError):
             raise Unavailable("store", RETRY_STORE_SECONDS) from None
-        return [
-            ChangesOfMinute(
-                datetime.fromtimestamp(minute.start, ZONE),
-                red := minute.counts.get(Colour.RED, 0),
-                sum(minute.counts.values()) - red,
-            )
-            for minute in found
-        ]
+        return [_of_minute(minute) for minute in found]
+
+
+def _of_minute(minute: ChangesWithin) -> ChangesOfMinute:
+    red, *other = (minute.fields.get(to, 0) for to in (Colour.RED, Colour.GREEN, "none", "same"))
+    return ChangesOfMinute(datetime.fromtimestamp(minute.start, ZONE), red, sum(other))
 
 
 def lags_of(state: State, at: datetime) -> list[PartitionLag]:

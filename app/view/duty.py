@@ -8,7 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
-from app.projection.codes import PublicChange
+from app.projection.changes import PublicChange
 from app.view import counts, limits
 from app.view.changes import REASON_WORDS, ChangeFilter, place_of
 from app.view.counts import CountsAnswer

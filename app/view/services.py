@@ -27,6 +27,7 @@ from app.view.reading import Sample, Unavailable
 from app.view.reconciliation import Reconciliation
 from app.view.recorder import Recorder
 from app.view.scans import Scans
+from app.view.trends import TrendReader
 from app.web.tokens import Tokens
 from models.codes import Colour
 
@@ -84,6 +85,7 @@ class Services:
         self.information = Information(self._rows, options.now)
         self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
         self.counting = Counting(self.redis, options.now)
+        self.trend_reader = TrendReader(self.redis, options.now)
         self.displays = Displays(options.display_key, options.now)
         self.changes = Changes(
             self.redis,

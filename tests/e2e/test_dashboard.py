@@ -1,13 +1,16 @@
 """The duty officer's page in Chromium: changes as they come, counts, gaps, filters."""
 
+import io
 import json
 import re
 from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Page, Route, expect
+from PIL import Image
+from playwright.sync_api import Browser, Page, Route, expect
 
+from app.view.trends import KEPT_SECONDS
 from models.codes import Cause, Colour, Reason, Status, StatusChange
 from support import people
 from support.stage import Stage
@@ -87,7 +90,7 @@ def test_filters_choose_what_is_listed(stage: Stage, desk: Page) -> None:
     expect(rows).to_contain_text("汕头")
     desk.get_by_role("combobox", name="城市").select_option("440700")
     desk.get_by_role("combobox", name="原因").select_option("3")
-    desk.get_by_label("来源").fill("/cdc/440700")
+    desk.get_by_role("combobox", name="来源", exact=True).fill("/cdc/440700")
     desk.get_by_role("button", name="应用").click()
     expect(desk).to_have_url(re.compile("city=440700&reason=3&source=%2Fcdc%2F440700"))
     expect(desk.locator("#connection")).to_have_text(re.compile("实时"))
@@ -111,11 +114,53 @@ def test_counts_are_shown_and_renewed(stage: Stage, desk: Page) -> None:
     expect(desk.locator(".lags")).to_contain_text("正常")
 
 
-def test_chart_of_the_last_hour_is_a_picture_with_words(stage: Stage, desk: Page) -> None:
-    stage.open(desk, None, "/dashboard")
-    picture = desk.locator("#chart img")
-    assert picture.evaluate("e => e.complete && e.naturalWidth > 0")
-    assert "最近一小时" in (picture.get_attribute("alt") or "")
+def test_51_reds_in_ten_minutes_are_marked_and_stand_out_from_the_logins(
+    stage: Stage, desk: Page
+) -> None:
+    laboratory = "/laboratories/440900-903"
+    many = [change(city="440900", source=laboratory) for _ in range(51)]
+    before = now() - timedelta(minutes=3)
+    logins = [
+        replace(one, before=Status(Colour.NONE), after=GREEN)
+        for one in (change() for _ in range(2_000))
+    ]
+    stage.tell(*logins, *(replace(one, at=before) for one in many))
+    stage.open(desk, None, "/dashboard?source=" + laboratory)
+    expect(desk.locator("[data-at]").nth(49)).to_be_attached()
+    desk.wait_for_timeout(KEPT_SECONDS * 1_000)  # the view's own time, in which it reads once
+    desk.clock.fast_forward(21_000)
+    marks = desk.locator(".marks li")
+    expect(marks.filter(has_text="茂名")).to_contain_text("10 分钟 +51")
+    expect(marks.filter(has_text=laboratory)).to_contain_text("通常 0")
+    expect(desk.locator(".tile.red .unusual")).to_contain_text("异常")
+    for span in ("hour", "day"):
+        desk.get_by_label("时段").select_option(span)
+        desk.wait_for_timeout(500)
+        assert highest(desk, "#chart-red canvas", (255, 143, 135)) > 20
+    desk.locator("select[name=by]").select_option("city")
+    expect(desk.locator("#chart-red .u-legend")).to_contain_text("茂名")
+    desk.locator(".tables summary").click()
+    row = desk.locator(".tables tr").filter(has_text="茂名")
+    expect(row.locator("td").first).to_have_text("51")
+
+
+def highest(page: Page, canvas: str, colour: tuple[int, int, int]) -> int:
+    """How many pixels of this colour stand in one column at most."""
+    picture = Image.open(io.BytesIO(page.locator(canvas).screenshot())).convert("RGB")
+    width, height = picture.size
+    return max(sum(picture.getpixel((x, y)) == colour for y in range(height)) for x in range(width))
+
+
+def test_without_scripts_the_reds_of_the_hour_are_a_picture_with_words(
+    stage: Stage, browser: Browser
+) -> None:
+    with browser.new_context(java_script_enabled=False, locale="zh-CN") as context:
+        page = context.new_page()
+        stage.open(page, None, "/dashboard")
+        picture = page.locator("img.picture")
+        expect(picture).to_be_visible()
+        assert "最近一小时" in (picture.get_attribute("alt") or "")
+        expect(page.locator("#changes tbody tr").first).to_be_visible()
 
 
 @pytest.mark.parametrize(("size", "width"), [("wide", 900), ("narrow", 420)])
@@ -233,12 +278,12 @@ def test_a_filter_that_nothing_fits_says_so_and_can_be_cleared(stage: Stage, des
     open_live(stage, desk, NOTHING)
     rows = desk.locator("#changes tbody")
     expect(rows).to_have_text("没有符合的变化，仍在等待。")
-    desk.get_by_label("来源").fill("nonsense")
+    desk.get_by_role("combobox", name="来源", exact=True).fill("nonsense")
     desk.get_by_role("button", name="应用").click()
     expect(rows).to_have_text("来源应写作 /cdc/440100 的样子。")
     desk.get_by_role("link", name="清除筛选").click()
     expect(rows).to_contain_text("密切接触者")
-    expect(desk.get_by_label("来源")).to_have_value("")
+    expect(desk.get_by_role("combobox", name="来源", exact=True)).to_have_value("")
 
 
 def test_a_change_is_one_line_on_a_desk(stage: Stage, desk: Page) -> None:

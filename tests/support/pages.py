@@ -15,7 +15,8 @@ from msgspec import Raw, Struct
 
 from app.login.duty import DUTY_COOKIE, Duty
 from app.login.sessions import Session
-from app.projection.codes import PublicCause, PublicChange, PublicStatus
+from app.projection.changes import PublicCause, PublicChange, PublicStatus
+from app.projection.trends import ChangesWithin
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
@@ -34,6 +35,7 @@ from app.view.reading import (
     Unavailable,
     UnavailableCause,
 )
+from app.view.trends import Trends, trends_at
 from app.web.language import Language
 from app.web.operator import OPERATOR
 from app.web.problems import FieldError, Refused, retry_later
@@ -178,7 +180,7 @@ class Stand:
         self.recorded: list[DisplayDetail] = []
         self.declarations = self.cards = Services()
         self.codes = self.displays = self.recorder = self.information = self.counting = self
-        self.changes = self
+        self.changes = self.trend_reader = self
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
 
     def now(self) -> datetime:
@@ -232,6 +234,18 @@ class Stand:
         self._check()
         found = () if self._silent else tuple(c for c in CHANGES if wanted.lets(c[1]))
         return NewestChanges(StreamPlace("0" * 8, len(CHANGES)), found, len(CHANGES))
+
+    async def trends(self) -> Trends:
+        self._check()
+        noon = int(NOON.timestamp())
+        fields = {"red": 51, "green": 7, "first": 5}
+        for part in ("city:440100", "city:-", "reason:1", "source:/cdc/440100", "source:-"):
+            fields[f"red:{part}"] = 51
+        fields |= {"red:source:other": 3, "red:source:/provinces/43": 3}
+        now = {} if self._silent else fields
+        minutes = [ChangesWithin(noon - 60 * (59 - i), now if i == 55 else {}) for i in range(60)]
+        slots = [ChangesWithin(noon - 600 * (143 - i), now if i == 143 else {}) for i in range(144)]
+        return trends_at(NOON, minutes, slots, [ChangesWithin(0, {}) for _ in range(7)])
 
     async def minutes(self) -> Sequence[ChangesOfMinute]:
         self._check()
@@ -402,6 +416,9 @@ STATES: dict[str, tuple[Stand, str]] = {
     "changes-filtered": (Stand(), "/dashboard/changes?city=440900"),
     "changes-wrong": (Stand(), "/dashboard/changes?source=nope"),
     "changes-failed": (Stand(cause="store"), "/dashboard/changes"),
+    "trends": (Stand(), "/dashboard/trends"),
+    "trends-quiet": (Stand(silent=True), "/dashboard/trends"),
+    "trends-failed": (Stand(cause="store"), "/dashboard/trends"),
     "chart": (Stand(), "/dashboard/chart.svg"),
     "chart-failed": (Stand(cause="store"), "/dashboard/chart.svg"),
     # For agencies

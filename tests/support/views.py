@@ -29,7 +29,8 @@ from app.login.sessions import Sessions
 from app.process.logs import AUDIT
 from app.process.ports import free_port
 from app.process.settings import Settings
-from app.projection.codes import CHANGES, CODE, COUNTS, CodeBatch, CodeWriter, public, stored
+from app.projection.changes import public
+from app.projection.codes import CHANGES, CODE, COUNTS, CodeBatch, CodeWriter, stored
 from app.projection.commands import CODES
 from app.projection.state import Position, StateGate, read_state
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES

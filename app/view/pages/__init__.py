@@ -14,6 +14,6 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `sum`: the answers with which the page of a red code begins.
 - `contacts`: whom a resident calls about what was reported.
 - `duty`: which address leads to which of the duty officer's pages.
-- `newest`: the list of the last changes on it.
+- `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures.
 - `names`: how the pages name colours, reasons, owners and places.
 """

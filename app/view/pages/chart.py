@@ -1,4 +1,7 @@
-"""The last hour of changes per minute, as an SVG picture; templates/chart.svg draws it."""
+"""The reds of the last hour per minute, as an SVG picture, for a page without scripts.
+
+templates/chart.svg draws it.
+"""
 
 from collections.abc import Sequence
 
@@ -25,12 +28,12 @@ _BAR = 0.9
 
 
 def chart(minutes: Sequence[ChangesOfMinute], language: Language, size: str = "wide") -> bytes:
-    """Draw `minutes`, oldest first, as stacked bars with the changes to red at the bottom.
+    """Draw the changes to red of `minutes`, oldest first, as bars on a scale of their own.
 
     Without any minutes the picture says that there are no figures.
     """
     width, height = SIZES.get(size, SIZES["wide"])
-    most = _round_up(max((m.all for m in minutes), default=0))
+    most = _round_up(max((m.to_red for m in minutes), default=0))
     left = _MARGIN + _DIGIT * len(number(most).of(language))
     right, bottom = width - _MARGIN, height - _BELOW
     picture = render(
@@ -58,10 +61,10 @@ def chart(minutes: Sequence[ChangesOfMinute], language: Language, size: str = "w
 def described(minutes: Sequence[ChangesOfMinute]) -> Text:
     """A sentence that says what the picture shows."""
     red, other = sum(m.to_red for m in minutes), sum(m.other for m in minutes)
-    most = max((m.all for m in minutes), default=0)
-    return _("最近一小时每分钟的变化：变为红码 {red} 次，{other}，一分钟最多 {most} 次。").filled(
+    most = max((m.to_red for m in minutes), default=0)
+    return _("最近一小时：变为红码 {red} 次，一分钟最多 {most} 次；{other}。").filled(
         red=number(red),
-        other=ngettext("其他 {n} 次", "其他 {n} 次", other),
+        other=ngettext("其他 {n} 次变化", "其他 {n} 次变化", other),
         most=number(most),
     )
 

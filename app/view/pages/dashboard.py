@@ -12,7 +12,9 @@ from app.view.counts import Counting
 from app.view.pages import names
 from app.view.pages.chart import chart, described
 from app.view.pages.newest import FILTERS, change_rows
+from app.view.pages.trends import trend_context
 from app.view.reading import Counts, PartitionLag, Unavailable
+from app.view.trends import TrendReader, sources_of
 from app.web.language import Language, Text, as_is, exactly, number
 from app.web.language import gettext as _
 from app.web.site import HEADERS, page
@@ -44,6 +46,7 @@ class ShownLag(Struct, frozen=True):
 
 async def dashboard(
     counting: Counting,
+    trends: TrendReader,
     changes: Changes,
     language: Language,
     filters: Mapping[str, str],
@@ -53,6 +56,7 @@ async def dashboard(
     """The whole page, with the filters that its address names."""
     context = {
         **await _counted(counting),
+        **await trend_context(trends),
         **await change_rows(changes, filters, now),
         "officer": "" if officer is None else officer.officer,
         "filters": {name: filters.get(name, "") for name in FILTERS},
@@ -61,14 +65,15 @@ async def dashboard(
         "places_known": names.PLACES,
         "sources_known": names.SOURCES,
         "other_source": names.OTHER_SOURCE,
+        "known_sources": await _known_sources(trends),
         "picture": await _pictured(counting),
     }
     return page("dashboard.html", language, context)
 
 
-async def counts_part(counting: Counting, language: Language) -> Response[str]:
+async def counts_part(counting: Counting, trends: TrendReader, language: Language) -> Response[str]:
     """The counts alone, which the page puts in place; 503 if there are none."""
-    context = await _counted(counting)
+    context = {**await _counted(counting), **await trend_context(trends)}
     status = 200 if context["counts"] else 503
     return page("counts.html", language, context, status=status)
 
@@ -83,6 +88,13 @@ async def chart_part(counting: Counting, language: Language, size: str) -> Respo
     headers["content-security-policy"] = "default-src 'none'"  # a picture needs nothing else
     picture = chart(minutes, language, size)
     return Response(picture, status_code=status, media_type="image/svg+xml", headers=headers)
+
+
+async def _known_sources(trends: TrendReader) -> list[str]:
+    try:
+        return sources_of(await trends.trends())
+    except Unavailable:
+        return []
 
 
 async def _pictured(counting: Counting) -> Text:

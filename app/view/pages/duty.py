@@ -3,9 +3,11 @@
 from typing import Any
 
 from litestar import MediaType, Response, get
+from litestar.params import FromQuery
 
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.newest import changes_part
+from app.view.pages.trends import By, Span, trend_figures, trends_part
 from app.view.services import Services
 from app.web.requests import AnyRequest
 from app.web.site import language_of
@@ -19,7 +21,15 @@ def duty_pages(view: Services) -> list[Any]:
         filters = request.query_params
         language = language_of(request)
         officer = view.duty.officer_of(request)
-        return await dashboard(view.counting, view.changes, language, filters, view.now(), officer)
+        return await dashboard(
+            view.counting,
+            view.trend_reader,
+            view.changes,
+            language,
+            filters,
+            view.now(),
+            officer,
+        )
 
     @get("/dashboard/changes", media_type=MediaType.HTML)
     async def show_changes(request: AnyRequest) -> Response[str]:
@@ -28,7 +38,7 @@ def duty_pages(view: Services) -> list[Any]:
 
     @get("/dashboard/counts", media_type=MediaType.HTML)
     async def show_counts(request: AnyRequest) -> Response[str]:
-        return await counts_part(view.counting, language_of(request))
+        return await counts_part(view.counting, view.trend_reader, language_of(request))
 
     @get("/dashboard/chart.svg")
     async def show_chart(request: AnyRequest) -> Response[bytes]:
@@ -36,4 +46,14 @@ def duty_pages(view: Services) -> list[Any]:
             view.counting, language_of(request), request.query_params.get("size", "wide")
         )
 
-    return [show_dashboard, show_changes, show_counts, show_chart]
+    @get("/dashboard/trends", media_type=MediaType.HTML)
+    async def show_trends(request: AnyRequest) -> Response[str]:
+        return await trends_part(view.trend_reader, language_of(request))
+
+    @get("/duty/trends.json")
+    async def give_trends(
+        request: AnyRequest, span: FromQuery[Span] = "hour", by: FromQuery[By] = "all"
+    ) -> Response[dict[str, Any]]:
+        return await trend_figures(view.trend_reader, language_of(request), span, by)
+
+    return [show_dashboard, show_changes, show_counts, show_chart, show_trends, give_trends]

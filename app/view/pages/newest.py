@@ -10,7 +10,7 @@ from datetime import datetime
 from litestar import Response
 from msgspec import Struct
 
-from app.projection.codes import PublicCause, PublicChange
+from app.projection.changes import PublicCause, PublicChange
 from app.view.changes import REASON_WORDS, ChangeFilter, Changes
 from app.view.pages import names
 from app.view.reading import Unavailable

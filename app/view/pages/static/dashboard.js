@@ -1,11 +1,10 @@
-// The duty officer's page: lists the newest changes as they are told, and fetches the counts and the
-// chart again. Names come from the page's own markup, so they stand in one place.
+// The duty officer's page: lists the newest changes as they are told, and fetches the counts
+// again. Names come from the page's own markup, so they stand in one place.
 "use strict";
 
 (() => {
   const ROWS_MAX = 200; // rows kept; the oldest goes when a newer one comes
   const COUNTS_MS = 5000;
-  const CHART_MS = 15000;
   const REOPEN_MS = 5000; // the wait after the browser itself gave up
   const ANSWER_MS = 4000;
   const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", timeStyle: "medium" });
@@ -210,15 +209,6 @@
     }
   }
 
-  function repaint() {
-    if (document.hidden) return;
-    for (const [picture, attribute] of [[$("narrow"), "srcset"], [$("wide"), "src"]]) {
-      const url = new URL(picture.getAttribute(attribute), location.href);
-      url.searchParams.set("at", Date.now());
-      picture.setAttribute(attribute, url.pathname + url.search);
-    }
-  }
-
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     history.replaceState(null, "", `?${asked()}`);
@@ -248,7 +238,6 @@
   run();
   begin();
   setInterval(count, COUNTS_MS);
-  setInterval(repaint, CHART_MS);
   addEventListener("pagehide", () => stream.close());
   addEventListener("pageshow", (event) => event.persisted && list());
 })();
