@@ -1,7 +1,5 @@
 """What is counted of the changes, and what of it is out of its usual."""
 
-import hashlib
-import json
 from datetime import datetime, timedelta
 from itertools import product
 
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 from app.projection.changes import PublicCause, PublicChange, PublicStatus
 from app.projection.trends import ChangesWithin, trends_of
 from app.view.trends import DAYS, sources_of, trends_at, unusual
-from app.web.site import static_file
 from models.codes import Colour, Reason
 from models.policy import ZONE
 
@@ -133,10 +130,3 @@ def test_a_usual_hour_has_no_mark_and_lifted_are_not_first_codes() -> None:
     assert found.day.lifted == (10,) * 144
     assert found.day.first == (990,) * 144
     assert sources_of(found) == ["/cdc/440100"]
-
-
-def test_files_of_others_are_those_that_were_taken() -> None:
-    listed = json.loads(static_file("vendored.json").read_text())
-    assert "uPlot.iife.min.js" in listed
-    for name, of in listed.items():
-        assert hashlib.sha256(static_file(name).read_bytes()).hexdigest() == of["sha256"], name

@@ -13,7 +13,7 @@ from app.view.information import may_see
 from app.view.pages import names
 from app.view.reading import SectionAnswer, Unavailable
 from app.view.services import Services
-from app.web.language import Language, Text, day, exactly, joined, moment, number
+from app.web.language import Language, Text, day, exactly, joined, moment, number, pgettext
 from app.web.language import gettext as _
 from app.web.site import FORM_HEADERS, page
 from models.codes import Colour
@@ -207,7 +207,7 @@ def _lines(answer: SectionAnswer, at: datetime) -> tuple[SectionLine, ...]:
             hours = NEGATIVE_SHOWN_FOR.total_seconds() / 3_600
             marks.append(_("{n} 小时内").filled(n=number(hours)))
         if isinstance(data, HealthCertificateData) and data.valid_until <= at:
-            marks.append(_("已过期"))
+            marks.append(pgettext("certificate", "已过期"))
         return SectionLine(say(data), item.newest, tuple(marks))
 
     return tuple(line(item) for item in answer.items)
