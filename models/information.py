@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Raw, Struct
 
+from models.codes import EventRef, ref
 from models.corrections import standing
 from models.events import (
     Instant,
@@ -20,9 +21,13 @@ from models.events import (
     NationalStatusData,
     NatResultDataV2,
     NatResultReported,
+    QuarantineKind,
+    QuarantineOrdered,
     QuarantineReleased,
+    QuarantineTransferred,
     Result,
     ResultStatus,
+    counts_from,
 )
 from models.lists import Listing, shown
 from models.person import Person, given_up
@@ -132,6 +137,57 @@ def release_notices(row: Person) -> Items:
         if isinstance(event, QuarantineReleased)
     ]
     return _items(found, Section.RELEASE_NOTICES, more=given_up(row))
+
+
+class ReleaseNotice(Struct, frozen=True):
+    """A release notice that stands, with what it releases from; `started_at` and `kind` are None if
+    its order is not known."""
+
+    event: EventRef
+    order: str
+    notice: str
+    kind: QuarantineKind | None
+    started_at: Instant | None
+    released_at: Instant
+
+
+def standing_notices(row: Person) -> list[ReleaseNotice]:
+    """Return the release notices that nobody has taken back, each with its order."""
+    events = standing(row.events)
+    found = []
+    for event in events:
+        if not isinstance(event, QuarantineReleased):
+            continue
+        steps = [
+            step
+            for step in events
+            if isinstance(step, QuarantineOrdered | QuarantineTransferred)
+            and (step.source, step.data.order) == (event.source, event.data.order)
+            and counts_from(step) <= event.data.released_at
+        ]
+        steps.sort(key=counts_from)
+        found.append(
+            ReleaseNotice(
+                event=ref(event),
+                order=event.data.order,
+                notice=event.data.notice,
+                kind=steps[-1].data.kind if steps else None,
+                started_at=counts_from(steps[0]) if steps else None,
+                released_at=event.data.released_at,
+            )
+        )
+    return found
+
+
+def standing_negative(row: Person, event: EventRef) -> NatResultDataV2 | None:
+    """Return the final negative that `event` reported; None if that is taken back, or is another
+    now."""
+    for found in standing(row.events):
+        if ref(found) == event and isinstance(found, NatResultReported):
+            data = msgspec.convert(msgspec.to_builtins(found.data), NatResultDataV2)
+            final = data.status is ResultStatus.FINAL and data.result is Result.NEGATIVE
+            return data if final else None
+    return None
 
 
 def listed(listing: Listing, section: Section, at: datetime) -> Items:

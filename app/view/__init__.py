@@ -22,6 +22,7 @@ they are older than a limit, no colour is shown at all (亮码失败).
 - `reading`: the answers of those who read, and the error if nothing can be read.
 - `information`, `rows`, `me`, `declarations`, `recorder`: a resident's own data, and what they
   tell.
+- `proofs`: what a resident shows to somebody else, and how that is checked.
 - `services`: all of these, as handlers and pages share them.
 - `duty`: what the duty officer's programs ask for; `trends`: what was usual, and is not now.
 - `pages`: what people open; `routes`, `server`: HTTP, the process.

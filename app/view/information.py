@@ -77,7 +77,7 @@ class Information:
         listings, lists_as_of = await self._listings(person, names) if names else ({}, at)
         row, row_as_of = unknown(person, at), at
         if len(names) < len(wanted):
-            row, row_as_of = await self._person(person, at)
+            row, row_as_of = await self.row(person)
         answers = []
         for section in wanted:
             match section:
@@ -111,10 +111,12 @@ class Information:
         found = (EMPTY if row is None else _decode_listing(row) for row in rows.values)
         return dict(zip(names, found, strict=True)), rows.as_of
 
-    async def _person(self, person: str, at: datetime) -> tuple[Person, datetime]:
+    async def row(self, person: str) -> tuple[Person, datetime]:
+        """Return a person's row with its history, and until when it is whole; raise
+        `Unavailable`."""
         async with self._place():
             found = await fetch_person(self._redis, person)
-        return found.row or unknown(person, at), found.as_of
+        return found.row or unknown(person, self._now()), found.as_of
 
     async def _read(self, table: str, keys: list[str]) -> Rows:
         async with self._place():

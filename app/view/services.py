@@ -23,6 +23,7 @@ from app.view.declarations import Declarations
 from app.view.displays import Displays
 from app.view.explanations import Explanations
 from app.view.information import Information
+from app.view.proofs import Proofs
 from app.view.reading import Sample, Unavailable
 from app.view.reconciliation import Reconciliation
 from app.view.recorder import Recorder
@@ -83,6 +84,8 @@ class Services:
         self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
         self.login = Login(options.login, self._sessions, self._has_code, options.now)
         self.information = Information(self._rows, options.now)
+        self.view_url = options.login.view_url
+        self.proofs = Proofs(options.display_key, self.information)
         self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
         self.counting = Counting(self.redis, options.now)
         self.trend_reader = TrendReader(self.redis, options.now)

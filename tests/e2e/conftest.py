@@ -17,7 +17,7 @@ from app.process.settings import Settings
 from app.projection.codes import CodeBatch, CodeWriter, stored
 from app.projection.state import Position, StateGate
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
-from models.codes import HealthCode
+from models.codes import EventRef, HealthCode, reference_of
 from models.events import DeclarationKind, ListName
 from models.lists import EMPTY, Listing, add, list_of
 from support import builders as b
@@ -90,7 +90,7 @@ async def _rows_of(url: str, person: str, prefix: str) -> None:
     facts = [
         b.verified(at - days[0], person=person),
         b.ordered("centralised", at - days[0], at - days[1], person=person),
-        b.released(at - days[1], person=person),
+        b.released(at - days[1], id="n-1", person=person),
         b.negative(at - days[2], person=person),
         b.negative(at - days[3], person=person),
     ]
@@ -136,6 +136,9 @@ def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage)
         # For the duty officer
         "dashboard-failed": Spot(failing, "/dashboard"),
     }
+    notice = reference_of(EventRef("/quarantine-commands/4401", "n-1"))
+    spots["notice"] = Spot(stage, f"/me/notices/{notice}", informed)
+    spots["check-unknown"] = Spot(stage, "/check?c=YKPx")
     spots |= {address: Spot(stage, address, informed) for address in OWN}
     return lambda which: spots.get(which) or Spot(stage, which)
 

@@ -10,6 +10,7 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.view.routes import create_view
+from models.codes import ref, reference_of
 from models.events import DisplayDetail
 from models.information import Section
 from models.policy import ZONE
@@ -75,6 +76,55 @@ async def test_all_sections_are_on_one_page_to_be_printed(
     assert "data-print" in page
     minor = resident(person, now().astimezone(ZONE).date() + timedelta(days=7))
     assert "亮码记录" not in (await http.get("/me/everything", headers=minor)).text
+
+
+async def test_a_release_notice_is_a_paper_that_anybody_can_check(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    mine, other = someone(), someone()
+    at = now() - timedelta(days=2)
+    order = b.ordered("centralised", at - timedelta(days=14), at, person=mine)
+    notice = b.released(at, person=mine)
+    row = row_of(mine, (order, now()), (notice, now()))
+    await put_rows(rows, [row, row_of(other, (b.verified(at, person=other), now()))])
+    listed = (await http.get("/me/release-notices", headers=resident(mine))).text
+    [address] = re.findall(r'href="(/me/notices/[^"?]+)', listed)
+    paper = await http.get(address, headers=resident(mine))
+    assert "解除医学观察电子告知书" in paper.text
+    assert "已于" in paper.text
+    assert reference_of(ref(notice)) in paper.text
+    [check] = re.findall(r'href="http[^"]*(/check\?c=YKP[^"]+)"', paper.text)
+    # Another person's notice is not there for them, and nobody's without a session.
+    assert (await http.get(address, headers=resident(other))).status_code == 404
+    assert (await http.get(address, follow_redirects=False)).status_code in (303, 401)
+    found = await http.get(unescape(check))
+    assert ">有效<" in found.text
+    assert notice.data.notice in found.text
+    assert mine not in found.text
+    assert not re.search("红码|绿码", found.text)
+    back = b.retracted(notice, at + timedelta(hours=1), person=mine)
+    await put_rows(rows, [row_of(mine, (order, now()), (notice, now()), (back, now()))])
+    found = await http.get(unescape(check))
+    assert ">已失效<" in found.text
+    assert notice.data.notice not in found.text
+    assert (await http.get(address, headers=resident(mine))).status_code == 404
+    assert ">无法核验<" in (await http.get("/check?c=YKPabcdef")).text
+
+
+async def test_a_negative_is_a_paper_while_it_is_recent(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    person = someone()
+    negative = b.negative(now() - timedelta(hours=8), person=person)
+    await put_rows(rows, [row_of(person, (negative, now()))])
+    paper = (await http.get("/me/negative", headers=resident(person))).text
+    assert "核酸检测结果为阴性" in paper
+    [check] = re.findall(r'href="http[^"]*(/check\?c=YKP[^"]+)"', paper)
+    assert ">有效<" in (await http.get(unescape(check))).text
+    newer = b.positive(now() - timedelta(hours=7), person=person)
+    await put_rows(rows, [row_of(person, (negative, now()), (newer, now()))])
+    assert ">已失效<" in (await http.get(unescape(check))).text
+    assert "没有 48 小时内" in (await http.get("/me/negative", headers=resident(person))).text
 
 
 async def test_it_can_be_taken_along_as_one_file(http: Http, rows: Redis, model: Model) -> None:

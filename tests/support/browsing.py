@@ -34,6 +34,7 @@ OWN = [
     "/me/certificates",
     "/me/declarations",
     "/me/everything",
+    "/me/negative",
 ]
 
 EVERY = [
@@ -53,6 +54,9 @@ EVERY = [
     *OWN,
     "/me-empty",
     "/me-failed",
+    "notice",
+    "/check",
+    "check-unknown",
     # Declarations
     "declare",
     "declare-form",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import cycle, product
 from typing import Any, cast
 
+import httpx
 import msgspec
 from litestar import Litestar, Router
 from litestar.datastructures import Cookie
@@ -24,6 +25,7 @@ from app.view.declarations import DeclarationAnswer, DeclarationRequest
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
 from app.view.pages.routes import page_routes, resident_routes
+from app.view.proofs import ProofKind, Proofs
 from app.view.reading import (
     ChangesOfMinute,
     CityCount,
@@ -50,6 +52,8 @@ from models.codes import (
     Interval,
     Owner,
     Reason,
+    ref,
+    reference_of,
 )
 from models.events import (
     BorderEntryData,
@@ -75,9 +79,12 @@ from models.events import (
     Visit,
 )
 from models.information import Item, Section
+from models.person import Person, unknown
 from models.policy import ZONE
 from models.travel import City
+from support import builders as b
 from support.gateways import gateway_document
+from support.rows import row_of
 
 PERSON = "p1-" + "a" * 32
 NOON = datetime(2026, 11, 24, 12, 0, 7, tzinfo=ZONE)
@@ -158,11 +165,27 @@ CHANGES = [
 ]
 """Changes of every kind, by number."""
 
+SWAB = NOON - timedelta(hours=20)
+QUARANTINE: dict[str, Any] = {"source": "/quarantine-commands/440300", "person": PERSON}
+NOTICE = b.released(BEFORE, id="n-1", **QUARANTINE)
+NEGATIVE = b.negative(SWAB, id="r-1", source="/laboratories/440100-011", person=PERSON)
+ROW = row_of(
+    PERSON,
+    (b.verified(BEFORE - timedelta(days=30), person=PERSON), BEFORE - timedelta(days=30)),
+    (b.ordered("centralised", BEFORE - timedelta(days=14), **QUARANTINE), BEFORE),
+    (NOTICE, BEFORE),
+    (NEGATIVE, NOON - timedelta(hours=14)),
+)
+"""A row with a release notice and a negative of yesterday."""
+
+REFERENCE_OF_NOTICE = reference_of(ref(NOTICE))
+
 
 class Stand:
     """Stands for the view's services; each answer is given beforehand."""
 
     gateway_docs_url = "http://gateway.test/docs"
+    view_url = "https://code.test"
 
     def __init__(
         self,
@@ -174,11 +197,12 @@ class Stand:
         more: bool = False,
         later: bool = False,
     ) -> None:
-        self._at = NOON + timedelta(days=1) if later else NOON
+        self._at = NOON + timedelta(days=2) if later else NOON
         self._code, self._stale, self._cause, self._silent = code, stale, cause, silent
         self._more = more
         self.recorded: list[DisplayDetail] = []
         self.declarations = self.cards = Services()
+        self.proofs = Proofs(bytes(32), cast(Any, self))
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self.trend_reader = self
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
@@ -219,6 +243,10 @@ class Stand:
             )
             for section in wanted
         ]
+
+    async def row(self, person: str) -> tuple[Person, datetime]:
+        self._check()
+        return (unknown(person, NOON) if self._silent else ROW), NOON
 
     async def national_status(self, person: str) -> NationalStatusData | None:
         return None if self._silent else NationalStatusData(NationalStatus.HIGH, BEFORE)
@@ -337,6 +365,13 @@ SESSION = Session(
 CODE_PAGE = "/code"
 MISSING = "/no-such-page"
 
+
+def proof_code(event: Any) -> str:
+    """The code of a proof of one of these events."""
+    kind = ProofKind.RELEASE if event is NOTICE else ProofKind.NEGATIVE
+    return Stand().proofs.code(kind, SESSION, ref(event), NOON)
+
+
 STATES: dict[str, tuple[Stand, str]] = {
     # For anybody
     "entry": (Stand(), "/"),
@@ -365,6 +400,18 @@ STATES: dict[str, tuple[Stand, str]] = {
     "everything": (Stand(code()), "/me/everything"),
     "everything-empty": (Stand(silent=True), "/me/everything"),
     "everything-failed": (Stand(cause="store"), "/me/everything"),
+    # What is shown to others
+    "notice": (Stand(), f"/me/notices/{REFERENCE_OF_NOTICE}"),
+    "notice-failed": (Stand(cause="store"), f"/me/notices/{REFERENCE_OF_NOTICE}"),
+    "negative": (Stand(), "/me/negative"),
+    "negative-missing": (Stand(silent=True), "/me/negative"),
+    "check": (Stand(), "/check"),
+    "check-notice": (Stand(), f"/check?c={proof_code(NOTICE)}"),
+    "check-negative": (Stand(), f"/check?c={proof_code(NEGATIVE)}"),
+    "check-expired": (Stand(later=True), f"/check?c={proof_code(NEGATIVE)}"),
+    "check-taken-back": (Stand(silent=True), f"/check?c={proof_code(NOTICE)}"),
+    "check-unknown": (Stand(), "/check?c=YKPabc"),
+    "check-failed": (Stand(cause="store"), f"/check?c={proof_code(NOTICE)}"),
     "section-old-and-full": (Stand(code(), stale=True, more=True), "/me/nat-results"),
     "section-empty": (Stand(code(), silent=True), "/me/certificates"),
     "section-failed": (Stand(cause="busy"), "/me/temperatures"),
@@ -513,7 +560,7 @@ def rendered(state: str, language: Language) -> str:
         client.headers["origin"] = "http://testserver.local"
         lang = {"lang": language.code}
         if form is None:
-            answer = client.get(address, params=lang)
+            answer = client.get(httpx.URL(address).copy_merge_params(lang))
         else:
             answer = client.post(address, params=lang, data=form)
     assert answer.status_code in ((200, 404, 503) if status is None else (status,))

@@ -201,7 +201,11 @@ def test_every_page_is_looked_at() -> None:
         if not route.path.endswith((".json", ".js", ".webmanifest", "/logout"))
     }
     looked_at = {
-        re.sub(f"^/me/({'|'.join(Section)})$", "/me/{section:str}", address.partition("?")[0])
+        re.sub(
+            "^/me/notices/.*$",
+            "/me/notices/{reference:str}",
+            re.sub(f"^/me/({'|'.join(Section)})$", "/me/{section:str}", address.partition("?")[0]),
+        )
         for _, address in STATES.values()
         if address != MISSING
     }

@@ -16,7 +16,7 @@ from app.view.services import Services
 from app.web.language import Language, Text, day, exactly, joined, moment, number, pgettext
 from app.web.language import gettext as _
 from app.web.site import FORM_HEADERS, page
-from models.codes import Colour
+from models.codes import Colour, EventRef, reference_of
 from models.events import (
     BorderEntryData,
     DeclarationData,
@@ -63,7 +63,7 @@ SECTIONS: dict[Section, Text] = {
 NOTES: dict[Section, Text] = {
     Section.IGG_RESULTS: _("抗体检测结果不影响码的颜色。"),
     Section.CERTIFICATES: _("健康证明与“健康状态”来自全国一体化政务服务平台，不影响码的颜色。"),
-    Section.RELEASE_NOTICES: _("由隔离管理部门出具；打开后可以打印。"),
+    Section.RELEASE_NOTICES: _("由隔离管理部门出具。每份可以打开、打印，并由他人核验。"),
     Section.DECLARATIONS: _("申报不能修改或删除；如有错误，请重新申报，以最新一条为准。"),
     Section.DISPLAYS: _("今天和此前两天的亮码记录。"),
     Section.TEMPERATURES: _("公共场所的体温检测记录，不影响码的颜色。"),
@@ -91,6 +91,7 @@ class SectionLine(Struct, frozen=True):
     told: Told
     newest: bool
     marks: tuple[Text, ...]
+    link: str | None = None
 
 
 class SectionPrinted(Struct, frozen=True):
@@ -208,7 +209,10 @@ def _lines(answer: SectionAnswer, at: datetime) -> tuple[SectionLine, ...]:
             marks.append(_("{n} 小时内").filled(n=number(hours)))
         if isinstance(data, HealthCertificateData) and data.valid_until <= at:
             marks.append(pgettext("certificate", "已过期"))
-        return SectionLine(say(data), item.newest, tuple(marks))
+        link = None
+        if answer.section is Section.RELEASE_NOTICES:
+            link = f"/me/notices/{reference_of(EventRef(item.source, item.id))}"
+        return SectionLine(say(data), item.newest, tuple(marks), link)
 
     return tuple(line(item) for item in answer.items)
 

@@ -17,6 +17,7 @@ from app.view.pages.entry import entry_page
 from app.view.pages.gate import gate_routes
 from app.view.pages.information import everything_page, information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
+from app.view.pages.proof import check_page, negative_page, notice_page
 from app.view.pages.reference import api_page, events_page
 from app.view.pages.travel import travel_card_routes
 from app.view.services import Services
@@ -47,6 +48,10 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     async def show_offline(request: AnyRequest) -> Response[str]:
         return offline_page(language_of(request))
 
+    @get("/check", media_type=MediaType.HTML)
+    async def show_check(request: AnyRequest) -> Response[str]:
+        return await check_page(view, request)
+
     @get("/api", media_type=MediaType.HTML)
     async def show_api(request: AnyRequest) -> Response[bytes]:
         return api_page(request, openapi(), view.gateway_docs_url)
@@ -69,6 +74,7 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         show_manifest,
         show_worker_script,
         show_offline,
+        show_check,
         # For a guard
         *gate_routes(),
         # For the duty officer
@@ -110,6 +116,16 @@ def resident_routes(view: Services) -> list[Any]:
     async def show_everything(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return await everything_page(view, session, language_of(request))
 
+    @get("/me/notices/{reference:str}", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_notice(
+        request: AnyRequest, session: LoggedIn, reference: FromPath[str]
+    ) -> Response[str]:
+        return await notice_page(view, session, reference, language_of(request))
+
+    @get("/me/negative", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_negative(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        return await negative_page(view, session, language_of(request))
+
     @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False)
     async def show_section(
         request: AnyRequest, session: LoggedIn, section: FromPath[Section]
@@ -120,6 +136,8 @@ def resident_routes(view: Services) -> list[Any]:
         show_code,
         show_information,
         show_everything,
+        show_notice,
+        show_negative,
         show_section,
         *declare_routes(view.declarations),
         *travel_card_routes(view.cards, view.now),
