@@ -33,6 +33,7 @@ How a person is stored:
 What explains a code:
 
 - `explain`: what held at one instant as known at another, and by which events.
+- `course`: when a code changed, and what began and lifted its reasons.
 - `swabs`: which tests somebody still needs, each for as many reasons as it counts for.
 
 What bears on no code:

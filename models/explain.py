@@ -35,6 +35,7 @@ was forgotten has no row, and nothing can be said about them at any time.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -205,6 +206,21 @@ def compare(row: Person, at: datetime) -> Comparison:
     if _held(then) != wanted:
         because = _fewest(late, lambda some: _held(answer(some, None)) == wanted)
     return Comparison(then, now, _difference(then, now, [_heard(entry) for entry in because]))
+
+
+def answers(row: Person, since: datetime, until: datetime) -> Iterator[Answer]:
+    """Yield what was shown at `since`, and at each instant up to `until` at which that may have
+    changed: an arrival, or an edge of a reason by what was known then."""
+    entries = _entries(row)
+    arrivals = sorted({fact.arrived_at for fact, _ in entries if since < fact.arrived_at <= until})
+    for begin, end in pairwise([since, *arrivals, None]):
+        assert begin is not None, "only the last end is open"
+        known = [event for _, event in _known(entries, begin)]
+        at: datetime | None = begin
+        while at is not None and at <= until and (end is None or at < end):
+            answer = _answer(row.code.person, known, at, at)
+            yield answer
+            at = answer.changes_at
 
 
 def _entries(row: Person) -> list[Entry]:

@@ -8,7 +8,8 @@ before anything is read.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -29,8 +30,9 @@ from app.view.rows import fetch_person
 from app.web.problems import FieldError, Refused
 from models.checks import EARLIEST, EARLIEST_DAY
 from models.codes import Colour, EventRef, Interval, reference_of
+from models.course import COURSE, Turn, course
 from models.explain import Answer, Claim, Comparison, Explanation, Heard, Known, compare, explain
-from models.person import Person, unknown
+from models.person import Person, given_up, unknown
 
 FORECAST_MAX = timedelta(days=3 * 366)
 """How far ahead an instant may lie. An order may start a year after it is sent, and last a year
@@ -123,6 +125,18 @@ class ExplanationAnswer(Struct, frozen=True):
     difference: DifferenceAnswer
 
 
+class CourseAnswer(Struct, frozen=True):
+    """How a code changed, in order, by what had arrived by `as_of`; `stale` if that is long ago.
+
+    `given_up`: older events are not kept any more.
+    """
+
+    as_of: datetime
+    stale: bool
+    turns: tuple[Turn, ...]
+    given_up: bool
+
+
 class Explanations:
     """Explains codes. Belongs to one event loop."""
 
@@ -150,11 +164,31 @@ class Explanations:
             at=then.isoformat(),
             known_at=known and known.isoformat(),
         )
+        async with self._place():
+            return await self._explain(person, now, then, known)
+
+    async def course(self, person: str) -> CourseAnswer:
+        """Answer a resident how their own code changed in the days of `COURSE`.
+
+        Raise `Unavailable` as `explain` does.
+        """
+        async with self._place():
+            now = self._now()
+            found = await fetch_person(self._redis, person)
+            stale = (now - found.as_of).total_seconds() > HISTORY_STALE_SECONDS
+            row = found.row or unknown(person, now)
+            # No later than the data are: of what came then, nothing is known.
+            until = min(now, found.as_of)
+            turns = await asyncio.to_thread(course, row, until - COURSE, until)
+            return CourseAnswer(found.as_of, stale, tuple(turns), given_up(row))
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
         if self._at_work >= EXPLANATIONS_AT_ONCE_MAX:
             raise Unavailable("busy", RETRY_BUSY_SECONDS)
         self._at_work += 1
         try:
-            return await self._explain(person, now, then, known)
+            yield
         finally:
             self._at_work -= 1
 

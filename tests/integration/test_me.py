@@ -111,6 +111,27 @@ async def test_a_release_notice_is_a_paper_that_anybody_can_check(
     assert ">无法核验<" in (await http.get("/check?c=YKPabcdef")).text
 
 
+async def test_a_resident_reads_how_their_own_code_changed(
+    http: Http, rows: Redis, model: Model
+) -> None:
+    person = someone()
+    day = timedelta(days=1)
+    at = now() - 10 * day
+    result = b.positive(at + day, person=person)
+    tests = [b.negative(at + n * day, person=person) for n in (3, 5)]
+    facts = [b.verified(at, person=person), result, *tests]
+    arrivals = [(fact, at + n * day) for fact, n in zip(facts, (0, 2, 4, 6), strict=True)]
+    await put_rows(rows, [row_of(person, *arrivals)])
+    page = (await http.get("/me/code-changes", headers=resident(person))).text
+    words = re.findall(r"变为(..)</h2>", page)
+    assert words == ["绿码", "红码", "绿码"]
+    assert "解除条件已满足" in page
+    assert page.count(reference_of(ref(result))) == 2
+    assert (await http.get("/me/code-changes", follow_redirects=False)).status_code in (303, 401)
+    other = (await http.get("/me/code-changes", headers=resident(someone()))).text
+    assert "没有变化" in other
+
+
 async def test_a_negative_is_a_paper_while_it_is_recent(
     http: Http, rows: Redis, model: Model
 ) -> None:

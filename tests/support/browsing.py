@@ -35,6 +35,7 @@ OWN = [
     "/me/declarations",
     "/me/everything",
     "/me/negative",
+    "/me/code-changes",
 ]
 
 EVERY = [

@@ -22,6 +22,7 @@ from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
 from app.view.declarations import DeclarationAnswer, DeclarationRequest
+from app.view.explanations import CourseAnswer
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
 from app.view.pages.routes import page_routes, resident_routes
@@ -55,6 +56,7 @@ from models.codes import (
     ref,
     reference_of,
 )
+from models.course import COURSE, course
 from models.events import (
     BorderEntryData,
     DeclarationData,
@@ -203,6 +205,7 @@ class Stand:
         self.recorded: list[DisplayDetail] = []
         self.declarations = self.cards = Services()
         self.proofs = Proofs(bytes(32), cast(Any, self))
+        self.explanations = self
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self.trend_reader = self
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
@@ -243,6 +246,12 @@ class Stand:
             )
             for section in wanted
         ]
+
+    async def course(self, person: str) -> CourseAnswer:
+        row, as_of = await self.row(person)
+        return CourseAnswer(
+            as_of, self._stale, tuple(course(row, NOON - COURSE, NOON)), self._stale
+        )
 
     async def row(self, person: str) -> tuple[Person, datetime]:
         self._check()
@@ -400,6 +409,11 @@ STATES: dict[str, tuple[Stand, str]] = {
     "everything": (Stand(code()), "/me/everything"),
     "everything-empty": (Stand(silent=True), "/me/everything"),
     "everything-failed": (Stand(cause="store"), "/me/everything"),
+    # The course of a code
+    "course": (Stand(), "/me/code-changes"),
+    "course-old": (Stand(stale=True), "/me/code-changes"),
+    "course-empty": (Stand(silent=True), "/me/code-changes"),
+    "course-failed": (Stand(cause="busy"), "/me/code-changes"),
     # What is shown to others
     "notice": (Stand(), f"/me/notices/{REFERENCE_OF_NOTICE}"),
     "notice-failed": (Stand(cause="store"), f"/me/notices/{REFERENCE_OF_NOTICE}"),

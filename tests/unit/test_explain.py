@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.codes import NO_CODE, Colour, EventRef, Reason, Status, StatusChange, judge
+from models.course import TURNS_MAX, Lifting, course
 from models.events import EVENT_TYPES, StatusEvent, counts_from
 from models.explain import Claim, compare, explain
 from models.person import Person, advance, fold, unknown
@@ -354,6 +355,45 @@ def test_what_was_shown_then_is_what_was_told_to_hold_then(
     for at in instants(life, told, data):
         assert explain(row, at, at).answer.status == held(told, at)
         assert compare(row, at).then.status == held(told, at)
+
+
+@given(lives(), st.data())
+def test_the_course_of_a_code_is_what_was_told(
+    life: list[tuple[StatusEvent, datetime]], data: st.DataObject
+) -> None:
+    row, told = lived(life, data)
+    turns = course(row, START, HORIZON)
+    wanted: list[tuple[datetime, Status]] = []
+    last = held(told, START)
+    for at in sorted({change.at for change in told if change.at > START}):
+        if held(told, at) != last:
+            last = held(told, at)
+            wanted.append((at, last))
+    assert [(turn.at, turn.after) for turn in turns] == wanted[-TURNS_MAX:]
+    for turn in turns:
+        assert {i.reason for i in turn.began} == set(turn.after.reasons) - set(turn.before.reasons)
+        gone = {lifted.interval.reason for lifted in turn.lifted}
+        assert gone == set(turn.before.reasons) - set(turn.after.reasons)
+
+
+def test_the_course_says_how_each_reason_ended() -> None:
+    wrong = b.provincial("red", DAY(2))
+    row = arrived(
+        (b.verified(), DAY(1)),
+        (wrong, DAY(2)),
+        (b.retracted(wrong, DAY(3)), DAY(3)),
+        (b.positive(DAY(4)), DAY(5)),
+        (b.negative(DAY(6)), DAY(7)),
+        (b.negative(DAY(8)), DAY(9)),
+        (b.ordered("home", DAY(10), DAY(20)), DAY(10)),
+    )
+    turns = course(row, DAY(1), DAY(30))
+    assert [turn.at for turn in turns] == [DAY(n) for n in (2, 3, 5, 9, 10, 20)]
+    endings = [lifted.lifting for turn in turns for lifted in turn.lifted]
+    assert endings == [Lifting.TAKEN_BACK, Lifting.MET, Lifting.BY_TIME]
+    assert [turn.after.colour for turn in turns] == [Colour.RED, Colour.GREEN] * 3
+    assert course(row, DAY(12), DAY(30)) == turns[-1:]
+    assert course(row, DAY(1), DAY(12)) == turns[:-1]
 
 
 @given(lives(), st.data())

@@ -13,6 +13,7 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `gate`: the terminal of a guard.
 - `sum`: the answers with which the page of a red code begins.
 - `proof`: a release notice and a recent negative as papers, and the page that checks them.
+- `course`: how a resident's code changed.
 - `contacts`: whom a resident calls about what was reported.
 - `duty`: which address leads to which of the duty officer's pages.
 - `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures.

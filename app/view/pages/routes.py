@@ -11,6 +11,8 @@ from app.login.duty import duty_login_routes
 from app.login.guards import LoggedIn
 from app.topics.schemas import asyncapi
 from app.view.pages.code_page import BEFORE, code_page, reloading
+from app.view.pages.course import course_page
+from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import declare_routes
 from app.view.pages.duty import duty_pages
 from app.view.pages.entry import entry_page
@@ -126,6 +128,10 @@ def resident_routes(view: Services) -> list[Any]:
     async def show_negative(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return await negative_page(view, session, language_of(request))
 
+    @get("/me/code-changes", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_course(request: AnyRequest, session: LoggedIn) -> Response[str]:
+        return await course_page(view, session, language_of(request))
+
     @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False)
     async def show_section(
         request: AnyRequest, session: LoggedIn, section: FromPath[Section]
@@ -138,6 +144,7 @@ def resident_routes(view: Services) -> list[Any]:
         show_everything,
         show_notice,
         show_negative,
+        show_course,
         show_section,
         *declare_routes(view.declarations),
         *travel_card_routes(view.cards, view.now),
