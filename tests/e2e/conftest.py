@@ -17,13 +17,13 @@ from app.process.settings import Settings
 from app.projection.codes import CodeBatch, CodeWriter, stored
 from app.projection.state import Position, StateGate
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
-from models.codes import EventRef, HealthCode, reference_of
+from models.codes import HealthCode, reference_of
 from models.events import DeclarationKind, ListName
 from models.lists import EMPTY, Listing, add, list_of
 from support import builders as b
 from support import people
 from support.brokers import Kafka
-from support.browsing import DESK, NARROW, OWN, PHONE, Where, forms
+from support.browsing import DESK, NARROW, NOTICE, OWN, PHONE, Where, forms
 from support.rows import put_rows, row_of
 from support.stage import Log, Service, Spot, Stage, running
 from support.views import now, someone
@@ -136,7 +136,7 @@ def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage)
         # For the duty officer
         "dashboard-failed": Spot(failing, "/dashboard"),
     }
-    notice = reference_of(EventRef("/quarantine-commands/4401", "n-1"))
+    notice = reference_of(NOTICE)
     spots["notice"] = Spot(stage, f"/me/notices/{notice}", informed)
     spots["check-unknown"] = Spot(stage, "/check?c=YKPx")
     spots |= {address: Spot(stage, address, informed) for address in OWN}

@@ -14,10 +14,10 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.view.pages import names
-from models.codes import Cause, Colour, HealthCode, Status, StatusChange
+from models.codes import Cause, Colour, HealthCode, Status, StatusChange, reference_of
 from models.information import Section
 from support import people
-from support.browsing import DESK, PHONE, forms
+from support.browsing import DESK, NOTICE, PHONE, forms
 from support.stage import Spot, Stage
 from support.views import now, someone
 
@@ -52,6 +52,12 @@ def test_pictures(
         # Health information
         "information": Spot(stage, "/me", informed),
         **{section: Spot(stage, f"/me/{section}", informed) for section in Section},
+        "everything": Spot(stage, "/me/everything", informed),
+        "code-changes": Spot(stage, "/me/code-changes", informed),
+        # What is shown to others
+        "notice": Spot(stage, f"/me/notices/{reference_of(NOTICE)}", informed),
+        "negative": Spot(stage, "/me/negative", informed),
+        "check": Spot(stage, "/check"),
         # Declarations and the travel card
         **forms(stage),
         # For the duty officer

@@ -12,7 +12,6 @@ from app.login.guards import LoggedIn
 from app.topics.schemas import asyncapi
 from app.view.pages.code_page import BEFORE, code_page, reloading
 from app.view.pages.course import course_page
-from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.declare import declare_routes
 from app.view.pages.duty import duty_pages
 from app.view.pages.entry import entry_page
