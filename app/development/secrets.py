@@ -35,6 +35,7 @@ def _made() -> dict[str, str]:
         "YUEKANG_TOKEN_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DISPLAY_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_SESSION_KEY": token_hex(SECRET_BYTES_MIN),
+        "YUEKANG_CREDENTIAL_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_OIDC_CLIENT_SECRET": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(dead_letters.public_key).hex(),
         "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(dead_letters).hex(),

@@ -69,6 +69,13 @@ Scope = Annotated[
         description="openid, then further scopes, each after a blank",
     ),
 ]
+PublicKeys = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-f]{64}(,[0-9a-f]{64})*\Z",
+        description="public keys of 32 bytes in hexadecimal, separated by ,",
+    ),
+]
 SecretText = Annotated[
     str,
     Meta(
@@ -146,6 +153,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     token_key: bytes = b""
     display_key: bytes = b""
     session_key: bytes = b""
+    credential_key: bytes = b""
+    credential_former_keys: PublicKeys | Literal[""] = ""
+    """Public keys of before `credential_key` was replaced; list each for a day."""
     dead_letter_public_key: bytes = b""
     dead_letter_private_key: bytes = b""
 

@@ -34,6 +34,23 @@ local function version(head)
   return tonumber(string.match(head, '^%d+'))
 end
 
+-- What the head of a code tells: red, green or none.
+local function colour(head)
+  return string.match(head, '^%d+ %d+ (%a+)')
+end
+
+-- Turns off every credential that a code's person holds. See app/projection/holdings.py.
+local function turn_off(key)
+  local held = 'yk:held:' .. string.sub(key, 9)
+  for _, at in ipairs(redis.call('HKEYS', held)) do
+    local chunk, place = string.match(at, '^(%x+):(%d+)$')
+    if redis.call('EXISTS', 'yk:chunk:' .. chunk) == 1 then
+      redis.call('SETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(place), 7), 1)
+    end
+  end
+  redis.call('DEL', held)
+end
+
 for i = 1, codes_n do
   local key, new = KEYS[3 + i], ARGV[6 + i]
   local old = redis.call('GET', key)
@@ -41,10 +58,14 @@ for i = 1, codes_n do
     if old then
       count(old, -1)
       redis.call('DEL', key)
+      turn_off(key)
     end
   elseif not old or version(old) < version(new) then
     if old then
       count(old, -1)
+      if colour(old) ~= colour(new) then
+        turn_off(key)
+      end
     end
     count(new, 1)
     redis.call('SET', key, new)

@@ -51,18 +51,19 @@ class Display(Struct, frozen=True):
     """Whose code was shown, and when the token was made.
 
     `name` is masked, and may be cut; `ending` is the end of the document number. Both are empty in
-    a token of before, and where a session has none.
+    a token of before, and where a session has none. It is good for `good_seconds`.
     """
 
     person: str
     made_at: datetime
     name: str = ""
     ending: str = ""
+    good_seconds: float = DISPLAY_SECONDS
 
     def was_good(self, at: datetime) -> bool:
         """Say whether the token was good at `at`."""
         age = (at - self.made_at).total_seconds()
-        return -CLOCK_SECONDS <= age <= DISPLAY_SECONDS
+        return -CLOCK_SECONDS <= age <= self.good_seconds
 
     def __repr__(self) -> str:
         # A log that shows it by mistake must not name anyone.

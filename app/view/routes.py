@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import PathParameter, QueryParameter
 from redis.exceptions import RedisError
 
+from app.credentials.routes import credential_routes, status_routes
 from app.login.duty import DUTY_COOKIE, NotOnDuty, on_not_on_duty
 from app.login.guards import HOME, SessionsAway
 from app.login.routes import EXCEPTION_HANDLERS, login_routes, on_sessions_away
@@ -111,8 +112,10 @@ def create_view(options: ViewOptions) -> Litestar:
             *_probes(view),
             explanation,
             *login_routes(view.login),
+            *status_routes(view.statuses, view.credential_keys),
             view.login.guard.protect(
                 *me_routes(view),
+                *credential_routes(view.issuer),
                 *travel_routes(view.cards, view.now),
                 *resident_routes(view),
             ),

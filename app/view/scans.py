@@ -2,8 +2,10 @@
 
 The outcome comes first. If Kafka does not confirm in time, the answer has the outcome all the same,
 and asks for the same `again`. By its id that is one scan, however often it is sent, and even if
-Kafka had the first one after all. Why a code is red is never told at a gate. The masked name and
-the end of the document number are, since without them a friend's green would pass.
+Kafka had the first one after all. What is read is a display token, or a credential that a phone
+showed by itself (app.credentials); either names its person to us alone. Why a code is red is never
+told at a gate. The masked name and the end of the document number are, since without them a
+friend's green would pass.
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +14,11 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+from redis.exceptions import RedisError
 
+from app.credentials.bounds import TEXT_LENGTH_MAX
+from app.credentials.cose import Forged
+from app.credentials.proofs import PROOF_PREFIX, Holders
 from app.process import metrics
 from app.process.clock import Clock
 from app.topics.catalogue import named
@@ -21,9 +27,14 @@ from app.topics.numbers import carries_document_number
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.view.codes import Codes
-from app.view.displays import TOKEN_LENGTH_MAX, Display, Displays, InvalidDisplay
-from app.view.limits import CLOCK_SECONDS, SCAN_LATE_SECONDS, SCAN_STALE_SECONDS
-from app.view.reading import Read
+from app.view.displays import Display, Displays, InvalidDisplay
+from app.view.limits import (
+    CLOCK_SECONDS,
+    RETRY_STORE_SECONDS,
+    SCAN_LATE_SECONDS,
+    SCAN_STALE_SECONDS,
+)
+from app.view.reading import Read, Unavailable
 from app.web.problems import FieldError, Refused
 from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
@@ -62,7 +73,7 @@ class ScanRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: EventId
     token: Annotated[
-        str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX, description="What the QR holds.")
+        str, Meta(min_length=1, max_length=TEXT_LENGTH_MAX, description="What the QR holds.")
     ]
     place: Name
     scanned_at: Instant | None = None
@@ -93,10 +104,17 @@ class Scans:
     """Answers terminals."""
 
     def __init__(
-        self, codes: Codes, displays: Displays, tokens: Tokens, writer: Writer, now: Clock
+        self,
+        codes: Codes,
+        displays: Displays,
+        holders: Holders,
+        tokens: Tokens,
+        writer: Writer,
+        now: Clock,
     ) -> None:
         self._codes = codes
         self._displays = displays
+        self._holders = holders
         self._tokens = tokens
         self._writer = writer
         self._now = now
@@ -122,9 +140,11 @@ class Scans:
 
     async def _answer(self, source: str, asked: ScanRequest, at: datetime) -> ScanAnswer:
         try:
-            display = self._displays.read(asked.token)
-        except InvalidDisplay:
+            display = await self._display(asked.token)
+        except (InvalidDisplay, Forged):
             return _told(ScanOutcome.FORGED, at)
+        if display is None:
+            return _told(ScanOutcome.EXPIRED, at)
         behind = at - (asked.sent_at or at)
         clock_wrong = abs(behind) > timedelta(seconds=CLOCK_SECONDS)
         read_at = at if asked.scanned_at is None else asked.scanned_at
@@ -143,6 +163,19 @@ class Scans:
             return _told(_outcome(read), at, display, read, recorded=recorded)
         outcome = ScanOutcome.CLOCK_WRONG if clock_wrong else ScanOutcome.EXPIRED
         return _told(outcome, at, display, recorded=recorded)
+
+    async def _display(self, text: str) -> Display | None:
+        """Return who shows this; None if a credential is nobody's any more."""
+        if not text.startswith(PROOF_PREFIX):
+            return self._displays.read(text)
+        try:
+            proof, person = await self._holders.read(text)
+        except (RedisError, OSError, TimeoutError):
+            raise Unavailable("store", RETRY_STORE_SECONDS) from None
+        if person is None:
+            return None
+        claims, good = proof.claims, proof.good_seconds
+        return Display(person, proof.shown_at, claims.name, claims.ending, good)
 
     def _record_of(
         self, source: str, asked: ScanRequest, person: str, scanned_at: datetime, now: datetime

@@ -17,7 +17,7 @@ REQUESTS_AT_ONCE_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer takes less than a second. Only streams last longer, and their clients come back."""
 
-VIEW_SECRETS = ("token_key", "display_key", "session_key")
+VIEW_SECRETS = ("token_key", "display_key", "session_key", "credential_key")
 
 
 def make() -> ASGIApp:
@@ -47,6 +47,10 @@ def view_options_of(settings: Settings) -> ViewOptions:
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
         make_cards=partial(travel_cards, settings),
+        credential_key=settings.credential_key,
+        credential_former_keys=[
+            bytes.fromhex(key) for key in settings.credential_former_keys.split(",") if key
+        ],
     )
 
 

@@ -9,10 +9,15 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.credentials.issuing import Issuer
+from app.credentials.keys import IssuerKeys
+from app.credentials.proofs import Holders
+from app.credentials.statuses import Statuses
 from app.login.duty import Duty
 from app.login.options import LoginOptions
 from app.login.routes import Login
 from app.process.clock import Clock, now
+from app.projection.holdings import Holdings
 from app.topics.writer import Writer
 from app.travel.cards import TravelCards, Visits
 from app.view import limits
@@ -30,7 +35,7 @@ from app.view.recorder import Recorder
 from app.view.scans import Scans
 from app.view.trends import TrendReader
 from app.web.tokens import Tokens
-from models.codes import Colour
+from models.codes import Colour, Judgement, judge
 
 REDIS_CONNECTIONS_MAX = 16
 
@@ -50,6 +55,8 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     sessions_redis_url: str
     login: LoginOptions
     make_cards: Callable[[Redis, Visits, Clock], TravelCards]
+    credential_key: bytes
+    credential_former_keys: Sequence[bytes] = ()
     samples: Callable[[], Sequence[Sample]] = tuple
     gateway_docs_url: str | None = None
     clients_max: int = limits.CLIENTS_MAX
@@ -90,6 +97,11 @@ class Services:
         self.counting = Counting(self.redis, options.now)
         self.trend_reader = TrendReader(self.redis, options.now)
         self.displays = Displays(options.display_key, options.now)
+        self.credential_keys = IssuerKeys(options.credential_key, options.credential_former_keys)
+        holdings = Holdings(self.redis)
+        self.issuer = Issuer(holdings, self.credential_keys, self._judged, options.now)
+        holders = Holders(self.credential_keys, holdings)
+        self.statuses = Statuses(holdings, self.credential_keys, options.now)
         self.changes = Changes(
             self.redis,
             self._follower,
@@ -97,7 +109,9 @@ class Services:
             heartbeat_seconds=options.heartbeat_seconds,
         )
         self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
-        self.scans = Scans(self.codes, self.displays, self.tokens, self.writer, options.now)
+        self.scans = Scans(
+            self.codes, self.displays, holders, self.tokens, self.writer, options.now
+        )
         self.declarations = Declarations(self._sessions, self.writer, options.now)
         # A producer of its own: a scan never waits behind a peak of displays.
         self._displays_writer = Writer(options.kafka)
@@ -110,6 +124,13 @@ class Services:
         except Unavailable:
             return False
         return read.colour is not Colour.NONE
+
+    async def _judged(self, person: str) -> Judgement:
+        """Return what a credential may tell; raise `Unavailable`, also if the code is stale."""
+        read = await self.codes.read(person)
+        if read.stale:
+            raise Unavailable("stale", limits.RETRY_STALE_SECONDS)
+        return Judgement(Colour.NONE, (), None) if read.code is None else judge(read.code, read.at)
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:

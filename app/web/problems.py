@@ -78,6 +78,9 @@ KINDS: dict[str, Kind] = {
     "no-terminal": Kind(403, "The token is not of a terminal"),
     "no-code": Kind(404, "There is no code to draw"),
     "code-unavailable": Kind(503, "亮码失败: the code cannot be shown now"),
+    # A credential, and its status list
+    "credentials-too-often": Kind(429, "Someone asks for credentials more often than one may"),
+    "credentials-away": Kind(503, "Credentials and status lists cannot be read now"),
     # The operator, and the stream of changes
     "no-operator": Kind(403, "The token is not the operator's"),
     "too-many-clients": Kind(503, "As many clients follow as may"),

@@ -30,7 +30,7 @@ from support.stage import Log, Stage
 from support.travels import PHONE as NUMBER
 from support.travels import another
 from support.up import answers
-from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, now, someone
+from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, now, someone
 
 SENT = re.compile(r"/declare/sent\?")
 SUBMIT = "提交申报"
@@ -235,6 +235,7 @@ def travel(
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+        "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
     }
     rows_url = Settings(redis_url=environment["YUEKANG_REDIS_URL"]).rows_redis_url

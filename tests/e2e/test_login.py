@@ -16,7 +16,7 @@ from support.gateways import SECRET, command
 from support.logins import CARD, PEOPLE
 from support.stage import Log
 from support.up import answers
-from support.views import DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
+from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
 
 WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", "sessions")
 
@@ -49,6 +49,7 @@ def site(
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+        "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
         "YUEKANG_OIDC_CLIENT_SECRET": "a secret of theirs",
     }

@@ -1,6 +1,7 @@
 """The view over a real Redis: what is shown, how old it may be, what a terminal gets."""
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
+from app.credentials.bounds import PROOF_CLOCK_SECONDS, PROOF_SECONDS
 from app.process.ports import free_port
 from app.projection.codes import CODE
 from app.projection.state import STATE
@@ -34,6 +36,7 @@ from app.web.problems import KINDS
 from app.web.tokens import Tokens
 from models.codes import Reason
 from support.brokers import NOBODY, Kafka
+from support.credentials import Phone
 from support.views import (
     DISPLAY_KEY,
     OPERATOR_HEADERS,
@@ -58,6 +61,7 @@ from support.workers import everything
 TERMINAL = "/terminals/440100-001"
 SHOWN = ("样*甲", "1234")
 """A masked name, and the end of a document number."""
+OWN_PHONE = Phone(7)
 
 
 class Clock:
@@ -280,6 +284,10 @@ async def test_openapi_document_names_every_route_and_problem(http: Http, model:
         "/v1/me/code",
         "/v1/me/code.svg",
         "/v1/me/token",
+        "/v1/me/credential",
+        "/v1/credential-keys",
+        "/v1/s",
+        "/v1/s/{chunk}",
         "/v1/me/information",
         "/v1/me/information/{section}",
         "/v1/me/export",
@@ -414,6 +422,54 @@ async def test_a_scan_is_recorded_and_answered_with_whose_code_it_is(
     }
 
 
+async def credential_of(http: Http, person: str) -> bytes:
+    """A credential of a person for `OWN_PHONE`."""
+    headers = {**resident(person), "origin": "http://127.0.0.1:8080"}
+    answer = await http.post("/v1/me/credential", json={"key": OWN_PHONE.jwk}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    text = answer.json()["credential"]
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+async def test_what_a_phone_shows_by_itself_is_answered_with_the_code_of_now(
+    with_kafka: Http, model: Model, kafka: Kafka
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    credential = await credential_of(with_kafka, person)
+    body = scan_of(person, token=OWN_PHONE.show(credential, now()))
+    answer = await recorded(with_kafka, body)
+    assert [answer[name] for name in ("outcome", "name", "ending")] == ["green", *SHOWN]
+    assert len(await scans_of(kafka, person)) == 1
+    await model.put(health_code(person, reason(), version=2))
+    again = scan_of(person, token=OWN_PHONE.show(credential, now()))
+    assert (await scan(with_kafka, again)).json()["outcome"] == "red"
+
+
+async def test_a_picture_another_phone_and_a_credential_of_before_do_not_pass(
+    http: Http, model: Model
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    credential = await credential_of(http, person)
+    good = PROOF_SECONDS + PROOF_CLOCK_SECONDS
+    shown = {
+        "green": OWN_PHONE.show(credential, now() - timedelta(seconds=good - 3)),
+        "expired": OWN_PHONE.show(credential, now() - timedelta(seconds=good + 1)),
+        "forged": Phone(8).show(credential, now()),
+    }
+    for outcome, token in shown.items():
+        answer = (await scan(http, scan_of(person, token=token))).json()
+        assert (answer["outcome"], answer["colour"]) == (
+            outcome,
+            "green" if outcome == "green" else None,
+        )
+    await model.begin()
+    await model.put(health_code(person))
+    answer = (await scan(http, scan_of(person, token=OWN_PHONE.show(credential, now())))).json()
+    assert (answer["outcome"], answer["name"]) == ("expired", None)
+
+
 async def test_sent_again_unchanged_a_scan_is_the_same_event(
     with_kafka: Http, model: Model, kafka: Kafka
 ) -> None:
@@ -531,7 +587,7 @@ async def test_a_scan_kept_back_is_recorded_without_a_colour(
     ("fields", "status", "code"),
     [
         ({"token": ""}, 422, "invalid"),
-        ({"token": "x" * 200}, 422, "invalid"),
+        ({"token": "x" * 500}, 422, "invalid"),
         ({"id": ""}, 422, "invalid"),
         ({"id": "two words"}, 422, "invalid"),
         ({"place": ""}, 422, "invalid"),

@@ -22,6 +22,7 @@ from models.codes import HealthCode, StatusChange, changed
 from support.brokers import Kafka
 from support.gateways import command
 from support.views import (
+    CREDENTIAL_KEY,
     DISPLAY_KEY,
     OPERATOR_HEADERS,
     SESSION_KEY,
@@ -51,6 +52,7 @@ class Service(HttpProcess):
             "YUEKANG_ENVIRONMENT": "development",
             "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
             "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
+            "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
             "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
         }
         super().__init__(name, command(name), directory, environment, self.url)

@@ -59,7 +59,9 @@ from models.policy import ZONE
 from support.brokers import NOBODY, Kafka
 from support.gateways import command
 
-TOKEN_KEY, DISPLAY_KEY, SESSION_KEY = (bytes(range(n, n + 32)) for n in (0, 2, 3))
+TOKEN_KEY, DISPLAY_KEY, SESSION_KEY, CREDENTIAL_KEY = (
+    bytes(range(n, n + 32)) for n in (0, 2, 3, 4)
+)
 OPERATOR_HEADERS = {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for(OPERATOR)}"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CITIES = ("440100", "440305", None)
@@ -357,6 +359,7 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
         "sessions_redis_url": settings.sessions_redis_url,
         "token_key": TOKEN_KEY,
         "display_key": DISPLAY_KEY,
+        "credential_key": CREDENTIAL_KEY,
         "login": login_options_of(settings),
         "make_cards": partial(travel_cards, settings),
         "now": clock,
@@ -411,6 +414,7 @@ def view_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
+        "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
     }
 
 

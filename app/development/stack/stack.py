@@ -50,7 +50,9 @@ SECRETS_OF = {
     "worker": frozenset({"dead_letter_public_key"}),
     "lists-worker": frozenset({"dead_letter_public_key"}),
     "gateway": frozenset({"person_key_secret", "token_key"}),
-    "view": frozenset({"token_key", "display_key", "session_key", "oidc_client_secret"}),
+    "view": frozenset(
+        {"token_key", "display_key", "session_key", "credential_key", "oidc_client_secret"}
+    ),
     IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
 }
 """The secrets that each process is given; it never sees any other."""

@@ -1,0 +1,115 @@
+"""The status lists as they are served: which credentials are turned off, signed, for anybody.
+
+    2      sub          the list's address, as credentials have it
+    6      iat          the instant until which everything appended is in it
+    4      exp          `LIST_SECONDS_MAX` after that: no terminal believes it for longer
+    65534  ttl          after how many seconds to ask again
+    65533  status_list  {bits: 1, lst: the bits, compressed by zlib}
+
+They are status list tokens of draft-ietf-oauth-status-list-20 (5.2) in CBOR: a COSE_Sign1 of the
+type `application/statuslist+cwt`. `iat` is the age of the data and not of the signature: a
+projection that lags would otherwise make old news look new.
+"""
+
+import hashlib
+import zlib
+from collections import OrderedDict
+
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from app.credentials.bounds import LIST_SECONDS_MAX, SIGN_SECONDS
+from app.credentials.cbor import pack
+from app.credentials.claims import list_uri
+from app.credentials.cose import TYP
+from app.credentials.keys import IssuerKeys
+from app.process.clock import Clock
+from app.projection.holdings import Holdings
+from app.web.problems import Refused
+
+LIST_TYPE = "application/statuslist+cwt"
+SUB, LIST_EXP, IAT, TTL, STATUS_LIST = 2, 4, 6, 65534, 65533
+
+LISTS_KEPT = 256
+"""Lists kept as bytes: of 16 million credentials, some 1 MB."""
+
+RETRY_SECONDS = 2
+
+
+class ServedList(Struct, frozen=True):
+    """A list as it is sent, and when it was signed (s since 1970)."""
+
+    content: bytes
+    etag: str
+    signed_at: float
+
+
+class ListsAnswer(Struct, frozen=True):
+    """The addresses of all lists, as the draft's aggregation (9.2) has them; and our time."""
+
+    status_lists: list[str]
+    at_ms: int
+
+
+class Statuses:
+    """Signs lists, each at most once in `SIGN_SECONDS`. Belongs to one event loop."""
+
+    def __init__(self, holdings: Holdings, keys: IssuerKeys, now: Clock) -> None:
+        self._holdings = holdings
+        self._keys = keys
+        self._now = now
+        self._kept: OrderedDict[str, ServedList] = OrderedDict()
+
+    async def read(self, chunk: str) -> ServedList:
+        """Return a list; raise `Refused` if it is unknown or cannot be read."""
+        at = self._now().timestamp()
+        kept = self._kept.get(chunk)
+        if kept is not None and 0 <= at - kept.signed_at < SIGN_SECONDS:
+            return kept
+        try:
+            found = await self._holdings.bits(chunk)
+        except (RedisError, OSError, TimeoutError):
+            raise away() from None
+        if found is None:
+            self._kept.pop(chunk, None)
+            raise Refused("not-found", "There is no such status list, or no longer.")
+        if at - found.as_of > LIST_SECONDS_MAX:
+            raise away()
+        served = self._signed(chunk, int(found.as_of), found.bits, at)
+        self._kept[chunk] = served
+        self._kept.move_to_end(chunk)
+        if len(self._kept) > LISTS_KEPT:
+            self._kept.popitem(last=False)
+        return served
+
+    async def all(self) -> ListsAnswer:
+        """Return the addresses of all lists; raise `Refused` if they cannot be read."""
+        at = self._now()
+        try:
+            chunks = await self._holdings.chunks(at)
+        except (RedisError, OSError, TimeoutError):
+            raise away() from None
+        return ListsAnswer([list_uri(chunk) for chunk in chunks], int(at.timestamp() * 1_000))
+
+    def _signed(self, chunk: str, as_of: int, bits: bytes, at: float) -> ServedList:
+        payload = pack(
+            {
+                SUB: list_uri(chunk),
+                IAT: as_of,
+                LIST_EXP: as_of + LIST_SECONDS_MAX,
+                TTL: SIGN_SECONDS,
+                STATUS_LIST: {"bits": 1, "lst": zlib.compress(bits, 9)},
+            }
+        )
+        content = self._keys.sign(payload, {TYP: LIST_TYPE})
+        etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
+        return ServedList(content, etag, at)
+
+
+def away() -> Refused:
+    """Return that credentials and their lists cannot be read now."""
+    return Refused(
+        "credentials-away",
+        "Ask again; meanwhile a display token does.",
+        headers={"retry-after": str(RETRY_SECONDS)},
+    )

@@ -1,0 +1,430 @@
+"""Credentials over real Redis: issued, turned off by a change, listed, forgotten by a rebuild."""
+
+import asyncio
+import base64
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+from cwt import COSE, COSEKey
+from litestar import Litestar
+from litestar.exceptions import HTTPException, ValidationException
+from redis.asyncio import Redis
+
+from app.credentials.bounds import ASK_SECONDS, LIFE, LIST_SECONDS_MAX, SIGN_SECONDS
+from app.credentials.cbor import unpack
+from app.credentials.claims import Claims, read_claims
+from app.credentials.issuing import Issuer
+from app.credentials.keys import IssuerKeys
+from app.credentials.routes import credential_routes, status_routes
+from app.projection.holdings import CHUNK_BITS, CHUNK_SLACK_SECONDS, HELD_MAX, Holdings, Place
+from app.view.codes import Codes
+from app.view.problems import on_unavailable
+from app.view.reading import Unavailable
+from app.view.services import Services
+from app.web.problems import Refused, on_http_exception, on_invalid, on_refused
+from app.web.strict import StrictRequest
+from models.codes import Colour, HealthCode, Judgement, Reason, judge
+from support.asgi import transport_to
+from support.credentials import Phone
+from support.views import (
+    CREDENTIAL_KEY,
+    Model,
+    health_code,
+    now,
+    options_over,
+    reason,
+    resident,
+    someone,
+    waiting,
+)
+
+KEYS = IssuerKeys(CREDENTIAL_KEY)
+ORIGIN = "http://127.0.0.1:8080"
+PHONE = Phone(7)
+
+
+class Clock:
+    """Now, and by how much the view is ahead."""
+
+    ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return now() + self.ahead
+
+    def wait(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def model(redis: Redis) -> Model:
+    model = Model(redis)
+    await model.begin()
+    return model
+
+
+@asynccontextmanager
+async def asking(redis_url: str, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the view's own services, in this loop."""
+    view = Services(options_over(redis_url, clock))
+    app = Litestar(
+        [
+            *status_routes(view.statuses, view.credential_keys),
+            view.login.guard.protect(*credential_routes(view.issuer)),
+        ],
+        exception_handlers={
+            Refused: on_refused,
+            Unavailable: on_unavailable,
+            ValidationException: on_invalid,
+            HTTPException: on_http_exception,
+        },
+        request_class=StrictRequest,
+    )
+    async with (
+        view.running(app),
+        httpx.AsyncClient(transport=transport_to(app), base_url=ORIGIN) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def client(redis_url: str, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
+    async with asking(redis_url, clock) as client:
+        yield client
+
+
+def red(person: str, version: int = 2) -> HealthCode:
+    return health_code(person, reason(conditions=(waiting(),)), version=version)
+
+
+async def ask(client: httpx.AsyncClient, person: str, key: Any = None) -> httpx.Response:
+    """Ask for a credential, each time with a session of its own."""
+    headers = {**resident(person), "origin": ORIGIN}
+    return await client.post("/v1/me/credential", json={"key": key or PHONE.jwk}, headers=headers)
+
+
+async def issued(client: httpx.AsyncClient, person: str) -> Claims:
+    answer = await ask(client, person)
+    assert answer.status_code == 200, answer.text
+    text = answer.json()["credential"]
+    return read_claims(KEYS.verified(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+
+
+async def listed(client: httpx.AsyncClient, chunk: str) -> dict[Any, Any]:
+    """The claims of a list, verified by another library."""
+    answer = await client.get(f"/v1/s/{chunk}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/statuslist+cwt"
+    found = (await client.get("/v1/credential-keys")).json()["keys"][0]
+    x, kid = (base64.urlsafe_b64decode(found[name] + "=") for name in ("x", "kid"))
+    key = COSEKey.new({1: 1, -1: 6, -2: x, 2: kid, 3: -8})
+    claims: dict[Any, Any] = unpack(COSE.new().decode(answer.content, key))
+    return claims
+
+
+async def is_off(client: httpx.AsyncClient, clock: Clock, place: Place) -> bool:
+    """Say what a list says that is signed now."""
+    clock.wait(SIGN_SECONDS)
+    bits = zlib.decompress((await listed(client, place.chunk))[65533]["lst"])
+    assert len(bits) == CHUNK_BITS // 8
+    return bool(bits[place.index // 8] >> place.index % 8 & 1)
+
+
+# Issuing
+
+
+@pytest.mark.parametrize("colour", [Colour.GREEN, Colour.RED])
+async def test_it_tells_the_code_to_whoever_has_the_phone(
+    model: Model, client: httpx.AsyncClient, colour: Colour
+) -> None:
+    person = someone()
+    await model.put(red(person) if colour is Colour.RED else health_code(person))
+    claims = await issued(client, person)
+    assert (claims.colour, claims.name, claims.ending) == (colour, "样*甲", "1234")
+    assert (claims.x, claims.y_odd) == PHONE.key.point()
+    assert abs(claims.until - (now() + LIFE)) < timedelta(seconds=10)
+
+
+async def test_it_ends_when_the_code_changes_by_itself(
+    model: Model, client: httpx.AsyncClient
+) -> None:
+    person, end = someone(), now() + timedelta(hours=3)
+    await model.put(health_code(person, reason(end=end)))
+    claims = await issued(client, person)
+    assert claims.colour is Colour.RED
+    assert abs(claims.until - end) <= timedelta(seconds=1)
+    assert claims.until <= end
+
+
+async def test_without_a_code_there_is_none(model: Model, client: httpx.AsyncClient) -> None:
+    for person in (someone(), someone()):
+        await model.put(health_code(person, verified=False))
+        answer = await ask(client, person)
+        assert (answer.status_code, answer.json()["code"]) == (404, "no-code")
+
+
+async def test_a_stale_code_is_not_signed(model: Model, client: httpx.AsyncClient) -> None:
+    person = someone()
+    await model.put(health_code(person), as_of=now() - timedelta(seconds=30))
+    answer = await ask(client, person)
+    assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
+
+
+async def test_a_session_has_one_in_five_seconds(
+    model: Model, client: httpx.AsyncClient, redis: Redis
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    headers = {**resident(person), "origin": ORIGIN}
+    body = {"key": PHONE.jwk}
+    answers = [await client.post("/v1/me/credential", json=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].headers["retry-after"] == str(ASK_SECONDS)
+    keys: Any = await redis.keys("yk:asked:*")
+    assert [await redis.ttl(key) for key in keys] == [ASK_SECONDS]
+
+
+@pytest.mark.parametrize("change", [{"x": "A" * 43}, {"kty": "OKP"}, {"d": "A" * 43}, {"y": "A"}])
+async def test_what_is_no_key_is_refused(
+    model: Model, client: httpx.AsyncClient, change: dict[str, str]
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    answer = await ask(client, person, {**PHONE.jwk, **change})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+async def test_another_site_gets_none(client: httpx.AsyncClient) -> None:
+    headers = {**resident(someone()), "origin": "https://elsewhere.test"}
+    answer = await client.post("/v1/me/credential", json={"key": PHONE.jwk}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "cross-site")
+
+
+# Turning off
+
+
+async def test_a_red_turns_it_off_and_no_other(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    people = [someone() for _ in range(5)]
+    await model.put(*(health_code(person) for person in people))
+    places = [(await issued(client, person)).place for person in people]
+    assert [await is_off(client, clock, place) for place in places] == [False] * 5
+    await model.put(red(people[2]))
+    found = [await is_off(client, clock, place) for place in places]
+    assert found == [False, False, True, False, False]
+
+
+async def test_a_green_turns_off_what_says_red_and_a_deletion_all(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    first, second = someone(), someone()
+    await model.put(red(first), health_code(second))
+    places = [(await issued(client, person)).place for person in (first, second)]
+    await model.put(health_code(first, version=3), second)
+    assert [await is_off(client, clock, place) for place in places] == [True, True]
+
+
+async def test_another_reason_or_an_older_version_turns_nothing_off(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person = someone()
+    await model.put(red(person, 2))
+    place = (await issued(client, person)).place
+    more = reason(Reason.HOME_QUARANTINE, conditions=(waiting(),))
+    await model.put(health_code(person, more, version=3))
+    await model.put(health_code(person, version=1))
+    assert not await is_off(client, clock, place)
+
+
+async def test_each_phone_of_a_person_is_turned_off(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    places = [(await issued(client, person)).place for _ in range(HELD_MAX)]
+    await model.put(red(person))
+    assert all([await is_off(client, clock, place) for place in places])
+
+
+async def test_the_ninth_of_a_person_turns_off_the_oldest(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    places = []
+    for _ in range(HELD_MAX + 1):
+        await model.put(health_code(person), as_of=clock())
+        places.append((await issued(client, person)).place)
+        clock.wait(1)
+    found = [await is_off(client, clock, place) for place in places]
+    assert found == [True, *[False] * HELD_MAX]
+
+
+async def test_a_change_between_holding_and_signing_turns_off_what_is_signed(
+    model: Model, redis: Redis, clock: Clock, client: httpx.AsyncClient
+) -> None:
+    """The place is held; the code is read; it changes; then it is signed."""
+    person = someone()
+    await model.put(health_code(person))
+
+    async def read_and_change(of: str) -> Judgement:
+        found = await Codes(redis, now).read(of)
+        assert found.code is not None
+        await model.put(red(of))
+        return judge(found.code, found.at)
+
+    issuer = Issuer(Holdings(redis), KEYS, read_and_change, now)
+    made = await issuer.issue("asker", person, "样*甲", "1234", PHONE.key)
+    claims = read_claims(KEYS.verified(made.credential))
+    assert claims.colour is Colour.GREEN
+    assert await is_off(client, clock, claims.place)
+
+
+async def test_many_changes_at_once_never_leave_a_wrong_one_on(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person, version = someone(), 1
+    await model.put(health_code(person))
+    for _ in range(20):
+        version += 1
+        code = red(person, version) if version % 2 == 0 else health_code(person, version=version)
+        claims, _ = await asyncio.gather(issued(client, person), model.put(code))
+        now_red = version % 2 == 0
+        if (claims.colour is Colour.RED) != now_red:
+            assert await is_off(client, clock, claims.place)
+
+
+# The lists
+
+
+async def test_a_list_says_how_old_its_data_are_and_anybody_may_keep_it(
+    model: Model, client: httpx.AsyncClient
+) -> None:
+    person, as_of = someone(), now() - timedelta(seconds=2)
+    await model.put(health_code(person), as_of=as_of)
+    place = (await issued(client, person)).place
+    claims = await listed(client, place.chunk)
+    assert claims.keys() == {2, 4, 6, 65533, 65534}
+    assert (claims[2], claims[6]) == (f"s/{place.chunk}", int(as_of.timestamp()))
+    assert claims[4] == claims[6] + LIST_SECONDS_MAX
+    assert (claims[65534], claims[65533]["bits"]) == (SIGN_SECONDS, 1)
+    answer = await client.get(f"/v1/s/{place.chunk}")
+    assert answer.headers["cache-control"] == f"public, max-age={SIGN_SECONDS}"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    known = {"if-none-match": answer.headers["etag"]}
+    assert (await client.get(f"/v1/s/{place.chunk}", headers=known)).status_code == 304
+    all_of_them = (await client.get("/v1/s")).json()
+    assert all_of_them["status_lists"] == [f"s/{place.chunk}"]
+
+
+async def test_a_list_is_signed_again_after_a_while(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    chunk = (await issued(client, person)).place.chunk
+    first = await client.get(f"/v1/s/{chunk}")
+    await model.put(red(person))
+    clock.wait(SIGN_SECONDS - 5)
+    assert (await client.get(f"/v1/s/{chunk}")).content == first.content
+    clock.wait(5)
+    assert (await client.get(f"/v1/s/{chunk}")).content != first.content
+
+
+async def test_no_list_is_signed_by_data_that_no_terminal_would_believe(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    chunk = (await issued(client, person)).place.chunk
+    clock.wait(LIST_SECONDS_MAX + 1)
+    answer = await client.get(f"/v1/s/{chunk}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "credentials-away")
+
+
+async def test_an_unknown_list_is_not_found(model: Model, client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/s/012345")).status_code == 404
+    assert (await client.get("/v1/s/XYZ")).status_code == 422
+
+
+async def test_a_model_built_again_knows_no_credential_of_before(
+    model: Model, client: httpx.AsyncClient, clock: Clock, redis: Redis
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    old = (await issued(client, person)).place
+    await model.begin()
+    clock.wait(SIGN_SECONDS)
+    assert (await client.get(f"/v1/s/{old.chunk}")).status_code == 404
+    assert (await client.get("/v1/s")).json()["status_lists"] == []
+    await model.put(health_code(person), as_of=clock())
+    new = (await issued(client, person)).place
+    assert new.chunk != old.chunk
+    await model.put(red(person))
+    assert await is_off(client, clock, new)
+    assert await redis.exists(f"yk:chunk:{old.chunk}") == 0
+
+
+async def test_without_redis_it_says_so(clock: Clock) -> None:
+    async with asking("redis://127.0.0.1:1/0", clock) as client:
+        for address in ("/v1/s", "/v1/s/012345"):
+            answer = await client.get(address)
+            assert (answer.status_code, answer.json()["code"]) == (503, "credentials-away")
+
+
+# Places
+
+
+async def test_places_of_one_person_have_nothing_in_common(model: Model, redis: Redis) -> None:
+    holdings = Holdings(redis)
+    places = [
+        await holdings.hold("p1-a", f"asker-{n}", now(), now() + LIFE, ASK_SECONDS)
+        for n in range(200)
+    ]
+    assert len(set(places)) == 200
+    steps = [b.index - a.index for a, b in pairwise(places)]
+    assert sum(step > 0 for step in steps) in range(60, 140)
+    assert min(place.index for place in places) < CHUNK_BITS // 8
+    assert max(place.index for place in places) > CHUNK_BITS * 7 // 8
+    assert {await holdings.holder(place) for place in places} == {"p1-a"}
+
+
+async def test_half_of_a_chunk_is_taken_and_then_the_next_begins(
+    model: Model, redis: Redis
+) -> None:
+    holdings = Holdings(redis)
+    first = await holdings.hold("p1-a", "a", now(), now() + LIFE, ASK_SECONDS)
+    taken: Any = {str(n): "p1-b" for n in range(CHUNK_BITS // 2)}
+    await redis.hset(f"yk:holders:{first.chunk}", mapping=taken)
+    second = await holdings.hold("p1-a", "b", now(), now() + LIFE, ASK_SECONDS)
+    assert second.chunk != first.chunk
+    assert sorted(await holdings.chunks(now())) == sorted([first.chunk, second.chunk])
+
+
+async def test_everything_of_it_goes_by_itself(model: Model, redis: Redis) -> None:
+    holdings = Holdings(redis)
+    await holdings.hold("p1-a", "a", now(), now() + LIFE, ASK_SECONDS)
+    keys: Any = await redis.keys("*")
+    left = {key.decode(): await redis.ttl(key) for key in keys}
+    del left["yk:state"]
+    asked = left.pop("yk:asked:a")
+    assert 0 < asked <= ASK_SECONDS
+    latest = LIFE.total_seconds() + CHUNK_SLACK_SECONDS
+    assert all(latest - 60 < seconds <= latest for seconds in left.values()), left
