@@ -24,7 +24,7 @@ from app.credentials.claims import list_uri
 from app.credentials.cose import TYP
 from app.credentials.keys import IssuerKeys
 from app.process.clock import Clock
-from app.projection.holdings import Holdings
+from app.projection.holdings import Holdings, StatusBits
 from app.web.problems import Refused
 
 LIST_TYPE = "application/statuslist+cwt"
@@ -75,8 +75,9 @@ class Statuses:
             raise Refused("not-found", "There is no such status list, or no longer.")
         if at - found.as_of > LIST_SECONDS_MAX:
             raise away()
-        served = self._signed(chunk, int(found.as_of), found.bits, at)
-        self._kept[chunk] = served
+        content = sign_list(self._keys, chunk, found)
+        etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
+        served = self._kept[chunk] = ServedList(content, etag, at)
         self._kept.move_to_end(chunk)
         if len(self._kept) > LISTS_KEPT:
             self._kept.popitem(last=False)
@@ -91,19 +92,20 @@ class Statuses:
             raise away() from None
         return ListsAnswer([list_uri(chunk) for chunk in chunks], int(at.timestamp() * 1_000))
 
-    def _signed(self, chunk: str, as_of: int, bits: bytes, at: float) -> ServedList:
-        payload = pack(
-            {
-                SUB: list_uri(chunk),
-                IAT: as_of,
-                LIST_EXP: as_of + LIST_SECONDS_MAX,
-                TTL: SIGN_SECONDS,
-                STATUS_LIST: {"bits": 1, "lst": zlib.compress(bits, 9)},
-            }
-        )
-        content = self._keys.sign(payload, {TYP: LIST_TYPE})
-        etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
-        return ServedList(content, etag, at)
+
+def sign_list(keys: IssuerKeys, chunk: str, found: StatusBits) -> bytes:
+    """Return a chunk as a status list token."""
+    as_of = int(found.as_of)
+    payload = pack(
+        {
+            SUB: list_uri(chunk),
+            IAT: as_of,
+            LIST_EXP: as_of + LIST_SECONDS_MAX,
+            TTL: SIGN_SECONDS,
+            STATUS_LIST: {"bits": 1, "lst": zlib.compress(found.bits, 9)},
+        }
+    )
+    return keys.sign(payload, {TYP: LIST_TYPE})
 
 
 def away() -> Refused:

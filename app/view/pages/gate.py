@@ -3,7 +3,8 @@
 The page is the same for everybody, and holds nothing: a terminal's token is typed in, or read from
 a QR, once, and stays in that browser's storage. It asks `POST /v1/scans` as any terminal does. What
 it says of each outcome stands in `VERDICTS`, one for each that `app.view.scans` can answer and one
-more: nobody could be asked. Then no colour is shown, and the scan waits in the device until there
+more: nobody could be asked. Then a colour is shown only if the terminal can verify it by itself
+(static/offline_check.js), and the scan waits in the device until there
 is a network (docs/decisions/0024-gate.md).
 """
 
@@ -13,7 +14,7 @@ import msgspec
 from litestar import MediaType, Response, get
 from msgspec import Struct
 
-from app.view.displays import TOKEN_LENGTH_MAX
+from app.credentials.bounds import TEXT_LENGTH_MAX
 from app.view.pages.installed import PAPER
 from app.view.scans import ScanOutcome
 from app.web.language import Language, Text
@@ -36,6 +37,7 @@ SCRIPTS = (
     "camera.js",
     "outcomes.js",
     "queue.js",
+    "credential.js",
     "offline_check.js",
     "gate.js",
 )
@@ -155,7 +157,7 @@ def gate_page(request: AnyRequest) -> Response[bytes]:
             "scripts": SCRIPTS,
             "wasm": WASM,
             "worker": gate_worker(language),
-            "token_length_max": TOKEN_LENGTH_MAX,
+            "token_length_max": TEXT_LENGTH_MAX,
         },
     )
     page.headers.update(GATE_HEADERS)
