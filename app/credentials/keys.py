@@ -39,6 +39,7 @@ class IssuerKeys:
         # The label keeps this use of the secret apart from any other.
         seed = hashlib.blake2b(secret, digest_size=32, person=b"yuekang issuer").digest()
         self._key = SigningKey(seed)
+        self._tags = hashlib.blake2b(secret, digest_size=32, person=b"yuekang holder").digest()
         known = [self._key.verify_key, *(VerifyKey(public) for public in former)]
         self._public = {_kid(key): key for key in reversed(known)}
         self._kid = _kid(self._key.verify_key)
@@ -65,6 +66,11 @@ class IssuerKeys:
                 for kid, key in reversed(self._public.items())
             ]
         )
+
+    def tag_of(self, person: str) -> str:
+        """Return a name by which a browser tells a person's credential from another's. It tells
+        nobody who that is."""
+        return hashlib.blake2b(person.encode(), digest_size=8, key=self._tags).hexdigest()
 
     def __repr__(self) -> str:
         return "IssuerKeys()"

@@ -73,7 +73,7 @@ def test_a_code_of_yesterday_is_not_shown_as_the_last(stage: Stage, kept: Browse
 
 def test_logging_out_leaves_nothing_of_a_person(stage: Stage, kept: BrowserContext) -> None:
     page = shown_once(stage, kept)
-    assert page.evaluate("localStorage.length") == 1
+    page.wait_for_function("localStorage.length === 2")  # its words, and its credential
     page.goto(f"{stage.url}/me")
     page.get_by_role("button", name="退出登录").click()
     page.wait_for_url("**/logged-out")

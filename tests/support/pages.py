@@ -209,6 +209,7 @@ class Stand:
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self.trend_reader = self
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
+        self.credential_keys = self
 
     def now(self) -> datetime:
         return self._at
@@ -230,6 +231,9 @@ class Stand:
 
     def token(self, person: str, name: str, ending: str) -> str:
         return "token"
+
+    def tag_of(self, person: str) -> str:
+        return "holder"
 
     def record(self, person: str, at: datetime, detail: DisplayDetail) -> None:
         self.recorded.append(detail)

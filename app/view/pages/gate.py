@@ -4,8 +4,8 @@ The page is the same for everybody, and holds nothing: a terminal's token is typ
 a QR, once, and stays in that browser's storage. It asks `POST /v1/scans` as any terminal does. What
 it says of each outcome stands in `VERDICTS`, one for each that `app.view.scans` can answer and one
 more: nobody could be asked. Then a colour is shown only if the terminal can verify it by itself
-(static/offline_check.js), and the scan waits in the device until there
-is a network (docs/decisions/0024-gate.md).
+(static/offline_check.js), and the scan waits in the device until there is a network
+(docs/decisions/0024-gate.md).
 """
 
 from typing import Any, Literal

@@ -7,6 +7,8 @@
   const POLL_MS = 5000;
   const UNCONFIRMED_MS = 20000; // three polls without an answer
   const ANSWER_MS = 4000; // less than a poll
+  const TURN_MS = 20000; // what this phone signed is good for half a minute
+  const PROOF_VERSION = 12;
   const ZONE = "Asia/Shanghai";
   const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, timeStyle: "medium" });
   const DAY = new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, dateStyle: "short" });
@@ -18,20 +20,27 @@
   // By the wall clock, not performance.now(), which stands still while a phone sleeps.
   let confirmed = 0;
   let drawn = Date.now();
+  let turned = Date.now();
   let asking = false;
 
   const now = () => Date.now() + ahead;
   const coloured = () => main.dataset.state === "red" || main.dataset.state === "green";
 
+  function forget() {
+    kept("last").drop();
+    wallet.drop();
+  }
+
   // The state shown is the view's as of now. For a phone without a network (static/offline.js) a
-  // colour's words are kept, and nothing that could be scanned.
+  // colour's words are kept, and what it may show by itself (wallet.js).
   function confirm() {
     confirmed = Date.now();
-    if (main.dataset.state === "none") kept("last").drop(); // it was another person's
+    if (main.dataset.state === "none") forget(); // it was another person's
     if (!coloured()) return;
     const said = (selector) => main.querySelector(selector).textContent;
     const [first, second] = [said("#word .first"), said("#word .second")];
     kept("last").write({ first, second, holder: said(".holder"), at: confirmed + ahead });
+    wallet.renew(main.dataset, ahead).then((another) => another && turn());
   }
 
   // Returns the whole answer, or null if none came.
@@ -41,7 +50,7 @@
       const headers = { Accept: accept, "X-Before": main.dataset.state };
       const answer = await fetch(url, { headers, cache: "no-store", signal });
       if (answer.status === 401) {
-        kept("last").drop();
+        forget();
         location.reload(); // logged out, or away for too long: leads to the login
       }
       return { ok: answer.ok, text: await answer.text() };
@@ -80,14 +89,21 @@
   }
 
   function draw(token) {
-    const version = Number(main.dataset.qrVersion);
-    const side = qrSize(version) + 8; // four modules of quiet around it
-    const qr = parsed(
-      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 ${side} ${side}" shape-rendering="crispEdges">
-      <path d="${qrPath(token, version)}"/></svg>`,
-      "image/svg+xml",
-    );
-    main.querySelector("[data-qr]").replaceChildren(document.adoptNode(qr.documentElement));
+    qrDraw(main.querySelector("[data-qr]"), token, Number(main.dataset.qrVersion));
+    drawn = Date.now();
+    turn();
+  }
+
+  // Draws what this phone shows by itself, once it can, in the place of the server's token.
+  // Without a network there is no colour; a terminal can read the code all the same.
+  async function turn() {
+    const place = main.querySelector("[data-qr], [data-proof]");
+    if (!place) return;
+    turned = Date.now();
+    const text = await wallet.show(coloured() ? main.dataset : null);
+    if (!text || !place.isConnected) return;
+    qrDraw(place, text, PROOF_VERSION);
+    place.closest("[hidden]")?.removeAttribute("hidden");
     drawn = Date.now();
   }
 
@@ -132,10 +148,12 @@
     lost.querySelector("[data-confirmed]").textContent = HANDS.format(confirmed + ahead);
     lost.dataset.said = document.title = lost.querySelector("h1 .first").textContent;
     become(lost);
+    turn();
   }
 
   function tick() {
     if (coloured() && Math.abs(Date.now() - confirmed) > UNCONFIRMED_MS) lose();
+    if (Date.now() - turned > TURN_MS) turn();
     main.querySelector("[data-hands]").textContent = HANDS.format(now());
     // Asks each second until it is answered: a question may be lost, or come while another is open.
     const lost = main.dataset.state === "unavailable"; // this page asks at its own pace

@@ -6,6 +6,8 @@
   const KEPT_MS = 24 * 3600 * 1000;
   const ASK_MS = 5000;
   const ANSWER_MS = 4000;
+  const TURN_MS = 20000; // what this phone signed is good for half a minute
+  const PROOF_VERSION = 12;
   const ZONE = "Asia/Shanghai";
   const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, timeStyle: "medium" });
   const DAY = { timeZone: ZONE, dateStyle: "medium" };
@@ -21,6 +23,14 @@
     $("last-at").textContent = `${at.toLocaleDateString(...when)} ${HANDS.format(at)}`;
   }
   $(told ? "last" : "no-last").hidden = false;
+
+  // What this device may show by itself. It has no colour: a terminal reads it.
+  async function turn() {
+    const text = await wallet.show(null);
+    const place = $("proof");
+    place.closest("section").hidden = !text;
+    if (text) qrDraw(place, text, PROOF_VERSION);
+  }
 
   async function ask() {
     const signal = AbortSignal.timeout(ANSWER_MS);
@@ -38,6 +48,8 @@
   }
 
   run();
+  turn();
+  setInterval(turn, TURN_MS);
   setInterval(ask, ASK_MS);
   addEventListener("online", ask);
 })();

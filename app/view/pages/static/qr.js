@@ -165,3 +165,14 @@ const qrPath = (() => {
     return path.join("");
   };
 })();
+
+// Draws a text within an element, with four modules of quiet around it.
+function qrDraw(place, text, version) {
+  const side = qrSize(version) + 8;
+  const qr = new DOMParser().parseFromString(
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 ${side} ${side}" shape-rendering="crispEdges">
+    <path d="${qrPath(text, version)}"/></svg>`,
+    "image/svg+xml",
+  );
+  place.replaceChildren(document.adoptNode(qr.documentElement));
+}

@@ -1,0 +1,78 @@
+// Shows the code by this phone itself. The view gives it a credential for its own key (device.js);
+// from then on the phone signs the second, and its QR can be verified by anyone, with or without a
+// network. The credential is kept in this browser, worth nothing without the key, until it ends or
+// until a logout. Where a browser can do none of this, nothing happens: the server's QR stays.
+"use strict";
+
+const wallet = (() => {
+  const FRESH_MS = 10 * 60 * 1000; // then the next one, with another place in the lists
+  const AGAIN_MS = 6000; // the view gives one in five seconds
+  const ANSWER_MS = 4000;
+  const own = kept("credential");
+  let notBefore = 0;
+  let asking = false;
+
+  const codeOf = (key) => key.split(" ", 2).join(" "); // colour and version, without the data's age
+  const bytesOf = (text) =>
+    Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+
+  const isOf = (found, { holder, key }) => found.holder === holder && found.code === codeOf(key);
+
+  async function fetchNew({ holder, key }, ahead) {
+    const jwk = await deviceKey();
+    const answer = await fetch("/v1/me/credential", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ key: jwk }),
+      cache: "no-store",
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    if (!answer.ok) return false;
+    const { credential, valid_until: until } = await answer.json();
+    const at = Date.now() + ahead;
+    own.write({ credential, until: Date.parse(until), at, ahead, holder, code: codeOf(key), x: jwk.x });
+    return true;
+  }
+
+  return {
+    // Gets a credential of the code that a page shows, where that is due: `shown` has its holder
+    // and its key (data attributes), `ahead` is the view's clock minus this device's. Resolves to
+    // whether there is another one.
+    async renew(shown, ahead) {
+      const found = own.read();
+      const now = Date.now() + ahead;
+      const good = found && isOf(found, shown) && now < found.until && now - found.at < FRESH_MS;
+      if (good || asking || Date.now() < notBefore) return false;
+      asking = true;
+      notBefore = Date.now() + AGAIN_MS;
+      try {
+        return await fetchNew(shown, ahead);
+      } catch {
+        return false; // no network, or no such keys here
+      } finally {
+        asking = false;
+      }
+    },
+
+    // What the QR holds now, or null. With `shown`, only of the code that a page shows; without it
+    // of whatever this device was given last.
+    async show(shown) {
+      const found = own.read();
+      if (!found || (shown && !isOf(found, shown))) return null;
+      const now = Date.now() + found.ahead;
+      if (now >= found.until) return null;
+      try {
+        // A key that the browser lost would sign, as another one, what nobody believes.
+        if ((await deviceKey()).x !== found.x) {
+          own.drop();
+          return null;
+        }
+        return await credentials.shown(bytesOf(found.credential), Math.floor(now / 1000), deviceSign);
+      } catch {
+        return null;
+      }
+    },
+
+    drop: own.drop,
+  };
+})();
