@@ -4,7 +4,8 @@ from datetime import timedelta
 
 LIFE = timedelta(hours=24)
 """A credential is good for so long at most, and never beyond the instant at which its code changes
-by itself. A phone that is online has a new one every ten minutes; a day is for one that is not."""
+by itself. A phone that is online has a new one every hour (static/wallet.js); a day is for one that
+is not."""
 
 PROOF_SECONDS = 30
 """How long the second that a phone signed is good. A photograph of its QR is worth no more."""

@@ -55,7 +55,7 @@ class Issuer:
             raise Refused("invalid", "The key is no public key.", errors) from None
         at = self._now()
         try:
-            place = await self._holdings.hold(person, asker, at, at + LIFE, ASK_SECONDS)
+            place = await self._holdings.hold(person, asker, x, at, at + LIFE, ASK_SECONDS)
         except TooOften:
             raise retry_later(
                 "credentials-too-often", "Use the one that you were just given.", ASK_SECONDS

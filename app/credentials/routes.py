@@ -77,8 +77,8 @@ def credential_routes(issuer: Issuer) -> list[Any]:
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def issue(session: LoggedIn, data: JSONBody[CredentialRequest]) -> CredentialAnswer:
-        """It is turned off as soon as the code has another colour. Ask again then, and every ten
-        minutes: each has another place in the status lists."""
+        """It is turned off as soon as the code has another colour. Ask again then, and every
+        hour: each has another place in the status lists."""
         issued = await issuer.issue(
             asker_of(session.id), session.person, session.name, session.ending, data.key
         )

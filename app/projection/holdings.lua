@@ -2,7 +2,7 @@
 --
 -- KEYS: filling, chunks, held of the person, asked of the asker
 -- ARGV: person, name of a next chunk, now (s), until (s), slack of a chunk (s), held at most,
---       places of a chunk, seconds between two of one asker, random places to try
+--       places of a chunk, seconds between two of one asker, phone, random places to try
 --
 -- Returns {chunk, place}; "often" if the asker was here a moment ago; "taken" if a next chunk is
 -- needed and one of that name is there.
@@ -11,7 +11,7 @@ local filling, chunks, held, asked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local person, next_chunk = ARGV[1], ARGV[2]
 local now, till = tonumber(ARGV[3]), tonumber(ARGV[4])
 local gone = till + tonumber(ARGV[5])
-local held_max, size = tonumber(ARGV[6]), tonumber(ARGV[7])
+local held_max, size, phone = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[9]
 
 if redis.call('EXISTS', asked) == 1 then
   return 'often'
@@ -19,16 +19,20 @@ end
 
 -- Takes one of the places that are tried; returns it, or nil if none is free.
 local function take(chunk)
-  for i = 9, #ARGV do
-    if redis.call('HSETNX', 'yk:holders:' .. chunk, ARGV[i], person) == 1 then
+  for i = 10, #ARGV do
+    local off = redis.call('GETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(ARGV[i]), 7))
+    if off == 0 and redis.call('HSETNX', 'yk:holders:' .. chunk, ARGV[i], person) == 1 then
       return tonumber(ARGV[i])
     end
   end
 end
 
 local chunk, place = redis.call('GET', filling), nil
-if chunk and redis.call('HLEN', 'yk:holders:' .. chunk) < size / 2 then
-  place = take(chunk)
+if chunk then
+  local taken = redis.call('HLEN', 'yk:holders:' .. chunk)
+  if taken + redis.call('BITCOUNT', 'yk:chunk:' .. chunk) < size / 2 then
+    place = take(chunk)
+  end
 end
 if not place then
   if redis.call('EXISTS', 'yk:chunk:' .. next_chunk) == 1 then
@@ -48,24 +52,32 @@ redis.call('ZADD', chunks, gone, chunk)
 redis.call('EXPIREAT', chunks, gone)
 redis.call('SET', asked, '', 'EX', ARGV[8])
 
--- Of those that the person holds: the ended ones go, and the oldest are turned off.
+-- Of those that the person holds: the ended ones go. If there are too many, the oldest is turned
+-- off: of this phone, which has a newer one now, or else of all.
 local on = {}
 local all = redis.call('HGETALL', held)
 for i = 1, #all, 2 do
-  if tonumber(all[i + 1]) <= now then
+  local ends, of = string.match(all[i + 1], '^(%d+) (%x+)$')
+  if tonumber(ends) <= now then
     redis.call('HDEL', held, all[i])
   else
-    on[#on + 1] = {all[i], tonumber(all[i + 1])}
+    on[#on + 1] = {all[i], tonumber(ends), of == phone and 0 or 1}
   end
 end
-table.sort(on, function(a, b) return a[2] < b[2] end)
+table.sort(on, function(a, b)
+  if a[3] ~= b[3] then
+    return a[3] < b[3]
+  end
+  return a[2] < b[2]
+end)
 for i = 1, #on - held_max + 1 do
   local of, at = string.match(on[i][1], '^(%x+):(%d+)$')
   if redis.call('EXISTS', 'yk:chunk:' .. of) == 1 then
     redis.call('SETBIT', 'yk:chunk:' .. of, bit.bxor(tonumber(at), 7), 1)
   end
+  redis.call('HDEL', 'yk:holders:' .. of, at)
   redis.call('HDEL', held, on[i][1])
 end
-redis.call('HSET', held, chunk .. ':' .. place, till)
+redis.call('HSET', held, chunk .. ':' .. place, till .. ' ' .. phone)
 redis.call('EXPIREAT', held, gone)
 return {chunk, place}

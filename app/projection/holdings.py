@@ -2,7 +2,7 @@
 
     yk:chunk:<chunk>     one bit a place: 1 if the credential there is turned off
     yk:holders:<chunk>   place → person, of every place that was taken
-    yk:held:<person>     chunk:place → until when (s since 1970), of those not turned off
+    yk:held:<person>     chunk:place → until when (s since 1970), phone; of those not turned off
     yk:chunks            the chunks, by when they go
     yk:filling           the chunk in which places are taken now
     yk:asked:<asker>     there for a few seconds after an asker took a place
@@ -23,6 +23,7 @@ A place is numbered as a status list numbers it, from the lowest bit of a byte. 
 the highest: of each eight, `place ^ 7`.
 """
 
+import hashlib
 import secrets
 from datetime import datetime
 from pathlib import Path
@@ -49,8 +50,11 @@ for."""
 CHUNK_NAME_BYTES = 3
 
 HELD_MAX = 8
-"""Credentials of one person that are on: of several phones, each with the one before. The oldest is
-turned off by the ninth."""
+"""Credentials of one person that are on, of all their phones. The ninth turns off the oldest of its
+own phone, which has no use for it any more, or else the oldest of all."""
+
+PHONE_NAME_BYTES = 4
+"""Enough to tell the phones of one person apart."""
 
 TRIES = 16
 """Random places that are tried. With half of them free, all are taken once in 65,536 times; then
@@ -89,11 +93,17 @@ class Holdings:
         self._hold: Any = redis.register_script(_HOLD)
 
     async def hold(
-        self, person: str, asker: str, now: datetime, until: datetime, ask_seconds: int
+        self,
+        person: str,
+        asker: str,
+        phone: bytes,
+        now: datetime,
+        until: datetime,
+        ask_seconds: int,
     ) -> Place:
         """Take a place for `person` until `until`; raise `TooOften`.
 
-        An asker takes one place in `ask_seconds`.
+        An asker takes one place in `ask_seconds`. `phone` is its public key.
         """
         while True:
             found = await self._hold(
@@ -107,6 +117,7 @@ class Holdings:
                     HELD_MAX,
                     CHUNK_BITS,
                     ask_seconds,
+                    hashlib.blake2b(phone, digest_size=PHONE_NAME_BYTES).hexdigest(),
                     *(secrets.randbelow(CHUNK_BITS) for _ in range(TRIES)),
                 ],
             )

@@ -59,6 +59,12 @@ class Codes:
         metrics.VIEW_READS.labels("stale" if read.stale else "fresh").inc()
         return read
 
+    @property
+    def epoch(self) -> str:
+        """The epoch of the read model that was read last; it is another one once that was begun
+        again."""
+        return "" if self._state[1] is None else self._state[1].epoch
+
     def _find(self, person: str) -> "asyncio.Future[Found]":
         found = self._waiting.get(person)
         if found is None:

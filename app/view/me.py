@@ -30,6 +30,7 @@ from models.codes import Colour
 from models.information import Section
 
 EXPORT = "yuekang-health-information.json"
+EPOCH = "x-epoch"
 
 
 class TokenAnswer(Struct, frozen=True):
@@ -58,9 +59,14 @@ def me_routes(view: Services) -> list[Any]:
         response_description="My code, with the reasons that are open and how each lifts.",
         responses=refusals("no-session", "sessions-away", "code-unavailable"),
     )
-    async def code(session: LoggedIn) -> CodeAnswer:
-        """Says why it is red, since when, what is missing, who must act, and when it lifts."""
-        return codes.code_answer(session.person, await view.codes.read(session.person))
+    async def code(session: LoggedIn) -> Response[CodeAnswer]:
+        """Says why it is red, since when, what is missing, who must act, and when it lifts.
+
+        The header `x-epoch` names the read model. When it changes, credentials of before are
+        unknown here.
+        """
+        answer = codes.code_answer(session.person, await view.codes.read(session.person))
+        return Response(answer, headers={EPOCH: view.codes.epoch})
 
     @get(
         "/v1/me/token",

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app.credentials.claims import Claims, read_claims
 from app.credentials.keys import IssuerKeys
@@ -115,7 +115,8 @@ def test_each_refresh_has_a_place_of_its_own_and_a_new_load_has_the_one_of_befor
     page.evaluate(
         """() => {
             const found = JSON.parse(localStorage.getItem("credential"));
-            localStorage.setItem("credential", JSON.stringify({ ...found, at: found.at - 600000 }));
+            found.at -= 3600000;
+            localStorage.setItem("credential", JSON.stringify(found));
         }"""
     )
     with page.expect_response("**/v1/me/credential"):
@@ -247,3 +248,21 @@ def test_within_a_minute_of_a_red_no_terminal_believes_the_green_of_before(
         gate.wait_for_timeout(1_000)
     print(f"turned off after {time.monotonic() - red_at:.0f} s")
     assert outcomes() == ["expired", "green"]
+
+
+def test_a_model_that_was_built_again_is_asked_for_another_credential(
+    stage: Stage, page: Page
+) -> None:
+    stage.open(page, stage.put(people.green(someone())))
+    first = proved(page).claims.place
+    page.wait_for_timeout(5_000)  # the view gives a session one in five seconds
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, headers={**response.headers, "x-epoch": "another"})
+
+    page.route("**/v1/me/code", answer)
+    with page.expect_response("**/v1/me/credential"):
+        page.clock.run_for(6_000)
+    page.wait_for_timeout(500)
+    assert proved(page).claims.place != first

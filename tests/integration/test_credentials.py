@@ -277,6 +277,21 @@ async def test_the_ninth_of_a_person_turns_off_the_oldest(
     assert found == [True, *[False] * HELD_MAX]
 
 
+async def test_a_phone_that_is_online_does_not_turn_off_another_that_is_not(
+    model: Model, redis: Redis, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    await model.put(health_code(person := someone()))
+    holdings, at = Holdings(redis), now()
+    places = [
+        await holdings.hold(
+            person, f"a{n}", phone, at + timedelta(seconds=n), at + LIFE + timedelta(seconds=n), 1
+        )
+        for n, phone in enumerate([b"old", *[b"new"] * (HELD_MAX + 3)])
+    ]
+    found = [await is_off(client, clock, place) for place in places]
+    assert found == [False, *[True] * 4, *[False] * (HELD_MAX - 1)]
+
+
 async def test_a_change_between_holding_and_signing_turns_off_what_is_signed(
     model: Model, redis: Redis, clock: Clock, client: httpx.AsyncClient
 ) -> None:
@@ -395,7 +410,7 @@ async def test_without_redis_it_says_so(clock: Clock) -> None:
 async def test_places_of_one_person_have_nothing_in_common(model: Model, redis: Redis) -> None:
     holdings = Holdings(redis)
     places = [
-        await holdings.hold("p1-a", f"asker-{n}", now(), now() + LIFE, ASK_SECONDS)
+        await holdings.hold("p1-a", f"asker-{n}", bytes([n]), now(), now() + LIFE, ASK_SECONDS)
         for n in range(200)
     ]
     assert len(set(places)) == 200
@@ -403,24 +418,26 @@ async def test_places_of_one_person_have_nothing_in_common(model: Model, redis: 
     assert sum(step > 0 for step in steps) in range(60, 140)
     assert min(place.index for place in places) < CHUNK_BITS // 8
     assert max(place.index for place in places) > CHUNK_BITS * 7 // 8
-    assert {await holdings.holder(place) for place in places} == {"p1-a"}
+    held = [await holdings.holder(place) for place in places]
+    assert held[-HELD_MAX:] == ["p1-a"] * HELD_MAX
+    assert held[:-HELD_MAX] == [None] * (200 - HELD_MAX)  # those were turned off
 
 
 async def test_half_of_a_chunk_is_taken_and_then_the_next_begins(
     model: Model, redis: Redis
 ) -> None:
     holdings = Holdings(redis)
-    first = await holdings.hold("p1-a", "a", now(), now() + LIFE, ASK_SECONDS)
+    first = await holdings.hold("p1-a", "a", b"x", now(), now() + LIFE, ASK_SECONDS)
     taken: Any = {str(n): "p1-b" for n in range(CHUNK_BITS // 2)}
     await redis.hset(f"yk:holders:{first.chunk}", mapping=taken)
-    second = await holdings.hold("p1-a", "b", now(), now() + LIFE, ASK_SECONDS)
+    second = await holdings.hold("p1-a", "b", b"x", now(), now() + LIFE, ASK_SECONDS)
     assert second.chunk != first.chunk
     assert sorted(await holdings.chunks(now())) == sorted([first.chunk, second.chunk])
 
 
 async def test_everything_of_it_goes_by_itself(model: Model, redis: Redis) -> None:
     holdings = Holdings(redis)
-    await holdings.hold("p1-a", "a", now(), now() + LIFE, ASK_SECONDS)
+    await holdings.hold("p1-a", "a", b"x", now(), now() + LIFE, ASK_SECONDS)
     keys: Any = await redis.keys("*")
     left = {key.decode(): await redis.ttl(key) for key in keys}
     del left["yk:state"]

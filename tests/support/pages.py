@@ -188,6 +188,7 @@ class Stand:
 
     gateway_docs_url = "http://gateway.test/docs"
     view_url = "https://code.test"
+    epoch = "epoch"
 
     def __init__(
         self,

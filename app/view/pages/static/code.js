@@ -53,7 +53,8 @@
         forget();
         location.reload(); // logged out, or away for too long: leads to the login
       }
-      return { ok: answer.ok, text: await answer.text() };
+      const epoch = answer.headers.get("x-epoch") ?? "";
+      return { ok: answer.ok, text: await answer.text(), epoch };
     } catch {
       return null;
     }
@@ -122,6 +123,7 @@
     const answer = await ask(main.dataset.code, "application/json");
     if (!answer) return;
     if (!answer.ok || keyOf(JSON.parse(answer.text)) !== main.dataset.key) return refresh();
+    main.dataset.epoch = answer.epoch;
     confirm();
     const age = Date.now() - drawn;
     const valid = Number(main.dataset.qrValid);

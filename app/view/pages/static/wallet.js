@@ -5,7 +5,7 @@
 "use strict";
 
 const wallet = (() => {
-  const FRESH_MS = 10 * 60 * 1000; // then the next one, with another place in the lists
+  const FRESH_MS = 60 * 60 * 1000; // then the next one, with another place in the lists
   const AGAIN_MS = 6000; // the view gives one in five seconds
   const ANSWER_MS = 4000;
   const own = kept("credential");
@@ -18,7 +18,7 @@ const wallet = (() => {
 
   const isOf = (found, { holder, key }) => found.holder === holder && found.code === codeOf(key);
 
-  async function fetchNew({ holder, key }, ahead) {
+  async function fetchNew({ holder, key, epoch }, ahead) {
     const jwk = await deviceKey();
     const answer = await fetch("/v1/me/credential", {
       method: "POST",
@@ -30,18 +30,21 @@ const wallet = (() => {
     if (!answer.ok) return false;
     const { credential, valid_until: until } = await answer.json();
     const at = Date.now() + ahead;
-    own.write({ credential, until: Date.parse(until), at, ahead, holder, code: codeOf(key), x: jwk.x });
+    const code = codeOf(key);
+    own.write({ credential, until: Date.parse(until), at, ahead, holder, code, epoch, x: jwk.x });
     return true;
   }
 
   return {
-    // Gets a credential of the code that a page shows, where that is due: `shown` has its holder
-    // and its key (data attributes), `ahead` is the view's clock minus this device's. Resolves to
-    // whether there is another one.
+    // Gets a credential of the code that a page shows, where that is due. `shown` has its data
+    // attributes: the holder, the key, and the epoch, which is another one once the view's model was
+    // built again and knows no credential of before. `ahead` is the view's clock minus this
+    // device's. Resolves to whether there is another one.
     async renew(shown, ahead) {
       const found = own.read();
       const now = Date.now() + ahead;
-      const good = found && isOf(found, shown) && now < found.until && now - found.at < FRESH_MS;
+      const known = found && isOf(found, shown) && found.epoch === shown.epoch;
+      const good = known && now < found.until && now - found.at < FRESH_MS;
       if (good || asking || Date.now() < notBefore) return false;
       asking = true;
       notBefore = Date.now() + AGAIN_MS;
