@@ -18,6 +18,7 @@ from app.topics.schemas import asyncapi
 from app.view.pages import names, reference
 from app.view.pages.chart import chart, described
 from app.view.pages.code_page import failed_page
+from app.view.pages.divisions import PREFECTURES
 from app.view.pages.information import information_page, section_page
 from app.view.pages.installed import manifest
 from app.view.pages.sheet import NO_SHEET, sheet
@@ -149,8 +150,43 @@ class TestLanguage:
         assert len(names.CITIES) == 21
         assert all(re.fullmatch(r"44\d\d00|445\d00", code) for code in names.CITIES)
         assert names.city("440305").of(ZH) == "深圳"
-        assert names.city("430100").of(ZH) == "湖南"
-        assert names.city("999999").of(ZH) == "999999"
+
+    @pytest.mark.parametrize(
+        ("code", "zh", "en"),
+        [
+            ("420100", "湖北武汉", "Wuhan, Hubei"),
+            ("420600", "湖北襄阳", "Xiangyang, Hubei"),
+            ("360103", "江西南昌", "Nanchang, Jiangxi"),
+            ("429004", "湖北仙桃", "Xiantao, Hubei"),
+            ("610100", "陕西西安", "Xi'an, Shaanxi"),
+            ("140100", "山西太原", "Taiyuan, Shanxi"),
+            ("650100", "新疆乌鲁木齐", "Ürümqi, Xinjiang"),
+            ("110105", "北京", "Beijing"),
+            ("810000", "香港", "Hong Kong"),
+            ("430000", "湖南", "Hunan"),
+            ("439900", "湖南", "Hunan"),
+            ("999999", "999999", "999999"),
+        ],
+    )
+    def test_a_city_outside_stands_with_its_province(self, code: str, zh: str, en: str) -> None:
+        assert (names.city(code).of(ZH), names.city(code).of(EN)) == (zh, en)
+
+    def test_every_prefecture_has_a_name_in_each_language(self) -> None:
+        assert len(PREFECTURES) > 333
+        for code, name in PREFECTURES.items():
+            assert re.fullmatch(r"\d{6}", code)
+            assert re.fullmatch(r"[\u4e00-\u9fff]{2,6}", name.of(ZH)), code
+            assert re.fullmatch(r"[A-ZÜ][a-zêü']+( [A-Z][a-z]+)*", name.of(EN)), code
+            assert code[:2] in names.PROVINCES
+
+    def test_guangdong_is_named_alike_in_both_lists(self) -> None:
+        for code, name in names.CITIES.items():
+            for language in LANGUAGES:
+                assert PREFECTURES[code].of(language) == name.of(language)
+
+    def test_one_can_be_in_every_province(self) -> None:
+        assert {code[:2] for code in names.CITY_CODES} == names.PROVINCES.keys()
+        assert next(iter(names.places()))[1] is names.CITIES
 
     def test_a_whole_day_is_said_without_an_hour(self) -> None:
         assert moment(NOON.replace(hour=0)).of(ZH) == "2026年11月24日"

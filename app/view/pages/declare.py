@@ -145,7 +145,7 @@ def read_form(kind: DeclarationKind, form: FormMultiDict) -> Filled:
             faults["unit"] = _("请填写{what}。").filled(what=UNITS[kind])
         elif len(values["unit"]) > UNIT_LENGTH_MAX or not values["unit"].isprintable():
             faults["unit"] = _("请填写不超过 {n} 个字的名称。").filled(n=str(UNIT_LENGTH_MAX))
-    if values["city"] not in names.CITIES:
+    if values["city"] not in names.CITY_CODES:
         faults["city"] = _("请选择目前所在的城市。")
     if celsius is None:
         faults["celsius"] = _("请填写 {low} 至 {high} 之间的体温，最多一位小数。").filled(
@@ -192,7 +192,7 @@ def form_page(
         "unit_length_max": UNIT_LENGTH_MAX,
         "celsius_min": str(CELSIUS_MIN),
         "celsius_max": str(CELSIUS_MAX),
-        "cities": names.CITIES,
+        "places": list(names.places()),
         "symptoms": {symptom.value: text for symptom, text in names.SYMPTOMS.items()},
         "asked": ASKED,
         "append_only": APPEND_ONLY,

@@ -3,6 +3,9 @@
 The terms are the manual's (三（一）, 四.3, 四.4); places are GB/T 2260.
 """
 
+from collections.abc import Iterator
+
+from app.view.pages.divisions import PREFECTURES
 from app.view.reading import UnavailableCause
 from app.web.language import Text, as_is
 from app.web.language import gettext as _
@@ -16,6 +19,7 @@ from models.events import (
     Symptom,
     Transport,
 )
+from models.travel import city_of
 
 REASONS: dict[Reason, Text] = {
     Reason.CONFIRMED_OR_POSITIVE: _("确诊病例或核酸检测阳性"),
@@ -138,15 +142,40 @@ PROVINCES: dict[str, Text] = {
 
 
 PLACES: dict[str, Text] = {**CITIES, **PROVINCES}
-"""What `city` knows, by all of a code or by its first two digits."""
+"""Most of what `city` knows, by all of a code or by its first two digits; elsewhere it is finer."""
 
 
 def city(code: str | None) -> Text:
-    """The name of a division: its city in Guangdong, else its province, else the code itself."""
+    """The name of a division: its city, outside of Guangdong with the province.
+
+    Where there is no such city it is the province's, else the code itself.
+    """
     if code is None:
         return _("未知")
-    known = CITIES.get(code[:4] + "00") or PROVINCES.get(code[:2])
-    return known or as_is(code)
+    home = PROVINCES.get(code[:2])
+    if home is None:
+        return as_is(code)
+    place = city_of(code)
+    if place in CITIES:
+        return CITIES[place]
+    known = PREFECTURES.get(place)
+    return home if known is None else _("{province}{city}").filled(province=home, city=known)
+
+
+def places() -> Iterator[tuple[Text, dict[str, Text]]]:
+    """Yield each province with its cities by code, Guangdong first.
+
+    A municipality, Hong Kong, Macao and Taiwan are one place each.
+    """
+    yield PROVINCES["44"], CITIES
+    for number, province in PROVINCES.items():
+        if number != "44":
+            own = {code: name for code, name in PREFECTURES.items() if code[:2] == number}
+            yield province, own or {f"{number}0000": province}
+
+
+CITY_CODES = frozenset(code for _province, cities in places() for code in cities)
+"""The codes of all cities that one can be in."""
 
 
 def province(code: str | None) -> Text:
