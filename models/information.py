@@ -5,7 +5,7 @@ acid tests and release notices come from the person's row, since they bear on th
 comes from the lists (models.lists). Nothing here depends on anything but those and the instant.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from models.codes import EventRef, ref
 from models.corrections import standing
 from models.events import (
+    DeclarationData,
     Instant,
     ListName,
     NationalStatus,
@@ -29,7 +30,7 @@ from models.events import (
     ResultStatus,
     counts_from,
 )
-from models.lists import Listing, shown
+from models.lists import Entry, Listing, shown
 from models.person import Person, given_up
 from models.policy import day_start, policy_at
 from models.results import single_test_due
@@ -83,7 +84,7 @@ NEGATIVE_SHOWN_FOR = timedelta(hours=48)
 asked for 核酸检测阴性证明 of 48 hours). It is counted from the swab, which is the stricter
 reading. No policy, since it bears on no code."""
 
-_NEWEST_MARKED = frozenset({Section.NAT_RESULTS, Section.IGG_RESULTS, Section.DECLARATIONS})
+_NEWEST_MARKED = frozenset({Section.NAT_RESULTS, Section.IGG_RESULTS})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -196,6 +197,8 @@ def listed(listing: Listing, section: Section, at: datetime) -> Items:
     Displays are those of today and of the days before that policy shows (manual, 四.2: 近三天).
     """
     entries = shown(listing, LISTED[section], at)
+    if section is Section.DECLARATIONS:
+        return Items(tuple(_declared(entries)), listing.more)
     if section is Section.DISPLAYS:
         first = day_start(at, 1 - policy_at(at).display_days)
         entries = [entry for entry in entries if entry.at >= first]
@@ -207,6 +210,17 @@ def listed(listing: Listing, section: Section, at: datetime) -> Items:
         ),
         listing.more,
     )
+
+
+def _declared(entries: Iterable[Entry]) -> Iterator[Item]:
+    """Mark the newest declaration of each kind to each unit: a school's does not replace an
+    employer's."""
+    known = set()
+    for entry in entries:
+        data = msgspec.json.decode(entry.data, type=DeclarationData)
+        of = data.kind, data.unit
+        yield Item(entry.at, entry.source, entry.id, entry.data, of not in known)
+        known.add(of)
 
 
 def national_status(listing: Listing, at: datetime) -> NationalStatusData | None:

@@ -24,6 +24,11 @@ ZONE = ZoneInfo("Asia/Shanghai")
 """All calendar days in the rules are days of this zone."""
 
 
+FEVER_CELSIUS = 37.3
+"""From this temperature on someone has a fever, and is advised to have it looked at (the national
+prevention protocol, as decision 13 names it). It bears on no code."""
+
+
 class ListBound(Struct, frozen=True):
     """How many entries a list of health information keeps, and for how long after they happened; a
     correction, after it was sent."""

@@ -6,7 +6,6 @@ an id, so the event is the same byte for byte. A declaration cannot be changed o
 newest one holds (manual, 四.5).
 """
 
-import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ from app.topics.records import Record
 from app.topics.writer import Writer
 from app.view.limits import RETRY_STORE_SECONDS
 from app.web.problems import FieldError, Refused, retry_later
+from models.codes import EventRef, reference_of
 from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom
 
 TOPIC = named("declarations")
@@ -32,6 +32,9 @@ KEPT_SECONDS = 24 * 60 * 60
 """How long a form may be sent again after a failure."""
 
 KEY = "declared:"
+
+REFERRED = "declared-as:"
+"""Prefix of the keys that lead from a reference to the id of a declaration."""
 
 
 class DeclarationRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,10 +55,24 @@ class DeclarationRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeclarationAnswer(Struct, frozen=True):
-    """A declaration that is on the log; a moment later it is in the list too."""
+    """A declaration that is on the log; a moment later it is in the list too.
+
+    `reference` is a short name of it, to be read out or written down.
+    """
 
     id: str
     declared_at: Instant
+    reference: str
+
+
+class Declared(Struct, frozen=True):
+    """A declaration as it was taken."""
+
+    asked: DeclarationRequest
+    declared_at: datetime
+
+
+_decode_asked = msgspec.json.Decoder(DeclarationRequest).decode
 
 
 class Declarations:
@@ -72,24 +89,41 @@ class Declarations:
         self._record(person, asked, self._now())  # refuses a faulty one before its id is kept
         declared_at = await self._first_submitted(person, asked)
         await self._writer.write([self._record(person, asked, declared_at)])
-        return DeclarationAnswer(asked.id, declared_at)
+        return DeclarationAnswer(asked.id, declared_at, _reference(asked.id))
+
+    async def taken(self, person: str, reference: str) -> Declared | None:
+        """Return what `person` declared under this reference within `KEPT_SECONDS`.
+
+        None if there is no such declaration; raise `Refused` if that cannot be known now.
+        """
+        id = await self._get(f"{REFERRED}{person}:{reference}")
+        kept = await self._get(f"{KEY}{person}:{id}") if id else ""
+        instant, _, asked = kept.partition(" ")
+        if not asked:
+            return None
+        return Declared(_decode_asked(asked), datetime.fromisoformat(instant))
+
+    async def _get(self, key: str) -> str:
+        try:
+            stored: Any = await self._redis.get(key)
+        except (RedisError, OSError, TimeoutError):
+            raise _busy() from None
+        return (stored or b"").decode()
 
     async def _first_submitted(self, person: str, asked: DeclarationRequest) -> datetime:
         """Return when this id was first submitted; raise `Refused` if its answers differed then."""
-        digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+        said = msgspec.json.encode(asked).decode()
         key = f"{KEY}{person}:{asked.id}"
-        now = self._now()
+        referred = f"{REFERRED}{person}:{_reference(asked.id)}"
         try:
-            await self._redis.set(key, f"{now.isoformat()} {digest}", nx=True, ex=KEPT_SECONDS)
-            stored: Any = await self._redis.get(key)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.set(key, f"{self._now().isoformat()} {said}", nx=True, ex=KEPT_SECONDS)
+                pipe.set(referred, asked.id, ex=KEPT_SECONDS)
+                await pipe.execute()
         except (RedisError, OSError, TimeoutError):
-            raise retry_later(
-                "busy",
-                "It cannot be taken at this moment. Send the same again.",
-                RETRY_STORE_SECONDS,
-            ) from None
-        instant, _, before = (stored or b"").decode().partition(" ")
-        if before != digest:
+            raise _busy() from None
+        instant, _, before = (await self._get(key)).partition(" ")
+        if before != said:
             raise Refused(
                 "append-only",
                 "This form was submitted already, with other answers. A declaration is not "
@@ -124,6 +158,16 @@ class Declarations:
             field = FieldError("unit", "It has the form of a document number.")
             raise Refused("invalid", "No document number may be in a declaration.", (field,))
         return Record(TOPIC, person.encode(), value)
+
+
+def _reference(id: str) -> str:
+    return reference_of(EventRef(PORTAL, id))
+
+
+def _busy() -> Refused:
+    return retry_later(
+        "busy", "It cannot be taken at this moment. Send the same again.", RETRY_STORE_SECONDS
+    )
 
 
 def refuse_change() -> Refused:

@@ -5,7 +5,7 @@ import html
 import re
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -20,8 +20,8 @@ from app.view.declarations import TOPIC
 from app.view.pages.declare import owner_of
 from app.view.reading import Unavailable
 from app.view.routes import create_view
+from models.codes import EventRef, reference_of
 from models.events import DeclarationData, DeclarationKind, Symptom
-from models.policy import ZONE
 from support.brokers import NOBODY, Kafka
 from support.travels import PHONE, WIDE, Stage, another
 from support.views import Http, now, options_over, resident, someone
@@ -99,8 +99,9 @@ async def test_each_kind_goes_on_the_log_as_it_was_filled_in(
     answer = await declare(http, person, form, kind)
     assert answer.status_code == 303, answer.text
     where = urlsplit(answer.headers["location"])
-    assert where.path == "/declare/sent"
-    [record] = await events_of(kafka, person)
+    assert where.path.startswith("/declare/sent/")
+    record, *again = await events_of(kafka, person)
+    assert {one.value for one in again} <= {record.value}
     event = decode(record.value, record.key, record.headers, CATALOGUE.topics[TOPIC], now())
     assert isinstance(event.data, DeclarationData)
     said = event.data
@@ -108,9 +109,13 @@ async def test_each_kind_goes_on_the_log_as_it_was_filled_in(
     assert (said.contact, said.travelled) == (False, True)
     assert set(said.symptoms) == {Symptom.FEVER, Symptom.COUGH}
     assert said.unit == (None if kind is DeclarationKind.PERSONAL else "示例单位")
-    assert parse_qs(where.query)["at"] == [said.declared_at.astimezone(ZONE).isoformat()]
     page = await http.get(answer.headers["location"], headers=resident(person))
+    assert page.status_code == 200
     assert "/me/declarations" in page.text
+    assert where.path.rpartition("/")[2] == reference_of(EventRef(event.source, event.id))
+    for word in ("发热：请今天就去发热门诊", "发热、咳嗽", "38.2", "深圳"):
+        assert word in page.text
+    assert page.text.index("发热门诊") < page.text.index("申报已提交</h2>")
 
 
 async def test_a_double_tap_is_one_declaration(http: Http, kafka: Kafka) -> None:
@@ -218,7 +223,7 @@ async def test_a_form_tells_its_origin_and_is_kept_by_nobody(without_kafka: Http
 
 PAGES = [
     ("GET", "/declare"),
-    ("GET", "/declare/sent"),
+    ("GET", "/declare/sent/K7QF-2M9PX"),
     ("GET", "/travel-card"),
     ("GET", "/travel-card/new"),
     ("GET", "/travel-card/code"),
@@ -244,15 +249,67 @@ async def test_nobody_is_asked_to_log_in_and_another_site_is_refused(
         assert (answer.status_code, answer.json()["code"]) == (403, "cross-site")
 
 
-@pytest.mark.parametrize("at", ["", "yesterday", "2026-11-24T12:00:00", "<script>", "9999-12-31"])
-async def test_an_instant_in_an_address_is_believed_if_it_is_one(
-    without_kafka: Http, at: str
+async def test_a_confirmation_is_of_what_was_declared_and_of_its_sender(http: Http) -> None:
+    person = someone()
+    answer = await declare(http, person, answers())
+    address = answer.headers["location"]
+    assert (await http.get(address, headers=resident(person))).status_code == 200
+    assert (await http.get(address, headers=resident(someone()))).status_code == 404
+    other = reference_of(EventRef("/portal", str(uuid4())))
+    page = {"accept": "text/html", **resident(person)}
+    for wrong in (other, "x", "2026-11-24T12:00:00", "%3Cscript%3E", other[:-1] + "!"):
+        answer = await http.get(f"/declare/sent/{wrong}", headers=page)
+        assert answer.status_code == 404, wrong
+        assert "申报已提交" not in answer.text
+    assert (await http.get("/declare/sent", headers=page)).status_code == 404
+
+
+async def test_a_reference_may_be_typed_as_it_was_heard(http: Http) -> None:
+    person = someone()
+    address = (await declare(http, person, answers())).headers["location"].partition("?")[0]
+    typed = address.rpartition("/")[2].lower().replace("-", " ")
+    assert (await http.get(f"/declare/sent/{typed}", headers=resident(person))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, []),
+        ({"celsius": "37.2", "symptoms": ["cough"]}, []),
+        ({"celsius": "37.3"}, ["发热"]),
+        ({"symptoms": ["fever"]}, ["发热"]),
+        ({"contact": "yes"}, ["接触"]),
+        (
+            {"celsius": "39.5", "symptoms": ["breathlessness"], "contact": "yes"},
+            ["呼吸", "发热", "接触"],
+        ),
+    ],
+)
+async def test_what_is_worrying_is_told_first_and_the_most_urgent_before(
+    http: Http, fields: dict[str, Any], told: list[str]
 ) -> None:
-    answer = await without_kafka.get(
-        "/declare/sent", params={"at": at}, headers=resident(someone())
-    )
-    assert answer.status_code == 200
-    assert "<script>" not in answer.text
+    person = someone()
+    answer = await declare(http, person, answers(**fields))
+    page = (await http.get(answer.headers["location"], headers=resident(person))).text
+    titles = re.findall(r'<h2 id="advice-\d">(..)', page)
+    assert titles == told
+    assert ("<h1>申报已提交</h1>" in page) is not bool(told)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"celsius": "365"}, "体温是不是 36.5？"),
+        ({"celsius": "999"}, "请填写 35.0 至 42.0 之间的体温"),
+        ({"contact": None}, "“过去 14 天内，是否接触过确诊病例、疑似病例或无症状感染者？”：请选择"),
+    ],
+)
+async def test_a_fault_says_what_was_meant_and_names_its_question(
+    without_kafka: Http, fields: dict[str, Any], says: str
+) -> None:
+    answer = await declare(without_kafka, someone(), answers(**fields))
+    assert answer.status_code == 422
+    assert says in html.unescape(answer.text)
 
 
 # The travel card

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
@@ -68,6 +69,7 @@ EVERY = [
     "declare-unit",
     "declare-faults",
     "declare-sent",
+    "declare-sent-advised",
     # The travel card
     "travel-phone",
     "travel-phone-faults",
@@ -114,6 +116,17 @@ def word(page: Page) -> str:
     return page.locator("h1 .first").inner_text()
 
 
+def _declared(**fields: str) -> dict[str, str]:
+    return {
+        "id": str(uuid4()),
+        "city": "440100",
+        "celsius": "36.5",
+        "contact": "no",
+        "travelled": "no",
+        **fields,
+    }
+
+
 def forms(stage: Stage) -> dict[str, Spot]:
     """The forms of a resident, empty and with faults."""
     person = someone()
@@ -124,7 +137,10 @@ def forms(stage: Stage) -> dict[str, Spot]:
         "declare-form": Spot(stage, form, person),
         "declare-unit": Spot(stage, "/declare/student-or-staff", person),
         "declare-faults": Spot(stage, form, person, (form, {"celsius": "30", "city": "440100"})),
-        "declare-sent": Spot(stage, "/declare/sent", person),
+        "declare-sent": Spot(stage, form, person, (form, _declared())),
+        "declare-sent-advised": Spot(
+            stage, form, person, (form, _declared(celsius="39.5", symptoms="breathlessness"))
+        ),
         "travel-phone": Spot(stage, travel, person),
         "travel-phone-faults": Spot(stage, travel, person, (f"{travel}/code", {"phone": "1"})),
         "travel-away": Spot(stage, travel, person, (f"{travel}/code", phone)),

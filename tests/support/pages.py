@@ -21,7 +21,7 @@ from app.projection.trends import ChangesWithin
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
-from app.view.declarations import DeclarationAnswer, DeclarationRequest
+from app.view.declarations import DeclarationAnswer, DeclarationRequest, Declared
 from app.view.explanations import CourseAnswer
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
@@ -262,6 +262,10 @@ class Stand:
         self._check()
         return (unknown(person, NOON) if self._silent else ROW), NOON
 
+    async def section(self, person: str, section: Section) -> SectionAnswer:
+        [answer] = await self.sections(person, [section])
+        return answer
+
     async def national_status(self, person: str) -> NationalStatusData | None:
         return None if self._silent else NationalStatusData(NationalStatus.HIGH, BEFORE)
 
@@ -325,6 +329,16 @@ def reds() -> Iterator[Interval]:
     yield interval(Reason.CLOSE_CONTACT, later)
 
 
+def declared(
+    celsius: float = 36.5,
+    contact: bool = False,
+    symptoms: tuple[Symptom, ...] = (),
+    unit: str | None = None,
+) -> DeclarationRequest:
+    kind = DeclarationKind.PERSONAL if unit is None else DeclarationKind.STUDENT_OR_STAFF
+    return DeclarationRequest("d-1", kind, "420100", celsius, contact, False, symptoms, unit)
+
+
 class Services:
     """Declarations and travel cards whose every answer is given beforehand."""
 
@@ -334,7 +348,9 @@ class Services:
         *cities: City,
         more: bool = False,
         kept: bool = False,
+        taken: DeclarationRequest | None = None,
     ) -> None:
+        self._taken = None if taken is None else Declared(taken, NOON)
         self._failure, self._cities, self._more, self._kept = failure, cities, more, kept
         self.declared: list[tuple[str, DeclarationRequest]] = []
 
@@ -345,7 +361,11 @@ class Services:
     async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
         self._check()
         self.declared.append((person, asked))
-        return DeclarationAnswer(asked.id, NOON)
+        return DeclarationAnswer(asked.id, NOON, REFERENCE)
+
+    async def taken(self, person: str, reference: str) -> Declared | None:
+        self._check()
+        return self._taken
 
     async def send_code(self, asker: str, address: str, phone: str, language: Language) -> CodeSent:
         self._check()
@@ -377,6 +397,8 @@ SESSION = Session(
     BEFORE,
 )
 CODE_PAGE = "/code"
+REFERENCE = reference_of(EventRef("/portal", "1"))
+SENT = f"/declare/sent/{REFERENCE}"
 MISSING = "/no-such-page"
 
 
@@ -443,8 +465,10 @@ STATES: dict[str, tuple[Stand, str]] = {
     "declare-away": (Stand(), "/declare/personal"),
     "declare-number": (Stand(), "/declare/organisation-member"),
     "declare-invalid": (Stand(), "/declare/personal"),
-    "declare-sent": (Stand(), "/declare/sent?at=2026-11-24T12%3A00%3A07%2B08%3A00"),
-    "declare-sent-sometime": (Stand(), "/declare/sent"),
+    "declare-sent": (Stand(), SENT),
+    "declare-sent-advised": (Stand(), SENT),
+    "declare-sent-unknown": (Stand(), SENT),
+    "declare-sent-unread": (Stand(), SENT),
     # The travel card
     "travel-phone": (Stand(), "/travel-card"),
     "travel-phone-wrong": (Stand(), "/travel-card/code"),
@@ -504,6 +528,11 @@ ASKED_CODE = {"phone": "13800138000"}
 TRIED_CODE = {"phone": "13800138000", "code": "123456"}
 
 GIVEN: dict[str, Services] = {
+    "declare-sent": Services(taken=declared()),
+    "declare-sent-advised": Services(
+        taken=declared(celsius=39.5, contact=True, symptoms=tuple(Symptom), unit=PLACE)
+    ),
+    "declare-sent-unread": Services(retry_later("busy", "", 2)),
     "travel-card": Services(
         None,
         City("440100", Visit.REACHED, BEFORE, False),

@@ -200,14 +200,19 @@ def test_every_page_is_looked_at() -> None:
         for route in (*router.routes, *resident.routes)
         if not route.path.endswith((".json", ".js", ".webmanifest", "/logout"))
     }
+    parameters = {
+        f"^/me/({'|'.join(Section)})$": "/me/{section:str}",
+        "^/declare/sent/.*$": "/declare/sent/{reference:str}",
+        "^/me/notices/.*$": "/me/notices/{reference:str}",
+    }
+
+    def of_route(address: str) -> str:
+        for pattern, route in parameters.items():
+            address = re.sub(pattern, route, address)
+        return address
+
     looked_at = {
-        re.sub(
-            "^/me/notices/.*$",
-            "/me/notices/{reference:str}",
-            re.sub(f"^/me/({'|'.join(Section)})$", "/me/{section:str}", address.partition("?")[0]),
-        )
-        for _, address in STATES.values()
-        if address != MISSING
+        of_route(address.partition("?")[0]) for _, address in STATES.values() if address != MISSING
     }
     assert looked_at == addresses
 

@@ -17,7 +17,7 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `contacts`: whom a resident calls about what was reported.
 - `duty`: which address leads to which of the duty officer's pages.
 - `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures.
-- `newest`: the list of the last changes on it.
+- `advice`: what to do after a fever, a contact or breathlessness was declared.
 - `divisions`: the prefectures of the country.
 - `names`: how the pages name colours, reasons, owners and places.
 """

@@ -6,30 +6,38 @@ the same without scripts. A form gets its id when it is made; sent twice it is o
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+import msgspec
 from litestar import MediaType, Response, get, post
 from litestar.datastructures import FormMultiDict
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec import Struct
 
 from app.login.guards import LoggedIn
 from app.process import metrics
-from app.view.declarations import KEPT_SECONDS, DeclarationRequest, Declarations
+from app.view.declarations import KEPT_SECONDS, DeclarationRequest, Declared
 from app.view.pages import names
-from app.web.language import Language, Text, exactly
+from app.view.pages.advice import advice_of
+from app.view.pages.information import declaration_facts
+from app.view.reading import Unavailable
+from app.view.services import Services
+from app.web.language import Language, Text
 from app.web.language import gettext as _
 from app.web.problems import KINDS, Refused
 from app.web.requests import AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
-from models.events import DeclarationKind, Symptom
+from models.codes import read_reference
+from models.events import DeclarationData, DeclarationKind, Symptom
+from models.information import Section
 
 CELSIUS_MIN, CELSIUS_MAX = Decimal("35.0"), Decimal("42.0")
 """The range for a person who can fill in a form; the event's own bounds are wider by a degree."""
@@ -63,13 +71,12 @@ ASKED: dict[str, Text] = {
 
 HOW = (
     _("提交后几秒内，可在“健康申报记录”里看到。"),
-    _("当前不支持删除或修改，可重新申报提交；以最新的一份为准。"),
+    _("当前不支持删除或修改，可重新申报提交；同一种类、同一单位，以最新的一份为准。"),
     _("填写时草稿保存在本机浏览器。网络中断后可以接着填；重复点击提交，也只算一份。"),
 )
 
-SENT = _("申报已提交")
-ON_ITS_WAY = _("正在送达，几秒后出现在健康申报记录里。")
-SENT_AT = _("提交时间：{at}。正在送达，几秒后出现在健康申报记录里。")
+READS_UNIT = _("提交申报不能代替就医或报告：身体不适或情况有变，请按当地的要求办理。")
+READS_NOBODY = _("自查申报由您自己留存，不会有人据此联系您；身体不适，请就医。")
 
 RECORDS = "/me/declarations"
 
@@ -83,7 +90,7 @@ class Filled(Struct, frozen=True):
     asked: DeclarationRequest | None
 
 
-def declare_routes(declarations: Declarations) -> list[Any]:
+def declare_routes(view: Services) -> list[Any]:
     """Return the handlers, which the login's guard must protect."""
 
     @get("/declare", media_type=MediaType.HTML, include_in_schema=False)
@@ -96,16 +103,27 @@ def declare_routes(declarations: Declarations) -> list[Any]:
         }
         return page("declare.html", language_of(request), context)
 
-    @get("/declare/sent", media_type=MediaType.HTML, include_in_schema=False)
-    async def show_sent(request: AnyRequest, session: LoggedIn) -> Response[str]:
-        return sent_page(language_of(request), request.query_params.get("at", ""))
+    @get("/declare/sent/{reference:str}", media_type=MediaType.HTML, include_in_schema=False)
+    async def show_sent(
+        request: AnyRequest, session: LoggedIn, reference: FromPath[str]
+    ) -> Response[str]:
+        language = language_of(request)
+        written = read_reference(reference)
+        try:
+            taken = await view.declarations.taken(session.person, written) if written else None
+        except Refused as refused:
+            return unread_page(language, refused)
+        if written is None or taken is None:
+            raise NotFoundException
+        return sent_page(language, written, taken)
 
     def of_kind(kind: DeclarationKind) -> list[Any]:
         address = f"/declare/{kind.value}"
 
         @get(address, media_type=MediaType.HTML, include_in_schema=False)
         async def show_form(request: AnyRequest, session: LoggedIn) -> Response[str]:
-            return form_page(kind, language_of(request), session.person)
+            unit = await _last_unit(view, session.person, kind) if kind in UNITS else ""
+            return form_page(kind, language_of(request), session.person, unit=unit)
 
         @post(address, media_type=MediaType.HTML, status_code=200, include_in_schema=False)
         async def submit(request: AnyRequest, session: LoggedIn) -> Response[Any]:
@@ -114,11 +132,11 @@ def declare_routes(declarations: Declarations) -> list[Any]:
             if filled.asked is None:
                 return form_page(kind, language, session.person, filled)
             try:
-                answer = await declarations.submit(session.person, filled.asked)
+                answer = await view.declarations.submit(session.person, filled.asked)
             except Refused as refused:
                 return _refused(kind, language, session.person, filled, refused)
-            query = urlencode({"at": answer.declared_at.isoformat(), "lang": language.code})
-            return Redirect(f"/declare/sent?{query}", status_code=303)
+            address = f"/declare/sent/{answer.reference}?lang={language.code}"
+            return Redirect(address, status_code=303)
 
         return [show_form, submit]
 
@@ -148,14 +166,20 @@ def read_form(kind: DeclarationKind, form: FormMultiDict) -> Filled:
     if values["city"] not in names.CITY_CODES:
         faults["city"] = _("请选择目前所在的城市。")
     if celsius is None:
-        faults["celsius"] = _("请填写 {low} 至 {high} 之间的体温，最多一位小数。").filled(
-            low=str(CELSIUS_MIN), high=str(CELSIUS_MAX)
+        meant = _without_point(values["celsius"])
+        bounds = {"low": str(CELSIUS_MIN), "high": str(CELSIUS_MAX)}
+        faults["celsius"] = (
+            _("请填写 {low} 至 {high} 之间的体温，最多一位小数。").filled(**bounds)
+            if meant is None
+            else _("体温是不是 {meant}？请填写 {low} 至 {high} 之间，最多一位小数。").filled(
+                meant=meant, **bounds
+            )
         )
     if len(symptoms) < len(set(values["symptoms"])):
         faults["symptoms"] = _("请从所列症状中选择。")
     for name in ASKED:
         if values[name] not in ("yes", "no"):
-            faults[name] = _("请选择“是”或“否”。")
+            faults[name] = _("“{question}”：请选择“是”或“否”。").filled(question=ASKED[name])
     id = _id(_text(form, "id"))
     if id is None:
         faults["form"] = _("表单不完整，请核对后再提交一次。")
@@ -180,11 +204,15 @@ def form_page(
     person: str,
     filled: Filled | None = None,
     *,
+    unit: str = "",
     status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY,
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    """Answer with an empty form (200), or with what was filled in and its faults."""
-    empty: dict[str, Any] = dict.fromkeys(("unit", "city", "celsius", *ASKED), "")
+    """Answer with an empty form (200), or with what was filled in and its faults.
+
+    In an empty form stands the `unit` to which the person declared last.
+    """
+    empty: dict[str, Any] = dict.fromkeys(("city", "celsius", *ASKED), "") | {"unit": unit}
     context = {
         "kind": kind.value,
         "title": names.DECLARATION_KINDS[kind],
@@ -201,6 +229,7 @@ def form_page(
         "faults": filled.faults if filled else {},
         "owner": owner_of(person),
         "draft_hours": DRAFT_HOURS,
+        "records": RECORDS,
     }
     return page(
         "declare_form.html",
@@ -211,21 +240,63 @@ def form_page(
     )
 
 
-def sent_page(language: Language, at: str) -> Response[str]:
-    """Say that a declaration is on its way; `at` is when it was submitted, in RFC 3339."""
-    try:
-        instant = datetime.fromisoformat(at)
-        says = SENT_AT.filled(at=exactly(instant)) if instant.tzinfo else ON_ITS_WAY
-    except (ValueError, OverflowError):
-        says = ON_ITS_WAY
-    lang = f"?lang={language.code}"
-    links = (
-        (RECORDS + lang, _("查看健康申报记录")),
-        (f"/declare{lang}", _("再申报一份")),
-        (f"/code{lang}", _("出示粤康码")),
+def sent_page(language: Language, reference: str, taken: Declared) -> Response[str]:
+    """Say that a declaration was taken: what to do now, its reference, and what it says."""
+    asked = taken.asked
+    data = DeclarationData(
+        kind=asked.kind,
+        declared_at=taken.declared_at,
+        city=asked.city,
+        celsius=asked.celsius,
+        contact=asked.contact,
+        travelled=asked.travelled,
+        symptoms=asked.symptoms,
+        unit=asked.unit,
     )
-    notice = {"title": SENT, "says": says, "steps": (APPEND_ONLY,)}
-    return page("notice.html", language, {"n": notice, "links": links})
+    context = {
+        "advice": advice_of(asked),
+        "reference": reference,
+        "title": names.DECLARATION_KINDS[asked.kind],
+        "facts": declaration_facts(data),
+        "reads": READS_NOBODY if asked.unit is None else READS_UNIT,
+        "append_only": APPEND_ONLY,
+        "links": (
+            (RECORDS, _("查看健康申报记录")),
+            ("/declare", _("再申报一份")),
+            ("/code", _("出示粤康码")),
+        ),
+    }
+    return page("declare_sent.html", language, context)
+
+
+def unread_page(language: Language, refused: Refused) -> Response[str]:
+    """Say that what was declared cannot be shown now."""
+    notice = {
+        "title": _("申报内容暂时不能显示"),
+        "says": _("已提交的申报没有丢失，可以在健康申报记录里看到。"),
+        "steps": (),
+    }
+    links = ((f"{RECORDS}?lang={language.code}", _("查看健康申报记录")),)
+    return page(
+        "notice.html",
+        language,
+        {"n": notice, "links": links},
+        status=KINDS[refused.code].status,
+        headers=refused.headers,
+    )
+
+
+async def _last_unit(view: Services, person: str, kind: DeclarationKind) -> str:
+    """Return to whom the person made their last declaration of this kind; empty if unknown."""
+    try:
+        answer = await view.information.section(person, Section.DECLARATIONS)
+    except Unavailable:
+        return ""
+    for item in answer.items:
+        data = msgspec.json.decode(item.data, type=DeclarationData)
+        if data.kind is kind and data.unit:
+            return data.unit
+    return ""
 
 
 def owner_of(person: str) -> str:
@@ -274,6 +345,14 @@ def _celsius(text: str) -> Decimal | None:
     if not celsius.is_finite() or not CELSIUS_MIN <= celsius <= CELSIUS_MAX:
         return None
     return celsius if celsius == round(celsius, 1) else None
+
+
+def _without_point(text: str) -> str | None:
+    """Return 36.5 for 365, which somebody typed without its point."""
+    if not re.fullmatch(r"[0-9]{3}", text):
+        return None
+    meant = f"{text[:2]}.{text[2]}"
+    return meant if _celsius(meant) is not None else None
 
 
 def _id(text: str) -> str | None:

@@ -1,7 +1,7 @@
 """`GET /me` and `GET /me/{section}`: a resident's own health information (我的粤康码信息)."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from msgspec import Struct
 from app.login.sessions import Session
 from app.view.information import may_see
 from app.view.pages import names
+from app.view.pages.advice import Advice, advice_of
 from app.view.reading import SectionAnswer, Unavailable
 from app.view.services import Services
 from app.web.language import Language, Text, day, exactly, joined, moment, number, pgettext
@@ -64,7 +65,9 @@ NOTES: dict[Section, Text] = {
     Section.IGG_RESULTS: _("抗体检测结果不影响码的颜色。"),
     Section.CERTIFICATES: _("健康证明与“健康状态”来自全国一体化政务服务平台，不影响码的颜色。"),
     Section.RELEASE_NOTICES: _("由隔离管理部门出具。每份可以打开、打印，并由他人核验。"),
-    Section.DECLARATIONS: _("申报不能修改或删除；如有错误，请重新申报，以最新一条为准。"),
+    Section.DECLARATIONS: _(
+        "申报不能修改或删除；如有错误，请重新申报，同一种类、同一单位以最新一条为准。"
+    ),
     Section.DISPLAYS: _("今天和此前两天的亮码记录。"),
     Section.TEMPERATURES: _("公共场所的体温检测记录，不影响码的颜色。"),
 }
@@ -83,6 +86,10 @@ class Told(Struct, frozen=True):
     facts: Facts
     number: str | None = None
     shape: str | None = None
+
+
+ADVISED_FOR = timedelta(days=1)
+"""How long the advice on a declaration stands above the list of them."""
 
 
 class SectionLine(Struct, frozen=True):
@@ -151,6 +158,7 @@ async def section_page(
         "age_known": session.adult_from is not None,
         "status": None,
         "waits": False,
+        "advice": (),
         "since": day(policy_at(at).nat_results_from),
     }
     headers: dict[str, str] = {}
@@ -169,8 +177,20 @@ async def section_page(
             context["answer"] = answer
             context["as_of"] = exactly(answer.as_of)
             context["lines"] = _lines(answer, at)
+            if section is Section.DECLARATIONS:
+                context["advice"] = _advice(answer, at)
     status_code = 503 if context["failure"] else 200
     return page("section.html", language, context, status=status_code, headers=headers)
+
+
+def _advice(answer: SectionAnswer, at: datetime) -> list[Advice]:
+    """Return what to tell who declared something worrying within the last day, each thing once."""
+    told: list[Advice] = []
+    for item in answer.items:
+        if item.newest and at - item.at < ADVISED_FOR:
+            data = msgspec.json.decode(item.data, type=DeclarationData)
+            told += [advice for advice in advice_of(data) if advice not in told]
+    return told
 
 
 def _summary(
@@ -282,9 +302,14 @@ def _entry(data: BorderEntryData) -> Told:
 
 
 def _declaration(data: DeclarationData) -> Told:
-    symptoms = [names.SYMPTOMS[symptom] for symptom in data.symptoms]
+    return Told(names.DECLARATION_KINDS[data.kind], declaration_facts(data))
+
+
+def declaration_facts(data: DeclarationData) -> Facts:
+    """Return what was declared; symptoms in the order of the form."""
+    symptoms = [text for symptom, text in names.SYMPTOMS.items() if symptom in data.symptoms]
     unit: Facts = [(_("单位"), data.unit)] if data.unit else []
-    facts: Facts = [
+    return [
         *unit,
         (_("申报时间"), moment(data.declared_at)),
         (_("所在城市"), names.city(data.city)),
@@ -293,7 +318,6 @@ def _declaration(data: DeclarationData) -> Told:
         (_("14 天内接触确诊或疑似病例"), YES if data.contact else NO),
         (_("14 天内到过中高风险地区或境外"), YES if data.travelled else NO),
     ]
-    return Told(names.DECLARATION_KINDS[data.kind], facts)
 
 
 def _display(data: DisplayData) -> Told:

@@ -145,6 +145,6 @@ def resident_routes(view: Services) -> list[Any]:
         show_negative,
         show_course,
         show_section,
-        *declare_routes(view.declarations),
+        *declare_routes(view),
         *travel_card_routes(view.cards, view.now),
     ]

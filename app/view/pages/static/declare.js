@@ -74,6 +74,7 @@
     document.getElementById("declaration").replaceWith(fresh);
     document.title = page.title;
     form = document.querySelector(FORM);
+    form.noValidate = true;
     save(); // its id may have changed
     document.getElementById("faults")?.focus();
   }
@@ -93,6 +94,7 @@
       const text = await answer.text();
       if (answer.redirected) {
         store.drop();
+        history.replaceState({ sent: true }, ""); // for whoever goes back here
         location.assign(answer.url);
         return; // `sending` stays true until the page is gone: a further tap does nothing
       }
@@ -131,6 +133,8 @@
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
+  form.noValidate = true; // the server says all that is wrong, and in the page's language
 
-  if (!("answered" in form.dataset)) restore();
+  if (history.state?.sent) location.replace(form.dataset.records);
+  else if (!("answered" in form.dataset)) restore();
 })();
