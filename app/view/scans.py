@@ -44,6 +44,10 @@ from models.events import EventId, Instant, Name
 TOPIC = named("scans")
 TYPE = "yuekang.scan.recorded.v1"
 
+NOBODY = f"p1-{'a' * 32}"
+"""Stands for a person where a scan is not recorded. What is wrong with a place is refused whatever
+the code is, so that a terminal learns of it with its first scan."""
+
 
 class ScanOutcome(StrEnum):
     """What a guard goes by. A terminal adds one of its own: that nobody could be asked."""
@@ -142,8 +146,10 @@ class Scans:
         try:
             display = await self._display(asked.token)
         except (InvalidDisplay, Forged):
+            self._record_of(source, asked, NOBODY, at, at)
             return _told(ScanOutcome.FORGED, at)
         if display is None:
+            self._record_of(source, asked, NOBODY, at, at)
             return _told(ScanOutcome.EXPIRED, at)
         behind = at - (asked.sent_at or at)
         clock_wrong = abs(behind) > timedelta(seconds=CLOCK_SECONDS)
@@ -151,6 +157,7 @@ class Scans:
         if clock_wrong and asked.scanned_at is not None:
             read_at += behind
         if not display.was_good(read_at) or at - read_at > timedelta(seconds=SCAN_LATE_SECONDS):
+            self._record_of(source, asked, NOBODY, at, at)
             return _told(ScanOutcome.EXPIRED, at, display)
         # By a wrong clock, as without a time, it is recorded with one that it has again when it is
         # sent again.
