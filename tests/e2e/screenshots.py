@@ -19,6 +19,7 @@ from models.information import Section
 from support import people
 from support.browsing import DESK, NOTICE, PHONE, forms
 from support.stage import Spot, Stage
+from support.terminals import begin, drawn, take, token_of
 from support.views import now, someone
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
@@ -60,6 +61,8 @@ def test_pictures(
         "check": Spot(stage, "/check"),
         # Declarations and the travel card
         **forms(stage),
+        # For a guard
+        "gate": Spot(stage, "/gate"),
         # For the duty officer
         "dashboard-failed": Spot(failing, "/dashboard"),
         # For agencies
@@ -75,6 +78,10 @@ def test_pictures(
             keep(f"dashboard{suffix}", live_dashboard(stage, context, reds))
             keep(f"lost{suffix}", lost(context, spots["green"]))
             keep(f"offline{suffix}", offline(context, spots["green"]))
+            for state in ("red", "green"):
+                keep(f"gate-{state}{suffix}", scanned(context, stage, spots[state].person))
+            keep(f"gate-expired{suffix}", scanned(context, stage, someone(), seconds=61))
+            keep(f"gate-forged{suffix}", scanned(context, stage, None))
         with browser.new_context(viewport=size, locale="en-GB") as context:
             page = context.new_page()
             spots["red"].open(page)
@@ -87,6 +94,16 @@ def live_dashboard(stage: Stage, context: BrowserContext, reds: list[HealthCode]
     expect(page.locator("#connection")).to_contain_text("实时")
     stage.tell(*changes(reds[:LIVE], minutes=0))
     expect(page.locator("#changes tbody tr")).to_have_count(LIVE)
+    return page
+
+
+def scanned(context: BrowserContext, stage: Stage, person: str | None, seconds: int = 0) -> Page:
+    """What a terminal says of a person's code that was shown so long ago, or of no code at all."""
+    page = context.new_page()
+    begin(stage, page)
+    at = now() - timedelta(seconds=seconds)
+    take(page, drawn("https://example.org/" if person is None else token_of(person, lambda: at)))
+    page.locator("#shown").wait_for()
     return page
 
 
