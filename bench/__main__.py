@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.development.stack.processes import StackError
-from bench import compare, flood, latency, lifetime, machine, report, scale, stages, start
+from bench import compare, flood, latency, lifetime, machine, report, scale, scans, stages, start
 from bench.broker import running_broker
 from bench.sides import SIDES
 
@@ -37,6 +37,7 @@ class Part(StrEnum):
     FLOOD = "flood"
     START = "start"
     LIFETIME = "lifetime"
+    SCANS = "scans"
 
 
 class Terminal:
@@ -123,6 +124,8 @@ def main(
                     found = start.measure(DIRECTORY / "start", start_people, seed, terminal)
                 case Part.LIFETIME:
                     found = lifetime.measure(terminal)
+                case Part.SCANS:
+                    found = scans.measure(DIRECTORY / "scans", terminal)
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

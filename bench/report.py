@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.operator.latency.report import Report
-from bench import flood, latency, lifetime, plots, scale, start
+from bench import flood, latency, lifetime, plots, scale, scans, start
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -74,6 +74,7 @@ TYPES: Mapping[str, Any] = {
     "flood": list[flood.Run],
     "start": start.Found,
     "lifetime": lifetime.Found,
+    "scans": scans.Load,
 }
 
 
@@ -106,6 +107,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _start(found["start"])
     if "lifetime" in found:
         yield from _lifetime(found["lifetime"])
+    if "scans" in found:
+        yield from _scans(found["scans"])
     yield from _machine(parts)
 
 
@@ -198,6 +201,13 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
                 f"{LATENCY_P99_MS:g} ms | {run.visible.p99_ms:g} ms at {run.rate_reached:,.0f} "
                 f"events/s | {_met(good)} |"
             )
+    if "scans" in found and (latency_of := found["scans"].latency) is not None:
+        load: scans.Load = found["scans"]
+        good = latency_of.p99_ms <= scans.P99_MS and set(load.outcomes) == {"green"}
+        yield (
+            f"| A scan answered, p99 at {load.rate_asked:,} scans/s | within {scans.P99_MS:g} ms "
+            f"| {latency_of.p99_ms:g} ms at {load.rate_reached:,.0f} scans/s | {_met(good)} |"
+        )
     if "start" in found:
         yield from _start_goals(found["start"])
     yield ""
@@ -418,6 +428,22 @@ def _latency(found: Sequence[Report]) -> Iterator[str]:
             if percentiles is not None:
                 values = " | ".join(f"{value:g}" for value in msgspec.structs.astuple(percentiles))
                 yield f"| {name} | {values} |"
+
+
+def _scans(found: scans.Load) -> Iterator[str]:
+    yield from ("", "## Scans", "")
+    answered = ", ".join(f"{count:,} {name}" for name, count in sorted(found.outcomes.items()))
+    yield (
+        f"`POST /v1/scans` of {scans.TERMINALS} terminals against the whole stack on this machine, "
+        f"{found.rate_reached:,.0f} of {found.rate_asked:,} scans/s for {found.seconds:.0f} s, "
+        "each of a fresh token and timed from when it was due. Answered: "
+        f"{answered}; {found.not_recorded:,} before Kafka had them. The view took "
+        f"{found.view_cores:g} cores, the terminals {found.own_cores:g}."
+    )
+    if found.latency is not None:
+        values = " | ".join(f"{value:g}" for value in msgspec.structs.astuple(found.latency))
+        yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
+        yield f"| answered | {values} |"
 
 
 def _flood(found: Sequence[flood.Run]) -> Iterator[str]:
