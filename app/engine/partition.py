@@ -35,6 +35,7 @@ from aiokafka.structs import RecordMetadata
 
 from app.engine.store import APPLIED, DUE, Store
 from app.engine.transaction import Transaction, by_place
+from app.process import metrics
 from app.process.consumer import Consumer
 
 log = structlog.get_logger()
@@ -196,6 +197,7 @@ class Partition:
                     applied=applied,
                     end=end,
                 )
+                metrics.WORKER_INPUTS_SHORTER.labels(topic).inc()
                 shorter.append(topic)
         return shorter
 

@@ -94,6 +94,11 @@ WORKER_PAGES_LOST = Counter(
     "yuekang_worker_pages_lost_total",
     "Pages of people's histories that were given up before their time, since one had too many.",
 )
+WORKER_INPUTS_SHORTER = Counter(
+    "yuekang_worker_inputs_shorter_total",
+    "Times that an input topic was found shorter than what was applied of it, by topic.",
+    ["topic"],
+)
 WORKER_CHUNK_SECONDS = Histogram(
     "yuekang_worker_chunk_seconds",
     "Commit of one chunk, log and store, by table.",

@@ -44,6 +44,13 @@ Networks = Annotated[
         description="addresses or networks, such as 10.0.0.5,10.1.0.0/16, separated by ,",
     ),
 ]
+Watched = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z-]+=https?://[^\s/,=]+(,[a-z-]+=https?://[^\s/,=]+)*\Z",
+        description="name=http://host:port, separated by ,",
+    ),
+]
 TopicPrefix = Annotated[
     str,
     Meta(
@@ -138,6 +145,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     projection_status_port: Port = 9102
     lists_status_port: Port = 9103
     rows_status_port: Port = 9104
+    watched: Watched = ""
+    """The processes whose alerts the dashboard shows; unless set, those of this machine by their
+    ports."""
     environment: Literal["production", "development"] = "production"
     sms_driver: SmsDriver = ""
     """Who takes messages to phones: a class of the carrier's (app.travel.sms). Nobody unless set;
@@ -170,6 +180,17 @@ class Settings(Struct, frozen=True, kw_only=True):
             if not getattr(self, f"{server}_url"):
                 host, port = getattr(self, f"{server}_host"), getattr(self, f"{server}_port")
                 msgspec.structs.force_setattr(self, f"{server}_url", f"http://{host}:{port}")
+        if not self.watched:
+            ports = {
+                "worker": self.worker_status_port,
+                "projection": self.projection_status_port,
+                "lists-worker": self.lists_status_port,
+                "rows": self.rows_status_port,
+                "gateway": self.gateway_port,
+                "view": self.view_port,
+            }
+            local = (f"{name}=http://127.0.0.1:{port}" for name, port in ports.items())
+            msgspec.structs.force_setattr(self, "watched", ",".join(local))
         if not self.oidc_issuer and self.environment == "development":
             msgspec.structs.force_setattr(self, "oidc_issuer", self.development_issuer)
         for after, name in enumerate(("rows_redis_url", "sessions_redis_url"), start=1):

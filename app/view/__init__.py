@@ -24,7 +24,8 @@ they are older than a limit, no colour is shown at all (亮码失败).
   tell.
 - `proofs`: what a resident shows to somebody else, and how that is checked.
 - `services`: all of these, as handlers and pages share them.
-- `duty`: what the duty officer's programs ask for; `trends`: what was usual, and is not now.
+- `duty`: what the duty officer's programs ask for; `trends`: what was usual, and is not now;
+  `watch`: every alert of the system.
 - `pages`: what people open; `routes`, `server`: HTTP, the process.
 - `terminals`: what a scanning terminal asks.
 

@@ -65,3 +65,12 @@ class Reconciliation:
             high = await fetch_high(self._rows, looked_at, READS_AT_ONCE_MAX)
         more = len(found) > RECONCILIATION_MAX
         return ReconciliationAnswer(at, as_of, found[:RECONCILIATION_MAX], more)
+
+    async def queue(self) -> int:
+        """Return how many wait, of the first `READS_AT_ONCE_MAX` with a high status; nobody by key.
+
+        Raise `Unavailable`.
+        """
+        high = await fetch_high(self._rows, 0, READS_AT_ONCE_MAX)
+        reads = await asyncio.gather(*(self._codes.read(person) for person, _ in high.people))
+        return sum(read.colour is Colour.GREEN for read in reads)

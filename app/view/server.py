@@ -46,6 +46,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
+        watched=settings.watched,
         make_cards=partial(travel_cards, settings),
         credential_key=settings.credential_key,
         credential_former_keys=[

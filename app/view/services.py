@@ -34,6 +34,7 @@ from app.view.reconciliation import Reconciliation
 from app.view.recorder import Recorder
 from app.view.scans import Scans
 from app.view.trends import TrendReader
+from app.view.watch import AlertWatch, targets_of
 from app.web.tokens import Tokens
 from models.codes import Colour, Judgement, judge
 
@@ -44,7 +45,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     """What a view needs to know. `now` gives the instant, with its zone.
 
     `samples` gives the people to look at, in development. `gateway_docs_url` is where the gateway
-    shows its OpenAPI document, if it does.
+    shows its OpenAPI document, if it does. `watched` names the processes whose alerts are shown.
     """
 
     kafka: str
@@ -59,6 +60,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     credential_former_keys: Sequence[bytes] = ()
     samples: Callable[[], Sequence[Sample]] = tuple
     gateway_docs_url: str | None = None
+    watched: str = ""
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     now: Clock = now
@@ -96,6 +98,7 @@ class Services:
         self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
         self.counting = Counting(self.redis, options.now)
         self.trend_reader = TrendReader(self.redis, options.now)
+        self.watch = AlertWatch(targets_of(options.watched), self.reconciliation.queue)
         self.displays = Displays(options.display_key, options.now)
         self.credential_keys = IssuerKeys(options.credential_key, options.credential_former_keys)
         holdings = Holdings(self.redis)
@@ -139,7 +142,9 @@ class Services:
         self._displays_writer.start()
         self.recorder.start()
         self.changes.start()
+        self.watch.start()
         yield
+        await self.watch.stop()
         await self.changes.stop()
         await self.recorder.stop()
         await self._displays_writer.stop()

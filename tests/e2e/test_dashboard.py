@@ -151,6 +151,40 @@ def highest(page: Page, canvas: str, colour: tuple[int, int, int]) -> int:
     return max(sum(picture.getpixel((x, y)) == colour for y in range(height)) for x in range(width))
 
 
+def test_the_wall_has_large_figures_and_nothing_to_touch(stage: Stage, desk: Page) -> None:
+    stage.put(people.green(someone()))
+    stage.open(desk, None, "/dashboard?wall")
+    expect(desk.locator("#connection")).to_have_text(re.compile("实时"))
+    expect(desk.locator("[data-day]")).to_contain_text("星期")
+    for none in ("#filters", "#choice", "#hold"):
+        expect(desk.locator(none)).to_be_hidden()
+    size = desk.locator("[data-count=red]").evaluate(
+        "e => parseFloat(getComputedStyle(e).fontSize)"
+    )
+    assert size >= 48
+
+
+def test_everybody_is_the_sum_of_the_colours(stage: Stage, desk: Page) -> None:
+    stage.put(people.green(someone()))
+    stage.open(desk, None, "/dashboard")
+    red, green, none, total = (
+        int(desk.locator(f"[data-count={which}]").inner_text().replace(",", ""))
+        for which in ("red", "green", "none", "total")
+    )
+    assert total == red + green + none > 0
+
+
+def test_each_line_of_the_status_leads_to_its_playbook(stage: Stage, desk: Page) -> None:
+    stage.open(desk, None, "/dashboard")
+    desk.clock.fast_forward(6_000)
+    away = desk.locator(".status .bad").filter(has_text="没有应答").first
+    expect(away).to_be_visible()  # of the processes of this machine, tests run two elsewhere
+    expect(away).to_contain_text("告警")
+    away.locator("a").click()
+    expect(desk.locator(":target")).to_contain_text("A process does not answer")
+    expect(desk.locator(":target")).to_contain_text("有进程没有应答")
+
+
 def test_without_scripts_the_reds_of_the_hour_are_a_picture_with_words(
     stage: Stage, browser: Browser
 ) -> None:

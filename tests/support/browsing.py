@@ -81,6 +81,8 @@ EVERY = [
     "/duty/login",
     "/dashboard",
     "dashboard-failed",
+    "/dashboard?wall",
+    "/duty/playbooks",
     # For agencies
     "/api",
     "/api/events",

@@ -39,6 +39,7 @@ from app.view.reading import (
     UnavailableCause,
 )
 from app.view.trends import Trends, trends_at
+from app.view.watch import Scrape, State, Watched
 from app.web.language import Language
 from app.web.operator import OPERATOR
 from app.web.problems import FieldError, Refused, retry_later
@@ -209,6 +210,7 @@ class Stand:
         self.explanations = self
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self.trend_reader = self
+        self.watch = self
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
         self.credential_keys = self
 
@@ -280,6 +282,13 @@ class Stand:
         self._check()
         found = () if self._silent else tuple(c for c in CHANGES if wanted.lets(c[1]))
         return NewestChanges(StreamPlace("0" * 8, len(CHANGES)), found, len(CHANGES))
+
+    def watched(self) -> Watched:
+        states: dict[str, State] = {"worker": "ready", "gateway": "unready", "view": "away"}
+        scrape = Scrape(0, 0, {("yuekang_worker_sources_parked", "t"): 2.0})
+        if self._silent:
+            return Watched(0, {}, {})
+        return Watched(0, states, {"worker": [scrape], "gateway": [], "view": []}, 3)
 
     async def trends(self) -> Trends:
         self._check()
@@ -501,6 +510,7 @@ STATES: dict[str, tuple[Stand, str]] = {
     "dashboard-silent": (Stand(silent=True), "/dashboard"),
     "counts": (Stand(), "/dashboard/counts"),
     "counts-failed": (Stand(cause="busy"), "/dashboard/counts"),
+    "playbooks": (Stand(), "/duty/playbooks"),
     "changes": (Stand(), "/dashboard/changes"),
     "changes-none": (Stand(silent=True), "/dashboard/changes"),
     "changes-filtered": (Stand(), "/dashboard/changes?city=440900"),

@@ -360,7 +360,7 @@ def _stale_in(
 
 def documents() -> list[Path]:
     """Return the documents that are kept up to date; the changelog tells what was."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("app/**/*.md")]
     return sorted(path for path in found if path.name != "CHANGELOG.md")
 
 

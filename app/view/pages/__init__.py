@@ -19,5 +19,7 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures.
 - `advice`: what to do after a fever, a contact or breathlessness was declared.
 - `divisions`: the prefectures of the country.
+- `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures;
+  `status`: alerts, and what to do then.
 - `names`: how the pages name colours, reasons, owners and places.
 """

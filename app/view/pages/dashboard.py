@@ -12,10 +12,12 @@ from app.view.counts import Counting
 from app.view.pages import names
 from app.view.pages.chart import chart, described
 from app.view.pages.newest import FILTERS, change_rows
+from app.view.pages.status import status_lines
 from app.view.pages.trends import trend_context
 from app.view.reading import Counts, PartitionLag, Unavailable
 from app.view.trends import TrendReader, sources_of
-from app.web.language import Language, Text, as_is, exactly, number
+from app.view.watch import AlertWatch
+from app.web.language import Language, Text, as_is, exactly, number, today
 from app.web.language import gettext as _
 from app.web.site import HEADERS, page
 from models.codes import Colour, Reason
@@ -47,6 +49,7 @@ class ShownLag(Struct, frozen=True):
 async def dashboard(
     counting: Counting,
     trends: TrendReader,
+    watch: AlertWatch,
     changes: Changes,
     language: Language,
     filters: Mapping[str, str],
@@ -57,6 +60,7 @@ async def dashboard(
     context = {
         **await _counted(counting),
         **await trend_context(trends),
+        "status": status_lines(watch),
         **await change_rows(changes, filters, now),
         "officer": "" if officer is None else officer.officer,
         "filters": {name: filters.get(name, "") for name in FILTERS},
@@ -65,15 +69,23 @@ async def dashboard(
         "places_known": names.PLACES,
         "sources_known": names.SOURCES,
         "other_source": names.OTHER_SOURCE,
+        "wall": "wall" in filters,
+        "day": today(now),
         "known_sources": await _known_sources(trends),
         "picture": await _pictured(counting),
     }
     return page("dashboard.html", language, context)
 
 
-async def counts_part(counting: Counting, trends: TrendReader, language: Language) -> Response[str]:
+async def counts_part(
+    counting: Counting, trends: TrendReader, watch: AlertWatch, language: Language
+) -> Response[str]:
     """The counts alone, which the page puts in place; 503 if there are none."""
-    context = {**await _counted(counting), **await trend_context(trends)}
+    context = {
+        **await _counted(counting),
+        **await trend_context(trends),
+        "status": status_lines(watch),
+    }
     status = 200 if context["counts"] else 503
     return page("counts.html", language, context, status=status)
 
@@ -114,6 +126,8 @@ async def _counted(counting: Counting) -> dict[str, object]:
         "counted_at": exactly(counts.at),
         "red": counts.colours.get(Colour.RED, 0),
         "green": counts.colours.get(Colour.GREEN, 0),
+        "without": counts.colours.get(Colour.NONE, 0),
+        "total": sum(counts.colours.values()),
         "reasons": _reasons(counts),
         "cities": _cities(counts),
         "lags": [_lag(lag) for lag in counts.lags],

@@ -7,6 +7,7 @@ from litestar.params import FromQuery
 
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.newest import changes_part
+from app.view.pages.status import playbooks_page
 from app.view.pages.trends import By, Span, trend_figures, trends_part
 from app.view.services import Services
 from app.web.requests import AnyRequest
@@ -24,6 +25,7 @@ def duty_pages(view: Services) -> list[Any]:
         return await dashboard(
             view.counting,
             view.trend_reader,
+            view.watch,
             view.changes,
             language,
             filters,
@@ -38,7 +40,8 @@ def duty_pages(view: Services) -> list[Any]:
 
     @get("/dashboard/counts", media_type=MediaType.HTML)
     async def show_counts(request: AnyRequest) -> Response[str]:
-        return await counts_part(view.counting, view.trend_reader, language_of(request))
+        language = language_of(request)
+        return await counts_part(view.counting, view.trend_reader, view.watch, language)
 
     @get("/dashboard/chart.svg")
     async def show_chart(request: AnyRequest) -> Response[bytes]:
@@ -56,4 +59,16 @@ def duty_pages(view: Services) -> list[Any]:
     ) -> Response[dict[str, Any]]:
         return await trend_figures(view.trend_reader, language_of(request), span, by)
 
-    return [show_dashboard, show_changes, show_counts, show_chart, show_trends, give_trends]
+    @get("/duty/playbooks", media_type=MediaType.HTML)
+    async def show_playbooks(request: AnyRequest) -> Response[bytes]:
+        return playbooks_page(request)
+
+    return [
+        show_playbooks,
+        show_dashboard,
+        show_changes,
+        show_counts,
+        show_chart,
+        show_trends,
+        give_trends,
+    ]

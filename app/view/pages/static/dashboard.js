@@ -10,6 +10,10 @@
   const HANDS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", timeStyle: "medium" });
   const DAY = new Intl.DateTimeFormat("en-CA", { timeZone: "Asia/Shanghai" });
 
+  const DATE = new Intl.DateTimeFormat(document.documentElement.lang, {
+    timeZone: "Asia/Shanghai", dateStyle: "full",
+  });
+
   const $ = (id) => document.getElementById(id);
   const form = $("filters");
   const table = $("changes");
@@ -232,6 +236,7 @@
 
   function run() {
     document.querySelector("[data-clock]").textContent = HANDS.format(Date.now());
+    document.querySelector("[data-day]").textContent = DATE.format(Date.now());
     setTimeout(run, 1000 - (Date.now() % 1000));
   }
 
