@@ -9,7 +9,7 @@ import structlog
 from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from litestar import Litestar, Response, get, post
+from litestar import Litestar, MediaType, Response, get, post
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
@@ -54,6 +54,7 @@ from app.web.probes import probes
 from app.web.problems import FieldError, Problem, Refused
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
+from app.web.site import language_of, page
 from app.web.tokens import InvalidToken, Tokens
 
 KEYS_MAX = RateLimitItemPerMinute(30_000), RateLimitItemPerDay(1_000_000)
@@ -77,6 +78,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     person_key_secret: bytes
     person_key_version: int
     token_key: bytes
+    view_url: str = ""
     views_sources: frozenset[str] = frozenset({PORTAL})
     now: Clock = now
 
@@ -141,6 +143,7 @@ def create_gateway(options: GatewayOptions) -> Litestar:
         route_handlers=[
             *_entrances(gateway),
             *_probes(gateway),
+            _entrance(options.view_url),
             explanation,
         ],
         lifespan=[lifespan],
@@ -407,3 +410,12 @@ def _probes(gateway: Gateway) -> list[Any]:
         return []
 
     return probes(gateway.writer.check, unready)
+
+
+def _entrance(view_url: str) -> Any:
+    @get("/", media_type=MediaType.HTML, include_in_schema=False)
+    async def entrance(request: AnyRequest) -> Response[str]:
+        """Lead whoever opens the gateway in a browser to where an agency starts."""
+        return page("entrance.html", language_of(request), {"view_url": view_url})
+
+    return entrance

@@ -31,6 +31,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
         token_key=settings.token_key,
+        view_url=settings.view_url,
         views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
     )
 

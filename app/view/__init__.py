@@ -6,7 +6,7 @@
     GET  /v1/reconciliation               who is green here and high-risk nationally
     POST /v1/scans                        a terminal's scan: recorded, and answered with an outcome
     GET  /v1/changes                      changes of status as Server-Sent Events
-    GET  /v1/counts                       people by colour, reason and city; the last hour
+    GET  /v1/counts                       people by colour, reason and city, for everybody
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
 To show a code it reads Redis (app.projection.codes), and nothing else that could be away. Expiry is
@@ -25,11 +25,12 @@ they are older than a limit, no colour is shown at all (亮码失败).
 - `proofs`: what a resident shows to somebody else, and how that is checked.
 - `services`: all of these, as handlers and pages share them.
 - `duty`: what the duty officer's programs ask for; `trends`: what was usual, and is not now;
-  `watch`: every alert of the system.
+  `watch`: every alert of the system; `figures`: the counts that everybody may know.
 - `pages`: what people open; `routes`, `server`: HTTP, the process.
 - `terminals`: what a scanning terminal asks.
 
 It promises never to show a colour by data older than `limits.REFUSE_SECONDS`, and never to show a
-resident the data of another. It imports `app.login`, `app.travel`, `app.projection` (what lies in
+resident the data of another. It imports `app.gateway` (its bounds and refusals, for
+the page of agencies), `app.login`, `app.travel`, `app.projection` (what lies in
 Redis), `app.topics`, `app.web`, `app.process` and `models`.
 """

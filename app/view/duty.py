@@ -1,4 +1,4 @@
-"""The duty officer's part of the interface: the changes as they come, and the counts."""
+"""The changes as they come, for the duty officer, and the public counts."""
 
 from typing import Annotated, Any
 
@@ -9,9 +9,9 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from app.projection.changes import PublicChange
-from app.view import counts, limits
+from app.view import limits
 from app.view.changes import REASON_WORDS, ChangeFilter, place_of
-from app.view.counts import CountsAnswer
+from app.view.figures import PublicCountsAnswer, figures_answer
 from app.view.services import Services
 from app.web.addresses import address_of, network_of
 from app.web.problems import Refused
@@ -102,13 +102,14 @@ def duty_routes(view: Services) -> list[Any]:
     @get(
         "/v1/counts",
         operation_id="count",
-        summary="Count people by colour, reason and city",
-        response_description="The counts, and the changes of the last hour.",
+        summary="Count people by colour, reason and city, rounded",
+        response_description="The figures of this quarter of an hour.",
         responses=refusals("code-unavailable"),
-        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+        response_headers=[ResponseHeader(name="cache-control", value="public, max-age=60")],
     )
-    async def count() -> CountsAnswer:
-        """Also has the changes of the last hour, minute by minute."""
-        return counts.counts_answer(await view.counting.counts(), await view.counting.minutes())
+    async def count() -> PublicCountsAnswer:
+        """The same that the page `/counts` shows to everybody: rounded down, and no group under
+        five."""
+        return figures_answer(await view.figures.figures())
 
     return [view.duty.protect(changes), count]

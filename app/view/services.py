@@ -27,6 +27,7 @@ from app.view.counts import Counting
 from app.view.declarations import Declarations
 from app.view.displays import Displays
 from app.view.explanations import Explanations
+from app.view.figures import CITY_CODES, FigureReader
 from app.view.information import Information
 from app.view.proofs import Proofs
 from app.view.reading import Sample, Unavailable
@@ -78,6 +79,7 @@ class Services:
     def __init__(self, options: ViewOptions) -> None:
         self.now = options.now
         self.samples = options.samples
+        self.gateway_url = options.login.gateway_url
         self.gateway_docs_url = options.gateway_docs_url
         self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
         # The client's timeout must be longer than a blocking read waits.
@@ -97,6 +99,7 @@ class Services:
         self.proofs = Proofs(options.display_key, self.information)
         self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
         self.counting = Counting(self.redis, options.now)
+        self.figures = FigureReader(self.counting, CITY_CODES, options.now)
         self.trend_reader = TrendReader(self.redis, options.now)
         self.watch = AlertWatch(targets_of(options.watched), self.reconciliation.queue)
         self.displays = Displays(options.display_key, options.now)

@@ -249,7 +249,7 @@ async def test_counts_follow_the_codes(http: Http, model: Model) -> None:
     first, second = someone(), someone()
     await model.put(health_code(first, reason(), city="440106"), health_code(second), change(first))
     await model.put(health_code(first, version=2, city="440305"))
-    counts = (await http.get("/v1/counts")).json()
+    counts = (await http.get("/duty/counts.json")).json()
     assert counts["colours"] == {"red": 0, "green": 2, "none": 0}
     assert counts["cities"] == {
         "440100": {"red": 0, "green": 1},
@@ -259,6 +259,28 @@ async def test_counts_follow_the_codes(http: Http, model: Model) -> None:
     assert len(counts["minutes"]) == 60
     assert sum(minute["to_red"] for minute in counts["minutes"]) == 1
     assert len(counts["lags"]) == 4
+
+
+async def test_everybody_is_told_rounded_counts_of_the_quarter_of_an_hour(
+    http: Http, model: Model, clock: Clock
+) -> None:
+    del http.headers["authorization"]
+    await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(7)))
+    first = await http.get("/v1/counts")
+    assert first.headers["cache-control"] == "public, max-age=60"
+    assert first.json()["red"]["440100"] == {"least": 5, "most": 9}
+    assert first.json()["red"]["440300"] == {"least": 0, "most": 4}
+    await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(7)))
+    if (await http.get("/v1/counts")).json()["made_at"] == first.json()["made_at"]:
+        assert (await http.get("/v1/counts")).json() == first.json()
+    clock.ahead = timedelta(minutes=15)
+    await model.put(as_of=clock())
+    assert (await http.get("/v1/counts")).json()["red"]["440100"] == {"least": 10, "most": 14}
+    page = await http.get("/counts")
+    assert "不足 5" in page.text
+    assert page.headers["cache-control"] == "public, max-age=60"
+    unchanged = await http.get("/counts", headers={"if-none-match": page.headers["etag"]})
+    assert unchanged.status_code == 304
 
 
 async def test_while_the_model_is_being_built_there_are_no_counts(http: Http, model: Model) -> None:

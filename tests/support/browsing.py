@@ -48,6 +48,7 @@ EVERY = [
     "/",
     "/offline",
     "/no-such-page",
+    "/counts",
     "/login/failed/denied",
     "/logged-out",
     # The code
@@ -86,6 +87,8 @@ EVERY = [
     # For agencies
     "/api",
     "/api/events",
+    "/api/events/yuekang.nat-result.reported.v1",
+    "/agency",
 ]
 """Every page, by its address or by a name for its state."""
 

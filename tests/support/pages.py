@@ -23,6 +23,7 @@ from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
 from app.view.declarations import DeclarationAnswer, DeclarationRequest, Declared
 from app.view.explanations import CourseAnswer
+from app.view.figures import CITY_CODES, FigureReader
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
 from app.view.pages.routes import page_routes, resident_routes
@@ -59,6 +60,7 @@ from models.codes import (
 )
 from models.course import COURSE, course
 from models.events import (
+    EVENT_TYPES,
     BorderEntryData,
     DeclarationData,
     DeclarationKind,
@@ -187,6 +189,7 @@ REFERENCE_OF_NOTICE = reference_of(ref(NOTICE))
 class Stand:
     """Stands for the view's services; each answer is given beforehand."""
 
+    gateway_url = "http://gateway.test"
     gateway_docs_url = "http://gateway.test/docs"
     view_url = "https://code.test"
     epoch = "epoch"
@@ -211,6 +214,7 @@ class Stand:
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self.trend_reader = self
         self.watch = self
+        self.figures = FigureReader(cast(Any, self), CITY_CODES, self.now)
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
         self.credential_keys = self
 
@@ -422,6 +426,8 @@ STATES: dict[str, tuple[Stand, str]] = {
     "entry": (Stand(), "/"),
     "offline": (Stand(), "/offline"),
     "missing": (Stand(), MISSING),
+    "figures": (Stand(), "/counts"),
+    "figures-failed": (Stand(cause="stale"), "/counts"),
     # The code
     "red": (Stand(code(*reds())), CODE_PAGE),
     "conditions": (
@@ -523,7 +529,11 @@ STATES: dict[str, tuple[Stand, str]] = {
     "chart-failed": (Stand(cause="store"), "/dashboard/chart.svg"),
     # For agencies
     "api": (Stand(), "/api"),
+    "agency": (Stand(), "/agency"),
     "events": (Stand(), "/api/events"),
+    "events-found": (Stand(), "/api/events?q=nat-result"),
+    "events-none": (Stand(), "/api/events?q=zzz"),
+    **{f"event-{type_}": (Stand(), f"/api/events/{type_}") for type_ in EVENT_TYPES},
 }
 
 DECLARED = {

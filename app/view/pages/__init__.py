@@ -21,5 +21,6 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `divisions`: the prefectures of the country.
 - `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures;
   `status`: alerts, and what to do then.
+- `figures`: the counts for everybody; `agency`: where an agency's engineer starts.
 - `names`: how the pages name colours, reasons, owners and places.
 """

@@ -5,13 +5,14 @@ from typing import Any
 from litestar import MediaType, Response, get
 from litestar.params import FromQuery
 
+from app.view.counts import CountsAnswer, counts_answer
 from app.view.pages.dashboard import chart_part, counts_part, dashboard
 from app.view.pages.newest import changes_part
 from app.view.pages.status import playbooks_page
 from app.view.pages.trends import By, Span, trend_figures, trends_part
 from app.view.services import Services
 from app.web.requests import AnyRequest
-from app.web.site import language_of
+from app.web.site import HEADERS, language_of
 
 
 def duty_pages(view: Services) -> list[Any]:
@@ -59,6 +60,11 @@ def duty_pages(view: Services) -> list[Any]:
     ) -> Response[dict[str, Any]]:
         return await trend_figures(view.trend_reader, language_of(request), span, by)
 
+    @get("/duty/counts.json")
+    async def give_counts() -> Response[CountsAnswer]:
+        answer = counts_answer(await view.counting.counts(), await view.counting.minutes())
+        return Response(answer, headers={**HEADERS, "cache-control": "no-store"})
+
     @get("/duty/playbooks", media_type=MediaType.HTML)
     async def show_playbooks(request: AnyRequest) -> Response[bytes]:
         return playbooks_page(request)
@@ -71,4 +77,5 @@ def duty_pages(view: Services) -> list[Any]:
         show_chart,
         show_trends,
         give_trends,
+        give_counts,
     ]

@@ -1,9 +1,10 @@
-"""`GET /api` and `GET /api/events`: the OpenAPI and AsyncAPI documents, readable.
+"""`GET /api` and `GET /api/events…`: the OpenAPI and AsyncAPI documents, readable.
 
 The documents are data. The pages say what the documents say, and each part has an address.
 """
 
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -12,13 +13,27 @@ from msgspec import Struct
 
 from app.web.language import Text, as_is
 from app.web.language import gettext as _
+from app.web.problems import Refused
 from app.web.requests import AnyRequest
-from app.web.site import anchor, cached_page, digest_of
+from app.web.site import anchor, cached_page, digest_of, language_of, page
 
 Node = Mapping[str, Any]
 
 DEPTH_MAX = 6
 """How deep inline objects are opened; deeper ones can be read in the document itself."""
+
+SEARCH_LENGTH_MAX = 64
+
+STOCK = {status.description for status in HTTPStatus}
+"""The phrases of Python's library, which a document has where nobody wrote anything."""
+
+STATUSES: Mapping[str, Text] = {
+    "2": _("成功。"),
+    "3": _("请到另一个地址。"),
+    "4": _("请求有误，回答写明哪里不对。"),
+    "5": _("现在不能回答，请稍后再试。"),
+}
+"""What a status means by its first digit, in place of such a phrase."""
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _LIMITS = {
@@ -81,6 +96,8 @@ class Body(Struct, frozen=True):
     media_type: str
     meaning: str
     kinds: tuple[ValueKind, ...]
+    says: Text | None = None
+    """What the status means, where the document has only the standard's phrase for it."""
 
 
 class Operation(Struct, frozen=True):
@@ -94,6 +111,8 @@ class Operation(Struct, frozen=True):
     parameters: tuple[Parameter, ...]
     requests: tuple[Body, ...]
     answers: tuple[Body, ...]
+    security: tuple[str, ...]
+    """Which scheme opens it, one of these; nothing if it is open to everybody."""
 
 
 class EventMessage(Struct, frozen=True):
@@ -124,26 +143,75 @@ def api_page(request: AnyRequest, document: Node, gateway_url: str | None) -> Re
             "info": document.get("info", {}),
             "gateway_url": gateway_url,
             "operations": list(operations(document)),
+            "schemes": document.get("components", {}).get("securitySchemes", {}),
             "schemas": list(schemas(document)),
         }
 
     return cached_page(request, "api.html", digest_of(document, gateway_url), context)
 
 
-def events_page(request: AnyRequest, document: Node) -> Response[bytes]:
-    """Render an AsyncAPI 3 document; a payload's schema stands with its message."""
+def events_page(request: AnyRequest, document: Node) -> Response[Any]:
+    """Render the list of an AsyncAPI 3 document's messages by channel; `?q=` searches in it."""
+    asked = request.query_params.get("q", "")[:SEARCH_LENGTH_MAX]
 
     def context() -> Node:
-        told = list(messages(document))
-        payloads = {message.payload.name for message in told}
+        by_address = {message.anchor: message for message in messages(document)}
+        found = [
+            (channel, [by_address[address] for address, _title in channel.messages])
+            for channel in channels(document)
+        ]
+        words = asked.lower().strip()
+        chosen = [
+            (channel, [message for message in events if words in _words(message)])
+            for channel, events in found
+        ]
         return {
             "info": document.get("info", {}),
-            "channels": list(channels(document)),
-            "messages": told,
-            "schemas": [other for other in schemas(document) if other.name not in payloads],
+            "asked": asked,
+            "channels": [(channel, events) for channel, events in chosen if events],
         }
 
+    if asked:  # anybody can ask for anything, so it is not kept
+        return page("events.html", language_of(request), context())
     return cached_page(request, "events.html", digest_of(document), context)
+
+
+def _words(message: EventMessage) -> str:
+    return f"{message.title} {message.meaning or message.payload.meaning}".lower()
+
+
+def event_page(request: AnyRequest, document: Node, title: str) -> Response[bytes]:
+    """Render one message of an AsyncAPI 3 document by its title; raise `Refused` (404)."""
+    [*found] = (message for message in messages(document) if message.title == title)
+    if not found:
+        raise Refused("not-found", f"There is no event {title}; /api/events lists all.")
+
+    def context() -> Node:
+        told = {one.name: one for one in schemas(document)}
+        return {
+            "m": found[0],
+            "channels": [
+                channel
+                for channel in channels(document)
+                if any(address == found[0].anchor for address, _title in channel.messages)
+            ],
+            "schemas": list(_needed(found[0].payload, told)),
+        }
+
+    return cached_page(request, "event.html", digest_of(document, title), context)
+
+
+def _needed(payload: Schema, told: Mapping[str, Schema]) -> Iterator[Schema]:
+    """The schemas that a payload names, and those that these name, each once."""
+    seen, waiting = {payload.name}, [payload]
+    for one in waiting:
+        kinds = (*one.one_of, *(kind for field in one.fields for kind in field.kinds))
+        named = {kind.schema for kind in kinds if kind.schema}
+        for other in told.values():
+            if other.anchor in named and other.name not in seen:
+                seen.add(other.name)
+                waiting.append(other)
+                yield other
 
 
 def resolve(document: Node, node: Any) -> Any:
@@ -224,7 +292,8 @@ def _kinds(node: Any) -> Iterator[ValueKind]:
 def _limits(node: Node) -> Iterator[Text]:
     for key, words in _LIMITS.items():
         if key in node:
-            yield words.filled(limit=str(node[key]))
+            limit = "—" if node[key] is None else str(node[key])
+            yield words.filled(limit=limit)
 
 
 def operations(document: Node) -> Iterator[Operation]:
@@ -251,6 +320,7 @@ def operations(document: Node) -> Iterator[Operation]:
                     for status, answer in node.get("responses", {}).items()
                     for body in _bodies(str(status), resolve(document, answer))
                 ),
+                security=tuple(scheme for each in node.get("security", ()) for scheme in each),
             )
 
 
@@ -267,12 +337,14 @@ def _parameter(node: Node) -> Parameter:
 
 
 def _bodies(status: str, node: Node) -> Iterator[Body]:
-    meaning = str(node.get("description", ""))
+    meaning, says = str(node.get("description", "")), None
+    if meaning in STOCK:
+        meaning, says = "", STATUSES.get(status[:1])
     content = node.get("content", {})
     for media_type, inner in content.items():
-        yield Body(status, media_type, meaning, tuple(_kinds(inner.get("schema", {}))))
+        yield Body(status, media_type, meaning, tuple(_kinds(inner.get("schema", {}))), says)
     if not content:
-        yield Body(status, "", meaning, ())
+        yield Body(status, "", meaning, (), says)
 
 
 def channels(document: Node) -> Iterator[Channel]:

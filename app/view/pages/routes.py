@@ -10,16 +10,18 @@ from litestar.static_files import create_static_files_router
 from app.login.duty import duty_login_routes
 from app.login.guards import LoggedIn
 from app.topics.schemas import asyncapi
+from app.view.pages.agency import agency_page
 from app.view.pages.code_page import BEFORE, code_page, reloading
 from app.view.pages.course import course_page
 from app.view.pages.declare import declare_routes
 from app.view.pages.duty import duty_pages
 from app.view.pages.entry import entry_page
+from app.view.pages.figures import figures_page
 from app.view.pages.gate import gate_routes
 from app.view.pages.information import everything_page, information_page, section_page
 from app.view.pages.installed import manifest, offline_page, worker_script
 from app.view.pages.proof import check_page, negative_page, notice_page
-from app.view.pages.reference import api_page, events_page
+from app.view.pages.reference import api_page, event_page, events_page
 from app.view.pages.travel import travel_card_routes
 from app.view.services import Services
 from app.web.requests import AnyRequest
@@ -58,8 +60,16 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         return api_page(request, openapi(), view.gateway_docs_url)
 
     @get("/api/events", media_type=MediaType.HTML)
-    async def show_events(request: AnyRequest) -> Response[bytes]:
+    async def show_events(request: AnyRequest) -> Response[Any]:
         return events_page(request, asyncapi())
+
+    @get("/api/events/{event:str}", media_type=MediaType.HTML)
+    async def show_event(request: AnyRequest, event: FromPath[str]) -> Response[bytes]:
+        return event_page(request, asyncapi(), event)
+
+    @get("/agency", media_type=MediaType.HTML)
+    async def show_agency(request: AnyRequest) -> Response[bytes]:
+        return agency_page(request, view.gateway_url, view.gateway_docs_url)
 
     @get("/api/openapi.json")
     async def openapi_document() -> Response[dict[str, Any]]:
@@ -69,6 +79,10 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     async def asyncapi_document() -> Response[dict[str, Any]]:
         return Response(asyncapi(), headers=HEADERS)
 
+    @get("/counts", media_type=MediaType.HTML)
+    async def show_figures(request: AnyRequest) -> Response[bytes] | Response[str]:
+        return await figures_page(view.figures, request)
+
     handlers = [
         # For anybody
         show_entry,
@@ -76,6 +90,7 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         show_worker_script,
         show_offline,
         show_check,
+        show_figures,
         # For a guard
         *gate_routes(),
         # For the duty officer
@@ -84,6 +99,8 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         # For agencies
         show_api,
         show_events,
+        show_event,
+        show_agency,
         openapi_document,
         asyncapi_document,
     ]
