@@ -31,7 +31,7 @@ BASES = tuple(
 )
 """To multiples of these a total may be rounded."""
 
-CITY_CODES = tuple(
+CITIES_SHOWN = tuple(
     f"{code}00"
     for code in (
         *range(4401, 4410),

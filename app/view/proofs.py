@@ -48,7 +48,7 @@ class ProofKind(StrEnum):
     NEGATIVE = "negative"
 
 
-class Proof(Struct, frozen=True, array_like=True):
+class Paper(Struct, frozen=True, array_like=True):
     """Which record is shown, whose, and when this was made."""
 
     kind: ProofKind
@@ -66,7 +66,7 @@ class Proof(Struct, frozen=True, array_like=True):
 
     def __repr__(self) -> str:
         # A log that shows it by mistake must not name anyone.
-        return f"Proof({self.kind})"
+        return f"Paper({self.kind})"
 
 
 class Standing(StrEnum):
@@ -83,7 +83,7 @@ class Checked(Struct, frozen=True):
 
     standing: Standing
     as_of: datetime | None = None
-    proof: Proof | None = None
+    proof: Paper | None = None
     notice: ReleaseNotice | None = None
     sampled_at: datetime | None = None
 
@@ -102,7 +102,7 @@ class Proofs:
     """Makes and checks proofs with one key. Belongs to one event loop."""
 
     def __init__(self, key: bytes, information: Information) -> None:
-        self._seal = Seal(key, b"yuekang proof", Proof)
+        self._seal = Seal(key, b"yuekang proof", Paper)
         self._information = information
         self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())
 
@@ -110,9 +110,9 @@ class Proofs:
         """Return the code of a proof about the holder of a session."""
         whole = at.replace(microsecond=0)
         of = session.person, event.source, event.id, session.name, session.ending
-        return PREFIX + self._seal.close(Proof(kind, *of, whole))
+        return PREFIX + self._seal.close(Paper(kind, *of, whole))
 
-    def read(self, code: str) -> Proof | None:
+    def read(self, code: str) -> Paper | None:
         """Return what a code says; None if it is not ours, or was changed."""
         text = "".join(code.split())
         if not text.startswith(PREFIX):
@@ -139,14 +139,14 @@ class Proofs:
                 return _negative(proof, row, as_of, at)
 
 
-def _released(proof: Proof, row: Person, as_of: datetime) -> Checked:
+def _released(proof: Paper, row: Person, as_of: datetime) -> Checked:
     for notice in standing_notices(row):
         if notice.event == proof.event:
             return Checked(Standing.STANDS, as_of, proof, notice)
     return Checked(Standing.TAKEN_BACK, as_of, proof)
 
 
-def _negative(proof: Proof, row: Person, as_of: datetime, at: datetime) -> Checked:
+def _negative(proof: Paper, row: Person, as_of: datetime, at: datetime) -> Checked:
     found = standing_negative(row, proof.event)
     if found is None:
         return Checked(Standing.TAKEN_BACK, as_of, proof)

@@ -23,7 +23,7 @@ from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
 from app.view.declarations import DeclarationAnswer, DeclarationRequest, Declared
 from app.view.explanations import CourseAnswer
-from app.view.figures import CITY_CODES, FigureReader
+from app.view.figures import CITIES_SHOWN, FigureReader
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
 from app.view.pages.routes import page_routes, resident_routes
@@ -214,7 +214,7 @@ class Stand:
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self.trend_reader = self
         self.watch = self
-        self.figures = FigureReader(cast(Any, self), CITY_CODES, self.now)
+        self.figures = FigureReader(cast(Any, self), CITIES_SHOWN, self.now)
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
         self.credential_keys = self
 

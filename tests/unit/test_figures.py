@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.view.figures import (
-    CITY_CODES,
+    CITIES_SHOWN,
     ELSEWHERE,
     LEAST,
     Rounded,
@@ -21,7 +21,7 @@ from models.codes import Colour, Reason
 from models.policy import ZONE
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
-CITIES = CITY_CODES[:3]
+CITIES = CITIES_SHOWN[:3]
 SMALL = st.integers(0, 12)
 ANY = st.one_of(SMALL, st.integers(0, 3_000_000))
 
@@ -88,7 +88,7 @@ def test_by_trying_every_small_world_none_is_alone_with_its_figures() -> None:
 
 def test_nor_by_trying_five_cells_of_which_four_is_the_most() -> None:
     """Five groups of four, and twenty in all, all of one reason: the worst that there is."""
-    places = CITY_CODES[:4]
+    places = CITIES_SHOWN[:4]
     worlds: dict[bytes, set[tuple[int, ...]]] = {}
     for red in product(range(6), repeat=5):
         cities = {city: CityCount(n, 0) for city, n in zip(places, red[:-1], strict=True)}
@@ -122,4 +122,4 @@ def test_large_numbers_stay_useful() -> None:
 
 
 def test_the_cities_are_those_that_have_a_name() -> None:
-    assert set(CITY_CODES) == names.CITIES.keys()
+    assert set(CITIES_SHOWN) == names.CITIES.keys()
