@@ -8,8 +8,9 @@ STALE_SECONDS = 5.0
 and as long as the projection may be silent before it counts as not ready."""
 
 NOTICE_SECONDS = 60.0
-"""From this age of the data on, the page of a code says it, and what to do. A busy worker is some
-seconds behind every day: whoever reads that each time no longer reads it."""
+"""From this age of the data on, the page of a code says it, and what to do, and at a gate nobody
+passes by them. A busy worker is some seconds behind every day: whoever reads that each time no
+longer reads it."""
 
 REFUSE_SECONDS = 300.0
 """No colour is shown by data older than this: someone found positive five minutes ago would pass
@@ -43,10 +44,6 @@ CLOCK_SECONDS = 5
 
 SCAN_LATE_SECONDS = 24 * 60 * 60
 """How much later a scan may be recorded; the answer then has no colour."""
-
-SCAN_STALE_SECONDS = 60.0
-"""By data older than this a guard lets nobody pass. Data are older than `STALE_SECONDS` on any busy
-day, and a guard who is told of it each time no longer listens."""
 
 RECORD_SECONDS_MAX = 0.8
 """If Kafka has not confirmed a scan after this long, it is answered as not recorded: the guard

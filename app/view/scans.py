@@ -30,9 +30,9 @@ from app.view.codes import Codes
 from app.view.displays import Display, Displays, InvalidDisplay
 from app.view.limits import (
     CLOCK_SECONDS,
+    NOTICE_SECONDS,
     RETRY_STORE_SECONDS,
     SCAN_LATE_SECONDS,
-    SCAN_STALE_SECONDS,
 )
 from app.view.reading import Read, Unavailable
 from app.web.problems import FieldError, Refused
@@ -230,7 +230,7 @@ _OUTCOMES = {
 
 
 def _outcome(read: Read) -> ScanOutcome:
-    if read.stale and (read.lag_s is None or read.lag_s > SCAN_STALE_SECONDS):
+    if read.stale and (read.lag_s is None or read.lag_s > NOTICE_SECONDS):
         return ScanOutcome.STALE
     return _OUTCOMES[read.colour]
 

@@ -27,8 +27,8 @@ from app.view.displays import Displays
 from app.view.limits import (
     CLOCK_SECONDS,
     DISPLAY_SECONDS,
+    NOTICE_SECONDS,
     REFUSE_SECONDS,
-    SCAN_STALE_SECONDS,
     STALE_SECONDS,
 )
 from app.view.routes import create_view
@@ -551,7 +551,7 @@ async def test_who_has_no_code_is_unknown_at_a_gate(http: Http, model: Model) ->
 
 
 @pytest.mark.parametrize(
-    ("behind", "outcome"), [(STALE_SECONDS + 5, "green"), (SCAN_STALE_SECONDS + 5, "stale")]
+    ("behind", "outcome"), [(STALE_SECONDS + 5, "green"), (NOTICE_SECONDS + 5, "stale")]
 )
 async def test_nobody_passes_by_data_older_than_a_minute(
     http: Http, model: Model, behind: float, outcome: str

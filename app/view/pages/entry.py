@@ -22,6 +22,7 @@ DOORS: tuple[tuple[str, Text, Text], ...] = (
 """What a resident comes for: address, name, what it is for."""
 
 STAFF: tuple[tuple[str, Text], ...] = (
+    ("/gate", _("查验终端")),
     ("/dashboard", _("值班看板")),
     ("/api", _("接口说明")),
     ("/api/events", _("事件说明")),
