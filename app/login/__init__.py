@@ -16,6 +16,7 @@
 - `failures`: every way in which a login can fail; `pages`, `texts`, `routes`: the answers, and
   their words.
 - `duty`: the login of duty officers, by the operator's token (`/duty/login`), and their guard.
+- `devices`: one's own phone, logged in again without a face scan; `again`: its addresses.
 - `options`: what a login needs to know; `transport`: a bound on every answer that it is given.
 
 It promises that a document number is in memory between the provider's answer and the gateway's,

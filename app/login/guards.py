@@ -24,6 +24,9 @@ from app.web.requests import AnyRequest
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/v1/"
 
+FRESH = {"fresh": True}
+"""For a handler's `opt`: it needs a session whose person the provider saw a short while ago."""
+
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -37,6 +40,10 @@ class NotLoggedIn(Exception):
     def __init__(self, return_to: str | None) -> None:
         super().__init__("nobody is logged in")
         self.return_to = return_to
+
+
+class NotFresh(NotLoggedIn):
+    """A page was asked for, and its reader was seen too long ago for it."""
 
 
 class SessionsAway(Exception):
@@ -115,6 +122,8 @@ def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
             raise _no_session(connection) from None
         except Away:
             raise _away(connection) from None
+        if scope["route_handler"].opt.get("fresh") and not guard.sessions.is_fresh(session):
+            raise _not_fresh(connection)
         renewed = guard.sessions.renewed(session)
         scope["state"][_STATE] = renewed or session
 
@@ -144,10 +153,21 @@ def _no_session(connection: AnyConnection) -> Exception:
             "Log in at /login, and ask again.",
             headers={"WWW-Authenticate": f"Cookie form-action=/login, cookie-name={COOKIE}"},
         )
-    here = connection.scope["path"]
+    return NotLoggedIn(_here(connection))
+
+
+def _not_fresh(connection: AnyConnection) -> Exception:
+    if not is_page(connection):
+        return Refused("login-again", "Log in by face or password again at /login, and ask again.")
+    return NotFresh(_here(connection))
+
+
+def _here(connection: AnyConnection) -> str | None:
+    """Return the page that is asked for; None for a form, which is not sent twice."""
+    here: str = connection.scope["path"]
     if query := connection.scope["query_string"].decode("latin-1"):
         here += f"?{query}"
-    return NotLoggedIn(here if _method(connection) in SAFE_METHODS else None)
+    return here if _method(connection) in SAFE_METHODS else None
 
 
 def _away(connection: AnyConnection) -> Exception:

@@ -13,12 +13,15 @@ from litestar.response import Redirect
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.login.again import again_page, device_routes
 from app.login.claims import NoDocument, identity_of
+from app.login.devices import Devices
 from app.login.failures import STATUSES, Failed, Why
 from app.login.guards import (
     HOME,
     Guard,
     LoggedIn,
+    NotFresh,
     NotLoggedIn,
     SessionsAway,
     own_path,
@@ -32,6 +35,7 @@ from app.login.registration import Registration
 from app.login.seal import Broken, Seal
 from app.login.sessions import (
     COOKIE,
+    DEVICE_COOKIE,
     IDLE,
     Away,
     NoSession,
@@ -100,6 +104,7 @@ class Login:
         self.sessions = Sessions(options.session_key, now)
         self.store = SessionStore(redis)
         self.guard = Guard(self.sessions, self.store, options.view_url)
+        self.devices = Devices(options.session_key, redis, now)
         self._view_url = options.view_url.rstrip("/")
         self._states = Seal(options.session_key, b"yuekang login", LoginState)
         self._names = options.claim_names
@@ -172,6 +177,14 @@ class Login:
         except Away:
             raise Failed("sessions", "the former session cannot be ended") from None
 
+    async def end_device(self, request: AnyRequest, unless_of: str = "") -> bool:
+        """End the own phone that this browser is, if it is one, and not of `unless_of`; say so."""
+        device = self.devices.read(request.cookies.get(DEVICE_COOKIE))
+        if device is None or device.person == unless_of:
+            return False
+        await self.devices.end(device.person, device.family)
+        return True
+
     async def provider_logout(self) -> str | None:
         """Return where the provider's own session ends, if it offers that and answers."""
         with suppress(Failed):
@@ -213,6 +226,9 @@ def login_routes(login: Login) -> list[Any]:
             return response
         metrics.VIEW_LOGINS.labels("done").inc()
         cookies = [*used, login.sessions.cookie(session)]
+        with suppress(Away):  # then its cookie is taken back, and without it the phone is no one's
+            if await login.end_device(request, unless_of=session.person):
+                cookies.append(host_cookie(DEVICE_COOKIE, "", timedelta(0)))
         return Redirect(return_to, status_code=303, cookies=cookies, headers=NO_STORE)
 
     @get("/login/failed/{why:str}", media_type=MediaType.HTML)
@@ -228,6 +244,7 @@ def login_routes(login: Login) -> list[Any]:
     async def end(request: AnyRequest) -> Response[str] | Redirect:
         cookies = login.sessions.no_cookies()
         try:
+            await login.end_device(request)
             await login.store.end(login.sessions.read(request.cookies.get(COOKIE)))
         except NoSession:
             pass
@@ -265,15 +282,23 @@ def login_routes(login: Login) -> list[Any]:
         )
 
     pages = Router("/", route_handlers=[begin, finish, failed, end, ended], include_in_schema=False)
-    return [pages, login.guard.protect(read)]
+    own = device_routes(login.devices, login.sessions, login.guard)
+    return [pages, login.guard.protect(read), *own]
 
 
-def on_not_logged_in(request: AnyRequest, failure: NotLoggedIn) -> Response[Any]:
-    """Lead a page to the login, and back. A form is not sent twice, so its sender is told."""
-    if failure.return_to is None:
-        return notice("over", language_of(request), status=401)
-    address = with_return("/login", own_path(failure.return_to))
-    return Redirect(address, status_code=303, headers=NO_STORE)
+def _on_not_logged_in(login: Login) -> Callable[[AnyRequest, NotLoggedIn], Response[Any]]:
+    def answer(request: AnyRequest, failure: NotLoggedIn) -> Response[Any]:
+        """Lead a page to the login, and back. A form is not sent twice, so its sender is told."""
+        if failure.return_to is None:
+            return notice("over", language_of(request), status=401)
+        return_to = own_path(failure.return_to)
+        own = None
+        if not isinstance(failure, NotFresh):
+            own = again_page(request, login.devices, return_to)
+        address = with_return("/login", return_to)
+        return own or Redirect(address, status_code=303, headers=NO_STORE)
+
+    return answer
 
 
 def on_sessions_away(request: AnyRequest, _: SessionsAway) -> Response[str]:
@@ -281,11 +306,9 @@ def on_sessions_away(request: AnyRequest, _: SessionsAway) -> Response[str]:
     return notice("sessions", language_of(request), status=STATUSES["sessions"])
 
 
-EXCEPTION_HANDLERS: dict[Any, Any] = {
-    NotLoggedIn: on_not_logged_in,
-    SessionsAway: on_sessions_away,
-}
-"""For the application's `exception_handlers`."""
+def exception_handlers(login: Login) -> dict[Any, Any]:
+    """Return what is for the application's `exception_handlers`."""
+    return {NotLoggedIn: _on_not_logged_in(login), SessionsAway: on_sessions_away}
 
 
 def _to_failed(failed: Failed, return_to: str) -> Redirect:

@@ -37,6 +37,12 @@ COOKIE = "__Host-session"
 PHONE_COOKIE = "__Host-phone"
 """A phone that was shown to be one's own (app/travel); a logout takes it back too."""
 
+DEVICE_COOKIE = "__Host-device"
+"""One's own phone (app.login.devices); a logout takes it back too."""
+
+SEEN_FOR = timedelta(minutes=30)
+"""How long after a face scan health information is shown; then it is asked for again."""
+
 OVER = "session:over:"
 """Prefix of the keys of sessions that were ended. The keys hold nothing."""
 
@@ -71,6 +77,10 @@ class Session(Struct, frozen=True, array_like=True):
         """Say whether time still lets the session be used at `at`."""
         return at < self.expires_at and at - self.used_at < IDLE
 
+    def is_fresh(self, at: datetime) -> bool:
+        """Say whether the provider saw the person a short while before `at`."""
+        return at - (self.seen_at or self.issued_at) < SEEN_FOR
+
     def __repr__(self) -> str:
         # A log that shows it by mistake must not name anyone.
         return f"Session({self.issued_at:%Y-%m-%dT%H:%M})"
@@ -98,8 +108,12 @@ class Sessions:
         adult_from: date | None,
         document_type: DocumentType,
         ending: str,
+        seen_at: datetime | None = None,
     ) -> Session:
-        """Return a session of `person`, whom the provider saw now; `name` is masked already."""
+        """Return a session of `person`; `name` is masked already.
+
+        `seen_at` is when the provider saw them, None for now.
+        """
         at = self._now()
         return Session(
             person,
@@ -111,7 +125,7 @@ class Sessions:
             used_at=at,
             expires_at=at + LIFE,
             ending=ending,
-            seen_at=at,
+            seen_at=seen_at or at,
         )
 
     def read(self, cookie: str | None) -> Session:
@@ -129,6 +143,10 @@ class Sessions:
         at = self._now()
         return replace(session, used_at=at) if at - session.used_at >= RENEW else None
 
+    def is_fresh(self, session: Session) -> bool:
+        """Say whether the provider saw the person of a session a short while ago."""
+        return session.is_fresh(self._now())
+
     def cookie(self, session: Session) -> Cookie:
         """Return the cookie; the browser forgets it when the session expires."""
         left = min(session.expires_at - self._now(), IDLE)
@@ -137,7 +155,9 @@ class Sessions:
     @staticmethod
     def no_cookies() -> list[Cookie]:
         """Return the cookies that make the browser forget the session, and what hangs on it."""
-        return [host_cookie(name, "", timedelta(0)) for name in (COOKIE, PHONE_COOKIE)]
+        return [
+            host_cookie(name, "", timedelta(0)) for name in (COOKIE, PHONE_COOKIE, DEVICE_COOKIE)
+        ]
 
 
 def host_cookie(name: str, value: str, left: timedelta) -> Cookie:

@@ -24,8 +24,10 @@ AGAIN = _("重新登录")
 BACK_TO_START = _("回到首页")
 AT_PROVIDER = _("同时退出实名认证平台")
 
+DEVICES_AWAY = _("现在不能确认您有哪些手机，请稍后再试。")
+
 _LATER = _("请稍等一分钟，再重新登录。")
-_HELP = _("仍不能登录，请告诉工作人员本页的标题。")
+_HELP = _("仍不能登录，请拨打 12345，说明本页的标题。")
 _NOT_RED = _("这不代表您的码变为红码。")
 
 NOTICES: dict[Page, NoticePage] = {

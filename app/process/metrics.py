@@ -205,6 +205,12 @@ VIEW_LOGINS = Counter(
     ["outcome"],
 )
 
+VIEW_DEVICES = Counter(
+    "yuekang_view_devices_total",
+    "Own phones, by outcome: made, again, ended, or why one was refused (app.login.devices).",
+    ["outcome"],
+)
+
 # view: the stream of changes
 
 VIEW_CLIENTS = Gauge(

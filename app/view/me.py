@@ -11,7 +11,7 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from app.login.guards import LoggedIn
+from app.login.guards import FRESH, LoggedIn
 from app.login.sessions import Session
 from app.view import codes
 from app.view.codes import CodeAnswer
@@ -96,10 +96,11 @@ def me_routes(view: Services) -> list[Any]:
 
     @get(
         "/v1/me/information",
+        opt=FRESH,
         operation_id="readMyInformation",
         summary="Read all of my health information",
         response_description="Every section that could be read.",
-        responses=refusals("no-session", "sessions-away", "code-unavailable"),
+        responses=refusals("no-session", "login-again", "sessions-away", "code-unavailable"),
     )
     async def everything(session: LoggedIn) -> InformationAnswer:
         """The sections of the manual, in its order."""
@@ -107,11 +108,17 @@ def me_routes(view: Services) -> list[Any]:
 
     @get(
         "/v1/me/information/{section:str}",
+        opt=FRESH,
         operation_id="readMySection",
         summary="Read one section of my health information",
         response_description="The section, its newest line first.",
         responses=refusals(
-            "no-session", "sessions-away", "invalid", "adults-only", "code-unavailable"
+            "no-session",
+            "login-again",
+            "sessions-away",
+            "invalid",
+            "adults-only",
+            "code-unavailable",
         ),
     )
     async def one(session: LoggedIn, section: FromPath[Section]) -> SectionAnswer:
@@ -122,10 +129,11 @@ def me_routes(view: Services) -> list[Any]:
 
     @get(
         "/v1/me/export",
+        opt=FRESH,
         operation_id="exportMine",
         summary="Take along all of it as one file",
         response_description="My code and my health information, to be kept as a file.",
-        responses=refusals("no-session", "sessions-away", "code-unavailable"),
+        responses=refusals("no-session", "login-again", "sessions-away", "code-unavailable"),
     )
     async def export(session: LoggedIn) -> Response[ExportAnswer]:
         """Code and health information, as JSON."""

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from app.credentials.routes import credential_routes, status_routes
 from app.login.duty import DUTY_COOKIE, NotOnDuty, on_not_on_duty
 from app.login.guards import HOME, SessionsAway
-from app.login.routes import EXCEPTION_HANDLERS, login_routes, on_sessions_away
+from app.login.routes import exception_handlers, login_routes, on_sessions_away
 from app.login.sessions import COOKIE
 from app.process.clock import Clock
 from app.projection.state import read_state
@@ -126,7 +126,7 @@ def create_view(options: ViewOptions) -> Litestar:
         exception_handlers={
             Refused: on_refused,
             Unavailable: problems.on_unavailable,
-            **EXCEPTION_HANDLERS,
+            **exception_handlers(view.login),
             NotOnDuty: on_not_on_duty,
             SessionsAway: _on_sessions_away(view.now),
             ValidationException: on_page_unknown,

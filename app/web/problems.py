@@ -70,6 +70,7 @@ KINDS: dict[str, Kind] = {
     "person": Kind(422, "The event names no person, names one twice, or names a phone instead"),
     # A person who is logged in
     "no-session": Kind(401, "Nobody is logged in, or no longer"),
+    "login-again": Kind(401, "The login is too long ago for this"),
     "cross-site": Kind(403, "The request comes from another site"),
     "sessions-away": Kind(503, "Whether a session was ended cannot be known now"),
     "adults-only": Kind(403, "This is shown to adults alone"),

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.development.provider.people import IDENTITIES_FILE, write_people
 from app.development.stack.processes import HttpProcess
-from app.login.sessions import COOKIE
+from app.login.sessions import COOKIE, DEVICE_COOKIE
 from app.process.ports import free_ports
 from support.brokers import Kafka
 from support.browsing import SMALL_TARGETS, assert_accessible
@@ -129,6 +129,80 @@ def test_logging_out_by_a_form_ends_the_session(
     assert said(page, site)["status"] == 401
     page.get_by_role("link", name="同时退出实名认证平台").click()
     page.wait_for_url(f"{site}/logged-out")
+
+
+def forget_session(phone: BrowserContext) -> None:
+    """As after thirty minutes without use."""
+    phone.clear_cookies(name=COOKIE)
+
+
+def make_own(page: Page, site: str) -> None:
+    log_in(page, site)
+    page.goto(f"{site}/me/devices")
+    page.get_by_role("button", name="这是我的手机").click()
+    expect(page.get_by_text("（这台）")).to_be_visible()
+
+
+def test_on_ones_own_phone_no_provider_is_asked_again(
+    site: str, page: Page, phone: BrowserContext
+) -> None:
+    make_own(page, site)
+    assert_accessible(page)
+    forget_session(phone)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{site}/declare?lang=en")
+    expect(page.locator("h1")).to_have_text("Health declaration")
+    assert all(url.startswith(site) for url in asked)
+    assert not [url for url in asked if url.startswith(f"{site}/login?")]
+    assert [one for one in phone.cookies() if one["name"] == COOKIE]
+
+
+def test_a_phone_that_is_no_longer_ones_own_asks_the_provider(
+    site: str, page: Page, phone: BrowserContext
+) -> None:
+    make_own(page, site)
+    page.get_by_role("button", name="不再是我的手机").first.click()
+    expect(page.get_by_role("button", name="这是我的手机")).to_be_visible()
+    forget_session(phone)
+    page.goto(f"{site}/declare")
+    expect(page.get_by_role("button", name="陈小明")).to_be_visible()
+
+
+def test_the_cookies_of_an_own_phone_open_nothing_in_another_browser(
+    site: str, page: Page, phone: BrowserContext, browser: Browser
+) -> None:
+    make_own(page, site)
+    with browser.new_context(locale="zh-CN") as elsewhere:
+        elsewhere.add_cookies(
+            [
+                {
+                    "name": one["name"],
+                    "value": one["value"],
+                    "url": site.replace("http:", "https:"),
+                    "secure": True,
+                }
+                for one in phone.cookies()
+                if one["name"] == DEVICE_COOKIE
+            ]
+        )
+        thief = elsewhere.new_page()
+        thief.goto(f"{site}/declare")
+        expect(thief.get_by_role("button", name="陈小明")).to_be_visible()
+
+
+def test_without_scripts_an_own_phone_may_log_in_as_any_other(
+    site: str, page: Page, phone: BrowserContext, browser: Browser
+) -> None:
+    make_own(page, site)
+    with browser.new_context(
+        storage_state=phone.storage_state(), java_script_enabled=False, locale="zh-CN"
+    ) as context:
+        context.clear_cookies(name=COOKIE)
+        plain = context.new_page()
+        plain.goto(f"{site}/declare")
+        plain.get_by_role("link", name="改用实名认证登录").click()
+        expect(plain.get_by_role("button", name="陈小明")).to_be_visible()
 
 
 def test_who_cancels_may_begin_again(site: str, page: Page) -> None:

@@ -1,6 +1,7 @@
 """What whoever types an address meets: the door, a wrong address, a language, HEAD."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,10 +9,12 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 
+from app.login.sessions import SEEN_FOR, Sessions
 from app.view.routes import ENDLESS, create_view
 from app.web.site import LANGUAGE_COOKIE
+from models.events import DocumentType
 from support.brokers import NOBODY
-from support.views import Http, now, options_over, resident, someone
+from support.views import SESSION_KEY, Http, now, options_over, resident, someone
 
 OPENED = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none", "accept": "text/html"}
 """What a browser says of an address that was typed."""
@@ -193,3 +196,39 @@ async def test_a_program_gets_a_problem(http: Http, address: str, headers: dict[
     answer = await http.get(address, headers={**resident(someone()), **headers})
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.json()["code"] in ("not-found", "invalid")
+
+
+# Who was seen long ago
+
+
+def seen(ago: timedelta) -> dict[str, str]:
+    """A session in use, of someone whom the provider saw so long ago."""
+    sessions = Sessions(SESSION_KEY, now)
+    kind = DocumentType.RESIDENT_IDENTITY_CARD
+    session = sessions.begin(someone(), "样*甲", None, kind, "1234", seen_at=now() - ago)
+    cookie = sessions.cookie(session)
+    return {"cookie": f"{cookie.key}={cookie.value}"}
+
+
+async def test_health_information_asks_who_was_seen_long_ago_to_log_in_again(http: Http) -> None:
+    headers = seen(SEEN_FOR)
+    for address in ("/me", "/me/everything", "/me/nat-results"):
+        answer = await http.get(f"{address}?lang=en", headers=headers)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/login?return_to=%2Fme")
+    for address in ("/v1/me/information", "/v1/me/information/nat-results", "/v1/me/export"):
+        answer = await http.get(address, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "login-again")
+
+
+async def test_what_is_shown_at_a_gate_and_forms_do_not_ask_again(http: Http) -> None:
+    for address in ("/declare", "/declare/personal", "/travel-card", "/me/devices", "/v1/session"):
+        answer = await http.get(address, headers=seen(timedelta(days=20)))
+        assert answer.status_code == 200, address
+    # Redis holds no read model here: what matters is that it is not the login that refuses.
+    assert (await http.get("/code", headers=seen(timedelta(days=20)))).status_code == 503
+
+
+async def test_who_was_seen_a_short_while_ago_is_not_asked_again(http: Http) -> None:
+    answer = await http.get("/me", headers=seen(SEEN_FOR - timedelta(minutes=1)))
+    assert answer.status_code != 303

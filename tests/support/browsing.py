@@ -41,6 +41,7 @@ OWN = [
     "/me/everything",
     "/me/negative",
     "/me/code-changes",
+    "/me/devices",
 ]
 
 EVERY = [

@@ -23,7 +23,7 @@ from app.login import oidc
 from app.login.claims import ClaimNames
 from app.login.guards import LoggedIn
 from app.login.options import LoginOptions
-from app.login.routes import EXCEPTION_HANDLERS, Login, login_routes
+from app.login.routes import Login, exception_handlers, login_routes
 from app.web.problems import Refused, on_failure, on_http_exception, on_refused
 from models.documents import Document
 from models.events import DocumentType
@@ -296,7 +296,7 @@ class Site:
         app = Litestar(
             [*login_routes(self.login), pages],
             exception_handlers={
-                **EXCEPTION_HANDLERS,
+                **exception_handlers(self.login),
                 Refused: on_refused,
                 HTTPException: on_http_exception,
                 Exception: on_failure,

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from app.login.seal import SEALED_LENGTH_MAX, Broken, Seal
 from app.login.sessions import (
     COOKIE,
+    DEVICE_COOKIE,
     IDLE,
     LIFE,
     PHONE_COOKIE,
@@ -95,7 +96,11 @@ def test_a_cookie_is_as_owasp_has_it(sessions: Sessions) -> None:
 
 def test_the_browser_forgets_a_cookie_that_is_taken_back() -> None:
     headers = [cookie.to_header(header="") for cookie in Sessions.no_cookies()]
-    assert [header.partition("=")[0] for header in headers] == [COOKIE, PHONE_COOKIE]
+    assert [header.partition("=")[0] for header in headers] == [
+        COOKIE,
+        PHONE_COOKIE,
+        DEVICE_COOKIE,
+    ]
     for header in headers:
         assert "Max-Age=0" in header
         assert all(word in header for word in ("Secure", "HttpOnly", "Path=/"))

@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
 from app.login.duty import duty_login_routes
-from app.login.guards import LoggedIn
+from app.login.guards import FRESH, LoggedIn
 from app.topics.schemas import asyncapi
 from app.view.pages.agency import agency_page
 from app.view.pages.code_page import BEFORE, code_page, reloading
@@ -126,29 +126,31 @@ def resident_routes(view: Services) -> list[Any]:
         before = request.headers.get(BEFORE) or reloading(request.query_params, view.now())
         return await code_page(view, session, language_of(request), reload=reload, before=before)
 
-    @get("/me", media_type=MediaType.HTML, include_in_schema=False)
+    @get("/me", media_type=MediaType.HTML, include_in_schema=False, opt=FRESH)
     async def show_information(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return await information_page(view, session, language_of(request))
 
-    @get("/me/everything", media_type=MediaType.HTML, include_in_schema=False)
+    @get("/me/everything", media_type=MediaType.HTML, include_in_schema=False, opt=FRESH)
     async def show_everything(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return await everything_page(view, session, language_of(request))
 
-    @get("/me/notices/{reference:str}", media_type=MediaType.HTML, include_in_schema=False)
+    @get(
+        "/me/notices/{reference:str}", media_type=MediaType.HTML, include_in_schema=False, opt=FRESH
+    )
     async def show_notice(
         request: AnyRequest, session: LoggedIn, reference: FromPath[str]
     ) -> Response[str]:
         return await notice_page(view, session, reference, language_of(request))
 
-    @get("/me/negative", media_type=MediaType.HTML, include_in_schema=False)
+    @get("/me/negative", media_type=MediaType.HTML, include_in_schema=False, opt=FRESH)
     async def show_negative(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return await negative_page(view, session, language_of(request))
 
-    @get("/me/code-changes", media_type=MediaType.HTML, include_in_schema=False)
+    @get("/me/code-changes", media_type=MediaType.HTML, include_in_schema=False, opt=FRESH)
     async def show_course(request: AnyRequest, session: LoggedIn) -> Response[str]:
         return await course_page(view, session, language_of(request))
 
-    @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False)
+    @get("/me/{section:str}", media_type=MediaType.HTML, include_in_schema=False, opt=FRESH)
     async def show_section(
         request: AnyRequest, session: LoggedIn, section: FromPath[Section]
     ) -> Response[str]:
