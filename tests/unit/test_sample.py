@@ -25,7 +25,16 @@ from app.development.sample.documents import RESIDENCE_PERMITS, SampleDocument, 
 from app.development.sample.logins import LOGINS
 from models.checks import faults, misfits
 from models.codes import Colour, Reason, judge
-from models.events import DocumentType, Event, ListName, StatusEvent, TelecomVisitReported
+from models.events import (
+    DisplayDetail,
+    DisplayRecorded,
+    DocumentType,
+    Event,
+    ListName,
+    Outcome,
+    StatusEvent,
+    TelecomVisitReported,
+)
 from models.lists import OF
 from models.notices import Objection
 from models.person import fold, unknown
@@ -129,6 +138,24 @@ def test_whoever_is_to_be_logged_in_as_has_something_in_every_list(day: Day) -> 
         }
         found = {OF[kind][0] for kind in kinds if kind in OF}
         assert found == set(ListName), login.id
+
+
+def test_whoever_is_to_be_logged_in_as_showed_the_code_that_they_had(day: Day) -> None:
+    events = events_of(day)
+    seen: Counter[DisplayDetail] = Counter()
+    for login in LOGINS:
+        told = events[day.scenarios[login.story].document]
+        for display in (event.data for event in told if isinstance(event, DisplayRecorded)):
+            row = unknown("p1-" + "a" * 32, display.displayed_at)
+            for event in told:
+                if isinstance(event, StatusEvent) and event.time <= display.displayed_at:
+                    row = fold(row, event, event.time).person
+            colour = judge(row.code, display.displayed_at).colour
+            assert colour is not Colour.NONE, login.id
+            if display.outcome is Outcome.SHOWN:
+                assert display.detail == colour.value, login.id
+            seen[display.detail] += 1
+    assert seen.keys() == {DisplayDetail.GREEN, DisplayDetail.RED, DisplayDetail.STORE}
 
 
 def test_sequences_of_a_source_rise_with_time_and_name_one_event_each(day: Day) -> None:

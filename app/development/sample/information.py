@@ -2,11 +2,13 @@
 others have something here and there."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from random import Random
+from typing import cast, get_args
 
 from app.development.sample.stories import NATIONAL_PLATFORM, TERMINALS, Resident
 from app.topics.catalogue import PORTAL
+from models.codes import Colour, judge
 from models.events import (
     BorderEntryData,
     BorderEntryRecorded,
@@ -27,6 +29,7 @@ from models.events import (
     NationalStatusReported,
     Outcome,
     Result,
+    StatusEvent,
     Symptom,
     TelecomVisitData,
     TelecomVisitReported,
@@ -35,11 +38,15 @@ from models.events import (
     Transport,
     Visit,
 )
+from models.person import fold, unknown
 from models.policy import HighRisk
 
 DESK = "/entry-desks/440100-03"
 IMMIGRATION = "/immigration/440300-01"
 TELECOM = "/telecoms/gd-1"
+
+NOBODY = "p1-" + "a" * 32
+"""Stands for the key of whoever a story is told of."""
 
 SHARE = 0.05
 """The share, for each list, of the people who are not to be looked at."""
@@ -119,15 +126,35 @@ def _declarations(resident: Resident, random: Random) -> None:
 
 
 def _displays(resident: Resident, random: Random) -> None:
-    for hours, detail in (
-        (52.0, DisplayDetail.GREEN),
-        (27.0, DisplayDetail.STORE),
-        (26.9, DisplayDetail.GREEN),
-        (3.0, DisplayDetail.GREEN),
-    ):
+    """Show the code that the person had then; whoever had none showed none."""
+    for hours, failure in ((52.0, None), (27.0, DisplayDetail.STORE), (26.9, None), (3.0, None)):
         at = resident.ago(hours=hours + random.uniform(0, 0.05))
-        shown = Outcome.SHOWN if detail is DisplayDetail.GREEN else Outcome.FAILED
-        resident.add(DisplayRecorded, PORTAL, at, DisplayData(at, shown, detail))
+        colour = colour_at(resident, at)
+        if colour is not Colour.NONE:
+            shown = Outcome.SHOWN if failure is None else Outcome.FAILED
+            detail = failure or DisplayDetail(colour.value)
+            resident.add(DisplayRecorded, PORTAL, at, DisplayData(at, shown, detail))
+
+
+def colour_at(resident: Resident, at: datetime) -> Colour:
+    """Return the colour at `at`, by what had been told of the person until then, in that order."""
+    ids = {draft: str(number) for number, draft in enumerate(resident.drafts)}
+    told = [d for d in ids if issubclass(d.kind, get_args(StatusEvent)) and d.time <= at]
+    row = unknown(NOBODY, at)
+    for draft in sorted(told, key=lambda draft: draft.time):
+        make = cast(Callable[..., StatusEvent], draft.kind)
+        event = make(
+            specversion="1.0",
+            id=ids[draft],
+            source=draft.source,
+            time=draft.time,
+            partitionkey=NOBODY,
+            sequence=ids[draft],
+            supersedes=draft.supersedes and ids[draft.supersedes],
+            data=draft.data,
+        )
+        row = fold(row, event, draft.time).person
+    return judge(row.code, at).colour
 
 
 def _temperatures(resident: Resident, random: Random) -> None:
