@@ -34,7 +34,7 @@ T = TypeVar("T", bound=Struct)
 log = structlog.get_logger()
 
 
-class Signed(Struct, frozen=True, forbid_unknown_fields=True):
+class SignedChallenge(Struct, frozen=True, forbid_unknown_fields=True):
     """A challenge, and its signature in hexadecimal digits."""
 
     challenge: str
@@ -71,7 +71,7 @@ def device_routes(devices: Devices, sessions: Sessions, guard: Guard) -> list[An
     @post("/login/again", status_code=204, guards=[guard.same_origin], include_in_schema=False)
     async def again(request: AnyRequest) -> Response[None]:
         device = devices.read(request.cookies.get(DEVICE_COOKIE))
-        signed = await _body(request, Signed)
+        signed = await _body(request, SignedChallenge)
         try:
             if device is None:
                 raise NoDevice("cookie")
