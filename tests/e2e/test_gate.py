@@ -242,7 +242,6 @@ def test_the_installed_terminal_opens_without_a_network_and_keeps_what_waits(
     gate = kept.new_page()
     begin(stage, gate)
     gate.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    gate.wait_for_function("caches.keys().then(names => names.some(n => n.startsWith('gate')))")
     kept.set_offline(True)
     gate.reload()
     expect(gate.locator("#place")).to_have_value("东门")
@@ -262,9 +261,10 @@ def test_a_resident_and_a_guard_on_one_phone_keep_their_files_apart(
 ) -> None:
     page = kept.new_page()
     begin(stage, page)
-    page.wait_for_function("caches.keys().then(names => names.length === 1)")
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     stage.open(page, stage.put(people.green(someone())))
-    page.wait_for_function("caches.keys().then(names => names.length === 2)")
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    assert page.evaluate("caches.keys().then(names => names.length)") == 2
     kept.set_offline(True)
     page.goto(f"{stage.url}/gate")
     expect(page.locator("#setup")).to_be_visible()

@@ -515,7 +515,7 @@ async def test_without_kafka_the_guard_still_gets_the_colour(http: Http, model: 
 async def test_without_a_colour_a_scan_is_503(with_kafka: Http, model: Model, clock: Clock) -> None:
     await model.put()
     body = scan_of(someone())
-    clock.ahead = timedelta(seconds=DISPLAY_SECONDS - 1)
+    clock.ahead = timedelta(seconds=DISPLAY_SECONDS / 2)
     await model.put(as_of=now() - timedelta(seconds=REFUSE_SECONDS))
     answer = await scan(with_kafka, body)
     assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
