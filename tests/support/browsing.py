@@ -50,6 +50,9 @@ EVERY = [
     "/offline",
     "/no-such-page",
     "/counts",
+    "/contact",
+    "/privacy",
+    "/accessibility",
     "/login/failed/denied",
     "/logged-out",
     # The code

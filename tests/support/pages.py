@@ -27,6 +27,7 @@ from app.view.figures import CITIES_SHOWN, FigureReader
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
 from app.view.pages.routes import page_routes, resident_routes
+from app.view.pages.statements import STATEMENTS
 from app.view.proofs import ProofKind, Proofs
 from app.view.reading import (
     ChangesOfMinute,
@@ -428,6 +429,7 @@ STATES: dict[str, tuple[Stand, str]] = {
     "missing": (Stand(), MISSING),
     "figures": (Stand(), "/counts"),
     "figures-failed": (Stand(cause="stale"), "/counts"),
+    **{name: (Stand(), f"/{name}") for name in STATEMENTS},
     # The code
     "red": (Stand(code(*reds())), CODE_PAGE),
     "conditions": (

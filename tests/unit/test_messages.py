@@ -40,6 +40,8 @@ LATIN_MEANT = {
     "OpenAPI": "a standard's name",
     "AsyncAPI": "a standard's name",
     "JSON": "a format's name",
+    "WCAG": "a standard's name",
+    "AA": "a level of that standard",
     "IgG": "an antibody's name, in the manual's own words",
     "cdc": "part of a source, /cdc/440100, as events have it",
 }

@@ -18,6 +18,7 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `duty`: which address leads to which of the duty officer's pages.
 - `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures.
 - `advice`: what to do after a fever, a contact or breathlessness was declared.
+- `statements`: contact, privacy, accessibility.
 - `divisions`: the prefectures of the country.
 - `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures;
   `status`: alerts, and what to do then.

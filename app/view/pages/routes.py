@@ -22,6 +22,7 @@ from app.view.pages.information import everything_page, information_page, sectio
 from app.view.pages.installed import manifest, offline_page, worker_script
 from app.view.pages.proof import check_page, negative_page, notice_page
 from app.view.pages.reference import api_page, event_page, events_page
+from app.view.pages.statements import STATEMENTS, statement_page
 from app.view.pages.travel import travel_card_routes
 from app.view.services import Services
 from app.web.requests import AnyRequest
@@ -38,6 +39,10 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     @get("/", media_type=MediaType.HTML)
     async def show_entry(request: AnyRequest) -> Response[Any]:
         return entry_page(request, view.samples())
+
+    @get([f"/{name}" for name in STATEMENTS], media_type=MediaType.HTML)
+    async def show_statement(request: AnyRequest) -> Response[bytes]:
+        return statement_page(request, request.url.path.strip("/"))
 
     @get("/manifest.webmanifest")
     async def show_manifest(request: AnyRequest) -> Response[bytes]:
@@ -86,6 +91,7 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     handlers = [
         # For anybody
         show_entry,
+        show_statement,
         show_manifest,
         show_worker_script,
         show_offline,
