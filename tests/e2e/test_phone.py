@@ -7,7 +7,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from models.codes import HealthCode
 from support import people
-from support.browsing import is_grey, word
+from support.browsing import assert_accessible, is_grey, word
 from support.stage import Stage
 from support.views import now, someone
 
@@ -53,8 +53,28 @@ def test_without_a_network_every_address_says_so(stage: Stage, kept: BrowserCont
     kept.set_offline(True)
     for address in ("/me", "/declare/personal", "/"):
         page.goto(stage.url + address)
-        assert word(page) == "亮码失败"
-        expect(page.locator(".says")).to_contain_text("没有网络")
+        assert word(page) == "没有网络", "no code was asked for"
+        expect(page.locator(".says")).to_contain_text("要有网络才能打开")
+        expect(page.locator("[data-then]")).to_contain_text("草稿仍在本机")
+        assert_accessible(page)
+    page.goto(f"{stage.url}/code")
+    assert word(page) == "亮码失败"
+
+
+def test_without_a_network_a_red_person_still_has_what_to_do(
+    stage: Stage, kept: BrowserContext
+) -> None:
+    page = kept.new_page()
+    stage.open(page, stage.put(people.red(someone(), people.close_contact())))
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    steps = page.locator(".tasks strong").all_inner_texts()
+    assert steps
+    kept.set_offline(True)
+    for address in ("/code", "/me"):
+        page.goto(stage.url + address)
+        expect(page.locator("[data-steps] li")).to_have_text(steps)
+        assert is_grey(page)
+        assert_accessible(page)
 
 
 def test_a_code_of_yesterday_is_not_shown_as_the_last(stage: Stage, kept: BrowserContext) -> None:

@@ -39,7 +39,8 @@
     if (!coloured()) return;
     const said = (selector) => main.querySelector(selector).textContent;
     const [first, second] = [said("#word .first"), said("#word .second")];
-    kept("last").write({ first, second, holder: said(".holder"), at: confirmed + ahead });
+    const steps = [...main.querySelectorAll(".tasks strong")].map((step) => step.textContent);
+    kept("last").write({ first, second, holder: said(".holder"), at: confirmed + ahead, steps });
     wallet.renew(main.dataset, ahead).then((another) => another && turn());
   }
 

@@ -16,11 +16,24 @@
   const told = last && Date.now() - last.at < KEPT_MS ? last : null;
   const $ = (name) => document.querySelector(`[data-${name}]`);
 
+  // Only where a code was asked for did showing one fail.
+  if (location.pathname !== "/code" && location.pathname !== "/offline") {
+    for (const words of document.querySelectorAll("template[data-elsewhere]")) {
+      $(words.dataset.elsewhere).replaceChildren(words.content);
+    }
+    document.title = document.querySelector("#word .first").textContent;
+  }
+
   if (told) {
     for (const part of ["first", "second", "holder"]) $(`last-${part}`).textContent = told[part];
     const when = [document.documentElement.lang, DAY];
     const at = new Date(told.at);
     $("last-at").textContent = `${at.toLocaleDateString(...when)} ${HANDS.format(at)}`;
+    for (const step of told.steps ?? []) {
+      $("steps").querySelector("ol").append(document.createElement("li"));
+      $("steps").querySelector("li:last-child").textContent = step;
+    }
+    $("steps").hidden = !told.steps?.length;
   }
   $(told ? "last" : "no-last").hidden = false;
 
