@@ -17,7 +17,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.development.stack.processes import StackError
-from bench import compare, flood, latency, lifetime, machine, report, scale, scans, stages, start
+from bench import (
+    compare,
+    flood,
+    latency,
+    lifetime,
+    machine,
+    report,
+    scale,
+    scans,
+    stages,
+    start,
+    watchers,
+)
 from bench.broker import running_broker
 from bench.sides import SIDES
 
@@ -38,6 +50,7 @@ class Part(StrEnum):
     START = "start"
     LIFETIME = "lifetime"
     SCANS = "scans"
+    WATCHERS = "watchers"
 
 
 class Terminal:
@@ -126,6 +139,8 @@ def main(
                     found = lifetime.measure(terminal)
                 case Part.SCANS:
                     found = scans.measure(DIRECTORY / "scans", terminal)
+                case Part.WATCHERS:
+                    found = watchers.measure(DIRECTORY / "watchers", terminal)
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.operator.latency.report import Report
-from bench import flood, latency, lifetime, plots, scale, scans, start
+from bench import flood, latency, lifetime, plots, scale, scans, start, watchers
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -75,6 +75,7 @@ TYPES: Mapping[str, Any] = {
     "start": start.Found,
     "lifetime": lifetime.Found,
     "scans": scans.Load,
+    "watchers": watchers.Watching,
 }
 
 
@@ -109,6 +110,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _lifetime(found["lifetime"])
     if "scans" in found:
         yield from _scans(found["scans"])
+    if "watchers" in found:
+        yield from _watchers(found["watchers"])
     yield from _machine(parts)
 
 
@@ -207,6 +210,15 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
         yield (
             f"| A scan answered, p99 at {load.rate_asked:,} scans/s | within {scans.P99_MS:g} ms "
             f"| {latency_of.p99_ms:g} ms at {load.rate_reached:,.0f} scans/s | {_met(good)} |"
+        )
+    if "watchers" in found and (told := found["watchers"].latency) is not None:
+        watching: watchers.Watching = found["watchers"]
+        good = told.p99_ms <= watchers.P99_MS and not watching.missing
+        yield (
+            f"| A change told to each of {watching.clients:,} clients, p99 at "
+            f"{watching.rate_asked:,} changes/s | within {watchers.P99_MS:,.0f} ms | "
+            f"{told.p99_ms:g} ms at "
+            f"{watching.rate_reached:,.0f} changes/s | {_met(good)} |"
         )
     if "start" in found:
         yield from _start_goals(found["start"])
@@ -444,6 +456,21 @@ def _scans(found: scans.Load) -> Iterator[str]:
         values = " | ".join(f"{value:g}" for value in msgspec.structs.astuple(found.latency))
         yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
         yield f"| answered | {values} |"
+
+
+def _watchers(found: watchers.Watching) -> Iterator[str]:
+    yield from ("", "## Officers who watch", "")
+    yield (
+        f"{found.clients:,} clients of `GET /v1/changes` on one view, against the whole stack on "
+        f"this machine, {found.rate_reached:,.0f} of {found.rate_asked:,} changes/s for "
+        f"{found.seconds:.0f} s; from Kafka's instant of the event to the client's bytes. "
+        f"{found.received:,} received, {found.missing:,} missing, {found.gaps:,} gaps. The view "
+        f"took {found.view_cores:g} cores, the clients {found.own_cores:g}."
+    )
+    if found.latency is not None:
+        values = " | ".join(f"{value:g}" for value in msgspec.structs.astuple(found.latency))
+        yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
+        yield f"| told | {values} |"
 
 
 def _flood(found: Sequence[flood.Run]) -> Iterator[str]:

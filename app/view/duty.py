@@ -13,10 +13,8 @@ from app.view import limits
 from app.view.changes import REASON_WORDS, ChangeFilter, place_of
 from app.view.figures import PublicCountsAnswer, figures_answer
 from app.view.services import Services
-from app.web.addresses import address_of, network_of
 from app.web.problems import Refused
 from app.web.refusals import refusals
-from app.web.requests import AnyRequest
 from models.events import DIVISION, SOURCE, SOURCE_LENGTH_MAX
 
 NO_STORE = {"cache-control": "no-store"}
@@ -70,7 +68,6 @@ def duty_routes(view: Services) -> list[Any]:
         },
     )
     async def changes(
-        request: AnyRequest,
         last_event_id: Annotated[
             str | None, HeaderParameter(name="Last-Event-ID", description="Where to resume.")
         ] = None,
@@ -84,17 +81,15 @@ def duty_routes(view: Services) -> list[Any]:
         Event `change` has at, before, after, city and cause; event `gap` says that changes were
         missed, and how many if that is known. After 15 s without an event a comment is sent.
         """
-        address = network_of(address_of(request))
-        if view.changes.full(address):
+        if view.changes.full():
             raise Refused(
                 "too-many-clients",
-                f"Try again, or ask another view. One has {limits.CLIENTS_MAX} clients, at most "
-                f"{limits.CLIENTS_OF_ADDRESS_MAX} of one address.",
+                f"Try again, or ask another view. One has at most {limits.CLIENTS_MAX:,} clients.",
                 headers={"retry-after": str(limits.RETRY_STALE_SECONDS)},
             )
         wanted = ChangeFilter(city, None if reason is None else REASON_WORDS[reason], source)
         return Stream(
-            view.changes.stream(place_of(last_event_id or after), wanted, address),
+            view.changes.stream(place_of(last_event_id or after), wanted),
             media_type="text/event-stream",
             headers={**NO_STORE, "x-accel-buffering": "no"},
         )

@@ -59,11 +59,9 @@ EXPLANATIONS_AT_ONCE_MAX = 4
 """Explanations at one time in one process; further ones are told to come again. An explanation
 takes milliseconds, for the fullest rows seconds, and takes them from the codes."""
 
-CLIENTS_MAX = 200
-"""Clients of /v1/changes in one process."""
-
-CLIENTS_OF_ADDRESS_MAX = 50
-"""Clients from one address: enough for a wall of dashboards, and only a quarter of them all."""
+CLIENTS_MAX = 1_000
+"""Clients of /v1/changes in one process: each officer of a province. There is no bound for an
+address, as a whole office may have one; whoever follows has logged in."""
 
 RING = 2_000
 """Newest changes in memory, for all clients: 4 s at 500 changes/s. A client further behind is

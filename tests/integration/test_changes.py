@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -24,7 +25,6 @@ from app.process.ports import free_port
 from app.projection import codes as readmodel
 from app.projection.state import FORMAT, STATE, Position, State, decode_state, encode_state
 from app.view.changes import REASON_WORDS, ChangeFilter, Changes, place_of
-from app.view.limits import CLIENTS_OF_ADDRESS_MAX
 from app.view.reading import Unavailable
 from models.codes import Reason, Status, StatusChange
 from support.brokers import Kafka
@@ -141,9 +141,8 @@ def client_of(
     changes: Changes,
     last_event_id: str | None = None,
     wanted: ChangeFilter = ALL,
-    address: str = "",
 ) -> Client:
-    return Client(changes.stream(place_of(last_event_id), wanted, address))
+    return Client(changes.stream(place_of(last_event_id), wanted))
 
 
 def some(number: int) -> list[StatusChange]:
@@ -356,6 +355,7 @@ async def test_a_heartbeat_carries_a_filtered_client_on(
     server: RedisServer, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readmodel, "CHANGES_KEPT", 5)
+    monkeypatch.setattr("app.view.changes.BREATH_SECONDS", 0.0)  # or five are not enough
     nowhere = ChangeFilter(city="110000")
     async with following(server, heartbeat_seconds=0.1) as changes:
         client = client_of(changes, wanted=nowhere)
@@ -549,36 +549,46 @@ async def test_clients_are_bounded_and_one_that_leaves_makes_room(
     async with following(server, clients_max=2, heartbeat_seconds=0.1) as changes:
         first, second = client_of(changes), client_of(changes)
         await first.begin()
-        assert not changes.full("")
+        assert not changes.full()
         await second.begin()
-        assert changes.full("")
+        assert changes.full()
         await first.close()
-        assert not changes.full("")
+        assert not changes.full()
 
 
-async def test_a_stream_too_many_of_one_address_is_told_so(
+async def test_a_change_is_encoded_once_for_all_clients_and_filters_hold(
+    server: RedisServer, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = []
+
+    def encode(data: Any) -> bytes:
+        encoded.append(data)
+        return msgspec.json.encode(data)
+
+    monkeypatch.setattr("app.view.changes._encode", encode)
+    async with following(server) as changes:
+        here, there = ChangeFilter(source="/cdc/here"), ChangeFilter(source="/cdc/there")
+        clients = [client_of(changes, wanted=wanted) for wanted in (ALL, here, there) * 20]
+        for client in clients:
+            await client.begin()
+        told = ["/cdc/here", "/cdc/there", "/cdc/here"]
+        await model.put(*(change(someone(), source=source) for source in told))
+        for number, client in enumerate(clients):
+            wanted = (told, told[::2], told[1:2])[number % 3]
+            assert sources(await client.events(len(wanted))) == wanted
+        assert len(encoded) == len(told)
+
+
+async def test_an_office_behind_one_address_is_not_refused(
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
     with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
         async with AsyncExitStack() as streams:
-            for _ in range(CLIENTS_OF_ADDRESS_MAX):
-                await streams.enter_async_context(over_http(view))
-            status, text = view.get("/v1/changes")[:2]
-            assert status == 503
-            assert f"at most {CLIENTS_OF_ADDRESS_MAX} of one address" in text
-
-
-async def test_one_address_cannot_have_all_streams(server: RedisServer, model: Model) -> None:
-    async with following(server) as changes:
-        clients = [client_of(changes, address="192.0.2.1") for _ in range(CLIENTS_OF_ADDRESS_MAX)]
-        for client in clients:
-            assert not changes.full("192.0.2.1")
-            await client.begin()
-        assert changes.full("192.0.2.1")
-        assert not changes.full("192.0.2.2")
-        await clients[0].close()
-        assert not changes.full("192.0.2.1")
+            clients = [await streams.enter_async_context(over_http(view)) for _ in range(120)]
+            await model.put(*(told := some(1)))
+            for client in (clients[0], clients[-1]):
+                assert sources(await client.events(1)) == said(told)
 
 
 async def test_a_browser_that_leaves_is_noticed(
