@@ -151,7 +151,10 @@ async def test_the_front_door_leads_a_resident_first_and_staff_after(http: Http)
     answer = await http.get("/")
     assert answer.headers["cache-control"] == "public, max-age=60"
     main = answer.text.partition("<main")[2]
-    places = [main.index(f'href="{address}?lang=zh"') for address in (*DOORS, "/dashboard", "/api")]
+    places = [
+        main.index(f'href="{address}?lang=zh"')
+        for address in (*DOORS, "/dashboard", "/counts", "/agency", "/api")
+    ]
     assert places == sorted(places)
     again = await http.get("/", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")

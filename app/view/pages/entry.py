@@ -24,10 +24,12 @@ DOORS: tuple[tuple[str, Text, Text], ...] = (
 STAFF: tuple[tuple[str, Text], ...] = (
     ("/gate", _("查验终端")),
     ("/dashboard", _("值班看板")),
+    ("/counts", _("统计")),
+    ("/agency", _("机构接入")),
     ("/api", _("接口说明")),
     ("/api/events", _("事件说明")),
 )
-"""What is for those who work here, or with us."""
+"""What is for those who work here, or with us, or want to know how it stands; smaller."""
 
 COLOUR_NOTES: dict[Colour, Text] = {
     Colour.NONE: _("这些人还没有实名登录。登录就是实名：之后按已有的记录显示绿码或红码。"),
