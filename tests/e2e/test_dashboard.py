@@ -109,7 +109,7 @@ def test_counts_are_shown_and_renewed(stage: Stage, desk: Page) -> None:
     desk.clock.fast_forward(5_000)
     expect(shown).to_have_text(f"{before + 1:,}")
     expect(desk.locator(".figures h2")).to_contain_text(
-        ["现有人数", "各分区延迟", "按原因", "红码最多的城市"]
+        ["现有人数", "各分区延迟", "按原因", "各市地图", "各市"]
     )
     expect(desk.locator(".lags")).to_contain_text("正常")
 
@@ -172,6 +172,36 @@ def test_everybody_is_the_sum_of_the_colours(stage: Stage, desk: Page) -> None:
         for which in ("red", "green", "none", "total")
     )
     assert total == red + green + none > 0
+
+
+@pytest.mark.parametrize(("width", "language"), [(390, "en"), (1440, "zh")])
+def test_the_map_has_all_cities_each_of_which_leads_to_its_changes(
+    stage: Stage, desk: Page, width: int, language: str
+) -> None:
+    stage.put(people.red(someone()))
+    stage.tell(change(city="445300", source="/cdc/map"))
+    desk.wait_for_timeout(KEPT_SECONDS * 1_000)
+    desk.set_viewport_size({"width": width, "height": 900})
+    stage.open(desk, None, f"/dashboard?lang={language}")
+    tiles = desk.locator(".map a")
+    expect(tiles).to_have_count(21)
+    for tile in tiles.all():
+        box = tile.locator("rect").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        for text in tile.locator("text").all():
+            inner = text.bounding_box()
+            assert inner is not None
+            assert box["x"] <= inner["x"]
+            assert inner["x"] + inner["width"] <= box["x"] + box["width"]
+    yunfu = desk.locator('.map [data-city="445300"]')
+    expect(yunfu.locator(".day")).to_have_text(re.compile(r"\+[1-9]"))
+    expect(yunfu.locator(".share")).to_have_text(re.compile(r"\d\.\d\d"))
+    assert desk.locator("section[aria-labelledby=by-city] tbody tr").count() >= 21
+    yunfu.click()
+    expect(desk).to_have_url(re.compile(f"city=445300&lang={language}"))
+    expect(desk.locator("select[name=city]")).to_have_value("445300")
 
 
 def test_each_line_of_the_status_leads_to_its_playbook(stage: Stage, desk: Page) -> None:

@@ -1,6 +1,7 @@
 """`GET /dashboard`: the duty officer's page, and the parts of it that are fetched again."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from litestar import Response
@@ -11,19 +12,21 @@ from app.view.changes import Changes
 from app.view.counts import Counting
 from app.view.pages import names
 from app.view.pages.chart import chart, described
+from app.view.pages.map import HEIGHT, PLACED, WIDTH, tiles
 from app.view.pages.newest import FILTERS, change_rows
 from app.view.pages.status import status_lines
 from app.view.pages.trends import trend_context
-from app.view.reading import Counts, PartitionLag, Unavailable
-from app.view.trends import TrendReader, sources_of
+from app.view.reading import CityCount, Counts, PartitionLag, Unavailable
+from app.view.trends import TrendReader, Trends, sources_of
 from app.view.watch import AlertWatch
 from app.web.language import Language, Text, as_is, exactly, number, today
 from app.web.language import gettext as _
 from app.web.site import HEADERS, page
 from models.codes import Colour, Reason
 
-CITIES_MAX = 10
-"""The most cities in the table: those with the most red codes. The API has all."""
+ELSEWHERE_MAX = 10
+"""The most cities outside of Guangdong in the table: those with the most red codes. All of
+Guangdong's are there, and the API has all."""
 
 LAG_WARN_S = 5.0
 """A partition further behind than this is marked; 1 s is the promise at p99."""
@@ -58,7 +61,7 @@ async def dashboard(
 ) -> Response[str]:
     """The whole page, with the filters that its address names."""
     context = {
-        **await _counted(counting),
+        **await _counted(counting, trends),
         **await trend_context(trends),
         "status": status_lines(watch),
         **await change_rows(changes, filters, now),
@@ -82,7 +85,7 @@ async def counts_part(
 ) -> Response[str]:
     """The counts alone, which the page puts in place; 503 if there are none."""
     context = {
-        **await _counted(counting),
+        **await _counted(counting, trends),
         **await trend_context(trends),
         "status": status_lines(watch),
     }
@@ -116,11 +119,14 @@ async def _pictured(counting: Counting) -> Text:
         return _("暂时无法取得数据")
 
 
-async def _counted(counting: Counting) -> dict[str, object]:
+async def _counted(counting: Counting, trends: TrendReader) -> dict[str, object]:
     try:
         counts = await counting.counts()
     except Unavailable as failure:
         return {"counts": None, "cause": names.CAUSES[failure.cause]}
+    known: Trends | None = None
+    with suppress(Unavailable):
+        known = await trends.trends()
     return {
         "counts": counts,
         "counted_at": exactly(counts.at),
@@ -130,6 +136,9 @@ async def _counted(counting: Counting) -> dict[str, object]:
         "total": sum(counts.colours.values()),
         "reasons": _reasons(counts),
         "cities": _cities(counts),
+        "tiles": tiles(counts.cities, known),
+        "map_width": WIDTH * len(PLACED[0]),
+        "map_height": HEIGHT * len(PLACED),
         "lags": [_lag(lag) for lag in counts.lags],
     }
 
@@ -140,9 +149,11 @@ def _reasons(counts: Counts) -> Sequence[Bar]:
 
 
 def _cities(counts: Counts) -> Sequence[Bar]:
-    ranked = sorted(counts.cities.items(), key=lambda item: (-item[1].red, item[0]))
-    most = max((count.red for _, count in ranked), default=0) or 1
-    return [Bar(names.city(code), c.red, most, c.green) for code, c in ranked[:CITIES_MAX]]
+    known = {**{code: CityCount(0, 0) for code in names.CITIES}, **counts.cities}
+    ranked = sorted(known.items(), key=lambda item: (-item[1].red, item[0]))
+    most = ranked[0][1].red or 1
+    away = [code for code, _ in ranked if code not in names.CITIES][ELSEWHERE_MAX:]
+    return [Bar(names.city(code), c.red, most, c.green) for code, c in ranked if code not in away]
 
 
 def _lag(lag: PartitionLag) -> ShownLag:
