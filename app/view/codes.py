@@ -100,7 +100,9 @@ class Codes:
             self._asked -= len(waiting)
 
     def _judge(self, state: bytes | None, stored: bytes | None) -> Read:
-        positions = self._decoded(state).positions[HEALTH_CODES]
+        positions = self._decoded(state).positions.get(HEALTH_CODES)
+        if not positions:  # a read model of something else
+            raise Unavailable("store", RETRY_STORE_SECONDS)
         partition, code = (None, None) if stored is None else read_code(stored)
         # A missing person may be in any partition, and may just not have arrived.
         known = oldest(positions) if partition is None else positions[partition].known_until
