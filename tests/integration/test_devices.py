@@ -11,10 +11,21 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from app.development.provider.people import IDENTITIES_FILE, write_people
-from app.login.devices import CHALLENGE, DEVICES_MAX, LIFE_OF_DEVICE, NEW_WITHIN, TWO_TABS, UNUSED
-from app.login.sessions import COOKIE, DEVICE_COOKIE, IDLE, LIFE, SEEN_FOR, Sessions
+from app.login.devices import (
+    CHALLENGE,
+    DEVICES_MAX,
+    LIFE_OF_DEVICE,
+    NEW_WITHIN,
+    TWO_TABS,
+    UNUSED,
+    Devices,
+)
+from app.login.sessions import COOKIE, DEVICE_COOKIE, IDLE, LIFE, SEEN_FOR, Away, Sessions
+from app.process.ports import free_port
 from support.logins import (
     CARD,
     PEOPLE,
@@ -305,3 +316,20 @@ async def test_health_information_asks_again_after_half_an_hour(site: Site, phon
     assert await phone.shows_the_code()
     session = Sessions(SESSION_KEY, site.clock).read(phone.browser.cookies[COOKIE])
     assert not session.is_fresh(site.clock())
+
+
+async def test_while_redis_is_away_nothing_is_said_and_the_phone_is_kept(
+    site: Site, phone: Phone
+) -> None:
+    away(site, IDLE)
+    challenge = await phone.challenge()
+    assert challenge is not None
+    nobody = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
+    devices = Devices(SESSION_KEY, nobody, site.clock)
+    device = devices.read(phone.browser.cookies[DEVICE_COOKIE])
+    assert device is not None
+    with pytest.raises(Away):
+        await devices.again(device, challenge, bytes.fromhex(phone.sign(challenge)))
+    with pytest.raises(Away):
+        await devices.of(device.person)
+    assert await phone.send(challenge, phone.sign(challenge)) == 204

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 
 from app.view.routes import create_view
 from models.codes import ref, reference_of
-from models.events import DisplayDetail
+from models.events import DisplayDetail, ListName
 from models.information import Section
+from models.lists import EMPTY, add
 from models.policy import ZONE
 from support import builders as b
 from support.rows import filled, put_rows, row_of
@@ -246,6 +247,20 @@ async def test_no_address_gives_one_person_anything_of_another(
                 if path.startswith("/v1/people/"):
                     assert answer.status_code == 401, "a session is no operator's token"
     assert asked > 60
+
+
+async def test_a_form_knows_the_unit_of_the_last_declaration_of_its_kind(
+    http: Http, rows: Redis
+) -> None:
+    person = someone()
+    at = now() - timedelta(days=1)
+    event = b.declaration(at, "student-or-staff", person=person)
+    listings = {(person, ListName.DECLARATIONS): add(EMPTY, event, now())}
+    await put_rows(rows, listings=listings)
+    form = await http.get("/declare/student-or-staff", headers=resident(person))
+    assert 'value="Unit 1"' in form.text
+    other = await http.get("/declare/enterprise-employee", headers=resident(person))
+    assert 'value="Unit 1"' not in other.text
 
 
 async def test_a_declaration_is_neither_changed_nor_deleted(http: Http) -> None:

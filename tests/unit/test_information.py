@@ -137,6 +137,17 @@ def test_the_newest_is_marked(section: Section, make: Any) -> None:
     assert newest(found) == [new.id]
 
 
+def test_of_declarations_the_newest_of_each_kind_and_unit_is_marked() -> None:
+    def school(days: int, unit: str) -> Any:
+        event = b.declaration(NOW - timedelta(days=days), "student-or-staff")
+        return replace(event, data=replace(event.data, unit=unit))
+
+    mine = b.declaration(NOW - timedelta(days=4))
+    one, other, one_before = school(2, "一中"), school(3, "二中"), school(5, "一中")
+    found = listed(listing(mine, one, other, one_before), Section.DECLARATIONS, NOW)
+    assert set(newest(found)) == {mine.id, one.id, other.id}
+
+
 def test_displays_are_those_of_three_days_shown_and_failed() -> None:
     """Manual, 四.2: 亮码成功与否，以及近三天的亮码记录."""
     before = b.display(b.day(17, 23, 59))
