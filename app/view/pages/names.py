@@ -141,10 +141,6 @@ PROVINCES: dict[str, Text] = {
 """The first two digits of GB/T 2260."""
 
 
-PLACES: dict[str, Text] = {**CITIES, **PROVINCES}
-"""Most of what `city` knows, by all of a code or by its first two digits; elsewhere it is finer."""
-
-
 def city(code: str | None) -> Text:
     """The name of a division: its city, outside of Guangdong with the province.
 
@@ -173,6 +169,9 @@ def places() -> Iterator[tuple[Text, dict[str, Text]]]:
             own = {code: name for code, name in PREFECTURES.items() if code[:2] == number}
             yield province, own or {f"{number}0000": province}
 
+
+PLACES: dict[str, Text] = {**PROVINCES, **{code: city(code) for code in PREFECTURES}, **CITIES}
+"""The names of all that `city` tells apart, by code, for a page that names them itself."""
 
 CITY_CODES = frozenset(code for _province, cities in places() for code in cities)
 """The codes of all cities that one can be in."""

@@ -36,7 +36,7 @@
 
   // A place by its city, else by its province, as the server names it.
   const place = (code) =>
-    [`${code.slice(0, 4)}00`, code.slice(0, 2)]
+    [code, `${code.slice(0, 4)}00`, code.slice(0, 2)]
       .map((part) => $("places").content.querySelector(`[data-code="${part}"]`)?.textContent)
       .find(Boolean) ?? code;
 
