@@ -135,7 +135,7 @@ class NewestChanges(Struct, frozen=True):
     searched: int
 
 
-class Told(Struct, frozen=True):
+class ToldChange(Struct, frozen=True):
     """A change with its number, and the bytes of its event in a stream."""
 
     number: int
@@ -143,7 +143,7 @@ class Told(Struct, frozen=True):
     text: bytes
 
 
-Step = tuple[StreamPlace, Gap | Told | None]
+Step = tuple[StreamPlace, Gap | ToldChange | None]
 """What a client is given, and its place after it; None if nothing came for a while."""
 
 
@@ -166,7 +166,7 @@ class Changes:
         self._follower = follower
         self._clients_max = clients_max
         self._heartbeat_seconds = heartbeat_seconds
-        self._ring: deque[Told] = deque(maxlen=ring)
+        self._ring: deque[ToldChange] = deque(maxlen=ring)
         self._place: StreamPlace | None = None
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -323,9 +323,9 @@ async def _either(news: asyncio.Event, seconds: float) -> None:
             await news.wait()
 
 
-def _told(epoch: str, numbered: Sequence[Numbered]) -> list[Told]:
+def _told(epoch: str, numbered: Sequence[Numbered]) -> list[ToldChange]:
     return [
-        Told(number, change, _event("change", StreamPlace(epoch, number), change))
+        ToldChange(number, change, _event("change", StreamPlace(epoch, number), change))
         for number, change in numbered
     ]
 
