@@ -7,7 +7,7 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `routes`: which address leads to which page; `entry`: the front door.
 - `code_page`: the code at a gate; `sheet`: what it says; `installed`: the page as an app.
 - `information`, `declare`, `travel`: a resident's own data, declarations, travel card.
-- `dashboard`: the duty officer's page; `chart`: its picture.
+- `dashboard`: the duty officer's page; `chart`: its picture; `map`: its cities as tiles.
 - `reference`: the documents of both interfaces, readable.
 - `missing`: a wrong address.
 - `gate`: the terminal of a guard.
@@ -16,7 +16,6 @@ module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`
 - `course`: how a resident's code changed.
 - `contacts`: whom a resident calls about what was reported.
 - `duty`: which address leads to which of the duty officer's pages.
-- `newest`: the list of the last changes on it; `trends`: what is unusual, and the charts' figures.
 - `advice`: what to do after a fever, a contact or breathlessness was declared.
 - `statements`: contact, privacy, accessibility.
 - `divisions`: the prefectures of the country.
