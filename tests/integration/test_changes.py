@@ -389,8 +389,9 @@ async def test_a_client_that_does_not_read_holds_nothing_and_loses_nothing(
 
 
 async def test_while_changes_pour_in_nobody_loses_or_repeats_one(
-    server: RedisServer, model: Model
+    server: RedisServer, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("app.view.changes.BREATH_SECONDS", 0.0)  # or a ring of 50 is not enough
     told = some(1_000)
     async with following(server, ring=50) as changes:
         clients = [client_of(changes) for _ in range(5)]
