@@ -27,8 +27,8 @@ from app.projection.holdings import Holdings
 PROOF_PREFIX = "YK1:"
 LABEL = b"yuekang proof"
 SECOND_BYTES = 8
-SECOND_MAX = 1 << 40
-"""Later than any date of Python's; a larger number is no second."""
+SECOND_MAX = 253_402_300_800
+"""The first second of the year 10000, which is no date of Python's."""
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
