@@ -16,7 +16,7 @@ changed by an event. Both keep one chain per person; each link has the version o
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -172,19 +172,31 @@ def _is_too_much(row: Person, event: StatusEvent) -> bool:
     """Say whether a source says more of one person than a row has room for, where none may leave.
     No one person can be in so much.
 
-    It never keeps anyone green: what may open a reason is taken of whoever is not red. What ends or
-    corrects has as much room once more, so that a source can take back what it began.
+    What opens a reason is too much only of someone who is red by that source many times over; what
+    corrects, and what closes, only where the source corrected, or closed, as often.
     """
     most = policy_at(row.judged_at).facts_of_source_max
     if len(row.facts) < most or opens_nothing(event):
         return False
-    if may_open(event):
-        return row.code.colour is Colour.RED and _of_source(row, event.source) >= most
-    return _of_source(row, event.source) >= 2 * most
+    own = [fact for fact in row.facts if fact.source == event.source]
+    if event.supersedes is not None:
+        return sum(fact.supersedes is not None for fact in own) >= most
+    if not may_open(event):
+        return sum(type(one) is type(event) for one in _events_of(row, own)) >= most
+    if row.code.colour is not Colour.RED:
+        return False
+    if sum(_is_open_by(i, event.source, row.judged_at) for i in row.code.intervals) >= most:
+        return True
+    # Steps of one order take each other's place: few are open, and none may leave.
+    return len(own) >= 2 * most and sum(map(may_open, _events_of(row, own))) >= 2 * most
 
 
-def _of_source(row: Person, source: str) -> int:
-    return sum(fact.source == source for fact in row.facts)
+def _events_of(row: Person, facts: Iterable[Fact]) -> Iterator[StatusEvent]:
+    return (fact.event(row.code.person) for fact in facts)
+
+
+def _is_open_by(interval: Interval, source: str, at: datetime) -> bool:
+    return interval.opened_by.source == source and (interval.end is None or interval.end > at)
 
 
 def _is_one_green_more(row: Person, event: StatusEvent) -> bool:

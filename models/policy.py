@@ -95,9 +95,9 @@ class Policy(Struct, frozen=True):
     `facts_max`). Beyond it an alert rises, and results leave that a late one might need."""
 
     facts_of_source_max: int
-    """Most events of one source in a row where none may leave. What more it says of someone who is
-    red is put aside, and its source and an operator are told (own decision: 128, as many as
-    `facts_max`). What ends or corrects has as much room once more."""
+    """Most reasons that hold, of one source about one person; and most of its corrections, or of
+    what closes, in a crowded row. What more it says of someone who is red is put aside, and its
+    source and an operator are told (own decision: 128, as many as `facts_max`)."""
 
     history_kept: timedelta
     """How long the history of a person is kept: as long as its topics keep the events (own

@@ -347,6 +347,46 @@ def test_no_flood_of_one_source_fills_a_row_or_keeps_anyone_green(
     assert any(i.opened_by.source == "/laboratories/other" for i in held.row.code.intervals)
 
 
+def test_what_opens_nothing_or_has_ended_takes_no_room_from_what_opens() -> None:
+    minute = timedelta(minutes=1)
+    held = Held(PERSON, day(1))
+    for event in (verified(), positive(day(2))):
+        held.fold(event)
+    for number in range(140):
+        held.fold(negative(day(3) + number * minute))
+    held.fold(positive(day(4)))
+    held.fold(negative(day(5)))
+    assert held.row.code.colour is Colour.RED, "one negative after the newest positive"
+
+    held = Held(PERSON, day(1))
+    for event in (verified(), positive(day(2))):
+        held.fold(event)
+    for number in range(64):
+        order = ordered("centralised", day(2) + 10 * number * minute, order=f"Q{number}")
+        held.fold(order)
+        held.fold(released(order.time + 5 * minute, f"Q{number}"))
+    for event in (
+        ordered("centralised", day(40), day(60), order="new"),
+        negative(day(41)),
+        negative(day(43)),
+    ):
+        assert held.fold(event).notices == ()
+    assert held.row.code.reasons == (Reason.CENTRALISED_QUARANTINE,)
+
+
+def test_a_source_that_opened_too_much_can_correct_it() -> None:
+    held, policy = Held(PERSON, day(1)), POLICIES[0]
+    held.fold(verified())
+    for number in range(policy.facts_of_source_max + 2):
+        order = ordered("home", day(2), day(90), order=f"Q{number}", id=f"o{number}", sequence=1)
+        held.fold(order, day(3))
+    for number in range(100):
+        shorter = ordered(
+            "home", day(2), day(4), order=f"Q{number}", supersedes=f"o{number}", sequence=2
+        )
+        assert held.fold(shorter, day(3)).notices == ()
+
+
 def test_of_orders_that_ended_early_whole_files_leave() -> None:
     held, policy = Held(PERSON, day(1)), POLICIES[0]
     held.fold(verified())
