@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
+from app.process import metrics
 from app.process.settings import Settings
 from app.view.pages.status import MEANINGS, NAMES, PLAYBOOKS, playbook_parts
 from app.view.watch import (
@@ -131,6 +132,7 @@ def test_every_alert_of_the_playbooks_table_is_watched() -> None:
 
 
 def test_every_figure_is_a_metric() -> None:
+    assert metrics.WORKER_DEAD_LETTERS, "the metrics are there once their module is"
     said = generate_latest().decode()
     for figure in FIGURES - {STARTED}:
         assert f"# HELP {figure} " in said, figure
