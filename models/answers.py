@@ -44,6 +44,7 @@ def waiting(facts: Sequence[Fact], idle: Iterable[Idle]) -> list[Fact]:
 
 def on_arrival(
     event: StatusEvent,
+    target: StatusEvent | None,
     held: Sequence[Fact],
     facts: Sequence[Fact],
     events: Sequence[StatusEvent],
@@ -53,12 +54,13 @@ def on_arrival(
 ) -> Iterator[Notice]:
     """Yield what follows from the arrival of `event`, for its source and for others.
 
-    `held` were in the row before; `facts` are now, with what was read of the history, and `events`
-    are theirs. `idle` of them have no effect. `wait_is_over` of an event that is read late.
+    `target` is what it says that it corrects, None if that is not known. `held` were in the row
+    before; `facts` are now, with what was read of the history, and `events` are theirs. `idle` of
+    them have no effect. `wait_is_over` of an event that is read late.
     """
     yield from _used_again(held, facts, event.partitionkey)
-    yield from _claims(held, events, event)
-    if wait_is_over and event.supersedes is not None and named_by(facts, event) is None:
+    yield from _claims(held, events, event, target)
+    if wait_is_over and event.supersedes is not None and target is None:
         yield without_target(event)
     yield from _idle_by_now(event, events, idle, wait_is_over=wait_is_over)
 
@@ -85,24 +87,23 @@ def _used_again(held: Sequence[Fact], facts: Sequence[Fact], person: str) -> Ite
 
 
 def _claims(
-    held: Sequence[Fact], events: Sequence[StatusEvent], event: StatusEvent
+    held: Sequence[Fact],
+    events: Sequence[StatusEvent],
+    event: StatusEvent,
+    target: StatusEvent | None,
 ) -> Iterator[Notice]:
     """Object to corrections that, as the arrival of `event` shows, have no effect.
 
     The correcting events themselves stay: what they say of their own counts, whatever arrived
     first.
     """
-    if event.supersedes is not None:
-        own = event.source, event.supersedes
-        target = next((other for other in events if identity(other) == own), None)
-        if target is None:
-            others = {fact.source for fact in held if fact.id == event.supersedes}
-            if others:
-                yield of_other_source(event, others)
-        elif not corrects(event, target):
-            yield no_correction(event, target)
-        elif (by := replaced_by(events, event, target)) is not None:
-            yield no_effect(Idle(event, Obstacle.REPLACED, by))
+    if target is not None and not corrects(event, target):
+        yield no_correction(event, target)
+    elif target is not None and (by := replaced_by(events, event, target)) is not None:
+        yield no_effect(Idle(event, Obstacle.REPLACED, by))
+    elif target is None and event.supersedes is not None:
+        if others := {fact.source for fact in held if fact.id == event.supersedes}:
+            yield of_other_source(event, others)
     for fact in held:
         if fact.supersedes == event.id and fact.source == event.source:
             claim = fact.event(event.partitionkey)

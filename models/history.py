@@ -86,7 +86,6 @@ class ReadFact(NamedTuple):
 
     fact: Fact
     event: StatusEvent
-
     ref: EventRef
 
     @classmethod

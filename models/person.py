@@ -220,18 +220,17 @@ def _folded(
     then make it smaller."""
     row, at = outcome.person, outcome.person.judged_at
     facts = _joined(row.facts, [new, *past])
-    target = named_by(facts, event)
+    named = named_by(facts, event)
+    target = None if named is None else named.event(row.code.person)
     plain = row.plain and not past and isinstance(event, IdentityVerified)
     held = replace(row, facts=facts, plain=plain and event.supersedes is None)
     events = held.events
     found = assess(events)
-    corrected = None
-    if target is not None and corrects(event, target.event(row.code.person)):
-        corrected = target.id
+    corrected = None if target is None or not corrects(event, target) else target.id
     cause = Cause(event.source, event.id, type_of(event), corrected)
     judged, change = _judge_again(held, found, at, cause)
     answers = on_arrival(
-        event, row.facts, facts, events, found.idle, wait_is_over=deadline(new) <= at
+        event, target, row.facts, facts, events, found.idle, wait_is_over=deadline(new) <= at
     )
     outcome = FoldOutcome(judged, (*outcome.changes, *change), (*outcome.notices, *answers))
     return _made_smaller(outcome, past, events, found)
