@@ -101,9 +101,10 @@ def _claims(
         yield no_correction(event, target)
     elif target is not None and (by := replaced_by(events, event, target)) is not None:
         yield no_effect(Idle(event, Obstacle.REPLACED, by))
-    elif target is None and event.supersedes is not None:
-        if others := {fact.source for fact in held if fact.id == event.supersedes}:
-            yield of_other_source(event, others)
+    elif target is None and (
+        others := {fact.source for fact in held if fact.id == event.supersedes}
+    ):
+        yield of_other_source(event, others)
     for fact in held:
         if fact.supersedes == event.id and fact.source == event.source:
             claim = fact.event(event.partitionkey)
