@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import faust
@@ -17,17 +17,34 @@ from app.process.consumer import LogRecord, end_fetches
 
 @dataclass(slots=True)
 class Chunk:
-    """Consecutive records of one topic partition, as fetched in one consumer-group generation."""
+    """Consecutive records of one topic partition, as fetched in one consumer-group generation.
+
+    `size` are the bytes of all values.
+    """
 
     topic: str
     partition: int
     generation: int
     records: list[LogRecord]
+    size: int = field(init=False)
 
-    @property
-    def size(self) -> int:
-        """Bytes of all values."""
-        return sum(record.serialized_value_size for record in self.records)
+    def __post_init__(self) -> None:
+        self.size = sum(record.serialized_value_size for record in self.records)
+
+    def joins(self, other: "Chunk") -> bool:
+        """Take in the records of `other`, which came after it, if both fit; say whether they did.
+
+        After a seek `other` may hold some of the same records, or be of another generation.
+        """
+        if (
+            self.generation != other.generation
+            or self.records[-1].offset >= other.records[0].offset
+            or not fits([self, other])
+        ):
+            return False
+        self.records.extend(other.records)
+        self.size += other.size
+        return True
 
 
 CHUNK_RECORDS_MAX = 8_000

@@ -26,7 +26,7 @@ import structlog
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 from faust.types import TP
 
-from app.engine.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, fits
+from app.engine.chunks import Chunk, fits
 from app.engine.partition import Partition, TableSettings
 from app.engine.transaction import DueFold, Fold, Transaction
 from app.process import metrics
@@ -69,30 +69,11 @@ class Waiting:
 
 @dataclass(eq=False, slots=True)
 class Submitted:
-    """A chunk that was handed in, and whom to tell when it is done; `size` are its bytes."""
+    """A chunk that was handed in, and whom to tell when it is done."""
 
     chunk: Chunk
     fold: Fold
     acks: list[Callable[[], Awaitable[object]]]
-    size: int
-
-    def joins(self, other: "Submitted") -> bool:
-        """Take `other`, which came after it, into this chunk if both fit; say whether they did.
-
-        After a seek `other` may hold some of the same records, or be of another generation.
-        """
-        mine, new = self.chunk, other.chunk
-        if (
-            mine.generation != new.generation
-            or mine.records[-1].offset >= new.records[0].offset
-            or len(mine.records) + len(new.records) > CHUNK_RECORDS_MAX
-            or self.size + other.size > CHUNK_BYTES_MAX
-        ):
-            return False
-        mine.records.extend(new.records)
-        self.acks += other.acks
-        self.size += other.size
-        return True
 
 
 class Table:
@@ -161,9 +142,10 @@ class Table:
         behind it is not processed.
         """
         lane = self._lanes[TP(chunk.topic, chunk.partition)]
-        submitted = Submitted(chunk, fold, [ack], chunk.size)
-        if len(lane) < 2 or not lane[-1].joins(submitted):
-            lane.append(submitted)
+        if len(lane) > 1 and lane[-1].chunk.joins(chunk):
+            lane[-1].acks.append(ack)
+        else:
+            lane.append(Submitted(chunk, fold, [ack]))
         if len(lane) == 1:
             task = asyncio.create_task(self._process_lane(lane))
             self._lanes_in_hand.add(task)
@@ -181,19 +163,17 @@ class Table:
             self._hold_back()
 
     def _hold_back(self) -> None:
-        waits = {
-            tp: (
-                sum(len(one.chunk.records) for one in islice(lane, 1, None)),
-                sum(one.size for one in islice(lane, 1, None)),
-            )
+        behind = {
+            tp: [submitted.chunk for submitted in islice(lane, 1, None)]
             for tp, lane in self._lanes.items()
             if len(lane) > 1
         }
-        full = sum(size for _, size in waits.values()) > WAITING_BYTES_MAX
+        waiting = sum(chunk.size for chunks in behind.values() for chunk in chunks)
+        # As much once more would not fit into one chunk.
         self.held_back = frozenset(
             tp
-            for tp, (count, size) in waits.items()
-            if full or 2 * count > CHUNK_RECORDS_MAX or 2 * size > CHUNK_BYTES_MAX
+            for tp, chunks in behind.items()
+            if waiting > WAITING_BYTES_MAX or not fits(chunks * 2)
         )
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:

@@ -243,7 +243,7 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
 async def test_what_comes_meanwhile_joins_up_to_the_bounds_of_a_chunk(
     partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CHUNK_RECORDS_MAX", 5)
+    monkeypatch.setattr(chunks_module, "CHUNK_RECORDS_MAX", 5)
     answers, held = answers_to(log, partition), table_of(partition)
     acked: list[int] = []
 
