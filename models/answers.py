@@ -101,7 +101,7 @@ def _claims(
         yield no_correction(event, target)
     elif target is not None and (by := replaced_by(events, event, target)) is not None:
         yield no_effect(Idle(event, Obstacle.REPLACED, by))
-    elif target is None and (
+    elif (event.supersedes is not None and target is None) and (
         others := {fact.source for fact in held if fact.id == event.supersedes}
     ):
         yield of_other_source(event, others)
