@@ -80,7 +80,11 @@ def credential_routes(issuer: Issuer) -> list[Any]:
         """It is turned off as soon as the code has another colour. Ask again then, and every
         hour: each has another place in the status lists."""
         issued = await issuer.issue(
-            asker_of(session.id), session.person, session.name, session.ending, data.key
+            asker_of(session.family or session.id),
+            session.person,
+            session.name,
+            session.ending,
+            data.key,
         )
         text = base64.urlsafe_b64encode(issued.credential).decode().rstrip("=")
         return CredentialAnswer(text, issued.valid_until)

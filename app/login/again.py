@@ -27,6 +27,11 @@ from app.web.site import FORM_HEADERS, language_of, page
 
 OWN_DEVICES = "/me/devices"
 
+LOGGED_OUT = "/logged-out"
+
+FORGET = {"clear-site-data": '"storage"'}
+"""What pages kept in the browser is about a person too: a last code for offline, drafts."""
+
 RETRY_SECONDS_DEVICE = 5
 
 T = TypeVar("T", bound=Struct)
@@ -60,13 +65,13 @@ def device_routes(devices: Devices, sessions: Sessions, guard: Guard) -> list[An
     async def begin(request: AnyRequest, session: LoggedIn) -> Response[None]:
         key = await _body(request, PublicKey)
         try:
-            cookie = await devices.begin(session, key)
+            session, cookie = await devices.begin(session, key)
         except NoDevice as refused:
             raise _refused(refused) from None
         except Away:
             raise _away() from None
         metrics.VIEW_DEVICES.labels("made").inc()
-        return Response(None, status_code=204, cookies=[cookie])
+        return Response(None, status_code=204, cookies=[sessions.cookie(session), cookie])
 
     @post("/login/again", status_code=204, guards=[guard.same_origin], include_in_schema=False)
     async def again(request: AnyRequest) -> Response[None]:
@@ -95,6 +100,7 @@ def device_routes(devices: Devices, sessions: Sessions, guard: Guard) -> list[An
             turned.document_type,
             turned.ending,
             seen_at=turned.seen_at,
+            family=turned.family,
         )
         return Response(None, status_code=204, cookies=[sessions.cookie(session), cookie])
 
@@ -127,6 +133,10 @@ def device_routes(devices: Devices, sessions: Sessions, guard: Guard) -> list[An
         except Away:
             raise _away() from None
         metrics.VIEW_DEVICES.labels("ended").inc()
+        if session.family and family == session.family:  # this session ended with it
+            return Redirect(
+                LOGGED_OUT, status_code=303, cookies=sessions.no_cookies(), headers=FORGET
+            )
         over = _is_here(family, here)
         cookies = [host_cookie(DEVICE_COOKIE, "", timedelta(0))] if over else []
         address = f"{OWN_DEVICES}?lang={language_of(request).code}"

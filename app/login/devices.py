@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.login.seal import Broken, Seal
-from app.login.sessions import DEVICE_COOKIE, Away, Session, Whole, host_cookie
+from app.login.sessions import DEVICE_COOKIE, FAMILY, Away, Session, Whole, host_cookie
 from app.process.clock import Clock
 from models.events import DocumentType
 
@@ -46,7 +46,6 @@ TWO_TABS = timedelta(seconds=60)
 DEVICES_MAX = 8
 """Phones that one person has at once; one more, and the oldest is forgotten."""
 
-FAMILY = "session:device:"
 OF_PERSON = "session:devices:"
 
 _TURN = Path(__file__).with_suffix(".lua").read_text()
@@ -123,8 +122,9 @@ class Devices:
         """Say whether the provider saw the person of a session a moment ago."""
         return session.seen_at is not None and self._now() - session.seen_at < NEW_WITHIN
 
-    async def begin(self, session: Session, key: PublicKey) -> Cookie:
-        """Make the browser that has this key the own phone of a session's person."""
+    async def begin(self, session: Session, key: PublicKey) -> tuple[Session, Cookie]:
+        """Make the browser that has this key the own phone of a session's person. Return the
+        session as that of this phone, and the phone's cookie."""
         if session.seen_at is None or not self.may_begin(session):
             raise NoDevice("late")
         _key_of(key)  # refuses what is no key
@@ -141,6 +141,8 @@ class Devices:
             at,
             at + LIFE_OF_DEVICE,
         )
+        if session.family:  # it was made one's own a moment ago already
+            await self.end(session.person, session.family)
         for former in (await self.of(session.person))[DEVICES_MAX - 1 :]:
             await self.end(session.person, former.family)
         fields: dict[Any, Any] = {
@@ -158,7 +160,7 @@ class Devices:
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             raise Away from None
-        return self._cookie(device)
+        return replace(session, family=device.family), self._cookie(device)
 
     def read(self, cookie: str | None) -> Device | None:
         """Return what a cookie says; None if it says nothing that is good."""
@@ -221,6 +223,16 @@ class Devices:
             raise Away from None
         return outcome.decode(), int(number)
 
+    async def family_of(self, device: Device | None, person: str) -> str:
+        """Return the family of a phone if it is the person's own and was not ended; else ""."""
+        if device is None or device.person != person:
+            return ""
+        try:
+            known = await self._redis.exists(FAMILY + device.family)
+        except (RedisError, OSError, TimeoutError):
+            raise Away from None
+        return device.family if known else ""
+
     async def of(self, person: str) -> list[OwnDevice]:
         """Return the phones of a person, the one used last first."""
         try:
@@ -241,8 +253,12 @@ class Devices:
     async def end(self, person: str, family: str) -> None:
         """End a phone of a person's; one that is another's, or is gone, is left as it is."""
         try:
-            if await _srem(self._redis, OF_PERSON + person, family):
-                await self._redis.delete(FAMILY + family)
+            if not await _sismember(self._redis, OF_PERSON + person, family):
+                return
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.srem(OF_PERSON + person, family)
+                pipe.delete(FAMILY + family)
+                await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             raise Away from None
 
@@ -256,8 +272,8 @@ async def _smembers(redis: Any, key: str) -> set[bytes]:
     return found
 
 
-async def _srem(redis: Any, key: str, member: str) -> bool:
-    return bool(await redis.srem(key, member))
+async def _sismember(redis: Any, key: str, member: str) -> bool:
+    return bool(await redis.sismember(key, member))
 
 
 def _key_of(key: PublicKey) -> ec.EllipticCurvePublicKey:

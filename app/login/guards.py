@@ -61,7 +61,7 @@ class Guard:
     async def session_of(self, connection: AnyConnection) -> Session:
         """Return the session of who is logged in; raise `NoSession`, or `Away` if it is unknown."""
         session = self.sessions.read(connection.cookies.get(COOKIE))
-        if await self._store.is_over(session.id):
+        if await self._store.is_over(session):
             raise NoSession
         return session
 

@@ -13,7 +13,7 @@ from litestar.response import Redirect
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.login.again import again_page, device_routes
+from app.login.again import FORGET, LOGGED_OUT, again_page, device_routes
 from app.login.claims import NoDocument, identity_of
 from app.login.devices import Devices
 from app.login.failures import STATUSES, Failed, Why
@@ -61,13 +61,11 @@ LOGINS_AT_ONCE_MAX = 4
 
 STATE_LETTERS = 8
 """How many of a state's random letters tell the logins of one browser apart."""
-CALLBACK, LOGGED_OUT = "/login/callback", "/logged-out"
+CALLBACK = "/login/callback"
 
 HINT_LENGTH_MAX = 32
 
 NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
-FORGET = {"clear-site-data": '"storage"'}
-"""What pages kept in the browser is about a person too: a last code for offline, drafts."""
 
 log = structlog.get_logger()
 
@@ -158,7 +156,7 @@ class Login:
         except NoDocument:
             raise Failed("document", "the provider names none") from None
         person = await self._registration.register(identity, login.state, at)
-        await self._end_former(request)
+        family = await self._end_former(request, person)
         document = identity.document
         return self.sessions.begin(
             person,
@@ -166,16 +164,33 @@ class Login:
             identity.adult_from(at),
             document.type,
             ending_of(document.number),
+            family=family,
         )
 
-    async def _end_former(self, request: AnyRequest) -> None:
-        """End the session that this browser had before, so that nobody can find and use it."""
+    async def _end_former(self, request: AnyRequest, person: str) -> str:
+        """End the session that this browser had before, so that nobody can find and use it. Return
+        the family of the phone if it is the person's own."""
+        device = self.devices.read(request.cookies.get(DEVICE_COOKIE))
         try:
-            await self.store.end(self.sessions.read(request.cookies.get(COOKIE)))
-        except NoSession:
-            pass
+            with suppress(NoSession):
+                await self.store.end(self.sessions.read(request.cookies.get(COOKIE)))
+            return await self.devices.family_of(device, person)
         except Away:
             raise Failed("sessions", "the former session cannot be ended") from None
+
+    async def log_out(self, request: AnyRequest) -> None:
+        """End the session that this browser has, and the own phone that it is; raise `Away`.
+
+        The session of an own phone ends with the phone, so nothing more is stored of it. Else a
+        phone that logs in again and again could fill the store with sessions that it ended.
+        """
+        await self.end_device(request)
+        with suppress(NoSession):
+            session = self.sessions.read(request.cookies.get(COOKIE))
+            if session.family:
+                await self.devices.end(session.person, session.family)
+            else:
+                await self.store.end(session)
 
     async def end_device(self, request: AnyRequest, unless_of: str = "") -> bool:
         """End the own phone that this browser is, if it is one, and not of `unless_of`; say so."""
@@ -244,10 +259,7 @@ def login_routes(login: Login) -> list[Any]:
     async def end(request: AnyRequest) -> Response[str] | Redirect:
         cookies = login.sessions.no_cookies()
         try:
-            await login.end_device(request)
-            await login.store.end(login.sessions.read(request.cookies.get(COOKIE)))
-        except NoSession:
-            pass
+            await login.log_out(request)
         except Away:
             response = notice("logout", language_of(request), status=503)
             response.cookies.extend(cookies)

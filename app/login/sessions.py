@@ -46,6 +46,9 @@ SEEN_FOR = timedelta(minutes=30)
 OVER = "session:over:"
 """Prefix of the keys of sessions that were ended. The keys hold nothing."""
 
+FAMILY = "session:device:"
+"""Prefix of the keys of people's own phones (app.login.devices)."""
+
 Whole = Annotated[datetime, Meta(tz=True)]
 
 
@@ -55,7 +58,8 @@ class Session(Struct, frozen=True, array_like=True):
     `adult_from` is their first day as an adult, in Asia/Shanghai; None if unknown. `used_at` is
     when the cookie was last written. `ending` is the end of the document number, by which a guard
     tells two of one name apart. `seen_at` is when the provider last saw the person, by face or
-    password. A cookie of before these two has neither.
+    password. `family` is the own phone that the session is of, empty if it is of none: it ends with
+    that phone. A cookie of before these three has none of them.
     """
 
     person: str
@@ -68,6 +72,7 @@ class Session(Struct, frozen=True, array_like=True):
     expires_at: Whole
     ending: str = ""
     seen_at: Whole | None = None
+    family: str = ""
 
     def is_adult(self, on: date) -> bool | None:
         """Say whether the person is an adult on a day in Asia/Shanghai; None if unknown."""
@@ -109,10 +114,11 @@ class Sessions:
         document_type: DocumentType,
         ending: str,
         seen_at: datetime | None = None,
+        family: str = "",
     ) -> Session:
         """Return a session of `person`; `name` is masked already.
 
-        `seen_at` is when the provider saw them, None for now.
+        `seen_at` is when the provider saw them, None for now. `family` is the phone it is of.
         """
         at = self._now()
         return Session(
@@ -126,6 +132,7 @@ class Sessions:
             expires_at=at + LIFE,
             ending=ending,
             seen_at=seen_at or at,
+            family=family,
         )
 
     def read(self, cookie: str | None) -> Session:
@@ -190,9 +197,15 @@ class SessionStore:
         except (RedisError, OSError, TimeoutError):
             raise Away from None
 
-    async def is_over(self, id: str) -> bool:
-        """Say whether the session of this id was ended."""
+    async def is_over(self, session: Session) -> bool:
+        """Say whether a session was ended, or the phone that it is of."""
         try:
-            return bool(await self._redis.exists(OVER + id))
+            if not session.family:
+                return bool(await self._redis.exists(OVER + session.id))
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.exists(OVER + session.id)
+                pipe.exists(FAMILY + session.family)
+                over, phone = await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             raise Away from None
+        return bool(over) or not phone

@@ -268,6 +268,69 @@ async def test_ones_phones_are_listed_and_ended_one_by_one(site: Site, phone: Ph
         assert await other.again() == 204
 
 
+@pytest.mark.parametrize("later", [False, True])
+async def test_the_sessions_of_a_phone_end_with_it(site: Site, phone: Phone, later: bool) -> None:
+    """Both that in which it was made one's own, and those after."""
+    async with site.browser() as browser:
+        other = Phone(browser)
+        await browser.log_in()
+        assert await other.become_own() == 204
+        if later:
+            away(site, IDLE)
+            assert (await phone.again(), await other.again()) == (204, 204)
+        assert await phone.shows_the_code()
+        parts = (await browser.get("/me/devices")).text.split('<li class="part">')[1:]
+        [lost] = [re.findall(r'value="(\w+)"', part)[0] for part in parts if "（这台）" not in part]
+        await browser.post("/me/devices/end", data={"family": lost})
+        assert not await phone.shows_the_code()
+        assert await other.shows_the_code()
+
+
+async def test_ending_the_phone_in_hand_logs_out(site: Site, phone: Phone) -> None:
+    page = (await phone.browser.get("/me/devices")).text
+    [family] = re.findall(r'name="family" value="(\w+)"', page)
+    answer = await phone.browser.post("/me/devices/end", data={"family": family})
+    assert str(answer.url).endswith("/logged-out")
+    assert answer.history[0].headers["clear-site-data"] == '"storage"'
+    assert not await phone.shows_the_code()
+
+
+async def test_a_phone_made_ones_own_twice_is_one_phone(
+    site: Site, phone: Phone, redis: Redis
+) -> None:
+    await phone.become_own()
+    assert len(await redis.keys("session:device:*")) == 1
+    assert await phone.shows_the_code()
+
+
+async def test_a_face_scan_on_ones_own_phone_leaves_it_so(
+    site: Site, phone: Phone, redis: Redis
+) -> None:
+    await phone.browser.log_in()
+    session = Sessions(SESSION_KEY, site.clock).read(phone.browser.cookies[COOKIE])
+    assert await redis.keys(f"session:device:{session.family}") != []
+
+
+async def test_a_phone_that_logs_in_again_and_again_stores_nothing_more(
+    site: Site, phone: Phone, redis: Redis
+) -> None:
+    """Whoever keeps the cookies could log in, and log out, for ever."""
+    away(site, IDLE)
+    challenge = await phone.challenge()
+    assert challenge is not None
+    before, sessions = len(await redis.keys("*")), []
+    for _ in range(5):
+        assert await phone.send(challenge, phone.sign(challenge)) == 204
+        sessions.append(phone.browser.cookies[COOKIE])
+    phone.browser.cookies.clear()
+    for session in sessions:
+        phone.browser.cookies.set(COOKIE, session)
+        await phone.browser.post("/logout")
+        phone.browser.cookies.set(COOKIE, session)
+        assert not await phone.shows_the_code()
+    assert len(await redis.keys("*")) <= before
+
+
 async def test_nobody_ends_the_phone_of_another(site: Site, phone: Phone) -> None:
     page = (await phone.browser.get("/me/devices")).text
     [family] = re.findall(r'name="family" value="(\w+)"', page)

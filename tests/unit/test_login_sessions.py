@@ -228,11 +228,11 @@ async def test_an_ended_session_is_over_everywhere_and_no_other(
     async with Redis.from_url(redis_url) as redis, Redis.from_url(redis_url) as elsewhere:
         session, other = begun(sessions), begun(sessions)
         store = SessionStore(redis)
-        assert not await store.is_over(session.id)
+        assert not await store.is_over(session)
         await store.end(session)
         await store.end(session)
-        assert await SessionStore(elsewhere).is_over(session.id)
-        assert not await store.is_over(other.id)
+        assert await SessionStore(elsewhere).is_over(session)
+        assert not await store.is_over(other)
 
 
 async def test_that_it_is_over_is_kept_until_it_would_be_anyway(
@@ -248,7 +248,8 @@ async def test_that_it_is_over_is_kept_until_it_would_be_anyway(
         assert await redis.get(key) == b""
 
 
-async def test_without_redis_nothing_is_said() -> None:
+@pytest.mark.parametrize("family", ["", "f" * 32])
+async def test_without_redis_nothing_is_said(sessions: Sessions, family: str) -> None:
     async with Redis.from_url(f"redis://127.0.0.1:{free_port()}/2", socket_timeout=1) as redis:
         with pytest.raises(Away):
-            await SessionStore(redis).is_over("x")
+            await SessionStore(redis).is_over(replace(begun(sessions), family=family))
