@@ -1,4 +1,4 @@
-"""A credential for a phone's key: hold a place, read the code after that, sign.
+"""A credential for a phone's key: hold a place, read the code after that, note its colour, sign.
 
 The order is what makes it safe: see app.projection.holdings.
 """
@@ -65,11 +65,16 @@ class Issuer:
         shown = await self._read(person)
         if shown.colour is Colour.NONE:
             raise Refused("no-code", "Who has no code has nothing to show.")
+        try:
+            await self._holdings.tell(person, place, shown.colour)
+        except (RedisError, OSError, TimeoutError):
+            raise away() from None
         until = min(at + LIFE, shown.changes_at or at + LIFE)
         claims = Claims(until, x, y_odd, place, shown.colour, short_name(name), ending)
         return Issued(self._keys.sign(encode_claims(claims), {}), until)
 
 
 def asker_of(session: str) -> str:
-    """Return a name for a session that opens nothing: keys of Redis are in its logs."""
+    """Return a name for a session, or an own phone, that opens nothing: keys of Redis are in its
+    logs."""
     return hashlib.blake2b(session.encode(), digest_size=12).hexdigest()

@@ -57,7 +57,7 @@ redis.call('SET', asked, '', 'EX', ARGV[8])
 local on = {}
 local all = redis.call('HGETALL', held)
 for i = 1, #all, 2 do
-  local ends, of = string.match(all[i + 1], '^(%d+) (%x+)$')
+  local ends, of = string.match(all[i + 1], '^(%d+) (%x+) ')
   if tonumber(ends) <= now then
     redis.call('HDEL', held, all[i])
   else
@@ -78,6 +78,6 @@ for i = 1, #on - held_max + 1 do
   redis.call('HDEL', 'yk:holders:' .. of, at)
   redis.call('HDEL', held, on[i][1])
 end
-redis.call('HSET', held, chunk .. ':' .. place, till .. ' ' .. phone)
+redis.call('HSET', held, chunk .. ':' .. place, till .. ' ' .. phone .. ' unread')
 redis.call('EXPIREAT', held, gone)
 return {chunk, place}

@@ -2,15 +2,17 @@
 
     yk:chunk:<chunk>     one bit a place: 1 if the credential there is turned off
     yk:holders:<chunk>   place → person, of every place that was taken
-    yk:held:<person>     chunk:place → until when (s since 1970), phone; of those not turned off
+    yk:held:<person>     chunk:place → until when (s since 1970), phone, the colour that it tells
+                         ("unread" at first); of those not turned off
     yk:chunks            the chunks, by when they go
     yk:filling           the chunk in which places are taken now
     yk:asked:<asker>     there for a few seconds after an asker took a place
 
-A place is taken before the code is read that a credential tells. codes.lua turns off all places of
-a person in the script that changes their colour. So whichever comes first, no credential of a
-former colour stays on: it was either read after the change, or is turned off by it. No second
-follower of the log is needed, and none can be late.
+A place is taken before the code is read that a credential tells, and the colour is noted after
+that. codes.lua, in the script that writes a code, turns off all places of its person that do not
+tell its colour, or none yet. So whichever comes first, no credential of a former colour stays on:
+it was either read after the change, or is turned off by it. No second follower of the log is
+needed, and none can be late.
 
 A chunk is of random places and has a random name, and no place is taken twice. So neither tells who
 has it, and two credentials of one person have nothing in common. When half of a chunk is taken the
@@ -34,6 +36,7 @@ from redis.asyncio import Redis
 
 from app.projection.state import STATE, decode_state, oldest
 from app.topics.catalogue import HEALTH_CODES
+from models.codes import Colour
 
 CHUNK = "yk:chunk:"
 HOLDERS = "yk:holders:"
@@ -65,6 +68,15 @@ CHUNK_SLACK_SECONDS = 3_600
 
 _HOLD = Path(__file__).with_suffix(".lua").read_text()
 
+_TELL = """
+local told = redis.call('HGET', KEYS[1], ARGV[1])
+if told then
+  redis.call('HSET', KEYS[1], ARGV[1], (string.gsub(told, '%S+$', ARGV[2])))
+end
+"""
+"""KEYS: held of the person. ARGV: chunk:place, the colour that its credential tells. A place that
+was turned off meanwhile stays so."""
+
 
 class Place(Struct, frozen=True):
     """Where the status of a credential is: a chunk's name, and the number within it."""
@@ -91,6 +103,7 @@ class Holdings:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._hold: Any = redis.register_script(_HOLD)
+        self._tell: Any = redis.register_script(_TELL)
 
     async def hold(
         self,
@@ -103,7 +116,8 @@ class Holdings:
     ) -> Place:
         """Take a place for `person` until `until`; raise `TooOften`.
 
-        An asker takes one place in `ask_seconds`. `phone` is its public key.
+        Read the code after that, and `tell` its colour. An asker takes one place in `ask_seconds`.
+        `phone` is its public key.
         """
         while True:
             found = await self._hold(
@@ -128,6 +142,11 @@ class Holdings:
                     raise TooOften
                 case _:
                     continue  # a chunk of that name is there: once in millions of chunks
+
+    async def tell(self, person: str, place: Place, colour: Colour) -> None:
+        """Note what the credential of a place tells, as read after the place was taken."""
+        at = f"{place.chunk}:{place.index}"
+        await self._tell(keys=[HELD + person], args=[at, colour.value])
 
     async def bits(self, chunk: str) -> StatusBits | None:
         """Return a chunk; None if it is unknown, or nobody knows how old it is."""

@@ -253,6 +253,20 @@ async def test_another_reason_or_an_older_version_turns_nothing_off(
     assert not await is_off(client, clock, place)
 
 
+async def test_a_red_after_one_that_time_ended_turns_off_the_green_between_them(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    """Nobody wrote that the first red ended: the head goes from red to red."""
+    person, end = someone(), now() + timedelta(seconds=5)
+    await model.put(health_code(person, reason(end=end), version=2))
+    clock.wait(6)
+    await model.put(someone(), as_of=clock())
+    claims = await issued(client, person)
+    assert claims.colour is Colour.GREEN
+    await model.put(red(person, 3), as_of=clock())
+    assert await is_off(client, clock, claims.place)
+
+
 async def test_each_phone_of_a_person_is_turned_off(
     model: Model, client: httpx.AsyncClient, clock: Clock
 ) -> None:
