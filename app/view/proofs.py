@@ -21,6 +21,8 @@ from msgspec import Struct
 from app.login.seal import Broken, Seal
 from app.login.sessions import Session, Whole
 from app.view.information import Information
+from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS
+from app.view.reading import Unavailable
 from app.web.addresses import network_of
 from models.codes import EventRef
 from models.information import (
@@ -127,11 +129,14 @@ class Proofs:
         return await self._windows.hit(CHECKS_MAX, network_of(address))
 
     async def check(self, code: str, at: datetime) -> Checked:
-        """Read the record again that a code names; raise `Unavailable`."""
+        """Read the record again that a code names; raise `Unavailable`, also where what is known is
+        too old to show a colour by it."""
         proof = self.read(code)
         if proof is None:
             return Checked(Standing.UNKNOWN)
         row, as_of = await self._information.row(proof.person)
+        if (at - as_of).total_seconds() > REFUSE_SECONDS:
+            raise Unavailable("stale", RETRY_STALE_SECONDS)
         match proof.kind:
             case ProofKind.RELEASE:
                 return _released(proof, row, as_of)

@@ -7,7 +7,9 @@ from typing import Any, cast
 import pytest
 
 from app.view.information import Information
+from app.view.limits import REFUSE_SECONDS
 from app.view.proofs import CHECKS_MAX, PREFIX, Checked, ProofKind, Proofs, Standing
+from app.view.reading import Unavailable
 from models.codes import EventRef, ref
 from models.events import QuarantineKind
 from models.information import standing_notices
@@ -24,12 +26,13 @@ PERSON = SESSION.person
 class Rows:
     """Stands for the rows: of one person."""
 
-    def __init__(self, *events: Any) -> None:
+    def __init__(self, *events: Any, as_of: datetime = NOW) -> None:
         self._row = row_of(PERSON, *((event, NOW) for event in events))
+        self._as_of = as_of
 
     async def row(self, person: str) -> tuple[Person, datetime]:
         assert person == PERSON
-        return self._row, NOW
+        return self._row, self._as_of
 
 
 def of(**kw: Any) -> dict[str, Any]:
@@ -51,7 +54,8 @@ def code(kind: ProofKind, event: EventRef) -> str:
 
 
 def checked(text: str, *events: Any, at: datetime = NOW) -> Checked:
-    return asyncio.run(proofs(*events).check(text, at))
+    rows = cast(Information, Rows(*events, as_of=at))
+    return asyncio.run(Proofs(KEY, rows).check(text, at))
 
 
 RELEASE = code(ProofKind.RELEASE, ref(NOTICE))
@@ -84,6 +88,18 @@ def test_a_negative_stands_for_48_hours_and_while_nothing_newer_says_otherwise()
     assert checked(RECENT, NEGATIVE, b.negative(b.day(20), **of())).standing is Standing.STANDS
     back = b.retracted(NEGATIVE, b.day(20), **of())
     assert checked(RECENT, NEGATIVE, back).standing is Standing.TAKEN_BACK
+
+
+@pytest.mark.parametrize("lag_s", [REFUSE_SECONDS, REFUSE_SECONDS + 1])
+async def test_what_is_known_too_long_ago_says_nothing(lag_s: float) -> None:
+    """A notice may have been taken back since, as a code may have turned red."""
+    rows = cast(Information, Rows(ORDER, NOTICE, as_of=NOW - timedelta(seconds=lag_s)))
+    check = Proofs(KEY, rows).check(RELEASE, NOW)
+    if lag_s > REFUSE_SECONDS:
+        with pytest.raises(Unavailable):
+            await check
+    else:
+        assert (await check).standing is Standing.STANDS
 
 
 @pytest.mark.parametrize("text", [RELEASE, RECENT])
