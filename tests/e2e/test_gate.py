@@ -312,6 +312,47 @@ def test_a_scan_that_kafka_did_not_confirm_is_sent_again_as_the_same(
     assert others == [first, first]
 
 
+def test_a_scan_that_the_view_fails_at_holds_up_no_other(
+    stage: Stage, gate: Page, phone: BrowserContext
+) -> None:
+    sent: list[str] = []
+
+    def answer(route: Route) -> None:
+        scan = route.request.post_data_json
+        assert scan is not None
+        sent.append(scan["token"])
+        if scan["token"].startswith("y"):
+            return route.fulfill(status=500, json={})
+        told = {"outcome": "expired", "name": None, "ending": None, "at": now().isoformat()}
+        return route.fulfill(json={**told, "again": False})
+
+    begin(stage, gate)
+    gate.route("**/v1/scans", answer)
+    phone.set_offline(True)
+    for text in ("y" * 100, "x" * 100, "z" * 100):
+        take(gate, drawn(text))
+        word(gate)
+        gate.locator("#next").click()
+    expect(gate.locator("[data-waiting] b")).to_have_text("3")
+    phone.set_offline(False)
+    expect(gate.locator("[data-waiting] b")).to_have_text("1")
+    assert [text[0] for text in sent] == ["y", "x", "z"]
+
+
+def test_where_a_browser_keeps_nothing_the_guard_still_gets_an_outcome(
+    stage: Stage, gate: Page, phone: BrowserContext
+) -> None:
+    gate.add_init_script("IDBFactory.prototype.open = () => { throw new Error('refused'); };")
+    begin(stage, gate)
+    phone.set_offline(True)
+    for count in ("1", "2"):
+        take(gate, drawn("x" * 100))
+        assert word(gate)
+        gate.locator("#next").click()
+        expect(gate.locator("[data-dropped] b")).to_have_text(count)
+    expect(gate.locator("[data-waiting]")).to_be_hidden()
+
+
 def test_token_and_place_are_entered_once_and_can_be_deleted(stage: Stage, gate: Page) -> None:
     begin(stage, gate, place="地铁站 A 口")
     gate.goto(f"{stage.url}/gate")

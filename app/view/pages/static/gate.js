@@ -148,7 +148,8 @@
     const before = state;
     if (!go("read")) return;
     if (before === "token") return takeToken(text);
-    const told = await judge(text);
+    // Whatever fails in this browser, the guard gets an outcome, and can go on.
+    const told = await judge(text).catch(() => ({ outcome: "unreachable" }));
     last = { text, at: Date.now() };
     if (told.fault) {
       fault(told.fault);
@@ -170,6 +171,7 @@
     try {
       const asked = { method: "POST", headers, body: content, cache: "no-store", signal };
       const answer = await fetch("/v1/scans", asked);
+      if ([408, 429].includes(answer.status)) return null; // it was not looked at
       return { status: answer.status, told: await answer.json() };
     } catch {
       return null; // no network, no answer in time, or a proxy's
@@ -199,12 +201,14 @@
     return found ?? { outcome: "unreachable" };
   }
 
-  // Sends a scan that waits. What this token may not send now, another may.
+  // Sends a scan that waits. What this token may not send now, another may; what the view fails at,
+  // it may fail at for this one alone.
   async function again(scan) {
     const answer = await post(scan);
-    if (!answer || answer.status >= 500 || refused(answer)) return "later";
+    if (!answer || refused(answer)) return "later";
+    if (answer.status >= 500) return "failed";
     if (answer.status !== 200) return "dropped";
-    return answer.told.again ? "later" : "done";
+    return answer.told.again ? "failed" : "done";
   }
 
   // The outcome

@@ -1,8 +1,9 @@
 // Scans that could not be sent lie here, in this device's IndexedDB, until they can be. Each keeps
 // the id and the time that it was given when it was read, so that it is one scan however often it is
 // sent. They go out oldest first, from one tab at a time. The view takes a scan for a day; what is
-// older is dropped, and counted. `makeQueue(send, changed)`: `send(scan)` resolves to "done",
-// "dropped" or "later"; `changed(waiting, dropped)` is told whenever either number changes.
+// older is dropped, and counted; so is all that a browser does not keep. `makeQueue(send, changed)`:
+// `send(scan)` resolves to "done", "dropped", "failed" (this one; another may still go) or "later"
+// (none can go now); `changed(waiting, dropped)` is told whenever either number changes.
 "use strict";
 
 const makeQueue = (send, changed) => {
@@ -10,6 +11,7 @@ const makeQueue = (send, changed) => {
   const LOST = "gate-dropped";
   const NAME = "gate";
   const STORE = "scans";
+  const FAILED_MAX = 3; // failures at one flush; then the view itself is in trouble
 
   const done = (request) =>
     new Promise((resolve, reject) => {
@@ -30,13 +32,21 @@ const makeQueue = (send, changed) => {
   }
 
   const dropped = () => kept(LOST).read() ?? 0;
+  const lose = () => kept(LOST).write(dropped() + 1);
+
+  // A browser may refuse to keep anything, in a private window or where no room is left.
+  const count = async () => done((await store("readonly")).count());
 
   async function tell() {
-    changed(await done((await store("readonly")).count()), dropped());
+    changed(await count().catch(() => 0), dropped());
   }
 
   async function add(scan) {
-    await done((await store("readwrite")).add(scan));
+    try {
+      await done((await store("readwrite")).add(scan));
+    } catch {
+      lose();
+    }
     await tell();
   }
 
@@ -47,16 +57,29 @@ const makeQueue = (send, changed) => {
 
   async function remove(key, lost) {
     await done((await store("readwrite")).delete(key));
-    if (lost) kept(LOST).write(dropped() + 1);
+    if (lost) lose();
     await tell();
   }
 
+  // So that what fails each time holds up nothing that waits behind it. Resolves to its new key.
+  async function toTheEnd({ key, scan }) {
+    const scans = await store("readwrite");
+    scans.delete(key);
+    return done(scans.add(scan));
+  }
+
   async function drain() {
-    for (let next = await oldest(); next; next = await oldest()) {
+    const ends = [];
+    for (let next = await oldest(); next && !ends.includes(next.key); next = await oldest()) {
       const late = Date.now() - Date.parse(next.scan.scanned_at) > KEPT_MS;
       const sent = late ? "dropped" : await send(next.scan);
       if (sent === "later") return;
-      await remove(next.key, sent === "dropped");
+      if (sent === "failed") {
+        ends.push(await toTheEnd(next));
+        if (ends.length === FAILED_MAX) return;
+      } else {
+        await remove(next.key, sent === "dropped");
+      }
     }
   }
 
