@@ -150,6 +150,17 @@ def test_of_two_people_in_one_browser_each_has_their_own(stage: Stage, page: Pag
     assert proved(page).claims.place != first.place
 
 
+def test_of_somebody_before_nothing_is_left_though_the_next_one_gets_none(
+    stage: Stage, page: Page
+) -> None:
+    stage.open(page, stage.put(people.green(someone())))
+    proved(page)
+    page.route("**/v1/me/credential", lambda route: route.fulfill(status=503))
+    stage.open(page, stage.put(people.green(someone())))
+    page.wait_for_function("localStorage.getItem('credential') === null")
+    assert page.evaluate("wallet.show()") is None
+
+
 @pytest.mark.parametrize(
     "missing",
     [

@@ -43,6 +43,7 @@ const wallet = (() => {
     async renew(shown, ahead) {
       const found = own.read();
       const now = Date.now() + ahead;
+      if (found && found.holder !== shown.holder) own.drop(); // somebody else has this phone now
       const known = found && isOf(found, shown) && found.epoch === shown.epoch;
       const good = known && now < found.until && now - found.at < FRESH_MS;
       if (good || asking || Date.now() < notBefore) return false;
