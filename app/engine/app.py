@@ -1,7 +1,6 @@
 """Make a Faust app of the engine, and tie its tables to the partitions that the group gives it."""
 
 import asyncio
-import gc
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +14,7 @@ from mode import CrashingSupervisor
 from app.engine import check_versions, records
 from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
 from app.engine.table import Table
+from app.process.memory import look_seldom
 
 ASK_AGAIN_SECONDS = 0.004
 """How long a producer waits before it asks again to add partitions to a transaction. The broker
@@ -31,10 +31,6 @@ partition, it goes on asking a leader that has moved for that long. Its default 
 
 TAKE_OVER_SECONDS_MAX = 30.0
 """How long finishing the chunks in hand may hold up a rebalance or a stop."""
-
-GC_OBJECTS = 50_000
-"""New objects after which Python looks for reference cycles. Its default, 700, is a few records; a
-chunk keeps its objects until its end, so up to a tenth of a fold's time went into looking."""
 
 END_SECONDS_MAX = 45.0
 """How long the end of a process may take. A broker that is away can hold it up for ever: aiokafka
@@ -59,7 +55,7 @@ def make_app(
     check_versions()
     records.install()
     sender.BACKOFF_OVERRIDE = ASK_AGAIN_SECONDS
-    gc.set_threshold(GC_OBJECTS)
+    look_seldom()
     own = directory / "faust" / name
     own.mkdir(parents=True, exist_ok=True)
     return kind(

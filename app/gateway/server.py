@@ -4,6 +4,7 @@ from litestar import Litestar
 
 from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.logs import configure
+from app.process.memory import look_seldom
 from app.process.settings import Settings
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.web.serve import serve
@@ -20,7 +21,9 @@ def make() -> Litestar:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = Settings.from_environment(*GATEWAY_SECRETS)
     configure(settings.log_level)
-    return create_gateway(gateway_options_of(settings))
+    app = create_gateway(gateway_options_of(settings))
+    look_seldom()
+    return app
 
 
 def gateway_options_of(settings: Settings) -> GatewayOptions:

@@ -8,6 +8,7 @@
 - `files`: files that a reader finds whole.
 - `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends.
 - `terminal`: how a command tells how far it is.
+- `memory`: how a process looks for reference cycles: seldom.
 - `clock`: the clock that a part is given, so that a test can give it another.
 
 It promises that a misconfigured process says so at once, with every fault, and ends. It imports

@@ -8,6 +8,7 @@ told at a gate. The masked name and the end of the document number are, since wi
 friend's green would pass.
 """
 
+import asyncio
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -151,12 +152,13 @@ class Scans:
         if display is None:
             self._record_of(source, asked, NOBODY, at, at)
             return _told(ScanOutcome.EXPIRED, at)
-        behind = at - (asked.sent_at or at)
-        clock_wrong = abs(behind) > timedelta(seconds=CLOCK_SECONDS)
-        read_at = at if asked.scanned_at is None else asked.scanned_at
-        if clock_wrong and asked.scanned_at is not None:
-            read_at += behind
-        if not display.was_good(read_at) or at - read_at > timedelta(seconds=SCAN_LATE_SECONDS):
+        sent_at = asked.sent_at or at
+        clock_wrong = abs(at - sent_at) > timedelta(seconds=CLOCK_SECONDS)
+        age = timedelta()
+        if asked.scanned_at is not None:  # by a wrong clock, as long ago as it says itself
+            age = (sent_at if clock_wrong else at) - asked.scanned_at
+        too_late = abs(age) > timedelta(seconds=SCAN_LATE_SECONDS)
+        if too_late or not display.was_good(at - age):
             self._record_of(source, asked, NOBODY, at, at)
             return _told(ScanOutcome.EXPIRED, at, display)
         # By a wrong clock, as without a time, it is recorded with one that it has again when it is
@@ -164,12 +166,18 @@ class Scans:
         scanned_at = None if clock_wrong else asked.scanned_at
         record = self._record_of(source, asked, display.person, scanned_at or display.made_at, at)
         good = display.was_good(at) and not clock_wrong
-        read = await self._codes.read(display.person) if good else None
-        recorded = await self._record(record)
+        # Neither waits for the other. Where the code cannot be read, the scan is recorded all the
+        # same, and is the same event when it is sent again.
+        read, recorded = await asyncio.gather(
+            self._read(display.person if good else None), self._record(record)
+        )
         if read is not None:
             return _told(_outcome(read), at, display, read, recorded=recorded)
         outcome = ScanOutcome.CLOCK_WRONG if clock_wrong else ScanOutcome.EXPIRED
         return _told(outcome, at, display, recorded=recorded)
+
+    async def _read(self, person: str | None) -> Read | None:
+        return None if person is None else await self._codes.read(person)
 
     async def _display(self, text: str) -> Display | None:
         """Return who shows this; None if a credential is nobody's any more."""

@@ -7,6 +7,7 @@ from litestar.types import ASGIApp
 
 from app.login.options import login_options_of
 from app.process.logs import configure
+from app.process.memory import look_seldom
 from app.process.settings import Settings
 from app.travel.assembly import travel_cards
 from app.view.routes import create_view
@@ -24,7 +25,9 @@ def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = Settings.from_environment(*VIEW_SECRETS)
     configure(settings.log_level)
-    return behind_proxies(create_view(view_options_of(settings)), settings.trusted_proxies)
+    app = behind_proxies(create_view(view_options_of(settings)), settings.trusted_proxies)
+    look_seldom()
+    return app
 
 
 def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:

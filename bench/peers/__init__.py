@@ -5,6 +5,6 @@ What helps us helps every side in Python: Python looks for reference cycles as s
 
 import gc
 
-from app.engine.app import GC_OBJECTS
+from app.process.memory import OBJECTS
 
-gc.set_threshold(GC_OBJECTS)
+gc.set_threshold(OBJECTS)

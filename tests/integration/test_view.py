@@ -582,6 +582,23 @@ async def test_a_terminal_is_told_that_its_clock_is_wrong(
     assert event.data.scanned_at == made_at, "their clock is not believed"
 
 
+@pytest.mark.parametrize(
+    ("scanned_at", "sent_at"),
+    [
+        ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+        ("9999-12-31T23:59:59Z", None),
+    ],
+)
+async def test_a_clock_that_is_ages_off_is_answered_too(
+    http: Http, model: Model, scanned_at: str, sent_at: str | None
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    answer = await scan(http, scan_of(person, scanned_at=scanned_at, sent_at=sent_at))
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "expired")
+
+
 async def test_a_clock_that_is_nearly_right_is_right(http: Http, model: Model) -> None:
     person = someone()
     await model.put(health_code(person))
