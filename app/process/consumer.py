@@ -12,12 +12,10 @@ from typing import TypeAlias
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from app.process.tasks import end
+from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 
 LogRecord: TypeAlias = ConsumerRecord[bytes, bytes]
 """A record as it lies in the log."""
-
-CANCEL_AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
 

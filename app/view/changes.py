@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process import metrics
-from app.process.tasks import end
+from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 from app.projection.changes import PublicChange
 from app.projection.codes import PAGE, read_changes, read_last_changes, wait_for_change
 from app.view.limits import (
@@ -182,7 +182,7 @@ class Changes:
         self._stopped = True
         self._wake()
         if self._task is not None:
-            await end(self._task)
+            await end(self._task, again_after=CANCEL_AGAIN_SECONDS)
 
     def check(self) -> None:
         """Raise what ended the following, if anything did: a bug, from which nothing recovers."""

@@ -13,7 +13,7 @@ from datetime import datetime
 import structlog
 
 from app.process import metrics
-from app.process.tasks import end
+from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 from app.topics.catalogue import PORTAL, named
 from app.topics.codec import encode
 from app.topics.records import Record
@@ -58,7 +58,7 @@ class Recorder:
             metrics.VIEW_DISPLAYS.labels("lost").inc(left)
             log.error("displays_lost", count=left)
         if self._task is not None:
-            await end(self._task)
+            await end(self._task, again_after=CANCEL_AGAIN_SECONDS)
 
     def check(self) -> None:
         """Raise what ended the writing, if anything did: a bug, from which nothing recovers."""

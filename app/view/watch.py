@@ -20,7 +20,7 @@ import structlog
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.process.tasks import end
+from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 from app.view.reading import Unavailable
 
 ASK_SECONDS = 5.0
@@ -252,7 +252,7 @@ class AlertWatch:
     async def stop(self) -> None:
         """Stop asking."""
         if self._task is not None:
-            await end(self._task)
+            await end(self._task, again_after=CANCEL_AGAIN_SECONDS)
         await self._http.aclose()
 
     def watched(self) -> Watched:

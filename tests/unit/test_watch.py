@@ -1,7 +1,9 @@
 """The panel of alerts: what a process says becomes a line, and every line has its playbook."""
 
+import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -185,6 +187,23 @@ async def test_processes_are_asked_and_an_hour_is_kept() -> None:
     assert kept[0].at >= at - HOUR
     assert watch.watched().increase(LETTERS) == 0
     await watch.stop()
+
+
+async def test_it_ends_at_once_though_a_client_swallows_the_cancellation() -> None:
+    """redis-py does where it comes while a command is written; a view then took 10 s to end."""
+    asked = asyncio.Event()
+
+    async def queue() -> int:
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(HOUR)
+        return 0
+
+    watch = AlertWatch({}, queue)
+    watch.start()
+    await asked.wait()
+    async with asyncio.timeout(1):
+        await watch.stop()
 
 
 def test_unless_set_all_six_processes_of_this_machine_are_watched() -> None:
