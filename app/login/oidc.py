@@ -35,6 +35,7 @@ from app.login.failures import Failed
 from app.login.transport import Bounded
 from app.process.clock import Clock
 from app.process.settings import SAFE_URL
+from app.process.tls import tls_context
 
 with warnings.catch_warnings():
     # Authlib prefers httpx2, which nothing else here uses; httpx does the same.
@@ -135,7 +136,7 @@ class RelyingParty:
         self._provider = provider
         self._redirect_uri = redirect_uri
         self._now = now
-        self._pool = transport or httpx.AsyncHTTPTransport()
+        self._pool = transport or httpx.AsyncHTTPTransport(verify=tls_context())
         self._metadata: Metadata | None = None
         self._metadata_at = 0.0
         self._keys: KeySet | None = None

@@ -20,6 +20,7 @@ from app.gateway.messages import ONE
 from app.login.claims import Identity
 from app.login.failures import Failed
 from app.login.transport import Bounded
+from app.process.tls import tls_context
 from app.topics.catalogue import IDENTITY_PROVIDERS
 from app.web.tokens import Tokens
 from models.documents import Document
@@ -49,7 +50,7 @@ class Registration:
     ) -> None:
         self._source = IDENTITY_PROVIDERS + provider
         self._has_code = has_code
-        self._pool = transport or httpx.AsyncHTTPTransport()
+        self._pool = transport or httpx.AsyncHTTPTransport(verify=tls_context())
         self._http = httpx.AsyncClient(
             transport=Bounded(self._pool),
             timeout=REQUEST_SECONDS_MAX,

@@ -6,6 +6,7 @@ import httpx
 import structlog
 
 from app.gateway.client import ONCE, GatewayClient, Unreached
+from app.process.tls import tls_context
 from app.travel.bounds import GATEWAY_SECONDS_MAX, RETRY_SECONDS
 from app.web.problems import Refused, retry_later
 from models.phones import MOBILE_PHONE_NUMBER, Phone
@@ -18,7 +19,9 @@ class PhoneKeys:
 
     def __init__(self, url: str, token: str) -> None:
         # A proxy that the environment names is not used: a phone number goes to the gateway alone.
-        self._http = httpx.AsyncClient(timeout=GATEWAY_SECONDS_MAX, trust_env=False)
+        self._http = httpx.AsyncClient(
+            timeout=GATEWAY_SECONDS_MAX, trust_env=False, verify=tls_context()
+        )
         self._gateway = GatewayClient(url, ONCE, self._http)
         self._token = token
 

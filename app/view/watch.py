@@ -21,6 +21,7 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.process.tasks import CANCEL_AGAIN_SECONDS, end
+from app.process.tls import tls_context
 from app.view.reading import Unavailable
 
 ASK_SECONDS = 5.0
@@ -238,7 +239,9 @@ class AlertWatch:
         self._targets = targets
         self._queue = queue
         self._clock = clock
-        self._http = httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX, transport=transport)
+        self._http = httpx.AsyncClient(
+            timeout=ANSWER_SECONDS_MAX, transport=transport, verify=tls_context()
+        )
         self._scrapes: dict[str, deque[Scrape]] = {name: deque() for name in targets}
         self._states: dict[str, State] = {}
         self._waiting: int | None = None
