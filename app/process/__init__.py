@@ -7,6 +7,7 @@
 - `ports`: whether a port is free, and who holds it.
 - `files`: files that a reader finds whole.
 - `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends.
+- `tls`: what its HTTP clients check certificates with, read once.
 - `terminal`: how a command tells how far it is.
 - `memory`: how a process looks for reference cycles: seldom.
 - `clock`: the clock that a part is given, so that a test can give it another.

@@ -8,7 +8,7 @@ import httpx
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Return the one context of this process; `SSL_CERT_FILE` names other authorities.
+    """Return the one context of this process; SSL_CERT_FILE names other authorities.
 
     Each client would make one of its own, and reading the authorities takes 20 ms of CPU time.
     """

@@ -314,6 +314,7 @@ async def test_claims_in_other_forms_are_believed(
 
 def of_another_key(claims: Json) -> str:
     forger = Provider()
+    forger.key = RSAKey.generate_key(2048, {"kid": "one"})
     return forger.sign(claims)
 
 

@@ -40,6 +40,11 @@ class Module:
         return ast.parse(self.text)
 
     @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree, in the order of `ast.walk`."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def defined(self) -> dict[str, ast.stmt]:
         """What stands at module level, also within `if` and `try`: name → its statement."""
         found: dict[str, ast.stmt] = {}
@@ -67,7 +72,7 @@ class Module:
     def imported(self) -> dict[str, str]:
         """What an import at any depth binds: name → the dotted name that it stands for."""
         found = {}
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     bound = alias.asname or alias.name.partition(".")[0]
@@ -82,7 +87,7 @@ class Module:
     def dotted(self) -> set[str]:
         """Every dotted name that the code takes from an import, as `app.topics.codec.encode`."""
         found = set(self.imported.values())
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             parts: list[str] = []
             while isinstance(node, ast.Attribute):
                 parts.append(node.attr)
@@ -96,7 +101,7 @@ class Module:
     def reads(self) -> dict[str, list[int]]:
         """Each name that the code reads, with the lines where; also in quoted annotations."""
         found: defaultdict[str, list[int]] = defaultdict(list)
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 found[node.id].append(node.lineno)
             elif (
@@ -114,7 +119,7 @@ class Module:
         told = {id(node) for node in self._docstrings}
         return [
             node.value
-            for node in ast.walk(self.tree)
+            for node in self.nodes
             if isinstance(node, ast.Constant)
             and isinstance(node.value, str)
             and id(node) not in told
@@ -125,7 +130,7 @@ class Module:
         """Strings that stand alone: also those below a field or a constant."""
         return [
             node.value
-            for node in ast.walk(self.tree)
+            for node in self.nodes
             if isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
@@ -150,7 +155,7 @@ class Module:
     def words(self) -> set[str]:
         """Every identifier in the code, and every word of its strings."""
         found = set(self.imported)
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             match node:
                 case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
                     found.add(name)
@@ -169,10 +174,14 @@ class Module:
         return found
 
 
-@lru_cache
 def modules(*rooms: str) -> tuple[Module, ...]:
-    """Return the modules below these folders."""
-    return tuple(Module(path) for room in rooms for path in sorted((ROOT / room).rglob("*.py")))
+    """Return the modules below these folders, each of which is read and parsed once."""
+    return tuple(module for room in rooms for module in modules_of(room))
+
+
+@lru_cache
+def modules_of(room: str) -> tuple[Module, ...]:
+    return tuple(Module(path) for path in sorted((ROOT / room).rglob("*.py")))
 
 
 def by_name() -> dict[str, Module]:
@@ -369,7 +378,7 @@ def _members() -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     bases: defaultdict[str, set[str]] = defaultdict(set)
     for module in modules(*ROOMS, "bench"):
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 found[node.name] |= {
                     name
@@ -566,7 +575,7 @@ def test_each_rule_finds_what_it_is_for(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / name).write_text(dedent(text))
     (tmp_path / "setup.cfg").write_text("")
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    modules.cache_clear()
+    modules_of.cache_clear()
     try:
         assert homonyms() == {"Same": ["app.one", "app.two"]}
         assert dead() == ["app.one.unused"]
@@ -581,4 +590,4 @@ def test_each_rule_finds_what_it_is_for(tmp_path: Path, monkeypatch: pytest.Monk
         assert untold() == ["models.left"]
         assert missing_paths() == ["docs/page.md: app/gone.py"]
     finally:
-        modules.cache_clear()
+        modules_of.cache_clear()
