@@ -36,6 +36,7 @@ LONGEST = (
     "test_changes",
     "test_projection",
     "test_worker",
+    "test_credentials",
     "test_every_page",
     "test_code_page",
     "test_login_keycloak",
