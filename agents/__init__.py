@@ -10,7 +10,7 @@
 Four things differ from a plain agent (app.engine says why):
 
 - An event is a `Chunk`, many records of one topic partition. So streams are `noack().events()`.
-- `Table.submit` returns before the chunk is done, and acks the chunk once its transaction is in
+- `Lanes.submit` returns before the chunk is done, and acks the chunk once its transaction is in
   the log. A failure ends the process.
 - Tables are app.engine's and not `app.Table`. What goes to other topics goes through the
   `Transaction` and never `topic.send`, so it shares the transaction.

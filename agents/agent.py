@@ -25,7 +25,7 @@ def add_agent(app: TableApp, name: str, topic: Topic, table: Table, fold: Fold) 
     @app.agent(app.topic(topic.name, value_serializer="raw"), name=name)
     async def fold_topic(chunks: StreamT[Chunk]) -> None:
         async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            await table.submit(event.value, fold, partial(chunks.ack, event))
+            await table.lanes.submit(event.value, fold, partial(chunks.ack, event))
 
 
 async def fold_due(table: Table, fold: DueFold, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Bound the poison: park a source that sends too much of it; stop if too many name no source.
+"""Bound the poison: park a source that sends too much of it; stand still if too many name none.
 
 What is valid and lies in another partition than its own is no poison: it is forwarded there, in the
 transaction of its chunk, so exactly once.
@@ -15,6 +15,7 @@ import structlog
 
 from agents.dead_letters import DeadLetters
 from agents.instants import instant
+from app.engine.halts import TopicHalts
 from app.engine.store import TALLY
 from app.engine.transaction import Output, Records, Transaction
 from app.process import metrics
@@ -39,9 +40,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Tally).decode
 
 
-class UnreadableError(RuntimeError):
-    """So many records have no readable source that the reader itself is in question; it ends
-    here."""
+class UnreadableError(TopicHalts):
+    """So many records have no readable source that the reader itself is in question; the topic's
+    partition stands still here."""
 
 
 def unreadable_limit(settings: Settings) -> Limit:
@@ -111,6 +112,9 @@ class Poison:
         """
         for record in records:
             arrived_at = instant(record.timestamp)
+            if (reason := self._tally.left_aside.pop(record.offset, None)) is not None:
+                self._leave_aside(record, reason)
+                continue
             try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
                 right = record.partition
@@ -139,6 +143,11 @@ class Poison:
         else:
             self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
         self._count(record, source, True)
+
+    def _leave_aside(self, record: LogRecord, reason: str) -> None:
+        refusal = Refusal(Code.LEFT_ASIDE, f"An operator leaves it aside: {reason}")
+        refusal.source = source_in(record.value, record.headers)
+        self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
 
     def parks(self, record: LogRecord, source: str) -> bool:
         """Say whether a valid record is of a parked source; if so, it is put aside."""
@@ -186,11 +195,11 @@ class Poison:
         return (
             f"{record.topic}[{record.partition}]: {what}, at offsets {since} to {record.offset}, "
             "have no readable source. More likely this worker cannot read them than that all are "
-            "wrong, so it stops; nothing of this chunk is applied. Look at them there. If the "
-            "reader is at fault, mend it and start again. If they are rubbish, start with "
-            f"{variable_of('unreadable_in_a_row')} above {limit.in_a_row} and "
-            f"{variable_of('unreadable_percent')} above {limit.percent}, as far as it takes: they "
-            "then go to dead-letters. docs/operations.md tells more."
+            "wrong, so this partition of the topic stands still. Look at them there. If the reader "
+            "is at fault, mend it and start again. If they are rubbish, `yuekang partitions "
+            "release` counts anew: they then go to dead-letters, until the limit is reached again. "
+            f"For many, start with {variable_of('unreadable_in_a_row')} above {limit.in_a_row} and "
+            f"{variable_of('unreadable_percent')} above {limit.percent}."
         )
 
 

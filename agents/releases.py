@@ -1,30 +1,34 @@
-"""Let a parked source go on, where an operator has released it.
+"""Let a parked source go on, or a partition that stands still, where an operator has released it.
 
-Each partition of the topic has every release, and each release folds into every table: what a
-partition counted of the source is forgotten, in all topics. A repeated release changes nothing, nor
-does one for a source that is not parked.
+Each partition of the topic has every release of a source, and each release folds into every table:
+what a partition counted of the source is forgotten, in all topics. A release of a partition lies in
+that partition alone. It is folded although the partition stands: it does not wait in a lane. A
+repeated release changes nothing, nor does one of what is not parked or does not stand.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 import structlog
 from faust.types import StreamT
+from msgspec.structs import asdict
 
 from agents.dead_letters import DeadLetters
 from agents.poison import tally_of, write_tally
 from app.engine.chunks import Chunk
+from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
 from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
 from app.topology import TableApp, input_topics
-from models.sources import SourceReleased
+from models.sources import PartitionReleased, PartitionReleasedData, SourceReleased
 
 log = structlog.get_logger()
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 
-_decode = msgspec.json.Decoder(SourceReleased).decode
+_decode = msgspec.json.Decoder(SourceReleased | PartitionReleased).decode
 
 
 def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
@@ -32,7 +36,7 @@ def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
     reported once."""
     first = app.held_tables[0]
     folds = [
-        (table, chunk_release(table.settings.name, dead_letters if table is first else None))
+        (table, chunk_release(table, dead_letters if table is first else None))
         for table in app.tables_of(TOPIC)
     ]
 
@@ -45,27 +49,47 @@ def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
                 await chunks.ack(event)
 
 
-def chunk_release(table: str, dead_letters: DeadLetters | None) -> Fold:
+def chunk_release(table: Table, dead_letters: DeadLetters | None) -> Fold:
     """Return the fold for releases in `table`; only one table's fold gets `dead_letters`."""
-    topics = [topic.name for topic in input_topics() if topic.folds_into == table]
+    name = table.settings.name
+    topics = [topic.name for topic in input_topics() if topic.folds_into == name]
 
     def release(transaction: Transaction, records: Records) -> Iterator[None]:
         for record in records:
             yield
             try:
-                source = _decode(record.value or b"").data.source
+                event = _decode(record.value or b"")
             except msgspec.DecodeError as error:  # also JSON that is not a release
                 if dead_letters is not None:
                     refusal = Refusal(Code.INVALID, f"This is no release: {error}.")
                     dead_letters.refuse(transaction, TOPIC, record, refusal)
                 continue
-            for topic in topics:
-                tally = tally_of(transaction, topic)
-                if source in tally.parked:
-                    log.warning(
-                        "source_released", topic=topic, partition=record.partition, source=source
-                    )
-                tally.release(source)
-                write_tally(transaction, topic, tally)
+            match event:
+                case SourceReleased(data=data):
+                    for topic in topics:
+                        _release_source(transaction, topic, record.partition, data.source)
+                case PartitionReleased(data=data):
+                    if (data.table, data.partition) == (name, record.partition):
+                        _release_partition(transaction, topics, data)
+                        transaction.then(partial(table.lanes.go_on, data.partition, data.topic))
 
     return release
+
+
+def _release_source(transaction: Transaction, topic: str, partition: int, source: str) -> None:
+    tally = tally_of(transaction, topic)
+    if source in tally.parked:
+        log.warning("source_released", topic=topic, partition=partition, source=source)
+    tally.release(source)
+    write_tally(transaction, topic, tally)
+
+
+def _release_partition(
+    transaction: Transaction, topics: list[str], data: PartitionReleasedData
+) -> None:
+    log.warning("partition_released", **asdict(data))
+    for topic in topics:
+        if data.topic in (None, topic):
+            tally = tally_of(transaction, topic)
+            tally.go_on(data.offset, data.reason)
+            write_tally(transaction, topic, tally)

@@ -41,6 +41,11 @@ reaches its limit is not parked. Its count begins again, and its invalid events 
 before (own decision)."""
 
 
+LEFT_ASIDE_MAX = 100
+"""Records of a topic partition that wait to be left aside. Where so many cannot be folded, the fold
+is at fault and not they (own decision)."""
+
+
 class Verdict(Enum):
     """What a record does to its source, from the next record on."""
 
@@ -92,16 +97,18 @@ class Tally(Struct, array_like=True):
     """The counts of one topic partition. Bounded by `COUNTED_MAX` and `PARKED_MAX`.
 
     `counting` has the source heard of longest ago first; `parked` has the offset of the record
-    that reached the limit, after which the source's records are put aside.
+    that reached the limit, after which the source's records are put aside. `left_aside` has the
+    offsets of single records that an operator leaves aside, and why; at most `LEFT_ASIDE_MAX`.
     """
 
     counting: dict[str, Count] = {}
     parked: dict[str, int] = {}
     unreadable: Count | None = None
+    left_aside: dict[int, str] = {}
 
     def __bool__(self) -> bool:
-        """Say whether anything is counted or parked."""
-        return bool(self.counting or self.parked or self.unreadable)
+        """Say whether anything is counted, parked or left aside."""
+        return bool(self.counting or self.parked or self.unreadable or self.left_aside)
 
     def add(
         self, source: str | None, invalid: bool, offset: int, unreadable: Limit = SOURCE_LIMIT
@@ -145,8 +152,15 @@ class Tally(Struct, array_like=True):
         self.parked.pop(source, None)
         self.counting.pop(source, None)
 
+    def go_on(self, offset: int | None, reason: str) -> None:
+        """Forget the records without a readable source; leave the one at `offset` aside."""
+        self.unreadable = None
+        if offset is not None and len(self.left_aside) < LEFT_ASIDE_MAX:
+            self.left_aside[offset] = reason
+
 
 SOURCE_RELEASED: Final = "yuekang.source.released.v1"
+PARTITION_RELEASED: Final = "yuekang.partition.released.v1"
 
 SOURCE_READ = r"/[A-Za-z0-9/._-]{1,95}"
 """What can be read as a source, even in a record that is refused for its source."""
@@ -168,20 +182,42 @@ class SourceReleasedData(Struct, frozen=True, forbid_unknown_fields=True):
     source: SourceRead
 
 
-class SourceReleased(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The CloudEvent on source-releases: an operator has looked, and lets a source go on.
+class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """What each CloudEvent on source-releases has. An operator writes it."""
+
+    id: ReleaseId
+    time: Instant
+    source: Literal["/operator"] = "/operator"
+    specversion: Literal["1.0"] = "1.0"
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
+class SourceReleased(Release, frozen=True, kw_only=True, tag=SOURCE_RELEASED):
+    """An operator has looked, and lets a source go on.
 
     Written to every partition; each holder of a partition forgets what it counted of the source
     there, in every topic.
     """
 
-    id: ReleaseId
-    time: Instant
     data: SourceReleasedData
-    type: Literal["yuekang.source.released.v1"] = SOURCE_RELEASED
-    source: Literal["/operator"] = "/operator"
-    specversion: Literal["1.0"] = "1.0"
-    datacontenttype: Literal["application/json"] = "application/json"
+
+
+class PartitionReleasedData(Struct, frozen=True, forbid_unknown_fields=True):
+    """The partition and the table that goes on. With `topic` and `offset` that record is left
+    aside; without a topic, what stands there because of time alone goes on too."""
+
+    table: Annotated[str, Meta(pattern=r"^[a-z]{1,20}$")]
+    partition: Annotated[int, Meta(ge=0)]
+    reason: Annotated[str, Meta(min_length=1, max_length=200)]
+    topic: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,249}$")] | None = None
+    offset: Annotated[int, Meta(ge=0)] | None = None
+
+
+class PartitionReleased(Release, frozen=True, kw_only=True, tag=PARTITION_RELEASED):
+    """An operator has looked, and lets a partition go on that stands still. Written to that
+    partition alone."""
+
+    data: PartitionReleasedData
 
 
 def released(source: str, id: str, at: datetime) -> SourceReleased:

@@ -4,10 +4,11 @@ aiokafka 0.14, which are checked at the start.
 Faust keeps what it does well: agents, streams, the consumer group and its assignor, when offsets
 are committed, the life of the process. Three things are done otherwise, because Faust's own way
 loses, repeats, stops or crawls (docs/decisions/0001 to 0003): how records come to an agent, which
-offset may be committed (both in `chunks`), and tables with their recovery. `table` has the turns
-that chunks take, `partition` the fence and the commit, `transaction` what a fold sees, `store` what
-RocksDB keeps. `app` makes an app of all that, and ties its tables to the partitions that the group
-gives it.
+offset may be committed (both in `chunks`), and tables with their recovery. `lanes` keeps the chunks
+of each topic partition in order, `halts` tells what stands still. `table` has the turns that chunks
+take, `partition` the fence and the commit, `producer` what is known of its requests, `transaction`
+what a fold sees, `store` what RocksDB keeps. `app` makes an app of all that, and ties its tables to
+the partitions that the group gives it.
 
 Overridden, of Faust's consumer and its thread:
 
@@ -26,7 +27,7 @@ Overridden, of Faust's consumer and its thread:
 - `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no
   setting for either.
 - `_fetch_records`: begins with another partition each time, as aiokafka empties one before the
-  next; leaves out what has enough waiting (`Table.held_back`).
+  next; leaves out what has enough waiting (`Lanes.held_back`).
 
 Of its app, `_new_transport` and the transport's `Consumer` put that in place. Also overridden:
 

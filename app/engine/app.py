@@ -23,7 +23,7 @@ waits a fixed 20 ms, four times what a whole small transaction takes."""
 
 CHUNKS_COMING_MAX = 1_024
 """Chunks on their way to an agent, which hands on each at once; a fetch brings one of each
-partition. What waits is bounded behind it (`Table.held_back`)."""
+partition. What waits is bounded behind it (`Lanes.held_back`)."""
 
 LEADERS_KNOWN_MS = 10_000
 """How old the knowledge of partitions' leaders may be. While aiokafka looks for the beginning of a
@@ -89,7 +89,7 @@ def tie_tables(
     """
     for table in tables:
         table.on_failure(lambda error: _end(app, error))
-    app.held_back = lambda: frozenset[TP]().union(*(table.held_back for table in tables))
+    app.held_back = lambda: frozenset[TP]().union(*(table.lanes.held_back for table in tables))
 
     async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
         async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):

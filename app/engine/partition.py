@@ -24,19 +24,22 @@ process, and a new one starts from 1.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from app.engine.producer import FENCED, UNKNOWN, Producer
 from app.engine.store import APPLIED, DUE, Store
 from app.engine.transaction import Transaction, by_place
 from app.process import metrics
 from app.process.consumer import Consumer
+from app.process.producers import close
 
 log = structlog.get_logger()
 
@@ -60,6 +63,24 @@ CATCH_UP_RECORDS = 20_000
 """Records applied to the store at a time while catching up; bounds its memory."""
 
 
+class Fenced(Exception):
+    """Another worker has taken the partition."""
+
+
+class EndUnknown(Exception):
+    """Whether the transaction is in the log is not known: take the partition again."""
+
+
+class BatchRefused(Exception):
+    """The broker refused a batch for good, so its transaction is not in the log."""
+
+    def __init__(self, batch: "SentBatch", error: KafkaError) -> None:
+        super().__init__(
+            f"the broker refuses {batch.records} records ({batch.size:,} bytes) for "
+            f"{batch.topic}[{batch.partition}]: {type(error).__name__}"
+        )
+
+
 class TableSettings(NamedTuple):
     """Where a table lives."""
 
@@ -80,7 +101,7 @@ class Partition:
         self.lock = asyncio.Lock()
         self._settings = settings
         self._tp = TopicPartition(settings.changelog, number)
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: Producer | None = None
         self._store: Store | None = None
 
     @property
@@ -95,7 +116,12 @@ class Partition:
         return self._store
 
     async def take(self) -> None:
-        """Fence the predecessor, catch up with the log, go live."""
+        """Fence the predecessor, catch up with the log, go live.
+
+        Taken again while it is held, it has another producer, and the store is level with the log,
+        whatever became of the transaction before.
+        """
+        await self._close_producer()
         await self._fence()
         if shorter := await self._catch_up():
             await self.commit(Transaction(self.store), dict.fromkeys(shorter, -1))
@@ -109,9 +135,17 @@ class Partition:
         """
         self.live.clear()
         async with self.lock:
-            if self._producer is not None:
-                producer, self._producer = self._producer, None
-                await producer.stop()
+            await self._close_producer()
+
+    async def _close_producer(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await close(producer)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Say whether a request of its producer may still be on its way: take it again then."""
+        return self._producer is not None and self._producer.in_doubt
 
     def drop(self) -> None:
         """Give the partition up for good; call it only after `release`. Whoever waits for it goes
@@ -123,7 +157,7 @@ class Partition:
             self._store = None
 
     async def _fence(self) -> None:
-        producer = AIOKafkaProducer(
+        producer = Producer(
             bootstrap_servers=self._settings.bootstrap,
             transactional_id=f"{self._settings.application}-{self._settings.name}-{self.number}",
             acks="all",
@@ -219,35 +253,37 @@ class Partition:
     async def commit(self, transaction: Transaction, offsets: Mapping[str, int]) -> None:
         """Write `transaction` and the applied `offsets` of the input: log first, then store.
 
-        Raises `ProducerFenced` when another worker has taken the partition, and a `KafkaError`
-        when the broker refuses a batch for good; nothing of `transaction` is then in the log.
+        Raises `Fenced` when another worker has taken the partition, and `BatchRefused` when the
+        broker refuses a batch for good; nothing of `transaction` is then in the log. Raises
+        `EndUnknown` when nobody can tell: after `take`, the store has what the log has.
         """
         assert self._producer is not None, "partition is not taken"
         rows = [(key, DUE.pack(due) + row) for key, (due, row) in transaction.rows.items()]
         rows += ((APPLIED + topic.encode(), b"%d" % offset) for topic, offset in offsets.items())
         if not rows:
             return
-        await self._producer.begin_transaction()
-        changelog = await self._send(
-            self._tp.topic, self.number, [(key, value, ()) for key, value in rows]
-        )
-        outputs = [
-            batch
-            for place, told in by_place(transaction.outputs, self.number).items()
-            for batch in await self._send(*place, [(o.key, o.value, o.headers) for o in told])
-        ]
-        # aiokafka commits what the broker took although it refused another batch.
-        *_, last = await asyncio.gather(*(acked for acked, _ in (*outputs, *changelog)))
-        await self._producer.commit_transaction()
-        self.store.write(rows, last.offset + changelog[-1][1] - 1)
+        with _told_apart():
+            await self._producer.begin_transaction()
+            changelog = await self._send(
+                self._tp.topic, self.number, [(key, value, ()) for key, value in rows]
+            )
+            outputs = [
+                batch
+                for place, told in by_place(transaction.outputs, self.number).items()
+                for batch in await self._send(*place, [(o.key, o.value, o.headers) for o in told])
+            ]
+            # aiokafka commits what the broker took although it refused another batch.
+            *_, last = await asyncio.gather(*(_acked(batch) for batch in (*outputs, *changelog)))
+            await self._producer.commit_transaction()
+        self.store.write(rows, last.offset + changelog[-1].records - 1)
 
     async def _send(
         self,
         topic: str,
         number: int,
         records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]],
-    ) -> list[tuple["asyncio.Future[RecordMetadata]", int]]:
-        """Send records in as few batches as fit; return each batch's future and its count."""
+    ) -> list["SentBatch"]:
+        """Send records in as few batches as fit."""
         producer = self._producer
         assert producer is not None
         sent = []
@@ -255,16 +291,43 @@ class Partition:
         for key, value, headers in records:
             while batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                 assert batch.record_count(), "a batch takes at least one record of any size"
-                sent.append((await self._submit(batch, topic, number), batch.record_count()))
+                sent.append(await self._submit(batch, topic, number))
                 batch = producer.create_batch()
-        sent.append((await self._submit(batch, topic, number), batch.record_count()))
+        sent.append(await self._submit(batch, topic, number))
         return sent
 
-    async def _submit(
-        self, batch: Any, topic: str, number: int
-    ) -> "asyncio.Future[RecordMetadata]":
+    async def _submit(self, batch: Any, topic: str, number: int) -> "SentBatch":
         assert self._producer is not None
-        future: asyncio.Future[RecordMetadata] = await self._producer.send_batch(
-            batch, topic, partition=number
-        )
-        return future
+        future = await self._producer.send_batch(batch, topic, partition=number)
+        # Where another batch fails first, nobody asks any more what became of this one.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return SentBatch(topic, number, batch.record_count(), batch.size(), future)
+
+
+class SentBatch(NamedTuple):
+    """A batch on its way: where to, records and bytes before compression, the broker's word."""
+
+    topic: str
+    partition: int
+    records: int
+    size: int
+    metadata: "asyncio.Future[RecordMetadata]"
+
+
+async def _acked(batch: SentBatch) -> RecordMetadata:
+    try:
+        return await batch.metadata
+    except (*FENCED, *UNKNOWN):
+        raise
+    except KafkaError as error:
+        raise BatchRefused(batch, error) from error
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    try:
+        yield
+    except FENCED as error:
+        raise Fenced(type(error).__name__) from error
+    except UNKNOWN as error:
+        raise EndUnknown(type(error).__name__) from error

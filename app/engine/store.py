@@ -43,7 +43,12 @@ STALE_MAX = 10_000
 """Stale agenda entries that one look clears away."""
 
 
-class StoreDamaged(RuntimeError):
+class StoreFailed(RuntimeError):
+    """The store cannot be read or written: it is closed, its disk is full, files cannot be opened.
+    It is left as it is."""
+
+
+class StoreDamaged(StoreFailed):
     """A block of the store cannot be read. The next start begins with an empty one."""
 
 

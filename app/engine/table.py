@@ -1,6 +1,6 @@
 """A table: the partitions that this worker holds, and the turns that chunks take on them.
 
-One chunk of a topic partition is in hand at a time, in order; what comes meanwhile waits. One
+One chunk of a topic partition is in hand at a time, in order (`app.engine.lanes`). One
 transaction is under way on a partition of the table at a time. While the log answers to it, chunks
 of other partitions are folded. Chunks of other topics that come to the same partition wait for a
 turn and share a transaction; none has the partition for long while others wait.
@@ -8,26 +8,19 @@ turn and share a transaction; none has the partition for long while others wait.
 
 import asyncio
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 import structlog
-from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 from faust.types import TP
 
 from app.engine.chunks import Chunk, fits
-from app.engine.partition import Partition, TableSettings
+from app.engine.halts import Halt, TopicHalts, halt_of
+from app.engine.lanes import Halted, Lanes
+from app.engine.partition import BatchRefused, EndUnknown, Fenced, Partition, TableSettings
+from app.engine.store import StoreFailed
 from app.engine.transaction import DueFold, Fold, Transaction
 from app.process import metrics
 
@@ -38,7 +31,12 @@ FENCED_SECONDS_MAX = 30.0
 
 
 PART_RECORDS = 512
-"""Records that are folded before the size of their rows is looked at."""
+"""Records that are folded before time and the size of their rows are looked at, at most: as many as
+are folded within `TURN_SECONDS`."""
+
+CAREFUL = 8
+"""A part that failed is tried again in so many parts, each in a transaction of its own, until the
+one record is found that cannot be folded."""
 
 TRANSACTION_BYTES_MAX = 8 * 1024 * 1024
 """When what a transaction has read and written exceeds this after a part, it is committed and
@@ -49,9 +47,8 @@ TURN_SECONDS = 0.1
 """How long the chunks of a turn are folded while other chunks of the partition wait. What is left
 of them waits for another turn: a flood about one person holds up nobody for longer."""
 
-WAITING_BYTES_MAX = 32 * 1024 * 1024
-"""Bytes that wait behind the chunks in hand; above it, what has some waiting is fetched no more
-until it has been processed."""
+DUE_PART = 64
+"""Due rows that are folded before the time is looked at."""
 
 HOLD_SECONDS = 0.005
 """How long a fold holds the event loop at a time; one record more may come on top."""
@@ -59,28 +56,34 @@ HOLD_SECONDS = 0.005
 
 @dataclass(eq=False, slots=True)
 class Waiting:
-    """A chunk that waits for its turn on a partition; `committed` says what came of it."""
+    """A chunk that waits for its turn on a partition; `committed` says what came of it, or
+    `halt` why it cannot go on.
+
+    It is folded in parts of `part` records; `careful` after a failure.
+    """
 
     chunk: Chunk
     fold: Fold
+    part: int
     committed: bool | None = None
+    halt: Halt | None = None
     had_a_turn: bool = False
+    careful: bool = False
 
+    @property
+    def is_open(self) -> bool:
+        """Say whether nothing has come of it yet."""
+        return self.committed is None and self.halt is None
 
-@dataclass(eq=False, slots=True)
-class Submitted:
-    """A chunk that was handed in, and whom to tell when it is done."""
-
-    chunk: Chunk
-    fold: Fold
-    acks: list[Callable[[], Awaitable[object]]]
+    def failed(self, records: int) -> None:
+        """Go on in smaller parts than one of `records`, which failed."""
+        self.part, self.careful = max(1, records // CAREFUL), True
 
 
 class Table:
     """The partitions of a table that this worker holds, and how agents process with them.
 
-    `held_back` are the topic partitions that have enough waiting, so nothing more should be fetched
-    of them.
+    Agents hand in chunks to `lanes`, which calls `process`.
     """
 
     def __init__(self, settings: TableSettings) -> None:
@@ -89,10 +92,9 @@ class Table:
         self._generation = -1
         self._newest = -1
         self._taking: set[asyncio.Task[None]] = set()
-        self.held_back: frozenset[TP] = frozenset()
-        self._lanes: defaultdict[TP, deque[Submitted]] = defaultdict(deque)
-        self._lanes_in_hand: set[asyncio.Task[None]] = set()
+        self.lanes = Lanes(settings.name, self.process, self._ended)
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
+        self._parts: dict[TP, int] = {}
         self._on_failure: Callable[[BaseException], None] = _unhandled
 
     def on_failure(self, callback: Callable[[BaseException], None]) -> None:
@@ -113,6 +115,7 @@ class Table:
         numbers = set(numbers)
         for number in set(self.held) - numbers:
             self.held.pop(number).drop()
+            self.lanes.go_on(number)  # it is another's now
         self._generation = self._newest = generation
         for number in sorted(numbers):
             partition = self.held.setdefault(number, Partition(self.settings, number))
@@ -122,92 +125,55 @@ class Table:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._taking.discard(task)
-        self._lanes_in_hand.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(error)
 
     async def stop(self) -> None:
         """Finish what is in hand, and close."""
         await self.revoke()
-        for partition in self.held.values():
+        for number, partition in self.held.items():
             partition.drop()
+            self.lanes.go_on(number)
         self.held.clear()
-
-    async def submit(self, chunk: Chunk, fold: Fold, ack: Callable[[], Awaitable[object]]) -> None:
-        """Hand in a chunk to `process`, and `ack` it when that is done.
-
-        Returns at once. Each topic partition has one chunk in hand at a time, in order; what comes
-        meanwhile waits as one chunk, up to the bounds of one. While the log answers to one, others
-        are folded. So no partition waits for another. A failure ends the process, and what waited
-        behind it is not processed.
-        """
-        lane = self._lanes[TP(chunk.topic, chunk.partition)]
-        if len(lane) > 1 and lane[-1].chunk.joins(chunk):
-            lane[-1].acks.append(ack)
-        else:
-            lane.append(Submitted(chunk, fold, [ack]))
-        if len(lane) == 1:
-            task = asyncio.create_task(self._process_lane(lane))
-            self._lanes_in_hand.add(task)
-            task.add_done_callback(self._ended)
-        self._hold_back()
-        await asyncio.sleep(0)  # let it begin
-
-    async def _process_lane(self, lane: "deque[Submitted]") -> None:
-        while lane:
-            first = lane[0]
-            if await self.process(first.chunk, first.fold):
-                for ack in first.acks:
-                    await ack()
-            lane.popleft()
-            self._hold_back()
-
-    def _hold_back(self) -> None:
-        behind = {
-            tp: [submitted.chunk for submitted in islice(lane, 1, None)]
-            for tp, lane in self._lanes.items()
-            if len(lane) > 1
-        }
-        waiting = sum(chunk.size for chunks in behind.values() for chunk in chunks)
-        # As much once more would not fit into one chunk.
-        self.held_back = frozenset(
-            tp
-            for tp, chunks in behind.items()
-            if waiting > WAITING_BYTES_MAX or not fits(chunks * 2)
-        )
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.
 
         A chunk from before a rebalance is left to the worker that holds its partition now, which
         gets it again. `fold` runs alone on its partition, and sees the rows as all chunks before
-        left them. Chunks of other topics that wait for the same turn share one transaction.
+        left them. Chunks of other topics that wait for the same turn share one transaction. Raises
+        `Halted` where `fold` fails, or the broker refuses what it writes, at one record.
         """
         if chunk.generation > self._newest:
             raise RuntimeError(
                 f"a chunk of generation {chunk.generation} came before its partitions were "
                 "assigned: left out, it would be lost"
             )
-        mine, waiting = Waiting(chunk, fold), self._waiting[chunk.partition]
+        part = self._parts.get(TP(chunk.topic, chunk.partition), PART_RECORDS)
+        mine, waiting = Waiting(chunk, fold, part), self._waiting[chunk.partition]
         waiting.append(mine)
         try:
-            while mine.committed is None:
+            while mine.is_open:
                 async with self._turn(chunk.partition, chunk.generation) as partition:
                     if partition is None:
                         return False
-                    if mine.committed is None:
+                    if mine.is_open:
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
         finally:
             waiting.remove(mine)
-        return mine.committed
+        if mine.halt is not None:
+            raise Halted(mine.halt)
+        return bool(mine.committed)
 
     def _sharing(self, partition: Partition, first: Waiting) -> list[Waiting]:
         """Return `first` and other waiting chunks, up to the bounds of one chunk."""
+        if first.careful:
+            return [first]
         turn = list[Waiting]()
         others = [
             w
             for w in self._waiting[partition.number]
-            if w is not first and w.committed is None and not w.had_a_turn
+            if w is not first and w.is_open and not w.had_a_turn
         ]
         for each in (first, *others):
             if each.chunk.generation != self._generation:
@@ -222,62 +188,116 @@ class Table:
         parts where they exceed `TRANSACTION_BYTES_MAX`.
 
         What is not folded within `TURN_SECONDS` while others wait is left for another turn. A
-        commit that is fenced leaves all out that is not committed; what was before it stands.
+        commit that is fenced leaves all out that is not committed; what was before it stands. What
+        fails is left for another turn, in smaller parts; at one record it is told why.
         """
-        transaction, offsets, folded = (
-            Transaction(partition.store),
-            dict[str, int](),
-            list[Waiting](),
-        )
+        transaction, offsets = Transaction(partition.store), dict[str, int]()
+        counts, folded = Counter[Waiting](), list[Waiting]()
         until = time.monotonic() + TURN_SECONDS
 
         async def commit() -> bool:
             nonlocal transaction, offsets
-            if offsets and not await self._commit(partition, transaction, offsets):
+            try:
+                committed = not offsets or await self._commit(partition, transaction, offsets)
+            except BatchRefused as error:
+                await partition.take()  # its transaction is open
+                for each in counts:
+                    self._failed(each, counts[each], error, alone=len(counts) == 1)
+                return False
+            if committed is False:
                 for each in turn:
                     each.committed = bool(each.committed)
+            if not committed:
                 return False
             for each in folded:
                 each.committed = True
             transaction, offsets = Transaction(partition.store), {}
+            counts.clear()
             return True
 
         for each in turn:
-            each.had_a_turn, topic = True, each.chunk.topic
+            each.had_a_turn, topic, begun = True, each.chunk.topic, False
             applied = offsets.get(topic, partition.store.applied_offset(topic))
             records = [record for record in each.chunk.records if record.offset > applied]
-            for start in range(0, len(records), PART_RECORDS):
-                is_over = start and time.monotonic() > until and self._others_wait(partition, turn)
-                if (is_over or transaction.size > TRANSACTION_BYTES_MAX) and not await commit():
+            while records:
+                over = begun and time.monotonic() > until and self._others_wait(partition, turn)
+                full = transaction.size > TRANSACTION_BYTES_MAX
+                if (over or full or (each.careful and counts)) and not await commit():
                     return
-                if is_over:
+                if over:
                     return
-                part = records[start : start + PART_RECORDS]
+                part, records = records[: each.part], records[each.part :]
+                try:
+                    seconds = await _paced(each.fold(transaction, part))
+                except StoreFailed:
+                    raise
+                except Exception as error:
+                    self._failed(each, len(part), error, alone=not counts)
+                    return
                 transaction.count(metrics.WORKER_RECORDS.labels(topic), len(part))
-                await _paced(each.fold(transaction, part))
-                offsets[topic] = part[-1].offset
+                offsets[topic], begun = part[-1].offset, True
+                counts[each] += len(part)
+                self._fit_part(each, len(part), seconds)
             folded.append(each)
         await commit()
 
+    def _failed(self, each: Waiting, count: int, error: Exception, *, alone: bool) -> None:
+        """Try a chunk again, in smaller parts, or say why it cannot go on: `count` records of it
+        failed, `alone` in their transaction."""
+        if not alone or count > 1:
+            each.careful, each.part = True, max(1, count // CAREFUL) if alone else count
+            return
+        applied = self.held[each.chunk.partition].store.applied_offset(each.chunk.topic)
+        offset = next(r.offset for r in each.chunk.records if r.offset > applied)
+        _tell(error)
+        each.halt = halt_of(
+            self.settings.name, each.chunk.partition, each.chunk.topic, offset, error
+        )
+
+    def _fit_part(self, each: Waiting, count: int, seconds: float) -> None:
+        """Let the next part of a chunk take `TURN_SECONDS`, and be at most twice as long."""
+        fits = int(count * TURN_SECONDS / max(seconds, 1e-6))
+        each.part = max(1, min(fits, 2 * each.part, PART_RECORDS))
+        self._parts[TP(each.chunk.topic, each.chunk.partition)] = each.part
+
     def _others_wait(self, partition: Partition, turn: Sequence[Waiting]) -> bool:
-        return any(w not in turn and w.committed is None for w in self._waiting[partition.number])
+        return any(w not in turn and w.is_open for w in self._waiting[partition.number])
 
     async def process_due(self, until: int, limit: int, fold: DueFold) -> int:
-        """Fold at most `limit` rows of each live partition that are due at `until` (µs).
+        """Fold rows of each live partition that are due at `until` (µs): at most `limit`, and as
+        many as fit into a turn.
 
-        Returns how many there were.
+        Returns how many there were. A partition whose rows cannot be folded stands still.
         """
-        count = 0
-        for number, held in list(self.held.items()):
-            if not held.live.is_set():
-                continue
-            async with self._turn(number, self._generation) as partition:
-                if partition is None or not (keys := partition.store.due(until, limit)):
-                    continue
-                transaction = Transaction(partition.store)
-                await _paced(fold(transaction, keys))
+        found = await asyncio.gather(
+            *(
+                self._process_due_of(number, until, limit, fold)
+                for number, held in list(self.held.items())
+                if held.live.is_set() and not self.lanes.is_halted(number)
+            )
+        )
+        return sum(found)
+
+    async def _process_due_of(self, number: int, until: int, limit: int, fold: DueFold) -> int:
+        async with self._turn(number, self._generation) as partition:
+            if partition is None or not (keys := partition.store.due(until, limit)):
+                return 0
+            transaction, count = Transaction(partition.store), 0
+            over = time.monotonic() + TURN_SECONDS
+            try:
+                while count < len(keys) and time.monotonic() < over:
+                    part = keys[count : count + DUE_PART]
+                    await _paced(fold(transaction, part))
+                    count += len(part)
                 await self._commit(partition, transaction, {})
-                count += len(keys)
+            except StoreFailed:
+                raise
+            except Exception as error:
+                if isinstance(error, BatchRefused):
+                    await partition.take()
+                _tell(error)
+                self.lanes.halt(halt_of(self.settings.name, number, None, None, error))
+                return 0
         return count
 
     @asynccontextmanager
@@ -298,29 +318,38 @@ class Table:
 
     async def _commit(
         self, partition: Partition, transaction: Transaction, offsets: Mapping[str, int]
-    ) -> bool:
+    ) -> bool | None:
+        """Commit; say whether it was. None: nobody knows, but the store has what the log has, so
+        whatever is not applied is to be folded again. Raise `BatchRefused`."""
         try:
             with metrics.WORKER_CHUNK_SECONDS.labels(self.settings.name).time():
                 await partition.commit(transaction, offsets)
-        except (ProducerFenced, OutOfOrderSequenceNumber) as error:
-            # Another worker holds the partition, and this one has not heard of the rebalance yet. A
-            # batch that was under way may be reported as out of order.
+        except Fenced as error:
+            # Another worker holds the partition, and this one has not heard of the rebalance yet.
             partition.lost = True
             metrics.WORKER_FENCED.labels(self.settings.name).inc()
             asyncio.get_running_loop().call_later(
                 FENCED_SECONDS_MAX, self._check_fenced, partition, self._generation
             )
-            log.warning(
-                "fenced",
-                table=self.settings.name,
-                partition=partition.number,
-                error=type(error).__name__,
-            )
+            where = {"table": self.settings.name, "partition": partition.number}
+            log.warning("fenced", **where, error=str(error))
             return False
+        except EndUnknown as error:
+            await self._take_again(partition, str(error))
+            return None
+        if partition.in_doubt:
+            await self._take_again(partition, "a request had no answer")
         for topic, count in Counter(output.topic for output in transaction.outputs).items():
             transaction.count(metrics.WORKER_OUTPUTS.labels(topic), count)
         transaction.committed()
         return True
+
+    async def _take_again(self, partition: Partition, why: str) -> None:
+        """Take a partition again whose producer has something on its way that may come late."""
+        where = {"table": self.settings.name, "partition": partition.number}
+        log.warning("producer_made_anew", **where, why=why)
+        metrics.WORKER_PRODUCERS_MADE_ANEW.labels(self.settings.name).inc()
+        await partition.take()
 
     def _check_fenced(self, partition: Partition, generation: int) -> None:
         """End the process if a rebalance should have come and has not: only a rebalance can take
@@ -336,14 +365,24 @@ class Table:
             )
 
 
-async def _paced(fold: Iterator[None]) -> None:
-    """Run a fold, and let the event loop go on every `HOLD_SECONDS`."""
-    until = time.monotonic() + HOLD_SECONDS
+async def _paced(fold: Iterator[None]) -> float:
+    """Run a fold, and let the event loop go on every `HOLD_SECONDS`; return the seconds that the
+    fold took."""
+    began, away = time.monotonic(), 0.0
+    until = began + HOLD_SECONDS
     for _ in fold:
-        if time.monotonic() > until:
+        if (now := time.monotonic()) > until:
             await asyncio.sleep(0)
-            until = time.monotonic() + HOLD_SECONDS
+            back = time.monotonic()
+            away += back - now
+            until = back + HOLD_SECONDS
+    return time.monotonic() - began - away
 
 
 def _unhandled(error: BaseException) -> None:
     raise error
+
+
+def _tell(error: Exception) -> None:
+    if not isinstance(error, (TopicHalts, BatchRefused)):  # those say all by themselves
+        log.error("fold_failed", exc_info=error)

@@ -33,6 +33,7 @@ class Transaction:
         self.outputs: list[Output] = []
         self._newest: dict[tuple[str, bytes | None], int] = {}
         self._counted: list[tuple[Counter, int]] = []
+        self._then: list[Callable[[], None]] = []
 
     def read(self, keys: Iterable[bytes]) -> None:
         """Read the rows at `keys` together, which costs less than one by one in `get`."""
@@ -81,10 +82,16 @@ class Transaction:
         """Raise a metric once this transaction is in the log; never if it does not get there."""
         self._counted.append((counter, by))
 
+    def then(self, call: Callable[[], None]) -> None:
+        """Call something once this transaction is in the log; never if it does not get there."""
+        self._then.append(call)
+
     def committed(self) -> None:
-        """Raise what was counted."""
+        """Raise what was counted, and call what was to be called."""
         for counter, by in self._counted:
             counter.inc(by)
+        for call in self._then:
+            call()
 
 
 def by_place(outputs: Iterable[Output], cause: int) -> dict[tuple[str, int], list[Output]]:

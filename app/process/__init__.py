@@ -6,7 +6,8 @@
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
 - `ports`: whether a port is free, and who holds it.
 - `files`: files that a reader finds whole.
-- `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends.
+- `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends; `producers`:
+  how a producer is closed within a bounded time.
 - `tls`: what its HTTP clients check certificates with, read once.
 - `terminal`: how a command tells how far it is.
 - `memory`: how a process looks for reference cycles: seldom.

@@ -111,6 +111,17 @@ WORKER_FENCED = Counter(
     ["table"],
 )
 
+WORKER_PARTITIONS_HALTED = Gauge(
+    "yuekang_worker_partitions_halted",
+    "Partitions that stand still until an operator lets them go on, by table.",
+    ["table"],
+)
+WORKER_PRODUCERS_MADE_ANEW = Counter(
+    "yuekang_worker_producers_made_anew_total",
+    "Producers replaced because a request of theirs had no answer, by table.",
+    ["table"],
+)
+
 # projection: from the log to Redis
 
 PROJECTION_RECORDS = Counter(

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from app.process.settings import variable_of
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, ProvincialCodeData
-from models.sources import SOURCE_RELEASED
+from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
 
 PATH = Path(__file__).parents[2] / "topics.yaml"
 
@@ -186,7 +186,7 @@ class Catalogue:
         return any(_matches(source, patterns) for patterns in self.authorities.values())
 
     def _faults(self) -> Iterator[str]:
-        known = {*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED}
+        known = {*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED, PARTITION_RELEASED}
         for authority, patterns in self.authorities.items():
             if not patterns or not all(pattern.startswith("/") for pattern in patterns):
                 yield f"authority {authority}: its sources are one or more, and begin with /."

@@ -50,6 +50,7 @@ class Code(StrEnum):
     NO_AUTHORITY = "no-authority"
     KEY = "key"
     WRONG_PARTITION = "wrong-partition"
+    LEFT_ASIDE = "left-aside"
 
 
 class Refusal(Exception):

@@ -14,7 +14,12 @@ import msgspec
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, Topic
 from models.codes import STATUS_CHANGED, HealthCode, StatusChanged
 from models.events import EVENT_TYPES
-from models.sources import SOURCE_RELEASED, SourceReleased
+from models.sources import (
+    PARTITION_RELEASED,
+    SOURCE_RELEASED,
+    PartitionReleased,
+    SourceReleased,
+)
 
 Json = dict[str, Any]
 
@@ -38,6 +43,7 @@ CLASSES: dict[str, Any] = {
     **EVENT_TYPES,
     STATUS_CHANGED: StatusChanged,
     SOURCE_RELEASED: SourceReleased,
+    PARTITION_RELEASED: PartitionReleased,
     HEALTH_CODE: HealthCode,
 }
 """Name of a schema → its class."""

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartiti
 from aiokafka.structs import RecordMetadata
 
 from app.process import metrics
+from app.process.producers import close
 from app.process.tasks import end
 from app.topics.records import KafkaPlace, Record
 from app.web.problems import Refused, retry_later
@@ -30,7 +31,6 @@ WRITE_SECONDS_MAX = 5.0
 EVENTS_IN_FLIGHT_MAX = 5_000
 """Events that wait for the broker's word over all requests; more are answered 503 at once."""
 
-CLOSE_SECONDS_MAX = 3.0
 METADATA_SECONDS_MAX = 2.0
 RECONNECT_SECONDS = 1.0
 RETRY_AFTER_SECONDS = 2
@@ -182,22 +182,7 @@ class Writer:
             finally:
                 metrics.WRITER_KAFKA_CONNECTED.set(0)
                 self._producer = None
-                await _close(producer)
-
-
-async def _close(producer: AIOKafkaProducer) -> None:
-    """Close a producer, after what it can still deliver within a bounded time.
-
-    Its own `stop` waits for deliveries without bound. If it is cut short, it leaves its task and
-    its connections behind.
-    """
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS_MAX):
-            await producer.stop()
-    except (TimeoutError, KafkaError) as error:
-        log.warning("kafka_close_cut_short", error=type(error).__name__)
-        await producer._sender.close()
-        await producer.client.close()
+                await close(producer)
 
 
 _AGAIN = "Send the same again; an event that was written already stays one event."

@@ -71,7 +71,7 @@ def make_app(
     @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")
     async def fold_topic(chunks: Any) -> None:
         async for event in chunks.noack().events():
-            await table.submit(event.value, fold_records, partial(chunks.ack, event))
+            await table.lanes.submit(event.value, fold_records, partial(chunks.ack, event))
 
     return app
 

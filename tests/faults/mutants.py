@@ -13,14 +13,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import aiokafka
-
 import app.engine.partition as partition
 import app.engine.table as table
 import app.projection.codes as readmodel
 import app.projection.follow as projection
 from app.engine.chunks import Chunk, ChunkConsumerThread
 from app.engine.partition import Partition
+from app.engine.producer import Producer
 from app.engine.store import APPLIED, DUE, META, Store
 from app.engine.table import Table
 from app.engine.transaction import Fold, Output, Transaction, by_place
@@ -72,12 +71,12 @@ def no_fence() -> None:
     import os
 
     # aiokafka has no types: its class is Any to mypy.
-    class OwnName(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
+    class OwnName(Producer):
         def __init__(self, *args: Any, transactional_id: str, **kwargs: Any) -> None:
             own = f"{transactional_id}-{os.getpid()}"
             super().__init__(*args, transactional_id=own, **kwargs)
 
-    partition.AIOKafkaProducer = OwnName  # type: ignore[attr-defined]
+    partition.Producer = OwnName  # type: ignore[assignment, attr-defined]
 
 
 def catch_up_reads_uncommitted() -> None:

@@ -78,9 +78,9 @@ def _keep_journal() -> None:
             write("came-again", records=size - new)
         return done
 
-    async def noted_commit(self: Table, *args: Any, **kwargs: Any) -> bool:
+    async def noted_commit(self: Table, *args: Any, **kwargs: Any) -> bool | None:
         done = await commit(self, *args, **kwargs)
-        if not done:
+        if done is False:
             write("fenced", table=self.settings.name)
         return done
 

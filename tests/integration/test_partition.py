@@ -1,14 +1,17 @@
 """A partition of a table on a real broker: what the broker refuses, and what it has lost."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.conn import CloseReason
+from aiokafka.protocol.transaction import EndTxnRequest
 
-from app.engine.partition import Partition, TableSettings
+from app.engine.partition import BatchRefused, Partition, TableSettings
+from app.engine.producer import Producer
 from app.engine.transaction import Output, Transaction
 from support.brokers import Kafka
 from support.workers import until
@@ -57,7 +60,7 @@ async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
     partition: Partition, kafka: Kafka
 ) -> None:
     """aiokafka's commit alone would store the row, and nobody would ever be told."""
-    with pytest.raises(MessageSizeTooLargeError):
+    with pytest.raises(BatchRefused, match="5,071 bytes.*MessageSizeTooLarge"):
         await commit(kafka, partition, secrets.token_bytes(5_000), 0)
     await taken_again(partition)
     assert partition.store.get(b"row") is None
@@ -88,3 +91,39 @@ async def test_the_place_reached_is_forgotten_where_the_input_ends_before_it(
     partition.store.wipe()
     await taken_again(partition)
     assert partition.store.applied_offsets() == {kafka.named(IN): -1}, "the log knows it too"
+
+
+async def test_after_a_request_without_an_answer_the_producer_is_another(
+    partition: Partition, kafka: Kafka
+) -> None:
+    """The connection breaks under a commit, which aiokafka then sends again and ends."""
+    await commit(kafka, partition, b"first", 0)
+    assert not partition.in_doubt
+    producer = partition._producer
+    assert producer is not None
+    ends, send = 0, producer.client.send
+
+    async def break_once(node_id: int, request: object, **options: object) -> object:
+        nonlocal ends
+        if isinstance(request, EndTxnRequest):
+            ends += 1
+            if ends == 1:
+                asyncio.get_running_loop().call_soon(_close_connections, producer)
+        return await send(node_id, request, **options)
+
+    producer.client.send = break_once
+    await commit(kafka, partition, b"second", 1)
+    assert ends == 2
+    assert partition.in_doubt
+    await partition.take()
+    assert not partition.in_doubt
+    assert partition._producer is not producer
+    await commit(kafka, partition, b"third", 2)
+    assert [
+        r.value for r in await until(kafka, OUT, lambda found: found if len(found) > 2 else None)
+    ] == [b"first", b"second", b"third"]
+
+
+def _close_connections(producer: Producer) -> None:
+    for connection in producer.client._conns.values():
+        connection.close(reason=CloseReason.CONNECTION_BROKEN)

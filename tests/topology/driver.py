@@ -41,7 +41,7 @@ and nobody looks. `start` reads the backlog in the order of its arrival, and the
 `lose_store` is a start with an empty disk, and `redeliver` brings records again that were acked.
 
 **Failures.** What would end the process ends it here: the call raises it, and the worker is
-stopped.
+stopped. A partition that stands still is in `halts`, with its place kept; what is sent to it waits.
 """
 
 import asyncio
@@ -59,6 +59,7 @@ from nacl.public import PrivateKey
 
 from agents.instants import microseconds
 from app.engine.chunks import CHUNK_RECORDS_MAX
+from app.engine.halts import Halt
 from app.engine.store import APPLIED, DUE, TALLY, Store
 from app.engine.table import Table
 from app.process.settings import Settings
@@ -81,10 +82,10 @@ from models.events import Event, ListName
 from models.lists import Listing
 from models.person import Person
 from models.rows import decode_row
-from models.sources import Tally, released
+from models.sources import PartitionReleased, PartitionReleasedData, Tally, released
 from support.builders import PERSON, day
 from support.log import Log, Record
-from topology.worker import Worker, clock
+from topology.worker import ACK_SECONDS_MAX, Worker, clock
 
 START = day(20)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -150,6 +151,7 @@ class Driver:
         self._workers: dict[str, Worker] = {}
         self._held: dict[str, set[int]] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._in_hand: dict[TopicPartition, tuple[asyncio.Future[None], int]] = {}
         self._told: dict[str, int] = {}
 
     def __enter__(self) -> "Driver":
@@ -210,6 +212,25 @@ class Driver:
             self.log.append(TopicPartition(topic.name, n), sent.key, sent.value, sent.headers)
             for n in numbers
         ]
+
+    @property
+    def halts(self) -> list[Halt]:
+        """What stands still."""
+        return [
+            halt
+            for worker in self._workers.values()
+            for table in worker.app.held_tables
+            for halt in table.lanes.halts
+        ]
+
+    def release_partition(self, halt: Halt, reason: str, *, leave_aside: bool = False) -> None:
+        """Let go on what stands still, as an operator does, with or without the record."""
+        offset = halt.offset if leave_aside else None
+        data = PartitionReleasedData(halt.table, halt.partition, reason, halt.topic, offset)
+        number = len(self.log.all_of(SOURCE_RELEASES))
+        event = PartitionReleased(id=f"release-{number}", time=self.now, data=data)
+        self.send(msgspec.json.encode(event), SOURCE_RELEASES, partition=halt.partition)
+        self._run(self._until_it_went_on_or_stands_again())
 
     def release(self, source: str) -> None:
         """Release a parked source, as an operator does."""
@@ -374,6 +395,7 @@ class Driver:
 
     async def _end(self) -> None:
         workers, self._workers = self._workers, {}
+        self._in_hand.clear()
         for worker in workers.values():
             await worker.end()
 
@@ -399,8 +421,23 @@ class Driver:
                 worker = await self._take(kind, {place.partition})
                 for begin in range(0, len(chunk), CHUNK_RECORDS_MAX):
                     part = chunk[begin : begin + CHUNK_RECORDS_MAX]
-                    await worker.process(place.topic, place.partition, part)
-            self._committed[place] = chunk[-1].offset + 1
+                    acked = await worker.process(place.topic, place.partition, part)
+                    self._in_hand[place] = acked, part[-1].offset + 1
+                    if not acked.done():
+                        return
+            self._note_acked()
+
+    async def _until_it_went_on_or_stands_again(self) -> None:
+        async with asyncio.timeout(ACK_SECONDS_MAX):
+            while not all(acked.done() for acked, _ in self._in_hand.values()) and not self.halts:
+                await asyncio.sleep(0.001)
+        await self._read_backlog()
+
+    def _note_acked(self) -> None:
+        for place, (acked, offset) in list(self._in_hand.items()):
+            if acked.done():
+                self._committed[place] = offset
+                del self._in_hand[place]
 
     async def _process_with_what_follows(self, chunks: Sequence[list[Record]]) -> None:
         await self._process(chunks)
@@ -414,11 +451,13 @@ class Driver:
             await self._process([list(stretch) for _, stretch in groupby(in_order, _place)])
 
     def _backlog(self) -> list[tuple[int, Record]]:
+        self._note_acked()
         waiting = [
             each
             for name in self.log.topics() & CATALOGUE.topics.keys()
             if CATALOGUE.topics[name].folds_into is not None
             for number in range(CATALOGUE.partitions)
+            if TopicPartition(name, number) not in self._in_hand
             for each in self.log.read(TopicPartition(name, number), self.committed(name, number))
         ]
         return sorted(waiting, key=lambda each: each[0])

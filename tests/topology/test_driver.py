@@ -12,7 +12,6 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from agents.poison import UnreadableError
 from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES, partition_of
 from app.topics.codec import encode
 from models.codes import Colour
@@ -248,14 +247,24 @@ def test_what_comes_again_is_left_out(driver: Driver) -> None:
 
 def test_what_would_end_the_process_is_raised_and_ends_it(driver: Driver) -> None:
     driver.send(b.verified())
-    rubbish = [made(b"\x00 rubbish", TOPIC, key=b.PERSON)] * 101
-    with pytest.raises(UnreadableError):
-        driver.send_all(rubbish)
+    driver.log.fails_with = OSError("gone")
+    with pytest.raises(OSError, match="gone"):
+        driver.send(b.positive(b.day(2)))
     assert not driver.running
-    assert driver.records("dead-letters") == []
-    with pytest.raises(UnreadableError):
+    with pytest.raises(OSError, match="gone"):
         driver.start()
     assert driver.committed(TOPIC, HERE) == 0
+
+
+def test_what_stands_still_is_listed_and_comes_again_to_the_next_worker(driver: Driver) -> None:
+    driver.send(b.verified())
+    driver.send_all([made(b"\x00 rubbish", TOPIC, key=b.PERSON)] * 101)
+    assert [halt.offset for halt in driver.halts] == [99]
+    assert driver.committed(TOPIC, HERE) == 0
+    driver.send(b.transferred("home", b.day(2), b.day(9)))
+    driver.stop()
+    driver.start()
+    assert [halt.offset for halt in driver.halts] == [99]
 
 
 def test_what_is_not_committed_comes_to_the_next_worker(driver: Driver) -> None:

@@ -10,12 +10,13 @@ from aiokafka import TopicPartition
 from nacl.public import SealedBox
 from structlog.testing import capture_logs
 
-from agents.poison import UnreadableError
 from app.engine.store import TALLY
 from app.process import metrics
 from app.topics.catalogue import DEAD_LETTERS, PARKED, SOURCE_RELEASES
 from app.topics.codec import encode
+from app.topics.letters import letter_in
 from app.topics.records import Record, binary
+from models.codes import Colour
 from models.events import ScanData, ScanRecorded
 from models.sources import released
 from support import builders as b
@@ -198,27 +199,39 @@ def test_metrics_and_the_log_tell_of_it(driver: Driver) -> None:
 # Without a readable source
 
 
-def test_unreadable_records_in_a_row_stop_the_worker_and_nothing_is_written(
+def test_from_the_limit_of_unreadable_records_on_their_partition_stands_still(
     driver: Driver,
 ) -> None:
     for _ in range(7):
         driver.log.mark(TopicPartition(TOPIC, HERE))
     driver.send_all([unreadable() for _ in range(50)])
-    before = driver.rows("people"), driver.records(DEAD_LETTERS)
-    with pytest.raises(UnreadableError) as caught:
-        driver.send_all([good(), *(unreadable() for _ in range(200))])
-    assert (driver.rows("people"), driver.records(DEAD_LETTERS)) == before
-    said = str(caught.value)
-    assert f"{TOPIC}[{HERE}]: 100 records in a row, at offsets 58 to 157" in said
-    assert "YUEKANG_UNREADABLE_IN_A_ROW above 100" in said
-    assert "YUEKANG_UNREADABLE_PERCENT above 1" in said
-    assert b.PERSON not in said
+    driver.send_all([good(), *(unreadable() for _ in range(200))])
+    [halt] = driver.halts
+    assert (halt.table, halt.topic, halt.partition, halt.offset) == ("people", TOPIC, HERE, 157)
+    assert not halt.whole
+    assert f"{TOPIC}[{HERE}]: 100 records in a row, at offsets 58 to 157" in halt.error
+    assert b.PERSON not in halt.error
+    assert len(offsets(driver, DEAD_LETTERS)) == 50 + 99, "what is before it is applied"
+    driver.send(b.verified())
+    driver.send(b.ordered("home", b.day(18), b.day(30)))
+    assert driver.code().colour is Colour.RED, "the other topics of the partition go on"
+    driver.release_partition(halt, "a laboratory sent pictures")
+    assert [halt.offset for halt in driver.halts] == [256], "a hundred more"
+    assert len(offsets(driver, DEAD_LETTERS)) == 99
 
 
-def test_too_large_a_share_of_unreadable_records_stops_the_worker(driver: Driver) -> None:
-    with pytest.raises(UnreadableError) as caught:
-        driver.send_all([good() if n % 50 else unreadable() for n in range(1_000)])
-    assert "20 records of 1000, at offsets 0 to 999" in str(caught.value)
+def test_too_large_a_share_of_unreadable_records_stands_still(driver: Driver) -> None:
+    driver.send_all([good() if n % 50 else unreadable() for n in range(1_000)])
+    [halt] = driver.halts
+    assert "20 records of 1000, at offsets 0 to 999" in halt.error
+    driver.release_partition(halt, "looked at", leave_aside=True)
+    assert driver.halts == []
+    assert driver.committed(TOPIC, HERE) == 1_000
+    last = letter_in(driver.records(DEAD_LETTERS)[-1])
+    assert last.came_from is not None
+    assert (last.came_from.offset, last.reason) == (999, "left-aside")
+    assert "looked at" in last.detail
+    assert not driver.tally(TOPIC).left_aside
 
 
 def test_with_a_raised_limit_they_are_dead_letters(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from aiokafka.errors import ProducerFenced
 from faust.types import TP
 
@@ -18,9 +19,11 @@ from app.engine import chunks as chunks_module
 from app.engine import partition as partition_module
 from app.engine import table as engine
 from app.engine.chunks import Chunk
+from app.engine.halts import TopicHalts
 from app.engine.partition import Partition, TableSettings
+from app.engine.store import StoreDamaged
 from app.engine.table import Table
-from app.engine.transaction import Output, Transaction
+from app.engine.transaction import Fold, Output, Transaction
 from support.log import Log
 from support.records import record
 
@@ -230,13 +233,13 @@ async def test_while_the_log_answers_to_one_chunk_another_partition_is_folded(
         acked.append(number)
 
     for number, each in enumerate((chunk(0), replace(chunk(0), partition=1))):
-        await held.submit(each, put_each, partial(ack, number))
-    await held.submit(chunk(1), put_each, partial(ack, 2))
+        await held.lanes.submit(each, put_each, partial(ack, number))
+    await held.lanes.submit(chunk(1), put_each, partial(ack, 2))
     await asyncio.sleep(0.01)
     assert acked == [1], "the other partition's, and none before it is in the log"
     assert log.transactions == 2, "one at a time of a topic partition"
     answers.set()
-    await asyncio.gather(*held._lanes_in_hand)
+    await asyncio.gather(*held.lanes._tasks)
     assert acked == [1, 0, 2]
 
 
@@ -252,14 +255,14 @@ async def test_what_comes_meanwhile_joins_up_to_the_bounds_of_a_chunk(
 
     place = TP("in", 0)
     for number, each in enumerate((chunk(0), chunk(1), chunk(2, 3), chunk(4, 5, 6), chunk(6, 7))):
-        await held.submit(each, put_each, partial(ack, number))
-        assert held.held_back == (frozenset() if number < 2 else {place})
-    sizes = [len(one.chunk.records) for one in held._lanes[place]]
+        await held.lanes.submit(each, put_each, partial(ack, number))
+        assert held.lanes.held_back == (frozenset() if number < 2 else {place})
+    sizes = [len(one.chunk.records) for one in held.lanes._lanes[place]]
     assert sizes == [1, 3, 3, 2], "one that overlaps, or is too much, stays apart"
     answers.set()
-    await asyncio.gather(*held._lanes_in_hand)
+    await asyncio.gather(*held.lanes._tasks)
     assert acked == [0, 1, 2, 3, 4]
-    assert held.held_back == frozenset()
+    assert held.lanes.held_back == frozenset()
     assert partition.store.applied_offset("in") == 7
 
 
@@ -295,7 +298,7 @@ async def test_the_end_of_an_agent_cancels_no_commit(partition: Partition, log: 
     async def ack() -> None:
         acked.set()
 
-    agent = asyncio.create_task(held.submit(chunk(0), put_each, ack))
+    agent = asyncio.create_task(held.lanes.submit(chunk(0), put_each, ack))
     await asyncio.sleep(0.01)
     agent.cancel()
     await asyncio.sleep(0.01)
@@ -316,13 +319,13 @@ async def test_what_fails_ends_the_process_and_whatever_waited_stays_out(
     async def ack() -> None:
         raise AssertionError("nothing to ack")
 
-    await held.submit(chunk(0), put_each, ack)
+    await held.lanes.submit(chunk(0), put_each, ack)
     waiting = asyncio.create_task(held.process(replace(chunk(0), topic="other"), put_each))
     await asyncio.sleep(0.01)
     assert [str(failure) for failure in failures] == ["gone"]
     log.fails_with = None
     assert await waiting is False
-    await held.submit(chunk(1), put_each, ack)
+    await held.lanes.submit(chunk(1), put_each, ack)
     await asyncio.sleep(0.01)
     assert committed(log) == []
 
@@ -437,3 +440,102 @@ async def test_a_fold_that_takes_long_lets_the_loop_go_on(partition: Partition) 
     await table_of(partition).process(chunk(*range(8)), slow)
     beating.cancel()
     assert turns > 8
+
+
+# What cannot go on
+
+
+def fails_at(offset: int, error: Exception) -> Fold:
+    """A fold that fails at one record, and writes a row for each other."""
+
+    def fold(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
+        yield from put_each(transaction, records)
+        if any(record.offset == offset for record in records):
+            raise error
+
+    return fold
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["a bug", "a topic's own"])
+async def test_what_cannot_be_folded_stands_still_and_all_before_it_is_committed(
+    partition: Partition, log: Log, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, acked = table_of(partition), list[str]()
+
+    async def ack(what: str) -> None:
+        acked.append(what)
+
+    error = KeyError("?") if whole else TopicHalts("unreadable")
+    monkeypatch.setattr(engine, "log", structlog.testing.CapturingLogger())
+    await held.lanes.submit(chunk(*range(1000)), fails_at(700, error), partial(ack, "bad"))
+    await until(lambda: bool(held.lanes.halts))
+    [halt] = held.lanes.halts
+    assert (halt.table, halt.partition, halt.topic) == ("people", 0, "in")
+    assert (halt.offset, halt.whole) == (700, whole)
+    assert partition.store.applied_offset("in") == 699
+    assert len(log.all_of("out")) == 700, "each once"
+    assert held.lanes.held_back == {TP("in", 0)}
+
+    other = Chunk("other", 0, 1, [record(b"v", datetime.now(UTC), 0, "other", b"k")])
+    await held.lanes.submit(other, put_each, partial(ack, "other"))
+    await asyncio.sleep(0.1)
+    assert acked == ([] if whole else ["other"])
+    assert await held.process_due(2**62, 10, lambda *_: iter(())) == 0
+
+    held.lanes.go_on(0, "in")
+    await until(lambda: bool(held.lanes.halts))
+    assert [halt.offset for halt in held.lanes.halts] == [700], "it comes again"
+    assert len(log.all_of("out")) == 700 + (0 if whole else 1)
+
+
+async def test_a_failure_that_passes_leaves_no_trace(partition: Partition, log: Log) -> None:
+    held, failures = table_of(partition), 3
+
+    def sometimes(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
+        nonlocal failures
+        yield from put_each(transaction, records)
+        if failures:
+            failures -= 1
+            raise OSError("busy")
+
+    assert await held.process(chunk(*range(1000)), sometimes)
+    assert held.lanes.halts == []
+    assert [int(each.value or b"") for each in log.all_of("out")] == list(range(1000))
+
+
+async def test_one_partition_that_stands_still_holds_up_no_other(
+    partition: Partition, other: Partition, log: Log
+) -> None:
+    held, acked = table_of(partition), 0
+    held.held[1] = other
+
+    async def ack() -> None:
+        nonlocal acked
+        acked += 1
+
+    await held.lanes.submit(chunk(0), fails_at(0, KeyError("?")), ack)
+    await until(lambda: bool(held.lanes.halts))
+    for offset in range(20):
+        await held.lanes.submit(replace(chunk(offset), partition=1), put_each, ack)
+    await until(lambda: acked == 20)
+    assert held.lanes.held_back == {TP("in", 0)}
+
+
+async def test_a_store_that_fails_ends_the_process(partition: Partition) -> None:
+    held, failures = table_of(partition), list[BaseException]()
+    held.on_failure(failures.append)
+
+    def broken(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
+        yield
+        raise StoreDamaged("a block")
+
+    await held.lanes.submit(chunk(0), broken, partial(asyncio.sleep, 0))
+    await until(lambda: bool(failures))
+    assert isinstance(failures[0], StoreDamaged)
+    assert held.lanes.halts == []
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not reached():
+            await asyncio.sleep(0.005)

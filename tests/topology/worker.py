@@ -5,13 +5,15 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from faust.types import TP
 
 from app.engine.chunks import Chunk
+from app.engine.halts import Halt
 from app.engine.store import DUE
 from app.process.settings import Settings
 from app.topology import TableApp
@@ -63,8 +65,14 @@ class Worker:
         self._streams: dict[str, _Stream] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._agents = [self._begun(agent) for agent in self.app.agents.values()]
+        self._halted = asyncio.Event()
         for table in self.app.held_tables:
             table.on_failure(self._fail)
+            table.lanes.halt = partial(self._halt, table.lanes.halt)  # type: ignore[method-assign]
+
+    def _halt(self, halt: Callable[[Halt], None], what: Halt) -> None:
+        halt(what)
+        self._halted.set()
 
     def _begun(self, agent: Any) -> "asyncio.Task[None]":
         [topic] = agent.channel.topics
@@ -94,10 +102,24 @@ class Worker:
     def _assignment(self, numbers: set[int]) -> set[TP]:
         return {TP(topic.name, n) for topic in self.app.topics_read() for n in numbers}
 
-    async def process(self, topic: str, number: int, fetched: list[Record]) -> None:
-        """Hand a chunk to its agent, and return when it is acked; raise what ends the process."""
+    async def process(
+        self, topic: str, number: int, fetched: list[Record]
+    ) -> "asyncio.Future[None]":
+        """Hand a chunk to its agent. Return when it is acked, or its partition stands still; what
+        is returned is done when it is acked. Raise what ends the process."""
         chunk = Chunk(topic, number, self.app.consumer_generation_id, fetched)
-        await self._until(self._streams[topic].put(chunk))
+        acked = self._streams[topic].put(chunk)
+        self._halted.clear()
+        halted = asyncio.ensure_future(self._halted.wait())
+        await asyncio.wait(
+            cast("set[asyncio.Future[Any]]", {acked, halted, self._failed}),
+            timeout=ACK_SECONDS_MAX,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not halted.done():
+            halted.cancel()
+            await self._until(acked)
+        return acked
 
     async def _until(self, done: "asyncio.Future[Any]") -> None:
         both = {done, self._failed}

@@ -35,7 +35,7 @@ from models.events import (
     RetractionData,
     RetractionReason,
 )
-from models.sources import SOURCE_RELEASED
+from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
 
 Json = dict[str, Any]
 
@@ -66,7 +66,8 @@ def written(change: Json, tmp_path: Path) -> Path:
 
 def test_every_event_type_is_in_one_topic_and_no_other_is() -> None:
     listed = [type_ for topic in CATALOGUE.topics.values() for type_ in topic.events]
-    assert sorted(listed) == sorted([*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED])
+    others = STATUS_CHANGED, SOURCE_RELEASED, PARTITION_RELEASED
+    assert sorted(listed) == sorted([*EVENT_TYPES, *others])
 
 
 def test_a_retraction_goes_where_what_it_takes_back_goes() -> None:

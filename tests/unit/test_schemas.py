@@ -24,7 +24,12 @@ from app.topics.schemas import HEALTH_CODE, asyncapi, example, expectation, json
 from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChange, StatusChanged
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event
-from models.sources import SOURCE_RELEASED, SourceReleased
+from models.sources import (
+    PARTITION_RELEASED,
+    SOURCE_RELEASED,
+    PartitionReleased,
+    SourceReleased,
+)
 from support import builders, strategies
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -33,6 +38,7 @@ PUBLISHED = sorted((FIXTURES / "events").glob("*/*.json"))
 OUTPUTS: dict[str, Any] = {
     STATUS_CHANGED: StatusChanged,
     SOURCE_RELEASED: SourceReleased,
+    PARTITION_RELEASED: PartitionReleased,
     HEALTH_CODE: HealthCode,
 }
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

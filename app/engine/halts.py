@@ -1,0 +1,56 @@
+"""What stands still: a partition that cannot go on by itself, and why.
+
+Whatever a fold cannot do, and whatever the broker refuses for good, would come again after every
+start. So the process does not end, and no other partition waits: this one stands with its place
+kept, and says so until an operator lets it go on, or leaves one record aside (agents.releases).
+"""
+
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from app.engine.partition import BatchRefused
+
+ERROR_LENGTH_MAX = 1_000
+
+
+class TopicHalts(Exception):
+    """A fold raises it where its topic's partition alone cannot go on, and not the table's."""
+
+
+class Halt(Struct, frozen=True):
+    """A partition of a table that stands still since `since`; of `topic` alone unless `whole`.
+
+    It stands at the record `offset` of `topic`; both are None where time alone brought it about.
+    """
+
+    table: str
+    partition: int
+    topic: str | None
+    offset: int | None
+    whole: bool
+    error: str
+    since: datetime
+
+    def __str__(self) -> str:
+        at = "what is due" if self.topic is None else f"{self.topic}, offset {self.offset}"
+        what = f"all of partition {self.partition}" if self.whole else f"partition {self.partition}"
+        return (
+            f"Table {self.table}: {what} stands still at {at} since {self.since:%Y-%m-%dT%H:%M:%S}Z"
+            f" ({self.error}). `yuekang partitions` lets it go on."
+        )
+
+
+def halt_of(
+    table: str, partition: int, topic: str | None, offset: int | None, error: Exception
+) -> Halt:
+    """Return what stands because of `error`. A bug is named by its kind and place: its message may
+    hold what no log may."""
+    whole = not isinstance(error, TopicHalts)
+    told = str(error)
+    if not isinstance(error, (TopicHalts, BatchRefused)):
+        *_, frame = traceback.extract_tb(error.__traceback__)
+        told = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
+    return Halt(table, partition, topic, offset, whole, told[:ERROR_LENGTH_MAX], datetime.now(UTC))
