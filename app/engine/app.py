@@ -5,14 +5,14 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiokafka.producer import sender
 from faust.types import TP
 from mode import CrashingSupervisor
 
 from app.engine import check_versions, records
-from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp
+from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp, ChunkConsumer
 from app.engine.table import Table
 from app.process.memory import look_seldom
 
@@ -89,6 +89,7 @@ def tie_tables(
     """
     for table in tables:
         table.on_failure(lambda error: _end(app, error))
+        table.seek = lambda tp, offset: cast(ChunkConsumer, app.consumer).go_to(tp, offset)
     app.held_back = lambda: frozenset[TP]().union(*(table.lanes.held_back for table in tables))
 
     async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:

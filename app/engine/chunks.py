@@ -159,6 +159,10 @@ class ChunkConsumer(Consumer):
             await self._thread.seek_wait(unknown)
         return committed
 
+    async def go_to(self, tp: TP, offset: int) -> None:
+        """Go on at an offset, or at the first that is kept after it."""
+        await self._thread.seek_wait({tp: offset})
+
     async def on_stop(self) -> None:
         """Commit what was acked, if the consumer's thread is there to do it.
 

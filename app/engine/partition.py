@@ -5,9 +5,10 @@ It is held by one worker at a time. Taking it (`Partition.take`):
 1. fence: a transactional producer named after the partition is initialised. The broker finishes
    or aborts the predecessor's open transaction and refuses all its later writes;
 2. catch up: changelog records after the store's own offset are read (read_committed) and written
-   to the store. The log is complete, since nobody else can write to it any more. If an input topic
-   is shorter than its applied offset, it was recreated or truncated: that offset is forgotten, so
-   that no record is skipped. What was applied before is recognised by the event's id;
+   to the store. The log is complete, since nobody else can write to it any more. A store of another
+   changelog, known by its id, is emptied. If an input is another topic of the same name, or ends
+   before its applied offset, that offset is forgotten, so that no record is skipped. What was
+   applied before is recognised by the event's id;
 3. live: chunks and due rows are processed (`app.engine.table`).
 
 Committing (`Partition.commit`), in this order:
@@ -35,7 +36,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from app.engine.producer import FENCED, UNKNOWN, Producer
-from app.engine.store import APPLIED, DUE, Store
+from app.engine.store import APPLIED, DUE, TOPIC_ID, Store
+from app.engine.topics import Topics
 from app.engine.transaction import Transaction, by_place
 from app.process import metrics
 from app.process.consumer import Consumer
@@ -94,8 +96,15 @@ class TableSettings(NamedTuple):
 class Partition:
     """One partition of a table, while this worker holds it."""
 
-    def __init__(self, settings: TableSettings, number: int) -> None:
+    def __init__(self, settings: TableSettings, number: int, topics: Topics) -> None:
         self.number = number
+        self.comes_next: dict[str, int] = {}
+        """Of a topic that was made again, or is shorter than what was applied: the offset of its
+        first record, until that came. What was fetched from behind it must not be folded."""
+        self.ids: dict[str, str] = {}
+        """The ids of the topics that were applied, and of the changelog."""
+        self._identified: set[str] = set()
+        self._topics = topics
         self.live = asyncio.Event()
         self.lost = False
         self.lock = asyncio.Lock()
@@ -123,8 +132,10 @@ class Partition:
         """
         await self._close_producer()
         await self._fence()
-        if shorter := await self._catch_up():
-            await self.commit(Transaction(self.store), dict.fromkeys(shorter, -1))
+        found = await self._catch_up()
+        self.comes_next |= found
+        if found:
+            await self.commit(Transaction(self.store), dict.fromkeys(found, -1))
         self.lost = False
         self.live.set()
 
@@ -172,11 +183,16 @@ class Partition:
             raise
         self._producer = producer
 
-    async def _catch_up(self) -> list[str]:
-        """Bring the store to the log's end; return the topics that are shorter than applied."""
+    async def _catch_up(self) -> dict[str, int]:
+        """Bring the store to the log's end; return what `_forgotten` does."""
         if self._store is None:
             self._store = Store(self._settings.directory / self._settings.name / str(self.number))
-        store = self._store
+        store, topics = self._store, self._topics
+        log_id = (await topics.known([self._tp.topic]))[self._tp.topic]
+        if not store.belongs_to(log_id):
+            log.warning("changelog_made_again", **self._where())
+            store.wipe()
+            store.belongs_to(log_id)
         consumer = Consumer(
             bootstrap_servers=self._settings.bootstrap,
             isolation_level="read_committed",
@@ -192,6 +208,7 @@ class Partition:
             if store.offset >= end:
                 log.warning("store_ahead_of_log", **self._where(), stored=store.offset, end=end)
                 store.wipe()
+                store.belongs_to(log_id)
             consumer.seek(self._tp, store.offset + 1)
             started = said_at = time.monotonic()
             applied = 0
@@ -206,38 +223,40 @@ class Partition:
                     applied += len(records)
             seconds = round(time.monotonic() - started, 1)
             log.info("caught_up", **self._where(), rows=applied, seconds=seconds)
-            return await self._inputs_shorter_than_applied(consumer)
+            self.ids, self._identified = {self._tp.topic: log_id}, set()
+            return await self._forgotten(topics, consumer)
         finally:
             await consumer.stop()
 
-    async def _inputs_shorter_than_applied(self, consumer: Consumer) -> list[str]:
-        """Return the input topics that end before their applied offset."""
-        offsets = self.store.applied_offsets()
-        try:
-            async with asyncio.timeout(ENDS_SECONDS_MAX):
-                there = offsets.keys() & await consumer.topics()
-        except (KafkaError, TimeoutError) as error:
-            log.warning("inputs_unknown", **self._where(), error=type(error).__name__)
-            return []
-        # Each by itself: in one call the client would learn where one topic lies after the other.
-        ends = await asyncio.gather(*(self._end_of(consumer, topic) for topic in there))
-        shorter = []
-        for topic, end in zip(there, ends, strict=True):
-            if end is not None and (applied := offsets[topic]) >= end:
-                log.error(
-                    "input_shorter_than_applied",
-                    **self._where(),
-                    topic=topic,
-                    applied=applied,
-                    end=end,
-                )
-                metrics.WORKER_INPUTS_SHORTER.labels(topic).inc()
-                shorter.append(topic)
-        return shorter
+    async def _forgotten(self, topics: Topics, consumer: Consumer) -> dict[str, int]:
+        """Return the inputs from which the applied offset is not: each with the offset of its first
+        record, 0 if it has none.
+
+        A topic with another id was made again, however far it reaches. One that ends before its
+        applied offset has lost its end. Neither is a reason to skip a record: all is read again,
+        and what was applied before is recognised by the event's id.
+        """
+        forgotten, offsets = {}, self.store.applied_offsets()
+        ids = await topics.known([topic for topic, applied in offsets.items() if applied >= 0])
+        for topic, topic_id in ids.items():
+            applied, known = offsets[topic], self.store.topic_id(topic)
+            place = {**self._where(), "topic": topic, "applied": applied}
+            self.ids[topic] = topic_id
+            if known == topic_id:
+                self._identified.add(topic)
+            if known not in (None, topic_id):
+                log.error("input_made_again", **place)
+            elif (end := await self._end_of(consumer, topic)) is not None and applied >= end:
+                log.error("input_shorter_than_applied", **place, end=end)
+            else:
+                continue
+            metrics.WORKER_INPUTS_SHORTER.labels(topic).inc()
+            forgotten[topic] = await self._first_of(consumer, topic)
+        return forgotten
 
     async def _end_of(self, consumer: Consumer, topic: str) -> int | None:
         """Return where an input ends; None if that is not known in time. One without a leader holds
-        back no other."""
+        back no other: it is the same topic, so nobody reads it before it has one."""
         tp = TopicPartition(topic, self.number)
         try:
             async with asyncio.timeout(ENDS_SECONDS_MAX):
@@ -246,6 +265,25 @@ class Partition:
             name = type(error).__name__
             log.warning("input_end_unknown", **self._where(), topic=topic, error=name)
             return None
+
+    async def _first_of(self, consumer: Consumer, topic: str) -> int:
+        tp = TopicPartition(topic, self.number)
+        end = (await consumer.end_offsets([tp]))[tp]
+        consumer.assign([tp])
+        consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(timeout_ms=50, max_records=1)).values():
+                return int(records[0].offset)
+        return 0
+
+    def is_next(self, topic: str, offset: int) -> bool:
+        """Say whether records from `offset` on may be folded: not if they were fetched from behind
+        the beginning of a topic that was made again."""
+        first = self.comes_next.get(topic)
+        if first is not None and offset > first:
+            return False
+        self.comes_next.pop(topic, None)
+        return True
 
     def _where(self) -> dict[str, Any]:
         return {"table": self._settings.name, "partition": self.number}
@@ -262,6 +300,7 @@ class Partition:
         rows += ((APPLIED + topic.encode(), b"%d" % offset) for topic, offset in offsets.items())
         if not rows:
             return
+        rows += await self._new_ids(offsets)
         with _told_apart():
             await self._producer.begin_transaction()
             changelog = await self._send(
@@ -276,6 +315,18 @@ class Partition:
             *_, last = await asyncio.gather(*(_acked(batch) for batch in (*outputs, *changelog)))
             await self._producer.commit_transaction()
         self.store.write(rows, last.offset + changelog[-1].records - 1)
+
+    async def _new_ids(self, offsets: Mapping[str, int]) -> list[tuple[bytes, bytes]]:
+        """Return the rows for the ids of the topics whose applied offset has none, or another."""
+        if offsets.keys() <= self._identified:
+            return []
+        if unknown := offsets.keys() - self.ids.keys():
+            self.ids |= await self._topics.known(unknown)
+        new = self.ids.keys() & offsets.keys() - self._identified
+        self._identified |= offsets.keys()
+        return [
+            (TOPIC_ID + topic.encode(), DUE.pack(0) + self.ids[topic].encode()) for topic in new
+        ]
 
     async def _send(
         self,

@@ -9,7 +9,9 @@ opening costs the same for ten people and for a million.
 | a row's | the instant it is due (`DUE`), then the row |
 | `APPLIED` + input topic | the last offset applied of that topic's same partition |
 | `AGENDA` + due instant + a row's key | nothing; the rows that are due, in order |
+| `TOPIC_ID` + input topic | the id of that topic, from which the applied offset is |
 | `STORED` | the last changelog offset in the store |
+| `LOG_ID` | the id of the changelog from which the store is; not in the log |
 
 The agenda is not in the log: it follows from the rows. An entry is stale if its row has another due
 instant by now; it goes when its own time comes.
@@ -32,6 +34,8 @@ engine's own, and those that an application adds."""
 APPLIED = META + b"place:"
 AGENDA = META + b"due:"
 STORED = META + b"stored"
+TOPIC_ID = META + b"topic:"
+LOG_ID = META + b"log"
 TALLY = META + b"tally:"
 """Begins the key of a tally (agents.poison); the input topic follows. The tally is of this topic's
 same partition."""
@@ -109,6 +113,21 @@ class Store:
             entries.next()
         self._check(entries)
         return found
+
+    def topic_id(self, topic: str) -> str | None:
+        """Return the id of the topic that the applied offset is of; None if it is not known."""
+        stored = self.get(TOPIC_ID + topic.encode())
+        return None if stored is None else stored[DUE.size :].decode()
+
+    def belongs_to(self, log_id: str) -> bool:
+        """Say whether the store is of the changelog of this id. An empty store, and one from before
+        there were ids, is from now on."""
+        stored = self.get(LOG_ID)
+        if stored is None:
+            batch = rocksdict.WriteBatch(raw_mode=True)
+            batch.put(LOG_ID, log_id.encode())
+            self._write(batch)
+        return stored is None or stored.decode() == log_id
 
     def get(self, key: bytes) -> bytes | None:
         """Return what is at `key`; raise `StoreDamaged`."""

@@ -9,7 +9,15 @@ turn and share a transaction; none has the partition for long while others wait.
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,8 +29,10 @@ from app.engine.halts import Halt, TopicHalts, halt_of
 from app.engine.lanes import Halted, Lanes
 from app.engine.partition import BatchRefused, EndUnknown, Fenced, Partition, TableSettings
 from app.engine.store import StoreFailed
+from app.engine.topics import Topics
 from app.engine.transaction import DueFold, Fold, Transaction
 from app.process import metrics
+from app.process.tasks import end
 
 log = structlog.get_logger()
 
@@ -49,6 +59,9 @@ of them waits for another turn: a flood about one person holds up nobody for lon
 
 DUE_PART = 64
 """Due rows that are folded before the time is looked at."""
+
+IDS_SECONDS = 1.0
+"""How often is asked whether topics are still those that were taken."""
 
 HOLD_SECONDS = 0.005
 """How long a fold holds the event loop at a time; one record more may come on top."""
@@ -95,6 +108,10 @@ class Table:
         self.lanes = Lanes(settings.name, self.process, self._ended)
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._parts: dict[TP, int] = {}
+        self._topics: Topics | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.seek: Callable[[TP, int], Awaitable[object]] = _no_seek
+        """Lets the consumer go to an offset of a topic partition."""
         self._on_failure: Callable[[BaseException], None] = _unhandled
 
     def on_failure(self, callback: Callable[[BaseException], None]) -> None:
@@ -117,11 +134,35 @@ class Table:
             self.held.pop(number).drop()
             self.lanes.go_on(number)  # it is another's now
         self._generation = self._newest = generation
+        if self._topics is None:
+            self._topics = Topics(self.settings.bootstrap)
+            self._watching = asyncio.create_task(self._watch(self._topics))
+            self._watching.add_done_callback(self._ended)
         for number in sorted(numbers):
-            partition = self.held.setdefault(number, Partition(self.settings, number))
-            task = asyncio.create_task(partition.take())
+            held = self.held.setdefault(number, Partition(self.settings, number, self._topics))
+            task = asyncio.create_task(self._take(held))
             self._taking.add(task)
             task.add_done_callback(self._ended)
+
+    async def _take(self, partition: Partition) -> None:
+        await partition.take()
+        for topic in list(partition.comes_next):
+            await self.seek(TP(topic, partition.number), 0)
+
+    async def _watch(self, topics: Topics) -> None:
+        """End the process when a topic is made again under it: a new start reads it from its
+        beginning, and the changelog as it is."""
+        while True:
+            await asyncio.sleep(IDS_SECONDS)
+            live = [held for held in self.held.values() if held.ready]
+            found = await topics.known({topic for held in live for topic in held.ids})
+            for held in live:
+                for topic, topic_id in held.ids.items():
+                    if found.get(topic, topic_id) != topic_id:
+                        raise RuntimeError(
+                            f"{topic} was deleted and made again while {self.settings.name} "
+                            f"[{held.number}] was held; the next start reads all of the new one"
+                        )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._taking.discard(task)
@@ -131,6 +172,10 @@ class Table:
     async def stop(self) -> None:
         """Finish what is in hand, and close."""
         await self.revoke()
+        if self._watching is not None:
+            await end(self._watching)
+        if self._topics is not None:
+            await self._topics.close()
         for number, partition in self.held.items():
             partition.drop()
             self.lanes.go_on(number)
@@ -157,6 +202,8 @@ class Table:
                 async with self._turn(chunk.partition, chunk.generation) as partition:
                     if partition is None:
                         return False
+                    if not partition.is_next(chunk.topic, chunk.records[0].offset):
+                        return False  # it comes again, after what lies before it
                     if mine.is_open:
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
         finally:
@@ -347,8 +394,8 @@ class Table:
     async def _take_again(self, partition: Partition, why: str) -> None:
         """Take a partition again whose producer has something on its way that may come late."""
         where = {"table": self.settings.name, "partition": partition.number}
-        log.warning("producer_made_anew", **where, why=why)
-        metrics.WORKER_PRODUCERS_MADE_ANEW.labels(self.settings.name).inc()
+        log.warning("producer_replaced", **where, why=why)
+        metrics.WORKER_PRODUCERS_REPLACED.labels(self.settings.name).inc()
         await partition.take()
 
     def _check_fenced(self, partition: Partition, generation: int) -> None:
@@ -381,6 +428,10 @@ async def _paced(fold: Iterator[None]) -> float:
 
 def _unhandled(error: BaseException) -> None:
     raise error
+
+
+async def _no_seek(tp: TP, offset: int) -> None:
+    """Stand in for a consumer that is missing."""
 
 
 def _tell(error: Exception) -> None:

@@ -116,8 +116,8 @@ WORKER_PARTITIONS_HALTED = Gauge(
     "Partitions that stand still until an operator lets them go on, by table.",
     ["table"],
 )
-WORKER_PRODUCERS_MADE_ANEW = Counter(
-    "yuekang_worker_producers_made_anew_total",
+WORKER_PRODUCERS_REPLACED = Counter(
+    "yuekang_worker_producers_replaced_total",
     "Producers replaced because a request of theirs had no answer, by table.",
     ["table"],
 )

@@ -12,6 +12,8 @@ from aiokafka.protocol.transaction import EndTxnRequest
 
 from app.engine.partition import BatchRefused, Partition, TableSettings
 from app.engine.producer import Producer
+from app.engine.store import DUE
+from app.engine.topics import Topics
 from app.engine.transaction import Output, Transaction
 from support.brokers import Kafka
 from support.workers import until
@@ -37,11 +39,13 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     await admin.create_topics(topics)
     await admin.close()
     settings = TableSettings("people", kafka.named("test"), kafka.bootstrap, tmp_path, log)
-    held = Partition(settings, 0)
+    topics_there = Topics(kafka.bootstrap)
+    held = Partition(settings, 0, topics_there)
     await held.take()
     yield held
     await held.release()
     held.drop()
+    await topics_there.close()
 
 
 async def commit(kafka: Kafka, partition: Partition, told: bytes, place: int) -> None:
@@ -60,7 +64,7 @@ async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
     partition: Partition, kafka: Kafka
 ) -> None:
     """aiokafka's commit alone would store the row, and nobody would ever be told."""
-    with pytest.raises(BatchRefused, match="5,071 bytes.*MessageSizeTooLarge"):
+    with pytest.raises(BatchRefused, match=r"5,071 bytes.*MessageSizeTooLarge"):
         await commit(kafka, partition, secrets.token_bytes(5_000), 0)
     await taken_again(partition)
     assert partition.store.get(b"row") is None
@@ -69,8 +73,8 @@ async def test_a_refused_batch_of_what_is_told_leaves_nothing_behind(
     await commit(kafka, partition, b"short", 0)
     # The broker writes a transaction's markers after it has answered.
     assert [r.value for r in await until(kafka, OUT, list)] == [b"short"]
-    told = await until(kafka, LOG, lambda found: found if len(found) >= 2 else None)
-    assert len(told) == 2, "the row and its place, of the second alone"
+    told = await until(kafka, LOG, lambda found: found if len(found) >= 3 else None)
+    assert len(told) == 3, "the row, the place and the topic's id, of the second alone"
 
 
 async def test_the_place_reached_is_forgotten_where_the_input_ends_before_it(
@@ -127,3 +131,64 @@ async def test_after_a_request_without_an_answer_the_producer_is_another(
 def _close_connections(producer: Producer) -> None:
     for connection in producer.client._conns.values():
         connection.close(reason=CloseReason.CONNECTION_BROKEN)
+
+
+# Which topic it is
+
+
+async def made_again(kafka: Kafka, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.delete_topics([kafka.named(name)])
+    while kafka.named(name) in await admin.list_topics():
+        await asyncio.sleep(0.05)
+    await admin.create_topics([NewTopic(kafka.named(name), 1, 1)])
+    await admin.close()
+
+
+async def test_a_topic_has_another_id_once_it_was_made_again(
+    partition: Partition, kafka: Kafka
+) -> None:
+    topics, name = Topics(kafka.bootstrap), kafka.named(IN)
+    before = await topics.known([name, "nowhere"])
+    assert before.keys() == {name}
+    assert await topics.known([name]) == before
+    await made_again(kafka, IN)
+    while not (after := await topics.known([name])):  # the broker shows it a moment later
+        await asyncio.sleep(0.05)
+    assert after != before
+    await topics.close()
+
+
+async def test_an_input_made_again_is_known_however_far_it_reaches(
+    partition: Partition, kafka: Kafka
+) -> None:
+    async with kafka.producer() as producer:
+        await producer.send_and_wait(IN, b"old")
+    await commit(kafka, partition, b"v", 0)
+    await made_again(kafka, IN)
+    async with kafka.producer() as producer:
+        for _ in range(3):
+            await producer.send_and_wait(IN, b"new")
+    await taken_again(partition)
+    name = kafka.named(IN)
+    assert partition.store.applied_offsets() == {name: -1}
+    assert partition.comes_next == {name: 0}
+    assert not partition.is_next(name, 1), "it was fetched from behind the beginning"
+    assert partition.is_next(name, 0)
+    assert partition.is_next(name, 1)
+    await commit(kafka, partition, b"v", 2)
+    await taken_again(partition)
+    assert partition.store.applied_offsets() == {name: 2}, "it is the same topic now"
+
+
+async def test_a_store_is_never_of_two_changelogs(partition: Partition, kafka: Kafka) -> None:
+    await commit(kafka, partition, b"old", 0)
+    await partition.release()
+    await made_again(kafka, LOG)
+    async with kafka.producer() as producer:
+        for number in range(20):
+            await producer.send_and_wait(LOG, DUE.pack(0) + b"new", b"of another %d" % number)
+    await partition.take()
+    assert partition.store.get(b"row") is None
+    assert partition.store.get(b"of another 0") is not None

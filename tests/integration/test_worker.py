@@ -310,7 +310,7 @@ async def test_killed_again_and_again_it_ends_as_a_pure_replay_does(
     assert codes == {person: row.code for person, row in found.items() if row.code.version}
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+def test_a_topic_that_was_made_again_is_read_from_its_beginning(
     broker: str, worker_id: str, tmp_path: Path
 ) -> None:
     """What was applied of the old one lies behind the new one's end: nothing may be left out."""
@@ -336,7 +336,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
     asyncio.run(anew())
     with running_worker(kafka, tmp_path) as worker:
         assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
-        assert "input_shorter_than_applied" in worker.log.read_text()
+        assert "input_made_again" in worker.log.read_text()
 
 
 async def send_in_parts(kafka: Kafka, events: list[Event]) -> None:

@@ -31,7 +31,7 @@ from aiokafka.partitioner import murmur2
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.engine.store import AGENDA, APPLIED, DUE, META, STORED
+from app.engine.store import AGENDA, APPLIED, DUE, LOG_ID, META, STORED
 from app.process.consumer import LogRecord
 from app.projection.changes import public
 from app.projection.codes import CHANGES, CHANGES_KEPT, CODE, COUNTS, stored
@@ -655,6 +655,7 @@ class Audit:
         if found is None:
             return  # its worker ends when it comes to that block, and begins with an empty one
         at = int(found.pop(STORED, b"-1"))
+        found.pop(LOG_ID, None)
         last = self.changelog_last.get((table, number), -1)
         if at != last:
             self.found.add("store", f"{table}[{number}]: holds offset {at}, the log {last}")

@@ -23,6 +23,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from app.engine import partition as engine
+from app.engine import table
 
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
 Header = tuple[str, bytes]
@@ -57,6 +58,8 @@ class Log:
         """The topic of each batch that a producer sent, and how many records it had."""
         self.transactions = 0
         """How many were begun."""
+        self.deleted: defaultdict[str, int] = defaultdict(int)
+        """How often each topic was deleted."""
         self._now = now
         self._entries: defaultdict[TopicPartition, list[Entry]] = defaultdict(list)
         self._count = 0
@@ -69,6 +72,7 @@ class Log:
         with (
             patch.object(engine, "Producer", partial(Producer, self)),
             patch.object(engine, "Consumer", partial(Consumer, self)),
+            patch.object(table, "Topics", partial(Topics, self)),
         ):
             yield
 
@@ -108,7 +112,8 @@ class Log:
         self._entries[place].append(Entry(self._count, record, transaction))
 
     def delete(self, topic: str) -> None:
-        """Let a topic begin at offset 0 again, empty."""
+        """Let a topic begin at offset 0 again, empty: it is another one of the same name."""
+        self.deleted[topic] += 1
         for place in self._entries:
             if place.topic == topic:
                 self._entries[place].clear()
@@ -257,6 +262,20 @@ class Producer:
         self._transaction = None
 
 
+class Topics:
+    """Knows which topic bears a name: another one after it was deleted."""
+
+    def __init__(self, log: Log, _: str) -> None:
+        self._log = log
+
+    async def known(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the id of each topic."""
+        return {name: f"{name}-{self._log.deleted[name]}" for name in names}
+
+    async def close(self) -> None:
+        """Nothing is to be closed."""
+
+
 class Consumer:
     """A consumer that is assigned its partitions, and reads committed transactions alone."""
 
@@ -282,6 +301,12 @@ class Consumer:
     async def position(self, place: TopicPartition) -> int:
         """Return the offset of what is read next."""
         return self._positions[place]
+
+    async def beginning_offsets(
+        self, places: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return the offsets at which partitions begin."""
+        return dict.fromkeys(places, 0)
 
     async def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offsets at which partitions end."""

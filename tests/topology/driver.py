@@ -60,7 +60,7 @@ from nacl.public import PrivateKey
 from agents.instants import microseconds
 from app.engine.chunks import CHUNK_RECORDS_MAX
 from app.engine.halts import Halt
-from app.engine.store import APPLIED, DUE, TALLY, Store
+from app.engine.store import APPLIED, DUE, TALLY, TOPIC_ID, Store
 from app.engine.table import Table
 from app.process.settings import Settings
 from app.topics import records
@@ -349,15 +349,15 @@ class Driver:
 
     def rows(self, table: str, partition: int = HERE) -> dict[bytes, bytes]:
         """Return a partition of a table as its changelog has it, unless told otherwise `PERSON`'s:
-        rows, each with its due instant before it, and tallies. The places in the inputs are left
-        out."""
+        rows, each with its due instant before it, and tallies. The places in the inputs, and their
+        ids, are left out."""
         place = TopicPartition(changelog_of(table), partition)
         return {
             key: value
             for _, record in self.log.read(place)
             if (key := record.key) is not None
             and (value := record.value) is not None
-            and not key.startswith(APPLIED)
+            and not key.startswith((APPLIED, TOPIC_ID))
         }
 
     def store(self, table: str, partition: int) -> Store:

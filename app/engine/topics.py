@@ -1,0 +1,179 @@
+"""Which topic it is that bears a name.
+
+A topic that is deleted and made again has the same name and another id (KIP-516). aiokafka asks for
+metadata in a version that has no ids yet, so that one request is written out here.
+"""
+
+import asyncio
+from collections.abc import Collection
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import structlog
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+from app.process.consumer import Consumer
+
+AGAIN_SECONDS = 1.0
+"""How long a question waits that was not answered."""
+
+NO_ID = UUID(int=0)
+
+log = structlog.get_logger()
+
+
+class Topics:
+    """Asks the broker, over one connection that is made with the first question."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._consumer: Consumer | None = None
+        self._lock = asyncio.Lock()
+
+    async def ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return the id of each topic; leave out those that are not there. Raise a `KafkaError`."""
+        client = (await self._connected())._client
+        answer = await client.send(client.get_random_node(), MetadataRequest(list(names)))
+        found = {}
+        for code, name, topic_id, *_ in answer.topics:
+            error = for_code(code)
+            if error is UnknownTopicOrPartitionError:
+                continue
+            if topic_id == NO_ID:
+                raise error(name)
+            found[name] = topic_id.hex
+        return found
+
+    async def known(self, names: Collection[str]) -> dict[str, str]:
+        """Return the id of each topic; leave out those that are not there. Ask until the broker
+        answers, and say so."""
+        while True:
+            try:
+                return await self.ids(names)
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning("topics_unknown", error=type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _connected(self) -> Consumer:
+        async with self._lock:
+            if self._consumer is None:
+                consumer = Consumer(
+                    bootstrap_servers=self._bootstrap, isolation_level="read_committed"
+                )
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._consumer = consumer
+        return self._consumer
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            await consumer.stop()
+
+
+# aiokafka has no types: its classes are Any to mypy.
+class _Uuid(AbstractType[UUID]):  # type: ignore[misc]
+    @classmethod
+    def encode(cls, value: UUID) -> bytes:
+        return value.bytes
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> UUID:
+        return UUID(bytes=data.read(16))
+
+
+class MetadataResponse_v12(Response):  # type: ignore[misc]
+    """Topics with their ids; brokers and partitions are of no interest."""
+
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition_index", Int32),
+                        ("leader_id", Int32),
+                        ("leader_epoch", Int32),
+                        ("replica_nodes", CompactArray(Int32)),
+                        ("isr_nodes", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("topic_authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class MetadataRequest_v12(RequestStruct):  # type: ignore[misc]
+    """Asks for topics by name, and makes none."""
+
+    API_KEY = 3
+    API_VERSION = 12
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = MetadataResponse_v12
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(
+                ("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields)
+            ),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class MetadataRequest(Request[MetadataRequest_v12]):  # type: ignore[misc]
+    """Metadata of topics, with their ids."""
+
+    API_KEY = 3
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def build(self, request_struct_class: type[MetadataRequest_v12]) -> Any:
+        no_tags: dict[int, bytes] = {}
+        topics = [(NO_ID, name, no_tags) for name in self._names]
+        return request_struct_class(topics, False, False, no_tags)
