@@ -197,8 +197,9 @@ class Poison:
             "have no readable source. More likely this worker cannot read them than that all are "
             "wrong, so this partition of the topic stands still. Look at them there. If the reader "
             "is at fault, mend it and start again. If they are rubbish, `yuekang partitions "
-            "release` begins to count again: they then go to dead-letters, until the limit is reached again. "
-            f"For many, start with {variable_of('unreadable_in_a_row')} above {limit.in_a_row} and "
+            "release` begins to count again: they then go to dead-letters, until the limit is "
+            "reached once more. For many, start with "
+            f"{variable_of('unreadable_in_a_row')} above {limit.in_a_row} and "
             f"{variable_of('unreadable_percent')} above {limit.percent}."
         )
 

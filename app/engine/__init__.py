@@ -7,8 +7,8 @@ loses, repeats, stops or crawls (docs/decisions/0001 to 0003): how records come 
 offset may be committed (both in `chunks`), and tables with their recovery. `lanes` keeps the chunks
 of each topic partition in order, `halts` tells what stands still. `table` has the turns that chunks
 take, `partition` the fence and the commit, `producer` what is known of its requests, `topics` which
-topic bears a name, `transaction` what a fold sees, `store` what RocksDB keeps. `app` makes an app of all that, and ties its tables to
-the partitions that the group gives it.
+topic bears a name, `transaction` what a fold sees, `store` what RocksDB keeps. `app` makes an app
+of all that, and ties its tables to the partitions that the group gives it.
 
 Overridden, of Faust's consumer and its thread:
 

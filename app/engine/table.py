@@ -196,6 +196,7 @@ class Table:
             )
         part = self._parts.get(TP(chunk.topic, chunk.partition), PART_RECORDS)
         mine, waiting = Waiting(chunk, fold, part), self._waiting[chunk.partition]
+        await self._tell_what_is_gone(chunk)
         waiting.append(mine)
         try:
             while mine.is_open:
@@ -211,6 +212,33 @@ class Table:
         if mine.halt is not None:
             raise Halted(mine.halt)
         return bool(mine.committed)
+
+    async def _tell_what_is_gone(self, chunk: Chunk) -> None:
+        """Say it where records were deleted before they were applied.
+
+        Not every gap is one: the end of a transaction takes an offset too.
+        """
+        held = self.held.get(chunk.partition)
+        if held is None:
+            return
+        await held.live.wait()
+        if not held.ready or self._topics is None:
+            return
+        unread = held.store.applied_offset(chunk.topic) + 1
+        if chunk.records[0].offset <= unread:
+            return
+        begin = await self._topics.begin(TP(chunk.topic, chunk.partition))
+        if begin <= unread:
+            return
+        metrics.WORKER_RECORDS_GONE.labels(chunk.topic).inc(begin - unread)
+        log.error(
+            "records_gone_unread",
+            table=self.settings.name,
+            topic=chunk.topic,
+            partition=chunk.partition,
+            first=unread,
+            last=begin - 1,
+        )
 
     def _sharing(self, partition: Partition, first: Waiting) -> list[Waiting]:
         """Return `first` and other waiting chunks, up to the bounds of one chunk."""

@@ -1,4 +1,4 @@
-"""Which topic it is that bears a name.
+"""Which topic it is that bears a name, and where it begins.
 
 A topic that is deleted and made again has the same name and another id (KIP-516). aiokafka asks for
 metadata in a version that has no ids yet, so that one request is written out here.
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -23,6 +24,7 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
+from faust.types import TP
 
 from app.process.consumer import Consumer
 
@@ -64,6 +66,18 @@ class Topics:
                 return await self.ids(names)
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("topics_unknown", error=type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def begin(self, tp: TP) -> int:
+        """Return the first offset of a partition that is kept. Ask until the broker answers, and
+        say so."""
+        place = TopicPartition(tp.topic, tp.partition)
+        while True:
+            try:
+                consumer = await self._connected()
+                return int((await consumer.beginning_offsets([place]))[place])
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning("beginning_unknown", topic=tp.topic, error=type(error).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _connected(self) -> Consumer:

@@ -116,6 +116,11 @@ WORKER_PARTITIONS_HALTED = Gauge(
     "Partitions that stand still until an operator lets them go on, by table.",
     ["table"],
 )
+WORKER_RECORDS_GONE = Counter(
+    "yuekang_worker_records_gone_total",
+    "Offsets that were deleted from an input topic before they were applied, by topic.",
+    ["topic"],
+)
 WORKER_PRODUCERS_REPLACED = Counter(
     "yuekang_worker_producers_replaced_total",
     "Producers replaced because a request of theirs had no answer, by table.",

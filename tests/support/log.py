@@ -272,6 +272,10 @@ class Topics:
         """Return the id of each topic."""
         return {name: f"{name}-{self._log.deleted[name]}" for name in names}
 
+    async def begin(self, _: object) -> int:
+        """Return the first offset that is kept: nothing is ever deleted."""
+        return 0
+
     async def close(self) -> None:
         """Nothing is to be closed."""
 

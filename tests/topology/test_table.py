@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import structlog
 from aiokafka.errors import ProducerFenced
 from faust.types import TP
+from structlog.testing import capture_logs
 
 from app.engine import chunks as chunks_module
 from app.engine import partition as partition_module
@@ -24,6 +26,7 @@ from app.engine.partition import Partition, TableSettings
 from app.engine.store import LOG_ID, StoreDamaged
 from app.engine.table import Table
 from app.engine.transaction import Fold, Output, Transaction
+from app.process import metrics
 from support.log import Log, Topics
 from support.records import record
 
@@ -540,3 +543,26 @@ async def until(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not reached():
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("begin", "gone"), [(0, 0), (5, 0), (8, 3), (20, 15)])
+async def test_what_was_deleted_unread_is_said_and_counted(
+    partition: Partition, begin: int, gone: int
+) -> None:
+    """Five are applied, then comes 20: what lies between is gone, or ends of transactions."""
+    held = table_of(partition)
+    held._topics = cast(Any, SimpleNamespace(begin=lambda _: resolved(begin)))
+    assert await held.process(chunk(*range(5)), put_each)
+    counter = metrics.WORKER_RECORDS_GONE.labels("in")
+    before = counter._value.get()
+    with capture_logs() as said:
+        assert await held.process(chunk(20, 21), put_each)
+        assert await held.process(chunk(22), put_each)
+    assert counter._value.get() - before == gone
+    told = [line for line in said if line["event"] == "records_gone_unread"]
+    assert [(line["first"], line["last"]) for line in told] == ([(5, begin - 1)] if gone else [])
+    assert partition.store.applied_offset("in") == 22
+
+
+async def resolved(value: int) -> int:
+    return value
