@@ -21,6 +21,9 @@ ASK_AGAIN_SECONDS = 0.004
 refuses while it still ends the transaction before (KAFKA-5477), which takes some 2 ms. aiokafka
 waits a fixed 20 ms, four times what a whole small transaction takes."""
 
+HEARTBEAT_SECONDS = 0.25
+"""How soon a worker hears of a rebalance. Until all of them have, nothing more is fetched."""
+
 CHUNKS_COMING_MAX = 1_024
 """Chunks on their way to an agent, which hands on each at once; a fetch brings one of each
 partition. What waits is bounded behind it (`Lanes.held_back`)."""
@@ -72,7 +75,7 @@ def make_app(
         broker_max_poll_records=CHUNK_RECORDS_MAX,
         broker_commit_interval=commit_seconds,
         broker_session_timeout=session_seconds,
-        broker_heartbeat_interval=session_seconds / 5,
+        broker_heartbeat_interval=HEARTBEAT_SECONDS,
         broker_rebalance_timeout=TAKE_OVER_SECONDS_MAX,
         stream_buffer_maxsize=CHUNKS_COMING_MAX,
         stream_wait_empty=False,
@@ -92,15 +95,11 @@ def tie_tables(
         table.seek = lambda tp, offset: cast(ChunkConsumer, app.consumer).go_to(tp, offset)
     app.held_back = lambda: frozenset[TP]().union(*(table.lanes.held_back for table in tables))
 
-    async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
-        async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
-            await asyncio.gather(*(table.revoke() for table in tables))
-
     async def assigned(_: Any, /, *args: set[TP], **kwargs: Any) -> None:
         numbers = numbers_of(args[0])
         generation = app.consumer_generation_id
-        for table in tables:
-            await table.assign(numbers, generation)
+        async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
+            await asyncio.gather(*(table.assign(numbers, generation) for table in tables))
 
     async def before_shutdown(_: Any, /, *args: Any, **kwargs: Any) -> None:
         last = threading.Timer(END_SECONDS_MAX, _end_at_once)
@@ -113,7 +112,6 @@ def tie_tables(
             app.log.error("chunks in hand were not finished within %g s", TAKE_OVER_SECONDS_MAX)
 
     # weak=False: nothing else refers to these functions.
-    app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_before_shutdown.connect(before_shutdown, weak=False)
 

@@ -20,6 +20,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from faust.types import TP
@@ -103,8 +104,9 @@ class Table:
         self.settings = settings
         self.held: dict[int, Partition] = {}
         self._generation = -1
-        self._newest = -1
-        self._taking: set[asyncio.Task[None]] = set()
+        self._since: dict[int, int] = {}
+        """Of each partition, the generation in which it was taken last."""
+        self._taking: dict[int, asyncio.Task[None]] = {}
         self.lanes = Lanes(settings.name, self.process, self._ended)
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._parts: dict[TP, int] = {}
@@ -118,31 +120,49 @@ class Table:
         """Call `callback` when taking a partition or a chunk fails; it must end the process."""
         self._on_failure = callback
 
-    async def revoke(self) -> None:
-        """A rebalance begins: finish the chunks in hand and give up every partition."""
-        self._generation = -1
-        taking = list(self._taking)
-        for task in taking:
-            task.cancel()
-        await asyncio.gather(*taking, return_exceptions=True)
-        await asyncio.gather(*(p.release() for p in self.held.values()))
-
     async def assign(self, numbers: Iterable[int], generation: int) -> None:
-        """A rebalance ended: take `numbers`, in the background; close the others."""
+        """A rebalance ended: hold `numbers`, and give up the others.
+
+        What stays here goes on, and was not stopped: Kafka's protocol revokes all partitions before
+        it assigns any, but the fence keeps two workers from writing, and whoever takes a partition
+        reads the log to its end. So a partition is taken, in the background, only if it comes from
+        elsewhere, was fenced, or may have been held by another meanwhile: in a generation of the
+        group that this worker was no member of.
+        """
         numbers = set(numbers)
-        for number in set(self.held) - numbers:
-            self.held.pop(number).drop()
-            self.lanes.go_on(number)  # it is another's now
-        self._generation = self._newest = generation
+        without_us = generation not in (self._generation, self._generation + 1)
+        await asyncio.gather(*(self._give_up(n) for n in set(self.held) - numbers))
+        self._generation = generation
         if self._topics is None:
             self._topics = Topics(self.settings.bootstrap)
             self._watching = asyncio.create_task(self._watch(self._topics))
             self._watching.add_done_callback(self._ended)
         for number in sorted(numbers):
+            here = number in self._taking or (number in self.held and self.held[number].ready)
+            if here and not without_us:
+                continue
+            self._since[number] = generation
             held = self.held.setdefault(number, Partition(self.settings, number, self._topics))
-            task = asyncio.create_task(self._take(held))
-            self._taking.add(task)
-            task.add_done_callback(self._ended)
+            await self._release(held)
+            task = self._taking[number] = asyncio.create_task(self._take(held))
+            task.add_done_callback(partial(self._taken, number))
+
+    async def _release(self, partition: Partition) -> None:
+        """Finish what is in hand of a partition, and let go of it."""
+        if (task := self._taking.pop(partition.number, None)) is not None:
+            await end(task)
+        await partition.release()
+
+    async def _give_up(self, number: int) -> None:
+        partition = self.held.pop(number)
+        await self._release(partition)
+        partition.drop()
+        self.lanes.go_on(number)  # it is another's now
+
+    def _taken(self, number: int, task: "asyncio.Task[None]") -> None:
+        if self._taking.get(number) is task:
+            del self._taking[number]
+        self._ended(task)
 
     async def _take(self, partition: Partition) -> None:
         await partition.take()
@@ -165,21 +185,16 @@ class Table:
                         )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._taking.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(error)
 
     async def stop(self) -> None:
         """Finish what is in hand, and close."""
-        await self.revoke()
         if self._watching is not None:
             await end(self._watching)
+        await asyncio.gather(*(self._give_up(number) for number in list(self.held)))
         if self._topics is not None:
             await self._topics.close()
-        for number, partition in self.held.items():
-            partition.drop()
-            self.lanes.go_on(number)
-        self.held.clear()
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.
@@ -189,7 +204,7 @@ class Table:
         left them. Chunks of other topics that wait for the same turn share one transaction. Raises
         `Halted` where `fold` fails, or the broker refuses what it writes, at one record.
         """
-        if chunk.generation > self._newest:
+        if chunk.generation > self._generation:
             raise RuntimeError(
                 f"a chunk of generation {chunk.generation} came before its partitions were "
                 "assigned: left out, it would be lost"
@@ -251,7 +266,7 @@ class Table:
             if w is not first and w.is_open and not w.had_a_turn
         ]
         for each in (first, *others):
-            if each.chunk.generation != self._generation:
+            if each.chunk.generation < self._since[partition.number]:
                 continue
             if turn and not fits([*(t.chunk for t in turn), each.chunk]):
                 break
@@ -377,15 +392,17 @@ class Table:
 
     @asynccontextmanager
     async def _turn(self, number: int, generation: int) -> AsyncIterator[Partition | None]:
-        """Wait until the partition is live and free; None if `generation` is over by then."""
+        """Wait until the partition is live and free; None if it is held no more by then, or was
+        taken again since `generation`."""
         partition = self.held.get(number)
-        if partition is None or generation != self._generation:
+        if partition is None or generation < self._since[number]:
             yield None
             return
         await partition.live.wait()
         async with partition.lock:
             try:
-                yield partition if partition.ready and generation == self._generation else None
+                still = partition.ready and generation >= self._since[number]
+                yield partition if still else None
             except BaseException:
                 # Log and store may differ now; whoever waits for the partition must not go on.
                 partition.lost = True

@@ -181,12 +181,12 @@ def turns_not_taken() -> None:
     @asynccontextmanager
     async def no_turn(self: Table, number: int, generation: int) -> AsyncIterator[Partition | None]:
         partition = self.held.get(number)
-        if partition is None or generation != self._generation:
+        if partition is None or generation < self._since[number]:
             yield None
             return
         await partition.live.wait()
         holds = partition.ready
-        yield partition if holds and generation == self._generation else None
+        yield partition if holds and generation >= self._since[number] else None
 
     async def locked(self: Partition, transaction: Transaction, offsets: Mapping[str, int]) -> None:
         async with self.lock:

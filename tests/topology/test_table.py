@@ -95,7 +95,8 @@ def chunk(*offsets: int, generation: int = 1) -> Chunk:
 def table_of(partition: Partition) -> Table:
     held = Table(partition._settings)
     held.held[0] = partition
-    held._generation = held._newest = 1
+    held._generation = 1
+    held._since = dict.fromkeys(range(3), 1)
     return held
 
 
@@ -156,8 +157,9 @@ async def test_a_fence_without_a_rebalance_ends_the_process(
     with log.installed():
         await partition.take()
     await held.process(chunk(0), put_each)
-    await held.revoke()
-    await asyncio.sleep(0.05)
+    with log.installed():
+        await held.assign({0}, 2)
+        await asyncio.sleep(0.05)
     assert failures == []
 
 
@@ -194,7 +196,6 @@ async def test_a_chunk_that_waits_for_a_partition_goes_on_when_that_is_given_up(
     waiting = asyncio.create_task(held.process(chunk(0), put_each))
     await asyncio.sleep(0)
     assert not waiting.done()
-    await held.revoke()
     await held.assign(set(), 2)
     assert await asyncio.wait_for(waiting, 1) is False
 
@@ -566,3 +567,57 @@ async def test_what_was_deleted_unread_is_said_and_counted(
 
 async def resolved(value: int) -> int:
     return value
+
+
+# Rebalances
+
+
+async def test_what_stays_goes_on_through_a_rebalance(
+    partition: Partition, other: Partition, log: Log
+) -> None:
+    held = table_of(partition)
+    held.held[1] = other
+    producer, answers = partition._producer, answers_to(log, partition)
+    waiting = asyncio.create_task(held.process(chunk(0), put_each))
+    await asyncio.sleep(0.01)
+    with log.installed():
+        await asyncio.wait_for(held.assign({0}, 2), 1)
+    assert not waiting.done(), "it was in hand all the while"
+    answers.set()
+    assert await waiting
+    assert partition._producer is producer, "it was not taken again"
+    assert await held.process(chunk(1), put_each), "fetched before the rebalance"
+    assert await held.process(chunk(2, generation=2), put_each)
+    assert not other.ready
+    assert list(held.held) == [0]
+
+
+@pytest.mark.parametrize("why", ["fenced", "a generation without it"])
+async def test_what_another_may_have_held_is_taken_again(
+    partition: Partition, log: Log, why: str
+) -> None:
+    held, producer = table_of(partition), partition._producer
+    if why == "fenced":
+        log.fails_with = ProducerFenced()
+        assert not await held.process(chunk(0), put_each)
+        log.fails_with = None
+    with log.installed():
+        await held.assign({0}, 2 if why == "fenced" else 3)
+        await until(lambda: partition.ready)
+    assert partition._producer is not producer
+    assert not await held.process(chunk(1), put_each), "what lies before it may be missing"
+    assert await held.process(chunk(0, generation=held._generation), put_each)
+
+
+async def test_a_partition_in_the_middle_of_being_taken_is_not_taken_twice(
+    partition: Partition, log: Log
+) -> None:
+    held = table_of(partition)
+    await partition.release()
+    with log.installed():
+        await held.assign({0}, 3)
+        task = held._taking[0]
+        await held.assign({0}, 4)
+        assert held._taking[0] is task
+        await until(lambda: partition.ready)
+    assert held._taking == {}
