@@ -9,10 +9,12 @@ from pathlib import Path
 
 from faults import isolation
 from faults.kinds import AROUND, WORKER, in_turn
+from faults.late import late
 from faults.mutants import MUTANTS
 from faults.results import ROOT, MutantResult, Result, add, commit, page, read
 from faults.rounds import Suite, drawn
 from faults.stage import opened
+from support.brokers import shared_broker
 
 RESULTS = ROOT / "docs" / "faults.jsonl"
 PAGE = ROOT / "docs" / "faults.md"
@@ -26,6 +28,8 @@ def main() -> int:
     if arguments.what == "report":
         arguments.page.write_text(page(read(arguments.results)))
         return 0
+    if arguments.what == "late":
+        return asyncio.run(late_rounds(arguments))
     isolation.enter("faults")
     if arguments.what == "rounds":
         return asyncio.run(rounds(arguments))
@@ -34,7 +38,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="faults", description="The fault suite.")
-    parser.add_argument("what", choices=["rounds", "mutants", "report"])
+    parser.add_argument("what", choices=["rounds", "mutants", "late", "report"])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", default="", help="what rounds are drawn from; else a new one")
     parser.add_argument("--brokers", type=int, default=3, choices=[1, 3])
@@ -45,6 +49,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--directory", type=Path, default=DIRECTORY)
     return parser.parse_args()
+
+
+async def late_rounds(arguments: argparse.Namespace) -> int:
+    """Run rounds of faults.late on a broker of their own, and print what was found."""
+    directory = arguments.directory / f"late-{secrets.token_hex(4)}"
+    directory.mkdir(parents=True)
+    bootstrap, let_go = await asyncio.to_thread(shared_broker, directory)
+    try:
+        found = await late(bootstrap, directory / "tables", arguments.rounds)
+    finally:
+        let_go()
+    print(f"{arguments.rounds} rounds: {dict(found)}")
+    return int(bool(found["lost"] + found["untold"] + found["twice"] + found["apart"]))
 
 
 async def rounds(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,176 @@
+"""An EndTxn that is held up past its time-out, and arrives when the next transaction is half sent.
+
+aiokafka sends it again and the transaction ends, so nothing seems to have happened. The one that
+was held up then ends the next transaction (KIP-890), with what has been sent of it: rows and the
+applied offset, and nothing of what is told. If the worker dies there, nobody is ever told. Each
+round does that to a table on a real broker; at the end all is looked at that a reader sees.
+
+    PYTHONPATH=.:tests .venv/bin/python -m faults late --rounds 200
+"""
+
+import asyncio
+import secrets
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.transaction import EndTxnRequest
+
+from app.engine.chunks import Chunk
+from app.engine.partition import TableSettings
+from app.engine.producer import Producer
+from app.engine.table import Table
+from app.engine.transaction import Output, Transaction
+from support.records import record
+
+HELD_SECONDS = 0.02
+"""How long the producer waits for the answer that does not come; in production 40 s."""
+
+
+CHUNK = 3
+"""Records of a transaction."""
+
+
+class Died(Exception):
+    """The worker dies here."""
+
+
+class Network:
+    """Holds up the next EndTxn when `armed`, and delivers it on a connection of its own."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        self.held: tuple[str, int, bytes] | None = None
+        self.arrived = 0
+
+    @contextmanager
+    def between(self) -> Iterator[None]:
+        """Stand between producers and the broker while the context lasts."""
+        send, send_batch = AIOKafkaConnection.send, Producer.send_batch
+
+        def hold(connection: Any, request: Any, expect_response: bool = True) -> Any:
+            if not self.armed or not isinstance(request, EndTxnRequest):
+                return send(connection, request, expect_response)
+            self.armed = False
+            own = request.prepare(connection._versions)
+            header = own.build_request_header(
+                correlation_id=connection._next_correlation_id(), client_id="held"
+            )
+            self.held = connection.host, connection.port, header.encode() + own.encode()
+            answer = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(
+                HELD_SECONDS, answer.set_exception, TimeoutError()
+            )
+            return answer
+
+        async def send_and_die(producer: Any, *args: Any, **options: Any) -> Any:
+            sent = await send_batch(producer, *args, **options)
+            if self.held is None or self.armed:
+                return sent
+            await sent
+            await self._deliver(*self.held)
+            self.held = None
+            raise Died
+
+        with (
+            patch.object(AIOKafkaConnection, "send", hold),
+            patch.object(Producer, "send_batch", send_and_die),
+        ):
+            yield
+
+    async def _deliver(self, host: str, port: int, request: bytes) -> None:
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(struct.pack(">i", len(request)) + request)
+        (size,) = struct.unpack(">i", await reader.readexactly(4))
+        await reader.readexactly(size)
+        writer.close()
+        await writer.wait_closed()
+        self.arrived += 1
+
+
+async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
+    """Run rounds; return what was found: `arrived` late requests, and of the records those that
+    were `lost`, `untold` or told `twice`, and where the store is `apart` from the log."""
+    prefix = f"late-{secrets.token_hex(4)}-"
+    log, out, source = (prefix + name for name in ("log", "out", "in"))
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, 1, 1) for name in (log, out, source)])
+    await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        for _ in range(CHUNK * (rounds + 1)):
+            await producer.send(source, b"v")
+    settings = TableSettings("people", f"{prefix}app", bootstrap, directory, log)
+    network, offset = Network(), 0
+
+    def fold(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
+        for each in records:
+            transaction.put(b"row%d" % each.offset, b"x")
+            transaction.emit(Output(out, b"k", b"%d" % each.offset))
+            yield
+
+    def chunk(first: int) -> Chunk:
+        at = datetime.now(UTC)
+        records = [record(b"v", at, first + n, source, b"k") for n in range(CHUNK)]
+        return Chunk(source, 0, 1, records)
+
+    with network.between():
+        for _ in range(rounds):
+            async with running(settings) as table:
+                network.armed = True
+                await table.process(chunk(offset), fold)
+                offset += CHUNK
+                with suppress(Died):
+                    await table.process(chunk(offset), fold)
+    async with running(settings) as table:
+        for first in range(0, offset + CHUNK, CHUNK):  # all comes again to the next worker
+            await table.process(chunk(first), fold)
+        rows = [table.held[0].store.get(b"row%d" % n) for n in range(offset + CHUNK)]
+    told = Counter(await everything(bootstrap, out))
+    in_log = {key for key in await everything(bootstrap, log, keys=True) if key.startswith(b"row")}
+    wanted = {b"%d" % n for n in range(offset + CHUNK)}
+    return Counter(
+        arrived=network.arrived,
+        lost=rows.count(None),
+        untold=len(wanted - told.keys()),
+        twice=sum(count > 1 for count in told.values()),
+        apart=len({b"row" + n for n in wanted} ^ in_log),
+    )
+
+
+@asynccontextmanager
+async def running(settings: TableSettings) -> AsyncIterator[Table]:
+    """A worker's table with its one partition."""
+    table, failures = Table(settings), list[BaseException]()
+    table.on_failure(failures.append)
+    await table.assign({0}, 1)
+    await table.held[0].live.wait()
+    yield table
+    await table.stop()
+    assert not failures, failures
+
+
+async def everything(bootstrap: str, topic: str, *, keys: bool = False) -> list[bytes]:
+    """Return what a reader of committed transactions sees."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
+    await consumer.start()
+    try:
+        place = TopicPartition(topic, 0)
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        end = (await consumer.end_offsets([place]))[place]
+        found: list[bytes] = []
+        while await consumer.position(place) < end:
+            for records in (await consumer.getmany(timeout_ms=50)).values():
+                found += [record.key if keys else record.value for record in records]
+        return found
+    finally:
+        await consumer.stop()
