@@ -139,6 +139,11 @@ PROJECTION_LAG_SECONDS = Gauge(
     "Age of the instant up to which a partition is in the read model, when last written.",
     ["topic", "partition"],
 )
+PROJECTION_HELD_UP_SECONDS = Gauge(
+    "yuekang_projection_held_up_seconds",
+    "For how long an open transaction of its source has held up a partition of an input.",
+    ["topic", "partition"],
+)
 PROJECTION_WRITE_SECONDS = Histogram(
     "yuekang_projection_write_seconds",
     "One batch into Redis.",

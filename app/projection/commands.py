@@ -32,7 +32,7 @@ from app.topics.reading import Unreadable
 
 CODES = Model(
     topics=(HEALTH_CODES, STATUS_CHANGES),
-    groups={HEALTH_CODES: (PEOPLE,)},
+    groups={HEALTH_CODES: (PEOPLE,), STATUS_CHANGES: (PEOPLE,)},
     writer=lambda redis, gate: MeasuredCodeWriter(CodeWriter(redis, gate)),
     batch_of=batch_of,
     redis_variable="YUEKANG_REDIS_URL",
@@ -44,6 +44,7 @@ ROWS = Model(
     groups={
         PEOPLE_CHANGELOG: (PEOPLE,),
         LISTS_CHANGELOG: (LISTS,),
+        SCANS_CHANGELOG: (SCANS,),
         DEAD_LETTERS: (PEOPLE, SCANS, LISTS),
     },
     writer=RowWriter,

@@ -31,7 +31,7 @@ from redis.exceptions import RedisError, ResponseError
 from app.process import metrics
 from app.process.consumer import Consumer, LogRecord
 from app.projection.freshness import Freshness, Group
-from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch
+from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch, oldest
 from app.topics.admin import cluster_id_of, partition_counts
 from app.topics.catalogue import CATALOGUE, TOPIC_PREFIX
 from app.topics.reading import Fetched
@@ -137,6 +137,8 @@ class Projection:
         if not state.built:
             at = sum(p.offset for positions in state.positions.values() for p in positions)
             return [f"The read model is being built; {at} offsets are behind."]
+        if unknown := [t for t, of in state.positions.items() if oldest(of) is None]:
+            return [f"It is not known yet until when {', '.join(unknown)} is complete."]
         return []
 
     async def run(self) -> None:

@@ -1,6 +1,9 @@
 """Until when a worker has applied its input. Kafka knows: what its group has committed, against
 where the log ends.
 
+The end is the high watermark: what a transaction holds back that is still open counts as not
+applied, or a source that hangs would go unseen.
+
 An offset is committed after everything before it is on the changelog and on health-codes. Ask here
 first, then read either topic to its end: what you read is complete up to the instant returned, even
 if no worker is running.
@@ -8,6 +11,7 @@ if no worker is running.
 
 import asyncio
 import time
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -18,13 +22,25 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.process import metrics
 from app.process.consumer import Consumer
 from app.process.tasks import end
 from app.projection.state import Position
+from app.topics.ahead import Ahead, look_ahead
 from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
-from app.topics.reading import first_between
 
 INTERVAL_SECONDS = 1.0
+
+SUSPECT_SECONDS = 2.0
+"""How long a partition may stand before its log is looked into: what is left may be a marker, which
+nobody applies, or a transaction that is still open. A group commits once a second."""
+
+LOOKS_MAX = 128
+"""Partitions looked into at a time, those first that were not for longest: a fetch costs a broker
+more than all the rest of an answer (docs/benchmarks)."""
+
+ENDS_MAX = 60
+"""Ends of a partition that are kept. Who is behind for longer comes on in longer steps."""
 
 
 class Group(Struct, frozen=True):
@@ -54,10 +70,22 @@ log = structlog.get_logger()
 
 class InputsApplied(Struct, frozen=True):
     """What was learned at `asked_at`: for each partition, the instant up to which every appended
-    event is applied (s since 1970). Empty before the group's first commit."""
+    event is applied (s since 1970).
+
+    A partition is missing if that is not known. `held_up` has the inputs that a transaction
+    of their source holds up, which is still open: where it begins, and since when (s since 1970).
+    """
 
     asked_at: float
     until: dict[int, float]
+    held_up: dict[TopicPartition, "HeldUp"] = {}
+
+
+class HeldUp(Struct, frozen=True):
+    """Where a transaction that is open begins in an input, and since when (s since 1970)."""
+
+    offset: int
+    since: float
 
 
 def _of_all(answers: Sequence[InputsApplied | None]) -> InputsApplied | None:
@@ -65,11 +93,111 @@ def _of_all(answers: Sequence[InputsApplied | None]) -> InputsApplied | None:
     known = [answer for answer in answers if answer is not None]
     if len(known) < len(answers):
         return None
-    numbers = {number for answer in known for number in answer.until}
+    if not known:
+        return None
+    numbers = set[int].intersection(*(set(answer.until) for answer in known))
     return InputsApplied(
         max(answer.asked_at for answer in known),
-        {n: min(answer.until[n] for answer in known if n in answer.until) for n in numbers},
+        {n: min(answer.until[n] for answer in known) for n in numbers},
     )
+
+
+class _Input:
+    """How far one partition of an input is applied, by what was seen of its end.
+
+    All that was appended before an instant lies below the end that was seen then. So once the group
+    has come to that end, its input is applied up to that instant. The instants are of this
+    machine's clock alone, and no record need be read.
+    """
+
+    def __init__(self) -> None:
+        self.until: float | None = None
+        self.reached = 0
+        self.held_up: HeldUp | None = None
+        self.looked_at = 0.0
+        self._found = False
+        self._clear = (0, 0)
+        self._moved_at = 0.0
+        self._ends = deque[tuple[float, int]]()
+
+    def saw(self, at: float, committed: int, end: int) -> None:
+        """Take in that the group was at `committed` when, at `at`, the log ended at `end`."""
+        if committed > end:  # a topic that was made again: nothing of it is known
+            committed = 0
+        start, clear_to = self._clear
+        reached = clear_to if start <= committed < clear_to <= end else committed
+        if reached != self.reached or not self._moved_at:
+            self.reached, self._moved_at, self._found, self.held_up = reached, at, False, None
+        if self._ends and (self._ends[-1][1] == end or len(self._ends) == ENDS_MAX):
+            self._ends.pop()
+        self._ends.append((at, end))
+        while self._ends and self._ends[0][1] <= reached:
+            self.until, _ = self._ends.popleft()
+        if not self._ends:
+            self._moved_at = at
+
+    def is_suspect(self, at: float) -> bool:
+        """Say whether the log must be looked into: what is left may be nothing, or held back."""
+        unknown = self.until is None or at - self._moved_at >= SUSPECT_SECONDS
+        return bool(self._ends) and unknown and not self._found
+
+    def looked(self, at: float, committed: int, ahead: Ahead) -> None:
+        """Take in what lies ahead."""
+        self.looked_at = at
+        if ahead.offset > self.reached:
+            self._clear = (committed, ahead.offset)
+            self.saw(self._ends[-1][0], committed, self._ends[-1][1])
+        if not self._ends:
+            return
+        if ahead.at is not None and self.until is None:
+            self.until = min(ahead.at, at)
+        self._found = ahead.at is not None and not ahead.is_open
+        if ahead.is_open and self.until is not None:
+            self.held_up = HeldUp(ahead.offset, self.until if ahead.at is None else ahead.at)
+        else:
+            self.held_up = None
+
+
+class Inputs:
+    """How far a group has applied its input, as Kafka says each time that it is asked."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._inputs = {tp: _Input() for tp in group.inputs}
+
+    async def ask(self, admin: AIOKafkaAdminClient, consumer: Consumer) -> InputsApplied:
+        """Ask once about all partitions together; raise a `KafkaError` if Kafka does not answer.
+
+        `consumer` must read what is not committed too, or it does not see the high watermark.
+        """
+        offsets = await admin.list_consumer_group_offsets(self._group.name)
+        committed = {tp: max(0, offsets[tp].offset) if tp in offsets else 0 for tp in self._inputs}
+        asked_at = time.time()
+        ends = await consumer.end_offsets(list(self._inputs))
+        for tp, input_ in self._inputs.items():
+            input_.saw(asked_at, committed[tp], ends[tp])
+        suspect = sorted(
+            (tp for tp, input_ in self._inputs.items() if input_.is_suspect(asked_at)),
+            key=lambda tp: self._inputs[tp].looked_at,
+        )[:LOOKS_MAX]
+        if suspect:
+            at = {tp: self._inputs[tp].reached for tp in suspect}
+            for tp, ahead in (await look_ahead(consumer, at)).items():
+                self._inputs[tp].looked(asked_at, committed[tp], ahead)
+        return InputsApplied(asked_at, self._until(), self._held_up())
+
+    def _until(self) -> dict[int, float]:
+        of_number: defaultdict[int, list[float | None]] = defaultdict(list)
+        for tp, input_ in self._inputs.items():
+            of_number[tp.partition].append(input_.until)
+        return {
+            number: min(known)
+            for number, instants in of_number.items()
+            if len(known := [at for at in instants if at is not None]) == len(instants)
+        }
+
+    def _held_up(self) -> dict[TopicPartition, HeldUp]:
+        return {tp: input_.held_up for tp, input_ in self._inputs.items() if input_.held_up}
 
 
 class Watch:
@@ -79,21 +207,20 @@ class Watch:
         self._bootstrap = bootstrap
         self._group = group
         self.newest: InputsApplied | None = None
+        self._told = set[TopicPartition]()
 
     async def run(self) -> None:
         """Ask until cancelled. While Kafka is away the last answer stays, and grows old."""
+        inputs = Inputs(self._group)
         while True:
             admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
-            consumer = Consumer(
-                bootstrap_servers=self._bootstrap,
-                isolation_level="read_committed",
-                auto_offset_reset="earliest",
-            )
+            consumer = Consumer(bootstrap_servers=self._bootstrap)
             try:
                 await admin.start()
                 await consumer.start()
                 while True:
-                    self.newest = await ask(admin, consumer, self._group)
+                    self.newest = await inputs.ask(admin, consumer)
+                    self._tell(self.newest)
                     await asyncio.sleep(INTERVAL_SECONDS)
             except (KafkaError, OSError) as error:
                 log.warning("freshness_unknown", error=type(error).__name__)
@@ -102,27 +229,24 @@ class Watch:
                 await consumer.stop()
                 await admin.close()
 
-
-async def ask(
-    admin: AIOKafkaAdminClient, consumer: Consumer, group: Group = PEOPLE
-) -> InputsApplied:
-    """Ask once; raise a `KafkaError` if Kafka does not answer."""
-    committed = {
-        tp: metadata.offset
-        for tp, metadata in (await admin.list_consumer_group_offsets(group.name)).items()
-        if metadata.offset >= 0
-    }
-    asked_at = time.time()
-    inputs = group.inputs
-    ends = await consumer.end_offsets(inputs)
-    until: dict[int, float] = {}
-    for tp in inputs:
-        offset, instant = committed.get(tp, 0), asked_at
-        if offset < ends[tp]:
-            unread = await first_between(consumer, tp, offset, ends[tp])
-            instant = asked_at if unread is None else unread.timestamp / 1_000
-        until[tp.partition] = min(instant, until.get(tp.partition, instant))
-    return InputsApplied(asked_at, until)
+    def _tell(self, answer: InputsApplied) -> None:
+        """Say which input is held up, once, and when it goes on; measure for how long."""
+        for tp in self._told - answer.held_up.keys():
+            metrics.PROJECTION_HELD_UP_SECONDS.remove(tp.topic, tp.partition)
+            log.info("input_goes_on", topic=tp.topic, partition=tp.partition)
+        for tp, held_up in answer.held_up.items():
+            seconds = round(max(0.0, answer.asked_at - held_up.since), 3)
+            metrics.PROJECTION_HELD_UP_SECONDS.labels(tp.topic, tp.partition).set(seconds)
+            if tp not in self._told:
+                log.warning(
+                    "input_held_up",
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    offset=held_up.offset,
+                    seconds=seconds,
+                    why="a transaction of its source is open",
+                )
+        self._told = set(answer.held_up)
 
 
 class Freshness:

@@ -56,13 +56,14 @@ class Position(Struct, frozen=True):
     as_of: float | None = None
     applied_until: float | None = field(default=None, name="judged_until")
     """The instant up to which a worker had applied its input, once all that it told until then was
-    here; None before there was a worker."""
+    here; None until that is known."""
 
     @property
     def known_until(self) -> float | None:
-        """The instant up to which everything appended to the input is here (s since 1970)."""
+        """The instant up to which everything appended to the input is here (s since 1970); None if
+        it is not known of the log or of the worker."""
         if self.as_of is None or self.applied_until is None:
-            return self.as_of
+            return None
         return min(self.as_of, self.applied_until)
 
 

@@ -1,4 +1,4 @@
-"""Topics read as they are now: whole to their end, or the first record from an offset on.
+"""Topics read as they are now, whole to their end.
 
 Only what is committed is read. Markers of transactions take offsets too, so an offset before the
 end does not mean that there is a record.
@@ -20,8 +20,6 @@ Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
 
 FETCH_MS = 100
 """How long one look for records may take."""
-FIRST_MS = 1_000
-"""How long the broker may take for the first record."""
 
 SILENT_SECONDS_MAX = 30.0
 RECORDS_MAX = 500
@@ -122,21 +120,3 @@ async def reading(
         )
     finally:
         await consumer.stop()
-
-
-async def first_between(
-    consumer: Consumer, tp: TopicPartition, offset: int, end: int
-) -> LogRecord | None:
-    """Return the first record in `[offset, end)`; None if no record is there.
-
-    Raise `TimeoutError` if it is not known in time.
-    """
-    consumer.assign([tp])
-    consumer.seek(tp, offset)
-    while (before := await consumer.position(tp)) < end:
-        fetched = await consumer.getmany(tp, timeout_ms=FIRST_MS, max_records=1)
-        for record in fetched.get(tp, ()):
-            return record
-        if await consumer.position(tp) == before:
-            raise TimeoutError(f"{tp.topic}[{tp.partition}] gave nothing within {FIRST_MS} ms")
-    return None

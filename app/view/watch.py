@@ -125,6 +125,13 @@ def _grew(metric: str, *labels: str) -> Callable[[Watched], float | None]:
     return lambda watched: watched.increase(metric, *labels)
 
 
+def _held_up(watched: Watched) -> float | None:
+    seconds = watched.greatest("yuekang_projection_held_up_seconds")
+    # What is not held up has no figure.
+    known = watched.greatest("yuekang_projection_lag_seconds") is not None
+    return 0.0 if seconds is None and known else seconds
+
+
 def _failed_share(watched: Watched) -> float | None:
     displays = "yuekang_view_displays_total"
     failed, lost = watched.increase(displays, "failed"), watched.increase(displays, "lost")
@@ -142,6 +149,12 @@ ALERTS: tuple[Alert, ...] = (
         "lag",
         "partitions-stand-still",
         lambda watched: watched.greatest("yuekang_projection_lag_seconds"),
+        LAG_SECONDS_MAX,
+    ),
+    Alert(
+        "held-up",
+        "a-source-holds-an-input-up",
+        _held_up,
         LAG_SECONDS_MAX,
     ),
     Alert(
@@ -188,6 +201,7 @@ FIGURES = frozenset(
         STARTED,
         _LETTERS,
         "yuekang_projection_lag_seconds",
+        "yuekang_projection_held_up_seconds",
         "yuekang_worker_sources_parked",
         "yuekang_worker_sources_not_parked_total",
         "yuekang_projection_sources_dropped_total",

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.process import metrics
 from app.process.consumer import Consumer
-from app.topics.reading import first_between
+from app.topics.ahead import Ahead, look_ahead
 from app.topology import TableApp
 
 log = structlog.get_logger()
@@ -18,14 +18,14 @@ INTERVAL_SECONDS = 1.0
 STALLED_SECONDS = 30.0
 """How long a partition with records to apply may apply none; after that it stands still."""
 SUSPECT_SECONDS = 5.0
-"""How long a partition may stand before it is checked whether there are records at all: a
-producer's transactions leave markers, which take offsets."""
+"""How long a partition may stand before its log is looked into: what is left may be markers, which
+nobody applies, or a transaction of its source that is still open."""
 SILENT_SECONDS = 10.0
 """A broker is away if it did not say for so long where the log ends."""
 
 
 class WorkerLag:
-    """Compares, for each input partition held, the applied offset with the end of the log."""
+    """Compares, for each input partition held, the applied offset with the high watermark."""
 
     def __init__(self, app: TableApp, bootstrap: str) -> None:
         self._app = app
@@ -34,6 +34,9 @@ class WorkerLag:
         self._behind: dict[TopicPartition, int] = {}
         self._applied: dict[TopicPartition, int] = {}
         self._moved_at: dict[TopicPartition, float] = {}
+        self._held_up: dict[TopicPartition, Ahead] = {}
+        self._empty: dict[TopicPartition, tuple[int, int]] = {}
+        """Up to where there is nothing to apply after an applied offset."""
 
     def reasons(self) -> list[str]:
         """Say why the worker is not ready; nothing if it is."""
@@ -51,7 +54,13 @@ class WorkerLag:
             f"{tp.topic}[{tp.partition}]: {behind} records to apply, none for "
             f"{now - self._moved_at[tp]:.0f} s."
             for tp, behind in self._behind.items()
-            if behind and now - self._moved_at[tp] > STALLED_SECONDS
+            if behind and now - self._moved_at[tp] > STALLED_SECONDS and tp not in self._held_up
+        )
+        found += (
+            f"{tp.topic}[{tp.partition}]: a transaction of its source is open at offset "
+            f"{ahead.offset}, and holds up {ahead.end - ahead.offset} records for "
+            f"{now - self._moved_at[tp]:.0f} s."
+            for tp, ahead in self._held_up.items()
         )
         return found
 
@@ -65,7 +74,7 @@ class WorkerLag:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _watch_one_connection(self) -> None:
-        consumer = Consumer(bootstrap_servers=self._bootstrap, isolation_level="read_committed")
+        consumer = Consumer(bootstrap_servers=self._bootstrap)
         await consumer.start()
         try:
             while True:
@@ -73,12 +82,25 @@ class WorkerLag:
                 ends = await consumer.end_offsets(partitions) if partitions else {}
                 self._asked_at = time.monotonic()
                 self._compare(ends)
-                for tp in [tp for tp in ends if self._suspect(tp)]:
-                    if await first_between(consumer, tp, self._applied[tp] + 1, ends[tp]) is None:
-                        self._behind[tp] = 0
+                await self._look(consumer)
+                self._publish()
                 await asyncio.sleep(INTERVAL_SECONDS)
         finally:
             await consumer.stop()
+
+    async def _look(self, consumer: Consumer) -> None:
+        """Find out what holds up the partitions that stand."""
+        suspect = {tp: self._applied[tp] + 1 for tp in self._behind if self._suspect(tp)}
+        ahead = await look_ahead(consumer, suspect) if suspect else {}
+        for tp, found in ahead.items():
+            if found.is_empty:
+                self._behind[tp] = 0
+                self._empty[tp] = self._applied[tp], found.offset
+        held_up = {tp: found for tp, found in ahead.items() if found.is_open}
+        for tp in held_up.keys() - self._held_up.keys():
+            offset = held_up[tp].offset
+            log.warning("input_held_up", topic=tp.topic, partition=tp.partition, offset=offset)
+        self._held_up = held_up
 
     def _applied_offsets(self) -> dict[TopicPartition, int]:
         """Return the last offset applied of each input partition that is held and live.
@@ -99,16 +121,22 @@ class WorkerLag:
         now = time.monotonic()
         applied = self._applied_offsets()
         self._behind = {
-            tp: max(0, end - 1 - applied[tp]) for tp, end in ends.items() if tp in applied
+            tp: max(0, end - self._begin(tp, applied[tp]))
+            for tp, end in ends.items()
+            if tp in applied
         }
         for tp in self._behind:
             if self._applied.get(tp) != applied[tp] or not self._behind[tp]:
                 self._moved_at[tp] = now
             self._applied[tp] = applied[tp]
-        self._publish()
+
+    def _begin(self, tp: TopicPartition, applied: int) -> int:
+        """Return the offset at which what is to apply may begin."""
+        after, empty_to = self._empty.get(tp, (None, 0))
+        return empty_to if after == applied else applied + 1
 
     def _suspect(self, tp: TopicPartition) -> bool:
-        """Say whether all that is left may be the markers of a producer's transactions."""
+        """Say whether what is left may be nothing, or held back."""
         unmoved = time.monotonic() - self._moved_at.get(tp, 0.0)
         return bool(self._behind.get(tp)) and unmoved > SUSPECT_SECONDS
 

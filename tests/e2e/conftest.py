@@ -145,7 +145,7 @@ def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage)
 
 async def _projected_once(kafka: Kafka, redis_url: str, code: HealthCode, as_of: float) -> None:
     positions = {
-        kafka.named(topic): (Position(1, as_of),) * CATALOGUE.topics[topic].partitions
+        kafka.named(topic): (Position(1, as_of, as_of),) * CATALOGUE.topics[topic].partitions
         for topic in (HEALTH_CODES, STATUS_CHANGES)
     }
     async with redis.asyncio.Redis.from_url(redis_url) as client:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -214,6 +215,34 @@ async def test_a_view_without_a_worker_says_how_old_it_is(
                 await asyncio.sleep(0.2)
     assert (await code_of(kafka, person, 2)).colour is Colour.RED
     await redis.aclose()
+
+
+async def test_an_open_transaction_of_a_source_is_named_and_what_it_holds_up_is_told_after_it(
+    kafka: Kafka, worker: Worker
+) -> None:
+    person = someone()
+    verified = structured(b.verified(person=person))
+    number = partition_of(person.encode(), PARTITIONS)
+    name = f"{kafka.named('identities')}[{number}]: a transaction of its source is open at offset "
+
+    async def ready() -> str:
+        return (await asyncio.to_thread(httpx.get, f"{worker.url}/readyz")).text
+
+    async with kafka.producer(transactional_id=kafka.named("hangs")) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait("identities", b"{}", partition=number)
+        await append(
+            kafka, verified.topic, verified.key, verified.value, headers=list(verified.headers)
+        )
+        async with asyncio.timeout(20):
+            while name not in (said := await ready()):
+                await asyncio.sleep(0.2)
+        assert "holds up 2 records" in said
+        await producer.abort_transaction()
+    assert (await code_of(kafka, person)).colour is Colour.GREEN
+    async with asyncio.timeout(20):
+        while await ready() != "ready\n":
+            await asyncio.sleep(0.2)
 
 
 async def test_from_a_corrections_arrival_to_its_green_is_measured(

@@ -92,7 +92,7 @@ class LettersModel:
     async def begin(self, *, built: bool = True) -> None:
         """Empty the database."""
         gate, at = self._writer.gate, now().timestamp()
-        positions = {topic: (Position(1, at),) * CATALOGUE.partitions for topic in FOLLOWED}
+        positions = {topic: (Position(1, at, at),) * CATALOGUE.partitions for topic in FOLLOWED}
         await gate.load()
         state = gate.new_state("server", positions)
         self._state = msgspec.structs.replace(state, built=built, at=at)

@@ -48,7 +48,9 @@ async def put_rows(
     """
     writer = RowWriter(redis, StateGate(redis, "test/1", "test"))
     reached = (as_of or now()).timestamp()
-    positions = {prefix + topic: (Position(1, reached),) * CATALOGUE.partitions for topic in TABLES}
+    positions = {
+        prefix + topic: (Position(1, reached, reached),) * CATALOGUE.partitions for topic in TABLES
+    }
     await writer.gate.load()
     state = msgspec.structs.replace(writer.gate.new_state("server", positions), built=True)
     assert await writer.gate.begin_again(state)

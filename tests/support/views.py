@@ -324,7 +324,7 @@ class Model:
             built=built,
             changes=self._state.changes + len(batch.changes),
             positions={
-                topic: tuple(Position(p.offset + 1, reached) for p in positions)
+                topic: tuple(Position(p.offset + 1, reached, reached) for p in positions)
                 for topic, positions in self._state.positions.items()
             },
         )

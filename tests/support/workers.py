@@ -15,7 +15,7 @@ from app.development.stack.processes import HttpProcess
 from app.engine import records
 from app.process.consumer import LogRecord
 from app.process.ports import free_port
-from app.projection.freshness import PEOPLE, Group, ask
+from app.projection.freshness import PEOPLE, Group, Inputs
 from app.topics.admin import partition_counts
 from app.topics.catalogue import CATALOGUE
 from app.topics.reading import reading
@@ -109,11 +109,10 @@ async def drained(kafka: Kafka) -> None:
     try:
         async with (
             asyncio.timeout(60),
-            AIOKafkaConsumer(
-                bootstrap_servers=kafka.bootstrap, isolation_level="read_committed"
-            ) as consumer,
+            AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap) as consumer,
         ):
-            while (judged := await ask(admin, consumer, group)).until != dict.fromkeys(
+            inputs = Inputs(group)
+            while (judged := await inputs.ask(admin, consumer)).until != dict.fromkeys(
                 range(CATALOGUE.partitions), judged.asked_at
             ):
                 await asyncio.sleep(0.5)

@@ -73,6 +73,7 @@ class TestIncrease:
 
 ROSE: dict[str, Mapping[tuple[str, str], float]] = {
     "lag": {("yuekang_projection_lag_seconds", "health-codes 1"): 6.0},
+    "held-up": {("yuekang_projection_held_up_seconds", "laboratory-results 1"): 6.0},
     "parked": {("yuekang_worker_sources_parked", "laboratory-results"): 1.0},
     "not-parked": {("yuekang_worker_sources_not_parked_total", "x"): 1.0},
     "letters": {(LETTERS, "invalid"): 96.0},

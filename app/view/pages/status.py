@@ -18,6 +18,7 @@ PLAYBOOKS = (APP / "view" / "pages" / "playbooks.md").read_text()
 
 NAMES: Mapping[str, Text] = {
     "lag": _("分区最大延迟（秒）"),
+    "held-up": _("来源未结束的事务（秒）"),
     "parked": _("被停放的来源"),
     "not-parked": _("停放名额已满"),
     "letters": _("一小时内的死信"),
@@ -37,6 +38,7 @@ NAMES: Mapping[str, Text] = {
 MEANINGS: Mapping[str, Text] = {
     AWAY: _("有进程没有应答，或尚未就绪。先看它的日志末尾。"),
     "partitions-stand-still": _("部分人员的码停止更新；五分钟后不再显示颜色。"),
+    "a-source-holds-an-input-up": _("某来源的事务一直没有结束，其后的事件都在等待。"),
     "a-source-is-parked": _("该来源报来的一切都不再生效，直到人工放行。"),
     "sources-cannot-see-all-that-was-refused": _("死信的来源过多，有些来源看不到自己的。"),
     "a-source-uses-another-partitioner": _("没有丢失，但该来源的记录要转送一次。"),
