@@ -5,7 +5,7 @@ Records that are refused, misplaced or of a parked source go where they go for p
 policy, not an error.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
@@ -33,9 +33,14 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Listing).decode
 
 
-def register(app: ListsApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
-    """Add an agent for each topic that folds into the lists, and the timer that drops old
-    entries."""
+def register(
+    app: ListsApp,
+    dead_letters: DeadLetters,
+    clock_agrees: Callable[[], bool],
+    unreadable: Limit = SOURCE_LIMIT,
+) -> None:
+    """Add an agent for each topic that folds into the lists, and the timer that drops old entries
+    while the worker's clock agrees with the broker's."""
     for topic in app.topics_read():
         if topic.folds_into == app.lists.settings.name:
             fold_topic = chunk_fold(topic, dead_letters, unreadable)
@@ -43,6 +48,8 @@ def register(app: ListsApp, dead_letters: DeadLetters, unreadable: Limit = SOURC
 
     @app.timer(interval=INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
     async def let_go() -> None:
+        if not clock_agrees():
+            return
         now = datetime.now(UTC)
         await fold_due(app.lists, partial(advance_due, now), now)
 

@@ -8,6 +8,7 @@
 - `strict_json`: JSON in which nothing is ambiguous.
 - `schemas`: JSON Schemas and the AsyncAPI document, with an example of each event in `examples`.
 - `reading`: a topic read to its end; `ahead`: what lies from an offset on, of many partitions.
+- `clock`: how far this machine's clock is from the broker's.
 - `records`: a record, and an event as one.
 - `letters`: a dead letter or a parked record, as agents.dead_letters writes it.
 - `writer`: the producer of whoever publishes.

@@ -75,6 +75,7 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     data_class: DataClass
     events: tuple[str, ...] = ()
     folds_into: Literal["people", "scans", "lists", "every"] | None = None
+    stamped_by_log: bool = False
     retention_days: Positive | None = None
     value_bytes_max: Positive | None = None
 
@@ -99,6 +100,7 @@ class Topic(Struct, frozen=True):
     authority: str
     events: tuple[str, ...]
     folds_into: str | None
+    stamped_by_log: bool
     retention_days: int | None
     cleanup: Cleanup
     data_class: DataClass
@@ -116,7 +118,7 @@ class Topic(Struct, frozen=True):
             settings["retention.ms"] = str(self.retention_days * DAY_MS)
         if self.cleanup == "compact":
             settings["max.compaction.lag.ms"] = str(COMPACTION_LAG_MS)
-        if self.folds_into is not None:
+        if self.folds_into is not None or self.stamped_by_log:
             # An event counts as arrived when the log has it, whatever its producer's clock says.
             settings["message.timestamp.type"] = "LogAppendTime"
         return settings
@@ -139,6 +141,7 @@ class Catalogue:
                 authority=entry.authority,
                 events=entry.events,
                 folds_into=entry.folds_into,
+                stamped_by_log=entry.stamped_by_log,
                 retention_days=entry.retention_days,
                 cleanup=entry.cleanup,
                 data_class=entry.data_class,

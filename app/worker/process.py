@@ -8,7 +8,7 @@ both run on one machine, so that no flood of it can delay a colour.
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import faust
 import structlog
@@ -27,6 +27,7 @@ from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
+from app.topics.clock import BrokerClock, ClockWrong
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 from app.worker.lag import WorkerLag
 
@@ -36,8 +37,17 @@ BROKER_SECONDS_MAX = 30.0
 """How long a worker that starts waits for its broker."""
 
 
+CLOCK_SECONDS = 1.0
+"""How often the clock is looked at; the broker is asked less often."""
+
 NICENESS = 10
 """Of the process for what bears on no code: it gets a tenth of a core that the other wants too."""
+
+
+ClockAgrees: TypeAlias = Callable[[], bool]
+"""Says whether this machine's clock agrees with the broker's."""
+
+MakeApp: TypeAlias = Callable[[Settings, str, ClockAgrees], TableApp]
 
 
 def worker() -> None:
@@ -60,15 +70,20 @@ def lists_worker() -> None:
     _run(settings, settings.lists_status_port, make_lists_app)
 
 
-def _run(settings: Settings, status_port: int, make: Callable[[Settings, str], TableApp]) -> None:
+def _run(settings: Settings, status_port: int, make: MakeApp) -> None:
     configure(settings.log_level)
+    clock = BrokerClock(settings.kafka)
     try:
-        cluster, found = asyncio.run(_look_at(settings.kafka))
+        cluster, found = asyncio.run(_look_at(settings.kafka, clock))
+        clock.check()
     except (KafkaError, TimeoutError, OSError) as error:
         typer.echo(
             f"Kafka at {settings.kafka} does not answer ({error}). Start it, or set YUEKANG_KAFKA.",
             err=True,
         )
+        raise typer.Exit(1) from None
+    except ClockWrong as error:
+        typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     if found:
         typer.echo("The topics on the broker are not those of topics.yaml:", err=True)
@@ -77,10 +92,10 @@ def _run(settings: Settings, status_port: int, make: Callable[[Settings, str], T
         raise typer.Exit(1)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = make(settings, cluster)
+    app = make(settings, cluster, clock.agrees)
     faust_worker = faust.Worker(
         app,
-        WorkerStatus(app, settings, status_port),
+        WorkerStatus(app, settings, status_port, clock),
         loop=loop,
         override_logging=False,  # app.process.logs has configured it
         redirect_stdouts=False,
@@ -90,25 +105,28 @@ def _run(settings: Settings, status_port: int, make: Callable[[Settings, str], T
     faust_worker.execute_from_commandline()
 
 
-def make_app(settings: Settings, cluster: str) -> YuekangApp:
-    """Make the app with all its agents; once per event loop."""
+def make_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) -> YuekangApp:
+    """Make the app with all its agents; once per event loop.
+
+    While the clock does not agree with the broker's, nothing is told that time alone brings about.
+    """
     app = create_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
     unreadable = agents.poison.unreadable_limit(settings)
     agents.people.register(app, dead_letters, unreadable)
     agents.scans.register(app, dead_letters, unreadable)
     agents.releases.register(app, dead_letters)
-    agents.lifts.register(app, dead_letters)
+    agents.lifts.register(app, dead_letters, clock_agrees)
     agents.poison.register(app)
     return app
 
 
-def make_lists_app(settings: Settings, cluster: str) -> ListsApp:
+def make_lists_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) -> ListsApp:
     """Make the app for what bears on no code, in the same way."""
     app = create_lists_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
     unreadable = agents.poison.unreadable_limit(settings)
-    agents.lists.register(app, dead_letters, unreadable)
+    agents.lists.register(app, dead_letters, clock_agrees, unreadable)
     agents.releases.register(app, None)
     agents.poison.register(app)
     return app
@@ -117,27 +135,60 @@ def make_lists_app(settings: Settings, cluster: str) -> ListsApp:
 class WorkerStatus(Service):
     """Tells over HTTP how the worker is: alive, ready, in numbers."""
 
-    def __init__(self, app: TableApp, settings: Settings, status_port: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        app: TableApp,
+        settings: Settings,
+        status_port: int,
+        clock: BrokerClock,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self._app = app
+        self._clock = clock
         self._lag = WorkerLag(app, settings.kafka)
-        self._server = StatusServer(settings.status_host, status_port, self._lag.reasons)
+        self._server = StatusServer(settings.status_host, status_port, self._reasons)
 
     async def on_start(self) -> None:
         """Listen before the app starts, so that a long catch-up can be watched."""
         await self._server.start()
         self.add_future(self._lag.watch())
+        self.add_future(self._clock.run())
+        self.add_future(self._check_clock())
 
     async def on_stop(self) -> None:
         """Stop listening, after the app."""
         await self._server.stop()
+        try:
+            self._clock.check()
+        except ClockWrong as error:
+            # The broker may have refused what was written by it first, without a word of a clock.
+            log.error("the worker ends", why=str(error))
+
+    def _reasons(self) -> list[str]:
+        return [*self._clock.reasons(), *self._lag.reasons()]
+
+    async def _check_clock(self) -> None:
+        """End the worker when its clock is wrong beyond use."""
+        while True:
+            try:
+                self._clock.check()
+            except ClockWrong as error:
+                self.add_future(self._app.crash(error))
+                return
+            await asyncio.sleep(CLOCK_SECONDS)
 
 
-async def _look_at(bootstrap: str) -> tuple[str, list[str]]:
-    """Return the cluster's id, and how its topics differ from the catalogue."""
+async def _look_at(bootstrap: str, clock: BrokerClock) -> tuple[str, list[str]]:
+    """Return the cluster's id, and how its topics differ from the catalogue. Compare the clocks if
+    they do not differ."""
     async with asyncio.timeout(BROKER_SECONDS_MAX):
         while True:
             try:
-                return await cluster_id_of(bootstrap), await differences(bootstrap)
+                cluster, found = await cluster_id_of(bootstrap), await differences(bootstrap)
+                if not found:
+                    await clock.ask_once()
+                return cluster, found
             except (KafkaError, OSError) as error:
                 log.info("broker_does_not_answer", error=str(error))
                 await asyncio.sleep(0.5)

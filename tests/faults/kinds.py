@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from faults.cluster import reorder, wait_in_step
 from faults.points import POINTS, Act
-from faults.stage import FAKETIME, SESSION_SECONDS, Python, Stage, Worker, gone, send
+from faults.stage import SESSION_SECONDS, Python, Stage, Worker, gone, send
+from support.clocks import FAKETIME
 
 REACHED_SECONDS_MAX = 60.0
 """How long a worker may take from its start to the point at which it dies."""

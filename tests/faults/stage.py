@@ -26,12 +26,12 @@ from faults import journal
 from faults.cluster import Node, Place, wait_in_step, with_copies
 from faults.isolation import BROKERS, Link, SmallDisk, isolated
 from faults.points import Act
+from support.clocks import SteppedClock
 
 SESSION_SECONDS = 4.0
 """Of a worker: what a fault holds up for longer goes through a rebalance."""
 
 WATCH_SECONDS = 0.2
-FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), Path("/nowhere"))
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
 ROOT = Path(__file__).parents[2]
 
@@ -106,7 +106,7 @@ class Worker(Python):
         self.data = directory / f"worker-{number}"
         self.disk = SmallDisk(self.data) if link is not None else None
         self.data.mkdir(exist_ok=True)
-        self._clock = directory / f"clock-{number}"
+        self._clock = SteppedClock(directory / f"clock-{number}")
         address = "127.0.0.1" if link is None else link.address
         environment = {
             **own,
@@ -116,7 +116,6 @@ class Worker(Python):
             "YUEKANG_WORKER_SESSION_SECONDS": f"{SESSION_SECONDS:g}",
             "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),
         }
-        self.step_clock(0)
         name = f"worker-{number}"
         super().__init__("worker", name, directory, environment, f"http://{address}:{port}")
         if link is not None:
@@ -129,20 +128,11 @@ class Worker(Python):
 
     def step_clock(self, seconds: float) -> None:
         """Set its wall clock off from the machine's; also while it runs."""
-        new = self._clock.with_suffix(".new")
-        new.write_text(f"{seconds:+.3f}\n")
-        new.replace(self._clock)
+        self._clock.step(seconds)
 
     def arm_clock(self) -> None:
         """Let the next start have a wall clock that can be stepped."""
-        self.arm(
-            {
-                "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
-        )
+        self.arm(self._clock.environment)
 
 
 def _projection(number: int, directory: Path, own: Environment, port: int) -> Python:

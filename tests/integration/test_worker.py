@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -225,9 +224,6 @@ async def test_an_open_transaction_of_a_source_is_named_and_what_it_holds_up_is_
     number = partition_of(person.encode(), PARTITIONS)
     name = f"{kafka.named('identities')}[{number}]: a transaction of its source is open at offset "
 
-    async def ready() -> str:
-        return (await asyncio.to_thread(httpx.get, f"{worker.url}/readyz")).text
-
     async with kafka.producer(transactional_id=kafka.named("hangs")) as producer:
         await producer.begin_transaction()
         await producer.send_and_wait("identities", b"{}", partition=number)
@@ -235,13 +231,13 @@ async def test_an_open_transaction_of_a_source_is_named_and_what_it_holds_up_is_
             kafka, verified.topic, verified.key, verified.value, headers=list(verified.headers)
         )
         async with asyncio.timeout(20):
-            while name not in (said := await ready()):
+            while name not in (said := await worker.readiness()):
                 await asyncio.sleep(0.2)
         assert "holds up 2 records" in said
         await producer.abort_transaction()
     assert (await code_of(kafka, person)).colour is Colour.GREEN
     async with asyncio.timeout(20):
-        while await ready() != "ready\n":
+        while await worker.readiness() != "ready\n":
             await asyncio.sleep(0.2)
 
 

@@ -1,12 +1,13 @@
 """A worker as its own process, and what it leaves on Kafka."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from nacl.public import PrivateKey
@@ -35,13 +36,25 @@ records.install()  # some tests write what aiokafka alone cannot read
 class Worker(HttpProcess):
     """`yuekang worker`, or the lists' one, with its data in `directory`."""
 
-    def __init__(self, kafka: Kafka, directory: Path, name: str = "worker") -> None:
+    async def readiness(self) -> str:
+        """Return what it says of itself."""
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"{self.url}/readyz")).text
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        directory: Path,
+        name: str = "worker",
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         port = free_port()
         environment = {
             **kafka.environment,
             "YUEKANG_DATA_DIR": str(directory / "data"),
             f"YUEKANG_{name.split('-')[0].upper()}_STATUS_PORT": str(port),
             "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),
+            **(more or {}),
         }
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(name, command(name), directory, environment, self.url)

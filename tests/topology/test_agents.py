@@ -132,7 +132,7 @@ async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app
     people.register(app, LETTERS)
     scans.register(app, LETTERS)
     releases.register(app, LETTERS)
-    lifts.register(app, LETTERS)
+    lifts.register(app, LETTERS, lambda: True)
     app.finalize()
     read = sorted(topic for agent in app.agents.values() for topic in agent.channel.topics)
     assert read == sorted(topic.name for topic in app.topics_read())

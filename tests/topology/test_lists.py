@@ -92,7 +92,7 @@ def test_what_is_too_old_leaves_its_row_when_it_is_due(driver: Driver) -> None:
 @pytest.mark.parametrize("topic", ["declarations", "displays"])
 async def test_every_topic_has_one_agent(tmp_path: Path, topic: str) -> None:
     app = create_lists_app(Settings(data_dir=str(tmp_path)), "cluster")
-    lists.register(app, LETTERS)
+    lists.register(app, LETTERS, lambda: True)
     releases.register(app, None)
     app.finalize()
     read = sorted(name for agent in app.agents.values() for name in agent.channel.topics)

@@ -25,6 +25,7 @@ from app.topics.catalogue import (
     Catalogue,
     CatalogueError,
 )
+from app.topics.clock import CLOCK_CHECKS
 from app.topology import TableApp, create_app, create_lists_app, input_topics
 from models import lists
 from models.codes import STATUS_CHANGED
@@ -120,6 +121,7 @@ def test_every_topic_has_the_same_number_of_partitions() -> None:
 
 
 def test_what_folds_is_stamped_by_the_log_and_kept_for_a_time() -> None:
+    assert CATALOGUE.topics[CLOCK_CHECKS].settings["message.timestamp.type"] == "LogAppendTime"
     for topic in input_topics():
         assert topic.settings["message.timestamp.type"] == "LogAppendTime"
         assert int(topic.settings["retention.ms"]) == (topic.retention_days or 0) * 86_400_000
@@ -139,13 +141,17 @@ from app.process.settings import Settings, variable_of
 from app.projection.freshness import GROUPS
 from app.projection.commands import CODES, ROWS
 from app.topics.catalogue import *
+from app.topics.clock import CLOCK_CHECKS
 from app.topology import create_app, create_lists_app, input_topics
 
 async def names():
     apps = [make(Settings(data_dir=sys.argv[1]), "c") for make in (create_app, create_lists_app)]
     tables = [table.settings for app in apps for table in app.held_tables]
     return {
-        "known": [HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, SOURCE_RELEASES, RESENT],
+        "known": [
+            *(HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, SOURCE_RELEASES, RESENT),
+            CLOCK_CHECKS,
+        ],
         "read": [topic.name for app in apps for topic in app.topics_read()],
         "followed": [*CODES.topics, *ROWS.topics],
         "changelogs": [table.changelog for table in tables],
