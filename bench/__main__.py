@@ -20,6 +20,7 @@ from app.development.stack.processes import StackError
 from bench import (
     compare,
     flood,
+    freshness,
     latency,
     lifetime,
     machine,
@@ -51,6 +52,7 @@ class Part(StrEnum):
     LIFETIME = "lifetime"
     SCANS = "scans"
     WATCHERS = "watchers"
+    FRESHNESS = "freshness"
 
 
 class Terminal:
@@ -141,6 +143,8 @@ def main(
                     found = scans.measure(DIRECTORY / "scans", terminal)
                 case Part.WATCHERS:
                     found = watchers.measure(DIRECTORY / "watchers", terminal)
+                case Part.FRESHNESS:
+                    found = freshness.measure(DIRECTORY / "freshness", terminal)
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

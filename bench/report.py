@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.operator.latency.report import Report
-from bench import flood, latency, lifetime, plots, scale, scans, start, watchers
+from bench import flood, freshness, latency, lifetime, plots, scale, scans, start, watchers
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -76,6 +76,7 @@ TYPES: Mapping[str, Any] = {
     "lifetime": lifetime.Found,
     "scans": scans.Load,
     "watchers": watchers.Watching,
+    "freshness": freshness.Asked,
 }
 
 
@@ -112,6 +113,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _scans(found["scans"])
     if "watchers" in found:
         yield from _watchers(found["watchers"])
+    if "freshness" in found:
+        yield from freshness.lines(found["freshness"])
     yield from _machine(parts)
 
 
@@ -219,6 +222,13 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
             f"{watching.rate_asked:,} changes/s | within {watchers.P99_MS:,.0f} ms | "
             f"{told.p99_ms:g} ms at "
             f"{watching.rate_reached:,.0f} changes/s | {_met(good)} |"
+        )
+    if "freshness" in found:
+        asked: freshness.Asked = found["freshness"]
+        good = asked.slowest_ms <= freshness.ANSWER_MS
+        yield (
+            f"| How fresh the data are, asked of {asked.topics} x {asked.partitions} partitions, "
+            f"p99 | within {freshness.ANSWER_MS:g} ms | {asked.slowest_ms:g} ms | {_met(good)} |"
         )
     if "start" in found:
         yield from _start_goals(found["start"])
