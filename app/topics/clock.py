@@ -24,6 +24,9 @@ INTERVAL_SECONDS = 10.0
 ANSWER_SECONDS_MAX = 5.0
 """An answer that takes longer tells too little: the stamp may be from any instant of the wait."""
 
+CLOSE_SECONDS_MAX = 3.0
+"""aiokafka waits for ever for a broker that is away, when a record is on its way to it."""
+
 KNOWN_SECONDS_MAX = 60.0
 """How long a stamp holds. Clocks of two machines drift apart by some ms in this time."""
 
@@ -112,8 +115,9 @@ class BrokerClock:
                 log.warning("broker_clock_unknown", error=type(error).__name__)
                 await asyncio.sleep(1)
             finally:
-                with suppress(KafkaError):
-                    await producer.stop()
+                with suppress(KafkaError, TimeoutError):
+                    async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                        await producer.stop()
 
     async def _ask(self, producer: AIOKafkaProducer) -> None:
         begun = time.monotonic()
