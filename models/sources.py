@@ -209,7 +209,7 @@ class PartitionReleasedData(Struct, frozen=True, forbid_unknown_fields=True):
     table: Annotated[str, Meta(pattern=r"^[a-z]{1,20}$")]
     partition: Annotated[int, Meta(ge=0)]
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
-    topic: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,249}$")] | None = None
+    topic: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None
     offset: Annotated[int, Meta(ge=0)] | None = None
 
 
