@@ -37,6 +37,9 @@ LAG_SECONDS_MAX = 5.0
 FAILED_SHARE_MAX = 0.01
 """More displays than this that fail are no accident of a few phones."""
 
+REPLACED_MAX = 10.0
+"""More producers than this replaced within an hour are no single restart of a broker."""
+
 OF_OURS = ("gateway", "provider", "provider-away", "sessions", "not-set-up")
 """Outcomes of logins that are not the doing of who logs in (app.login.failures)."""
 
@@ -142,6 +145,7 @@ def _failed_share(watched: Watched) -> float | None:
     return 100 * (failed + lost) / max(1.0, failed + lost + shown)
 
 
+_REPLACED = "yuekang_worker_producers_replaced_total"
 _LETTERS = "yuekang_worker_dead_letters_total"
 
 ALERTS: tuple[Alert, ...] = (
@@ -156,6 +160,11 @@ ALERTS: tuple[Alert, ...] = (
         "a-source-holds-an-input-up",
         _held_up,
         LAG_SECONDS_MAX,
+    ),
+    Alert(
+        "halted",
+        "a-partition-waits-for-an-operator",
+        lambda watched: watched.now("yuekang_worker_partitions_halted"),
     ),
     Alert(
         "parked",
@@ -177,6 +186,7 @@ ALERTS: tuple[Alert, ...] = (
         "an-input-topic-is-shorter-than-what-was-applied-of-it",
         _grew("yuekang_worker_inputs_shorter_total"),
     ),
+    Alert("replaced", "producers-are-replaced", _grew(_REPLACED), REPLACED_MAX),
     Alert("refused", "the-gateway-refuses-events", _grew("yuekang_gateway_events_refused_total")),
     Alert("displays", "codes-cannot-be-shown", _failed_share, 100 * FAILED_SHARE_MAX),
     Alert("logins", "logins-fail", _grew("yuekang_view_logins_total", *OF_OURS)),
@@ -202,6 +212,8 @@ FIGURES = frozenset(
         _LETTERS,
         "yuekang_projection_lag_seconds",
         "yuekang_projection_held_up_seconds",
+        "yuekang_worker_partitions_halted",
+        _REPLACED,
         "yuekang_worker_sources_parked",
         "yuekang_worker_sources_not_parked_total",
         "yuekang_projection_sources_dropped_total",

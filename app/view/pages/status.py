@@ -19,6 +19,7 @@ PLAYBOOKS = (APP / "view" / "pages" / "playbooks.md").read_text()
 NAMES: Mapping[str, Text] = {
     "lag": _("分区最大延迟（秒）"),
     "held-up": _("来源未结束的事务（秒）"),
+    "halted": _("等待放行的分区"),
     "parked": _("被停放的来源"),
     "not-parked": _("停放名额已满"),
     "letters": _("一小时内的死信"),
@@ -27,6 +28,7 @@ NAMES: Mapping[str, Text] = {
     "overfull": _("超出容量的个人记录"),
     "cut": _("被截断的个人历史"),
     "shorter": _("输入主题变短"),
+    "replaced": _("更换的生产者"),
     "refused": _("入口拒收的事件"),
     "displays": _("亮码失败占比（%）"),
     "logins": _("登录失败（系统原因）"),
@@ -44,9 +46,10 @@ MEANINGS: Mapping[str, Text] = {
     "a-source-uses-another-partitioner": _("没有丢失，但该来源的记录要转送一次。"),
     "a-row-is-overfull": _("某人的事件多于容量，全部仍然有效，但会变慢。"),
     "histories-are-cut": _("某人最早的历史提前删除；码不受影响。"),
-    "the-worker-stops-at-unreadable-records": _(
-        "连续读不懂的记录；处理进程停在原处，不跳过任何记录。"
+    "a-partition-waits-for-an-operator": _(
+        "该分区停在一条记录处，不跳过任何记录，其余照常；其中人员的码五分钟后不再显示颜色。须人工放行。"
     ),
+    "producers-are-replaced": _("没有丢失；若持续增加，检查消息服务器与网络。"),
     "an-input-topic-is-shorter-than-what-was-applied-of-it": _(
         "输入主题丢失了末尾；须查明并重送。"
     ),
