@@ -42,6 +42,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List, show, send again what was refused.",
     ),
     "parked": ("app.letters.commands:parked", "The same for parked sources; release one."),
+    "partitions": (
+        "app.letters.partitions:partitions",
+        "What workers hold and what stands still; let it go on.",
+    ),
     "topics": ("app.topics.commands:topics", "Make or check the topics of topics.yaml."),
     "schemas": ("app.topics.commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),

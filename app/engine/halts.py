@@ -8,12 +8,16 @@ kept, and says so until an operator lets it go on, or leaves one record aside (a
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
 from app.engine.partition import BatchRefused
 
 ERROR_LENGTH_MAX = 1_000
+
+PARTITIONS_PATH = "/partitions"
+"""Where a worker's status server tells its `HeldPartition`s."""
 
 
 class TopicHalts(Exception):
@@ -35,12 +39,34 @@ class Halt(Struct, frozen=True):
     since: datetime
 
     def __str__(self) -> str:
-        at = "what is due" if self.topic is None else f"{self.topic}, offset {self.offset}"
+        """Say what stands where and since when, why, and what an operator can do."""
+        at = "what time brings about" if self.topic is None else f"{self.topic} at {self.offset}"
         what = f"all of partition {self.partition}" if self.whole else f"partition {self.partition}"
-        return (
-            f"Table {self.table}: {what} stands still at {at} since {self.since:%Y-%m-%dT%H:%M:%S}Z"
-            f" ({self.error}). `yuekang partitions` lets it go on."
+        release = f"yuekang partitions release {self.table} {self.partition}"
+        said = (
+            f"Table {self.table}: {what} stands still at {at} since "
+            f"{self.since:%Y-%m-%dT%H:%M:%S}Z: {self.error.removesuffix('.')}. "
+            f"When the cause is mended: `{release} --reason WHY`."
         )
+        if self.topic is None:
+            return said
+        return (
+            f"{said} To leave this record aside: `{release} --topic {self.topic} "
+            f"--offset {self.offset} --leave-aside --reason WHY`."
+        )
+
+
+class HeldPartition(Struct, frozen=True):
+    """A partition of a table that a worker holds, as `GET /partitions` tells it.
+
+    `being-taken`: it catches up with the log. `fenced`: another worker has it, and this one has not
+    heard of that yet. `halted`: it is live, and all or some of it stands still (`halts`).
+    """
+
+    table: str
+    partition: int
+    state: Literal["live", "being-taken", "fenced", "halted"]
+    halts: list[Halt]
 
 
 def halt_of(

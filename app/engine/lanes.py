@@ -13,7 +13,7 @@ from itertools import islice
 
 import structlog
 from faust.types import TP
-from msgspec.structs import asdict
+from msgspec import to_builtins
 
 from app.engine.chunks import Chunk, fits
 from app.engine.halts import Halt
@@ -64,6 +64,7 @@ class Lanes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._halts: dict[tuple[int, str | None], tuple[Halt, asyncio.Event]] = {}
         self.held_back: frozenset[TP] = frozenset()
+        self._show_halts()  # none: a metric that is missing would be unknown
 
     @property
     def halts(self) -> list[Halt]:
@@ -124,7 +125,7 @@ class Lanes:
         key = halt.partition, None if halt.whole else halt.topic
         _, goes_on = self._halts.get(key, (halt, asyncio.Event()))
         self._halts[key] = halt, goes_on
-        log.error("partition_halted", **asdict(halt))
+        log.error("partition_halted", **to_builtins(halt))
         self._show_halts()
 
     async def _goes_on(self, number: int, topic: str) -> None:

@@ -1,12 +1,13 @@
-"""Dead letters and parked records: `yuekang dead-letters` and `yuekang parked`.
+"""Dead letters, parked records and partitions that stand still: `yuekang dead-letters`, `yuekang
+parked` and `yuekang partitions`.
 
 - `marks`: which letters were sent again.
 - `show`: what an operator sees of letters.
 - `mend`: which record is sent again for a letter; `resend`: sends it once and never twice.
-- `releases`: lets a parked source go on.
-- `commands`: what an operator types.
+- `releases`: lets a parked source go on, or a partition that stands still.
+- `asking`: how a command asks Kafka. `commands`, `partitions`: what an operator types.
 
 It promises that a letter is sent again at most once, whatever is killed, and that it never shows
-content that a letter keeps sealed. It imports `app.projection` (how far workers are),
-`app.topology` (the inputs), `app.topics`, `app.process` and `models`.
+content that a letter keeps sealed. It imports `app.projection` (how far workers are), `app.engine`
+(what stands still), `app.topology` (the inputs), `app.topics`, `app.process` and `models`.
 """

@@ -3,21 +3,18 @@
 Every command reads letters as a stream, so their number does not matter.
 """
 
-import asyncio
-import logging
 import sys
-from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 import typer
-from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
 
+from app.letters.asking import ask_kafka, failed
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
 from app.letters.releases import release as release_source
@@ -39,10 +36,6 @@ WAIT_SECONDS_MAX = 30.0
 
 SHOWN_MAX = 20
 """How many letters are told one by one when many are sent again; all are counted."""
-
-EXIT_INTERRUPTED = 130  # as shells do for Ctrl-C
-
-T = TypeVar("T")
 
 Partition = Annotated[int, typer.Argument(min=0, help="The letter's partition.")]
 Offset = Annotated[int, typer.Argument(min=0, help="The letter's offset.")]
@@ -92,7 +85,7 @@ def _commands(topic: str, about: str) -> typer.Typer:
                 marks = await marks_of(kafka, topic, reader.ranges)
                 await print_list(reader, wanted, marks, as_json)
 
-        _ask(run)
+        ask_kafka(run)
 
     @commands.command()
     def show(
@@ -119,9 +112,9 @@ def _commands(topic: str, about: str) -> typer.Typer:
                 record = await reader.one(partition, offset)
                 return None if record is None else letter_in(record)
 
-        letter = _ask(run)
+        letter = ask_kafka(run)
         if letter is None:
-            raise _failed(_none_there(KafkaPlace(topic, partition, offset)))
+            raise failed(_none_there(KafkaPlace(topic, partition, offset)))
         value = letter.value
         if letter.sealed and (unseal or key_file is not None):
             value = _opened(letter, _private_key(key_file))
@@ -177,7 +170,7 @@ def _commands(topic: str, about: str) -> typer.Typer:
                 f"sent before, {outcome.not_sent} not sent."
             )
         if one is not None and outcome == ResendOutcome():
-            raise _failed(_none_there(one))
+            raise failed(_none_there(one))
         if outcome.not_sent:
             raise typer.Exit(1)
 
@@ -201,8 +194,8 @@ def release(
         msgspec.convert({"source": source}, SourceReleasedData)
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"{source!r} is no source ({error}).") from None
-    if not _ask(lambda kafka: release_source(kafka, source, WAIT_SECONDS_MAX)):
-        raise _failed(
+    if not ask_kafka(lambda kafka: release_source(kafka, source, WAIT_SECONDS_MAX)):
+        raise failed(
             f"The release of {source} is written, but no worker has applied it within "
             f"{WAIT_SECONDS_MAX:g} s. Does one run?"
         )
@@ -222,7 +215,7 @@ def _opened(letter: Letter, key: bytes) -> bytes:
     try:
         return bytes(SealedBox(PrivateKey(key)).decrypt(letter.value or b""))
     except (CryptoError, ValueError, TypeError):
-        raise _failed("This is not the private key that opens it.") from None
+        raise failed("This is not the private key that opens it.") from None
 
 
 def _one(topic: str, partition: int | None, offset: int | None) -> KafkaPlace | None:
@@ -275,30 +268,4 @@ def _resend(job: ResendJob) -> ResendOutcome:
         async def run(kafka: str) -> ResendOutcome:
             return await resend(kafka, job, await still_parked(kafka), watcher)
 
-        return _ask(run)
-
-
-def _ask(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:
-    """Ask Kafka; if that fails, print a message and exit with 1."""
-    kafka = Settings.from_environment().kafka
-    # The client logs each failure to connect as an error; below it is told once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
-        return asyncio.run(question(kafka))
-    except (ProducerFenced, OutOfOrderSequenceNumber):
-        raise _failed(
-            "Another resend has begun and shut this one out; what it was about to send is not sent."
-        ) from None
-    except (KafkaError, OSError) as error:
-        raise _failed(
-            f"Kafka at {kafka}: {error or type(error).__name__}. Start it, or set YUEKANG_KAFKA; "
-            "then run this again."
-        ) from None
-    except KeyboardInterrupt:
-        print("Interrupted. Run it again to go on.", file=sys.stderr)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _failed(message: str) -> typer.Exit:
-    print(message, file=sys.stderr)
-    return typer.Exit(1)
+        return ask_kafka(run)

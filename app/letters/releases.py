@@ -1,21 +1,25 @@
-"""Let a parked source go on: the release is written to every partition, and the worker applies it
-with its next chunk."""
+"""Let a parked source go on, or a partition that stands still.
+
+The release of a source is written to every partition, that of a partition to it alone. The worker
+applies it with its next chunk.
+"""
 
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.projection.freshness import GROUPS
+from app.projection.freshness import GROUPS, LISTS, PEOPLE, SCANS, Group
 from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from app.topics.letters import Letter
 from app.topics.reading import reading
-from models.sources import released
+from models.sources import PartitionReleased, PartitionReleasedData, released
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 ASK_SECONDS = 0.5
@@ -25,17 +29,46 @@ async def release(bootstrap: str, source: str, wait_seconds: float) -> bool:
     """Release `source`; return whether the worker has applied that in every partition in time."""
     event = released(source, str(uuid.uuid4()), datetime.now(UTC))
     value = msgspec.json.encode(event)
-    async with AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True
-    ) as producer:
+    async with _producing(bootstrap) as producer:
         places = [
             await producer.send_and_wait(TOPIC.name, value, source.encode(), number)
             for number in range(TOPIC.partitions)
         ]
     offsets = {place.partition: place.offset for place in places}
+    return await _is_applied(bootstrap, offsets, GROUPS, wait_seconds)
+
+
+async def release_partition(
+    bootstrap: str, data: PartitionReleasedData, wait_seconds: float
+) -> bool:
+    """Release a partition; return whether the worker of its table has applied that in time."""
+    event = PartitionReleased(id=str(uuid.uuid4()), time=datetime.now(UTC), data=data)
+    async with _producing(bootstrap) as producer:
+        place = await producer.send_and_wait(
+            TOPIC.name, msgspec.json.encode(event), data.table.encode(), data.partition
+        )
+    groups = [group for group in (PEOPLE, LISTS, SCANS) if group.table == data.table]
+    return await _is_applied(bootstrap, {place.partition: place.offset}, groups, wait_seconds)
+
+
+@asynccontextmanager
+async def _producing(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
+    """Give a producer; it is closed also where it cannot start."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    try:
+        await producer.start()
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def _is_applied(
+    bootstrap: str, offsets: Mapping[int, int], groups: Iterable[Group], wait_seconds: float
+) -> bool:
+    """Wait until each partition's offset is applied by all of `groups`; say whether it was."""
     until = time.monotonic() + wait_seconds
     while True:
-        applied = await _applied(bootstrap)
+        applied = await _applied(bootstrap, groups)
         if all(applied.get(number, 0) > offset for number, offset in offsets.items()):
             return True
         if time.monotonic() > until:
@@ -50,7 +83,7 @@ async def still_parked(bootstrap: str) -> Callable[[Letter], bool]:
     applied count. They are few: an operator writes each.
     """
     newest: dict[tuple[int, str], datetime] = {}
-    applied = await _applied(bootstrap)
+    applied = await _applied(bootstrap, GROUPS)
     ends = {number: applied.get(number, 0) for number in range(TOPIC.partitions)}
     async with reading(bootstrap, TOPIC.name, TOPIC.partitions, ends) as reader:
         async for record in reader.records():
@@ -65,15 +98,15 @@ async def still_parked(bootstrap: str) -> Callable[[Letter], bool]:
     return parked
 
 
-async def _applied(bootstrap: str) -> dict[int, int]:
-    """Return, for each partition, the offset up to which every worker has applied it.
+async def _applied(bootstrap: str, groups: Iterable[Group]) -> dict[int, int]:
+    """Return, for each partition, the offset up to which the workers of `groups` have applied it.
 
     A worker that never committed anything is left out: it holds nothing parked.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        committed = [await admin.list_consumer_group_offsets(group.name) for group in GROUPS]
+        committed = [await admin.list_consumer_group_offsets(group.name) for group in groups]
     finally:
         await admin.close()
     applied: dict[int, int] = {}

@@ -2,7 +2,8 @@
 
 - `process`: a Faust app with its agents, and its probes.
 - `lag`: how far it is behind the log, and whether that moves; this decides whether it is ready.
+- `partitions`: what an operator is told of those it holds, and of what stands still.
 
 It promises to end visibly if only a new start can mend something. It imports `agents`,
-`app.topology`, `app.topics` and `app.process`.
+`app.topology`, `app.engine`, `app.topics` and `app.process`.
 """

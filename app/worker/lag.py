@@ -11,6 +11,7 @@ from app.process import metrics
 from app.process.consumer import Consumer
 from app.topics.ahead import Ahead, look_ahead
 from app.topology import TableApp
+from app.worker.partitions import halted_inputs
 
 log = structlog.get_logger()
 
@@ -50,11 +51,13 @@ class WorkerLag:
         ]
         if not any(table.held for table in self._app.held_tables):
             found.append("No partition is held yet.")
+        # Those are said by themselves, and no restart mends them.
+        told = halted_inputs(self._app) | self._held_up.keys()
         found += (
             f"{tp.topic}[{tp.partition}]: {behind} records to apply, none for "
             f"{now - self._moved_at[tp]:.0f} s."
             for tp, behind in self._behind.items()
-            if behind and now - self._moved_at[tp] > STALLED_SECONDS and tp not in self._held_up
+            if behind and now - self._moved_at[tp] > STALLED_SECONDS and tp not in told
         )
         found += (
             f"{tp.topic}[{tp.partition}]: a transaction of its source is open at offset "

@@ -8,6 +8,7 @@ both run on one machine, so that no flood of it can delay a colour.
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import faust
@@ -23,6 +24,7 @@ import agents.poison
 import agents.releases
 import agents.scans
 from agents.dead_letters import DeadLetters
+from app.engine.halts import PARTITIONS_PATH
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
@@ -30,6 +32,7 @@ from app.topics.admin import cluster_id_of, differences
 from app.topics.clock import BrokerClock, ClockWrong
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 from app.worker.lag import WorkerLag
+from app.worker.partitions import held_partitions, remarks_on
 
 log = structlog.get_logger()
 
@@ -147,7 +150,13 @@ class WorkerStatus(Service):
         self._app = app
         self._clock = clock
         self._lag = WorkerLag(app, settings.kafka)
-        self._server = StatusServer(settings.status_host, status_port, self._reasons)
+        self._server = StatusServer(
+            settings.status_host,
+            status_port,
+            self._reasons,
+            partial(remarks_on, app),
+            {PARTITIONS_PATH: partial(held_partitions, app)},
+        )
 
     async def on_start(self) -> None:
         """Listen before the app starts, so that a long catch-up can be watched."""

@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -337,36 +336,3 @@ async def watching(kafka: Kafka, topic: str) -> AsyncIterator[Callable[[], Await
         yield written
     finally:
         await consumer.stop()
-
-
-async def test_unreadable_bytes_stop_the_worker_until_its_limit_is_raised(
-    kafka: Kafka, worker: Worker
-) -> None:
-    rubbish = [(someone(), secrets.token_bytes(40)) for _ in range(120)]
-    assert worker.exited() is None, worker.tail()
-    await append(kafka, "contact-listings", rubbish)
-    async with asyncio.timeout(40):
-        while (code := worker.exited()) is None:
-            await asyncio.sleep(0.1)
-    assert code == 1, worker.tail()
-    said = worker.log.read_text()
-    assert f"contact-listings[{NUMBER}]: 100 records in a row, at offsets 0 to 99" in said
-    assert "YUEKANG_UNREADABLE_IN_A_ROW above 100" in said
-    found = [r for r in await everything(kafka, "dead-letters") if place(r)[0] != TOPIC]
-    assert found == []
-    worker._environment = {
-        **(worker._environment or {}),
-        "YUEKANG_UNREADABLE_IN_A_ROW": "1000",
-        "YUEKANG_UNREADABLE_PERCENT": "100",
-    }
-    worker.start()
-    started = time.monotonic()
-    await until(
-        kafka,
-        "dead-letters",
-        lambda records: sum(place(r)[0] == "contact-listings" for r in records) == 120,
-    )
-    assert time.monotonic() - started < 30
-    person = someone()
-    await send(kafka, [b.verified(person=person)])
-    await code_of(kafka, person)

@@ -1,0 +1,43 @@
+"""How a command asks Kafka, and what it says when that fails."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import typer
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+
+from app.process.settings import Settings
+
+EXIT_INTERRUPTED = 130  # as shells do for Ctrl-C
+
+T = TypeVar("T")
+
+
+def ask_kafka(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+    """Ask Kafka; if that fails, print a message and exit with 1."""
+    kafka = Settings.from_environment().kafka
+    # The client logs each failure to connect as an error; below it is told once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(question(kafka))
+    except (ProducerFenced, OutOfOrderSequenceNumber):
+        raise failed(
+            "Another resend has begun and shut this one out; what it was about to send is not sent."
+        ) from None
+    except (KafkaError, OSError) as error:
+        raise failed(
+            f"Kafka at {kafka}: {error or type(error).__name__}. Start it, or set YUEKANG_KAFKA; "
+            "then run this again."
+        ) from None
+    except KeyboardInterrupt:
+        print("Interrupted. Run it again to go on.", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def failed(message: str) -> typer.Exit:
+    """Print a message; return what exits with 1."""
+    print(message, file=sys.stderr)
+    return typer.Exit(1)

@@ -1,0 +1,77 @@
+"""What a worker says of its partitions: which are held, how, and what stands still."""
+
+import time
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+
+from app.engine.halts import Halt, HeldPartition, halt_of
+from app.topology import TableApp
+from app.worker.lag import STALLED_SECONDS, WorkerLag
+from app.worker.partitions import halted_inputs, held_partitions, remarks_on
+from topology.driver import HERE, Driver
+from topology.test_poison import TOPIC, unreadable
+
+RUBBISH = TopicPartition(TOPIC, HERE)
+
+
+@pytest.fixture
+def app(driver: Driver) -> TableApp:
+    """A worker whose laboratory results stand still."""
+    driver.send_all([unreadable() for _ in range(150)])
+    [worker] = driver._workers.values()
+    return worker.app
+
+
+def states(app: TableApp) -> dict[str, HeldPartition]:
+    held = msgspec.json.decode(held_partitions(app), type=list[HeldPartition])
+    assert [each.partition for each in held] == [HERE, HERE]
+    return {each.table: each for each in held}
+
+
+def test_each_partition_has_a_state_and_its_halts(app: TableApp) -> None:
+    people, scans = states(app)["people"], states(app)["scans"]
+    assert (people.state, scans.state) == ("halted", "live")
+    [halt] = people.halts
+    assert (halt.topic, halt.offset, halt.whole) == (TOPIC, 99, False)
+    assert scans.halts == []
+    assert remarks_on(app) == [str(halt)]
+    held = app.held_tables[0].held[HERE]
+    held.lost = True
+    assert states(app)["people"].state == "fenced"
+    held.live.clear()
+    assert states(app)["people"].state == "being-taken"
+    assert states(app)["people"].halts == [halt]
+    held.lost = False
+    held.live.set()
+
+
+def test_a_halt_holds_up_its_topic_or_all_that_its_table_reads(app: TableApp) -> None:
+    assert halted_inputs(app) == {RUBBISH}
+    app.held_tables[0].lanes.halt(_bug())
+    assert halted_inputs(app) == {
+        TopicPartition(topic.name, HERE)
+        for topic in app.topics_read()
+        if topic.folds_into == "people"
+    }, "a release does not wait"
+
+
+def test_what_stands_still_does_not_make_its_worker_unready(app: TableApp) -> None:
+    """And what stalls beside it does."""
+    lag = WorkerLag(app, "nowhere:1")
+    other = TopicPartition("case-reports", HERE)
+    lag._asked_at = time.monotonic()
+    lag._behind = {RUBBISH: 51, other: 7}
+    lag._moved_at = dict.fromkeys(lag._behind, time.monotonic() - 2 * STALLED_SECONDS)
+    [reason] = lag.reasons()
+    assert reason.startswith(f"case-reports[{HERE}]: 7 records to apply")
+    lag._behind.pop(other)
+    assert lag.reasons() == []
+
+
+def _bug() -> Halt:
+    try:
+        raise KeyError("p1-someone")
+    except KeyError as error:
+        return halt_of("people", HERE, "identities", 0, error)
