@@ -21,6 +21,7 @@ from bench import (
     compare,
     flood,
     freshness,
+    garbage,
     latency,
     lifetime,
     machine,
@@ -48,6 +49,7 @@ class Part(StrEnum):
     STAGES = "stages"
     LATENCY = "latency"
     FLOOD = "flood"
+    GARBAGE = "garbage"
     START = "start"
     LIFETIME = "lifetime"
     SCANS = "scans"
@@ -135,6 +137,8 @@ def main(
                     found = latency.measure(DIRECTORY / "latency", terminal)
                 case Part.FLOOD:
                     found = flood.measure(DIRECTORY / "flood", terminal)
+                case Part.GARBAGE:
+                    found = garbage.measure(DIRECTORY / "garbage", terminal)
                 case Part.START:
                     found = start.measure(DIRECTORY / "start", start_people, seed, terminal)
                 case Part.LIFETIME:

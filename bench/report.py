@@ -10,7 +10,18 @@ import msgspec
 from msgspec import Struct
 
 from app.operator.latency.report import Report
-from bench import flood, freshness, latency, lifetime, plots, scale, scans, start, watchers
+from bench import (
+    flood,
+    freshness,
+    garbage,
+    latency,
+    lifetime,
+    plots,
+    scale,
+    scans,
+    start,
+    watchers,
+)
 from bench.compare import SHORT, Comparison, Run
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
@@ -72,6 +83,7 @@ TYPES: Mapping[str, Any] = {
     "stages": Profile,
     "latency": list[Report],
     "flood": list[flood.Run],
+    "garbage": list[garbage.Run],
     "start": start.Found,
     "lifetime": lifetime.Found,
     "scans": scans.Load,
@@ -105,6 +117,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _latency(found["latency"])
     if "flood" in found:
         yield from _flood(found["flood"])
+    if "garbage" in found:
+        yield from garbage.lines(found["garbage"])
     if "start" in found:
         yield from _start(found["start"])
     if "lifetime" in found:

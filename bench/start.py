@@ -97,7 +97,7 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
 def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal: Terminal) -> Found:
     stack.worker.stop()
     with terminal.bar("Fill the topics", people * EVENTS_EACH) as tick:
-        backlog = topics.publish(settings.kafka, _events(people), tick)
+        backlog = topics.publish(settings.kafka, events(people), tick)
     sample = [person(number) for number in Random(seed).sample(range(people), SAMPLE)]
 
     begun = time.monotonic()
@@ -155,7 +155,7 @@ def person(number: int) -> str:
     return person_key(blake2b(b"start:%d" % number, digest_size=20).digest())
 
 
-def _events(people: int) -> Iterator[Record]:
+def events(people: int) -> Iterator[Record]:
     """Yield who everybody is, and then a negative result of each; of `BATCH` people at a time."""
     at = datetime.now(UTC) - timedelta(hours=1)
     identity = IdentityData(at, DocumentType.RESIDENT_IDENTITY_CARD, "440100")
