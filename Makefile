@@ -14,7 +14,7 @@ OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) 
 	$(if $(SIDES),--sides $(SIDES)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help run test faults lint messages bench bench-setup setup system lock clean
+.PHONY: help run test model faults lint messages bench bench-setup setup system lock clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -51,6 +51,9 @@ $(BENCH)/stamp: bench/requirements.lock pyproject.toml setup.cfg
 $(PEER)/target/bench-peer.jar: $(PEER)/pom.xml docker/kafka/pom.xml $(shell find $(PEER)/src -name '*.java') | system
 	@echo "Building the Java peer for Kafka $(KAFKA_VERSION) ..."
 	@mvn -B -q -C -f $(PEER)/pom.xml -Dkafka.version=$(KAFKA_VERSION) clean package
+
+model: .venv/stamp ## Check the model of the commit, docs/model, and its mutants with TLC; two minutes
+	@.ci/stages model
 
 faults: PACKAGES = --faults
 faults: setup ## Set up, and run the fault suite: ROUNDS=100 SEED=..., its mutants, its report
