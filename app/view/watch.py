@@ -146,6 +146,7 @@ def _failed_share(watched: Watched) -> float | None:
 
 
 _REPLACED = "yuekang_worker_producers_replaced_total"
+_GONE = "yuekang_worker_records_gone_total"
 _LETTERS = "yuekang_worker_dead_letters_total"
 
 ALERTS: tuple[Alert, ...] = (
@@ -186,6 +187,7 @@ ALERTS: tuple[Alert, ...] = (
         "an-input-topic-is-shorter-than-what-was-applied-of-it",
         _grew("yuekang_worker_inputs_shorter_total"),
     ),
+    Alert("gone", "records-were-deleted-unread", _grew(_GONE)),
     Alert("replaced", "producers-are-replaced", _grew(_REPLACED), REPLACED_MAX),
     Alert("refused", "the-gateway-refuses-events", _grew("yuekang_gateway_events_refused_total")),
     Alert("displays", "codes-cannot-be-shown", _failed_share, 100 * FAILED_SHARE_MAX),
@@ -214,6 +216,7 @@ FIGURES = frozenset(
         "yuekang_projection_held_up_seconds",
         "yuekang_worker_partitions_halted",
         _REPLACED,
+        _GONE,
         "yuekang_worker_sources_parked",
         "yuekang_worker_sources_not_parked_total",
         "yuekang_projection_sources_dropped_total",

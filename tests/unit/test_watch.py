@@ -75,6 +75,7 @@ ROSE: dict[str, Mapping[tuple[str, str], float]] = {
     "lag": {("yuekang_projection_lag_seconds", "health-codes 1"): 6.0},
     "held-up": {("yuekang_projection_held_up_seconds", "laboratory-results 1"): 6.0},
     "halted": {("yuekang_worker_partitions_halted", "people"): 1.0},
+    "gone": {("yuekang_worker_records_gone_total", "identities"): 3.0},
     "replaced": {("yuekang_worker_producers_replaced_total", "people"): 11.0},
     "parked": {("yuekang_worker_sources_parked", "laboratory-results"): 1.0},
     "not-parked": {("yuekang_worker_sources_not_parked_total", "x"): 1.0},

@@ -28,6 +28,7 @@ NAMES: Mapping[str, Text] = {
     "overfull": _("超出容量的个人记录"),
     "cut": _("被截断的个人历史"),
     "shorter": _("输入主题变短"),
+    "gone": _("未读即被删除的记录"),
     "replaced": _("更换的生产者"),
     "refused": _("入口拒收的事件"),
     "displays": _("亮码失败占比（%）"),
@@ -49,6 +50,7 @@ MEANINGS: Mapping[str, Text] = {
     "a-partition-waits-for-an-operator": _(
         "该分区停在一条记录处，不跳过任何记录，其余照常；其中人员的码五分钟后不再显示颜色。须人工放行。"
     ),
+    "records-were-deleted-unread": _("请来源重发这段时间的事件；加长保留时间或加快处理。"),
     "producers-are-replaced": _("没有丢失；若持续增加，检查消息服务器与网络。"),
     "an-input-topic-is-shorter-than-what-was-applied-of-it": _(
         "输入主题丢失了末尾；须查明并重送。"
