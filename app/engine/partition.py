@@ -188,7 +188,7 @@ class Partition:
         if self._store is None:
             self._store = Store(self._settings.directory / self._settings.name / str(self.number))
         store, topics = self._store, self._topics
-        log_id = (await topics.known([self._tp.topic]))[self._tp.topic]
+        log_id = await topics.id_of(self._tp.topic)
         if not store.belongs_to(log_id):
             log.warning("changelog_made_again", **self._where())
             store.wipe()
@@ -323,7 +323,7 @@ class Partition:
         if unknown := offsets.keys() - self.ids.keys():
             self.ids |= await self._topics.known(unknown)
         new = self.ids.keys() & offsets.keys() - self._identified
-        self._identified |= offsets.keys()
+        self._identified |= new
         return [
             (TOPIC_ID + topic.encode(), DUE.pack(0) + self.ids[topic].encode()) for topic in new
         ]

@@ -176,6 +176,8 @@ class Table:
         while True:
             await asyncio.sleep(IDS_SECONDS)
             live = [held for held in self.held.values() if held.ready]
+            if not live:
+                continue
             found = await topics.known({topic for held in live for topic in held.ids})
             for held in live:
                 for topic, topic_id in held.ids.items():

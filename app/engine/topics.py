@@ -28,7 +28,7 @@ from faust.types import TP
 
 from app.process.consumer import Consumer
 
-AGAIN_SECONDS = 1.0
+AGAIN_SECONDS = 0.5
 """How long a question waits that was not answered."""
 
 NO_ID = UUID(int=0)
@@ -67,6 +67,14 @@ class Topics:
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("topics_unknown", error=type(error).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)
+
+    async def id_of(self, name: str) -> str:
+        """Return a topic's id. Ask until the broker shows the topic, which it does a moment after
+        it has made it, and say so."""
+        while not (found := await self.known([name])):
+            log.warning("topic_missing", topic=name)
+            await asyncio.sleep(AGAIN_SECONDS)
+        return found[name]
 
     async def begin(self, tp: TP) -> int:
         """Return the first offset of a partition that is kept. Ask until the broker answers, and

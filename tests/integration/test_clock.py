@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.process.tasks import end
 from app.topics.catalogue import HEALTH_CODES
 from app.topics.clock import BrokerClock
 from models.codes import Colour, HealthCode
@@ -118,15 +117,18 @@ async def test_a_busy_one_says_so_too_though_the_broker_refuses_what_it_writes(
     worker.start()
     await asyncio.to_thread(worker.wait_ready)
 
+    over = asyncio.Event()
+
     async def keep_busy() -> None:
-        while True:
+        while not over.is_set():
             await send(kafka, [b.verified(person=someone()) for _ in range(20)])
 
     busy = asyncio.create_task(keep_busy())
     await asyncio.sleep(1)
     clock.step(3 * HOUR)
     await ends(worker, "The clock of this machine is 10,", "ahead of the broker's")
-    await end(busy)
+    over.set()
+    await busy
 
 
 async def test_it_does_not_start_by_such_a_clock(worker: Worker, clock: SteppedClock) -> None:

@@ -117,7 +117,7 @@ async def test_after_a_request_without_an_answer_the_producer_is_another(
 
     producer.client.send = break_once
     await commit(kafka, partition, b"second", 1)
-    assert ends == 2
+    assert ends >= 2
     assert partition.in_doubt
     await partition.take()
     assert not partition.in_doubt

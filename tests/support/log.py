@@ -272,6 +272,10 @@ class Topics:
         """Return the id of each topic."""
         return {name: f"{name}-{self._log.deleted[name]}" for name in names}
 
+    async def id_of(self, name: str) -> str:
+        """Return the id of a topic."""
+        return (await self.known([name]))[name]
+
     async def begin(self, _: object) -> int:
         """Return the first offset that is kept: nothing is ever deleted."""
         return 0
