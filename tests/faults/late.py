@@ -106,7 +106,7 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
     await admin.create_topics([NewTopic(name, 1, 1) for name in (log, out, source)])
     await admin.close()
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        for _ in range(CHUNK * (rounds + 1)):
+        for _ in range(CHUNK * (2 * rounds + 1)):
             await producer.send(source, b"v")
     settings = TableSettings("people", f"{prefix}app", bootstrap, directory, log)
     network, offset = Network(), 0
@@ -125,7 +125,8 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
     with network.between():
         for _ in range(rounds):
             async with running(settings) as table:
-                network.armed = True
+                await table.process(chunk(offset), fold)  # that of the round before comes again
+                network.armed, offset = True, offset + CHUNK
                 await table.process(chunk(offset), fold)
                 offset += CHUNK
                 with suppress(Died):

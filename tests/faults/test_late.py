@@ -18,4 +18,4 @@ async def test_with_the_same_producer_it_does(broker: str, tmp_path: Path) -> No
     """So the test above can fail."""
     with patch.object(Partition, "in_doubt", PropertyMock(return_value=False)):
         found = await late(broker, tmp_path, ROUNDS)
-    assert found["untold"] > 0
+    assert found["untold"] >= ROUNDS
