@@ -43,6 +43,18 @@ same partition."""
 DUE = struct.Struct(">q")
 """Microseconds of the epoch; 0: never. No value is negative, so bytes sort as the instants do."""
 
+NO_DAMAGE = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "Too many open files",
+    "Permission denied",
+    "Operation not permitted",
+    "Read-only file system",
+    "Cannot allocate memory",
+    "already closed",
+)
+"""What RocksDB says where the store is whole, and something else has to be mended."""
+
 STALE_MAX = 10_000
 """Stale agenda entries that one look clears away."""
 
@@ -74,6 +86,8 @@ class Store:
                 raise RuntimeError(
                     f"{path} is in use by another worker; give each its own YUEKANG_DATA_DIR."
                 ) from error
+            if not _is_damage(error):
+                raise self._failed(error) from error
             log.warning("store_unreadable", path=str(path), error=str(error))
             self.wipe()
 
@@ -105,8 +119,8 @@ class Store:
 
     def applied_offsets(self) -> dict[str, int]:
         """Return the last applied offset of each topic; leave out a topic before its first. Raise
-        `StoreDamaged`."""
-        found, entries = {}, self._db.iter()
+        `StoreFailed`."""
+        found, entries = {}, self._entries()
         entries.seek(APPLIED)
         while entries.valid() and (key := cast(bytes, entries.key())).startswith(APPLIED):
             found[key[len(APPLIED) :].decode()] = int(cast(bytes, entries.value()))
@@ -130,15 +144,15 @@ class Store:
         return stored is None or stored.decode() == log_id
 
     def get(self, key: bytes) -> bytes | None:
-        """Return what is at `key`; raise `StoreDamaged`."""
+        """Return what is at `key`; raise `StoreFailed`."""
         return self.get_many([key])[0]
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return what is at each of `keys`; raise `StoreDamaged`."""
+        """Return what is at each of `keys`; raise `StoreFailed`."""
         try:
             return cast("list[bytes | None]", self._db.get(list(keys)))
         except Exception as error:  # rocksdict raises bare Exception
-            raise self._damaged(error) from error
+            raise self._failed(error) from error
 
     def write(self, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
         """Write what the log holds up to `offset`, all or nothing."""
@@ -157,11 +171,11 @@ class Store:
     def due(self, until: int, limit: int) -> list[bytes]:
         """Return at most `limit` keys of rows due at or before `until` (µs), earliest first.
 
-        They stay due until a row with another due time is written. Raise `StoreDamaged`.
+        They stay due until a row with another due time is written. Raise `StoreFailed`.
         """
         found: list[bytes] = []
         stale = rocksdict.WriteBatch(raw_mode=True)
-        entries = self._db.iter()
+        entries = self._entries()
         # Earlier entries were cleared away; RocksDB would step over each of their tombstones.
         entries.seek(AGENDA + DUE.pack(self._agenda_from))
         at = until
@@ -186,25 +200,37 @@ class Store:
             self._agenda_from = min(at, until)
         return found
 
+    def _entries(self) -> rocksdict.RdictIter:
+        try:
+            return self._db.iter()
+        except Exception as error:  # rocksdict raises bare Exception
+            raise self._failed(error) from error
+
     def _write(self, batch: rocksdict.WriteBatch) -> None:
         try:
             self._db.write(batch, _WITHOUT_WAL)
         except Exception as error:  # rocksdict raises bare Exception
             # A compaction met a damaged block; every write after it fails.
             if str(error).startswith("Corruption"):
-                raise self._damaged(error) from error
-            raise
+                raise self._failed(error) from error
+            raise StoreFailed(f"the store in {self._path} is not written: {error}") from error
 
     def _check(self, entries: rocksdict.RdictIter) -> None:
-        """Raise `StoreDamaged` if a damaged block ended an iterator; it looks like the last row."""
+        """Raise `StoreFailed` if a damaged block ended an iterator; it looks like the last row."""
         try:
             entries.status()
         except Exception as error:  # rocksdict raises bare Exception
-            raise self._damaged(error) from error
+            raise self._failed(error) from error
 
-    def _damaged(self, error: Exception) -> StoreDamaged:
+    def _failed(self, error: Exception) -> StoreFailed:
+        if not _is_damage(error):
+            return StoreFailed(f"the store in {self._path} is left as it is: {error}")
         self._mark.touch()
         return StoreDamaged(f"the store in {self._path} cannot be read: {error}")
+
+
+def _is_damage(error: Exception) -> bool:
+    return not any(reason in str(error) for reason in NO_DAMAGE)
 
 
 def _without_wal() -> rocksdict.WriteOptions:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rocksdict
 from rocksdict import DbClosedError
 
-from app.engine.store import AGENDA, APPLIED, DUE, Store, StoreDamaged
+from app.engine.store import AGENDA, APPLIED, DUE, NO_DAMAGE, Store, StoreDamaged, StoreFailed
 
 
 @pytest.fixture
@@ -139,4 +140,40 @@ def test_a_store_that_cannot_be_opened_begins_anew(store: Store, path: Path) -> 
     (path / "CURRENT").write_bytes(b"nonsense")
     again = Store(path)
     assert again.offset == -1
+    again.close()
+
+
+# What is no damage
+
+
+@pytest.mark.parametrize("reason", NO_DAMAGE)
+def test_a_store_that_cannot_be_opened_for_another_reason_is_left_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    whole = Store(path)
+    whole.write([(b"a", row(1))], 3)
+    whole.close()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Exception(f"IO error: {reason}: While open a file: {path}/MANIFEST-000005")
+
+    with monkeypatch.context() as while_refused:
+        while_refused.setattr(rocksdict, "Rdict", refuse)
+        with pytest.raises(StoreFailed, match=f"left as it is: .*{reason}") as caught:
+            Store(path)
+        assert not isinstance(caught.value, StoreDamaged)
+    again = Store(path)
+    assert (again.offset, again.get(b"a")) == (3, row(1))
+    again.close()
+
+
+def test_a_closed_store_is_not_taken_for_a_damaged_one(store: Store, path: Path) -> None:
+    store.write([(b"a", row(1))], 3)
+    store.close()
+    for use in (lambda: store.offset, lambda: store.write([], 4), lambda: store.due(9, 9)):
+        with pytest.raises(StoreFailed) as caught:
+            use()
+        assert not isinstance(caught.value, StoreDamaged)
+    again = Store(path)
+    assert again.get(b"a") == row(1)
     again.close()
