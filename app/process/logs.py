@@ -7,6 +7,8 @@ person that somebody asked about, by key: that is what it is for. Its lines bear
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
 
@@ -14,6 +16,66 @@ AUDIT = "yuekang.audit"
 
 audit = structlog.get_logger(AUDIT)
 """Who asked about whom; never what the answer was."""
+
+
+CLIENTS = ("aiokafka", "faust", "mode")
+"""While Kafka is away they say each attempt of each connection: thousands of lines a minute."""
+
+AWAY = frozenset(
+    {
+        "beginning_unknown",
+        "broker_clock_unknown",
+        "freshness_unknown",
+        "input_end_unknown",
+        "kafka_away",
+        "lag_unknown",
+        "topic_missing",
+        "topics_unknown",
+    }
+)
+"""Events of ours that say it, each once a second."""
+
+SELDOM_SECONDS = 60.0
+
+KINDS_MAX = 256
+"""Kinds of lines that are told apart; clients have some dozen. More are written each time."""
+
+
+class Seldom(logging.Filter):
+    """Lets through one line of a kind a minute, of those that an absent Kafka repeats. The next one
+    says how many were left out. A kind is a logger with its text before it is filled in."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._shown_at: dict[tuple[str, str], float] = {}
+        self._left_out: dict[tuple[str, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is written; add the count of those that were not."""
+        kind = _kind(record)
+        if kind is None or (kind not in self._shown_at and len(self._shown_at) >= KINDS_MAX):
+            return True
+        now = self._now()
+        if now - self._shown_at.get(kind, -SELDOM_SECONDS) < SELDOM_SECONDS:
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return False
+        self._shown_at[kind] = now
+        if count := self._left_out.pop(kind, 0):
+            if isinstance(record.msg, dict):
+                record.msg = {**record.msg, "left_out": count}
+            else:
+                record.msg = f"{record.getMessage()} ({count} more like it in the last minute)"
+                record.args = None
+        return True
+
+
+def _kind(record: logging.LogRecord) -> tuple[str, str] | None:
+    if isinstance(record.msg, dict):
+        event = str(record.msg.get("event"))
+        return (record.name, event) if event in AWAY else None
+    of_client = record.name.split(".")[0] in CLIENTS and record.levelno < logging.CRITICAL
+    return (record.name, str(record.msg)) if of_client else None
 
 
 def configure(level: str) -> None:
@@ -42,6 +104,7 @@ def configure(level: str) -> None:
             ],
         )
     )
+    handler.addFilter(Seldom())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
