@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import os
 import secrets
 import signal
@@ -13,7 +14,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from redis.asyncio import Redis
@@ -362,6 +364,40 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(
     with running_worker(kafka, tmp_path) as worker:
         assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
         assert "input_made_again" in worker.log.read_text()
+
+
+def test_what_was_deleted_before_it_was_read_is_said(
+    broker: str, worker_id: str, tmp_path: Path
+) -> None:
+    """As by retention while no worker runs. What is left is folded."""
+    kafka = Kafka(broker, f"deleted-{worker_id}-")
+    person, topic = someone(), "laboratory-results"
+    number = partition_of(person.encode(), PARTITIONS)
+    place = TopicPartition(kafka.named(topic), number)
+
+    async def delete(before: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        await admin.delete_records({place: RecordsToDelete(before)})
+        await admin.close()
+
+    asyncio.run(kafka.create_topics())
+    with running_worker(kafka, tmp_path):
+        negatives = [b.negative(b.day(2), person=person) for _ in range(3)]
+        asyncio.run(send(kafka, [b.verified(person=person), *negatives]))
+        asyncio.run(drained(kafka))
+    asyncio.run(send(kafka, [b.negative(b.day(2), person=person) for _ in range(5)]))
+    asyncio.run(delete(7))
+    asyncio.run(send(kafka, [b.positive(b.day(3), person=person)]))
+    with running_worker(kafka, tmp_path) as worker:
+        assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
+        [told] = [
+            json.loads(line)
+            for line in worker.log.read_text().splitlines()
+            if "records_gone_unread" in line
+        ]
+    assert (told["topic"], told["partition"]) == (kafka.named(topic), number)
+    assert (told["first"], told["last"]) == (3, 6)
 
 
 async def send_in_parts(kafka: Kafka, events: list[Event]) -> None:
