@@ -280,7 +280,8 @@ class Table:
         """Fold the chunks of a turn and commit them, and say of each whether it was: at once, or in
         parts where they exceed `TRANSACTION_BYTES_MAX`.
 
-        What is not folded within `TURN_SECONDS` while others wait is left for another turn. A
+        What is not folded within `TURN_SECONDS` while others wait is left for another turn, and
+        what is not when the partition is to be let go of, for whoever holds it then. A
         commit that is fenced leaves all out that is not committed; what was before it stands. What
         fails is left for another turn, in smaller parts; at one record it is told why.
         """
@@ -313,7 +314,8 @@ class Table:
             applied = offsets.get(topic, partition.store.applied_offset(topic))
             records = [record for record in each.chunk.records if record.offset > applied]
             while records:
-                over = begun and time.monotonic() > until and self._others_wait(partition, turn)
+                late = time.monotonic() > until and self._others_wait(partition, turn)
+                over = begun and (late or not partition.live.is_set())  # it is to be let go of
                 full = transaction.size > TRANSACTION_BYTES_MAX
                 if (over or full or (each.careful and counts)) and not await commit():
                     return

@@ -621,3 +621,24 @@ async def test_a_partition_in_the_middle_of_being_taken_is_not_taken_twice(
         assert held._taking[0] is task
         await until(lambda: partition.ready)
     assert held._taking == {}
+
+
+async def test_a_rebalance_does_not_wait_for_the_whole_of_a_chunk(
+    partition: Partition, log: Log
+) -> None:
+    held = table_of(partition)
+
+    def slowly(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
+        for each in put_each(transaction, records):
+            time.sleep(0.002)
+            yield each
+
+    task = asyncio.create_task(held.process(chunk(*range(5_000)), slowly))
+    await asyncio.sleep(0.05)
+    begun = time.monotonic()
+    await held.assign(set(), 2)
+    assert time.monotonic() - begun < 3
+    assert not await task
+    told = [int(record.value or b"") for record in log.all_of("out")]
+    assert told == list(range(len(told))), "what was folded is committed"
+    assert 0 < len(told) < 5_000
