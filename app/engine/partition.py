@@ -146,6 +146,7 @@ class Partition:
         """
         self.live.clear()
         async with self.lock:
+            self.live.clear()  # a turn that took it again has set it
             await self._close_producer()
 
     async def _close_producer(self) -> None:

@@ -145,6 +145,7 @@ class Table:
             self._since[number] = generation
             held = self.held.setdefault(number, Partition(self.settings, number, self._topics))
             await self._release(held)
+            self.lanes.go_on(number)  # another may have dealt with it; the record says it again
             task = self._taking[number] = asyncio.create_task(self._take(held))
             task.add_done_callback(partial(self._taken, number))
 
@@ -273,6 +274,8 @@ class Table:
                 continue
             if turn and not fits([*(t.chunk for t in turn), each.chunk]):
                 break
+            if not partition.is_next(each.chunk.topic, each.chunk.records[0].offset):
+                continue
             turn.append(each)
         return turn
 
@@ -433,7 +436,9 @@ class Table:
             return False
         except EndUnknown as error:
             await self._take_again(partition, str(error))
-            return None
+            applied = partition.store.applied_offset
+            if not offsets or any(applied(topic) < last for topic, last in offsets.items()):
+                return None
         if partition.in_doubt:
             await self._take_again(partition, "a request had no answer")
         for topic, count in Counter(output.topic for output in transaction.outputs).items():

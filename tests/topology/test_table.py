@@ -24,7 +24,7 @@ from app.engine.chunks import Chunk
 from app.engine.halts import TopicHalts
 from app.engine.partition import Partition, TableSettings
 from app.engine.store import LOG_ID, StoreDamaged
-from app.engine.table import Table
+from app.engine.table import Table, Waiting
 from app.engine.transaction import Fold, Output, Transaction
 from app.process import metrics
 from support.log import Log, Topics
@@ -642,3 +642,40 @@ async def test_a_rebalance_does_not_wait_for_the_whole_of_a_chunk(
     told = [int(record.value or b"") for record in log.all_of("out")]
     assert told == list(range(len(told))), "what was folded is committed"
     assert 0 < len(told) < 5_000
+
+
+async def test_a_partition_let_go_of_in_the_middle_of_a_turn_is_not_live(
+    partition: Partition, log: Log
+) -> None:
+    """A turn takes it again, and a rebalance waits for the turn: until it is taken it is not."""
+    async with partition.lock:
+        releasing = asyncio.create_task(partition.release())
+        await asyncio.sleep(0.01)
+        with log.installed():
+            await partition.take()
+        assert partition.ready
+    await releasing
+    assert not partition.ready
+
+
+async def test_what_stands_is_looked_at_again_by_whoever_takes_it_again(
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "log", structlog.testing.CapturingLogger())
+    held = table_of(partition)
+    await held.lanes.submit(chunk(0), fails_at(0, KeyError("?")), partial(asyncio.sleep, 0))
+    await until(lambda: bool(held.lanes.halts))
+    with log.installed():
+        await held.assign({0}, 3)
+        await until(lambda: partition.ready)
+    assert held.lanes.halts == []
+    await until(lambda: held.lanes.held_back == frozenset())
+
+
+async def test_a_chunk_from_behind_a_beginning_shares_no_turn(partition: Partition) -> None:
+    held = table_of(partition)
+    partition.comes_next["again"] = 0
+    behind = Waiting(replace(chunk(500), topic="again"), put_each, 64)
+    first = Waiting(chunk(0), put_each, 64)
+    held._waiting[0] = [first, behind]
+    assert held._sharing(partition, first) == [first]
