@@ -167,6 +167,7 @@ class Table:
         self._ended(task)
 
     async def _take(self, partition: Partition) -> None:
+        """Take a partition, and let the consumer go back where its input is to be read again."""
         await partition.take()
         for topic in list(partition.comes_next):
             await self.seek(TP(topic, partition.number), 0)
@@ -297,7 +298,7 @@ class Table:
             try:
                 committed = not offsets or await self._commit(partition, transaction, offsets)
             except BatchRefused as error:
-                await partition.take()  # its transaction is open
+                await self._take(partition)  # its transaction is open
                 for each in counts:
                     self._failed(each, counts[each], error, alone=len(counts) == 1)
                 return False
@@ -392,7 +393,7 @@ class Table:
                 raise
             except Exception as error:
                 if isinstance(error, BatchRefused):
-                    await partition.take()
+                    await self._take(partition)
                 _tell(error)
                 self.lanes.halt(halt_of(self.settings.name, number, None, None, error))
                 return 0
@@ -451,7 +452,7 @@ class Table:
         where = {"table": self.settings.name, "partition": partition.number}
         log.warning("producer_replaced", **where, why=why)
         metrics.WORKER_PRODUCERS_REPLACED.labels(self.settings.name).inc()
-        await partition.take()
+        await self._take(partition)
 
     def _check_fenced(self, partition: Partition, generation: int) -> None:
         """End the process if a rebalance should have come and has not: only a rebalance can take

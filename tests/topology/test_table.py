@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from aiokafka.errors import ProducerFenced
+from aiokafka import TopicPartition
+from aiokafka.errors import ProducerFenced, RequestTimedOutError
 from faust.types import TP
 from structlog.testing import capture_logs
 
@@ -679,3 +680,28 @@ async def test_a_chunk_from_behind_a_beginning_shares_no_turn(partition: Partiti
     first = Waiting(chunk(0), put_each, 64)
     held._waiting[0] = [first, behind]
     assert held._sharing(partition, first) == [first]
+
+
+async def test_a_partition_taken_again_within_a_turn_goes_back_too(
+    partition: Partition, log: Log
+) -> None:
+    """Its input was made again meanwhile: the consumer is sent to the beginning of that."""
+    held, sought = table_of(partition), list[tuple[TP, int]]()
+
+    async def seek(tp: TP, offset: int) -> None:
+        sought.append((tp, offset))
+
+    held.seek = seek
+    log.append(TopicPartition("in", 0), b"k", b"v")
+    assert await held.process(chunk(0), put_each)
+    log.delete("in")
+    log.fails_with = RequestTimedOutError()
+
+    async def fail_once(_: str) -> None:
+        log.before_commit = None
+        asyncio.get_running_loop().call_soon(setattr, log, "fails_with", None)
+
+    log.before_commit = fail_once
+    with log.installed():
+        assert not await held.process(chunk(1), put_each), "it is from behind the beginning"
+    assert sought == [(TP("in", 0), 0)]
