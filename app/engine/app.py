@@ -122,6 +122,6 @@ def _end_at_once() -> None:
 
 
 def _end(app: ChunkApp, error: BaseException) -> None:
-    """End the process visibly: a partition cannot be taken, or a chunk failed."""
+    """End the process visibly: a partition cannot be taken, or the log or the store failed."""
     app.log.error("the worker ends: %r", error, exc_info=error)
     app.add_future(app.crash(error))

@@ -51,7 +51,7 @@ CHUNK_RECORDS_MAX = 8_000
 """Records in one chunk, and in one fetch over all partitions."""
 
 CHUNK_BYTES_MAX = 4 * 1024 * 1024
-"""Bytes up to which waiting chunks join into one (app.engine.table). With `CHUNK_RECORDS_MAX` this
+"""Bytes up to which waiting chunks join into one (app.engine.lanes). With `CHUNK_RECORDS_MAX` this
 bounds the memory and the transaction of a chunk. One fetch of a partition is at most 1 MiB before
 decompression."""
 
@@ -123,9 +123,10 @@ class ChunkConsumer(Consumer):
     """A Faust consumer whose messages are chunks: `value` is the `Chunk`, `offset` its last.
 
     The offset that may be committed is one past the newest acked chunk. The chunks of a topic
-    partition are processed one at a time and acked in order, and a failure ends the process. So
-    Faust's search for gaps between acked offsets is left out. That search also never sees the
-    offsets that transaction markers take, and would stand still there.
+    partition are processed one at a time and acked in order; one that cannot go on is not acked,
+    and nothing behind it is processed. So Faust's search for gaps between acked offsets is left
+    out. That search also never sees the offsets that transaction markers take, and would stand
+    still there.
     """
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:

@@ -180,7 +180,7 @@ class Partition:
         try:
             await producer.start()
         except BaseException:  # also when a rebalance cancels it
-            await producer.stop()
+            await close(producer)
             raise
         self._producer = producer
 
@@ -190,10 +190,10 @@ class Partition:
             self._store = Store(self._settings.directory / self._settings.name / str(self.number))
         store, topics = self._store, self._topics
         log_id = await topics.id_of(self._tp.topic)
-        if not store.belongs_to(log_id):
-            log.warning("changelog_made_again", **self._where())
+        if store.log_id not in (None, log_id):
+            log.warning("changelog_made_again", **self.where)
             store.wipe()
-            store.belongs_to(log_id)
+        store.keep_log_id(log_id)
         consumer = Consumer(
             bootstrap_servers=self._settings.bootstrap,
             isolation_level="read_committed",
@@ -207,23 +207,23 @@ class Partition:
             consumer.assign([self._tp])
             end = (await consumer.end_offsets([self._tp]))[self._tp]
             if store.offset >= end:
-                log.warning("store_ahead_of_log", **self._where(), stored=store.offset, end=end)
+                log.warning("store_ahead_of_log", **self.where, stored=store.offset, end=end)
                 store.wipe()
-                store.belongs_to(log_id)
+                store.keep_log_id(log_id)
             consumer.seek(self._tp, store.offset + 1)
             started = said_at = time.monotonic()
             applied = 0
             while (position := await consumer.position(self._tp)) < end:
                 if time.monotonic() > said_at + PROGRESS_SECONDS:
                     said_at = time.monotonic()
-                    log.info("catching_up", **self._where(), rows=applied, left=end - position)
+                    log.info("catching_up", **self.where, rows=applied, left=end - position)
                 # Markers of transactions move the position and are no records: hence no long wait.
                 fetched = await consumer.getmany(timeout_ms=50, max_records=CATCH_UP_RECORDS)
                 for records in fetched.values():
                     store.write(((r.key, r.value) for r in records), records[-1].offset)
                     applied += len(records)
             seconds = round(time.monotonic() - started, 1)
-            log.info("caught_up", **self._where(), rows=applied, seconds=seconds)
+            log.info("caught_up", **self.where, rows=applied, seconds=seconds)
             self.ids, self._identified = {self._tp.topic: log_id}, set()
             return await self._forgotten(topics, consumer)
         finally:
@@ -241,7 +241,7 @@ class Partition:
         ids = await topics.known([topic for topic, applied in offsets.items() if applied >= 0])
         for topic, topic_id in ids.items():
             applied, known = offsets[topic], self.store.topic_id(topic)
-            place = {**self._where(), "topic": topic, "applied": applied}
+            place = {**self.where, "topic": topic, "applied": applied}
             self.ids[topic] = topic_id
             if known == topic_id:
                 self._identified.add(topic)
@@ -264,7 +264,7 @@ class Partition:
                 return int((await consumer.end_offsets([tp]))[tp])
         except (KafkaError, TimeoutError) as error:
             name = type(error).__name__
-            log.warning("input_end_unknown", **self._where(), topic=topic, error=name)
+            log.warning("input_end_unknown", **self.where, topic=topic, error=name)
             return None
 
     async def _first_of(self, consumer: Consumer, topic: str) -> int:
@@ -286,7 +286,9 @@ class Partition:
         self.comes_next.pop(topic, None)
         return True
 
-    def _where(self) -> dict[str, Any]:
+    @property
+    def where(self) -> dict[str, Any]:
+        """Its table and its number, as a line of the log names them."""
         return {"table": self._settings.name, "partition": self.number}
 
     async def commit(self, transaction: Transaction, offsets: Mapping[str, int]) -> None:

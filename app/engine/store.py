@@ -133,15 +133,18 @@ class Store:
         stored = self.get(TOPIC_ID + topic.encode())
         return None if stored is None else stored[DUE.size :].decode()
 
-    def belongs_to(self, log_id: str) -> bool:
-        """Say whether the store is of the changelog of this id. An empty store, and one from before
-        there were ids, is from now on."""
+    @property
+    def log_id(self) -> str | None:
+        """The id of the changelog that the store is of; None for an empty store, and for one from
+        before there were ids. Raise `StoreFailed`."""
         stored = self.get(LOG_ID)
-        if stored is None:
-            batch = rocksdict.WriteBatch(raw_mode=True)
-            batch.put(LOG_ID, log_id.encode())
-            self._write(batch)
-        return stored is None or stored.decode() == log_id
+        return None if stored is None else stored.decode()
+
+    def keep_log_id(self, log_id: str) -> None:
+        """Keep the id of the changelog that the store is of. Raise `StoreFailed`."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        batch.put(LOG_ID, log_id.encode())
+        self._write(batch)
 
     def get(self, key: bytes) -> bytes | None:
         """Return what is at `key`; raise `StoreFailed`."""

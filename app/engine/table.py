@@ -90,10 +90,6 @@ class Waiting:
         """Say whether nothing has come of it yet."""
         return self.committed is None and self.halt is None
 
-    def failed(self, records: int) -> None:
-        """Go on in smaller parts than one of `records`, which failed."""
-        self.part, self.careful = max(1, records // CAREFUL), True
-
 
 class Table:
     """The partitions of a table that this worker holds, and how agents process with them.
@@ -118,7 +114,8 @@ class Table:
         self._on_failure: Callable[[BaseException], None] = _unhandled
 
     def on_failure(self, callback: Callable[[BaseException], None]) -> None:
-        """Call `callback` when taking a partition or a chunk fails; it must end the process."""
+        """Call `callback` when taking a partition fails, or the log or the store under a chunk; it
+        must end the process."""
         self._on_failure = callback
 
     async def assign(self, numbers: Iterable[int], generation: int) -> None:
@@ -252,12 +249,7 @@ class Table:
             return
         metrics.WORKER_RECORDS_GONE.labels(chunk.topic).inc(begin - unread)
         log.error(
-            "records_gone_unread",
-            table=self.settings.name,
-            topic=chunk.topic,
-            partition=chunk.partition,
-            first=unread,
-            last=begin - 1,
+            "records_gone_unread", **held.where, topic=chunk.topic, first=unread, last=begin - 1
         )
 
     def _sharing(self, partition: Partition, first: Waiting) -> list[Waiting]:
@@ -432,8 +424,7 @@ class Table:
             asyncio.get_running_loop().call_later(
                 FENCED_SECONDS_MAX, self._check_fenced, partition, self._generation
             )
-            where = {"table": self.settings.name, "partition": partition.number}
-            log.warning("fenced", **where, error=str(error))
+            log.warning("fenced", **partition.where, error=str(error))
             return False
         except EndUnknown as error:
             await self._take_again(partition, str(error))
@@ -449,8 +440,7 @@ class Table:
 
     async def _take_again(self, partition: Partition, why: str) -> None:
         """Take a partition again whose producer has something on its way that may come late."""
-        where = {"table": self.settings.name, "partition": partition.number}
-        log.warning("producer_replaced", **where, why=why)
+        log.warning("producer_replaced", **partition.where, why=why)
         metrics.WORKER_PRODUCERS_REPLACED.labels(self.settings.name).inc()
         await self._take(partition)
 

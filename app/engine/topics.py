@@ -5,9 +5,9 @@ metadata in a version that has no ids yet, so that one request is written out he
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -32,6 +32,8 @@ AGAIN_SECONDS = 0.5
 """How long a question waits that was not answered."""
 
 NO_ID = UUID(int=0)
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -61,12 +63,7 @@ class Topics:
     async def known(self, names: Collection[str]) -> dict[str, str]:
         """Return the id of each topic; leave out those that are not there. Ask until the broker
         answers, and say so."""
-        while True:
-            try:
-                return await self.ids(names)
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("topics_unknown", error=type(error).__name__)
-                await asyncio.sleep(AGAIN_SECONDS)
+        return await _answer(lambda: self.ids(names), "topics_unknown")
 
     async def id_of(self, name: str) -> str:
         """Return a topic's id. Ask until the broker shows the topic, which it does a moment after
@@ -80,13 +77,12 @@ class Topics:
         """Return the first offset of a partition that is kept. Ask until the broker answers, and
         say so."""
         place = TopicPartition(tp.topic, tp.partition)
-        while True:
-            try:
-                consumer = await self._connected()
-                return int((await consumer.beginning_offsets([place]))[place])
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("beginning_unknown", topic=tp.topic, error=type(error).__name__)
-                await asyncio.sleep(AGAIN_SECONDS)
+
+        async def ask() -> int:
+            consumer = await self._connected()
+            return int((await consumer.beginning_offsets([place]))[place])
+
+        return await _answer(ask, "beginning_unknown", topic=tp.topic)
 
     async def _connected(self) -> Consumer:
         async with self._lock:
@@ -107,6 +103,16 @@ class Topics:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             await consumer.stop()
+
+
+async def _answer(ask: Callable[[], Awaitable[T]], unknown: str, **where: str) -> T:
+    """Return the broker's answer; ask until it gives one, and log `unknown` each time."""
+    while True:
+        try:
+            return await ask()
+        except (KafkaError, TimeoutError, OSError) as error:
+            log.warning(unknown, **where, error=type(error).__name__)
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 # aiokafka has no types: its classes are Any to mypy.

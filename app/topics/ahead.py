@@ -109,12 +109,7 @@ def _ahead(tp: TopicPartition, offset: int, isolation: int, answer: Any) -> Ahea
     # As aiokafka's own fetcher has it: the last stable offset is the first of the rest, the records
     # are the last, and the transactions that were aborted the one before, or with version 11 the
     # second before.
-    (
-        _,
-        end,
-        stable,
-        *_,
-    ) = answer
+    _, end, stable, *_ = answer
     aborted = next((part for part in answer[3:] if isinstance(part, list)), None)
     records = PartitionRecords(
         tp, fetcher.MemoryRecords(answer[-1]), aborted, offset, None, None, True, isolation

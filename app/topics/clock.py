@@ -7,13 +7,13 @@ the monotonic clock goes on from the stamp: a step of this machine's clock shows
 
 import asyncio
 import time
-from contextlib import suppress
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
+from app.process.producers import close
 from app.topics.catalogue import named
 
 CLOCK_CHECKS = named("clock-checks")
@@ -23,9 +23,6 @@ INTERVAL_SECONDS = 10.0
 
 ANSWER_SECONDS_MAX = 5.0
 """An answer that takes longer tells too little: the stamp may be from any instant of the wait."""
-
-CLOSE_SECONDS_MAX = 3.0
-"""aiokafka waits for ever for a broker that is away, when a record is on its way to it."""
 
 KNOWN_SECONDS_MAX = 60.0
 """How long a stamp holds. Clocks of two machines drift apart by some ms in this time."""
@@ -100,7 +97,7 @@ class BrokerClock:
             try:
                 await self._ask(producer)
             finally:
-                await producer.stop()
+                await close(producer)
 
     async def run(self) -> None:
         """Ask until cancelled. While Kafka is away the last stamp grows old."""
@@ -115,9 +112,7 @@ class BrokerClock:
                 log.warning("broker_clock_unknown", error=type(error).__name__)
                 await asyncio.sleep(1)
             finally:
-                with suppress(KafkaError, TimeoutError):
-                    async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                        await producer.stop()
+                await close(producer)
 
     async def _ask(self, producer: AIOKafkaProducer) -> None:
         begun = time.monotonic()

@@ -109,6 +109,14 @@ def away(site: Site, span: timedelta) -> None:
     site.clock.ahead += span
 
 
+async def challenged(site: Site, phone: Phone) -> str:
+    """What the phone is to sign after it was not used for a while."""
+    away(site, IDLE)
+    challenge = await phone.challenge()
+    assert challenge is not None
+    return challenge
+
+
 async def test_after_days_no_face_is_asked_for(site: Site, phone: Phone) -> None:
     for days in (1, 7, 29):
         away(site, timedelta(days=days))
@@ -187,9 +195,7 @@ async def test_two_tabs_are_let_in_with_one_number(site: Site, phone: Phone) -> 
 async def test_a_challenge_must_be_signed_by_this_phone_and_now(
     site: Site, phone: Phone, fault: str
 ) -> None:
-    away(site, IDLE)
-    challenge = await phone.challenge()
-    assert challenge is not None
+    challenge = await challenged(site, phone)
     signature = phone.sign(challenge)
     match fault:
         case "other-key":
@@ -208,9 +214,7 @@ async def test_a_challenge_must_be_signed_by_this_phone_and_now(
                 other = Phone(browser)
                 await browser.log_in("1")
                 await other.become_own()
-                away(site, IDLE)
-                challenge = await other.challenge()
-                assert challenge is not None
+                challenge = await challenged(site, other)
                 signature = phone.sign(challenge)
     assert await phone.send(challenge, signature) == 401
     assert not await phone.shows_the_code()
@@ -315,9 +319,7 @@ async def test_a_phone_that_logs_in_again_and_again_stores_nothing_more(
     site: Site, phone: Phone, redis: Redis
 ) -> None:
     """Whoever keeps the cookies could log in, and log out, for ever."""
-    away(site, IDLE)
-    challenge = await phone.challenge()
-    assert challenge is not None
+    challenge = await challenged(site, phone)
     before, sessions = len(await redis.keys("*")), []
     for _ in range(5):
         assert await phone.send(challenge, phone.sign(challenge)) == 204
@@ -359,9 +361,7 @@ async def test_without_what_redis_knew_a_face_is_asked_for(
 
 
 async def test_another_site_can_do_nothing_with_it(site: Site, phone: Phone) -> None:
-    away(site, IDLE)
-    challenge = await phone.challenge()
-    assert challenge is not None
+    challenge = await challenged(site, phone)
     said = {"challenge": challenge, "signature": phone.sign(challenge)}
     headers = {"sec-fetch-site": "cross-site"}
     answer = await phone.browser.post("/login/again", json=said, headers=headers)
@@ -384,9 +384,7 @@ async def test_health_information_asks_again_after_half_an_hour(site: Site, phon
 async def test_while_redis_is_away_nothing_is_said_and_the_phone_is_kept(
     site: Site, phone: Phone
 ) -> None:
-    away(site, IDLE)
-    challenge = await phone.challenge()
-    assert challenge is not None
+    challenge = await challenged(site, phone)
     nobody = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
     devices = Devices(SESSION_KEY, nobody, site.clock)
     device = devices.read(phone.browser.cookies[DEVICE_COOKIE])

@@ -19,7 +19,6 @@ from redis.asyncio import Redis
 from app.development.stack.broker import ROOT
 from app.process.consumer import LogRecord
 from app.projection.state import read_state
-from app.topics.catalogue import partition_of
 from app.topics.letters import letter_in
 from models.codes import Colour, HealthCode
 from support import builders as b
@@ -27,7 +26,7 @@ from support.brokers import Kafka
 from support.buggy import UNFOLDABLE
 from support.gateways import command
 from support.records import PARTITIONS
-from support.views import running_projection
+from support.views import running_projection, someone_in
 from support.workers import Worker, everything, send, until
 
 NUMBER = 3
@@ -52,12 +51,7 @@ def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
 
 def someone(number: int = NUMBER) -> str:
     """A person of this partition."""
-    while True:
-        person = "p1-" + "".join(
-            secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32)
-        )
-        if partition_of(person.encode(), PARTITIONS) == number:
-            return person
+    return someone_in(number)
 
 
 def partitions(worker: Worker, *arguments: str) -> "subprocess.CompletedProcess[str]":

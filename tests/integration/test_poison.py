@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import secrets
 import signal
 import subprocess
 from collections import Counter
@@ -19,7 +18,6 @@ from typer.testing import CliRunner
 
 from app.letters import commands
 from app.process.consumer import LogRecord
-from app.topics.catalogue import partition_of
 from app.topics.codec import encode
 from app.topology import input_topics
 from models.codes import Colour, HealthCode
@@ -27,7 +25,7 @@ from oracle import replay
 from support import builders as b
 from support.brokers import Kafka
 from support.gateways import command
-from support.records import PARTITIONS
+from support.views import someone_in
 from support.workers import DEAD_LETTER_KEY, Worker, everything, send, until
 
 TOPIC = "laboratory-results"
@@ -56,12 +54,7 @@ def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
 
 def someone(number: int = NUMBER) -> str:
     """A person of this partition."""
-    while True:
-        person = "p1-" + "".join(
-            secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32)
-        )
-        if partition_of(person.encode(), PARTITIONS) == number:
-            return person
+    return someone_in(number)
 
 
 def bad(person: str, source: str = BAD) -> bytes:

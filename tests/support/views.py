@@ -33,7 +33,7 @@ from app.projection.changes import public
 from app.projection.codes import CHANGES, CODE, COUNTS, CodeBatch, CodeWriter, stored
 from app.projection.commands import CODES
 from app.projection.state import Position, StateGate, read_state
-from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
+from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES, partition_of
 from app.topics.reading import reading
 from app.travel.assembly import travel_cards
 from app.view.services import ViewOptions
@@ -76,6 +76,15 @@ Line = tuple[str, Json]
 def someone(random: Random | None = None) -> str:
     """A person key that no other test uses."""
     return "p1-" + "".join((random or Random()).choices(LETTERS, k=32))
+
+
+def someone_in(partition: int) -> str:
+    """A person key of one partition that no other test uses."""
+    return next(
+        person
+        for person in iter(someone, None)
+        if partition_of(person.encode(), CATALOGUE.partitions) == partition
+    )
 
 
 def now() -> datetime:
