@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -90,9 +90,25 @@ def tie_tables(
 
     `numbers_of` says which partition numbers of the tables an assignment means.
     """
+
+    def unread() -> dict[TP, int]:
+        found = dict[TP, int]()
+        for table in tables:
+            for tp, offset in table.unread().items():
+                found[tp] = min(offset, found.get(tp, offset))
+        return found
+
+    async def seek(places: Mapping[TP, int]) -> None:
+        # Several tables may read one topic.
+        least = unread()
+        await cast(ChunkConsumer, app.consumer).go_to(
+            {tp: min(offset, least.get(tp, offset)) for tp, offset in places.items()}
+        )
+
     for table in tables:
         table.on_failure(lambda error: _end(app, error))
-        table.seek = lambda tp, offset: cast(ChunkConsumer, app.consumer).go_to(tp, offset)
+        table.seek = seek
+    app.unread = unread
     app.held_back = lambda: frozenset[TP]().union(*(table.lanes.held_back for table in tables))
 
     async def assigned(_: Any, /, *args: set[TP], **kwargs: Any) -> None:

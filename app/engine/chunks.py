@@ -1,6 +1,7 @@
 """Deliver fetched records to agents, a chunk per partition, instead of record by record."""
 
 import asyncio
+from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -129,6 +130,10 @@ class ChunkConsumer(Consumer):
     still there.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _NoOffsets()
+
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -143,7 +148,8 @@ class ChunkConsumer(Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go back to the committed offset, or to the beginning if nothing was committed.
+        """Go to what was not applied yet; where that is not known, to the committed offset, or to
+        the beginning if nothing was committed.
 
         aiokafka leaves a partition without a committed offset where it is. What was fetched from it
         and dropped would be skipped.
@@ -151,18 +157,35 @@ class ChunkConsumer(Consumer):
         # Faust silently gives up a longer seek, and then no rebalance makes it go on.
         async with asyncio.timeout(SEEK_SECONDS_MAX):
             committed = await super().seek_to_committed()
-        # To 0 and not "to the beginning", which waits for an answer of each partition's leader. If
-        # 0 is gone already, the reset to the earliest comes with the fetch.
-        if unknown := {tp: 0 for tp, offset in committed.items() if not offset}:
-            for tp in unknown:
+        for tp, offset in committed.items():
+            if not offset:
                 # A commit that failed in the rebalance: Faust would take it for done.
                 self._committed_offset.pop(tp, None)
-            await self._thread.seek_wait(unknown)
-        return committed
+        unread = cast(ChunkApp, self.app).unread()
+        # To 0 and not "to the beginning", which waits for an answer of each partition's leader. If
+        # 0 is gone already, the reset to the earliest comes with the fetch.
+        places = {tp: unread.get(tp, 0) for tp, at in committed.items() if tp in unread or not at}
+        self._committed_offset.update({tp: at for tp, at in committed.items() if at})
+        await self.go_to(places)
+        return {tp: at for tp, at in self._committed_offset.items() if at is not None}
 
-    async def go_to(self, tp: TP, offset: int) -> None:
-        """Go on at an offset, or at the first that is kept after it."""
-        await self._thread.seek_wait({tp: offset})
+    async def go_to(self, places: Mapping[TP, int]) -> None:
+        """Go on at an offset of each partition, or at the first that is kept after it.
+
+        Where the group's committed offset lies beyond, it is taken back: it says how far all was
+        applied (`app.topics`). A partition that a rebalance has taken away is left out.
+        """
+        back = dict[TP, int]()
+        for tp, offset in places.items():
+            self._acked.pop(tp, None)
+            self._acked_index.pop(tp, None)
+            if (self._committed_offset.get(tp) or 0) > offset:
+                back[tp] = offset
+        if back and await self._thread.commit(back):
+            self._committed_offset.update(back)
+        if places:
+            with suppress(IllegalStateError):
+                await self._thread.seek_wait(places)
 
     async def on_stop(self) -> None:
         """Commit what was acked, if the consumer's thread is there to do it.
@@ -215,6 +238,18 @@ class ChunkConsumer(Consumer):
         return newest + 1
 
 
+class _NoOffsets(UserDict[TP, int | None]):
+    """Forgets what was read of each partition. Faust drops in silence what lies before that: after
+    a seek back all would be lost, if a message was on its way when the seek came. The applied
+    offset tells what came before."""
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        """Keep nothing."""
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+
 class ChunkTransport(Transport):
     """The aiokafka transport with `ChunkConsumer`."""
 
@@ -233,10 +268,12 @@ class ChunkApp(faust.App):
     """A Faust app whose agents get chunks.
 
     `held_back` names the partitions that should be fetched no further now. The consumer's thread
-    asks.
+    asks. `unread` gives the first offset that was not applied of each partition of which that is
+    known.
     """
 
     held_back: Callable[[], Set[TP]] = staticmethod(frozenset)
+    unread: Callable[[], Mapping[TP, int]] = staticmethod(dict)
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

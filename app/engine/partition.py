@@ -9,7 +9,7 @@ It is held by one worker at a time. Taking it (`Partition.take`):
    changelog, known by its id, is emptied. If an input is another topic of the same name, or ends
    before its applied offset, that offset is forgotten, so that no record is skipped. What was
    applied before is recognised by the event's id;
-3. live: chunks and due rows are processed (`app.engine.table`).
+3. live: chunks and due rows are processed (`app.engine.table`), from the applied offsets on.
 
 Committing (`Partition.commit`), in this order:
 
@@ -98,9 +98,9 @@ class Partition:
 
     def __init__(self, settings: TableSettings, number: int, topics: Topics) -> None:
         self.number = number
-        self.comes_next: dict[str, int] = {}
-        """Of a topic that was made again, or is shorter than what was applied: the offset of its
-        first record, until that came. What was fetched from behind it must not be folded."""
+        self.followed: set[str] = set()
+        """The topics of which the next record came since the last take, so that the others come in
+        order (`app.engine.gaps`). Another set after each take."""
         self.ids: dict[str, str] = {}
         """The ids of the topics that were applied, and of the changelog."""
         self._identified: set[str] = set()
@@ -132,10 +132,9 @@ class Partition:
         """
         await self._close_producer()
         await self._fence()
-        found = await self._catch_up()
-        self.comes_next |= found
-        if found:
-            await self.commit(Transaction(self.store), dict.fromkeys(found, -1))
+        if forgotten := await self._catch_up():
+            await self.commit(Transaction(self.store), dict.fromkeys(forgotten, -1))
+        self.followed = set()
         self.lost = False
         self.live.set()
 
@@ -184,7 +183,7 @@ class Partition:
             raise
         self._producer = producer
 
-    async def _catch_up(self) -> dict[str, int]:
+    async def _catch_up(self) -> list[str]:
         """Bring the store to the log's end; return what `_forgotten` does."""
         if self._store is None:
             self._store = Store(self._settings.directory / self._settings.name / str(self.number))
@@ -229,15 +228,14 @@ class Partition:
         finally:
             await consumer.stop()
 
-    async def _forgotten(self, topics: Topics, consumer: Consumer) -> dict[str, int]:
-        """Return the inputs from which the applied offset is not: each with the offset of its first
-        record, 0 if it has none.
+    async def _forgotten(self, topics: Topics, consumer: Consumer) -> list[str]:
+        """Return the inputs from which the applied offset is not.
 
         A topic with another id was made again, however far it reaches. One that ends before its
         applied offset has lost its end. Neither is a reason to skip a record: all is read again,
         and what was applied before is recognised by the event's id.
         """
-        forgotten, offsets = {}, self.store.applied_offsets()
+        forgotten, offsets = list[str](), self.store.applied_offsets()
         ids = await topics.known([topic for topic, applied in offsets.items() if applied >= 0])
         for topic, topic_id in ids.items():
             applied, known = offsets[topic], self.store.topic_id(topic)
@@ -252,7 +250,7 @@ class Partition:
             else:
                 continue
             metrics.WORKER_INPUTS_SHORTER.labels(topic).inc()
-            forgotten[topic] = await self._first_of(consumer, topic)
+            forgotten.append(topic)
         return forgotten
 
     async def _end_of(self, consumer: Consumer, topic: str) -> int | None:
@@ -267,24 +265,10 @@ class Partition:
             log.warning("input_end_unknown", **self.where, topic=topic, error=name)
             return None
 
-    async def _first_of(self, consumer: Consumer, topic: str) -> int:
-        tp = TopicPartition(topic, self.number)
-        end = (await consumer.end_offsets([tp]))[tp]
-        consumer.assign([tp])
-        consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
-        while await consumer.position(tp) < end:
-            for records in (await consumer.getmany(timeout_ms=50, max_records=1)).values():
-                return int(records[0].offset)
-        return 0
-
-    def is_next(self, topic: str, offset: int) -> bool:
-        """Say whether records from `offset` on may be folded: not if they were fetched from behind
-        the beginning of a topic that was made again."""
-        first = self.comes_next.get(topic)
-        if first is not None and offset > first:
-            return False
-        self.comes_next.pop(topic, None)
-        return True
+    def unread(self) -> dict[str, int]:
+        """Return the offset of each input from which nothing was applied yet, if anything was
+        before."""
+        return {topic: last + 1 for topic, last in self.store.applied_offsets().items()}
 
     @property
     def where(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ import structlog
 from faust.types import TP
 
 from app.engine.chunks import Chunk, fits
+from app.engine.gaps import follows
 from app.engine.halts import Halt, TopicHalts, halt_of
 from app.engine.lanes import Halted, Lanes
 from app.engine.partition import BatchRefused, EndUnknown, Fenced, Partition, TableSettings
@@ -84,6 +85,13 @@ class Waiting:
     halt: Halt | None = None
     had_a_turn: bool = False
     careful: bool = False
+    followed: set[str] | None = None
+
+    def is_next(self, partition: Partition) -> bool:
+        """Say whether it begins where nothing was applied yet, or before; or what lies between was
+        looked at since the partition was taken (`app.engine.gaps`)."""
+        unread = partition.store.applied_offset(self.chunk.topic) + 1
+        return self.chunk.records[0].offset <= unread or self.followed is partition.followed
 
     @property
     def is_open(self) -> bool:
@@ -109,8 +117,8 @@ class Table:
         self._parts: dict[TP, int] = {}
         self._topics: Topics | None = None
         self._watching: asyncio.Task[None] | None = None
-        self.seek: Callable[[TP, int], Awaitable[object]] = _no_seek
-        """Lets the consumer go to an offset of a topic partition."""
+        self.seek: Callable[[Mapping[TP, int]], Awaitable[object]] = _no_seek
+        """Lets the consumer go to an offset of each of some topic partitions."""
         self._on_failure: Callable[[BaseException], None] = _unhandled
 
     def on_failure(self, callback: Callable[[BaseException], None]) -> None:
@@ -164,10 +172,19 @@ class Table:
         self._ended(task)
 
     async def _take(self, partition: Partition) -> None:
-        """Take a partition, and let the consumer go back where its input is to be read again."""
+        """Take a partition, and let the consumer go on at what was not applied: the log says that,
+        and the group's offset may be of a topic that is no more."""
         await partition.take()
-        for topic in list(partition.comes_next):
-            await self.seek(TP(topic, partition.number), 0)
+        await self.seek({TP(t, partition.number): at for t, at in partition.unread().items()})
+
+    def unread(self) -> dict[TP, int]:
+        """Return the offset from which nothing was applied yet, of each input of what is live."""
+        return {
+            TP(topic, number): offset
+            for number, held in self.held.items()
+            if held.ready
+            for topic, offset in held.unread().items()
+        }
 
     async def _watch(self, topics: Topics) -> None:
         """End the process when a topic is made again under it: a new start reads it from its
@@ -213,44 +230,29 @@ class Table:
             )
         part = self._parts.get(TP(chunk.topic, chunk.partition), PART_RECORDS)
         mine, waiting = Waiting(chunk, fold, part), self._waiting[chunk.partition]
-        await self._tell_what_is_gone(chunk)
         waiting.append(mine)
         try:
             while mine.is_open:
                 async with self._turn(chunk.partition, chunk.generation) as partition:
                     if partition is None:
                         return False
-                    if not partition.is_next(chunk.topic, chunk.records[0].offset):
-                        return False  # it comes again, after what lies before it
-                    if mine.is_open:
+                    followed = partition.followed
+                    unread = partition.store.applied_offset(chunk.topic) + 1
+                    is_next = mine.is_next(partition)
+                    if is_next and mine.is_open:
+                        followed.add(chunk.topic)
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
+                if not is_next:
+                    assert self._topics is not None, "no partition was assigned"
+                    if not await follows(self._topics, chunk, unread, followed):
+                        await self.seek({TP(chunk.topic, chunk.partition): unread})
+                        return False  # it comes again, after what lies before it
+                    mine.followed = followed
         finally:
             waiting.remove(mine)
         if mine.halt is not None:
             raise Halted(mine.halt)
         return bool(mine.committed)
-
-    async def _tell_what_is_gone(self, chunk: Chunk) -> None:
-        """Say it where records were deleted before they were applied.
-
-        Not every gap is one: the end of a transaction takes an offset too.
-        """
-        held = self.held.get(chunk.partition)
-        if held is None:
-            return
-        await held.live.wait()
-        if not held.ready or self._topics is None:
-            return
-        unread = held.store.applied_offset(chunk.topic) + 1
-        if chunk.records[0].offset <= unread:
-            return
-        begin = await self._topics.begin(TP(chunk.topic, chunk.partition))
-        if begin <= unread:
-            return
-        metrics.WORKER_RECORDS_GONE.labels(chunk.topic).inc(begin - unread)
-        log.error(
-            "records_gone_unread", **held.where, topic=chunk.topic, first=unread, last=begin - 1
-        )
 
     def _sharing(self, partition: Partition, first: Waiting) -> list[Waiting]:
         """Return `first` and other waiting chunks, up to the bounds of one chunk."""
@@ -267,7 +269,7 @@ class Table:
                 continue
             if turn and not fits([*(t.chunk for t in turn), each.chunk]):
                 break
-            if not partition.is_next(each.chunk.topic, each.chunk.records[0].offset):
+            if not each.is_next(partition):
                 continue
             turn.append(each)
         return turn
@@ -476,7 +478,7 @@ def _unhandled(error: BaseException) -> None:
     raise error
 
 
-async def _no_seek(tp: TP, offset: int) -> None:
+async def _no_seek(places: Mapping[TP, int]) -> None:
     """Stand in for a consumer that is missing."""
 
 

@@ -84,12 +84,39 @@ class Topics:
 
         return await _answer(ask, "beginning_unknown", topic=tp.topic)
 
+    async def first(self, tp: TP, offset: int) -> int:
+        """Return the offset of the first record from `offset` on that is kept and committed, or
+        where those end. Ask until the broker answers, and say so."""
+        place = TopicPartition(tp.topic, tp.partition)
+
+        async def ask() -> int:
+            consumer = self._new_consumer()
+            try:
+                await consumer.start()
+                consumer.assign([place])
+                end = int((await consumer.end_offsets([place]))[place])
+                consumer.seek(place, offset)
+                while await consumer.position(place) < end:
+                    for records in (await consumer.getmany(timeout_ms=50, max_records=1)).values():
+                        return int(records[0].offset)
+                return end
+            finally:
+                await consumer.stop()
+
+        return await _answer(ask, "beginning_unknown", topic=tp.topic)
+
+    def _new_consumer(self) -> Consumer:
+        return Consumer(
+            bootstrap_servers=self._bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+
     async def _connected(self) -> Consumer:
         async with self._lock:
             if self._consumer is None:
-                consumer = Consumer(
-                    bootstrap_servers=self._bootstrap, isolation_level="read_committed"
-                )
+                consumer = self._new_consumer()
                 try:
                     await consumer.start()
                 except BaseException:

@@ -165,11 +165,11 @@ def place_not_in_the_transaction() -> None:
 
 
 def catch_up_skipped() -> None:
-    async def only_open(self: Partition) -> dict[str, int]:
+    async def only_open(self: Partition) -> list[str]:
         if self._store is None:
             path = self._settings.directory / self._settings.name / str(self.number)
             self._store = Store(path)
-        return {}
+        return []
 
     Partition._catch_up = only_open  # type: ignore[method-assign]
 

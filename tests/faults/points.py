@@ -163,7 +163,7 @@ def install(trap: Trap) -> None:
 def _mark_catching_up() -> None:
     catch_up = Partition._catch_up
 
-    async def marked(self: Partition) -> dict[str, int]:
+    async def marked(self: Partition) -> list[str]:
         token = _catching_up.set(True)
         try:
             return await catch_up(self)

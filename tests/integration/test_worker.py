@@ -8,14 +8,16 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import CommitFailedError, IllegalGenerationError, UnknownMemberIdError
 from aiokafka.producer import message_accumulator, producer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as BatchBuilder
 from redis.asyncio import Redis
@@ -23,6 +25,7 @@ from redis.asyncio import Redis
 from agents.poison import FORWARDED_FROM
 from app.development.sample.broken import BREAKAGES, TOPIC
 from app.process.consumer import LogRecord
+from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
 from app.topics.catalogue import partition_of
 from app.topics.codec import encode
@@ -345,25 +348,60 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(
     person, topic = someone(), "laboratory-results"
     negatives = [b.negative(b.day(2), person=person) for _ in range(20)]
 
-    async def anew() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-        await admin.start()
-        await admin.delete_topics([kafka.named(topic)])
-        while kafka.named(topic) in await admin.list_topics():
-            await asyncio.sleep(0.1)
-        await admin.close()
-        await kafka.create_topics()
-        await send(kafka, [b.positive(b.day(3), person=person)])
-
     asyncio.run(kafka.create_topics())
     with running_worker(kafka, tmp_path):
         asyncio.run(send(kafka, [b.verified(person=person), *negatives]))
         assert asyncio.run(code_of(kafka, person)).colour is Colour.GREEN
         asyncio.run(drained(kafka))
-    asyncio.run(anew())
+    asyncio.run(made_again(kafka, topic))
+    asyncio.run(send(kafka, [b.positive(b.day(3), person=person)]))
     with running_worker(kafka, tmp_path) as worker:
         assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
         assert "input_made_again" in worker.log.read_text()
+
+
+def test_the_log_and_not_the_group_says_where_reading_goes_on(
+    broker: str, worker_id: str, tmp_path: Path
+) -> None:
+    """Of a topic that was made again the group's offset lies at the end: nothing would ever come.
+    A worker that is killed before it has read anything leaves the same behind."""
+    kafka = Kafka(broker, f"group-ahead-{worker_id}-")
+    person, topic = someone(), "laboratory-results"
+    place = TopicPartition(kafka.named(topic), partition_of(person.encode(), PARTITIONS))
+
+    async def commit_the_end() -> None:
+        async with AIOKafkaConsumer(
+            bootstrap_servers=kafka.bootstrap,
+            group_id=kafka.named(PEOPLE.name),
+            enable_auto_commit=False,
+        ) as consumer:
+            consumer.assign([place])
+            await consumer.commit(await consumer.end_offsets([place]))
+
+    asyncio.run(kafka.create_topics())
+    with running_worker(kafka, tmp_path):
+        asyncio.run(send(kafka, [b.verified(person=person), b.negative(b.day(2), person=person)]))
+        assert asyncio.run(code_of(kafka, person)).colour is Colour.GREEN
+        asyncio.run(drained(kafka))
+    asyncio.run(made_again(kafka, topic))
+    asyncio.run(send(kafka, [b.positive(b.day(3), person=person)] * 3))
+    asyncio.run(commit_the_end())
+
+    worker = Worker(kafka, tmp_path)
+    worker.start()
+    while "input_made_again" not in worker.log.read_text():
+        assert worker.exited() is None, worker.tail()
+        time.sleep(0.01)
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    while worker.exited() is None:
+        time.sleep(0.01)
+    while True:
+        with suppress(IllegalGenerationError, UnknownMemberIdError, CommitFailedError):
+            asyncio.run(commit_the_end())  # once the group has missed the worker
+            break
+        time.sleep(0.5)
+    with running_worker(kafka, tmp_path):
+        assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
 
 
 def test_what_was_deleted_before_it_was_read_is_said(
@@ -398,6 +436,17 @@ def test_what_was_deleted_before_it_was_read_is_said(
         ]
     assert (told["topic"], told["partition"]) == (kafka.named(topic), number)
     assert (told["first"], told["last"]) == (3, 6)
+
+
+async def made_again(kafka: Kafka, topic: str) -> None:
+    """Delete a topic, and make it again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.delete_topics([kafka.named(topic)])
+    while kafka.named(topic) in await admin.list_topics():
+        await asyncio.sleep(0.1)
+    await admin.close()
+    await kafka.create_topics()
 
 
 async def send_in_parts(kafka: Kafka, events: list[Event]) -> None:

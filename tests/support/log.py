@@ -130,14 +130,25 @@ class Log:
                 return offset
         return len(entries)
 
+    def first(self, place: TopicPartition, offset: int) -> int:
+        """Return the offset of the first record that readers see from `offset` on, or the end."""
+        while offset < self.end(place) and not self._is_read(self._entries[place][offset]):
+            offset += 1
+        return offset
+
     def read(self, place: TopicPartition, offset: int = 0) -> list[tuple[int, Record]]:
         """Return what readers see from `offset` on, each record with its order over all topics."""
         return [
             (entry.order, entry.record)
             for entry in self._entries[place][offset : self.end(place)]
-            if entry.record is not None
-            and (entry.transaction is None or entry.transaction.ended is True)
+            if self._is_read(entry)
         ]
+
+    @staticmethod
+    def _is_read(entry: Entry) -> bool:
+        return entry.record is not None and (
+            entry.transaction is None or entry.transaction.ended is True
+        )
 
     def all_of(self, topic: str) -> list[Record]:
         """Return what readers see of a topic, in the order of its append over all partitions."""
@@ -279,6 +290,10 @@ class Topics:
     async def begin(self, _: object) -> int:
         """Return the first offset that is kept: nothing is ever deleted."""
         return 0
+
+    async def first(self, tp: tuple[str, int], offset: int) -> int:
+        """Return the offset of the first committed record from `offset` on, or the end."""
+        return self._log.first(TopicPartition(*tp), offset)
 
     async def close(self) -> None:
         """Nothing is to be closed."""

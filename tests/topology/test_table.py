@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -98,6 +98,7 @@ def table_of(partition: Partition) -> Table:
     held.held[0] = partition
     held._generation = 1
     held._since = dict.fromkeys(range(3), 1)
+    held._topics = partition._topics
     return held
 
 
@@ -553,7 +554,8 @@ async def test_what_was_deleted_unread_is_said_and_counted(
 ) -> None:
     """Five are applied, then comes 20: what lies between is gone, or ends of transactions."""
     held = table_of(partition)
-    held._topics = cast(Any, SimpleNamespace(begin=lambda _: resolved(begin)))
+    topics = SimpleNamespace(begin=lambda _: resolved(begin), first=lambda *_: resolved(20))
+    held._topics = cast(Any, topics)
     assert await held.process(chunk(*range(5)), put_each)
     counter = metrics.WORKER_RECORDS_GONE.labels("in")
     before = counter._value.get()
@@ -568,6 +570,28 @@ async def test_what_was_deleted_unread_is_said_and_counted(
 
 async def resolved(value: int) -> int:
     return value
+
+
+async def test_a_consumer_that_is_too_far_goes_back(partition: Partition, log: Log) -> None:
+    """The group's offset may be that of a topic that is no more. What lies between is kept."""
+    held, sought = table_of(partition), list[Mapping[TP, int]]()
+
+    async def seek(places: Mapping[TP, int]) -> None:
+        sought.append(places)
+
+    held.seek = seek
+    place = TopicPartition("in", 0)
+    log.mark(place)
+    for _ in range(8):
+        log.append(place, b"k", b"v")
+    assert not await held.process(chunk(5, 6), put_each)
+    assert not await held.process(chunk(7), put_each), "it was fetched before"
+    assert sought == [{TP("in", 0): 0}] * 2
+    assert await held.process(chunk(1, 2), put_each), "before it lies but the end of a transaction"
+    assert await held.process(chunk(3, 4, 5), put_each)
+    assert await held.process(chunk(7), put_each), "from then on they come in order"
+    assert len(sought) == 2
+    assert committed(log)[-1] == ("out", b"k", b"7")
 
 
 # Rebalances
@@ -675,7 +699,6 @@ async def test_what_stands_is_looked_at_again_by_whoever_takes_it_again(
 
 async def test_a_chunk_from_behind_a_beginning_shares_no_turn(partition: Partition) -> None:
     held = table_of(partition)
-    partition.comes_next["again"] = 0
     behind = Waiting(replace(chunk(500), topic="again"), put_each, 64)
     first = Waiting(chunk(0), put_each, 64)
     held._waiting[0] = [first, behind]
@@ -686,10 +709,10 @@ async def test_a_partition_taken_again_within_a_turn_goes_back_too(
     partition: Partition, log: Log
 ) -> None:
     """Its input was made again meanwhile: the consumer is sent to the beginning of that."""
-    held, sought = table_of(partition), list[tuple[TP, int]]()
+    held, sought = table_of(partition), list[Mapping[TP, int]]()
 
-    async def seek(tp: TP, offset: int) -> None:
-        sought.append((tp, offset))
+    async def seek(places: Mapping[TP, int]) -> None:
+        sought.append(places)
 
     held.seek = seek
     log.append(TopicPartition("in", 0), b"k", b"v")
@@ -704,4 +727,4 @@ async def test_a_partition_taken_again_within_a_turn_goes_back_too(
     log.before_commit = fail_once
     with log.installed():
         assert not await held.process(chunk(1), put_each), "it is from behind the beginning"
-    assert sought == [(TP("in", 0), 0)]
+    assert sought[0] == {TP("in", 0): 0}

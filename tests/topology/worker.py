@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -68,7 +68,11 @@ class Worker:
         self._halted = asyncio.Event()
         for table in self.app.held_tables:
             table.on_failure(self._fail)
+            table.seek = self._seek
             table.lanes.halt = partial(self._halt, table.lanes.halt)  # type: ignore[method-assign]
+
+    async def _seek(self, places: Mapping[TP, int]) -> None:
+        """There is no consumer: `process` hands in all that is to come."""
 
     def _halt(self, halt: Callable[[Halt], None], what: Halt) -> None:
         halt(what)
