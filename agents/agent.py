@@ -28,7 +28,6 @@ def add_agent(app: TableApp, name: str, topic: Topic, table: Table, fold: Fold) 
             await table.lanes.submit(event.value, fold, partial(chunks.ack, event))
 
 
-async def fold_due(table: Table, fold: DueFold, now: datetime) -> None:
-    """Fold every row of `table` that is due at `now` and lies in a partition held here."""
-    while await table.process_due(microseconds(now), ROWS_MAX, fold):
-        pass
+def begin_due(table: Table, fold: DueFold, now: datetime) -> None:
+    """Begin to fold every row of `table` that is due at `now` and lies in a partition held here."""
+    table.begin_due(microseconds(now), ROWS_MAX, fold)

@@ -8,7 +8,7 @@ that may be wrong nothing is told: it waits, and is told later with its own inst
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agents.agent import fold_due
+from agents.agent import begin_due
 from agents.dead_letters import DeadLetters
 from agents.people import advance_due
 from app.topology import YuekangApp
@@ -25,4 +25,4 @@ def register(app: YuekangApp, dead_letters: DeadLetters, clock_agrees: Callable[
         if not clock_agrees():
             return
         now = datetime.now(UTC)
-        await fold_due(app.people, advance_due(now, dead_letters), now)
+        begin_due(app.people, advance_due(now, dead_letters), now)

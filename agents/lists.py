@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from agents.agent import add_agent, fold_due
+from agents.agent import add_agent, begin_due
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
@@ -51,7 +51,7 @@ def register(
         if not clock_agrees():
             return
         now = datetime.now(UTC)
-        await fold_due(app.lists, partial(advance_due, now), now)
+        begin_due(app.lists, partial(advance_due, now), now)
 
 
 def key_of(person: str, name: ListName) -> bytes:

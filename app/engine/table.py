@@ -42,7 +42,6 @@ log = structlog.get_logger()
 FENCED_SECONDS_MAX = 30.0
 """How long a fenced partition waits for the rebalance that should follow."""
 
-
 PART_RECORDS = 512
 """Records that are folded before time and the size of their rows are looked at, at most: as many as
 are folded within `TURN_SECONDS`."""
@@ -115,6 +114,7 @@ class Table:
         self.lanes = Lanes(settings.name, self.process, self._ended)
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._parts: dict[TP, int] = {}
+        self._due: dict[int, asyncio.Task[None]] = {}
         self._topics: Topics | None = None
         self._watching: asyncio.Task[None] | None = None
         self.seek: Callable[[Mapping[TP, int]], Awaitable[object]] = _no_seek
@@ -212,6 +212,7 @@ class Table:
         if self._watching is not None:
             await end(self._watching)
         await asyncio.gather(*(self._give_up(number) for number in list(self.held)))
+        await self.due_done()
         if self._topics is not None:
             await self._topics.close()
 
@@ -356,22 +357,32 @@ class Table:
     def _others_wait(self, partition: Partition, turn: Sequence[Waiting]) -> bool:
         return any(w not in turn and w.is_open for w in self._waiting[partition.number])
 
-    async def process_due(self, until: int, limit: int, fold: DueFold) -> int:
-        """Fold rows of each live partition that are due at `until` (µs): at most `limit`, and as
-        many as fit into a turn.
+    def begin_due(self, until: int, limit: int, fold: DueFold) -> None:
+        """Begin to fold the rows of each live partition that are due at `until` (µs): at most
+        `limit` in a turn.
 
-        Returns how many there were. A partition whose rows cannot be folded stands still.
+        No partition waits for another. One whose rows of an earlier call are still in hand is left
+        out. One whose rows cannot be folded stands still.
         """
-        found = await asyncio.gather(
-            *(
-                self._process_due_of(number, until, limit, fold)
-                for number, held in list(self.held.items())
-                if held.live.is_set() and not self.lanes.is_halted(number)
-            )
-        )
-        return sum(found)
+        for number, held in self.held.items():
+            if number not in self._due and held.ready and not self.lanes.is_halted(number):
+                task = asyncio.create_task(self._fold_due(number, until, limit, fold))
+                self._due[number] = task
+                task.add_done_callback(partial(self._due_ended, number))
 
-    async def _process_due_of(self, number: int, until: int, limit: int, fold: DueFold) -> int:
+    def _due_ended(self, number: int, task: "asyncio.Task[None]") -> None:
+        del self._due[number]
+        self._ended(task)
+
+    async def due_done(self) -> None:
+        """Wait until no due rows are in hand."""
+        await asyncio.gather(*self._due.values())
+
+    async def _fold_due(self, number: int, until: int, limit: int, fold: DueFold) -> None:
+        while await self._due_turn(number, until, limit, fold):
+            pass
+
+    async def _due_turn(self, number: int, until: int, limit: int, fold: DueFold) -> int:
         async with self._turn(number, self._generation) as partition:
             if partition is None or not (keys := partition.store.due(until, limit)):
                 return 0

@@ -413,9 +413,35 @@ async def test_due_rows_are_folded_once(partition: Partition) -> None:
             transaction.put(key, b"x", 0)
             yield
 
-    assert await held.process_due(10, 10, clear) == 2
-    assert await held.process_due(10, 10, clear) == 0
+    for _ in range(2):
+        held.begin_due(10, 1, clear)
+        await held.due_done()
     assert done == [b"first", b"late"]
+
+
+async def test_due_rows_of_one_partition_wait_for_no_other(
+    partition: Partition, other: Partition, log: Log
+) -> None:
+    held = table_of(partition)
+    held.held[1] = other
+    for each in (partition, other):
+        transaction = Transaction(each.store)
+        transaction.put(b"k", b"x", 1)
+        await each.commit(transaction, {})
+    done: list[int] = []
+
+    def clear(transaction: Transaction, keys: Sequence[bytes]) -> Iterator[None]:
+        done.append(len(keys))
+        transaction.put(b"k", b"x", 2 if len(done) < 3 else 0)
+        yield
+
+    answers = answers_to(log, partition)
+    for instant in (1, 1, 2):
+        held.begin_due(instant, 10, clear)
+        await asyncio.sleep(0.05)
+    assert len(done) == 3, "one of the partition that waits for its log, two of the other"
+    answers.set()
+    await held.due_done()
 
 
 async def test_a_chunk_whose_rows_are_large_is_committed_in_parts(
@@ -487,7 +513,8 @@ async def test_what_cannot_be_folded_stands_still_and_all_before_it_is_committed
     await held.lanes.submit(other, put_each, partial(ack, "other"))
     await asyncio.sleep(0.1)
     assert acked == ([] if whole else ["other"])
-    assert await held.process_due(2**62, 10, lambda *_: iter(())) == 0
+    held.begin_due(2**62, 10, partial(pytest.fail, "it stands still"))
+    await held.due_done()
 
     held.lanes.go_on(0, "in")
     await until(lambda: bool(held.lanes.halts))

@@ -136,6 +136,8 @@ class Worker:
         """Run each timer once."""
         for timer in self._timers:
             await timer()
+        for table in self.app.held_tables:
+            await table.due_done()
 
     def due_at(self, until: int) -> int | None:
         """Return when the next row is due (µs), None if none is by `until`."""
