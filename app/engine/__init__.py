@@ -7,8 +7,9 @@ loses, repeats, stops or crawls (docs/decisions/0001 to 0003): how records come 
 offset may be committed (both in `chunks`), and tables with their recovery. `lanes` keeps the chunks
 of each topic partition in order, `halts` tells what stands still. `table` has the turns that chunks
 take, `partition` the fence and the commit, `producer` what is known of its requests, `topics` which
-topic bears a name, `transaction` what a fold sees, `store` what RocksDB keeps. `app` makes an app
-of all that, and ties its tables to the partitions that the group gives it.
+topic bears a name, `gaps` what lies before a chunk, `transaction` what a fold sees, `store` what
+RocksDB keeps. `app` makes an app of all that, and ties its tables to the partitions that the group
+gives it.
 
 Overridden, of Faust's consumer and its thread:
 
@@ -19,9 +20,11 @@ Overridden, of Faust's consumer and its thread:
   faust-streaming/faust#606).
 - `on_partitions_revoked`: stops the flow even if this worker held nothing. Otherwise records are
   fetched before the seek and cleared away after it (akin to faust-streaming/faust#216).
-- `seek_to_committed`: goes to the beginning where nothing is committed. Otherwise records that were
-  fetched and dropped are skipped. A partition taken away during a seek ends nothing
+- `seek_to_committed`: goes to what was not applied, where that is known: the group's offset may be
+  of a topic that is no more. It goes to the beginning where nothing is committed. Otherwise records
+  that were fetched and dropped are skipped. A partition taken away during a seek ends nothing
   (faust-streaming/faust#54).
+- `_read_offset`: keeps nothing. Faust drops in silence what lies before it.
 - `on_thread_stop`: ends the fetches first, or their `CancelledError` ends the thread in silence.
 - `on_stop`: does not wait for ever for a thread that a crash has ended.
 - `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no

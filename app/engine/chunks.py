@@ -268,8 +268,7 @@ class ChunkApp(faust.App):
     """A Faust app whose agents get chunks.
 
     `held_back` names the partitions that should be fetched no further now. The consumer's thread
-    asks. `unread` gives the first offset that was not applied of each partition of which that is
-    known.
+    asks. `unread` gives of partitions the first offset that was not applied, where that is known.
     """
 
     held_back: Callable[[], Set[TP]] = staticmethod(frozenset)

@@ -99,8 +99,8 @@ class Partition:
     def __init__(self, settings: TableSettings, number: int, topics: Topics) -> None:
         self.number = number
         self.followed: set[str] = set()
-        """The topics of which the next record came since the last take, so that the others come in
-        order (`app.engine.gaps`). Another set after each take."""
+        """The topics whose next record came since the last take, so that the others come in order
+        (`app.engine.gaps`). Another set after each take."""
         self.ids: dict[str, str] = {}
         """The ids of the topics that were applied, and of the changelog."""
         self._identified: set[str] = set()
