@@ -66,11 +66,7 @@ class TableApp(ChunkApp):
 
     def tables_of(self, topic: Topic) -> tuple[Table, ...]:
         """Return the tables that a topic folds into."""
-        return tuple(
-            table
-            for table in self.held_tables
-            if topic.folds_into in (table.settings.name, EVERY_TABLE)
-        )
+        return tuple(table for table in self.held_tables if topic.name in table.settings.topics)
 
     def topics_read(self) -> tuple[Topic, ...]:
         """Return the topics that the app's agents read, in the catalogue's order."""
@@ -122,6 +118,9 @@ def _create(
                 bootstrap=settings.kafka,
                 directory=data_dir / "tables" / cluster_id / generation,
                 changelog=changelog_of(table),
+                topics=tuple(
+                    t.name for t in input_topics() if t.folds_into in (table, EVERY_TABLE)
+                ),
             )
         )
         for table in tables

@@ -148,8 +148,8 @@ class ChunkConsumer(Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go to what was not applied yet; where that is not known, to the committed offset, or to
-        the beginning if nothing was committed.
+        """Go to what was not applied yet; where no table knows that yet, to the committed offset,
+        or to the beginning if nothing was committed.
 
         aiokafka leaves a partition without a committed offset where it is. What was fetched from it
         and dropped would be skipped.
@@ -177,8 +177,8 @@ class ChunkConsumer(Consumer):
         """
         back = dict[TP, int]()
         for tp, offset in places.items():
-            self._acked.pop(tp, None)
-            self._acked_index.pop(tp, None)
+            self._acked[tp] = [acked for acked in self._acked[tp] if acked < offset]
+            self._acked_index[tp] = set(self._acked[tp])
             if (self._committed_offset.get(tp) or 0) > offset:
                 back[tp] = offset
         if back and await self._thread.commit(back):
@@ -268,7 +268,7 @@ class ChunkApp(faust.App):
     """A Faust app whose agents get chunks.
 
     `held_back` names the partitions that should be fetched no further now. The consumer's thread
-    asks. `unread` gives of partitions the first offset that was not applied, where that is known.
+    asks. `unread` gives of partitions that are held the first offset that was not applied.
     """
 
     held_back: Callable[[], Set[TP]] = staticmethod(frozenset)

@@ -84,13 +84,14 @@ class BatchRefused(Exception):
 
 
 class TableSettings(NamedTuple):
-    """Where a table lives."""
+    """Where a table lives, and the input topics that fold into it."""
 
     name: str
     application: str
     bootstrap: str
     directory: Path
     changelog: str
+    topics: tuple[str, ...]
 
 
 class Partition:
@@ -266,9 +267,8 @@ class Partition:
             return None
 
     def unread(self) -> dict[str, int]:
-        """Return the offset of each input from which nothing was applied yet, if anything was
-        before."""
-        return {topic: last + 1 for topic, last in self.store.applied_offsets().items()}
+        """Return of each input the first offset that was not applied yet."""
+        return {topic: self.store.applied_offset(topic) + 1 for topic in self._settings.topics}
 
     @property
     def where(self) -> dict[str, Any]:

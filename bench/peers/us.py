@@ -63,6 +63,7 @@ def make_app(
             bootstrap=bootstrap,
             directory=directory / "tables",
             changelog=f"{group}-changelog",
+            topics=(topic,),
         )
     )
     engine.tie_tables(app, [table], lambda assigned: {tp.partition for tp in assigned})

@@ -108,7 +108,7 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         for _ in range(CHUNK * (2 * rounds + 1)):
             await producer.send(source, b"v")
-    settings = TableSettings("people", f"{prefix}app", bootstrap, directory, log)
+    settings = TableSettings("people", f"{prefix}app", bootstrap, directory, log, ())
     network, offset = Network(), 0
 
     def fold(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:

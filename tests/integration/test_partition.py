@@ -38,7 +38,9 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     topics = [NewTopic(log, 1, 1), NewTopic(out, 1, 1, topic_configs=small), NewTopic(input_, 1, 1)]
     await admin.create_topics(topics)
     await admin.close()
-    settings = TableSettings("people", kafka.named("test"), kafka.bootstrap, tmp_path, log)
+    settings = TableSettings(
+        "people", kafka.named("test"), kafka.bootstrap, tmp_path, log, (input_,)
+    )
     topics_there = Topics(kafka.bootstrap)
     held = Partition(settings, 0, topics_there)
     await held.take()

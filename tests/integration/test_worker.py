@@ -382,7 +382,12 @@ def test_the_log_and_not_the_group_says_where_reading_goes_on(
         topics = Topics(kafka.bootstrap)
         changelog = kafka.named(changelog_of("people"))
         settings = TableSettings(
-            "people", kafka.named(PEOPLE.name), kafka.bootstrap, tmp_path / "other", changelog
+            "people",
+            kafka.named(PEOPLE.name),
+            kafka.bootstrap,
+            tmp_path / "other",
+            changelog,
+            (place.topic,),
         )
         held = Partition(settings, place.partition, topics)
         await held.take()

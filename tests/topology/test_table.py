@@ -58,7 +58,7 @@ async def other(folder: Path, log: Log) -> AsyncIterator[Partition]:
 
 @asynccontextmanager
 async def taken(folder: Path, log: Log, number: int) -> AsyncIterator[Partition]:
-    settings = TableSettings("people", "test", "nowhere:1", folder, "changelog")
+    settings = TableSettings("people", "test", "nowhere:1", folder, "changelog", ("in",))
     held = Partition(settings, number, cast(Any, Topics(log, "nowhere:1")))
     with log.installed():
         await held.take()
