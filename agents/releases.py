@@ -2,11 +2,12 @@
 
 Each partition of the topic has every release of a source, and each release folds into every table:
 what a partition counted of the source is forgotten, in all topics. A release of a partition lies in
-that partition alone. It is folded although the partition stands: it does not wait in a lane. A
-repeated release changes nothing, nor does one of what is not parked or does not stand.
+that partition alone, and is folded although the partition stands. No partition's release waits for
+another's. A repeated release changes nothing, nor does one of what is not parked or does not stand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -43,10 +44,26 @@ def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
     @app.agent(app.topic(TOPIC.name, value_serializer="raw"), name="release-sources")
     async def release_sources(chunks: StreamT[Chunk]) -> None:
         async for event in chunks.noack().events():  # type: ignore[attr-defined]
-            # A list: every table must take the release, also after one that did not. `process` and
-            # not `submit`: the ack waits for all of them.
-            if all([await table.process(event.value, fold) for table, fold in folds]):
-                await chunks.ack(event)
+            ack = _at_last_of(len(folds), partial(chunks.ack, event))
+            for table, fold in folds:
+                # A chunk of its own: what comes behind it may join it in one table alone.
+                chunk = replace(event.value, records=list(event.value.records))
+                await table.lanes.submit(chunk, fold, ack, lets_go_on=True)
+
+
+def _at_last_of(
+    count: int, ack: Callable[[], Awaitable[object]]
+) -> Callable[[], Awaitable[object]]:
+    """Return an ack for `count` tables: the last that calls it acks."""
+    left = count
+
+    async def one_less() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            await ack()
+
+    return one_less
 
 
 def chunk_release(table: Table, dead_letters: DeadLetters | None) -> Fold:

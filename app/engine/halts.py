@@ -28,6 +28,7 @@ class Halt(Struct, frozen=True):
     """A partition of a table that stands still since `since`; of `topic` alone unless `whole`.
 
     It stands at the record `offset` of `topic`; both are None where time alone brought it about.
+    `until_start`: the record is a release itself, so another would wait behind it.
     """
 
     table: str
@@ -37,6 +38,7 @@ class Halt(Struct, frozen=True):
     whole: bool
     error: str
     since: datetime
+    until_start: bool = False
 
     def __str__(self) -> str:
         """Say what stands where and since when, why, and what an operator can do."""
@@ -46,8 +48,11 @@ class Halt(Struct, frozen=True):
         said = (
             f"Table {self.table}: {what} stands still at {at} since "
             f"{self.since:%Y-%m-%dT%H:%M:%S}Z: {self.error.removesuffix('.')}. "
-            f"When the cause is mended: `{release} --reason WHY`."
+            "When the cause is mended: "
         )
+        if self.until_start:
+            return f"{said}start its worker again; a release would wait behind this one."
+        said += f"`{release} --reason WHY`."
         if self.topic is None:
             return said
         return (

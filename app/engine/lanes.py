@@ -14,6 +14,7 @@ from itertools import islice
 import structlog
 from faust.types import TP
 from msgspec import to_builtins
+from msgspec.structs import replace
 
 from app.engine.chunks import Chunk, fits
 from app.engine.halts import Halt
@@ -40,11 +41,13 @@ class Halted(Exception):
 
 @dataclass(eq=False, slots=True)
 class Submitted:
-    """A chunk that was handed in, and whom to tell when it is done."""
+    """A chunk that was handed in, and whom to tell when it is done; `lets_go_on` if it is of those
+    that let partitions go on, and so does not stand still with its partition."""
 
     chunk: Chunk
     fold: Fold
     acks: list[Callable[[], Awaitable[object]]]
+    lets_go_on: bool
 
 
 class Lanes:
@@ -83,7 +86,14 @@ class Lanes:
                 goes_on.set()
         self._show_halts()
 
-    async def submit(self, chunk: Chunk, fold: Fold, ack: Callable[[], Awaitable[object]]) -> None:
+    async def submit(
+        self,
+        chunk: Chunk,
+        fold: Fold,
+        ack: Callable[[], Awaitable[object]],
+        *,
+        lets_go_on: bool = False,
+    ) -> None:
         """Hand in a chunk to process, and `ack` it when that is done.
 
         Returns at once. Each topic partition has one chunk in hand at a time, in order; what comes
@@ -91,12 +101,15 @@ class Lanes:
         are folded. So no partition waits for another. Where a chunk cannot go on, its partition
         stands still, and nothing more is fetched of it. A failure of the log or the store ends the
         process, and what waited behind it is not processed.
+
+        What `lets_go_on` is processed although its partition stands still. If it cannot go on
+        itself, its own topic partition stands still until the next start.
         """
         lane = self._lanes[TP(chunk.topic, chunk.partition)]
         if len(lane) > 1 and lane[-1].chunk.joins(chunk):
             lane[-1].acks.append(ack)
         else:
-            lane.append(Submitted(chunk, fold, [ack]))
+            lane.append(Submitted(chunk, fold, [ack], lets_go_on))
         if len(lane) == 1:
             task = asyncio.create_task(self._process_lane(lane))
             self._tasks.add(task)
@@ -108,11 +121,16 @@ class Lanes:
     async def _process_lane(self, lane: "deque[Submitted]") -> None:
         while lane:
             first = lane[0]
-            await self._goes_on(first.chunk.partition, first.chunk.topic)
+            while found := self._standing(first):
+                _, goes_on = found
+                await goes_on.wait()
             try:
                 committed = await self._process(first.chunk, first.fold)
             except Halted as halted:
-                self.halt(halted.cause)
+                halt = halted.cause
+                self.halt(
+                    replace(halt, whole=False, until_start=True) if first.lets_go_on else halt
+                )
                 continue
             if committed:
                 for ack in first.acks:
@@ -128,21 +146,18 @@ class Lanes:
         log.error("partition_halted", **to_builtins(halt))
         self._show_halts()
 
-    async def _goes_on(self, number: int, topic: str) -> None:
-        """Wait until neither the partition nor the topic's stands still."""
-        while found := self._halts.get((number, None)) or self._halts.get((number, topic)):
-            await found[1].wait()
+    def _standing(self, submitted: Submitted) -> tuple[Halt, asyncio.Event] | None:
+        """Return a halt with which a chunk stands still, and what says that it is over."""
+        number, topic = submitted.chunk.partition, submitted.chunk.topic
+        whole = None if submitted.lets_go_on else self._halts.get((number, None))
+        return whole or self._halts.get((number, topic))
 
     def _show_halts(self) -> None:
         self._hold_back()
         metrics.WORKER_PARTITIONS_HALTED.labels(self._name).set(len(self._halts))
 
     def _hold_back(self) -> None:
-        halted = {
-            tp
-            for tp, lane in self._lanes.items()
-            if lane and self._halts.keys() & {(tp.partition, None), (tp.partition, tp.topic)}
-        }
+        halted = {tp for tp, lane in self._lanes.items() if lane and self._standing(lane[0])}
         behind = {
             tp: [submitted.chunk for submitted in islice(lane, 1, None)]
             for tp, lane in self._lanes.items()

@@ -156,6 +156,8 @@ def _standing(found: WorkerAnswers, data: PartitionReleasedData) -> list[Halt]:
         raise failed("\n".join([*said, *found.silent]))
     if not (all_halts := [halt for each in held for halt in each.halts]):
         raise failed(f"Nothing stands still in {name}: it is {held[0].state}. It was not released.")
+    if behind := [halt for halt in all_halts if halt.until_start]:
+        raise failed(f"No release reaches it; nothing was released.\n{_said(behind)}")
     halts = [
         halt
         for halt in all_halts

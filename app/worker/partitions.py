@@ -23,13 +23,13 @@ def remarks_on(app: TableApp) -> list[str]:
 
 
 def halted_inputs(app: TableApp) -> frozenset[TopicPartition]:
-    """Return the input partitions that stand still. A release is folded all the same."""
+    """Return the input partitions that stand still. With a whole partition its releases do not."""
     return frozenset(
         TopicPartition(topic.name, halt.partition)
         for topic in app.topics_read()
         for table in app.held_tables
         for halt in table.lanes.halts
-        if topic.folds_into == table.settings.name and (halt.whole or halt.topic == topic.name)
+        if halt.topic == topic.name or (halt.whole and topic.folds_into == table.settings.name)
     )
 
 

@@ -18,12 +18,14 @@ SINCE = datetime(2022, 4, 20, 8, tzinfo=UTC)
 RUBBISH = Halt("people", 3, "scans-of-x", 99, False, "100 have no readable source", SINCE)
 BUG = Halt("people", 2, "laboratory-results", 7, True, "KeyError in person.py, line 88", SINCE)
 DUE = Halt("people", 1, None, None, True, "KeyError in person.py, line 90", SINCE)
+OF_A_RELEASE = Halt("lists", 1, "source-releases", 4, False, "KeyError in x.py", SINCE, True)
 HELD = [
     HeldPartition("people", 0, "live", []),
     HeldPartition("people", 1, "halted", [DUE]),
     HeldPartition("people", 2, "halted", [BUG]),
     HeldPartition("people", 3, "halted", [RUBBISH]),
     HeldPartition("lists", 0, "being-taken", []),
+    HeldPartition("lists", 1, "halted", [OF_A_RELEASE]),
 ]
 
 
@@ -56,7 +58,9 @@ async def test_what_stands_still_is_a_sentence_of_readyz_and_leaves_it_ready(add
     async with httpx.AsyncClient() as http:
         answer = await http.get(f"{address}/readyz")
     assert answer.status_code == 200
-    assert answer.text == "".join(f"{line}\n" for line in ("ready", DUE, BUG, RUBBISH))
+    assert answer.text == "".join(
+        f"{line}\n" for line in ("ready", DUE, BUG, RUBBISH, OF_A_RELEASE)
+    )
 
 
 def test_a_halt_says_what_stands_where_since_when_why_and_what_to_do() -> None:
@@ -69,6 +73,9 @@ def test_a_halt_says_what_stands_where_since_when_why_and_what_to_do() -> None:
     )
     assert "partition 1 stands still at what time brings about since" in str(DUE)
     assert "leave" not in str(DUE), "there is no record to leave"
+    assert str(OF_A_RELEASE).endswith(
+        "When the cause is mended: start its worker again; a release would wait behind this one."
+    )
 
 
 def test_a_halt_names_a_bug_by_its_kind_and_place_alone() -> None:
@@ -90,7 +97,9 @@ async def test_a_list_has_a_line_for_each_partition_and_a_sentence_for_each_halt
     assert shown[0].split() == ["table", "partition", "state", "stands", "at", "since"]
     assert shown[1].split() == ["people", "0", "live"]
     assert shown[3].split() == ["people", "2", "halted", BUG.topic, "7", "2022-04-20", "16:00:00"]
-    assert [line for line in shown[6:] if line] == [str(DUE), str(BUG), str(RUBBISH)]
+    assert [line for line in shown[7:] if line] == [
+        str(halt) for halt in (DUE, BUG, RUBBISH, OF_A_RELEASE)
+    ]
     lines = (await run(address, "list", "--json")).stdout.splitlines()
     assert [msgspec.json.decode(line, type=HeldPartition) for line in lines] == HELD
 
@@ -100,6 +109,7 @@ async def test_a_list_has_a_line_for_each_partition_and_a_sentence_for_each_halt
     [
         ("people 0", "Nothing stands still in partition 0 of people: it is live."),
         ("lists 0", "Nothing stands still in partition 0 of lists: it is being-taken."),
+        ("lists 1", "No release reaches it; nothing was released."),
         ("people 9", "None of the workers that answered holds partition 9 of people."),
         ("nobody 0", "None of the workers that answered holds partition 0 of nobody."),
         ("people 3 --topic case-reports", "It does not stand still there; nothing was released."),
