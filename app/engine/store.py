@@ -17,6 +17,7 @@ The agenda is not in the log: it follows from the rows. An entry is stale if its
 instant by now; it goes when its own time comes.
 """
 
+import os
 import shutil
 import struct
 from collections.abc import Iterable, Sequence
@@ -69,7 +70,10 @@ class StoreDamaged(StoreFailed):
 
 
 class Store:
-    """The store in the folder `path`, open until `close`. One process at a time may have it."""
+    """The store in the folder `path`, open until `close`. One process at a time may have it.
+
+    Raise `StoreFailed` if a damaged one cannot be removed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -96,15 +100,21 @@ class Store:
         self._db.close()
 
     def wipe(self) -> None:
-        """Begin with an empty store; the log has everything."""
+        """Begin with an empty store; the log has everything. Raise `StoreFailed`."""
         if hasattr(self, "_db"):
             self._db.close()
         self._remove()
         self._db = rocksdict.Rdict(str(self._path), options=_options())
 
     def _remove(self) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)
-        self._mark.unlink(missing_ok=True)
+        """Remove the store. What is left of it is no store: the mark is there until all is gone."""
+        try:
+            self._mark.touch()
+            if os.path.lexists(self._path):
+                shutil.rmtree(self._path)
+            self._mark.unlink()
+        except OSError as error:
+            raise StoreFailed(f"the store in {self._path} is not removed: {error}") from error
 
     @property
     def offset(self) -> int:

@@ -143,6 +143,23 @@ def test_a_store_that_cannot_be_opened_begins_anew(store: Store, path: Path) -> 
     again.close()
 
 
+def test_a_damaged_store_that_cannot_be_removed_is_never_read(damaged: Path) -> None:
+    """It lies on another disk, behind a link: only an operator can say what to remove."""
+    damaged.rename(elsewhere := damaged.with_name("elsewhere"))
+    damaged.symlink_to(elsewhere)
+    store = Store(damaged)
+    with pytest.raises(StoreDamaged):
+        store.due(10_000, 10_000)
+    store.close()
+    for _ in range(2):
+        with pytest.raises(StoreFailed, match=f"the store in {damaged} is not removed: .*link"):
+            Store(damaged)
+    damaged.unlink()
+    again = Store(damaged)
+    assert again.offset == -1
+    again.close()
+
+
 # What is no damage
 
 
