@@ -139,7 +139,10 @@ async def _states(bootstrap: str, terminal: Terminal) -> list[Answers]:
 
         await append(producer)
         await commit(next(end))
-        await inputs.ask(admin, consumer)
+        while True:
+            if len((await inputs.ask(admin, consumer)).until) == PARTITIONS:  # each has a leader
+                break
+            await asyncio.sleep(0.1)
         await ask("all applied", seen, nothing)
         await ask("all behind, and moving", seen, move)
         await ask("all standing, and not seen before", lambda: Inputs(group), nothing)

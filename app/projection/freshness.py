@@ -26,7 +26,7 @@ from app.process import metrics
 from app.process.consumer import Consumer
 from app.process.tasks import end
 from app.projection.state import Position
-from app.topics.ahead import Ahead, look_ahead
+from app.topics.ahead import Ahead, ends_of, look_ahead
 from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
 
 INTERVAL_SECONDS = 1.0
@@ -103,7 +103,8 @@ def _of_all(answers: Sequence[InputsApplied | None]) -> InputsApplied | None:
 
 
 class _Input:
-    """How far one partition of an input is applied, by what was seen of its end.
+    """How far one partition of an input is applied, by what was seen of its end. While that is not
+    seen, it grows old.
 
     All that was appended before an instant lies below the end that was seen then. So once the group
     has come to that end, its input is applied up to that instant. The instants are of this
@@ -166,18 +167,15 @@ class Inputs:
         self._inputs = {tp: _Input() for tp in group.inputs}
 
     async def ask(self, admin: AIOKafkaAdminClient, consumer: Consumer) -> InputsApplied:
-        """Ask once about all partitions together; raise a `KafkaError` if Kafka does not answer.
-
-        `consumer` must read what is not committed too, or it does not see the high watermark.
-        """
+        """Ask once about all partitions together; raise a `KafkaError` if Kafka does not answer."""
         offsets = await admin.list_consumer_group_offsets(self._group.name)
         committed = {tp: max(0, offsets[tp].offset) if tp in offsets else 0 for tp in self._inputs}
         asked_at = time.time()
-        ends = await consumer.end_offsets(list(self._inputs))
-        for tp, input_ in self._inputs.items():
-            input_.saw(asked_at, committed[tp], ends[tp])
+        ends = await ends_of(consumer, self._inputs.keys())
+        for tp in ends:
+            self._inputs[tp].saw(asked_at, committed[tp], ends[tp])
         suspect = sorted(
-            (tp for tp, input_ in self._inputs.items() if input_.is_suspect(asked_at)),
+            (tp for tp in ends if self._inputs[tp].is_suspect(asked_at)),
             key=lambda tp: self._inputs[tp].looked_at,
         )[:LOOKS_MAX]
         if suspect:

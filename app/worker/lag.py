@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.process import metrics
 from app.process.consumer import Consumer
-from app.topics.ahead import Ahead, look_ahead
+from app.topics.ahead import Ahead, ends_of, look_ahead
 from app.topology import TableApp
 from app.worker.partitions import halted_inputs
 
@@ -35,6 +35,7 @@ class WorkerLag:
         self._behind: dict[TopicPartition, int] = {}
         self._applied: dict[TopicPartition, int] = {}
         self._moved_at: dict[TopicPartition, float] = {}
+        self._unknown_since: dict[TopicPartition, float] = {}
         self._held_up: dict[TopicPartition, Ahead] = {}
         self._empty: dict[TopicPartition, tuple[int, int]] = {}
         """Up to where there is nothing to apply after an applied offset."""
@@ -51,6 +52,11 @@ class WorkerLag:
         ]
         if not any(table.held for table in self._app.held_tables):
             found.append("No partition is held yet.")
+        found += (
+            f"{tp.topic}[{tp.partition}]: Kafka does not say where it ends for {now - since:.0f} s."
+            for tp, since in self._unknown_since.items()
+            if now - since > SILENT_SECONDS
+        )
         # Those are said by themselves, and no restart mends them.
         told = halted_inputs(self._app) | self._held_up.keys()
         found += (
@@ -82,7 +88,7 @@ class WorkerLag:
         try:
             while True:
                 partitions = list(self._applied_offsets())
-                ends = await consumer.end_offsets(partitions) if partitions else {}
+                ends = await ends_of(consumer, partitions)
                 self._asked_at = time.monotonic()
                 self._compare(ends)
                 await self._look(consumer)
@@ -128,6 +134,8 @@ class WorkerLag:
             for tp, end in ends.items()
             if tp in applied
         }
+        unknown = applied.keys() - ends.keys()
+        self._unknown_since = {tp: self._unknown_since.get(tp, now) for tp in unknown}
         for tp in self._behind:
             if self._applied.get(tp) != applied[tp] or not self._behind[tp]:
                 self._moved_at[tp] = now

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from app.process.consumer import Consumer
 from app.process.tasks import end
 from app.projection.freshness import PEOPLE, SUSPECT_SECONDS, HeldUp, Inputs, InputsApplied, Watch
+from app.topics.ahead import Ahead, look_ahead
 from app.topics.catalogue import CATALOGUE
 from support.brokers import Kafka
 from support.workers import PeopleOf
@@ -69,6 +70,15 @@ class Group:
         answer = await self._admin._send_request(DeleteGroupsRequest([self.name]), coordinator)
         assert [error for _, error in answer.results] == [0]
 
+    async def ahead(self, *partitions: TopicPartition) -> dict[TopicPartition, Ahead]:
+        """Look into partitions from their beginning."""
+        return await look_ahead(self._consumer, dict.fromkeys(partitions, 0))
+
+    def depose(self) -> None:
+        """Let the asker's client believe that the partition has no leader, until it hears more."""
+        numbers = self._consumer._client.cluster._partitions[self.tp.topic]
+        numbers[self.tp.partition] = numbers[self.tp.partition]._replace(leader=-1)
+
     async def append(self, producer: AIOKafkaProducer) -> float:
         """Append one record; return when the broker did (s since 1970)."""
         appended = await producer.send_and_wait("laboratory-results", b"{}", partition=1)
@@ -105,7 +115,11 @@ async def group(broker: str) -> AsyncIterator[Group]:
     async with asyncio.timeout(30):
         while not await has_coordinators(admin):
             await asyncio.sleep(0.2)
-    yield Group(kafka, admin, consumer)
+        group = Group(kafka, admin, consumer)
+        while (await group.ask()).until.keys() != set(ALL):  # topics that are made have no leaders
+            await asyncio.sleep(0.05)
+    group.begin("people-g1")
+    yield group
     await consumer.stop()
     await admin.close()
 
@@ -201,6 +215,34 @@ async def test_a_group_that_has_committed_nothing_has_not_judged_its_backlog(
         await group.commit(1)
         answer = await group.ask()
         assert answer.until[1] == answer.asked_at
+
+
+async def test_a_partition_without_a_leader_grows_old_by_itself(group: Group) -> None:
+    before = await group.ask()
+    group.depose()
+    async with asyncio.timeout(5):
+        answer = await group.ask()
+        assert answer.until == dict.fromkeys(ALL, answer.asked_at) | {1: before.asked_at}
+        while (answer := await group.ask()).until[1] == before.asked_at:
+            await asyncio.sleep(0.05)
+    assert answer.until == dict.fromkeys(ALL, answer.asked_at), "it has one again"
+
+
+async def test_where_a_partition_ends_that_was_never_known_nothing_is_fresh(group: Group) -> None:
+    await group.ask()
+    group.begin("people-g2")
+    group.depose()
+    answer = await group.ask()
+    assert answer.until == dict.fromkeys(set(ALL) - {1}, answer.asked_at)
+
+
+async def test_what_loses_its_leader_before_it_is_looked_into_is_left_out(group: Group) -> None:
+    async with group.producer() as producer:
+        since = await group.append(producer)
+    other = TopicPartition(group.tp.topic, 0)
+    assert await group.ahead(group.tp, other) == {group.tp: Ahead(0, 1, since), other: Ahead(0, 0)}
+    group.depose()
+    assert await group.ahead(group.tp, other) == {other: Ahead(0, 0)}
 
 
 async def test_a_topic_made_anew_that_is_shorter_than_the_offset_is_not_applied(

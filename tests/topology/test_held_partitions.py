@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 
 from app.engine.halts import Halt, HeldPartition, halt_of
 from app.topology import TableApp
-from app.worker.lag import STALLED_SECONDS, WorkerLag
+from app.worker.lag import SILENT_SECONDS, STALLED_SECONDS, WorkerLag
 from app.worker.partitions import halted_inputs, held_partitions, remarks_on
 from topology.driver import HERE, Driver
 from topology.test_poison import TOPIC, unreadable
@@ -67,6 +67,25 @@ def test_what_stands_still_does_not_make_its_worker_unready(app: TableApp) -> No
     [reason] = lag.reasons()
     assert reason.startswith(f"case-reports[{HERE}]: 7 records to apply")
     lag._behind.pop(other)
+    assert lag.reasons() == []
+
+
+def test_a_partition_of_which_no_end_is_known_is_named(
+    app: TableApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lag, now = WorkerLag(app, "nowhere:1"), time.monotonic()
+    monkeypatch.setattr("app.worker.lag.time.monotonic", lambda: now)
+    applied = lag._applied_offsets()
+    ends = {tp: offset + 1 for tp, offset in applied.items()}
+    ends.pop(RUBBISH)
+    for _ in range(2):
+        lag._asked_at = now
+        lag._compare(ends)
+        reasons = lag.reasons()
+        now += SILENT_SECONDS + 1
+    lag._asked_at = now
+    assert reasons == [f"{TOPIC}[{HERE}]: Kafka does not say where it ends for 11 s."]
+    lag._compare(ends | {RUBBISH: 150})
     assert lag.reasons() == []
 
 
