@@ -26,7 +26,10 @@ SILENT_SECONDS = 10.0
 
 
 class WorkerLag:
-    """Compares, for each input partition held, the applied offset with the high watermark."""
+    """Compares, for each input partition held, the applied offset with the high watermark.
+
+    Nothing is kept of a partition that was given up.
+    """
 
     def __init__(self, app: TableApp, bootstrap: str) -> None:
         self._app = app
@@ -128,6 +131,7 @@ class WorkerLag:
 
     def _compare(self, ends: dict[TopicPartition, int]) -> None:
         now = time.monotonic()
+        self._forget_all_but(self._inputs_held())
         applied = self._applied_offsets()
         self._behind = {
             tp: max(0, end - self._begin(tp, applied[tp]))
@@ -140,6 +144,19 @@ class WorkerLag:
             if self._applied.get(tp) != applied[tp] or not self._behind[tp]:
                 self._moved_at[tp] = now
             self._applied[tp] = applied[tp]
+
+    def _inputs_held(self) -> set[TopicPartition]:
+        return {
+            TopicPartition(topic.name, number)
+            for topic in self._app.topics_read()
+            for table in self._app.tables_of(topic)
+            for number in table.held
+        }
+
+    def _forget_all_but(self, held: set[TopicPartition]) -> None:
+        for known in (self._applied, self._moved_at, self._held_up, self._empty):
+            for tp in known.keys() - held:
+                del known[tp]
 
     def _begin(self, tp: TopicPartition, applied: int) -> int:
         """Return the offset at which what is to apply may begin."""

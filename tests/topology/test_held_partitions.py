@@ -7,6 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from app.engine.halts import Halt, HeldPartition, halt_of
+from app.topics.ahead import Ahead
 from app.topology import TableApp
 from app.worker.lag import SILENT_SECONDS, STALLED_SECONDS, WorkerLag
 from app.worker.partitions import halted_inputs, held_partitions, remarks_on
@@ -86,6 +87,28 @@ def test_a_partition_of_which_no_end_is_known_is_named(
     lag._asked_at = now
     assert reasons == [f"{TOPIC}[{HERE}]: Kafka does not say where it ends for 11 s."]
     lag._compare(ends | {RUBBISH: 150})
+    assert lag.reasons() == []
+
+
+def test_a_partition_that_was_given_up_and_comes_back_has_not_stood_meanwhile(
+    app: TableApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lag, now = WorkerLag(app, "nowhere:1"), time.monotonic()
+    monkeypatch.setattr("app.worker.lag.time.monotonic", lambda: now)
+    ends = {tp: offset + 8 for tp, offset in lag._applied_offsets().items() if tp != RUBBISH}
+    lag._asked_at = now
+    lag._compare(ends)
+    lag._empty = dict.fromkeys(ends, (0, 1))
+    lag._held_up = dict.fromkeys(ends, Ahead(1, 2, is_open=True))
+    with monkeypatch.context() as while_away:
+        for table in app.held_tables:
+            while_away.setattr(table, "held", {})
+        lag._compare(ends)
+        for kept in (lag._applied, lag._moved_at, lag._behind, lag._held_up, lag._empty):
+            assert not kept, "bounded by what is held"
+    now += 2 * STALLED_SECONDS
+    lag._asked_at = now
+    lag._compare(ends)
     assert lag.reasons() == []
 
 
