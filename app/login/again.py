@@ -80,15 +80,15 @@ def device_routes(devices: Devices, sessions: Sessions, guard: Guard) -> list[An
         try:
             if device is None:
                 raise NoDevice("cookie")
-            turned, cookie = await devices.again(
-                device, signed.challenge, bytes.fromhex(signed.signature)
-            )
-        except (NoDevice, ValueError) as refused:
-            why = refused.why if isinstance(refused, NoDevice) else "signature"
-            metrics.VIEW_DEVICES.labels(why).inc()
-            log.warning("device_refused", why=why)
+            signature = _signature_of(signed.signature)
+            turned, cookie = await devices.again(device, signed.challenge, signature)
+        except NoDevice as refused:
+            metrics.VIEW_DEVICES.labels(refused.why).inc()
+            log.warning("device_refused", why=refused.why)
             # A challenge that came too late is no reason to forget a phone.
-            gone = [] if why == "challenge" else [host_cookie(DEVICE_COOKIE, "", timedelta(0))]
+            gone = (
+                [] if refused.why == "challenge" else [host_cookie(DEVICE_COOKIE, "", timedelta(0))]
+            )
             return Response(None, status_code=401, cookies=gone)
         except Away:
             raise _away() from None
@@ -148,6 +148,13 @@ def device_routes(devices: Devices, sessions: Sessions, guard: Guard) -> list[An
 
 def _is_here(family: object, here: Device | None) -> bool:
     return here is not None and family == here.family
+
+
+def _signature_of(digits: str) -> bytes:
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise NoDevice("signature") from None
 
 
 async def _body(request: AnyRequest, kind: type[T]) -> T:

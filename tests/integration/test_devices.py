@@ -220,6 +220,19 @@ async def test_a_challenge_must_be_signed_by_this_phone_and_now(
     assert not await phone.shows_the_code()
 
 
+async def test_a_fault_of_ours_is_none_of_the_phones(
+    site: Site, phone: Phone, redis: Redis
+) -> None:
+    """Its key cannot be read, so nobody knows whether it signed: it is not forgotten."""
+    [family] = await redis.keys("session:device:*")
+    kept = await redis.hget(family, "key")
+    await redis.hset(family, "key", b"{")
+    away(site, IDLE)
+    assert await phone.again() == 500
+    await redis.hset(family, "key", kept)
+    assert await phone.again() == 204
+
+
 async def test_a_phone_becomes_own_only_a_moment_after_a_face_scan(
     site: Site, redis: Redis
 ) -> None:
