@@ -263,7 +263,7 @@ class Partition:
                 return int((await consumer.end_offsets([tp]))[tp])
         except (KafkaError, TimeoutError) as error:
             name = type(error).__name__
-            log.warning("input_end_unknown", **self.where, topic=topic, error=name)
+            log.warning("input_end_unknown", seldom=True, **self.where, topic=topic, error=name)
             return None
 
     def unread(self) -> dict[str, int]:

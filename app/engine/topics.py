@@ -69,7 +69,7 @@ class Topics:
         """Return a topic's id. Ask until the broker shows the topic, which it does a moment after
         it has made it, and say so."""
         while not (found := await self.known([name])):
-            log.warning("topic_missing", topic=name)
+            log.warning("topic_missing", seldom=True, topic=name)
             await asyncio.sleep(AGAIN_SECONDS)
         return found[name]
 
@@ -138,7 +138,7 @@ async def _answer(ask: Callable[[], Awaitable[T]], unknown: str, **where: str) -
         try:
             return await ask()
         except (KafkaError, TimeoutError, OSError) as error:
-            log.warning(unknown, **where, error=type(error).__name__)
+            log.warning(unknown, seldom=True, **where, error=type(error).__name__)
             await asyncio.sleep(AGAIN_SECONDS)
 
 

@@ -8,7 +8,9 @@ person that somebody asked about, by key: that is what it is for. Its lines bear
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -21,35 +23,31 @@ audit = structlog.get_logger(AUDIT)
 CLIENTS = ("aiokafka", "faust", "mode")
 """While Kafka is away they say each attempt of each connection: thousands of lines a minute."""
 
-AWAY = frozenset(
-    {
-        "beginning_unknown",
-        "broker_clock_unknown",
-        "freshness_unknown",
-        "input_end_unknown",
-        "kafka_away",
-        "lag_unknown",
-        "topic_missing",
-        "topics_unknown",
-    }
-)
-"""Events of ours that say it, each once a second."""
-
 SELDOM_SECONDS = 60.0
 
 KINDS_MAX = 256
 """Kinds of lines that are told apart; clients have some dozen. More are written each time."""
 
 
+class _Kind(NamedTuple):
+    """What makes lines alike: their logger, their text before it is filled in, and what was raised
+    where."""
+
+    logger: str
+    text: str
+    raised: str
+
+
 class Seldom(logging.Filter):
-    """Lets through one line of a kind a minute, of those that an absent Kafka repeats. The next one
-    says how many were left out. A kind is a logger with its text before it is filled in."""
+    """Lets through one line of a kind a minute, of those that an absent Kafka repeats: those of the
+    clients, and those of ours that are written with `seldom=True`. The next one of its kind says
+    how many were left out before it, however long ago."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self._shown_at: dict[tuple[str, str], float] = {}
-        self._left_out: dict[tuple[str, str], int] = {}
+        self._shown_at: dict[_Kind, float] = {}
+        self._left_out: dict[_Kind, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a record is written; add the count of those that were not."""
@@ -65,17 +63,26 @@ class Seldom(logging.Filter):
             if isinstance(record.msg, dict):
                 record.msg = {**record.msg, "left_out": count}
             else:
-                record.msg = f"{record.getMessage()} ({count} more like it in the last minute)"
+                record.msg = f"{record.getMessage()} ({count} more like it were left out)"
                 record.args = None
         return True
 
 
-def _kind(record: logging.LogRecord) -> tuple[str, str] | None:
+def _kind(record: logging.LogRecord) -> _Kind | None:
+    """Return the kind of a line that may come by the thousand; take the mark from it."""
     if isinstance(record.msg, dict):
-        event = str(record.msg.get("event"))
-        return (record.name, event) if event in AWAY else None
+        marked = record.msg.get("seldom")
+        record.msg = {key: value for key, value in record.msg.items() if key != "seldom"}
+        return _Kind(record.name, str(record.msg.get("event")), _raised(record)) if marked else None
     of_client = record.name.split(".")[0] in CLIENTS and record.levelno < logging.CRITICAL
-    return (record.name, str(record.msg)) if of_client else None
+    return _Kind(record.name, str(record.msg), _raised(record)) if of_client else None
+
+
+def _raised(record: logging.LogRecord) -> str:
+    if not record.exc_info or (error := record.exc_info[1]) is None:
+        return ""
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    return " ".join([type(error).__name__, *(f"{each.filename}:{each.lineno}" for each in where)])
 
 
 def configure(level: str) -> None:

@@ -221,7 +221,7 @@ class Watch:
                     self._tell(self.newest)
                     await asyncio.sleep(INTERVAL_SECONDS)
             except (KafkaError, OSError) as error:
-                log.warning("freshness_unknown", error=type(error).__name__)
+                log.warning("freshness_unknown", seldom=True, error=type(error).__name__)
                 await asyncio.sleep(INTERVAL_SECONDS)
             finally:
                 await consumer.stop()

@@ -109,7 +109,7 @@ class BrokerClock:
                     await self._ask(producer)
                     await asyncio.sleep(INTERVAL_SECONDS)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("broker_clock_unknown", error=type(error).__name__)
+                log.warning("broker_clock_unknown", seldom=True, error=type(error).__name__)
                 await asyncio.sleep(1)
             finally:
                 await close(producer)

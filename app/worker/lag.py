@@ -82,7 +82,7 @@ class WorkerLag:
             try:
                 await self._watch_one_connection()
             except (KafkaError, OSError) as error:
-                log.warning("lag_unknown", error=str(error))
+                log.warning("lag_unknown", seldom=True, error=str(error))
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _watch_one_connection(self) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from app.process.logs import AWAY, KINDS_MAX, SELDOM_SECONDS, Seldom, configure
+from app.process.logs import KINDS_MAX, SELDOM_SECONDS, Seldom, configure
 
 
 class Clock:
@@ -38,7 +39,7 @@ def test_a_kind_is_written_once_a_minute_and_counted(seldom: Seldom, clock: Cloc
     clock.now += SELDOM_SECONDS
     again = line("no connection to %s", 7)
     assert seldom.filter(again)
-    assert again.getMessage() == "no connection to 7 (99 more like it in the last minute)"
+    assert again.getMessage() == "no connection to 7 (99 more like it were left out)"
     clock.now += SELDOM_SECONDS
     alone = line("no connection to %s", 8)
     assert seldom.filter(alone)
@@ -52,16 +53,37 @@ def test_kinds_are_told_apart(seldom: Seldom) -> None:
     assert not seldom.filter(line("one"))
 
 
-@pytest.mark.parametrize("event", sorted(AWAY))
-def test_so_are_events_of_ours_that_say_that_kafka_is_away(
-    seldom: Seldom, clock: Clock, event: str
-) -> None:
-    assert seldom.filter(line({"event": event, "partition": 1}, logger="app.x"))
-    assert not seldom.filter(line({"event": event, "partition": 2}, logger="app.x"))
-    clock.now += SELDOM_SECONDS
-    again = line({"event": event}, logger="app.x")
+def raising(error: type[Exception]) -> logging.LogRecord:
+    try:
+        raise error("?")
+    except Exception:
+        return logging.LogRecord(
+            "aiokafka.consumer", logging.ERROR, "", 0, "Unexpected error", None, sys.exc_info()
+        )
+
+
+def test_another_exception_is_another_kind(seldom: Seldom) -> None:
+    """So its traceback is not lost, although the text is the same."""
+    shown = [seldom.filter(raising(error)) for error in (KeyError, OSError, KeyError, OSError)]
+    assert shown == [True, True, False, False]
+    try:
+        raise KeyError
+    except KeyError:
+        elsewhere = line("Unexpected error", logger="aiokafka.consumer")
+        elsewhere.exc_info = sys.exc_info()
+    assert seldom.filter(elsewhere)
+
+
+def test_so_are_events_of_ours_that_are_marked(seldom: Seldom, clock: Clock) -> None:
+    away = {"event": "kafka_away", "seldom": True}
+    first = line(away | {"partition": 1}, logger="app.x")
+    assert seldom.filter(first)
+    assert first.msg == {"event": "kafka_away", "partition": 1}, "the mark is for nobody to read"
+    assert not seldom.filter(line(away | {"partition": 2}, logger="app.x"))
+    clock.now += 100 * SELDOM_SECONDS
+    again = line(away, logger="app.x")
     assert seldom.filter(again)
-    assert again.msg == {"event": event, "left_out": 1}
+    assert again.msg == {"event": "kafka_away", "left_out": 1}
 
 
 def test_all_else_is_written_each_time(seldom: Seldom) -> None:
@@ -91,7 +113,7 @@ def test_a_process_writes_so(capfd: pytest.CaptureFixture[str], as_before: None)
     configure("info")
     for port in range(50):
         logging.getLogger("aiokafka.client").error("Unable connect to %s", port)
-        structlog.get_logger("app.x").warning("lag_unknown", error=str(port))
+        structlog.get_logger("app.x").warning("lag_unknown", seldom=True, error=str(port))
         structlog.get_logger("app.x").warning("fenced", partition=port)
     written = [json.loads(each)["event"] for each in capfd.readouterr().err.splitlines()]
     assert written.count("Unable connect to 0") == 1
