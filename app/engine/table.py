@@ -115,6 +115,8 @@ class Table:
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._parts: dict[TP, int] = {}
         self._due: dict[int, asyncio.Task[None]] = {}
+        self._gone: dict[TP, tuple[int, int]] = {}
+        """From which unread offset on records are gone, and up to where that was said."""
         self._topics: Topics | None = None
         self._watching: asyncio.Task[None] | None = None
         self.seek: Callable[[Mapping[TP, int]], Awaitable[object]] = _no_seek
@@ -245,7 +247,7 @@ class Table:
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
                 if not is_next:
                     assert self._topics is not None, "no partition was assigned"
-                    if not await follows(self._topics, chunk, unread, followed):
+                    if not await follows(self._topics, chunk, unread, followed, self._gone):
                         await self.seek({TP(chunk.topic, chunk.partition): unread})
                         return False  # it comes again, after what lies before it
                     mine.followed = followed

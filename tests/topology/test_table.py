@@ -23,6 +23,7 @@ from app.engine import partition as partition_module
 from app.engine import table as engine
 from app.engine.chunks import Chunk
 from app.engine.halts import TopicHalts
+from app.engine.lanes import Halted
 from app.engine.partition import Partition, TableSettings
 from app.engine.store import LOG_ID, StoreDamaged
 from app.engine.table import Table, Waiting
@@ -593,6 +594,34 @@ async def test_what_was_deleted_unread_is_said_and_counted(
     told = [line for line in said if line["event"] == "records_gone_unread"]
     assert [(line["first"], line["last"]) for line in told] == ([(5, begin - 1)] if gone else [])
     assert partition.store.applied_offset("in") == 22
+
+
+async def test_what_was_deleted_unread_is_counted_once_however_often_its_chunk_comes(
+    partition: Partition, log: Log
+) -> None:
+    for _ in range(60):
+        log.mark(TopicPartition("in", 0))  # or it would be shorter than what was applied
+    held, begin = table_of(partition), 8
+    topics = SimpleNamespace(begin=lambda _: resolved(begin), first=lambda *_: resolved(60))
+    held._topics = cast(Any, topics)
+    assert await held.process(chunk(*range(5)), put_each)
+    counter = metrics.WORKER_RECORDS_GONE.labels("in")
+    before = counter._value.get()
+    for _ in range(2):
+        with pytest.raises(Halted):
+            await held.process(chunk(20), fails_at(20, KeyError("?")))
+    with log.installed():
+        await held._take(partition)
+    assert counter._value.get() - before == 3, "from 5 on"
+    begin = 15  # more of them are deleted meanwhile
+    with capture_logs() as said:
+        assert await held.process(chunk(20), put_each)
+    assert counter._value.get() - before == 10
+    [line] = [line for line in said if line["event"] == "records_gone_unread"]
+    assert (line["first"], line["last"]) == (8, 14)
+    begin = 40
+    assert await held.process(chunk(50), put_each)
+    assert counter._value.get() - before == 10 + 19, "a further gap"
 
 
 async def resolved(value: int) -> int:
