@@ -17,22 +17,21 @@ if redis.call('EXISTS', asked) == 1 then
   return 'often'
 end
 
--- Takes one of the places that are tried; returns it, or nil if none is free.
+-- Takes one of the places that are tried; returns it, or nil if none is free. A place that was turned
+-- off is not free, whether its holder is still known or not.
 local function take(chunk)
   for i = 10, #ARGV do
     local off = redis.call('GETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(ARGV[i]), 7))
     if off == 0 and redis.call('HSETNX', 'yk:holders:' .. chunk, ARGV[i], person) == 1 then
+      redis.call('INCR', 'yk:taken:' .. chunk)
       return tonumber(ARGV[i])
     end
   end
 end
 
 local chunk, place = redis.call('GET', filling), nil
-if chunk then
-  local taken = redis.call('HLEN', 'yk:holders:' .. chunk)
-  if taken + redis.call('BITCOUNT', 'yk:chunk:' .. chunk) < size / 2 then
-    place = take(chunk)
-  end
+if chunk and tonumber(redis.call('GET', 'yk:taken:' .. chunk) or 0) < size / 2 then
+  place = take(chunk)
 end
 if not place then
   if redis.call('EXISTS', 'yk:chunk:' .. next_chunk) == 1 then
@@ -44,7 +43,8 @@ if not place then
   place = take(chunk)
 end
 
-for _, key in ipairs({filling, 'yk:chunk:' .. chunk, 'yk:holders:' .. chunk}) do
+local of_chunk = {'yk:chunk:' .. chunk, 'yk:holders:' .. chunk, 'yk:taken:' .. chunk}
+for _, key in ipairs({filling, unpack(of_chunk)}) do
   redis.call('EXPIREAT', key, gone)
 end
 redis.call('ZREMRANGEBYSCORE', chunks, '-inf', now)

@@ -1,7 +1,9 @@
 """Which credentials are out, and which of them are turned off; beside the codes in their Redis.
 
     yk:chunk:<chunk>     one bit a place: 1 if the credential there is turned off
-    yk:holders:<chunk>   place → person, of every place that was taken
+    yk:holders:<chunk>   place → person, of every place that was taken and that the person holds, or
+                         lost with a change of the code: a gate that asks us is told the new one
+    yk:taken:<chunk>     how many places were taken, whatever became of them
     yk:held:<person>     chunk:place → until when (s since 1970), phone, the colour that it tells
                          ("unread" at first); of those not turned off
     yk:chunks            the chunks, by when they go
@@ -59,6 +61,9 @@ own phone, which has no use for it any more, or else the oldest of all."""
 PHONE_NAME_BYTES = 4
 """Enough to tell the phones of one person apart."""
 
+NAMES_MAX = 4
+"""Names that are tried for a next chunk. One is there already once in millions of chunks."""
+
 TRIES = 16
 """Random places that are tried. With half of them free, all are taken once in 65,536 times; then
 the next chunk begins a little early."""
@@ -114,12 +119,13 @@ class Holdings:
         until: datetime,
         ask_seconds: int,
     ) -> Place:
-        """Take a place for `person` until `until`; raise `TooOften`.
+        """Take a place for `person` until `until`; raise `TooOften`, and `RuntimeError` if no name
+        for a next chunk is free.
 
         Read the code after that, and `tell` its colour. An asker takes one place in `ask_seconds`.
         `phone` is its public key.
         """
-        while True:
+        for _ in range(NAMES_MAX):
             found = await self._hold(
                 keys=[FILLING, CHUNKS, HELD + person, ASKED + asker],
                 args=[
@@ -140,8 +146,11 @@ class Holdings:
                     return Place(chunk.decode(), index)
                 case b"often":
                     raise TooOften
+                case b"taken":
+                    continue
                 case _:
-                    continue  # a chunk of that name is there: once in millions of chunks
+                    raise RuntimeError(f"holdings.lua answers {found!r}, which is no answer of it")
+        raise RuntimeError(f"{NAMES_MAX} random names for a chunk of places are all taken")
 
     async def tell(self, person: str, place: Place, colour: Colour) -> None:
         """Note what the credential of a place tells, as read after the place was taken."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import secrets
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -442,11 +444,50 @@ async def test_half_of_a_chunk_is_taken_and_then_the_next_begins(
 ) -> None:
     holdings = Holdings(redis)
     first = await holdings.hold("p1-a", "a", b"x", now(), now() + LIFE, ASK_SECONDS)
-    taken: Any = {str(n): "p1-b" for n in range(CHUNK_BITS // 2)}
-    await redis.hset(f"yk:holders:{first.chunk}", mapping=taken)
+    await redis.set(f"yk:taken:{first.chunk}", CHUNK_BITS // 2)
     second = await holdings.hold("p1-a", "b", b"x", now(), now() + LIFE, ASK_SECONDS)
     assert second.chunk != first.chunk
     assert sorted(await holdings.chunks(now())) == sorted([first.chunk, second.chunk])
+
+
+async def test_a_place_counts_once_however_it_was_turned_off(
+    model: Model, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a change of the code, by the ninth of its person, or not at all."""
+    monkeypatch.setattr("app.projection.holdings.CHUNK_BITS", 256)
+    holdings, person, chunks = Holdings(redis), someone(), Counter[str]()
+
+    async def take(person: str, count: int) -> None:
+        for _ in range(count):
+            asker = secrets.token_hex(4)
+            at = now()
+            place = await holdings.hold(person, asker, b"x", at, at + LIFE, ASK_SECONDS)
+            chunks[place.chunk] += 1
+
+    for version in range(1, 17, 2):
+        await model.put(health_code(person, version=version))
+        await take(person, HELD_MAX)
+        await model.put(red(person, version + 1))
+    await take("p1-a", 63)
+    assert list(chunks.values()) == [127], "half of it but one"
+    await take("p1-a", 2)
+    assert sorted(chunks.values()) == [1, 128]
+
+
+async def test_a_name_for_a_chunk_is_looked_for_with_an_end(
+    model: Model, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.projection.holdings.secrets.token_hex", lambda _: "abcdef")
+    await redis.setbit("yk:chunk:abcdef", 0, 0)
+    with pytest.raises(RuntimeError, match="4 random names for a chunk of places are all taken"):
+        await Holdings(redis).hold("p1-a", "a", b"x", now(), now() + LIFE, ASK_SECONDS)
+
+
+async def test_an_answer_that_nobody_knows_is_not_asked_for_again(redis: Redis) -> None:
+    holdings = Holdings(redis)
+    holdings._hold = redis.register_script("return 'tomorrow'")
+    with pytest.raises(RuntimeError, match="answers b'tomorrow', which is no answer of it"):
+        await holdings.hold("p1-a", "a", b"x", now(), now() + LIFE, ASK_SECONDS)
 
 
 async def test_everything_of_it_goes_by_itself(model: Model, redis: Redis) -> None:
