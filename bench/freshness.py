@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from app.operator.latency.report import Percentiles, percentiles
 from app.process.consumer import Consumer
+from app.process.memory import look_seldom
 from app.projection.freshness import Group, Inputs
 from bench.broker import running_broker
 from bench.scale import Terminal
@@ -66,7 +67,9 @@ class Wide(Group, frozen=True):
 
 
 def measure(directory: Path, terminal: Terminal) -> Asked:
-    """Measure on a broker that has these topics alone."""
+    """Measure on a broker that has these topics alone, in a process that looks for cycles as the
+    projection does."""
+    look_seldom()
     with running_broker(directory) as broker:
         answers = asyncio.run(_states(broker.bootstrap, terminal))
     return Asked(TOPICS, PARTITIONS, ASKS, answers)

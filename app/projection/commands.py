@@ -14,6 +14,7 @@ import typer
 
 from app.engine.records import install
 from app.process.logs import configure
+from app.process.memory import look_seldom
 from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.projection.codes import CodeWriter, batch_of
@@ -78,6 +79,7 @@ def rows() -> None:
 def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> None:
     configure(settings.log_level)
     install()  # app.projection.freshness reads the input too
+    look_seldom()
     running = Projection(settings.kafka, redis_url, model)
     status = StatusServer(settings.status_host, status_port, running.reasons)
     try:

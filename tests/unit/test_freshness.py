@@ -1,17 +1,45 @@
 """How fresh a read model says that it is, by its positions and by what workers committed."""
 
 import asyncio
+import gc
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 
-from app.projection import freshness
+from app.process.memory import OBJECTS
+from app.projection import commands, freshness
 from app.projection.commands import CODES, ROWS
 from app.projection.freshness import LISTS, PEOPLE, Freshness, InputsApplied
 from app.projection.state import Position, oldest
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES
 
 NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def collector_as_before() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+def test_whoever_asks_waits_for_no_look_through_all_that_was_imported(
+    monkeypatch: pytest.MonkeyPatch, collector_as_before: None
+) -> None:
+    """Such a look takes longer than an answer about 768 partitions."""
+    seen = []
+
+    def run(work: Coroutine[Any, Any, None]) -> None:
+        work.close()
+        seen.append((gc.get_threshold()[0], gc.get_freeze_count() > 0))
+
+    monkeypatch.setattr("app.projection.commands.asyncio.run", run)
+    monkeypatch.setattr("app.projection.commands.configure", lambda _: None)
+    commands.projection()
+    assert seen == [(OBJECTS, True)]
 
 
 def test_a_position_is_as_fresh_as_the_older_of_log_and_worker() -> None:
