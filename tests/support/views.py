@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from litestar.datastructures import Cookie
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
+from app.development.stack.broker import ROOT
 from app.login.duty import Duty
 from app.login.options import login_options_of
 from app.login.sessions import Sessions
@@ -430,11 +432,19 @@ def view_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
 class Running:
     """A process of `yuekang`, its address and its log."""
 
-    def __init__(self, name: str, environment: dict[str, str], port: int, log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        environment: dict[str, str],
+        port: int,
+        log: Path,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self.log = log
+        arguments = arguments or command(name)
         with log.open("ab") as out:
-            self.process = subprocess.Popen(command(name), env=environment, stdout=out, stderr=out)
+            self.process = subprocess.Popen(arguments, env=environment, stdout=out, stderr=out)
 
     def wait_live(self) -> None:
         self._wait("/livez")
@@ -507,11 +517,17 @@ def running_rows(kafka: Kafka, redis_url: str, directory: Path) -> Iterator[Runn
 
 
 @contextmanager
-def running_view(kafka: Kafka, redis_url: str, directory: Path) -> Iterator[Running]:
-    """Run a view; it need not be ready yet."""
+def running_view(
+    kafka: Kafka, redis_url: str, directory: Path, module: str | None = None
+) -> Iterator[Running]:
+    """Run a view, or a module of the tests that is one; it need not be ready yet."""
     port = free_port()
     environment = view_environment(kafka, redis_url, port)
-    running = Running("view", environment, port, directory / "view.log")
+    arguments = []
+    if module is not None:
+        arguments = [sys.executable, "-m", module]
+        environment["PYTHONPATH"] = f"{ROOT}:{ROOT / 'tests'}"
+    running = Running("view", environment, port, directory / "view.log", arguments)
     try:
         yield running
     finally:
