@@ -14,6 +14,7 @@ from mode import CrashingSupervisor
 from app.engine import check_versions, records
 from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp, ChunkConsumer
 from app.engine.table import Table
+from app.engine.topics import Topics
 from app.process.memory import look_seldom
 
 ASK_AGAIN_SECONDS = 0.004
@@ -88,8 +89,10 @@ def tie_tables(
 ) -> None:
     """Take and give up `tables` with the partitions of the input.
 
-    `numbers_of` says which partition numbers of the tables an assignment means.
+    `numbers_of` says which partition numbers of the tables an assignment means. The tables ask of
+    topics over one connection.
     """
+    topics = Topics(tables[0].settings.bootstrap)
 
     def unread() -> dict[TP, int]:
         found = dict[TP, int]()
@@ -106,6 +109,7 @@ def tie_tables(
         )
 
     for table in tables:
+        table.topics = topics
         table.on_failure(lambda error: _end(app, error))
         table.seek = seek
     app.unread = unread
@@ -124,6 +128,7 @@ def tie_tables(
         try:
             async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
                 await asyncio.gather(*(table.stop() for table in tables))
+                await topics.close()
         except TimeoutError:  # Faust would end nothing else
             app.log.error("chunks in hand were not finished within %g s", TAKE_OVER_SECONDS_MAX)
 

@@ -117,7 +117,8 @@ class Table:
         self._due: dict[int, asyncio.Task[None]] = {}
         self._gone: dict[TP, tuple[int, int]] = {}
         """From which unread offset on records are gone, and up to where that was said."""
-        self._topics: Topics | None = None
+        self.topics = Topics(settings.bootstrap)
+        """`tie_tables` lets the tables of an app share one, and closes it."""
         self._watching: asyncio.Task[None] | None = None
         self.seek: Callable[[Mapping[TP, int]], Awaitable[object]] = _no_seek
         """Lets the consumer go to an offset of each of some topic partitions."""
@@ -141,16 +142,15 @@ class Table:
         without_us = generation not in (self._generation, self._generation + 1)
         await asyncio.gather(*(self._give_up(n) for n in set(self.held) - numbers))
         self._generation = generation
-        if self._topics is None:
-            self._topics = Topics(self.settings.bootstrap)
-            self._watching = asyncio.create_task(self._watch(self._topics))
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
             self._watching.add_done_callback(self._ended)
         for number in sorted(numbers):
             here = number in self._taking or (number in self.held and self.held[number].ready)
             if here and not without_us:
                 continue
             self._since[number] = generation
-            held = self.held.setdefault(number, Partition(self.settings, number, self._topics))
+            held = self.held.setdefault(number, Partition(self.settings, number, self.topics))
             await self._release(held)
             self.lanes.go_on(number)  # another may have dealt with it; the record says it again
             task = self._taking[number] = asyncio.create_task(self._take(held))
@@ -188,7 +188,7 @@ class Table:
             for topic, offset in held.unread().items()
         }
 
-    async def _watch(self, topics: Topics) -> None:
+    async def _watch(self) -> None:
         """End the process when a topic is made again under it: a new start reads it from its
         beginning, and the changelog as it is."""
         while True:
@@ -196,7 +196,7 @@ class Table:
             live = [held for held in self.held.values() if held.ready]
             if not live:
                 continue
-            found = await topics.known({topic for held in live for topic in held.ids})
+            found = await self.topics.known({topic for held in live for topic in held.ids})
             for held in live:
                 for topic, topic_id in held.ids.items():
                     if found.get(topic, topic_id) != topic_id:
@@ -210,13 +210,11 @@ class Table:
             self._on_failure(error)
 
     async def stop(self) -> None:
-        """Finish what is in hand, and close."""
+        """Finish what is in hand, and close the stores."""
         if self._watching is not None:
             await end(self._watching)
         await asyncio.gather(*(self._give_up(number) for number in list(self.held)))
         await self.due_done()
-        if self._topics is not None:
-            await self._topics.close()
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.
@@ -246,8 +244,7 @@ class Table:
                         followed.add(chunk.topic)
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
                 if not is_next:
-                    assert self._topics is not None, "no partition was assigned"
-                    if not await follows(self._topics, chunk, unread, followed, self._gone):
+                    if not await follows(self.topics, chunk, unread, followed, self._gone):
                         await self.seek({TP(chunk.topic, chunk.partition): unread})
                         return False  # it comes again, after what lies before it
                     mine.followed = followed

@@ -156,6 +156,7 @@ async def running(settings: TableSettings) -> AsyncIterator[Table]:
     await table.held[0].live.wait()
     yield table
     await table.stop()
+    await table.topics.close()
     assert not failures, failures
 
 

@@ -22,8 +22,8 @@ from unittest.mock import patch
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import ProducerFenced
 
+from app.engine import app
 from app.engine import partition as engine
-from app.engine import table
 
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
 Header = tuple[str, bytes]
@@ -72,7 +72,7 @@ class Log:
         with (
             patch.object(engine, "Producer", partial(Producer, self)),
             patch.object(engine, "Consumer", partial(Consumer, self)),
-            patch.object(table, "Topics", partial(Topics, self)),
+            patch.object(app, "Topics", partial(Topics, self)),
         ):
             yield
 

@@ -1,8 +1,10 @@
 """What a chunk becomes: rows, codes, changes, dead letters; without a broker."""
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -140,6 +142,23 @@ async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app
     assert {table.settings.changelog for table in app.held_tables} < set(CATALOGUE.topics)
     tables = {table.settings.name for table in app.held_tables}
     assert {topic.folds_into for topic in app.topics_read()} == {*tables, EVERY_TABLE}
+
+
+async def test_its_tables_ask_over_one_connection_which_is_closed_with_them(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [topics] = {table.topics for table in app.held_tables}
+    closed: list[str] = []
+
+    async def close(what: str) -> None:
+        closed.append(what)
+
+    monkeypatch.setattr("app.engine.app.threading.Timer", Mock())
+    monkeypatch.setattr(topics, "close", partial(close, "topics"))
+    for table in app.held_tables:
+        monkeypatch.setattr(table, "stop", partial(close, "table"))
+    await app.on_before_shutdown.send()
+    assert closed == ["table", "table", "topics"]
 
 
 def test_a_partition_without_all_its_topics_is_refused() -> None:

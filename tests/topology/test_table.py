@@ -99,7 +99,7 @@ def table_of(partition: Partition) -> Table:
     held.held[0] = partition
     held._generation = 1
     held._since = dict.fromkeys(range(3), 1)
-    held._topics = partition._topics
+    held.topics = partition._topics
     return held
 
 
@@ -583,7 +583,7 @@ async def test_what_was_deleted_unread_is_said_and_counted(
     """Five are applied, then comes 20: what lies between is gone, or ends of transactions."""
     held = table_of(partition)
     topics = SimpleNamespace(begin=lambda _: resolved(begin), first=lambda *_: resolved(20))
-    held._topics = cast(Any, topics)
+    held.topics = cast(Any, topics)
     assert await held.process(chunk(*range(5)), put_each)
     counter = metrics.WORKER_RECORDS_GONE.labels("in")
     before = counter._value.get()
@@ -603,7 +603,7 @@ async def test_what_was_deleted_unread_is_counted_once_however_often_its_chunk_c
         log.mark(TopicPartition("in", 0))  # or it would be shorter than what was applied
     held, begin = table_of(partition), 8
     topics = SimpleNamespace(begin=lambda _: resolved(begin), first=lambda *_: resolved(60))
-    held._topics = cast(Any, topics)
+    held.topics = cast(Any, topics)
     assert await held.process(chunk(*range(5)), put_each)
     counter = metrics.WORKER_RECORDS_GONE.labels("in")
     before = counter._value.get()
