@@ -139,7 +139,7 @@ class Partition:
         self.lost = False
         self.live.set()
 
-    async def release(self) -> None:
+    async def suspend(self) -> None:
         """Let go of the partition for a rebalance: finish what is in hand, then close the producer.
 
         The store stays open for the next take.
@@ -160,7 +160,7 @@ class Partition:
         return self._producer is not None and self._producer.in_doubt
 
     def drop(self) -> None:
-        """Give the partition up for good; call it only after `release`. Whoever waits for it goes
+        """Give the partition up for good; call it only after `suspend`. Whoever waits for it goes
         on."""
         self.lost = True
         self.live.set()

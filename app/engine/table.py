@@ -151,20 +151,20 @@ class Table:
                 continue
             self._since[number] = generation
             held = self.held.setdefault(number, Partition(self.settings, number, self.topics))
-            await self._release(held)
+            await self._suspend(held)
             self.lanes.go_on(number)  # another may have dealt with it; the record says it again
             task = self._taking[number] = asyncio.create_task(self._take(held))
             task.add_done_callback(partial(self._taken, number))
 
-    async def _release(self, partition: Partition) -> None:
+    async def _suspend(self, partition: Partition) -> None:
         """Finish what is in hand of a partition, and let go of it."""
         if (task := self._taking.pop(partition.number, None)) is not None:
             await end(task)
-        await partition.release()
+        await partition.suspend()
 
     async def _give_up(self, number: int) -> None:
         partition = self.held.pop(number)
-        await self._release(partition)
+        await self._suspend(partition)
         partition.drop()
         self.lanes.go_on(number)  # it is another's now
 

@@ -45,7 +45,7 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     held = Partition(settings, 0, topics_there)
     await held.take()
     yield held
-    await held.release()
+    await held.suspend()
     held.drop()
     await topics_there.close()
 
@@ -58,7 +58,7 @@ async def commit(kafka: Kafka, partition: Partition, told: bytes, place: int) ->
 
 
 async def taken_again(partition: Partition) -> None:
-    await partition.release()
+    await partition.suspend()
     await partition.take()
 
 
@@ -183,7 +183,7 @@ async def test_an_input_made_again_is_known_however_far_it_reaches(
 
 async def test_a_store_is_never_of_two_changelogs(partition: Partition, kafka: Kafka) -> None:
     await commit(kafka, partition, b"old", 0)
-    await partition.release()
+    await partition.suspend()
     await made_again(kafka, LOG)
     async with kafka.producer() as producer:
         for number in range(20):

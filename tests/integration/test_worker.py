@@ -392,7 +392,7 @@ def test_the_log_and_not_the_group_says_where_reading_goes_on(
         held = Partition(settings, place.partition, topics)
         await held.take()
         assert held.store.applied_offset(place.topic) == -1
-        await held.release()
+        await held.suspend()
         held.drop()
         await topics.close()
 

@@ -64,7 +64,7 @@ async def taken(folder: Path, log: Log, number: int) -> AsyncIterator[Partition]
     with log.installed():
         await held.take()
     yield held
-    await held.release()
+    await held.suspend()
     held.drop()
 
 
@@ -694,7 +694,7 @@ async def test_a_partition_in_the_middle_of_being_taken_is_not_taken_twice(
     partition: Partition, log: Log
 ) -> None:
     held = table_of(partition)
-    await partition.release()
+    await partition.suspend()
     with log.installed():
         await held.assign({0}, 3)
         task = held._taking[0]
@@ -730,12 +730,12 @@ async def test_a_partition_let_go_of_in_the_middle_of_a_turn_is_not_live(
 ) -> None:
     """A turn takes it again, and a rebalance waits for the turn: until it is taken it is not."""
     async with partition.lock:
-        releasing = asyncio.create_task(partition.release())
+        suspending = asyncio.create_task(partition.suspend())
         await asyncio.sleep(0.01)
         with log.installed():
             await partition.take()
         assert partition.ready
-    await releasing
+    await suspending
     assert not partition.ready
 
 
