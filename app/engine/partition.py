@@ -61,8 +61,9 @@ CATCH_UP_WAIT_MS = 20
 """How long a fetch waits for more: hardly, since what is read while catching up has its end. On
 their one connection, all other requests to the broker wait behind a fetch."""
 
-CATCH_UP_RECORDS = 20_000
-"""Records applied to the store at a time while catching up; bounds its memory."""
+CATCH_UP_RECORDS = 400
+"""Records applied to the store at a time while catching up, in some 5 ms. Then the event loop goes
+on: the partitions that stay with this worker must not stand still while it takes another."""
 
 
 class Fenced(Exception):
@@ -222,6 +223,7 @@ class Partition:
                 for records in fetched.values():
                     store.write(((r.key, r.value) for r in records), records[-1].offset)
                     applied += len(records)
+                await asyncio.sleep(0)
             seconds = round(time.monotonic() - started, 1)
             log.info("caught_up", **self.where, rows=applied, seconds=seconds)
             self.ids, self._identified = {self._tp.topic: log_id}, set()

@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from support.brokers import Kafka
 from support.workers import until
 
 LOG, OUT, IN = "log", "out", "in"
+HELD_SECONDS_MAX = 0.1
 
 
 @pytest.fixture
@@ -128,6 +131,33 @@ async def test_after_a_request_without_an_answer_the_producer_is_another(
     assert [
         r.value for r in await until(kafka, OUT, lambda found: found if len(found) > 2 else None)
     ] == [b"first", b"second", b"third"]
+
+
+async def test_other_partitions_go_on_while_one_catches_up(
+    partition: Partition, kafka: Kafka
+) -> None:
+    """What holds the event loop holds up all that the worker has."""
+    rows = 60_000
+    for first in range(0, rows, 3_000):
+        transaction = Transaction(partition.store)
+        for number in range(first, first + 3_000):
+            transaction.put(b"%06d" % number, secrets.token_bytes(100))
+        await partition.commit(transaction, {kafka.named(IN): first})
+    await partition.release()
+    partition.store.wipe()
+    turns = list[float]()
+
+    async def others() -> None:
+        while True:
+            turns.append(time.monotonic())
+            await asyncio.sleep(0)
+
+    going_on = asyncio.create_task(others())
+    await partition.take()
+    going_on.cancel()
+    assert partition.store.get(b"%06d" % (rows - 1)) is not None
+    longest = max(later - earlier for earlier, later in pairwise(turns))
+    assert longest < HELD_SECONDS_MAX, f"the loop was held for {longest * 1000:.0f} ms"
 
 
 def _close_connections(producer: Producer) -> None:
