@@ -34,7 +34,7 @@ source-releases has every record. All have the same number of partitions, so one
 same partition of all of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -104,12 +104,20 @@ def create_lists_app(settings: Settings, cluster_id: str) -> ListsApp:
 
 
 def _create(
-    kind: type[A], name: str, tables: Iterable[str], settings: Settings, cluster_id: str
+    kind: type[A], name: str, tables: Sequence[str], settings: Settings, cluster_id: str
 ) -> A:
     data_dir = Path(settings.data_dir).absolute()
     application = group_of(name)
     generation = f"{TOPIC_PREFIX}g{CATALOGUE.generation}"
-    app = make_app(kind, application, settings.kafka, data_dir, settings.worker_session_seconds)
+    topics = tuple(t for t in input_topics() if t.folds_into in {*tables, EVERY_TABLE})
+    app = make_app(
+        kind,
+        application,
+        settings.kafka,
+        data_dir,
+        settings.worker_session_seconds,
+        [topic.name for topic in topics],
+    )
     app.held_tables = tuple(
         Table(
             TableSettings(
@@ -118,14 +126,12 @@ def _create(
                 bootstrap=settings.kafka,
                 directory=data_dir / "tables" / cluster_id / generation,
                 changelog=changelog_of(table),
-                topics=tuple(
-                    t.name for t in input_topics() if t.folds_into in (table, EVERY_TABLE)
-                ),
+                topics=tuple(t.name for t in topics if t.folds_into in (table, EVERY_TABLE)),
             )
         )
         for table in tables
     )
-    tie_tables(app, app.held_tables, partial(whole_partitions, app.topics_read()))
+    tie_tables(app, app.held_tables, partial(whole_partitions, topics))
     return app
 
 

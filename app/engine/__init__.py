@@ -8,8 +8,8 @@ offset may be committed (both in `chunks`), and tables with their recovery. `lan
 of each topic partition in order, `halts` tells what stands still. `table` has the turns that chunks
 take, `partition` the fence and the commit, `producer` what is known of its requests, `topics` which
 topic bears a name, `gaps` what lies before a chunk, `transaction` what a fold sees, `store` what
-RocksDB keeps. `app` makes an app of all that, and ties its tables to the partitions that the group
-gives it.
+RocksDB keeps. `membership` says which member of its group a worker is, `waits` leaves out two
+waits. `app` makes an app of all that, and ties its tables to the partitions that the group gives it.
 
 Overridden, of Faust's consumer and its thread:
 
@@ -26,6 +26,7 @@ Overridden, of Faust's consumer and its thread:
   (faust-streaming/faust#54).
 - `_read_offset`: keeps nothing. Faust drops in silence what lies before it.
 - `on_thread_stop`: ends the fetches first, or their `CancelledError` ends the thread in silence.
+  Leaves the group if the worker will not come back; with an id, aiokafka never does.
 - `on_stop`: does not wait for ever for a thread that a crash has ended.
 - `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no
   setting for either.
@@ -34,6 +35,7 @@ Overridden, of Faust's consumer and its thread:
 
 Of its app, `_new_transport` and the transport's `Consumer` put that in place. Also overridden:
 
+- `TableManager.on_start` and `Worker._sentinel_task` (`waits`): each waits a second, for nothing.
 - `app.Table` is not used. Faust's tables write the store before the log, are not fenced, and
   recover one record at a time with two idle time-outs.
 

@@ -13,8 +13,10 @@ from mode import CrashingSupervisor
 
 from app.engine import check_versions, records
 from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp, ChunkConsumer
+from app.engine.membership import MEMBER, Joins, instance_id
 from app.engine.table import Table
 from app.engine.topics import Topics
+from app.engine.waits import NoTables
 from app.process.memory import look_seldom
 
 ASK_AGAIN_SECONDS = 0.004
@@ -22,7 +24,7 @@ ASK_AGAIN_SECONDS = 0.004
 refuses while it still ends the transaction before (KAFKA-5477), which takes some 2 ms. aiokafka
 waits a fixed 20 ms, four times what a whole small transaction takes."""
 
-HEARTBEAT_SECONDS = 0.25
+HEARTBEAT_SECONDS = 0.1
 """How soon a worker hears of a rebalance. Until all of them have, nothing more is fetched."""
 
 CHUNKS_COMING_MAX = 1_024
@@ -32,6 +34,10 @@ partition. What waits is bounded behind it (`Lanes.held_back`)."""
 LEADERS_KNOWN_MS = 10_000
 """How old the knowledge of partitions' leaders may be. While aiokafka looks for the beginning of a
 partition, it goes on asking a leader that has moved for that long. Its default is 5 minutes."""
+
+NOT_SERVED = "http://worker"
+"""Faust's assignor tells all members where each of them serves its tables; none does. A member that
+comes back has to give the address that it had, wherever it runs now."""
 
 TAKE_OVER_SECONDS_MAX = 30.0
 """How long finishing the chunks in hand may hold up a rebalance or a stop."""
@@ -49,29 +55,33 @@ def make_app(
     bootstrap: str,
     directory: Path,
     session_seconds: float,
+    topics: Iterable[str],
     commit_seconds: float = 1.0,
 ) -> A:
     """Make an app of this kind, once per event loop; raise `RuntimeError` for another Faust.
 
-    A worker that is not heard of for `session_seconds` loses its partitions. Some of aiokafka and
-    Python is changed for the whole process (`app.engine`). `memory://`: no table is Faust's.
+    Its agents read `topics`. A worker that is not heard of for `session_seconds` loses its
+    partitions; one that is back sooner has them still (`app.engine.membership`). Some of aiokafka
+    and Python is changed for the whole process (`app.engine`). `memory://`: no table is Faust's.
     """
     check_versions()
     records.install()
     sender.BACKOFF_OVERRIDE = ASK_AGAIN_SECONDS
     look_seldom()
     own = directory / "faust" / name
-    own.mkdir(parents=True, exist_ok=True)
-    return kind(
+    app = kind(
         name,
         broker=f"kafka://{bootstrap}",
         datadir=str(own),
         store="memory://",
+        TableManager=NoTables,
         autodiscover=False,
         web_enabled=False,
+        canonical_url=NOT_SERVED,
         topic_disable_leader=True,
         topic_allow_declare=False,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance_id(own, topics),
         consumer_metadata_max_age_ms=LEADERS_KNOWN_MS,
         broker_max_poll_records=CHUNK_RECORDS_MAX,
         broker_commit_interval=commit_seconds,
@@ -82,6 +92,8 @@ def make_app(
         stream_wait_empty=False,
         agent_supervisor=CrashingSupervisor,
     )
+    app.comes_back = (own / MEMBER).exists
+    return app
 
 
 def tie_tables(
@@ -115,9 +127,12 @@ def tie_tables(
     app.unread = unread
     app.held_back = lambda: frozenset[TP]().union(*(table.lanes.held_back for table in tables))
 
+    joins = Joins(app.conf.datadir / MEMBER)
+
     async def assigned(_: Any, /, *args: set[TP], **kwargs: Any) -> None:
         numbers = numbers_of(args[0])
         generation = app.consumer_generation_id
+        joins.check(generation)
         async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
             await asyncio.gather(*(table.assign(numbers, generation) for table in tables))
 

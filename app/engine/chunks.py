@@ -84,13 +84,17 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         return consumer
 
     async def on_thread_stop(self) -> None:
-        """End the fetches first (`app.process.consumer`).
+        """End the fetches first (`app.process.consumer`); leave the group if the worker will not
+        come back.
 
         A `CancelledError` of theirs ended this thread before it said so, and Faust waited for it
         until the process was killed.
         """
         if self._consumer is not None:
             await end_fetches(self._consumer)
+            coordinator = self._consumer._coordinator
+            if coordinator is not None and not cast(ChunkApp, self.consumer.app).comes_back():
+                coordinator._group_instance_id = None  # with one, aiokafka leaves no group
         await super().on_thread_stop()
 
     async def _fetch_records(
@@ -267,11 +271,13 @@ def fits(chunks: Sequence[Chunk]) -> bool:
 class ChunkApp(faust.App):
     """A Faust app whose agents get chunks.
 
-    `held_back` names the partitions that should be fetched no further now. The consumer's thread
-    asks. `unread` gives of partitions that are held the first offset that was not applied.
+    `held_back` names the partitions that should be fetched no further now; `comes_back` says, when
+    it ends, whether the worker keeps its place in the group. The consumer's thread asks both.
+    `unread` gives of partitions that are held the first offset that was not applied.
     """
 
     held_back: Callable[[], Set[TP]] = staticmethod(frozenset)
+    comes_back: Callable[[], bool] = staticmethod(lambda: True)
     unread: Callable[[], Mapping[TP, int]] = staticmethod(dict)
 
     def _new_transport(self) -> ChunkTransport:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-import faust
 import structlog
 import typer
 from aiokafka.errors import KafkaError
@@ -25,6 +24,7 @@ import agents.releases
 import agents.scans
 from agents.dead_letters import DeadLetters
 from app.engine.halts import PARTITIONS_PATH
+from app.engine.waits import Worker
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
@@ -96,7 +96,7 @@ def _run(settings: Settings, status_port: int, make: MakeApp) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make(settings, cluster, clock.agrees)
-    faust_worker = faust.Worker(
+    faust_worker = Worker(
         app,
         WorkerStatus(app, settings, status_port, clock),
         loop=loop,

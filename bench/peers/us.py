@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import faust
 import msgspec
 from nacl.public import PrivateKey
 
@@ -22,6 +21,7 @@ from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
+from app.engine.waits import Worker
 from app.process.settings import Settings
 from bench import counting, workload
 
@@ -54,7 +54,13 @@ def make_app(
 ) -> ChunkApp:
     """Make the app for one of the folds."""
     app = engine.make_app(
-        ChunkApp, group, bootstrap, directory, SETTINGS.worker_session_seconds, commit_seconds
+        ChunkApp,
+        group,
+        bootstrap,
+        directory,
+        SETTINGS.worker_session_seconds,
+        [topic],
+        commit_seconds,
     )
     table = Table(
         TableSettings(
@@ -90,9 +96,7 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(fold, topic, bootstrap, group, Path(directory), float(commit_seconds))
-    worker = faust.Worker(
-        app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True
-    )
+    worker = Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None
     worker.execute_from_commandline()
 

@@ -92,19 +92,26 @@ async def stopped(scene: Scene) -> None:
 
 
 async def third_joins_and_leaves(scene: Scene) -> None:
-    """A third worker comes, the second leaves, the second comes again, the third leaves."""
+    """A third worker comes, the second leaves, the second comes again, the third leaves.
+
+    Each leaves its group, or keeps its place and is back sooner or later than it is missed.
+    """
     _, second, third = scene.stage.workers
     async with scene.lock(second.name):
         third.wanted = True
         await running(third)
         await asyncio.sleep(scene.random.uniform(1, 5))
         second.wanted = False
+        if scene.random.random() < 0.5:
+            second.give_up_its_place()
         send(second, scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
         await gone(second)
-        await asyncio.sleep(scene.random.uniform(0, 3))
+        await asyncio.sleep(scene.random.uniform(0, 2 * SESSION_SECONDS))
         second.wanted = True
         await running(second)
         third.wanted = False
+        if scene.random.random() < 0.5:
+            third.give_up_its_place()
         send(third, scene.random.choice((signal.SIGTERM, signal.SIGKILL)))
         await gone(third)
 
@@ -138,6 +145,7 @@ async def alone_at_point(scene: Scene, point: str, act: Act = "kill") -> None:
     first, second = scene.stage.workers[:2]
     async with scene.lock(second.name):
         second.wanted = False
+        second.give_up_its_place()
         send(second, signal.SIGTERM)
         await gone(second)
         try:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from app.development.stack.processes import HttpProcess, Process
 from app.development.stack.redis_server import RedisServer
+from app.engine.membership import MEMBER
 from app.process.ports import free_ports
 from app.topics.admin import create_topics
 from faults import journal
@@ -125,6 +126,11 @@ class Worker(Python):
     def tables(self) -> Path:
         """The folder of its stores."""
         return self.data / "data" / "tables"
+
+    def give_up_its_place(self) -> None:
+        """Let it leave its group when it ends; killed, it comes back as another member."""
+        for file in (self.data / "data" / "faust").glob(f"*/{MEMBER}"):
+            file.unlink()
 
     def step_clock(self, seconds: float) -> None:
         """Set its wall clock off from the machine's; also while it runs."""

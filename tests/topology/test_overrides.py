@@ -7,17 +7,22 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.producer.sender import AddPartitionsToTxnHandler
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust.app.base import App
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as AIOKafkaFaustConsumer
+from mode.worker import Worker as ModeWorker
 
 from app.engine import check_versions
 from app.engine.chunks import ChunkApp, ChunkConsumer, ChunkConsumerThread
 from app.engine.records import _LenientReader
+from app.engine.waits import NoTables, Worker
 from app.process.consumer import Consumer as EndingConsumer
 
 # What was read when the override was written. Where one differs after an upgrade: read the new
@@ -62,6 +67,12 @@ READ = {
     AIOKafkaConsumerThread.on_thread_stop: "8dfc004e258b",
     Fetcher.close: "1cd24bc1c442",
     Fetcher._fetch_requests_routine: "2a8ec5932644",
+    TableManager.on_start: "365dd25fbc0e",
+    ModeWorker._sentinel_task: "6e66058cf3e1",
+    # A member with an id does not leave, and is given again what it had.
+    GroupCoordinator._maybe_leave_group: "016cd88a16e6",
+    CoordinatorGroupRebalance.perform_group_join: "ff2c2109b2e9",
+    PartitionAssignor.on_assignment: "72f34bf053d6",
 }
 
 
@@ -74,7 +85,15 @@ def test_what_an_override_stands_on_is_as_it_was_read(function: Any) -> None:
 
 @pytest.mark.parametrize(
     "ours",
-    [ChunkConsumerThread, ChunkConsumer, ChunkApp, _LenientReader, EndingConsumer],
+    [
+        ChunkConsumerThread,
+        ChunkConsumer,
+        ChunkApp,
+        _LenientReader,
+        EndingConsumer,
+        NoTables,
+        Worker,
+    ],
 )
 def test_every_override_is_read(ours: type) -> None:
     for name, function in vars(ours).items():
