@@ -11,6 +11,7 @@ KAFKA_VERSION = $(shell sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}' doc
 OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) \
 	$(if $(PEOPLE),--people $(PEOPLE)) $(if $(REAL_EVENTS),--real-events $(REAL_EVENTS)) \
 	$(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(START_PEOPLE),--start-people $(START_PEOPLE)) \
+	$(if $(REBALANCE_PEOPLE),--rebalance-people $(REBALANCE_PEOPLE)) \
 	$(if $(SIDES),--sides $(SIDES)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 

@@ -4,7 +4,7 @@
 - `broker`, `topics`, `records`: where they lie; `sides`: who processes them, with which settings.
 - `observer`: when a side has committed everything, seen from outside; `cpu`: for what CPU time.
 - `outputs`: whether what it left is right.
-- `compare`, `scale`, `stages`, `latency`, `flood`, `garbage`, `start`, `lifetime`: its parts.
-  `stack`: the whole stack, for some of them; `report` writes them down, and the `machine`; `plots`
-  are its pictures.
+- `compare`, `scale`, `stages`, `latency`, `flood`, `garbage`, `start`, `rebalance`, `lifetime`,
+  `scans`, `watchers`, `freshness`: its parts. `stack`: the whole stack, for some of them; `report`
+  writes them down, and the `machine`; `plots` are its pictures. `pauses`: what `rebalance` saw.
 """

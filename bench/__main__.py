@@ -25,6 +25,7 @@ from bench import (
     latency,
     lifetime,
     machine,
+    rebalance,
     report,
     scale,
     scans,
@@ -51,6 +52,7 @@ class Part(StrEnum):
     FLOOD = "flood"
     GARBAGE = "garbage"
     START = "start"
+    REBALANCE = "rebalance"
     LIFETIME = "lifetime"
     SCANS = "scans"
     WATCHERS = "watchers"
@@ -94,6 +96,9 @@ def main(
     start_people: Annotated[
         int, typer.Option(min=1_000, help="People of the stops and starts.")
     ] = start.PEOPLE,
+    rebalance_people: Annotated[
+        int, typer.Option(min=1_000, help="People of the rebalances.")
+    ] = rebalance.PEOPLE,
     sides: Annotated[str, typer.Option(help="Sides, with commas between; all unless told.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the events and of the order.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("docs/benchmarks"),
@@ -141,6 +146,10 @@ def main(
                     found = garbage.measure(DIRECTORY / "garbage", terminal)
                 case Part.START:
                     found = start.measure(DIRECTORY / "start", start_people, seed, terminal)
+                case Part.REBALANCE:
+                    found = rebalance.measure(
+                        DIRECTORY / "rebalance", rebalance_people, seed, terminal
+                    )
                 case Part.LIFETIME:
                     found = lifetime.measure(terminal)
                 case Part.SCANS:

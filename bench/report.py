@@ -17,6 +17,7 @@ from bench import (
     latency,
     lifetime,
     plots,
+    rebalance,
     scale,
     scans,
     start,
@@ -85,6 +86,7 @@ TYPES: Mapping[str, Any] = {
     "flood": list[flood.Run],
     "garbage": list[garbage.Run],
     "start": start.Found,
+    "rebalance": rebalance.Found,
     "lifetime": lifetime.Found,
     "scans": scans.Load,
     "watchers": watchers.Watching,
@@ -121,6 +123,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from garbage.lines(found["garbage"])
     if "start" in found:
         yield from _start(found["start"])
+    if "rebalance" in found:
+        yield from rebalance.lines(found["rebalance"], out)
     if "lifetime" in found:
         yield from _lifetime(found["lifetime"])
     if "scans" in found:
@@ -244,6 +248,8 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
             f"| How fresh the data are, asked of {asked.topics} x {asked.partitions} partitions, "
             f"p99 | within {freshness.ANSWER_MS:g} ms | {asked.slowest_ms:g} ms | {_met(good)} |"
         )
+    if "rebalance" in found:
+        yield from rebalance.goals(found["rebalance"])
     if "start" in found:
         yield from _start_goals(found["start"])
     yield ""
