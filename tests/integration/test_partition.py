@@ -143,7 +143,7 @@ async def test_other_partitions_go_on_while_one_catches_up(
         for number in range(first, first + 3_000):
             transaction.put(b"%06d" % number, secrets.token_bytes(100))
         await partition.commit(transaction, {kafka.named(IN): first})
-    await partition.release()
+    await partition.suspend()
     partition.store.wipe()
     turns = list[float]()
 
