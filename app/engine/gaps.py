@@ -5,6 +5,8 @@ was deleted before it was read is said. What is still there would be skipped, so
 go back to it.
 """
 
+from collections.abc import Iterator
+
 import structlog
 from faust.types import TP
 
@@ -15,30 +17,36 @@ from app.process import metrics
 log = structlog.get_logger()
 
 
+def gaps_of(chunk: Chunk, unread: int) -> Iterator[range]:
+    """Yield the offsets from `unread` on that no record of a chunk has, up to its last."""
+    last = unread - 1
+    for record in chunk.records:
+        if record.offset > last:
+            if record.offset > last + 1:
+                yield range(last + 1, record.offset)
+            last = record.offset
+
+
 async def follows(
-    topics: Topics,
-    chunk: Chunk,
-    unread: int,
-    followed: set[str],
-    gone: dict[TP, tuple[int, int]],
+    topics: Topics, chunk: Chunk, unread: int, followed: set[str], gone: dict[TP, int]
 ) -> bool:
     """Say whether nothing that can be applied lies between `unread` and a chunk.
 
     That is looked at once for each topic in `followed`, and then noted there: whatever comes of it
     from then on comes in order. Before that the consumer may be too far: the group's offset may be
     that of a topic that was deleted and made again. What was deleted unread is told once, however
-    often the chunk behind it comes: `gone` keeps from which unread offset on and up to where that
-    was said.
+    often the chunk behind it comes: `gone` keeps up to where.
     """
     tp, first = TP(chunk.topic, chunk.partition), chunk.records[0].offset
     begin = await topics.begin(tp)
     where = {"topic": tp.topic, "partition": tp.partition}
-    told_from, told_to = gone.get(tp, (None, 0))
-    untold = told_to if told_from == unread else unread
-    if begin > untold:
-        gone[tp] = unread, begin
-        metrics.WORKER_RECORDS_GONE.labels(tp.topic).inc(begin - untold)
-        log.error("records_gone_unread", **where, first=untold, last=begin - 1)
+    if begin < gone.get(tp, 0):  # it was made again
+        del gone[tp]
+    for gap in gaps_of(chunk, unread):
+        if lost := range(max(gap.start, gone.get(tp, 0)), min(gap.stop, begin)):
+            gone[tp] = lost.stop
+            metrics.WORKER_RECORDS_GONE.labels(tp.topic).inc(len(lost))
+            log.error("records_gone_unread", **where, first=lost[0], last=lost[-1])
     if tp.topic not in followed and begin < first:
         if (comes := await topics.first(tp, unread)) < first:
             log.warning("consumer_too_far", **where, at=first, unread=comes)

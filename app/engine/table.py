@@ -27,7 +27,7 @@ import structlog
 from faust.types import TP
 
 from app.engine.chunks import Chunk, fits
-from app.engine.gaps import follows
+from app.engine.gaps import follows, gaps_of
 from app.engine.halts import Halt, TopicHalts, halt_of
 from app.engine.lanes import Halted, Lanes
 from app.engine.partition import BatchRefused, EndUnknown, Fenced, Partition, TableSettings
@@ -87,10 +87,12 @@ class Waiting:
     followed: set[str] | None = None
 
     def is_next(self, partition: Partition) -> bool:
-        """Say whether it begins where nothing was applied yet, or before; or what lies between was
-        looked at since the partition was taken (`app.engine.gaps`)."""
+        """Say whether no offset is missing from the first that was not applied on; or what is
+        missing was looked at since the partition was taken (`app.engine.gaps`)."""
+        if self.followed is partition.followed:
+            return True
         unread = partition.store.applied_offset(self.chunk.topic) + 1
-        return self.chunk.records[0].offset <= unread or self.followed is partition.followed
+        return not any(gaps_of(self.chunk, unread))
 
     @property
     def is_open(self) -> bool:
@@ -115,8 +117,8 @@ class Table:
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._parts: dict[TP, int] = {}
         self._due: dict[int, asyncio.Task[None]] = {}
-        self._gone: dict[TP, tuple[int, int]] = {}
-        """From which unread offset on records are gone, and up to where that was said."""
+        self._gone: dict[TP, int] = {}
+        """Up to where it was said which records are gone."""
         self.topics = Topics(settings.bootstrap)
         """`tie_tables` lets the tables of an app share one, and closes it."""
         self._watching: asyncio.Task[None] | None = None

@@ -576,7 +576,7 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-@pytest.mark.parametrize(("begin", "gone"), [(0, 0), (5, 0), (8, 3), (20, 15)])
+@pytest.mark.parametrize(("begin", "gone"), [(0, 0), (5, 0), (8, 3), (20, 15), (22, 15)])
 async def test_what_was_deleted_unread_is_said_and_counted(
     partition: Partition, begin: int, gone: int
 ) -> None:
@@ -592,7 +592,7 @@ async def test_what_was_deleted_unread_is_said_and_counted(
         assert await held.process(chunk(22), put_each)
     assert counter._value.get() - before == gone
     told = [line for line in said if line["event"] == "records_gone_unread"]
-    assert [(line["first"], line["last"]) for line in told] == ([(5, begin - 1)] if gone else [])
+    assert [(line["first"], line["last"]) for line in told] == ([(5, 4 + gone)] if gone else [])
     assert partition.store.applied_offset("in") == 22
 
 
@@ -622,6 +622,20 @@ async def test_what_was_deleted_unread_is_counted_once_however_often_its_chunk_c
     begin = 40
     assert await held.process(chunk(50), put_each)
     assert counter._value.get() - before == 10 + 19, "a further gap"
+
+
+async def test_what_was_deleted_between_chunks_that_joined_is_said_too(
+    partition: Partition,
+) -> None:
+    held = table_of(partition)
+    held.topics = cast(Any, SimpleNamespace(begin=lambda _: resolved(20)))
+    assert await held.process(chunk(0, 1), put_each)
+    joined = chunk(0, 1)  # it comes again
+    assert joined.joins(chunk(10, 11, 20, 30))
+    with capture_logs() as said:
+        assert await held.process(joined, put_each)
+    told = [line for line in said if line["event"] == "records_gone_unread"]
+    assert [(line["first"], line["last"]) for line in told] == [(2, 9), (12, 19)]
 
 
 async def resolved(value: int) -> int:
