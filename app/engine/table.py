@@ -15,25 +15,24 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from faust.types import TP
 
 from app.engine.chunks import Chunk, fits
-from app.engine.gaps import follows, gaps_of
-from app.engine.halts import Halt, TopicHalts, halt_of
+from app.engine.gaps import follows
+from app.engine.halts import TopicHalts, halt_of
 from app.engine.lanes import Halted, Lanes
 from app.engine.partition import BatchRefused, EndUnknown, Fenced, Partition, TableSettings
 from app.engine.store import StoreFailed
 from app.engine.topics import Topics
 from app.engine.transaction import DueFold, Fold, Transaction
+from app.engine.turns import Waiting, paced
 from app.process import metrics
 from app.process.tasks import end
 
@@ -41,6 +40,9 @@ log = structlog.get_logger()
 
 FENCED_SECONDS_MAX = 30.0
 """How long a fenced partition waits for the rebalance that should follow."""
+
+ASSIGNED_SECONDS_MAX = 30.0
+"""How long a chunk waits for the assignment by which it came: as long as that may take."""
 
 PART_RECORDS = 512
 """Records that are folded before time and the size of their rows are looked at, at most: as many as
@@ -65,40 +67,6 @@ DUE_PART = 64
 IDS_SECONDS = 1.0
 """How often is asked whether topics are still those that were taken."""
 
-HOLD_SECONDS = 0.005
-"""How long a fold holds the event loop at a time; one record more may come on top."""
-
-
-@dataclass(eq=False, slots=True)
-class Waiting:
-    """A chunk that waits for its turn on a partition; `committed` says what came of it, or
-    `halt` why it cannot go on.
-
-    It is folded in parts of `part` records; `careful` after a failure.
-    """
-
-    chunk: Chunk
-    fold: Fold
-    part: int
-    committed: bool | None = None
-    halt: Halt | None = None
-    had_a_turn: bool = False
-    careful: bool = False
-    followed: set[str] | None = None
-
-    def is_next(self, partition: Partition) -> bool:
-        """Say whether no offset is missing from the first that was not applied on; or what is
-        missing was looked at since the partition was taken (`app.engine.gaps`)."""
-        if self.followed is partition.followed:
-            return True
-        unread = partition.store.applied_offset(self.chunk.topic) + 1
-        return not any(gaps_of(self.chunk, unread))
-
-    @property
-    def is_open(self) -> bool:
-        """Say whether nothing has come of it yet."""
-        return self.committed is None and self.halt is None
-
 
 class Table:
     """The partitions of a table that this worker holds, and how agents process with them.
@@ -110,6 +78,7 @@ class Table:
         self.settings = settings
         self.held: dict[int, Partition] = {}
         self._generation = -1
+        self._assigned = asyncio.Condition()
         self._since: dict[int, int] = {}
         """Of each partition, the generation in which it was taken last."""
         self._taking: dict[int, asyncio.Task[None]] = {}
@@ -143,7 +112,9 @@ class Table:
         numbers = set(numbers)
         without_us = generation not in (self._generation, self._generation + 1)
         await asyncio.gather(*(self._give_up(n) for n in set(self.held) - numbers))
-        self._generation = generation
+        async with self._assigned:
+            self._generation = generation
+            self._assigned.notify_all()
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
             self._watching.add_done_callback(self._ended)
@@ -226,11 +197,7 @@ class Table:
         left them. Chunks of other topics that wait for the same turn share one transaction. Raises
         `Halted` where `fold` fails, or the broker refuses what it writes, at one record.
         """
-        if chunk.generation > self._generation:
-            raise RuntimeError(
-                f"a chunk of generation {chunk.generation} came before its partitions were "
-                "assigned: left out, it would be lost"
-            )
+        await self._until_assigned(chunk)
         part = self._parts.get(TP(chunk.topic, chunk.partition), PART_RECORDS)
         mine, waiting = Waiting(chunk, fold, part), self._waiting[chunk.partition]
         waiting.append(mine)
@@ -255,6 +222,15 @@ class Table:
         if mine.halt is not None:
             raise Halted(mine.halt)
         return bool(mine.committed)
+
+    async def _until_assigned(self, chunk: Chunk) -> None:
+        """Wait until the assignment is known by which a chunk came: Faust fetches on while
+        partitions are given up for it. Left out, the chunk would be lost."""
+        try:
+            async with asyncio.timeout(ASSIGNED_SECONDS_MAX), self._assigned:
+                await self._assigned.wait_for(lambda: chunk.generation <= self._generation)
+        except TimeoutError:
+            raise RuntimeError(f"generation {chunk.generation} was never assigned") from None
 
     def _sharing(self, partition: Partition, first: Waiting) -> list[Waiting]:
         """Return `first` and other waiting chunks, up to the bounds of one chunk."""
@@ -323,7 +299,7 @@ class Table:
                     return
                 part, records = records[: each.part], records[each.part :]
                 try:
-                    seconds = await _paced(each.fold(transaction, part))
+                    seconds = await paced(each.fold(transaction, part))
                 except StoreFailed:
                     raise
                 except Exception as error:
@@ -392,7 +368,7 @@ class Table:
             try:
                 while count < len(keys) and time.monotonic() < over:
                     part = keys[count : count + DUE_PART]
-                    await _paced(fold(transaction, part))
+                    await paced(fold(transaction, part))
                     count += len(part)
                 await self._commit(partition, transaction, {})
             except StoreFailed:
@@ -470,20 +446,6 @@ class Table:
                     f"rebalance followed within {FENCED_SECONDS_MAX:g} s"
                 )
             )
-
-
-async def _paced(fold: Iterator[None]) -> float:
-    """Run a fold, and let the event loop go on every `HOLD_SECONDS`; return the seconds that the
-    fold took."""
-    began, away = time.monotonic(), 0.0
-    until = began + HOLD_SECONDS
-    for _ in fold:
-        if (now := time.monotonic()) > until:
-            await asyncio.sleep(0)
-            back = time.monotonic()
-            away += back - now
-            until = back + HOLD_SECONDS
-    return time.monotonic() - began - away
 
 
 def _unhandled(error: BaseException) -> None:

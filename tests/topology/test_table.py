@@ -21,13 +21,15 @@ from structlog.testing import capture_logs
 from app.engine import chunks as chunks_module
 from app.engine import partition as partition_module
 from app.engine import table as engine
+from app.engine import turns
 from app.engine.chunks import Chunk
 from app.engine.halts import TopicHalts
 from app.engine.lanes import Halted
 from app.engine.partition import Partition, TableSettings
 from app.engine.store import LOG_ID, StoreDamaged
-from app.engine.table import Table, Waiting
+from app.engine.table import Table
 from app.engine.transaction import Fold, Output, Transaction
+from app.engine.turns import Waiting
 from app.process import metrics
 from support.log import Log, Topics
 from support.records import record
@@ -184,9 +186,12 @@ async def test_a_chunk_from_before_a_rebalance_is_left_to_whoever_holds_it(
     assert committed(log) == []
 
 
-async def test_a_chunk_from_before_its_assignment_ends_the_process(partition: Partition) -> None:
+async def test_a_chunk_whose_partitions_are_not_assigned_ends_the_process(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is left out is acked with the next one, and nobody would get it again."""
-    with pytest.raises(RuntimeError, match="before its partitions were assigned"):
+    monkeypatch.setattr(engine, "ASSIGNED_SECONDS_MAX", 0.01)
+    with pytest.raises(RuntimeError, match="generation 2 was never assigned"):
         await table_of(partition).process(chunk(0, generation=2), put_each)
 
 
@@ -467,7 +472,7 @@ async def test_a_fold_that_takes_long_lets_the_loop_go_on(partition: Partition) 
 
     def slow(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
         for _ in records:
-            time.sleep(engine.HOLD_SECONDS)
+            time.sleep(turns.HOLD_SECONDS)
             yield
 
     beating = asyncio.create_task(beat())
@@ -685,6 +690,24 @@ async def test_what_stays_goes_on_through_a_rebalance(
     assert await held.process(chunk(2, generation=2), put_each)
     assert not other.ready
     assert list(held.held) == [0]
+
+
+async def test_a_chunk_waits_for_the_assignment_by_which_it_came(
+    partition: Partition, other: Partition, log: Log
+) -> None:
+    """Its fetch may end while another partition, with something in hand, is given up."""
+    held = table_of(partition)
+    held.held[1] = other
+    await other.lock.acquire()
+    with log.installed():
+        assigning = asyncio.create_task(held.assign({0}, 2))
+        waiting = asyncio.create_task(held.process(chunk(0, generation=2), put_each))
+        await asyncio.sleep(0.01)
+        found = waiting.done()
+        other.lock.release()
+        await assigning
+    assert not found
+    assert await waiting
 
 
 @pytest.mark.parametrize("why", ["fenced", "a generation without it"])
