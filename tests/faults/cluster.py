@@ -41,6 +41,12 @@ def with_copies(copies: int) -> None:
     )
 
 
+def stamp_by_broker(topic: str) -> None:
+    """Let a topic be made so that the broker stamps what is appended, as a
+    worker's own clock may be wrong."""
+    CATALOGUE.topics[topic] = replace(CATALOGUE.topics[topic], stamped_by_log=True)
+
+
 class Place(NamedTuple):
     """Where a broker is for clients, and its port for controllers."""
 

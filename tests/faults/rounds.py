@@ -27,7 +27,8 @@ from faults.waits import (
     flushed,
 )
 from faults.workload import Workload
-from oracle.audit import Audit, Differences
+from oracle.audit import Audit
+from oracle.found import Differences
 
 REDIS_SECONDS_MAX = 30.0
 SETTLE_SECONDS_MAX = 15.0
@@ -76,7 +77,7 @@ class Suite:
         random = Random(f"{seed}:{number}")
         audit = self.audit
         audit.found = Differences()
-        before = audit.records, audit.told, audit.letters, audit.by_time, audit.pages
+        before = audit.records, audit.told, audit.letters.count, audit.by_time, audit.pages
         restarts = sum(p.restarts for p in self.stage.pythons)
         missed = await self._happen(random, kinds)
         drained = await self._drain()
@@ -93,7 +94,7 @@ class Suite:
             missed=missed,
             events=audit.records - before[0],
             told=audit.told - before[1],
-            letters=audit.letters - before[2],
+            letters=audit.letters.count - before[2],
             by_time=audit.by_time - before[3],
             pages=audit.pages - before[4],
             rebalances=self._rebalances(lines),
@@ -208,7 +209,7 @@ class Suite:
                 self.audit.found.add("redis behind", behind)
                 return
             await asyncio.sleep(0.3)
-        await self.audit.compare_redis(whole)
+        await self.audit.redis.compare(self.audit.found, whole)
 
     async def _compare_stores(self) -> Compared[Held]:
         """Compare the store of each partition, at the worker that holds it."""

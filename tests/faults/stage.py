@@ -23,8 +23,9 @@ from app.development.stack.redis_server import RedisServer
 from app.engine.membership import MEMBER
 from app.process.ports import free_ports
 from app.topics.admin import create_topics
+from app.topics.catalogue import STATUS_CHANGES
 from faults import journal
-from faults.cluster import Node, Place, wait_in_step, with_copies
+from faults.cluster import Node, Place, stamp_by_broker, wait_in_step, with_copies
 from faults.isolation import BROKERS, Link, SmallDisk, isolated
 from faults.points import Act
 from support.clocks import SteppedClock
@@ -195,6 +196,7 @@ class Stage:
         for node in self.nodes:
             await asyncio.to_thread(node.wait_ready)
         with_copies(self.copies)
+        stamp_by_broker(STATUS_CHANGES)
         await create_topics(self.bootstrap)
         await wait_in_step(self.bootstrap)
         self.heal()

@@ -9,7 +9,7 @@ import pytest
 from faults import results, waits
 from faults.results import Result
 from faults.waits import Compared, Drain, compare_stores, drain, flushed
-from oracle.audit import Differences
+from oracle.found import Differences
 
 
 class Time:

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from oracle.audit import Differences
+from oracle.found import Differences
 
 DRAIN_SECONDS_MAX = 30.0
 """From the healing of the last fault to committed offsets at the end of the log."""

@@ -25,6 +25,7 @@ from app.topics.records import Record, binary, structured
 from models import events as e
 from models.policy import POLICIES, day_start
 from models.sources import SOURCE_LIMIT, released
+from oracle.inputs import Place
 from support import builders as b
 from support.records import PARTITIONS
 
@@ -58,8 +59,6 @@ BAD_SOURCES = 0.5
 UNREADABLE_SCANS = 0.002
 """Of scans: well below what stops a worker."""
 
-Position = tuple[str, int, int]
-
 
 class Planned(NamedTuple):
     """A record, and when it goes; `partition` if not its key's, `code` if it is to be refused."""
@@ -79,7 +78,7 @@ class Workload:
         self._people: list[str] = []
         self._later: list[Record] = []
         self._numbers = 0
-        self.poison: dict[Position, str] = {}
+        self.poison: dict[Place, str] = {}
         """Where what lies is to be refused, and why, as far as the broker has said."""
         self.sent = 0
         self.resent = 0
@@ -154,7 +153,12 @@ class Workload:
                     if not isinstance(found, BaseException):
                         self.sent += 1
                         if planned.code is not None:
-                            place = found.topic, found.partition, found.offset
+                            place = (
+                                found.topic,
+                                found.partition,
+                                found.offset,
+                                found.timestamp,
+                            )
                             self.poison[place] = planned.code
                 failed = [
                     p for p, found in zip(left, done, strict=True) if isinstance(found, Exception)

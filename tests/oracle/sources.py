@@ -1,0 +1,83 @@
+"""What is counted of each source, and which of their records are refused or put aside for it."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from app.engine.store import DUE, TALLY
+from app.process.consumer import LogRecord
+from app.topics.codec import Refusal, source_in
+from models.sources import PartitionReleased, SourceReleased, Tally, Verdict
+from oracle.found import Differences
+from oracle.layout import INPUTS, is_misplaced, tables_of
+from oracle.letters import Letter, Letters
+
+_decode_tally = msgspec.msgpack.Decoder(Tally).decode
+_decode_release = msgspec.json.Decoder(SourceReleased | PartitionReleased).decode
+
+
+class Sources:
+    """The tallies of every input partition; what they put aside is expected among `letters`."""
+
+    def __init__(self, letters: Letters) -> None:
+        self._letters = letters
+        self._tallies: dict[tuple[str, int], Tally] = defaultdict(Tally)
+
+    def goes_on(
+        self, record: LogRecord, event: Any, refusal: Refusal | None, found: Differences
+    ) -> bool:
+        """Count a record of its source; say whether it is neither refused nor put aside, nor lies
+        where it does not belong."""
+        place = record.topic, record.partition, record.offset
+        if refusal is None:
+            source = event.source
+        else:
+            source = refusal.source or source_in(record.value, record.headers)
+        tally = self._tallies[record.topic, record.partition]
+        parked = source in tally.parked
+        if refusal is not None or parked:
+            reason = "parked" if refusal is None else str(refusal.code)
+            topic = "parked" if parked else "dead-letters"
+            letter = Letter(topic, place, reason, refusal is not None, None)
+            self._letters.expect(letter)
+        verdict = tally.add(source, refusal is not None, record.offset)
+        if verdict is Verdict.UNREADABLE:
+            found.add("halts", f"{place}: it goes on where it should stand still")
+        if refusal is not None or parked:
+            return False
+        if is_misplaced(record):
+            self._letters.expect_forwarded(place)
+            return False
+        return True
+
+    def release(self, table: str, record: LogRecord) -> None:
+        """Let a source go on, or a partition of the table, as the record says."""
+        event = _decode_release(record.value or b"")
+        tallies = {
+            topic: self._tallies[topic, record.partition]
+            for topic in INPUTS
+            if tables_of(topic) == (table,)
+        }
+        for topic, tally in tallies.items():
+            match event:
+                case SourceReleased(data=data):
+                    tally.release(data.source)
+                case PartitionReleased(data=data):
+                    here = (data.table, data.partition) == (table, record.partition)
+                    if here and data.topic in (None, topic):
+                        tally.go_on(data.offset, data.reason)
+
+    def compare(
+        self, table: str, number: int, meta: Mapping[bytes, bytes], found: Differences
+    ) -> None:
+        """Compare what is counted of sources with the replay's."""
+        for topic in INPUTS:
+            if table in tables_of(topic):
+                tally = self._tallies[topic, number]
+                raw = meta.get(TALLY + topic.encode())
+                there = Tally() if raw is None else _decode_tally(raw[DUE.size :])
+                if there != tally and topic != "source-releases":
+                    found.add("tallies", f"{topic}[{number}]: {there}, not {tally}")
+                    self._tallies[topic, number] = there
