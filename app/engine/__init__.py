@@ -6,8 +6,8 @@ are committed, the life of the process. Three things are done otherwise, because
 loses, repeats, stops or crawls (docs/decisions/0001 to 0003): how records come to an agent, which
 offset may be committed (both in `chunks`), and tables with their recovery. `lanes` keeps the chunks
 of each topic partition in order, `halts` tells what stands still. `table` has the partitions, and
-gives chunks their turns (`turns`). `partition` has the fence and the commit, `producer` says what is
-known of its requests, `topics` which topic bears a name, `gaps` what lies before a chunk,
+gives chunks their turns (`turns`). `partition` has the fence and the commit, `producer` says what
+is known of its requests, `topics` which topic bears a name, `gaps` what lies before a chunk,
 `transaction` what a fold sees, `store` what RocksDB keeps. `membership` says which member of its
 group a worker is, `waits` leaves out two waits. `app` makes an app of all that, and ties its tables
 to the partitions that the group gives it.

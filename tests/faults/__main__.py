@@ -96,6 +96,7 @@ def _told(result: Result) -> Iterator[str]:
     yield (
         f"{result.round}: {'; '.join(result.kinds)}\n"
         f"    {result.events} records, {result.told} changes, {result.letters} dead letters, "
+        f"{result.gone} gone, "
         f"{result.rebalances} rebalances, {result.redelivered} redelivered, {result.fenced} fenced,"
         f" {result.restarts} restarts; drained in {result.drain_seconds:g} s, "
         f"{result.seconds:.0f} s: {result.differences or 'equal'}"

@@ -12,11 +12,11 @@ import asyncio
 import secrets
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -43,12 +43,29 @@ class Died(Exception):
     """The worker dies here."""
 
 
-class Network:
-    """Holds up the next EndTxn when `armed`, and delivers it on a connection of its own."""
+def _raise() -> None:
+    raise Died
 
-    def __init__(self) -> None:
-        self.armed = False
-        self.held: tuple[str, int, bytes] | None = None
+
+class Held(NamedTuple):
+    """An EndTxn on its way: whose, where to, and its bytes."""
+
+    name: str
+    host: str
+    port: int
+    request: bytes
+
+
+class Network:
+    """Holds up the `passing`-th EndTxn from now on (none if 0) of producers with `name` in their
+    names, and delivers it on a connection of
+    its own when the next transaction of the same producer's name is half sent. Then it lets die."""
+
+    def __init__(self, die: Callable[[], None] = _raise, passing: int = 0, name: str = "") -> None:
+        self._die = die
+        self._name = name
+        self.passing = passing
+        self.held: Held | None = None
         self.arrived = 0
 
     @contextmanager
@@ -57,14 +74,21 @@ class Network:
         send, send_batch = AIOKafkaConnection.send, Producer.send_batch
 
         def hold(connection: Any, request: Any, expect_response: bool = True) -> Any:
-            if not self.armed or not isinstance(request, EndTxnRequest):
+            if not (
+                self.passing
+                and isinstance(request, EndTxnRequest)
+                and self._name in request._transactional_id
+            ):
                 return send(connection, request, expect_response)
-            self.armed = False
+            self.passing -= 1
+            if self.passing:
+                return send(connection, request, expect_response)
             own = request.prepare(connection._versions)
             header = own.build_request_header(
                 correlation_id=connection._next_correlation_id(), client_id="held"
             )
-            self.held = connection.host, connection.port, header.encode() + own.encode()
+            raw = header.encode() + own.encode()
+            self.held = Held(request._transactional_id, connection.host, connection.port, raw)
             answer = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_later(
                 HELD_SECONDS, answer.set_exception, TimeoutError()
@@ -73,12 +97,13 @@ class Network:
 
         async def send_and_die(producer: Any, *args: Any, **options: Any) -> Any:
             sent = await send_batch(producer, *args, **options)
-            if self.held is None or self.armed:
+            held = self.held
+            if held is None or producer._txn_manager.transactional_id != held.name:
                 return sent
             await sent
-            await self._deliver(*self.held)
             self.held = None
-            raise Died
+            await self._deliver(held)
+            self._die()
 
         with (
             patch.object(AIOKafkaConnection, "send", hold),
@@ -86,9 +111,9 @@ class Network:
         ):
             yield
 
-    async def _deliver(self, host: str, port: int, request: bytes) -> None:
-        reader, writer = await asyncio.open_connection(host, port)
-        writer.write(struct.pack(">i", len(request)) + request)
+    async def _deliver(self, held: Held) -> None:
+        reader, writer = await asyncio.open_connection(held.host, held.port)
+        writer.write(struct.pack(">i", len(held.request)) + held.request)
         (size,) = struct.unpack(">i", await reader.readexactly(4))
         await reader.readexactly(size)
         writer.close()
@@ -126,7 +151,7 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
         for _ in range(rounds):
             async with running(settings) as table:
                 await table.process(chunk(offset), fold)  # that of the round before comes again
-                network.armed, offset = True, offset + CHUNK
+                network.passing, offset = 1, offset + CHUNK
                 await table.process(chunk(offset), fold)
                 offset += CHUNK
                 with suppress(Died):

@@ -9,7 +9,7 @@ meant: `method-assign` for a method, `attr-defined` for a name that a module onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -17,13 +17,16 @@ import app.engine.partition as partition
 import app.engine.table as table
 import app.projection.codes as readmodel
 import app.projection.follow as projection
-from app.engine.chunks import Chunk, ChunkConsumerThread
+from app.engine.chunks import Chunk, ChunkConsumer, ChunkConsumerThread
+from app.engine.lanes import Halted, Lanes
 from app.engine.partition import Partition
 from app.engine.producer import Producer
 from app.engine.store import APPLIED, DUE, META, Store
 from app.engine.table import Table
+from app.engine.topics import Topics
 from app.engine.transaction import Fold, Output, Transaction, by_place
 from app.process.consumer import Consumer
+from app.topics.clock import BrokerClock
 
 
 class Mutant(NamedTuple):
@@ -227,6 +230,64 @@ def agenda_not_kept() -> None:
     Store.write = without  # type: ignore[method-assign]
 
 
+def flow_not_stopped() -> None:
+    del ChunkConsumer.on_partitions_revoked
+
+
+def catch_up_before_fence() -> None:
+    async def reversed_(self: Partition) -> None:
+        await self._close_producer()
+        found = await self._catch_up()
+        await self._fence()
+        self.comes_next |= found
+        if found:
+            await self.commit(Transaction(self.store), dict.fromkeys(found, -1))
+        self.lost = False
+        self.live.set()
+
+    Partition.take = reversed_  # type: ignore[method-assign]
+
+
+def no_topic_ids() -> None:
+    ids = Topics.ids
+
+    async def all_alike(self: Topics, names: Collection[str]) -> dict[str, str]:
+        return dict.fromkeys(await ids(self, names), "0" * 32)
+
+    Topics.ids = all_alike  # type: ignore[method-assign]
+
+
+def clock_not_compared() -> None:
+    BrokerClock.agrees = lambda self: True  # type: ignore[method-assign]
+
+
+def no_new_producer() -> None:
+    Partition.in_doubt = property(lambda self: False)  # type: ignore[assignment, method-assign]
+
+
+def halted_passed_over() -> None:
+    process = Table.process
+
+    async def left_out(self: Table, chunk: Chunk, fold: Fold) -> bool:
+        try:
+            return await process(self, chunk, fold)
+        except Halted:
+            return False
+
+    Table.process = left_out  # type: ignore[method-assign]
+
+
+def halted_fetched_on() -> None:
+    hold_back = Lanes._hold_back
+
+    def by_size_alone(self: Lanes) -> None:
+        halts, self._halts = self._halts, {}
+        hold_back(self)
+        self._halts = halts
+
+    Lanes._hold_back = by_size_alone  # type: ignore[method-assign]
+
+
 def offset_before_its_rows() -> None:
     """The store's offset is written first, its rows a moment later."""
     write = Store.write
@@ -342,6 +403,43 @@ MUTANTS: Mapping[str, Mutant] = {
         ("third worker joins, second leaves and returns", "worker killed"),
         "Faust clears its queues in a rebalance, and a chunk in an agent's hands is refused while "
         "its partition is not live; taken again, what the partition has is left out by its place",
+    ),
+    "flow-not-stopped": Mutant(
+        "A worker that held nothing goes on fetching in a rebalance.",
+        flow_not_stopped,
+        ("more workers than partitions",),
+    ),
+    "catch-up-before-fence": Mutant(
+        "A partition is brought level with the log before its predecessor is shut out.",
+        catch_up_before_fence,
+        ("worker stopped before confirmation, woken after its session", "worker killed") * 2,
+    ),
+    "no-topic-ids": Mutant(
+        "A topic that was made again is taken for the one before.",
+        no_topic_ids,
+        ("input: made again",),
+    ),
+    "no-new-producer": Mutant(
+        "After a request without an answer the producer goes on with the same epoch.",
+        no_new_producer,
+        ("end of a transaction comes late, worker dies",) * 3,
+    ),
+    "clock-not-compared": Mutant(
+        "What falls due is told by a worker's clock, however far it is from the broker's.",
+        clock_not_compared,
+        ("clock: 5 minutes ahead",),
+    ),
+    "halted-passed-over": Mutant(
+        "Where a chunk cannot go on, the next of its partition does.",
+        halted_passed_over,
+        ("partition: garbage",),
+    ),
+    "halted-fetched-on": Mutant(
+        "What stands still is fetched on, up to the bounds of what waits.",
+        halted_fetched_on,
+        ("partition: garbage",),
+        "nothing behind a chunk that stands is processed before it: what is fetched on costs "
+        "memory alone, up to the bounds of what waits",
     ),
     "agenda-not-rebuilt": Mutant(
         "A store that catches up does not learn when its rows are due.",

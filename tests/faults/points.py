@@ -9,25 +9,29 @@ import inspect
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Literal, NamedTuple
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from faust.transport.drivers.aiokafka import Consumer
 
 from app.engine.partition import Partition
 from app.engine.store import Store
+from app.process.consumer import Consumer as LogConsumer
 from app.projection.codes import CodeBatch, CodeWriter
 from faults.journal import write
 
-Act = Literal["kill", "write-out", "stop", "linger"]
+Act = Literal["kill", "write-out", "stop", "linger", "slow"]
 """SIGKILL; the same once the stores are written to disk; SIGSTOP until somebody sends SIGCONT; a
-while of doing nothing here, then SIGKILL.
+while of doing nothing here, then SIGKILL; such a while at this and each earlier passing.
 
 RocksDB writes out what it holds in memory when it likes. What it did not is lost with the process,
 and with it whatever should not have been there."""
+
+SLOW_SECONDS = 6.0
+"""Longer than a start waits to learn where an input ends."""
 
 LINGER_SECONDS = 3.0
 """Long enough for Faust to commit offsets, which it does each second."""
@@ -65,6 +69,10 @@ def _of_catching_up(store: Store, *_: Any) -> bool:
 _catching_up = ContextVar("catching up", default=False)
 
 
+def _of_a_changelog(_: LogConsumer, partitions: Sequence[TopicPartition]) -> bool:
+    return str(partitions[0].topic).endswith("-changelog")
+
+
 def _without_changes(_: CodeWriter, batch: CodeBatch, __: Any) -> bool:
     return not batch.changes
 
@@ -86,7 +94,11 @@ PROJECTION_STEPS = {
     "write to Redis": Step(CodeWriter, "apply", _always),
     "write without changes": Step(CodeWriter, "apply", _without_changes),
 }
-STEPS = WORKER_STEPS | PROJECTION_STEPS
+SLOW_STEPS = {
+    "end of a log": Step(LogConsumer, "end_offsets", _always),
+    "end of a changelog": Step(LogConsumer, "end_offsets", _of_a_changelog),
+}
+STEPS = WORKER_STEPS | PROJECTION_STEPS | SLOW_STEPS
 
 POINTS = tuple(f"{when} {step}" for step in WORKER_STEPS for when in ("before", "after"))
 """Of a worker."""
@@ -103,6 +115,8 @@ class Trap:
     def spring(self) -> float:
         """Count a passing of the point; return for how long to linger there (s)."""
         self._left -= 1
+        if self._act == "slow":
+            return SLOW_SECONDS if self._left >= 0 else 0.0
         if self._left == 0:
             write("at-point", point=self.point, act=self._act)
             if self._act == "linger":
@@ -112,8 +126,10 @@ class Trap:
             os.kill(os.getpid(), signal.SIGSTOP if self._act == "stop" else signal.SIGKILL)
         return 0.0
 
-    def die(self) -> None:
-        """End as the power does."""
+    def linger_is_over(self) -> None:
+        """End as the power does, unless it was only slow."""
+        if self._act == "slow":
+            return
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -127,7 +143,7 @@ def install(trap: Trap) -> None:
     async def pass_slowly() -> None:
         if seconds := trap.spring():
             await asyncio.sleep(seconds)
-            trap.die()
+            trap.linger_is_over()
 
     if inspect.iscoroutinefunction(inner):
         step: Callable[..., Awaitable[Any]] = inner
@@ -150,11 +166,11 @@ def install(trap: Trap) -> None:
         counted = counts(*args, **kwargs)
         if counted and when == "before" and (seconds := trap.spring()):
             time.sleep(seconds)
-            trap.die()
+            trap.linger_is_over()
         result = inner(*args, **kwargs)
         if counted and when == "after" and (seconds := trap.spring()):
             time.sleep(seconds)
-            trap.die()
+            trap.linger_is_over()
         return result
 
     setattr(owner, method, outer_sync)

@@ -6,6 +6,7 @@ It is the process of `yuekang worker`, with what the environment asks for wrappe
     FAULTS_COPIES    replication factor of the topics, in place of the catalogue's
     FAULTS_POINT     point of the commit path at which it is to die, FAULTS_PASSING at which passing
                      of it (1 is the first), FAULTS_ACT how (faults.points)
+    FAULTS_LATE      which EndTxn of it is to come late; it dies then (faults.late)
     FAULTS_MUTANT    safeguard that is taken out (faults.mutants)
 
 What notes down stands in place of the engine's own methods; the `ignore`s tell mypy
@@ -16,19 +17,27 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import app.projection.commands
 import app.worker.process
 from app.engine.chunks import Chunk
+from app.engine.partition import Partition
 from app.engine.store import Store
 from app.engine.table import Table
-from app.engine.transaction import Fold
+from app.engine.transaction import Fold, Records, Transaction
 from faults import mutants, points
 from faults.cluster import with_copies
 from faults.journal import write
+from faults.late import Network
+
+_for_good = ExitStack()
+"""What lasts until the process ends."""
 
 
 def main() -> None:
@@ -36,7 +45,7 @@ def main() -> None:
     [kind] = sys.argv[1:]
     environ = {
         name: os.environ.pop(f"FAULTS_{name}", "")
-        for name in ("COPIES", "POINT", "PASSING", "ACT", "MUTANT")
+        for name in ("COPIES", "POINT", "PASSING", "ACT", "LATE", "MUTANT")
     }
     with_copies(int(environ["COPIES"] or 1))
     mutant = mutants.MUTANTS.get(environ["MUTANT"])
@@ -47,7 +56,10 @@ def main() -> None:
         points.install(points.Trap(environ["POINT"], int(environ["PASSING"] or 1), act))
     if mutant and mutant.splits_steps:
         mutant.install()
+    if environ["LATE"]:
+        _hold_up_an_end(int(environ["LATE"]))
     _keep_journal()
+    _note_what_is_left_out()
     _flush_when_asked()
     if kind == "worker":
         app.worker.process.worker()
@@ -87,6 +99,46 @@ def _keep_journal() -> None:
     Table.assign = noted_assign  # type: ignore[method-assign]
     Table.process = noted_process  # type: ignore[method-assign]
     Table._commit = noted_commit  # type: ignore[method-assign]
+
+
+def _note_what_is_left_out() -> None:
+    """Note down, before each commit, which offsets it passes over: markers of transactions take
+    some, and records may have been deleted."""
+    folded: WeakKeyDictionary[Transaction, dict[str, list[int]]] = WeakKeyDictionary()
+    process, commit = Table.process, Partition.commit
+
+    async def noted_process(self: Table, chunk: Chunk, fold: Fold) -> bool:
+        def noted_fold(work: Transaction, records: Records) -> Iterator[None]:
+            yield from fold(work, records)
+            seen = folded.setdefault(work, {}).setdefault(chunk.topic, [])
+            seen += [record.offset for record in records]
+
+        return await process(self, chunk, noted_fold)
+
+    async def noted_commit(
+        self: Partition, transaction: Transaction, offsets: Mapping[str, int]
+    ) -> None:
+        for topic, seen in folded.get(transaction, {}).items():
+            before = [self.store.applied_offset(topic), *seen]
+            gaps = [(a + 1, b - 1) for a, b in pairwise(before) if b > a + 1]
+            if gaps:
+                where = {**self.where, "topic": topic, "reached": seen[-1]}
+                write("left-out", **where, gaps=gaps)
+        await commit(self, transaction, offsets)
+
+    Table.process = noted_process  # type: ignore[method-assign]
+    Partition.commit = noted_commit  # type: ignore[method-assign]
+
+
+def _hold_up_an_end(passing: int) -> None:
+    """Let the network hold up an EndTxn, and deliver it when the next transaction of the same name
+    is half sent; then die."""
+
+    def die() -> None:
+        write("at-point", point="late end", act="kill")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    _for_good.enter_context(Network(die, passing, "-people-").between())
 
 
 def _flush_when_asked() -> None:

@@ -46,6 +46,8 @@ class Result(Struct, kw_only=True, tag_field="what", tag="round"):
     unflushed: list[str] = []
     pages: int = 0
     """Pages of histories that were compared; 0 also where there were none yet."""
+    gone: int = 0
+    """Records that were deleted before they were applied."""
 
 
 class MutantResult(Struct, kw_only=True, tag_field="what", tag="mutant"):
@@ -116,6 +118,7 @@ def _head(rounds: Sequence[Result]) -> Iterable[str]:
         f"{sum(r.letters for r in rounds):,} dead letters, "
         f"{sum(r.by_time for r in rounds):,} transactions brought about by time, "
         f"{sum(r.pages for r in rounds):,} pages of histories, "
+        f"{sum(r.gone for r in rounds):,} records deleted before they were applied, "
         f"{sum(r.rebalances for r in rounds):,} rebalances, "
         f"{sum(r.redelivered for r in rounds):,} records redelivered and left out, "
         f"{sum(r.fenced for r in rounds):,} writes of a fenced worker refused. From the healing of "
@@ -123,7 +126,7 @@ def _head(rounds: Sequence[Result]) -> Iterable[str]:
         f"{drains[len(drains) // 2]:g} s, most {drains[-1]:g} s. Seeds: "
         f"{', '.join(dict.fromkeys(r.seed for r in rounds))}. Commits: {commits}. Machine: "
         f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python "
-        f"{platform.python_version()}; three brokers, two to three workers and everything else on "
+        f"{platform.python_version()}; three brokers, two to five workers and everything else on "
         f"it; {loads[len(loads) // 2]:g} processes wanted a core (median)."
     )
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError
 
 from faults.isolation import isolated
-from faults.kinds import AROUND, WORKER, Kind, Missed, Scene, possible, running
+from faults.kinds import AROUND, WORKER, possible
 from faults.results import Result, commit
+from faults.scenes import Kind, Missed, Scene, running
 from faults.stage import Stage, send
 from faults.waits import (
     ATTEMPTS,
@@ -29,6 +30,7 @@ from faults.waits import (
 from faults.workload import Workload
 from oracle.audit import Audit
 from oracle.found import Differences
+from oracle.inputs import Gaps
 
 REDIS_SECONDS_MAX = 30.0
 SETTLE_SECONDS_MAX = 15.0
@@ -60,11 +62,12 @@ class Suite:
     def __init__(self, stage: Stage, isolate: bool) -> None:
         self.stage = stage
         self.workload = Workload(stage.bootstrap)
-        self.audit = Audit(stage.bootstrap, stage.redis.url)
+        self.audit = Audit(stage.bootstrap, stage.redis.url, self._gaps)
         self.isolate = isolate and isolated()
         self._commit = commit()
         self._generation = 0
         self._lines: list[dict[str, Any]] = []
+        self._left_out: dict[tuple[str, str, int, int], Gaps] = {}
         self._assigned: dict[tuple[int | None, str], list[int]] = {}
 
     async def close(self) -> None:
@@ -77,7 +80,14 @@ class Suite:
         random = Random(f"{seed}:{number}")
         audit = self.audit
         audit.found = Differences()
-        before = audit.records, audit.told, audit.letters.count, audit.by_time, audit.pages
+        before = (
+            audit.records,
+            audit.told,
+            audit.letters.count,
+            audit.by_time,
+            audit.pages,
+            audit.gone,
+        )
         restarts = sum(p.restarts for p in self.stage.pythons)
         missed = await self._happen(random, kinds)
         drained = await self._drain()
@@ -97,6 +107,7 @@ class Suite:
             letters=audit.letters.count - before[2],
             by_time=audit.by_time - before[3],
             pages=audit.pages - before[4],
+            gone=audit.gone - before[5],
             rebalances=self._rebalances(lines),
             redelivered=sum(line["records"] for line in lines if line["what"] == "came-again"),
             fenced=sum(line["what"] == "fenced" for line in lines),
@@ -125,7 +136,7 @@ class Suite:
         missed: list[str] = []
 
         async def one(kind: Kind, own: Random) -> None:
-            scene = Scene(self.stage, own, scene_locks, missed)
+            scene = Scene(self.stage, own, scene_locks, self.workload, self.audit)
             await asyncio.sleep(own.uniform(0.5, 2.5))
             try:
                 async with asyncio.timeout(FAULT_SECONDS_MAX):
@@ -178,6 +189,7 @@ class Suite:
         audit = self.audit
         await self._settle()
         audit.compare(self.workload.poison)
+        self._compare_said()
         await self._again(lambda: self._compare_redis(whole))
         if whole:
             await audit.compare_fresh()
@@ -187,6 +199,18 @@ class Suite:
         stores = await self._compare_stores()
         audit.found.take(stores.found)
         return stores
+
+    def _compare_said(self) -> None:
+        """Compare what was passed over with what workers said of it."""
+        passed_over, self.audit.passed_over = self.audit.passed_over, []
+        said = self.stage.said("records_gone_unread") if passed_over else []
+        for topic, number, offset, _ in passed_over:
+            if not any(
+                (line["topic"], line["partition"]) == (topic, number)
+                and line["first"] <= offset <= line["last"]
+                for line in said
+            ):
+                self.audit.found.add("gone unsaid", f"{topic}[{number}]: {offset}")
 
     async def _again(self, compare: Callable[[], Awaitable[None]]) -> None:
         """Compare, and again if something differs: time may tell more while it goes on. What is
@@ -256,6 +280,15 @@ class Suite:
         for entry in self._lines:
             if entry["what"] == "assigned":
                 self._assigned[entry["pid"], entry["table"]] = entry["numbers"]
+            if entry["what"] == "left-out":
+                where = entry["table"], entry["topic"], entry["partition"], entry["reached"]
+                self._left_out[where] = entry["gaps"]
+
+    def _gaps(self, table: str, topic: str, number: int, reached: int) -> Gaps:
+        """Return what a commit passed over. The last that was attempted is the one in the log:
+        after that, nobody folds what it reached again."""
+        self._note()
+        return self._left_out.get((table, topic, number, reached), ())
 
     def _held(self) -> dict[Held, int]:
         """Return each store that is held now, with the process that holds it."""

@@ -5,6 +5,7 @@ thread alone, since they end with the thread that started them.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from app.development.stack.redis_server import RedisServer
 from app.engine.membership import MEMBER
 from app.process.ports import free_ports
 from app.topics.admin import create_topics
-from app.topics.catalogue import STATUS_CHANGES
+from app.topics.catalogue import CATALOGUE, STATUS_CHANGES
 from faults import journal
 from faults.cluster import Node, Place, stamp_by_broker, wait_in_step, with_copies
 from faults.isolation import BROKERS, Link, SmallDisk, isolated
@@ -32,6 +33,9 @@ from support.clocks import SteppedClock
 
 SESSION_SECONDS = 4.0
 """Of a worker: what a fault holds up for longer goes through a rebalance."""
+
+WORKERS = CATALOGUE.partitions + 1
+"""Two of them always run; with all of them, one has no partition."""
 
 WATCH_SECONDS = 0.2
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
@@ -52,6 +56,7 @@ class Python(HttpProcess):
             **own,
         }
         super().__init__(name, self.command, directory, self.environment, url)
+        self.url = url
         self.wanted = False
         self.restarts = 0
         self._trap: Environment = {}
@@ -63,6 +68,14 @@ class Python(HttpProcess):
     def arm_point(self, point: str, passing: int, act: Act) -> None:
         """Let the next start die at a point of the commit path."""
         self.arm({"FAULTS_POINT": point, "FAULTS_PASSING": str(passing), "FAULTS_ACT": act})
+
+    def arm_late(self, passing: int) -> None:
+        """Let the next start have the end of a transaction come late, and die (faults.late)."""
+        self.arm({"FAULTS_LATE": str(passing)})
+
+    def disarm(self) -> None:
+        """Let the next start be as any."""
+        self._trap = {}
 
     def start(self) -> None:
         """Start it; the log of the run before is kept."""
@@ -167,7 +180,7 @@ class Stage:
         directory.mkdir(parents=True)
         self.copies = min(3, brokers)
         addresses = [f"{BROKERS}.{n}" if isolate else "127.0.0.1" for n in range(1, brokers + 1)]
-        ports = iter(free_ports(2 * brokers + 6))
+        ports = iter(free_ports(2 * brokers + 3 + WORKERS))
         places = [Place(address, next(ports), next(ports)) for address in addresses]
         self.nodes = [Node(directory, n, places) for n in range(1, brokers + 1)]
         self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
@@ -182,7 +195,8 @@ class Stage:
             "FAULTS_MUTANT": mutant,
         }
         self.workers = [
-            Worker(n, directory, own, next(ports), Link(n) if isolate else None) for n in (1, 2, 3)
+            Worker(n, directory, own, next(ports), Link(n) if isolate else None)
+            for n in range(1, WORKERS + 1)
         ]
         self.projections = [_projection(n, directory, own, next(ports)) for n in (1, 2)]
         self._watching: asyncio.Task[None] | None = None
@@ -229,13 +243,26 @@ class Stage:
                 worker.disk.empty()
             if worker.link is not None:
                 worker.link.join()
-        for number, process in enumerate((*self.workers, *self.projections)):
-            process.wanted = number in (0, 1, 3)  # two workers, one projection
+        for process in self.pythons:
+            process.wanted = process in (*self.workers[:2], self.projections[0])
+            process.disarm()
         for node in self.nodes:
             node.wanted = True
         self.redis_wanted = True
         for stopped in (*self.pythons, *self.nodes, self.redis):
             send(stopped, signal.SIGCONT)
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return the lines of an event in the workers' logs."""
+        mark = json.dumps(event).encode()
+        return [
+            json.loads(line)
+            for worker in self.workers
+            for path in (worker.log.with_suffix(".all.log"), worker.log)
+            if path.exists()
+            for line in path.read_bytes().splitlines()
+            if mark in line and line.startswith(b"{")
+        ]
 
     async def redis_command(self, *words: str) -> None:
         """Give Redis a command, if it can be reached."""

@@ -8,9 +8,10 @@ transactions that are given up.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -22,17 +23,14 @@ from app.development.sample.broken import BREAKAGES
 from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import encode
 from app.topics.records import Record, binary, structured
-from models import events as e
-from models.policy import POLICIES, day_start
+from faults.stories import STORIES, Teller
 from models.sources import SOURCE_LIMIT, released
 from oracle.inputs import Place
 from support import builders as b
 from support.records import PARTITIONS
 
-POLICY = POLICIES[-1]
 encode_json = msgspec.json.Encoder().encode
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
-CITIES = ("440100", "440300", "445200")
 CODECS: tuple[Any, ...] = (None, "gzip", "snappy", "lz4", "zstd")
 
 EVENTS_PER_SECOND = 200
@@ -46,8 +44,6 @@ NEW_PEOPLE = 0.35
 CROWDED = 0.01
 """Of all stories: someone gets more results than a row holds, so that some go to their history."""
 
-SOON_SECONDS = 14.0
-"""Ends by time come within this."""
 DISORDER_SECONDS = 5.0
 TWICE = 0.05
 LATER_ROUNDS = 0.2
@@ -78,6 +74,10 @@ class Workload:
         self._people: list[str] = []
         self._later: list[Record] = []
         self._numbers = 0
+        self._sending = asyncio.Lock()
+        self._asked: list[Planned] = []
+        self._held: dict[str, list[Planned]] = {}
+        self._renew = False
         self.poison: dict[Place, str] = {}
         """Where what lies is to be refused, and why, as far as the broker has said."""
         self.sent = 0
@@ -97,7 +97,7 @@ class Workload:
             for planned in self._bad_source(random, random.uniform(0, 5)):
                 heapq.heappush(plan, planned)
         try:
-            while not stop.is_set() or plan:
+            while not stop.is_set() or plan or self._asked:
                 now = loop.time() - begun
                 if not stop.is_set():
                     full = EVENTS_MAX / EVENTS_PER_SECOND
@@ -112,13 +112,91 @@ class Workload:
                     burst.append(heapq.heappop(plan))
                     if len(burst) == 500:
                         break
-                producer = await self._send(producer, random, burst)
-                if random.random() < 0.04:
-                    await self._give_up(random)
+                for planned in self._asked:
+                    heapq.heappush(plan, planned)
+                self._asked = []
+                async with self._sending:
+                    if self._renew and producer is not None:
+                        await _stop(producer)
+                        producer, self._renew = None, False
+                    producer = await self._send(producer, random, self._not_held(burst))
+                    if random.random() < 0.04 and "identities" not in self._held:
+                        await self._give_up(random)
                 await asyncio.sleep(BURST_SECONDS)
         finally:
             if producer is not None:
                 await _stop(producer)
+
+    # What faults ask for
+
+    @asynccontextmanager
+    async def holding(self, topic: str) -> AsyncIterator[None]:
+        """Send nothing to a topic meanwhile; what is planned for it waits."""
+        async with self._sending:
+            self._held[topic] = []
+        try:
+            yield
+        finally:
+            self._asked += self._held.pop(topic)
+            self._renew = True  # what the producer knows of the topic may be old
+
+    async def send_held(self, topic: str, random: Random) -> None:
+        """Send what waits for a topic, except what lies in a wrong partition."""
+        waiting, self._held[topic] = self._held[topic], []
+        self._held[topic] = [p for p in waiting if p.partition is not None]
+        producer = await self._send(None, random, [p for p in waiting if p.partition is None])
+        if producer is not None:
+            await _stop(producer)
+
+    def _not_held(self, burst: list[Planned]) -> list[Planned]:
+        for planned in burst:
+            if planned.record.topic in self._held:
+                self._held[planned.record.topic].append(planned)
+        return [p for p in burst if p.record.topic not in self._held]
+
+    def ask(self, records: Iterable[Record], partition: int | None = None, code: str = "") -> None:
+        """Send records too, as soon as can be; `code`: why each is to be refused."""
+        self._asked += [
+            self._planned(0.0, record, partition=partition, code=code or None) for record in records
+        ]
+
+    def full_rows(self, random: Random, people: int) -> Iterator[Record]:
+        """Yield hundreds of facts about some people whom no other story is about.
+
+        In every second row none may leave. Nothing ends there: where something does, what may
+        leave depends on the order of arrival, and so does the code.
+        """
+        for number in range(people):
+            person = _new_person(random)
+            teller = Teller(random, partial(self._ids, person))
+            if number % 2:
+                events = [*teller.more_than_a_row_holds(), *teller.case_discharged_soon()]
+            else:
+                events = teller.found_again_and_again()
+            for event in (*teller.identity(), *events):
+                yield structured(event)
+
+    async def open_transaction(self, random: Random, seconds: float, commit: bool) -> None:
+        """Write stories in a transaction of one source, which stays open for a while."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            transactional_id=f"agency-{self._number()}",
+            request_timeout_ms=10_000,
+        )
+        try:
+            await producer.start()
+            await producer.begin_transaction()
+            for _ in range(20):
+                person = self._someone(random)
+                teller = Teller(random, partial(self._ids, person))
+                for event in (*teller.identity(), *random.choice(STORIES)(teller)):
+                    record = structured(event)
+                    await producer.send(record.topic, record.value, record.key)
+                await asyncio.sleep(seconds / 20)
+            await producer.flush()
+            await (producer.commit_transaction() if commit else producer.abort_transaction())
+        finally:
+            await _stop(producer)
 
     async def _send(
         self, producer: AIOKafkaProducer | None, random: Random, burst: list[Planned]
@@ -214,7 +292,7 @@ class Workload:
     def _someone(self, random: Random) -> str:
         """Return a person: mostly one of those who came last."""
         if len(self._people) < 50 or random.random() < NEW_PEOPLE:
-            self._people.append("p1-" + "".join(random.choices(LETTERS, k=32)))
+            self._people.append(_new_person(random))
             return self._people[-1]
         recent = self._people[-2_000:] if random.random() < 0.9 else self._people
         return random.choice(recent)
@@ -297,196 +375,8 @@ class Workload:
         return self._planned(at, record, partition=wrong, code="wrong-partition")
 
 
-class Teller:
-    """Tells what happened to one person, with instants around now."""
-
-    def __init__(self, random: Random, ids: Callable[[], dict[str, Any]]) -> None:
-        self.random = random
-        self._ids = ids
-        self.now = datetime.now(UTC)
-
-    def ago(self, days: float) -> datetime:
-        return self.now - timedelta(days=days)
-
-    def soon(self) -> datetime:
-        """An instant that comes while the round runs; sometimes it is just over."""
-        return self.now + timedelta(seconds=self.random.uniform(-1, SOON_SECONDS))
-
-    def number(self) -> str:
-        return f"F{self.random.randrange(10**9)}"
-
-    def identity(self) -> list[Any]:
-        at = self.soon() if self.random.random() < 0.2 else self.ago(30)
-        return [b.verified(at, self.random.choice(CITIES), **self._ids())]
-
-    def result(
-        self, result: str, sampled: datetime, reported: datetime | None = None, **kw: Any
-    ) -> Any:
-        source = f"/laboratories/44{self.random.randrange(1, 40):04}"
-        reported = reported or sampled + timedelta(minutes=1)
-        return b.nat(result, sampled, reported, **{"source": source, **self._ids(), **kw})
-
-    def positive_cleared_soon(self) -> list[Any]:
-        one, two = self.ago(2), self.ago(0.9)
-        return [
-            self.result("positive", self.ago(3)),
-            self.result("negative", one),
-            self.result("negative", two, self.soon()),
-        ]
-
-    def positive_taken_back(self) -> list[Any]:
-        found = self.result("positive", self.ago(1))
-        return self.shuffled([found, b.retracted(found, self.now, **self._ids())])
-
-    def positive_corrected(self) -> list[Any]:
-        found = self.result("positive", self.ago(1))
-        right = self.result("negative", self.ago(1), source=found.source, supersedes=found.id)
-        return self.shuffled([found, right])
-
-    def claims_in_vain(self) -> list[Any]:
-        """Corrections of another source's event, of a later one, of one that never comes."""
-        found = self.result("positive", self.ago(1))
-        other = self.result("negative", self.ago(1), source="/laboratories/1", supersedes=found.id)
-        early = self.result("negative", self.ago(1), source=found.source, supersedes=found.id)
-        early = b.make(
-            type(early),
-            early.data,
-            at=early.time,
-            source=early.source,
-            id=early.id,
-            sequence=1,
-            supersedes=found.id,
-            person=early.partitionkey,
-        )
-        lost = self.result("inconclusive", self.ago(1), supersedes="never-sent")
-        return [found, other, early, lost]
-
-    def case_discharged_soon(self) -> list[Any]:
-        case, ids = self.number(), self._ids
-        return self.shuffled(
-            [
-                b.suspected(self.ago(20), case, **ids()),
-                b.confirmed(self.ago(19), case, **ids()),
-                b.discharged(self.soon() - POLICY.after_discharge, case, **ids()),
-            ]
-        )
-
-    def suspicion_excluded_soon(self) -> list[Any]:
-        case, ids = self.number(), self._ids
-        return [b.suspected(self.ago(1), case, **ids()), b.excluded(self.soon(), case, **ids())]
-
-    def case_taken_back(self) -> list[Any]:
-        found = b.suspected(self.ago(1), self.number(), **self._ids())
-        return self.shuffled([found, b.retracted(found, self.now, **self._ids())])
-
-    def contact_over_soon(self) -> list[Any]:
-        listing, exposure = self.number(), self.soon() - POLICY.after_exposure
-        days = [day_start(exposure, day) for day in POLICY.contact_test_days]
-        source = "/laboratories/440001"
-        tests = [
-            self.result("negative", min(day, self.now - timedelta(minutes=2)), source=source)
-            for day in days
-        ]
-        listed = b.contact(exposure, self.ago(13), listing, **self._ids())
-        return self.shuffled([listed, *tests])
-
-    def contact_withdrawn_soon(self) -> list[Any]:
-        listing = self.number()
-        listed = b.contact(self.ago(3), self.ago(2), listing, **self._ids())
-        return [listed, b.contact_withdrawn(self.soon(), listing, **self._ids())]
-
-    def contact_taken_back(self) -> list[Any]:
-        listed = b.contact(self.ago(3), self.ago(2), self.number(), **self._ids())
-        return [listed, b.retracted(listed, self.now, **self._ids())]
-
-    def other_province(self) -> list[Any]:
-        province = self.random.choice(("43", "45", "36"))
-        colour = self.random.choice(("red", "yellow"))
-        return [
-            b.provincial(colour, self.ago(1), province, **self._ids()),
-            b.provincial("green", self.soon(), province, **self._ids()),
-        ]
-
-    def home_until_soon(self) -> list[Any]:
-        return [b.ordered("home", self.ago(14), self.soon(), self.number(), **self._ids())]
-
-    def home_from_soon(self) -> list[Any]:
-        start = self.soon()
-        end = start + timedelta(seconds=self.random.uniform(1, 5))
-        return [b.ordered("home", start, end, self.number(), **self._ids())]
-
-    def centralised_then_home(self) -> list[Any]:
-        order = self.number()
-        return self.shuffled(
-            [
-                b.ordered("centralised", self.ago(14), self.ago(1), order, **self._ids()),
-                b.transferred("home", self.ago(2), self.soon(), order, **self._ids()),
-            ]
-        )
-
-    def released_soon(self) -> list[Any]:
-        order = self.number()
-        return [
-            b.ordered("centralised", self.ago(14), self.ago(1), order, **self._ids()),
-            b.released(self.soon(), order, **self._ids()),
-        ]
-
-    def left_code_soon(self) -> list[Any]:
-        """Ended so long ago that it leaves the code; nothing of that is told."""
-        order = self.number()
-        return [
-            b.ordered("centralised", self.ago(20), self.ago(3), order, **self._ids()),
-            b.released(self.soon() - POLICY.ended_kept, order, **self._ids()),
-        ]
-
-    def nothing_opens(self) -> list[Any]:
-        return [
-            self.result("positive", self.ago(1), status="preliminary"),
-            self.result("inconclusive", self.ago(1)),
-            self.result("negative", self.ago(1)),
-        ]
-
-    def more_than_a_row_holds(self) -> list[Any]:
-        """Results of two months; one that was positive is taken back when it has left the row."""
-        found = self.result("positive", self.ago(60))
-        results = [self.result("negative", self.ago(59 - n / 3)) for n in range(POLICY.facts_max)]
-        return [found, *self.shuffled(results), b.retracted(found, self.now, **self._ids())]
-
-    def identity_taken_back(self) -> list[Any]:
-        found = b.verified(self.ago(3), **self._ids())
-        return [found, b.retracted(found, self.now, **self._ids()), *self.identity()]
-
-    def scan(self) -> Any:
-        data = e.ScanData(self.number(), "A place", self.now)
-        return b.make(e.ScanRecorded, data, at=self.now, source="/terminals/1", **self._ids())
-
-    def shuffled(self, events: list[Any]) -> list[Any]:
-        if self.random.random() < 0.5:
-            self.random.shuffle(events)
-        return events
-
-
-STORIES: tuple[Callable[[Teller], list[Any]], ...] = (
-    Teller.positive_cleared_soon,
-    Teller.positive_taken_back,
-    Teller.positive_corrected,
-    Teller.claims_in_vain,
-    Teller.case_discharged_soon,
-    Teller.suspicion_excluded_soon,
-    Teller.case_taken_back,
-    Teller.contact_over_soon,
-    Teller.contact_withdrawn_soon,
-    Teller.contact_taken_back,
-    Teller.other_province,
-    Teller.home_until_soon,
-    Teller.home_until_soon,
-    Teller.home_from_soon,
-    Teller.centralised_then_home,
-    Teller.released_soon,
-    Teller.left_code_soon,
-    Teller.nothing_opens,
-    Teller.identity_taken_back,
-)
+def _new_person(random: Random) -> str:
+    return "p1-" + "".join(random.choices(LETTERS, k=32))
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from app.engine import chunks as chunks_module
 from app.engine import partition as partition_module
 from app.engine import table as engine
-from app.engine import turns
+from app.engine.turns import HOLD_SECONDS, Waiting
 from app.engine.chunks import Chunk
 from app.engine.halts import TopicHalts
 from app.engine.lanes import Halted
@@ -29,7 +29,6 @@ from app.engine.partition import Partition, TableSettings
 from app.engine.store import LOG_ID, StoreDamaged
 from app.engine.table import Table
 from app.engine.transaction import Fold, Output, Transaction
-from app.engine.turns import Waiting
 from app.process import metrics
 from support.log import Log, Topics
 from support.records import record
@@ -472,7 +471,7 @@ async def test_a_fold_that_takes_long_lets_the_loop_go_on(partition: Partition) 
 
     def slow(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
         for _ in records:
-            time.sleep(turns.HOLD_SECONDS)
+            time.sleep(HOLD_SECONDS)
             yield
 
     beating = asyncio.create_task(beat())
