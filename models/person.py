@@ -117,7 +117,8 @@ def unknown(person: str, at: datetime) -> Person:
 
 def whole(row: Person, pages: Pages) -> Person:
     """Return a row with all that has left it for its history."""
-    return replace(row, facts=_joined(row.facts, read_pages(row.history, pages)))
+    facts = first_arrivals((*row.facts, *read_pages(row.history, pages)))
+    return replace(row, facts=tuple(facts))
 
 
 def _no_pages(number: int) -> Sequence[Fact]:
@@ -282,7 +283,8 @@ def _known_before(outcome: FoldOutcome, event: StatusEvent, new: Fact, known: Fa
 
 
 def _joined(facts: tuple[Fact, ...], others: Sequence[Fact]) -> tuple[Fact, ...]:
-    """Return facts with those of `others` that are not among them, in their order."""
+    """Return facts with those of `others` that are not among them, in their order; a single other
+    is never among them."""
     if len(others) == 1:
         [new] = others
         place = bisect_left(facts, identity(new), key=identity)

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from models.codes import Colour, Reason
 from models.events import StatusEvent, counts_from
 from models.facts import identity
+from models.history import History
 from models.notices import Objection
-from models.person import Person, fold, given_up, overfull
+from models.person import Person, fold, given_up, overfull, whole
 from models.policy import POLICIES
 from models.reasons import assess, may_open
 from models.rows import decode_row, encode_row
@@ -438,3 +439,12 @@ def test_a_flood_about_someone_red_leaves_a_bounded_row() -> None:
         held.fold(negative(at, reported_at=at))
     assert len(held.row.facts) <= policy.facts_max + policy.facts_reserved + 16
     assert held.row.code.colour is Colour.RED
+
+
+def test_what_is_in_the_row_and_on_a_page_is_there_once() -> None:
+    """It was read again when it became important; the page keeps it."""
+    event = verified()
+    held = Held(event.partitionkey, event.time)
+    held.fold(event)
+    row = replace(held.row, history=History(last_days=(1,)))
+    assert whole(row, lambda _: row.facts).facts == row.facts
