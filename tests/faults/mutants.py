@@ -237,11 +237,11 @@ def flow_not_stopped() -> None:
 def catch_up_before_fence() -> None:
     async def reversed_(self: Partition) -> None:
         await self._close_producer()
-        found = await self._catch_up()
+        forgotten = await self._catch_up()
         await self._fence()
-        self.comes_next |= found
-        if found:
-            await self.commit(Transaction(self.store), dict.fromkeys(found, -1))
+        if forgotten:
+            await self.commit(Transaction(self.store), dict.fromkeys(forgotten, -1))
+        self.followed = set()
         self.lost = False
         self.live.set()
 

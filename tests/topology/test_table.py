@@ -21,7 +21,6 @@ from structlog.testing import capture_logs
 from app.engine import chunks as chunks_module
 from app.engine import partition as partition_module
 from app.engine import table as engine
-from app.engine.turns import HOLD_SECONDS, Waiting
 from app.engine.chunks import Chunk
 from app.engine.halts import TopicHalts
 from app.engine.lanes import Halted
@@ -29,6 +28,7 @@ from app.engine.partition import Partition, TableSettings
 from app.engine.store import LOG_ID, StoreDamaged
 from app.engine.table import Table
 from app.engine.transaction import Fold, Output, Transaction
+from app.engine.turns import HOLD_SECONDS, Waiting
 from app.process import metrics
 from support.log import Log, Topics
 from support.records import record
