@@ -6,12 +6,13 @@ from itertools import pairwise
 from msgspec import Struct
 
 BEFORE_SECONDS = 2.0
-"""Whoever ends as soon as an act begins is not seen in it, but so shortly before."""
+"""Whoever ends as soon as an act begins is not seen in it, but so shortly before. Who is not seen
+for so long at its end holds it no more."""
 
 
 class Pause(Struct, frozen=True):
     """The longest time without a commit to a partition in an act. `holders`: how many processes
-    held it."""
+    held it; nobody at the end counts as one."""
 
     partition: int
     seconds: float
@@ -33,15 +34,19 @@ class Seen:
 
     def pauses(self, begun: float, ended: float) -> list[Pause]:
         """Return the pause of each partition between two instants."""
-        since = begun - BEFORE_SECONDS
         return [
             Pause(
                 partition,
                 round(longest_pause(commits, begun, ended), 3),
-                len({pid for at, p, pid in self.holders if p == partition and since < at <= ended}),
+                len(self._held(partition, begun - BEFORE_SECONDS, ended))
+                + (not self._held(partition, ended - BEFORE_SECONDS, ended)),
             )
             for partition, commits in enumerate(self.commits)
         ]
+
+    def _held(self, partition: int, since: float, until: float) -> set[int]:
+        """Return the processes that were seen to hold a partition in that time."""
+        return {pid for at, p, pid in self.holders if p == partition and since < at <= until}
 
 
 def longest_pause(commits: Sequence[float], begun: float, ended: float) -> float:

@@ -61,7 +61,7 @@ time-out of the session longer."""
 SESSION_SECONDS = Settings().worker_session_seconds
 TABLE = "people"
 SECONDS_MAX = 1_800.0
-BACK_SECONDS_MAX = 60.0
+BACK_SECONDS_MAX = 120.0
 FLUSH_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.1
 TICK_SECONDS = 0.01
@@ -200,7 +200,7 @@ def _acts(workers: Sequence["Worker"], seen: Seen, terminal: Terminal) -> Iterat
     yield act(CALM, partial(time.sleep, CALM_SECONDS))
     for number, worker in enumerate(workers, 1):
         yield act(f"restart of worker {number}", partial(_restart, worker, workers))
-    yield act("kill -9 of worker 1", partial(_kill, workers[0]), killed=True)
+    yield act("kill -9 of worker 1", partial(_kill, workers[0], workers[1:]), killed=True)
 
 
 def _restart(worker: "Worker", workers: Sequence["Worker"]) -> None:
@@ -208,17 +208,24 @@ def _restart(worker: "Worker", workers: Sequence["Worker"]) -> None:
     if code := worker.exited():
         raise StackError(f"{worker.name} ended with {said(code)}.\n{worker.tail()}")
     worker.start()
-    until = time.monotonic() + BACK_SECONDS_MAX
-    while not worker.answers() or len({n for w in workers for n in w.held()}) < PARTITIONS:
-        if time.monotonic() > until:
-            raise TimeoutError(f"not every partition was held again in time\n{worker.tail()}")
-        time.sleep(POLL_SECONDS)
+    _wait_held(workers, worker.answers)
     time.sleep(AFTER_SECONDS)
 
 
-def _kill(worker: "Worker") -> None:
+def _kill(worker: "Worker", others: Sequence["Worker"]) -> None:
     os.kill(worker.pid or 0, signal.SIGKILL)
-    time.sleep(SESSION_SECONDS + MOVE_SECONDS + AFTER_SECONDS)
+    _wait_held(others, lambda: True)
+    time.sleep(AFTER_SECONDS)
+
+
+def _wait_held(workers: Sequence["Worker"], ready: Callable[[], bool]) -> None:
+    """Return once the workers together hold every partition."""
+    until = time.monotonic() + BACK_SECONDS_MAX
+    while not ready() or len({n for worker in workers for n in worker.held()}) < PARTITIONS:
+        if time.monotonic() > until:
+            logs = "\n".join(worker.tail() for worker in workers)
+            raise TimeoutError(f"not every partition was held again in time\n{logs}")
+        time.sleep(POLL_SECONDS)
 
 
 class Worker(HttpProcess):

@@ -25,8 +25,8 @@ def test_the_longest_time_without_a_commit_touches_the_act(
 
 
 def test_a_partition_stays_with_the_one_process_that_holds_it_all_the_time() -> None:
-    seen = Seen(3)
-    seen.commits = [[9.0, 11.0, 20.0], [9.0, 20.0], [9.0, 20.0]]
+    seen = Seen(4)
+    seen.commits = [[9.0, 11.0, 20.0], [9.0, 20.0], [9.0, 20.0], [9.0]]
     seen.holders = [
         *((at, 0, 101) for at in (5.0, 9.5, 12.0, 19.0)),
         (9.5, 1, 102),  # ends as the act begins
@@ -34,7 +34,9 @@ def test_a_partition_stays_with_the_one_process_that_holds_it_all_the_time() -> 
         (5.0, 2, 103),  # had it long before
         (9.5, 2, 102),
         (12.0, 2, 102),
+        (19.0, 2, 102),
+        (9.5, 3, 102),  # is killed, and nobody takes it
     ]
     found = seen.pauses(10.0, 20.0)
-    assert found == [Pause(0, 9.0, 1), Pause(1, 11.0, 2), Pause(2, 11.0, 1)]
-    assert [pause.stayed for pause in found] == [True, False, True]
+    assert found == [Pause(0, 9.0, 1), Pause(1, 11.0, 2), Pause(2, 11.0, 1), Pause(3, 11.0, 2)]
+    assert [pause.stayed for pause in found] == [True, False, True, False]
