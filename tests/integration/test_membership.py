@@ -55,16 +55,10 @@ async def two(kafka: Kafka, tmp_path: Path) -> AsyncIterator[tuple[Worker, Worke
         yield workers
     finally:
         for worker in workers:
-            leave(worker)
+            worker.give_up_its_place()
+            worker.signal_stop()
         for worker in workers:
             worker.stop()
-
-
-def leave(worker: Worker) -> None:
-    """End a worker for good: without its file it leaves its group."""
-    for file in (worker.directory / "data" / "faust").rglob("member"):
-        file.unlink()
-    worker.signal_stop()
 
 
 async def work(kafka: Kafka) -> None:
@@ -119,7 +113,8 @@ async def test_who_leaves_for_good_is_not_waited_for(
     kafka: Kafka, two: tuple[Worker, Worker]
 ) -> None:
     stays, leaves = two
-    leave(leaves)
+    leaves.give_up_its_place()
+    leaves.signal_stop()
     left = time.monotonic()
     await until_held(stays)
     assert time.monotonic() - left < SESSION_SECONDS / 2

@@ -14,6 +14,7 @@ from nacl.public import PrivateKey
 
 from app.development.stack.processes import HttpProcess
 from app.engine import records
+from app.engine.membership import MEMBER
 from app.process.consumer import LogRecord
 from app.process.ports import free_port
 from app.projection.freshness import PEOPLE, Group, Inputs
@@ -35,6 +36,11 @@ records.install()  # some tests write what aiokafka alone cannot read
 
 class Worker(HttpProcess):
     """`yuekang worker`, or the lists' one, with its data in `directory`."""
+
+    def give_up_its_place(self) -> None:
+        """Let it leave its group when it ends: without its file it does not come back."""
+        for file in (self.directory / "data" / "faust").glob(f"*/{MEMBER}"):
+            file.unlink()
 
     async def readiness(self) -> str:
         """Return what it says of itself."""
@@ -62,13 +68,14 @@ class Worker(HttpProcess):
 
 @contextmanager
 def running_worker(kafka: Kafka, directory: Path, name: str = "worker") -> Iterator[Worker]:
-    """Run a worker that is ready; at the end it must stop by itself."""
+    """Run a worker that is ready; at the end it must stop by itself, and leave its group."""
     worker = Worker(kafka, directory, name)
     worker.start()
     try:
         worker.wait_ready()
         yield worker
     finally:
+        worker.give_up_its_place()
         worker.stop()
     assert worker.exited() == 0, worker.tail()
 
