@@ -332,6 +332,7 @@ class Partition:
             while batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                 assert batch.record_count(), "a batch takes at least one record of any size"
                 sent.append(await self._submit(batch, topic, number))
+                await asyncio.sleep(0)  # filling one takes some ms
                 batch = producer.create_batch()
         sent.append(await self._submit(batch, topic, number))
         return sent

@@ -48,6 +48,10 @@ PART_RECORDS = 512
 """Records that are folded before time and the size of their rows are looked at, at most: as many as
 are folded within `TURN_SECONDS`."""
 
+FIRST_PART = 64
+"""Records in the first part of a topic partition: how large its rows are is not known yet, and all
+of a part is read, sent and written in one go each."""
+
 CAREFUL = 8
 """A part that failed is tried again in so many parts, each in a transaction of its own, until the
 one record is found that cannot be folded."""
@@ -198,7 +202,7 @@ class Table:
         `Halted` where `fold` fails, or the broker refuses what it writes, at one record.
         """
         await self._until_assigned(chunk)
-        part = self._parts.get(TP(chunk.topic, chunk.partition), PART_RECORDS)
+        part = self._parts.get(TP(chunk.topic, chunk.partition), min(FIRST_PART, PART_RECORDS))
         mine, waiting = Waiting(chunk, fold, part), self._waiting[chunk.partition]
         waiting.append(mine)
         try:

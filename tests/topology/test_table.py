@@ -528,7 +528,7 @@ async def test_what_cannot_be_folded_stands_still_and_all_before_it_is_committed
 
 
 async def test_a_failure_that_passes_leaves_no_trace(partition: Partition, log: Log) -> None:
-    held, failures = table_of(partition), 3
+    held, failures = table_of(partition), 2
 
     def sometimes(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
         nonlocal failures
