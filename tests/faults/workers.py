@@ -53,7 +53,7 @@ async def third_joins_and_leaves(scene: Scene) -> None:
 
     Each leaves its group, or keeps its place and is back sooner or later than it is missed.
     """
-    _, second, third = scene.stage.workers
+    _, second, third = scene.stage.workers[:3]
     async with scene.lock(second.name):
         third.wanted = True
         await running(third)

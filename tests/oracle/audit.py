@@ -467,7 +467,8 @@ class Audit:
         if held.events != self._free[key].whole().events:
             self.found.add("replay", f"{key!r}: the facts differ")
         elif meaning(one.code) != meaning(other.code):
-            self.found.add("replay", f"{key!r}: the code differs")
+            codes = f"{meaning(one.code)}, not {meaning(other.code)}"
+            self.found.add("replay", f"{key!r}: the code differs: {codes}")
         self._chains.compare(key, row.code, self.found)
 
     async def redis_behind(self) -> str:
