@@ -7,7 +7,9 @@ pages are read, all is judged together, and what has become important again come
 
 So the code is that of all events ever accepted, whatever order they arrive in, for as long as the
 pages are kept: `history_kept`, and at most `pages_max` of them. An event that names what lies
-beyond them is told that it is not kept.
+beyond them is told that it is not kept. In a flood, and in a row that has used up its reserve, it
+depends on the order: a reason may hold for longer, and one that has ended may be shown no more
+(decision 19).
 """
 
 from collections import defaultdict
@@ -117,7 +119,7 @@ def reached_by(
         return True
     if any(other.supersedes == event.id for other in held):
         return True
-    if is_crowded(len(held), at) or _is_flooded(history, at):
+    if is_crowded(len(held), at) or is_flooded(history, at):
         return False
     for one in chain:
         if not _is_of_an_order(one) and min(instants(one)) < history.until + _margin(one):
@@ -177,7 +179,7 @@ def first_arrivals(facts: Iterable[Fact]) -> list[Fact]:
     return [found[own] for own in sorted(found)]
 
 
-def _is_flooded(history: History, at: datetime) -> bool:
+def is_flooded(history: History, at: datetime) -> bool:
     """Say whether more left at the bound of the row than it has in reserve, and is not settled."""
     return history.crowded_out > policy_at(at).facts_reserved and not _is_settled(history, at)
 

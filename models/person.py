@@ -3,7 +3,8 @@
 A row holds the events that can still bear on the code, each with its arrival, and the code. The
 code is that of all events ever accepted, so it does not depend on their order, number or time of
 arrival: a duplicate changes nothing, a late event takes the place it would have had, a correction
-may come before what it corrects.
+may come before what it corrects. Of someone who has more events than a row and its reserve hold,
+the order may decide how long a reason holds (decision 19).
 
 A row stays small for a lifetime: what can bear on nothing any more leaves it for the person's
 history (models.history), and is read again when a late event or a correction reaches it. At its

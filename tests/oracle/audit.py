@@ -48,7 +48,7 @@ from oracle.layout import (
 from oracle.letters import Letters
 from oracle.reading import Reader, newest_rows, uncommitted
 from oracle.readmodel import ReadModel
-from oracle.replay import arrival, meaning
+from oracle.replay import arrival, unlike_codes
 from oracle.sources import Sources
 from oracle.stores import compare_rows, compare_store
 from support.held import Held, is_page
@@ -464,11 +464,14 @@ class Audit:
         held = whole(row, partial(self._page, number, row.code.person))
         to = max(row.judged_at, free.judged_at)
         one, other = advance(row, to).person, advance(free, to).person
-        if held.events != self._free[key].whole().events:
+        replayed = self._free[key].whole()
+        if held.events != replayed.events:
             self.found.add("replay", f"{key!r}: the facts differ")
-        elif meaning(one.code) != meaning(other.code):
-            codes = f"{meaning(one.code)}, not {meaning(other.code)}"
-            self.found.add("replay", f"{key!r}: the code differs: {codes}")
+        elif said := unlike_codes(
+            msgspec.structs.replace(held, code=one.code, judged_at=one.judged_at),
+            msgspec.structs.replace(replayed, code=other.code, judged_at=other.judged_at),
+        ):
+            self.found.add("replay", f"{key!r}: {said}")
         self._chains.compare(key, row.code, self.found)
 
     async def redis_behind(self) -> str:

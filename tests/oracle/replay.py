@@ -14,8 +14,10 @@ import msgspec
 from app.process.consumer import LogRecord
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, decode
-from models.codes import NO_CODE, HealthCode, Status, StatusChanged
+from models.codes import NO_CODE, HealthCode, Status, StatusChanged, judge
+from models.history import is_crowded, is_flooded
 from models.person import Person, advance, whole
+from models.reasons import assess
 from models.rows import decode_page, decode_row, page_key
 from support.held import Held, is_page
 
@@ -86,9 +88,38 @@ def differences(expected: Mapping[str, Person], found: Mapping[str, Person]) -> 
         one, other = (advance(p[person], to).person for p in (expected, found))
         if one.events != other.events:
             wrong.append(f"{person}: the facts differ")
-        elif meaning(one.code) != meaning(other.code):
-            wrong.append(f"{person}: the code differs: {meaning(one.code)} {meaning(other.code)}")
+        elif unlike := unlike_codes(one, other):
+            wrong.append(f"{person}: {unlike}")
     return wrong
+
+
+def unlike_codes(one: Person, other: Person) -> str:
+    """Say how the codes of two whole people with the same facts differ; nothing if they do not, or
+    if decision 19 lets them."""
+    if may_depend_on_order(one) or may_depend_on_order(other):
+        missing = sorted({*missing_reasons(one), *missing_reasons(other)})
+        return f"the code lacks {missing}" if missing else ""
+    if meaning(one.code) == meaning(other.code):
+        return ""
+    return f"the code differs: {meaning(one.code)}, not {meaning(other.code)}"
+
+
+def may_depend_on_order(person: Person) -> bool:
+    """Say whether decision 19 lets the code of a whole person depend on the order of arrival: the
+    row was in a flood, or may once have used up its reserve."""
+    at = person.judged_at
+    return is_crowded(len(person.facts), at) or is_flooded(person.history, at)
+
+
+def missing_reasons(person: Person) -> list[str]:
+    """Return what all events of a whole person give as reasons, and the code does not say."""
+    found = assess(person.events)
+    code = msgspec.structs.replace(
+        person.code, verified_since=found.verified_since, intervals=found.intervals
+    )
+    given = judge(code, person.judged_at).status.reasons
+    said = judge(person.code, person.judged_at).status.reasons
+    return [reason.name for reason in given if reason not in said]
 
 
 def meaning(code: HealthCode) -> tuple[Any, ...]:
