@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from app.development.stack.broker import Broker
-from app.development.stack.processes import Process, said
+from app.development.stack.processes import Process, said, stop_all
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting, machine, outputs, topics, workload
 from bench.cpu import cpu_seconds, peak_memory_mib
@@ -191,10 +191,7 @@ def started(
             process.start()
         yield Observer(broker.bootstrap, group, backlog.topic, backlog.ends, alive), processes
     finally:
-        for process in processes:
-            process.signal_stop()
-        for process in processes:
-            process.stop()
+        stop_all(processes)
         shutil.rmtree(place.directory, ignore_errors=True)
 
 

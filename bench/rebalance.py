@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from app.development.secrets import development_secrets
 from app.development.stack.broker import Broker
-from app.development.stack.processes import HttpProcess, StackError, said
+from app.development.stack.processes import HttpProcess, StackError, said, stop_all
 from app.engine.halts import PARTITIONS_PATH, HeldPartition
 from app.process.settings import Settings
 from app.topics.admin import create_topics
@@ -109,10 +109,8 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
                 worker.wait_ready()
             return _measure(broker, workers, people, seed, terminal)
         finally:
+            stop_all(workers)
             for worker in workers:
-                worker.signal_stop()
-            for worker in workers:
-                worker.stop()
                 shutil.rmtree(worker.directory, ignore_errors=True)
 
 

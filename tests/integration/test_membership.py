@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.development.stack.processes import stop_all
 from app.engine.halts import PARTITIONS_PATH
 from app.topics.catalogue import CATALOGUE, partition_of
 from support import builders as b
@@ -56,9 +57,7 @@ async def two(kafka: Kafka, tmp_path: Path) -> AsyncIterator[tuple[Worker, Worke
     finally:
         for worker in workers:
             worker.give_up_its_place()
-            worker.signal_stop()
-        for worker in workers:
-            worker.stop()
+        stop_all(workers)
 
 
 async def work(kafka: Kafka) -> None:
