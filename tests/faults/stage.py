@@ -21,7 +21,6 @@ from redis.exceptions import RedisError
 
 from app.development.stack.processes import HttpProcess, Process
 from app.development.stack.redis_server import RedisServer
-from app.engine.membership import MEMBER
 from app.process.ports import free_ports
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE, STATUS_CHANGES
@@ -30,6 +29,7 @@ from faults.cluster import Node, Place, stamp_by_broker, wait_in_step, with_copi
 from faults.isolation import BROKERS, Link, SmallDisk, isolated
 from faults.points import Act
 from support.clocks import SteppedClock
+from support.workers import give_up_places
 
 SESSION_SECONDS = 4.0
 """Of a worker: what a fault holds up for longer goes through a rebalance."""
@@ -143,8 +143,7 @@ class Worker(Python):
 
     def give_up_its_place(self) -> None:
         """Let it leave its group when it ends; killed, it comes back as another member."""
-        for file in (self.data / "data" / "faust").glob(f"*/{MEMBER}"):
-            file.unlink()
+        give_up_places(self.data / "data")
 
     def step_clock(self, seconds: float) -> None:
         """Set its wall clock off from the machine's; also while it runs."""

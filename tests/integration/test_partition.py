@@ -169,11 +169,9 @@ def _close_connections(producer: Producer) -> None:
 
 
 async def made_again(kafka: Kafka, name: str) -> None:
+    await kafka.delete_topic(name)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
-    await admin.delete_topics([kafka.named(name)])
-    while kafka.named(name) in await admin.list_topics():
-        await asyncio.sleep(0.05)
     await admin.create_topics([NewTopic(kafka.named(name), 1, 1)])
     await admin.close()
 

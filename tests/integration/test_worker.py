@@ -446,12 +446,7 @@ def test_what_was_deleted_before_it_was_read_is_said(
 
 async def made_again(kafka: Kafka, topic: str) -> None:
     """Delete a topic, and make it again."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    await admin.start()
-    await admin.delete_topics([kafka.named(topic)])
-    while kafka.named(topic) in await admin.list_topics():
-        await asyncio.sleep(0.1)
-    await admin.close()
+    await kafka.delete_topic(topic)
     await kafka.create_topics()
 
 

@@ -1,5 +1,6 @@
 """A real Kafka, started by what `yuekang up` starts it with: one a run, whoever runs the tests."""
 
+import asyncio
 import fcntl
 import os
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from app.development.stack.broker import Broker
 from app.process.ports import free_port
@@ -46,6 +48,17 @@ class Kafka:
     async def create_topics(self) -> None:
         """Make the topics of topics.yaml, unless they are there."""
         await create_topics(self.bootstrap, Catalogue.load(prefix=self.prefix))
+
+    async def delete_topic(self, name: str) -> None:
+        """Delete a topic; return when it is gone, and may be made again."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            await admin.delete_topics([self.named(name)])
+            while self.named(name) in await admin.list_topics():
+                await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
 
     def producer(self, **settings: Any) -> AIOKafkaProducer:
         """Return a producer that is told names as in topics.yaml."""

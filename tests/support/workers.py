@@ -39,8 +39,7 @@ class Worker(HttpProcess):
 
     def give_up_its_place(self) -> None:
         """Let it leave its group when it ends: without its file it does not come back."""
-        for file in (self.directory / "data" / "faust").glob(f"*/{MEMBER}"):
-            file.unlink()
+        give_up_places(self.directory / "data")
 
     async def readiness(self) -> str:
         """Return what it says of itself."""
@@ -64,6 +63,12 @@ class Worker(HttpProcess):
         }
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(name, command(name), directory, environment, self.url)
+
+
+def give_up_places(data: Path) -> None:
+    """Let the worker with this folder of data be another member of its group from its end on."""
+    for file in (data / "faust").glob(f"*/{MEMBER}"):
+        file.unlink()
 
 
 @contextmanager
