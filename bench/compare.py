@@ -12,13 +12,13 @@ from typing import Any
 from msgspec import Struct
 
 from app.development.stack.broker import Broker
-from app.development.stack.processes import Process, said, stop_all
+from app.development.stack.processes import Process, said
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting, machine, outputs, topics, workload
 from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.observer import Observer, Sample, Stalled
 from bench.records import Record
-from bench.sides import Place, Side
+from bench.sides import Place, Side, stop_all
 
 SHORT = 10
 """A side that is `short` gets one of so many events."""

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from app.development.secrets import development_secrets
 from app.development.stack.broker import Broker
-from app.development.stack.processes import HttpProcess, StackError, said, stop_all
+from app.development.stack.processes import HttpProcess, StackError, said
 from app.engine.halts import PARTITIONS_PATH, HeldPartition
 from app.process.settings import Settings
 from app.topics.admin import create_topics
@@ -39,7 +39,7 @@ from bench.broker import running_broker
 from bench.pauses import Pause, Seen
 from bench.records import PARTITIONS, Record
 from bench.scale import Terminal
-from bench.sides import OWN_PYTHON
+from bench.sides import OWN_PYTHON, stop_all
 from bench.stack import applied, environment_of, record_of
 from models.events import NatResultData, NatResultReported, Result
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.development.stack.broker import ROOT
+from app.development.stack.processes import Process
 from app.engine.chunks import CHUNK_RECORDS_MAX
 from models.policy import POLICIES, Policy
 
@@ -187,3 +188,11 @@ SIDES: Mapping[str, Side] = {
              _limit, keeps=False),
     )
 }  # fmt: skip
+
+
+def stop_all(processes: Sequence[Process]) -> None:
+    """End processes together: each is asked to end before the first is waited for."""
+    for process in processes:
+        process.signal_stop()
+    for process in processes:
+        process.stop()

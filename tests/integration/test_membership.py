@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.development.stack.processes import stop_all
 from app.engine.halts import PARTITIONS_PATH
 from app.topics.catalogue import CATALOGUE, partition_of
 from support import builders as b
@@ -57,7 +56,9 @@ async def two(kafka: Kafka, tmp_path: Path) -> AsyncIterator[tuple[Worker, Worke
     finally:
         for worker in workers:
             worker.give_up_its_place()
-        stop_all(workers)
+            worker.signal_stop()
+        for worker in workers:
+            worker.stop()
 
 
 async def work(kafka: Kafka) -> None:

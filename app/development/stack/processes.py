@@ -132,14 +132,6 @@ class Process:
         return "\n".join([*lines[-TAIL_LINES:], f"(the end of {self.log})"])
 
 
-def stop_all(processes: Sequence[Process]) -> None:
-    """End processes together: each is asked to end before the first is waited for."""
-    for process in processes:
-        process.signal_stop()
-    for process in processes:
-        process.stop()
-
-
 class HttpProcess(Process):
     """A process that says by HTTP whether it is ready."""
 
