@@ -119,7 +119,7 @@ def reached_by(
         return True
     if any(other.supersedes == event.id for other in held):
         return True
-    if is_crowded(len(held), at) or is_flooded(history, at):
+    if is_crowded(len(held), at) or _is_flooded(history, at):
         return False
     for one in chain:
         if not _is_of_an_order(one) and min(instants(one)) < history.until + _margin(one):
@@ -179,7 +179,7 @@ def first_arrivals(facts: Iterable[Fact]) -> list[Fact]:
     return [found[own] for own in sorted(found)]
 
 
-def is_flooded(history: History, at: datetime) -> bool:
+def _is_flooded(history: History, at: datetime) -> bool:
     """Say whether more left at the bound of the row than it has in reserve, and is not settled."""
     return history.crowded_out > policy_at(at).facts_reserved and not _is_settled(history, at)
 

@@ -15,7 +15,7 @@ from app.process.consumer import LogRecord
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, decode
 from models.codes import NO_CODE, HealthCode, Status, StatusChanged, judge
-from models.history import is_crowded, is_flooded
+from models.history import is_crowded
 from models.person import Person, advance, whole
 from models.reasons import assess
 from models.rows import decode_page, decode_row, page_key
@@ -96,19 +96,23 @@ def differences(expected: Mapping[str, Person], found: Mapping[str, Person]) -> 
 def unlike_codes(one: Person, other: Person) -> str:
     """Say how the codes of two whole people with the same facts differ; nothing if they do not, or
     if decision 19 lets them."""
+    same = meaning(one.code) == meaning(other.code)
     if may_depend_on_order(one) or may_depend_on_order(other):
-        missing = sorted({*missing_reasons(one), *missing_reasons(other)})
-        return f"the code lacks {missing}" if missing else ""
-    if meaning(one.code) == meaning(other.code):
+        if missing := sorted({*missing_reasons(one), *missing_reasons(other)}):
+            return f"the code lacks {missing}"
+        same = one.code.verified_since == other.code.verified_since
+        same = same and one.code.city == other.code.city
+    if same:
         return ""
     return f"the code differs: {meaning(one.code)}, not {meaning(other.code)}"
 
 
 def may_depend_on_order(person: Person) -> bool:
     """Say whether decision 19 lets the code of a whole person depend on the order of arrival: the
-    row was in a flood, or may once have used up its reserve."""
-    at = person.judged_at
-    return is_crowded(len(person.facts), at) or is_flooded(person.history, at)
+    row has used up its reserve, or so much left it at its bound."""
+    all_in_the_row = not person.history.numbers
+    overflowed = all_in_the_row or person.history.crowded_out > 0
+    return overflowed and is_crowded(len(person.facts), person.judged_at)
 
 
 def missing_reasons(person: Person) -> list[str]:
