@@ -161,15 +161,13 @@ class ChunkConsumer(Consumer):
         # Faust silently gives up a longer seek, and then no rebalance makes it go on.
         async with asyncio.timeout(SEEK_SECONDS_MAX):
             committed = await super().seek_to_committed()
-        for tp, offset in committed.items():
-            if not offset:
-                # A commit that failed in the rebalance: Faust would take it for done.
-                self._committed_offset.pop(tp, None)
+        for tp, at in committed.items():
+            # Nothing may be left of a commit that failed in the rebalance: Faust takes it for done.
+            self._committed_offset[tp] = at or None
         unread = cast(ChunkApp, self.app).unread()
         # To 0 and not "to the beginning", which waits for an answer of each partition's leader. If
         # 0 is gone already, the reset to the earliest comes with the fetch.
         places = {tp: unread.get(tp, 0) for tp, at in committed.items() if tp in unread or not at}
-        self._committed_offset.update({tp: at for tp, at in committed.items() if at})
         await self.go_to(places)
         return {tp: at for tp, at in self._committed_offset.items() if at is not None}
 
