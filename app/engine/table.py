@@ -202,7 +202,7 @@ class Table:
         `Halted` where `fold` fails, or the broker refuses what it writes, at one record.
         """
         await self._until_assigned(chunk)
-        part = self._parts.get(TP(chunk.topic, chunk.partition), min(FIRST_PART, PART_RECORDS))
+        part = self._parts.get(TP(chunk.topic, chunk.partition), FIRST_PART)
         mine, waiting = Waiting(chunk, fold, part), self._waiting[chunk.partition]
         waiting.append(mine)
         try:

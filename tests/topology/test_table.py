@@ -282,6 +282,7 @@ async def test_a_long_turn_is_cut_while_others_wait(
     partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What floods one topic delays the others of its partition by a part, and not by a chunk."""
+    monkeypatch.setattr(engine, "FIRST_PART", 2)
     monkeypatch.setattr(engine, "PART_RECORDS", 2)
     monkeypatch.setattr(engine, "TURN_SECONDS", 0.0)
     held, ended = table_of(partition), list[str]()
@@ -452,6 +453,7 @@ async def test_due_rows_of_one_partition_wait_for_no_other(
 async def test_a_chunk_whose_rows_are_large_is_committed_in_parts(
     partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine, "FIRST_PART", 4)
     monkeypatch.setattr(engine, "PART_RECORDS", 4)
     monkeypatch.setattr(engine, "TRANSACTION_BYTES_MAX", 5)
     assert await table_of(partition).process(chunk(*range(10)), put_each)
