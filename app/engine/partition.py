@@ -35,13 +35,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from app.engine.producer import FENCED, UNKNOWN, Producer
+from app.engine.producer import UNKNOWN, Producer
 from app.engine.store import APPLIED, DUE, TOPIC_ID, Store
 from app.engine.topics import Topics
 from app.engine.transaction import Transaction, by_place
 from app.process import metrics
 from app.process.consumer import Consumer
-from app.process.producers import close
+from app.process.producers import FENCED, close, unawaited
 
 log = structlog.get_logger()
 
@@ -340,8 +340,7 @@ class Partition:
     async def _submit(self, batch: Any, topic: str, number: int) -> "SentBatch":
         assert self._producer is not None
         future = await self._producer.send_batch(batch, topic, partition=number)
-        # Where another batch fails first, nobody asks any more what became of this one.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        unawaited(future)
         return SentBatch(topic, number, batch.record_count(), batch.size(), future)
 
 

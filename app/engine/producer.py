@@ -12,30 +12,15 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import ConnectionGroup
 from aiokafka.errors import (
-    IllegalOperation,
-    InvalidProducerEpoch,
-    InvalidProducerIdMapping,
     InvalidTxnState,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     NodeNotReadyError,
-    OutOfOrderSequenceNumber,
-    ProducerFenced,
     RequestTimedOutError,
 )
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest
-
-FENCED = (
-    ProducerFenced,
-    InvalidProducerEpoch,
-    InvalidProducerIdMapping,
-    OutOfOrderSequenceNumber,
-    IllegalOperation,
-)
-"""What tells that another producer has taken the name: at once, as a batch out of order, or, after
-another task was told, as an operation that is not allowed in that state."""
 
 UNKNOWN = (
     KafkaTimeoutError,

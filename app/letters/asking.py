@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.errors import KafkaError
 
+from app.process.producers import FENCED
 from app.process.settings import Settings
 
 EXIT_INTERRUPTED = 130  # as shells do for Ctrl-C
@@ -23,7 +24,7 @@ def ask_kafka(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(question(kafka))
-    except (ProducerFenced, OutOfOrderSequenceNumber):
+    except FENCED:
         raise failed(
             "Another resend has begun and shut this one out; what it was about to send is not sent."
         ) from None

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
+from app.process.producers import unawaited
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
 from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Reader, reading
@@ -153,18 +154,21 @@ async def _send(producer: AIOKafkaProducer, sendings: Sequence[tuple[Letter, Sen
     async with producer.transaction():
         confirmed = []
         for letter, sending in sendings:
-            confirmed.append(
-                await producer.send(
-                    sending.topic,
-                    sending.value,
-                    sending.key,
-                    sending.partition,
-                    headers=list(sending.headers),
+            for record in (sending, _mark(letter, sending)):
+                delivery = await producer.send(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    record.partition,
+                    headers=list(record.headers),
                 )
-            )
-            mark = msgspec.json.encode({"topic": sending.topic, "partition": sending.partition})
-            confirmed.append(
-                await producer.send(RESENT, mark, mark_of(letter.place), letter.place.partition)
-            )
-        for future in confirmed:
-            await future
+                unawaited(delivery)
+                confirmed.append(delivery)
+        for delivery in confirmed:
+            await delivery
+
+
+def _mark(letter: Letter, sending: Sending) -> Sending:
+    """Return the record that says that a letter was sent, and where to."""
+    value = msgspec.json.encode({"topic": sending.topic, "partition": sending.partition})
+    return Sending(RESENT, letter.place.partition, mark_of(letter.place), value, ())

@@ -1,16 +1,35 @@
-"""How a producer of aiokafka's is closed within a bounded time.
+"""What all that use a producer of aiokafka's must know: how it closes, and how it is shut out.
 
 Its own `stop` waits for deliveries without bound. If it is cut short, it leaves its task and its
 connections behind.
 """
 
 import asyncio
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+)
 
 CLOSE_SECONDS_MAX = 3.0
+
+FENCED = (
+    ProducerFenced,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    OutOfOrderSequenceNumber,
+    IllegalOperation,
+)
+"""What tells that another producer has taken the transactional name: at once, as a batch out of
+order, or, after another task was told, as an operation that is not allowed in that state. The last
+is no `KafkaError`."""
 
 log = structlog.get_logger()
 
@@ -24,3 +43,8 @@ async def close(producer: AIOKafkaProducer) -> None:
         log.warning("kafka_close_cut_short", error=type(error).__name__)
         await producer._sender.close()
         await producer.client.close()
+
+
+def unawaited(delivery: "asyncio.Future[Any]") -> None:
+    """Let a delivery fail without a word: another may fail first, and then nobody awaits it."""
+    delivery.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaConnectionError
+from typer import Exit
 from typer.testing import CliRunner
 
 from agents import people
@@ -14,9 +16,11 @@ from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
 from app.engine.transaction import Fold, Output, Records, Transaction
 from app.letters import commands
+from app.letters.asking import ask_kafka
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
 from app.letters.show import print_letter
+from app.process.producers import FENCED
 from app.process.settings import Settings
 from app.process.terminal import escaped
 from app.topics.catalogue import CATALOGUE, partition_of
@@ -267,3 +271,23 @@ def test_wrong_usage_is_told_before_kafka_is_asked(arguments: list[str], says: s
 
 def test_the_unreadable_limit_is_that_of_sources_unless_it_is_set() -> None:
     assert unreadable_limit(Settings()) == SOURCE_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [*((error, "shut this one out") for error in FENCED), (KafkaConnectionError, "Start it")],
+)
+def test_what_kafka_refuses_is_said_in_one_line(
+    error: type[Exception], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first refusal of a fence may reach another task; this one then hears what it brings."""
+
+    async def question(kafka: str) -> None:
+        raise error()
+
+    with pytest.raises(Exit):
+        ask_kafka(question)
+    out, err = capsys.readouterr()
+    assert not out
+    assert said in err
+    assert err.count("\n") == 1
