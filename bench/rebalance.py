@@ -241,6 +241,8 @@ class Worker(HttpProcess):
         }
         self.status_port = int(environment["YUEKANG_WORKER_STATUS_PORT"])
         self._url = f"http://127.0.0.1:{self.status_port}"
+        # One client for all questions: making one takes 23 ms of the cores that are measured.
+        self._http = httpx.Client(timeout=2.0, trust_env=False)
         command = [str(OWN_PYTHON.with_name("yuekang")), "worker"]
         super().__init__(directory.name, command, directory, environment, self._url)
 
@@ -251,7 +253,7 @@ class Worker(HttpProcess):
     def held(self) -> list[int]:
         """Return the partitions that it can commit to; none while it does not answer."""
         try:
-            answer = httpx.get(self._url + PARTITIONS_PATH, timeout=2.0, trust_env=False)
+            answer = self._http.get(self._url + PARTITIONS_PATH)
         except httpx.TransportError:
             return []
         found = msgspec.json.decode(answer.content, type=list[HeldPartition])

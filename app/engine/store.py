@@ -256,6 +256,10 @@ def _without_wal() -> rocksdict.WriteOptions:
 
 _WITHOUT_WAL = _without_wal()
 
+UNSORTED_FILES = 16
+"""So many written buffers are merged at a time. RocksDB's 4 has the same rows merged again and
+again while a partition is caught up: a third more processor time, when others need it most."""
+
 
 def _options() -> rocksdict.Options:
     """Small and fixed sizes: Faust's defaults are 2 GiB of cache for each partition."""
@@ -264,6 +268,7 @@ def _options() -> rocksdict.Options:
     options.set_max_open_files(256)
     options.set_write_buffer_size(16 * 1024 * 1024)
     options.set_max_write_buffer_number(2)
+    options.set_level_zero_file_num_compaction_trigger(UNSORTED_FILES)
     table = rocksdict.BlockBasedOptions()
     table.set_bloom_filter(10, block_based=False)
     table.set_block_cache(rocksdict.Cache(16 * 1024 * 1024))
