@@ -24,6 +24,7 @@ from bench import (
     garbage,
     latency,
     lifetime,
+    loop,
     machine,
     rebalance,
     report,
@@ -57,6 +58,7 @@ class Part(StrEnum):
     SCANS = "scans"
     WATCHERS = "watchers"
     FRESHNESS = "freshness"
+    LOOP = "loop"
 
 
 class Terminal:
@@ -158,6 +160,8 @@ def main(
                     found = watchers.measure(DIRECTORY / "watchers", terminal)
                 case Part.FRESHNESS:
                     found = freshness.measure(DIRECTORY / "freshness", terminal)
+                case Part.LOOP:
+                    found = loop.measure(DIRECTORY / "loop", terminal)
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

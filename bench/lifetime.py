@@ -95,9 +95,9 @@ def measure(terminal: Terminal) -> Found:
         terminal.say(f"lifetime: {who}")
         lifetimes.append(_lifetime(who, life))
     mixtures = []
-    for what, make in MIXTURES.items():
+    for what in MIXTURES:
         terminal.say(f"mixture: {what}")
-        mixtures.append(_mixture(what, make))
+        mixtures.append(_mixture(what))
     return Found(lifetimes, mixtures)
 
 
@@ -134,12 +134,18 @@ def _lifetime(who: str, life: Life) -> Lifetime:
     )
 
 
-def _mixture(what: str, make: Callable[["Maker", datetime, int], Any]) -> Mixture:
+def filled(what: str) -> tuple[Held, "Maker"]:
+    """Return a row into which the events of a mixture were folded, and who makes more of them."""
     held, maker = Held(_person(0)), Maker(_person(0))
     held.fold(maker.verified(EPOCH))
     for number in range(MIXTURE):
-        held.fold(make(maker, EPOCH + timedelta(minutes=10 * (number + 1)), number))
-    costs, row = [], held.row
+        held.fold(MIXTURES[what](maker, EPOCH + timedelta(minutes=10 * (number + 1)), number))
+    return held, maker
+
+
+def _mixture(what: str) -> Mixture:
+    held, maker = filled(what)
+    costs, row, make = [], held.row, MIXTURES[what]
     for number in range(MIXTURE, MIXTURE + ROUNDS):
         held.row = row
         event = make(maker, EPOCH + timedelta(minutes=10 * (number + 1)), number)

@@ -16,6 +16,7 @@ from bench import (
     garbage,
     latency,
     lifetime,
+    loop,
     plots,
     rebalance,
     scale,
@@ -91,6 +92,7 @@ TYPES: Mapping[str, Any] = {
     "scans": scans.Load,
     "watchers": watchers.Watching,
     "freshness": freshness.Asked,
+    "loop": loop.Found,
 }
 
 
@@ -133,6 +135,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _watchers(found["watchers"])
     if "freshness" in found:
         yield from freshness.lines(found["freshness"])
+    if "loop" in found:
+        yield from loop.lines(found["loop"])
     yield from _machine(parts)
 
 
