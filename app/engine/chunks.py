@@ -146,7 +146,7 @@ class ChunkConsumer(Consumer):
 
         Faust stops the flow only if the worker held something. A worker that held nothing went on
         fetching after the seek to its new partitions. What waited before the agents was then
-        cleared away with the queues: records were skipped.
+        cleared away with the queues: records were skipped, until the next one came.
         """
         self.stop_flow()
         await super().on_partitions_revoked(revoked)

@@ -9,12 +9,12 @@ import inspect
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Literal, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from faust.transport.drivers.aiokafka import Consumer
 
 from app.engine.partition import Partition
@@ -23,9 +23,10 @@ from app.process.consumer import Consumer as LogConsumer
 from app.projection.codes import CodeBatch, CodeWriter
 from faults.journal import write
 
-Act = Literal["kill", "write-out", "stop", "linger", "slow"]
-"""SIGKILL; the same once the stores are written to disk; SIGSTOP until somebody sends SIGCONT; a
-while of doing nothing here, then SIGKILL; such a while at this and each earlier passing.
+Act = Literal["kill", "write-out", "stop", "stop-then-kill", "linger", "slow"]
+"""SIGKILL; the same once the stores are written to disk; SIGSTOP until somebody sends SIGCONT; the
+same, and SIGKILL once the step before which it stopped is done; a while of doing nothing here, then
+SIGKILL; such a while at this and each earlier passing.
 
 RocksDB writes out what it holds in memory when it likes. What it did not is lost with the process,
 and with it whatever should not have been there."""
@@ -62,15 +63,11 @@ def _of_rows(store: Store, *_: Any) -> bool:
     return not _catching_up.get() and store._path.parent.name == "people"
 
 
-def _of_catching_up(store: Store, *_: Any) -> bool:
+def _of_catching_up(*_: Any) -> bool:
     return _catching_up.get()
 
 
 _catching_up = ContextVar("catching up", default=False)
-
-
-def _of_a_changelog(_: LogConsumer, partitions: Sequence[TopicPartition]) -> bool:
-    return str(partitions[0].topic).endswith("-changelog")
 
 
 def _without_changes(_: CodeWriter, batch: CodeBatch, __: Any) -> bool:
@@ -96,7 +93,7 @@ PROJECTION_STEPS = {
 }
 SLOW_STEPS = {
     "end of a log": Step(LogConsumer, "end_offsets", _always),
-    "end of a changelog": Step(LogConsumer, "end_offsets", _of_a_changelog),
+    "end of a catch-up": Step(LogConsumer, "stop", _of_catching_up),
 }
 STEPS = WORKER_STEPS | PROJECTION_STEPS | SLOW_STEPS
 
@@ -109,6 +106,7 @@ class Trap:
 
     def __init__(self, point: str, passing: int, act: Act) -> None:
         self.point = point
+        self.ends_after_step = False
         self._left = passing
         self._act = act
 
@@ -123,7 +121,9 @@ class Trap:
                 return LINGER_SECONDS
             if self._act == "write-out":
                 signal.raise_signal(signal.SIGURG)
-            os.kill(os.getpid(), signal.SIGSTOP if self._act == "stop" else signal.SIGKILL)
+            self.ends_after_step = self._act == "stop-then-kill"
+            stops = self._act in ("stop", "stop-then-kill")
+            os.kill(os.getpid(), signal.SIGSTOP if stops else signal.SIGKILL)
         return 0.0
 
     def linger_is_over(self) -> None:
@@ -154,6 +154,8 @@ def install(trap: Trap) -> None:
             if counted and when == "before":
                 await pass_slowly()
             result = await step(*args, **kwargs)
+            if counted and trap.ends_after_step:
+                os.kill(os.getpid(), signal.SIGKILL)
             if counted and when == "after":
                 await pass_slowly()
             return result

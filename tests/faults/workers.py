@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import signal
 
-from faults.points import Act
+from faults.points import SLOW_SECONDS, Act
 from faults.scenes import Scene, armed, down, running, started
 from faults.stage import SESSION_SECONDS, Worker, gone, send
 
@@ -164,25 +164,25 @@ async def slow_ends(scene: Scene) -> None:
 
 
 async def taken_over_slowly(scene: Scene) -> None:
-    """A worker stops with a transaction half done. The other takes over, with an end of the log
-    that is old when it comes. Meanwhile the first wakes up, ends its transaction and dies, before
+    """A worker stops with a transaction half done. The other takes over, and takes its time when it
+    has read the log. Meanwhile the first wakes up, ends its transaction and dies, before
     it has its partitions back."""
     first, second = scene.stage.workers[:2]
     async with scene.lock(second.name), scene.lock(first.name):
         try:
             async with down(second):
-                second.arm_point("after end of a changelog", 100, "slow")
+                second.arm_point("after end of a catch-up", 100, "slow")
             await running(second)
             async with down(first):
-                first.arm_point("before confirmation", scene.random.randint(1, 12), "stop")
+                passing = scene.random.randint(1, 12)
+                first.arm_point("before confirmation", passing, "stop-then-kill")
             await started(first)
             await armed(scene, first, "before confirmation")
             await asyncio.sleep(SESSION_SECONDS + scene.random.uniform(1.5, 4))
             first.wanted = False
             send(first, signal.SIGCONT)
-            await asyncio.sleep(0.7)
-            send(first, signal.SIGKILL)
-            await asyncio.sleep(5)
+            await gone(first)  # before it is back in its group
+            await asyncio.sleep(SLOW_SECONDS)
         finally:
             first.wanted = True
             async with down(second):
