@@ -19,8 +19,6 @@ Overridden, of Faust's consumer and its thread:
 - `_add_gap`, `_new_offset`: the newest acked chunk may be committed. Faust looks for gaps between
   acked offsets, and transaction markers are gaps to it (robinhood/faust#401,
   faust-streaming/faust#606).
-- `on_partitions_revoked`: stops the flow even if this worker held nothing. Otherwise records are
-  fetched before the seek and cleared away after it (akin to faust-streaming/faust#216).
 - `seek_to_committed`: goes to what was not applied, where that is known: the group's offset may be
   of a topic that is no more. It goes to the beginning where nothing is committed. Otherwise records
   that were fetched and dropped are skipped. A partition taken away during a seek ends nothing

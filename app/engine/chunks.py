@@ -141,16 +141,6 @@ class ChunkConsumer(Consumer):
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Fetch nothing more until the rebalance is over.
-
-        Faust stops the flow only if the worker held something. A worker that held nothing went on
-        fetching after the seek to its new partitions. What waited before the agents was then
-        cleared away with the queues: records were skipped, until the next one came.
-        """
-        self.stop_flow()
-        await super().on_partitions_revoked(revoked)
-
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to what was not applied yet; where no table knows that yet, to the committed offset,
         or to the beginning if nothing was committed.

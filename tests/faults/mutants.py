@@ -17,7 +17,7 @@ import app.engine.partition as partition
 import app.engine.table as table
 import app.projection.codes as readmodel
 import app.projection.follow as projection
-from app.engine.chunks import Chunk, ChunkConsumer, ChunkConsumerThread
+from app.engine.chunks import Chunk, ChunkConsumerThread
 from app.engine.lanes import Halted, Lanes
 from app.engine.partition import Partition
 from app.engine.producer import Producer
@@ -230,10 +230,6 @@ def agenda_not_kept() -> None:
     Store.write = without  # type: ignore[method-assign]
 
 
-def flow_not_stopped() -> None:
-    del ChunkConsumer.on_partitions_revoked
-
-
 def catch_up_before_fence() -> None:
     async def reversed_(self: Partition) -> None:
         await self._close_producer()
@@ -403,13 +399,6 @@ MUTANTS: Mapping[str, Mutant] = {
         ("third worker joins, second leaves and returns", "worker killed"),
         "Faust clears its queues in a rebalance, and a chunk in an agent's hands is refused while "
         "its partition is not live; taken again, what the partition has is left out by its place",
-    ),
-    "flow-not-stopped": Mutant(
-        "A worker that held nothing goes on fetching in a rebalance.",
-        flow_not_stopped,
-        ("more workers than partitions",),
-        "What was skipped is seen with the next chunk, and fetched again (`app.engine.gaps`); only "
-        "where none comes it waits for that",
     ),
     "catch-up-before-fence": Mutant(
         "A partition is brought level with the log before its predecessor is shut out.",

@@ -78,21 +78,6 @@ async def test_what_is_held_back_is_not_fetched(
     assert asked == [({0, 1, 2}, 1.0), ({0, 2}, 0.001)], "none means all to aiokafka"
 
 
-async def test_nothing_is_fetched_in_a_rebalance_by_a_worker_that_held_nothing(
-    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or what it fetched before Faust clears the queues would be skipped."""
-    flows = []
-
-    async def revoked(_: set[TP]) -> None:
-        flows.append(consumer.flow_active)
-
-    monkeypatch.setattr(consumer, "_on_partitions_revoked", revoked)
-    assert consumer.flow_active
-    await consumer.on_partitions_revoked(set())
-    assert flows == [False]
-
-
 async def test_what_was_let_go_comes_again_also_before_the_first_commit(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

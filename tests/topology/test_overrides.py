@@ -34,7 +34,6 @@ READ = {
     Consumer.ack: "5fcf41cf4515",
     Consumer.on_stop: "45b1d2210ce2",
     AIOKafkaFaustConsumer.on_stop: "173f86b366f3",
-    Consumer.on_partitions_revoked: "d04b7ae72c6f",
     Consumer.perform_seek: "0e8c130ff4b0",
     AIOKafkaConsumer.seek_to_committed: "f6cd85c8b70a",
     App._on_partitions_revoked: "d5c895bbe57d",
