@@ -16,9 +16,9 @@ Overridden, of Faust's consumer and its thread:
 
 - `getmany`: an event is a `Chunk`, not a record. Faust spends 77 µs on each event in tasks and
   callbacks; per chunk that cost vanishes.
-- `_add_gap`, `_new_offset`: the newest acked chunk may be committed. Faust looks for gaps between
-  acked offsets, and transaction markers are gaps to it (robinhood/faust#401,
-  faust-streaming/faust#606).
+- `force_commit`, `ack`, `_add_gap`: what is committed is how far all was applied. Faust commits
+  what was acked. It takes a commit that failed for done, and looks for gaps between acked offsets,
+  which transaction markers are to it (robinhood/faust#401, faust-streaming/faust#606).
 - `seek_to_committed`: goes to what was not applied, where that is known: the group's offset may be
   of a topic that is no more. It goes to the beginning where nothing is committed. Otherwise records
   that were fetched and dropped are skipped. A partition taken away during a seek ends nothing

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -107,14 +108,9 @@ def tie_tables(
     topics = Topics(tables[0].settings.bootstrap)
 
     def unread() -> dict[TP, int]:
-        found = dict[TP, int]()
-        for table in tables:
-            for tp, offset in table.unread().items():
-                found[tp] = min(offset, found.get(tp, offset))
-        return found
+        return _of_all(tables, [table.unread() for table in tables])
 
     async def seek(places: Mapping[TP, int]) -> None:
-        # Several tables may read one topic.
         least = unread()
         await cast(ChunkConsumer, app.consumer).go_to(
             {tp: min(offset, least.get(tp, offset)) for tp, offset in places.items()}
@@ -142,7 +138,8 @@ def tie_tables(
         last.start()
         try:
             async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
-                await asyncio.gather(*(table.stop() for table in tables))
+                left = _of_all(tables, await asyncio.gather(*(table.stop() for table in tables)))
+                app.unread = lambda: left  # for the last commit
                 await topics.close()
         except TimeoutError:  # Faust would end nothing else
             app.log.error("chunks in hand were not finished within %g s", TAKE_OVER_SECONDS_MAX)
@@ -150,6 +147,17 @@ def tie_tables(
     # weak=False: nothing else refers to these functions.
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_before_shutdown.connect(before_shutdown, weak=False)
+
+
+def _of_all(tables: Sequence[Table], unread: Iterable[Mapping[TP, int]]) -> dict[TP, int]:
+    """Return the least of what is unread of each input; leave out what not every table that reads
+    it knows."""
+    readers = Counter(topic for table in tables for topic in table.settings.topics)
+    known = defaultdict[TP, list[int]](list)
+    for each in unread:
+        for tp, offset in each.items():
+            known[tp].append(offset)
+    return {tp: min(all_) for tp, all_ in known.items() if len(all_) == readers[tp.topic]}
 
 
 def _end_at_once() -> None:

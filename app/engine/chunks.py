@@ -127,11 +127,9 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
 class ChunkConsumer(Consumer):
     """A Faust consumer whose messages are chunks: `value` is the `Chunk`, `offset` its last.
 
-    The offset that may be committed is one past the newest acked chunk. The chunks of a topic
-    partition are processed one at a time and acked in order; one that cannot go on is not acked,
-    and nothing behind it is processed. So Faust's search for gaps between acked offsets is left
-    out. That search also never sees the offsets that transaction markers take, and would stand
-    still there.
+    The chunks of a topic partition are processed one at a time, in order. What is committed is how
+    far they were applied. So nothing is kept of what was acked, and of the gaps between: Faust's
+    search for those never sees the offsets that transaction markers take.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -162,22 +160,34 @@ class ChunkConsumer(Consumer):
         return {tp: at for tp, at in self._committed_offset.items() if at is not None}
 
     async def go_to(self, places: Mapping[TP, int]) -> None:
-        """Go on at an offset of each partition, or at the first that is kept after it.
-
-        Where the group's committed offset lies beyond, it is taken back: it says how far all was
-        applied (`app.topics`). A partition that a rebalance has taken away is left out.
-        """
-        back = dict[TP, int]()
-        for tp, offset in places.items():
-            self._acked[tp] = [acked for acked in self._acked[tp] if acked < offset]
-            self._acked_index[tp] = set(self._acked[tp])
-            if (self._committed_offset.get(tp) or 0) > offset:
-                back[tp] = offset
-        if back and await self._thread.commit(back):
-            self._committed_offset.update(back)
+        """Go on at an offset of each partition, or at the first that is kept after it. A partition
+        that a rebalance has taken away is left out."""
         if places:
             with suppress(IllegalStateError):
                 await self._thread.seek_wait(places)
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit how far each input was applied, where the group has something else (`app.topics`).
+
+        What was acked does not tell. Where a predecessor applied a record and died before it
+        committed its offset, nothing is left to be acked. And Faust takes a commit for done that
+        failed. Without another record such a partition would be behind for ever, and its codes old.
+        """
+        assignment = self.assignment()
+        places = {
+            tp: at
+            for tp, at in cast(ChunkApp, self.app).unread().items()
+            if tp in assignment and at != (self._committed_offset[tp] or 0)
+        }
+        if not places or not await self._thread.commit(places):
+            return False
+        self._committed_offset.update(places)
+        return True
+
+    def ack(self, message: Message) -> bool:
+        """Keep nothing of it: see `force_commit`."""
+        message.acked = True
+        return True
 
     async def on_stop(self) -> None:
         """Commit what was acked, if the consumer's thread is there to do it.
@@ -219,16 +229,6 @@ class ChunkConsumer(Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Keep no gaps; see the class."""
 
-    def _new_offset(self, tp: TP) -> int | None:
-        """Return the next offset to commit; None if nothing was acked since the last."""
-        acked = self._acked[tp]
-        if not acked:
-            return None
-        newest = max(acked)
-        acked.clear()
-        self._acked_index[tp].clear()
-        return newest + 1
-
 
 class _NoOffsets(UserDict[TP, int | None]):
     """Forgets what was read of each partition. Faust drops in silence what lies before that: after
@@ -237,6 +237,9 @@ class _NoOffsets(UserDict[TP, int | None]):
 
     def __setitem__(self, tp: TP, offset: int | None) -> None:
         """Keep nothing."""
+
+    def __delitem__(self, tp: TP) -> None:
+        """Nothing is kept; Faust forgets what is revoked."""
 
     def __missing__(self, tp: TP) -> None:
         return None

@@ -268,10 +268,6 @@ class Partition:
             log.warning("input_end_unknown", seldom=True, **self.where, topic=topic, error=name)
             return None
 
-    def unread(self) -> dict[str, int]:
-        """Return of each input the first offset that was not applied yet."""
-        return {topic: self.store.applied_offset(topic) + 1 for topic in self._settings.topics}
-
     @property
     def where(self) -> dict[str, Any]:
         """Its table and its number, as a line of the log names them."""

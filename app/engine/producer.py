@@ -9,7 +9,6 @@ So whoever uses this producer makes a new one once `in_doubt` is true, before th
 
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.client import ConnectionGroup
 from aiokafka.errors import (
     InvalidTxnState,
@@ -21,6 +20,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest
+
+from app.process.producers import TransactionalProducer
 
 UNKNOWN = (
     KafkaTimeoutError,
@@ -34,8 +35,7 @@ UNKNOWN = (
 IN_TRANSACTION = (AddPartitionsToTxnRequest, ProduceRequest, EndTxnRequest)
 
 
-# aiokafka has no types: its class is Any to mypy.
-class Producer(AIOKafkaProducer):  # type: ignore[misc]
+class Producer(TransactionalProducer):
     """As aiokafka's; `in_doubt` once a request that may be on its way had no answer."""
 
     def __init__(self, **settings: Any) -> None:

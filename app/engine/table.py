@@ -154,16 +154,19 @@ class Table:
         """Take a partition, and let the consumer go on at what was not applied: the log says that,
         and the group's offset may be of a topic that is no more."""
         await partition.take()
-        await self.seek({TP(t, partition.number): at for t, at in partition.unread().items()})
+        await self.seek(self._unread_of(partition))
 
     def unread(self) -> dict[TP, int]:
         """Return the offset from which nothing was applied yet, of each input of what is live."""
-        return {
-            TP(topic, number): offset
-            for number, held in self.held.items()
-            if held.ready
-            for topic, offset in held.unread().items()
-        }
+        found = dict[TP, int]()
+        for held in self.held.values():
+            if held.ready:
+                found |= self._unread_of(held)
+        return found
+
+    def _unread_of(self, partition: Partition) -> dict[TP, int]:
+        applied = partition.store.applied_offsets()
+        return {TP(t, partition.number): applied.get(t, -1) + 1 for t in self.settings.topics}
 
     async def _watch(self) -> None:
         """End the process when a topic is made again under it: a new start reads it from its
@@ -186,12 +189,16 @@ class Table:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(error)
 
-    async def stop(self) -> None:
-        """Finish what is in hand, and close the stores."""
+    async def stop(self) -> dict[TP, int]:
+        """Finish what is in hand, and close the stores; return what `unread` does."""
         if self._watching is not None:
             await end(self._watching)
+        ready = [held for held in self.held.values() if held.ready]
+        await asyncio.gather(*(self._suspend(held) for held in ready))
+        left = [self._unread_of(held) for held in ready if not held.lost]
         await asyncio.gather(*(self._give_up(number) for number in list(self.held)))
         await self.due_done()
+        return {tp: at for each in left for tp, at in each.items()}
 
     async def process(self, chunk: Chunk, fold: Fold) -> bool:
         """Fold the records of `chunk` that were not applied yet; say whether to ack it.

@@ -16,12 +16,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
-from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
-from app.process.producers import unawaited
+from app.process.producers import TransactionalProducer, unawaited
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
 from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Reader, reading
@@ -131,11 +130,11 @@ async def _batches(reader: Reader, job: ResendJob) -> AsyncIterator[list[Letter]
 
 
 @asynccontextmanager
-async def _producer(bootstrap: str, dry_run: bool) -> AsyncIterator[AIOKafkaProducer | None]:
+async def _producer(bootstrap: str, dry_run: bool) -> AsyncIterator[TransactionalProducer | None]:
     if dry_run:
         yield None
         return
-    producer = AIOKafkaProducer(
+    producer = TransactionalProducer(
         bootstrap_servers=bootstrap,
         transactional_id=TRANSACTIONAL_ID,
         transaction_timeout_ms=TRANSACTION_MS_MAX,
@@ -149,7 +148,9 @@ async def _producer(bootstrap: str, dry_run: bool) -> AsyncIterator[AIOKafkaProd
         await producer.stop()
 
 
-async def _send(producer: AIOKafkaProducer, sendings: Sequence[tuple[Letter, Sending]]) -> None:
+async def _send(
+    producer: TransactionalProducer, sendings: Sequence[tuple[Letter, Sending]]
+) -> None:
     """Send the records and their marks in one transaction."""
     async with producer.transaction():
         confirmed = []

@@ -34,6 +34,26 @@ is no `KafkaError`."""
 log = structlog.get_logger()
 
 
+# aiokafka has no types: its class is Any to mypy.
+class TransactionalProducer(AIOKafkaProducer):  # type: ignore[misc]
+    """As aiokafka's, but silent about the end of a transaction that nobody waits for.
+
+    Where a batch is refused, whoever sent it hears that. Then nobody asks how the transaction
+    ended, and Python would log an exception that was never retrieved.
+    """
+
+    async def begin_transaction(self) -> None:
+        """Begin one."""
+        await super().begin_transaction()
+        unawaited(self._txn_manager._transaction_waiter)
+
+    async def stop(self) -> None:
+        """Close it; what broke it stands in another waiter."""
+        await super().stop()
+        if self._txn_manager is not None and (waiter := self._txn_manager._transaction_waiter):
+            unawaited(waiter)
+
+
 async def close(producer: AIOKafkaProducer) -> None:
     """Close a producer, after what it can still deliver within `CLOSE_SECONDS_MAX`."""
     try:

@@ -150,8 +150,9 @@ async def test_its_tables_ask_over_one_connection_which_is_closed_with_them(
     [topics] = {table.topics for table in app.held_tables}
     closed: list[str] = []
 
-    async def close(what: str) -> None:
+    async def close(what: str) -> dict[TP, int]:
         closed.append(what)
+        return {}
 
     monkeypatch.setattr("app.engine.app.threading.Timer", Mock())
     monkeypatch.setattr(topics, "close", partial(close, "topics"))

@@ -97,6 +97,55 @@ async def test_what_was_let_go_comes_again_also_before_the_first_commit(
     assert begun == [TP("in", 1), TP("in", 2)]
 
 
+async def test_what_is_committed_is_what_was_applied(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever applied it: the worker that did may have died before it committed. A commit that
+    failed is tried again, although nothing more is acked."""
+    here, there, other = (TP("in", number) for number in range(3))
+    group = {here: 4, there: 9, other: 0}
+    fails = True
+
+    class Thread:
+        async def seek_to_committed(self) -> dict[TP, int | None]:
+            return {tp: at or None for tp, at in group.items()}
+
+        async def seek_wait(self, partitions: dict[TP, int]) -> None:
+            assert partitions == {here: 5, there: 3, other: 0}
+
+        def assignment(self) -> set[TP]:
+            return {here, there, other}
+
+        async def commit(self, offsets: dict[TP, int]) -> bool:
+            if not fails:
+                group.update(offsets)
+            return not fails
+
+    unread = {here: 5, there: 3, other: 0, TP("in", 3): 7}
+    monkeypatch.setattr(consumer, "_thread", Thread())
+    monkeypatch.setattr(consumer.app, "unread", lambda: unread)
+    await consumer.perform_seek()
+    assert not await consumer.commit()
+    fails = False
+    assert await consumer.commit()
+    assert group == {here: 5, there: 3, other: 0}
+    assert not await consumer.commit(), "there is nothing to commit"
+
+
+async def test_what_is_revoked_is_let_go_of(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka swallows what fails here, and nothing of a revocation would happen."""
+    revoked = set[TP]()
+
+    async def let_go(places: set[TP]) -> None:
+        revoked.update(places)
+
+    monkeypatch.setattr(consumer, "_on_partitions_revoked", let_go)
+    await consumer.on_partitions_revoked({TP("in", 0), TP("in", 1)})
+    assert revoked == {TP("in", 0), TP("in", 1)}
+
+
 async def test_a_partition_lost_under_a_seek_ends_nothing(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
