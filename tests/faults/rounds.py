@@ -88,11 +88,13 @@ class Suite:
             audit.pages,
             audit.gone,
         )
-        restarts = sum(p.restarts for p in self.stage.pythons)
+        restarts, unhandled = sum(p.restarts for p in self.stage.pythons), self.stage.unhandled()
         missed = await self._happen(random, kinds)
         drained = await self._drain()
         whole = number % WHOLE_EVERY == 0 or any("Redis" in k.name for k in kinds)
         stores = await self._compare(whole)
+        for what, count in (self.stage.unhandled() - unhandled).items():
+            audit.found.add("error unhandled", f"{what}: {count} times")
         self.workload.poison.clear()
         self._note()
         lines, self._lines = self._lines, []

@@ -10,7 +10,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ from faults.isolation import BROKERS, Link, SmallDisk, isolated
 from faults.points import Act
 from support.clocks import SteppedClock
 from support.workers import give_up_places
+
+UNHANDLED = (
+    b"User provided subscription listener",
+    b"exception was never retrieved",
+    b"was never awaited",
+    b"Task was destroyed",
+    b"Unexpected error in",
+)
+"""How aiokafka and Python say that an error came to nobody. Both go on, as if nothing was."""
 
 SESSION_SECONDS = 4.0
 """Of a worker: what a fault holds up for longer goes through a rebalance."""
@@ -254,14 +264,19 @@ class Stage:
     def said(self, event: str) -> list[dict[str, Any]]:
         """Return the lines of an event in the workers' logs."""
         mark = json.dumps(event).encode()
-        return [
-            json.loads(line)
-            for worker in self.workers
-            for path in (worker.log.with_suffix(".all.log"), worker.log)
-            if path.exists()
-            for line in path.read_bytes().splitlines()
-            if mark in line and line.startswith(b"{")
-        ]
+        return [json.loads(line) for line in self._lines() if mark in line and line[:1] == b"{"]
+
+    def unhandled(self) -> Counter[str]:
+        """Return what the workers' logs say of errors that nobody handled, each with how often."""
+        return Counter(
+            mark.decode() for line in self._lines() for mark in UNHANDLED if mark in line
+        )
+
+    def _lines(self) -> Iterator[bytes]:
+        for worker in self.workers:
+            for path in (worker.log.with_suffix(".all.log"), worker.log):
+                if path.exists():
+                    yield from path.read_bytes().splitlines()
 
     async def redis_command(self, *words: str) -> None:
         """Give Redis a command, if it can be reached."""
