@@ -41,7 +41,7 @@ from typing import TypeVar
 
 from faust.types import TP
 
-from app.engine.app import make_app, tie_tables
+from app.engine.app import make_app, make_tables
 from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
@@ -118,20 +118,18 @@ def _create(
         settings.worker_session_seconds,
         [topic.name for topic in topics],
     )
-    app.held_tables = tuple(
-        Table(
-            TableSettings(
-                name=table,
-                application=application,
-                bootstrap=settings.kafka,
-                directory=data_dir / "tables" / cluster_id / generation,
-                changelog=changelog_of(table),
-                topics=tuple(t.name for t in topics if t.folds_into in (table, EVERY_TABLE)),
-            )
+    table_settings = [
+        TableSettings(
+            name=table,
+            application=application,
+            bootstrap=settings.kafka,
+            directory=data_dir / "tables" / cluster_id / generation,
+            changelog=changelog_of(table),
+            topics=tuple(t.name for t in topics if t.folds_into in (table, EVERY_TABLE)),
         )
         for table in tables
-    )
-    tie_tables(app, app.held_tables, partial(whole_partitions, topics))
+    ]
+    app.held_tables = make_tables(app, table_settings, partial(whole_partitions, topics))
     return app
 
 

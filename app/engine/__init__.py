@@ -9,8 +9,8 @@ of each topic partition in order, `halts` tells what stands still. `table` has t
 gives chunks their turns (`turns`). `partition` has the fence and the commit, `producer` says what
 is known of its requests, `topics` which topic bears a name, `gaps` what lies before a chunk,
 `transaction` what a fold sees, `store` what RocksDB keeps. `membership` says which member of its
-group a worker is, `waits` leaves out two waits. `app` makes an app of all that, and ties its tables
-to the partitions that the group gives it.
+group a worker is, `waits` leaves out two waits. `app` makes an app of all that, and its tables,
+tied to the partitions that the group gives it.
 
 Overridden, of Faust's consumer and its thread:
 

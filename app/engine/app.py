@@ -1,4 +1,4 @@
-"""Make a Faust app of the engine, and tie its tables to the partitions that the group gives it."""
+"""Make a Faust app of the engine, and its tables, tied to the partitions that it is given."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from mode import CrashingSupervisor
 from app.engine import check_versions, records
 from app.engine.chunks import CHUNK_RECORDS_MAX, ChunkApp, ChunkConsumer
 from app.engine.membership import MEMBER, Joins, instance_id
+from app.engine.partition import TableSettings
 from app.engine.table import Table
 from app.engine.topics import Topics
 from app.engine.waits import NoTables
@@ -97,15 +98,18 @@ def make_app(
     return app
 
 
-def tie_tables(
-    app: ChunkApp, tables: Sequence[Table], numbers_of: Callable[[set[TP]], Iterable[int]]
-) -> None:
-    """Take and give up `tables` with the partitions of the input.
+def make_tables(
+    app: ChunkApp,
+    settings: Sequence[TableSettings],
+    numbers_of: Callable[[set[TP]], Iterable[int]],
+) -> tuple[Table, ...]:
+    """Make the tables of an app, which are taken and given up with the partitions of the input.
 
     `numbers_of` says which partition numbers of the tables an assignment means. The tables ask of
-    topics over one connection.
+    topics over one connection, which is closed with the app.
     """
-    topics = Topics(tables[0].settings.bootstrap)
+    topics = Topics(settings[0].bootstrap)
+    tables = tuple(Table(of, topics) for of in settings)
 
     def unread() -> dict[TP, int]:
         return _of_all(tables, [table.unread() for table in tables])
@@ -117,7 +121,6 @@ def tie_tables(
         )
 
     for table in tables:
-        table.topics = topics
         table.on_failure(lambda error: _end(app, error))
         table.seek = seek
     app.unread = unread
@@ -147,6 +150,7 @@ def tie_tables(
     # weak=False: nothing else refers to these functions.
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_before_shutdown.connect(before_shutdown, weak=False)
+    return tables
 
 
 def _of_all(tables: Sequence[Table], unread: Iterable[Mapping[TP, int]]) -> dict[TP, int]:

@@ -75,11 +75,12 @@ IDS_SECONDS = 1.0
 class Table:
     """The partitions of a table that this worker holds, and how agents process with them.
 
-    Agents hand in chunks to `lanes`, which calls `process`.
+    Agents hand in chunks to `lanes`, which calls `process`. Whoever made `topics` closes it.
     """
 
-    def __init__(self, settings: TableSettings) -> None:
+    def __init__(self, settings: TableSettings, topics: Topics) -> None:
         self.settings = settings
+        self._topics = topics
         self.held: dict[int, Partition] = {}
         self._generation = -1
         self._assigned = asyncio.Condition()
@@ -92,8 +93,6 @@ class Table:
         self._due: dict[int, asyncio.Task[None]] = {}
         self._gone: dict[TP, int] = {}
         """Up to where it was said which records are gone."""
-        self.topics = Topics(settings.bootstrap)
-        """`tie_tables` lets the tables of an app share one, and closes it."""
         self._watching: asyncio.Task[None] | None = None
         self.seek: Callable[[Mapping[TP, int]], Awaitable[object]] = _no_seek
         """Lets the consumer go to an offset of each of some topic partitions."""
@@ -127,7 +126,7 @@ class Table:
             if here and not without_us:
                 continue
             self._since[number] = generation
-            held = self.held.setdefault(number, Partition(self.settings, number, self.topics))
+            held = self.held.setdefault(number, Partition(self.settings, number, self._topics))
             await self._suspend(held)
             self.lanes.go_on(number)  # another may have dealt with it; the record says it again
             task = self._taking[number] = asyncio.create_task(self._take(held))
@@ -176,7 +175,7 @@ class Table:
             live = [held for held in self.held.values() if held.ready]
             if not live:
                 continue
-            found = await self.topics.known({topic for held in live for topic in held.ids})
+            found = await self._topics.known({topic for held in live for topic in held.ids})
             for held in live:
                 for topic, topic_id in held.ids.items():
                     if found.get(topic, topic_id) != topic_id:
@@ -224,7 +223,7 @@ class Table:
                         followed.add(chunk.topic)
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
                 if not is_next:
-                    if not await follows(self.topics, chunk, unread, followed, self._gone):
+                    if not await follows(self._topics, chunk, unread, followed, self._gone):
                         await self.seek({TP(chunk.topic, chunk.partition): unread})
                         return False  # it comes again, after what lies before it
                     mine.followed = followed

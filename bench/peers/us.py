@@ -19,7 +19,6 @@ from agents.people import chunk_fold
 from app.engine import app as engine
 from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
-from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
 from app.engine.waits import Worker
 from app.process.settings import Settings
@@ -62,17 +61,17 @@ def make_app(
         [topic],
         commit_seconds,
     )
-    table = Table(
-        TableSettings(
-            name="rows",
-            application=group,
-            bootstrap=bootstrap,
-            directory=directory / "tables",
-            changelog=f"{group}-changelog",
-            topics=(topic,),
-        )
+    settings = TableSettings(
+        name="rows",
+        application=group,
+        bootstrap=bootstrap,
+        directory=directory / "tables",
+        changelog=f"{group}-changelog",
+        topics=(topic,),
     )
-    engine.tie_tables(app, [table], lambda assigned: {tp.partition for tp in assigned})
+    [table] = engine.make_tables(
+        app, [settings], lambda assigned: {tp.partition for tp in assigned}
+    )
     fold_records = _fold(fold)
 
     @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")

@@ -28,6 +28,7 @@ from app.engine.chunks import Chunk
 from app.engine.partition import TableSettings
 from app.engine.producer import Producer
 from app.engine.table import Table
+from app.engine.topics import Topics
 from app.engine.transaction import Output, Transaction
 from support.records import record
 
@@ -175,13 +176,14 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
 @asynccontextmanager
 async def running(settings: TableSettings) -> AsyncIterator[Table]:
     """A worker's table with its one partition."""
-    table, failures = Table(settings), list[BaseException]()
+    topics, failures = Topics(settings.bootstrap), list[BaseException]()
+    table = Table(settings, topics)
     table.on_failure(failures.append)
     await table.assign({0}, 1)
     await table.held[0].live.wait()
     yield table
     await table.stop()
-    await table.topics.close()
+    await topics.close()
     assert not failures, failures
 
 

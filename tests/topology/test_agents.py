@@ -147,7 +147,7 @@ async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app
 async def test_its_tables_ask_over_one_connection_which_is_closed_with_them(
     app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [topics] = {table.topics for table in app.held_tables}
+    [topics] = {table._topics for table in app.held_tables}
     closed: list[str] = []
 
     async def close(what: str) -> dict[TP, int]:

@@ -95,12 +95,11 @@ def chunk(*offsets: int, generation: int = 1) -> Chunk:
     return Chunk("in", 0, generation, [record(b"v", now, n, "in", b"k") for n in offsets])
 
 
-def table_of(partition: Partition) -> Table:
-    held = Table(partition._settings)
+def table_of(partition: Partition, topics: Any = None) -> Table:
+    held = Table(partition._settings, topics or partition._topics)
     held.held[0] = partition
     held._generation = 1
     held._since = dict.fromkeys(range(3), 1)
-    held.topics = partition._topics
     return held
 
 
@@ -587,9 +586,8 @@ async def test_what_was_deleted_unread_is_said_and_counted(
     partition: Partition, begin: int, gone: int
 ) -> None:
     """Five are applied, then comes 20: what lies between is gone, or ends of transactions."""
-    held = table_of(partition)
     topics = SimpleNamespace(begin=lambda _: resolved(begin), first=lambda *_: resolved(20))
-    held.topics = cast(Any, topics)
+    held = table_of(partition, topics)
     assert await held.process(chunk(*range(5)), put_each)
     counter = metrics.WORKER_RECORDS_GONE.labels("in")
     before = counter._value.get()
@@ -607,9 +605,9 @@ async def test_what_was_deleted_unread_is_counted_once_however_often_its_chunk_c
 ) -> None:
     for _ in range(60):
         log.mark(TopicPartition("in", 0))  # or it would be shorter than what was applied
-    held, begin = table_of(partition), 8
+    begin = 8
     topics = SimpleNamespace(begin=lambda _: resolved(begin), first=lambda *_: resolved(60))
-    held.topics = cast(Any, topics)
+    held = table_of(partition, topics)
     assert await held.process(chunk(*range(5)), put_each)
     counter = metrics.WORKER_RECORDS_GONE.labels("in")
     before = counter._value.get()
@@ -633,8 +631,7 @@ async def test_what_was_deleted_unread_is_counted_once_however_often_its_chunk_c
 async def test_what_was_deleted_between_chunks_that_joined_is_said_too(
     partition: Partition,
 ) -> None:
-    held = table_of(partition)
-    held.topics = cast(Any, SimpleNamespace(begin=lambda _: resolved(20)))
+    held = table_of(partition, SimpleNamespace(begin=lambda _: resolved(20)))
     assert await held.process(chunk(0, 1), put_each)
     joined = chunk(0, 1)  # it comes again
     assert joined.joins(chunk(10, 11, 20, 30))
