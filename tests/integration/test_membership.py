@@ -12,8 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from app.engine.halts import PARTITIONS_PATH
+from app.projection.freshness import PEOPLE
 from app.topics.catalogue import CATALOGUE, partition_of
 from support import builders as b
 from support.brokers import Kafka
@@ -70,14 +72,22 @@ async def work(kafka: Kafka) -> None:
     await drained(kafka)
 
 
-async def seen_of(worker: Worker, meanwhile: Awaitable[object]) -> set[int]:
-    """Return all that a worker held meanwhile."""
-    done, found = asyncio.ensure_future(meanwhile), set[int]()
-    while not done.done():
-        found |= await held(worker)
-        await asyncio.sleep(0.1)
-    await done
-    return found
+async def states_of(kafka: Kafka, meanwhile: Awaitable[object]) -> set[str]:
+    """Return all states that the group had meanwhile, as the broker says."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        done, found = asyncio.ensure_future(meanwhile), set[str]()
+        while not done.done():
+            [answer] = await admin.describe_consumer_groups([kafka.named(PEOPLE.name)])
+            [(error, _, state, *_)] = answer.groups
+            assert not error
+            found.add(state)
+            await asyncio.sleep(0.05)
+        await done
+        return found
+    finally:
+        await admin.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -94,8 +104,8 @@ async def test_nobody_hears_of_a_restart(
         restarts.start()
         await until_held(*two)
 
-    assert await seen_of(stays, restart()) == before
-    assert await held(restarts) == own
+    assert await states_of(kafka, restart()) == {"Stable"}, "a rebalance"
+    assert (await held(stays), await held(restarts)) == (before, own)
     await work(kafka)
 
 
