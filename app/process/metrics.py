@@ -96,7 +96,8 @@ WORKER_PAGES_LOST = Counter(
 )
 WORKER_INPUTS_SHORTER = Counter(
     "yuekang_worker_inputs_shorter_total",
-    "Times that an input topic was found shorter than what was applied of it, by topic.",
+    "Times that a partition of an input was found made again, or shorter than what was applied of "
+    "it, by topic.",
     ["topic"],
 )
 WORKER_CHUNK_SECONDS = Histogram(
