@@ -1,6 +1,7 @@
 """The fault suite: what the engine promises, while everything around it is killed, cut and spoilt.
 
     make faults ROUNDS=100 SEED=1       python -m faults rounds, then the mutants, then the report
+    python -m faults late               an EndTxn that is held up, on a broker of its own (`late`)
 
 Three brokers, two workers and at times more, Redis and the projection live through all rounds;
 the log grows from round to round. In each round people's events flow while faults drawn from the

@@ -142,7 +142,7 @@ async def mutants(arguments: argparse.Namespace) -> int:
             ),
         )
         print(f"{name}: {found or 'NOT CAUGHT'}", flush=True)
-        uncaught += [] if found or MUTANTS[name].superfluous else [name]
+        uncaught += [] if found or MUTANTS[name].why_uncaught else [name]
     print(f"{len(chosen)} mutants, {len(uncaught)} not caught: {', '.join(uncaught) or 'none'}.")
     return int(bool(uncaught))
 

@@ -35,7 +35,6 @@ from support.records import record
 HELD_SECONDS = 0.02
 """How long the producer waits for the answer that does not come; in production 40 s."""
 
-
 CHUNK = 3
 """Records of a transaction."""
 
@@ -59,8 +58,8 @@ class Held(NamedTuple):
 
 class Network:
     """Holds up the `passing`-th EndTxn from now on (none if 0) of producers with `name` in their
-    names, and delivers it on a connection of
-    its own when the next transaction of the same producer's name is half sent. Then it lets die."""
+    names. Delivers it on a connection of its own when the next transaction of that producer's name
+    is half sent; then calls `die`."""
 
     def __init__(self, die: Callable[[], None] = _raise, passing: int = 0, name: str = "") -> None:
         self._die = die

@@ -1,14 +1,15 @@
 """The engine with one of its safeguards taken out, and the fault that shows what it was for.
 
 A mutant is put into the processes under test by `faults.process`; it is never in the application.
-The suite must catch each. One that it does not catch means that the suite is weak, or that what
-was taken out is superfluous.
+The suite must catch each. One that it does not catch means that the suite is weak, that what was
+taken out is superfluous, or that it saves what the suite does not compare, as memory or a wait.
 
 Each replaces a method or a name of the engine, and an `ignore` where it does tells mypy that it is
 meant: `method-assign` for a method, `attr-defined` for a name that a module only imports.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -21,12 +22,13 @@ from app.engine.chunks import Chunk, ChunkConsumerThread
 from app.engine.lanes import Halted, Lanes
 from app.engine.partition import Partition
 from app.engine.producer import Producer
-from app.engine.store import APPLIED, DUE, META, Store
+from app.engine.store import AGENDA, APPLIED, DUE, META, Store
 from app.engine.table import Table
 from app.engine.topics import Topics
 from app.engine.transaction import Fold, Output, Transaction, by_place
 from app.process.consumer import Consumer
 from app.topics.clock import BrokerClock
+from faults.points import catching_up, mark_catching_up
 
 
 class Mutant(NamedTuple):
@@ -35,8 +37,9 @@ class Mutant(NamedTuple):
     breaks: str
     install: Callable[[], None]
     faults: tuple[str, ...]
-    superfluous: str = ""
-    """Why it may stay uncaught: what else keeps the harm away."""
+    why_uncaught: str = ""
+    """Why no comparison can catch it: what else keeps the harm away, or that there is only a wait.
+    It may stay uncaught."""
     splits_steps: bool = False
     """It makes two of what is one step, and a point may be passed between them."""
 
@@ -71,8 +74,6 @@ def store_before_log() -> None:
 
 
 def no_fence() -> None:
-    import os
-
     # aiokafka has no types: its class is Any to mypy.
     class OwnName(Producer):
         def __init__(self, *args: Any, transactional_id: str, **kwargs: Any) -> None:
@@ -210,22 +211,20 @@ def generation_not_checked() -> None:
     Table._turn = any_generation  # type: ignore[method-assign]
 
 
-def agenda_not_kept() -> None:
+def agenda_not_rebuilt() -> None:
     """Due instants are written as rows change, but not as a store catches up."""
-    from faults.points import _catching_up, _mark_catching_up
-
-    _mark_catching_up()
+    mark_catching_up()
     write = Store.write
 
     def without(self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
-        if not _catching_up.get():
+        if not catching_up.get():
             write(self, rows, offset)
             return
         rows = list(rows)
         write(self, rows, offset)
         for key, value in rows:
             if value is not None and not key.startswith(META):
-                self._db.delete(b"\x00due:" + value[: DUE.size] + key)
+                self._db.delete(AGENDA + value[: DUE.size] + key)
 
     Store.write = without  # type: ignore[method-assign]
 
@@ -328,7 +327,7 @@ async def _tell(partition: Partition, told: list[Output]) -> None:
 
 MUTANTS: Mapping[str, Mutant] = {
     "no-guard": Mutant(
-        "Records at or before the place reached are applied again.",
+        "Records at or before the applied offset are applied again.",
         no_guard,
         ("worker dies before offset commit",),
     ),
@@ -379,7 +378,7 @@ MUTANTS: Mapping[str, Mutant] = {
         ("store: deleted",),
     ),
     "place-not-in-the-transaction": Mutant(
-        "The place reached is kept in the store alone.",
+        "The applied offset is kept in the store alone.",
         place_not_in_the_transaction,
         ("worker dies before offset commit", "store: deleted"),
     ),
@@ -398,7 +397,8 @@ MUTANTS: Mapping[str, Mutant] = {
         generation_not_checked,
         ("third worker joins, second leaves and returns", "worker killed"),
         "Faust clears its queues in a rebalance, and a chunk in an agent's hands is refused while "
-        "its partition is not live; taken again, what the partition has is left out by its place",
+        "its partition is not live; taken again, what is applied is left out by its offset, and "
+        "what is missing before it is looked for (`app.engine.gaps`)",
     ),
     "catch-up-before-fence": Mutant(
         "A partition is brought level with the log before its predecessor is shut out.",
@@ -434,7 +434,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "agenda-not-rebuilt": Mutant(
         "A store that catches up does not learn when its rows are due.",
-        agenda_not_kept,
+        agenda_not_rebuilt,
         ("store: deleted",),
     ),
     "redis-state-not-compared": Mutant(

@@ -60,14 +60,15 @@ def _to_others(_: Any, batch: Any, topic: str, **__: Any) -> bool:
 
 
 def _of_rows(store: Store, *_: Any) -> bool:
-    return not _catching_up.get() and store._path.parent.name == "people"
+    return not catching_up.get() and store._path.parent.name == "people"
 
 
 def _of_catching_up(*_: Any) -> bool:
-    return _catching_up.get()
+    return catching_up.get()
 
 
-_catching_up = ContextVar("catching up", default=False)
+catching_up = ContextVar("catching up", default=False)
+"""Whether a store is being brought level with the log, once `mark_catching_up` was called."""
 
 
 def _without_changes(_: CodeWriter, batch: CodeBatch, __: Any) -> bool:
@@ -135,7 +136,7 @@ class Trap:
 
 def install(trap: Trap) -> None:
     """Wrap the step of the trap's point."""
-    _mark_catching_up()
+    mark_catching_up()
     when, _, name = trap.point.partition(" ")
     owner, method, counts = STEPS[name]
     inner = getattr(owner, method)
@@ -178,15 +179,16 @@ def install(trap: Trap) -> None:
     setattr(owner, method, outer_sync)
 
 
-def _mark_catching_up() -> None:
+def mark_catching_up() -> None:
+    """Let `catching_up` say so while a partition catches up."""
     catch_up = Partition._catch_up
 
     async def marked(self: Partition) -> list[str]:
-        token = _catching_up.set(True)
+        token = catching_up.set(True)
         try:
             return await catch_up(self)
         finally:
-            _catching_up.reset(token)
+            catching_up.reset(token)
 
     # In place of the engine's own, as every point is.
     Partition._catch_up = marked  # type: ignore[method-assign]

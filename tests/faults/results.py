@@ -225,7 +225,7 @@ def _mutants(newest: dict[str, MutantResult]) -> Iterable[str]:
         if result is not None:
             checks = sorted(result.caught_by.items(), key=lambda item: -item[1])
             caught = ", ".join(f"{check} ({count})" for check, count in checks) or (
-                f"not caught: {mutant.superfluous}" if mutant.superfluous else "**not caught**"
+                f"not caught: {mutant.why_uncaught}" if mutant.why_uncaught else "**not caught**"
             )
         faults = "; ".join(mutant.faults) or "none needed"
         yield f"| {name} | {mutant.breaks} | {faults} | {caught} |"

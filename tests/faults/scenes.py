@@ -48,7 +48,8 @@ Fault = Callable[[Scene], Awaitable[None]]
 
 
 class Kind(NamedTuple):
-    """A fault by its name in the report. `isolated`: it needs namespaces; `brokers`: so many."""
+    """A fault by its name in the report. `isolated`: it needs namespaces; `brokers`: so many;
+    `clock`: it needs libfaketime."""
 
     name: str
     happen: Fault
