@@ -15,6 +15,29 @@ from faust.types.tuples import Message
 
 from app.process.consumer import LogRecord, end_fetches
 
+CHUNK_RECORDS_MAX = 8_000
+"""Records in one chunk, and in one fetch over all partitions."""
+
+CHUNK_BYTES_MAX = 4 * 1024 * 1024
+"""Bytes up to which waiting chunks join into one (app.engine.lanes). With `CHUNK_RECORDS_MAX` this
+bounds the memory and the transaction of a chunk. One fetch of a partition is at most 1 MiB before
+decompression."""
+
+FETCH_WAIT_MS = 50
+"""How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so a
+partition that was just drained waits for the fetch of the idle ones. At Faust's fixed 1,500 ms that
+wait is the latency of a quiet system."""
+
+HELD_BACK_SECONDS = 0.02
+"""How long a fetch waits for records of other partitions while some are held back."""
+
+SEEK_SECONDS_MAX = 60.0
+"""Asking the group for its offsets may take this long. After that the process ends, and a new one
+begins again."""
+
+LAST_COMMIT_SECONDS_MAX = 3.0
+"""How long the end of a process waits for its last offsets to be committed."""
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -48,34 +71,20 @@ class Chunk:
         return True
 
 
-CHUNK_RECORDS_MAX = 8_000
-"""Records in one chunk, and in one fetch over all partitions."""
-
-CHUNK_BYTES_MAX = 4 * 1024 * 1024
-"""Bytes up to which waiting chunks join into one (app.engine.lanes). With `CHUNK_RECORDS_MAX` this
-bounds the memory and the transaction of a chunk. One fetch of a partition is at most 1 MiB before
-decompression."""
-
-FETCH_WAIT_MS = 50
-"""How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so a
-partition that was just drained waits for the fetch of the idle ones. At Faust's fixed 1,500 ms that
-wait is the latency of a quiet system."""
-
-
-HELD_BACK_SECONDS = 0.02
-"""How long a fetch waits for records of other partitions while some are held back."""
-
-SEEK_SECONDS_MAX = 60.0
-"""Asking the group for its offsets may take this long. After that the process ends, and a new one
-begins again."""
-
-LAST_COMMIT_SECONDS_MAX = 3.0
-"""How long the end of a process waits for its last offsets to be committed."""
+def fits(chunks: Sequence[Chunk]) -> bool:
+    """Say whether chunks together are within the bounds of one."""
+    return (
+        sum(len(chunk.records) for chunk in chunks) <= CHUNK_RECORDS_MAX
+        and sum(chunk.size for chunk in chunks) <= CHUNK_BYTES_MAX
+    )
 
 
 class ChunkConsumerThread(AIOKafkaConsumerThread):
-    """Set on the aiokafka consumer what Faust has no setting for: `FETCH_WAIT_MS`, and
-    read_committed, which Faust uses with its own exactly_once only."""
+    """The thread of Faust's consumer: it reads what is committed, begins each fetch with another
+    partition, and ends when it is told to.
+
+    Faust has no setting for `FETCH_WAIT_MS`, and has read_committed with its exactly_once only.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -249,14 +258,6 @@ class ChunkTransport(Transport):
     """The aiokafka transport with `ChunkConsumer`."""
 
     Consumer = ChunkConsumer
-
-
-def fits(chunks: Sequence[Chunk]) -> bool:
-    """Say whether chunks together are within the bounds of one."""
-    return (
-        sum(len(chunk.records) for chunk in chunks) <= CHUNK_RECORDS_MAX
-        and sum(chunk.size for chunk in chunks) <= CHUNK_BYTES_MAX
-    )
 
 
 class ChunkApp(faust.App):

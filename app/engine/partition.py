@@ -361,6 +361,7 @@ async def _acked(batch: SentBatch) -> RecordMetadata:
 
 @contextmanager
 def _told_apart() -> Iterator[None]:
+    """Raise `Fenced` or `EndUnknown` for the errors of aiokafka that mean it."""
     try:
         yield
     except FENCED as error:

@@ -337,8 +337,8 @@ class Table:
 
     def _fit_part(self, each: Waiting, count: int, seconds: float) -> None:
         """Let the next part of a chunk take `TURN_SECONDS`, and be at most twice as long."""
-        fits = int(count * TURN_SECONDS / max(seconds, 1e-6))
-        each.part = max(1, min(fits, 2 * each.part, PART_RECORDS))
+        in_a_turn = int(count * TURN_SECONDS / max(seconds, 1e-6))
+        each.part = max(1, min(in_a_turn, 2 * each.part, PART_RECORDS))
         self._parts[TP(each.chunk.topic, each.chunk.partition)] = each.part
 
     def _others_wait(self, partition: Partition, turn: Sequence[Waiting]) -> bool:
