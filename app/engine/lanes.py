@@ -25,7 +25,8 @@ log = structlog.get_logger()
 
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 """Bytes that wait behind the chunks in hand; above it, what has some waiting is fetched no more
-until it has been processed. What stands still waits beside, one chunk for each topic partition."""
+until it has been processed. What stands still waits beside: of each topic partition the chunk that
+stands, and what was fetched behind it by then."""
 
 Process = Callable[[Chunk, Fold], Awaitable[bool]]
 """Processes a chunk and says whether to ack it; raises `Halted` where it cannot go on."""
