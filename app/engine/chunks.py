@@ -199,7 +199,7 @@ class ChunkConsumer(Consumer):
         return True
 
     async def on_stop(self) -> None:
-        """Commit what was acked, if the consumer's thread is there to do it.
+        """Commit what was applied, if the consumer's thread is there to do it.
 
         After a crash that thread answers no more, and Faust would wait for it for ever. What is not
         committed comes again, and is skipped by its offset.

@@ -14,8 +14,8 @@ It is held by one worker at a time. Taking it (`Partition.take`):
 Committing (`Partition.commit`), in this order:
 
 1. one transaction: changed rows, the applied offsets of the input, and the outputs; 2. the same
-rows, applied offsets and changelog offset in one RocksDB write batch; 3. the caller acks; Faust
-commits the group's offset when it likes.
+rows, applied offsets and changelog offset in one RocksDB write batch; 3. each second the group's
+offset follows the applied one (`ChunkConsumer.force_commit`).
 
 Dying between any two steps loses nothing and emits nothing twice. Before the end of 1 the broker
 aborts; after it the log holds all, and catching up repairs the store. A chunk that comes again lies

@@ -8,7 +8,6 @@ Each replaces a method or a name of the engine, and an `ignore` where it does te
 meant: `method-assign` for a method, `attr-defined` for a name that a module only imports.
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -46,19 +45,6 @@ class Mutant(NamedTuple):
 
 def no_guard() -> None:
     Store.applied_offset = lambda self, topic: -1  # type: ignore[method-assign]
-
-
-def ack_before_confirmation() -> None:
-    process = Table.process
-    tasks: set[asyncio.Task[bool]] = set()
-
-    async def early(self: Table, chunk: Chunk, fold: Fold) -> bool:
-        task = asyncio.create_task(process(self, chunk, fold))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        return True
-
-    Table.process = early  # type: ignore[method-assign]
 
 
 def store_before_log() -> None:
@@ -330,11 +316,6 @@ MUTANTS: Mapping[str, Mutant] = {
         "Records at or before the applied offset are applied again.",
         no_guard,
         ("worker dies before offset commit",),
-    ),
-    "ack-before-confirmation": Mutant(
-        "A chunk is acked when its processing begins.",
-        ack_before_confirmation,
-        ("worker lingers and dies before confirmation",),
     ),
     "store-before-log": Mutant(
         "A chunk goes to RocksDB before its transaction is confirmed.",
