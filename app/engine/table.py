@@ -380,16 +380,22 @@ class Table:
                     part = keys[count : count + DUE_PART]
                     await paced(fold(transaction, part))
                     count += len(part)
-                await self._commit(partition, transaction, {})
             except StoreFailed:
                 raise
             except Exception as error:
-                if isinstance(error, BatchRefused):
-                    await self._take(partition)
-                _tell(error)
-                self.lanes.halt(halt_of(self.settings.name, number, None, None, error))
+                self._halt_due(number, error)
+                return 0
+            try:
+                await self._commit(partition, transaction, {})
+            except BatchRefused as error:
+                await self._take(partition)
+                self._halt_due(number, error)
                 return 0
         return count
+
+    def _halt_due(self, number: int, error: Exception) -> None:
+        _tell(error)
+        self.lanes.halt(halt_of(self.settings.name, number, None, None, error))
 
     @asynccontextmanager
     async def _turn(self, number: int, generation: int) -> AsyncIterator[Partition | None]:

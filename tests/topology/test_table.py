@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,11 @@ from typing import Any, cast
 import pytest
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import ProducerFenced, RequestTimedOutError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    ProducerFenced,
+    RequestTimedOutError,
+)
 from faust.types import TP
 from structlog.testing import capture_logs
 
@@ -819,3 +823,39 @@ async def test_a_partition_taken_again_within_a_turn_goes_back_too(
     with log.installed():
         assert not await held.process(chunk(1), put_each), "it is from behind the beginning"
     assert sought[0] == {TP("in", 0): 0}
+
+
+async def test_due_rows_whose_partition_cannot_be_taken_again_end_the_process(
+    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their transaction is in the log and not in the store: nothing may be folded on that."""
+    held, failures = table_of(partition), list[BaseException]()
+    held.on_failure(failures.append)
+    transaction = Transaction(partition.store)
+    transaction.put(b"late", b"x", 5)
+    await partition.commit(transaction, {})
+
+    def clear(transaction: Transaction, keys: Sequence[bytes]) -> Iterator[None]:
+        yield
+        transaction.put(b"late", b"told", 0)
+
+    async def commits_without_an_answer(name: str) -> None:
+        log.before_commit = None
+        log.end_transaction(name, True)
+        log.fails_with = RequestTimedOutError()
+
+    async def is_away() -> list[str]:
+        log.fails_with = None
+        raise KafkaConnectionError("no broker")
+
+    log.before_commit = commits_without_an_answer
+    monkeypatch.setattr(partition, "_catch_up", is_away)
+    with log.installed():
+        held.begin_due(10, 10, clear)
+        waiting = asyncio.create_task(held.process(chunk(0), put_each))
+        with suppress(KafkaConnectionError):
+            await held.due_done()
+        assert not await waiting, "the store is behind the log"
+    assert [type(error) for error in failures] == [KafkaConnectionError]
+    assert held.lanes.halts == []
+    assert not partition.ready
