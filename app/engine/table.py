@@ -282,7 +282,7 @@ class Table:
             except BatchRefused as error:
                 await self._take(partition)  # its transaction is open
                 for each in counts:
-                    self._failed(each, counts[each], error, alone=len(counts) == 1)
+                    self._failed(partition, each, counts[each], error, alone=len(counts) == 1)
                 return False
             if committed is False:
                 for each in turn:
@@ -313,7 +313,7 @@ class Table:
                 except StoreFailed:
                     raise
                 except Exception as error:
-                    self._failed(each, len(part), error, alone=not counts)
+                    self._failed(partition, each, len(part), error, alone=not counts)
                     return
                 transaction.count(metrics.WORKER_RECORDS.labels(topic), len(part))
                 offsets[topic], begun = part[-1].offset, True
@@ -322,13 +322,15 @@ class Table:
             folded.append(each)
         await commit()
 
-    def _failed(self, each: Waiting, count: int, error: Exception, *, alone: bool) -> None:
+    def _failed(
+        self, partition: Partition, each: Waiting, count: int, error: Exception, *, alone: bool
+    ) -> None:
         """Try a chunk again, in smaller parts, or say why it cannot go on: `count` records of it
         failed, `alone` in their transaction."""
         if not alone or count > 1:
             each.careful, each.part = True, max(1, count // CAREFUL) if alone else count
             return
-        applied = self.held[each.chunk.partition].store.applied_offset(each.chunk.topic)
+        applied = partition.store.applied_offset(each.chunk.topic)
         offset = next(r.offset for r in each.chunk.records if r.offset > applied)
         _tell(error)
         each.halt = halt_of(

@@ -859,3 +859,26 @@ async def test_due_rows_whose_partition_cannot_be_taken_again_end_the_process(
     assert [type(error) for error in failures] == [KafkaConnectionError]
     assert held.lanes.halts == []
     assert not partition.ready
+
+
+async def test_a_record_that_cannot_be_folded_as_its_partition_goes_ends_nothing(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "log", structlog.testing.CapturingLogger())
+    held, failures = table_of(partition), list[BaseException]()
+    held.on_failure(failures.append)
+    given_up = list[asyncio.Task[None]]()
+
+    def fails(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:
+        given_up.append(asyncio.create_task(held.assign(set(), 2)))
+        for _ in range(3):
+            time.sleep(2 * HOLD_SECONDS)
+            yield
+        raise KeyError("?")
+
+    await held.lanes.submit(chunk(0), fails, partial(asyncio.sleep, 0))
+    await until(lambda: bool(given_up))
+    await given_up[0]
+    await asyncio.sleep(0.01)
+    assert failures == []
+    assert held.lanes.halts == [], "it is another's now"
