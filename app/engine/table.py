@@ -280,10 +280,11 @@ class Table:
             try:
                 committed = not offsets or await self._commit(partition, transaction, offsets)
             except BatchRefused as error:
-                await self._take(partition)  # its transaction is open
-                for each in counts:
-                    self._failed(partition, each, counts[each], error, alone=len(counts) == 1)
-                return False
+                committed = False
+                if await self._take_in_turn(partition):  # its transaction is open
+                    committed = None
+                    for each in counts:
+                        self._failed(partition, each, counts[each], error, alone=len(counts) == 1)
             if committed is False:
                 for each in turn:
                     each.committed = bool(each.committed)
@@ -390,8 +391,8 @@ class Table:
             try:
                 await self._commit(partition, transaction, {})
             except BatchRefused as error:
-                await self._take(partition)
-                self._halt_due(number, error)
+                if await self._take_in_turn(partition):
+                    self._halt_due(number, error)
                 return 0
         return count
 
@@ -422,6 +423,8 @@ class Table:
     ) -> bool | None:
         """Commit; say whether it was. None: nobody knows, but the store has what the log has, so
         whatever is not applied is to be folded again. Raise `BatchRefused`."""
+        if partition.lost:  # within this turn
+            return False
         try:
             with metrics.WORKER_CHUNK_SECONDS.labels(self.settings.name).time():
                 await partition.commit(transaction, offsets)
@@ -435,7 +438,8 @@ class Table:
             log.warning("fenced", **partition.where, error=str(error))
             return False
         except EndUnknown as error:
-            await self._take_again(partition, str(error))
+            if not await self._take_again(partition, str(error)):
+                return False
             applied = partition.store.applied_offset
             if not offsets or any(applied(topic) < last for topic, last in offsets.items()):
                 return None
@@ -446,11 +450,22 @@ class Table:
         transaction.committed()
         return True
 
-    async def _take_again(self, partition: Partition, why: str) -> None:
-        """Take a partition again whose producer has something on its way that may come late."""
-        log.warning("producer_replaced", **partition.where, why=why)
-        metrics.WORKER_PRODUCERS_REPLACED.labels(self.settings.name).inc()
-        await self._take(partition)
+    async def _take_again(self, partition: Partition, why: str) -> bool:
+        """Take a partition again whose producer has something on its way that may come late; say
+        whether it was."""
+        if partition.live.is_set():
+            log.warning("producer_replaced", **partition.where, why=why)
+            metrics.WORKER_PRODUCERS_REPLACED.labels(self.settings.name).inc()
+        return await self._take_in_turn(partition)
+
+    async def _take_in_turn(self, partition: Partition) -> bool:
+        """Take a partition again whose turn it is; say whether it was. One that is to be let go of
+        is left to whoever has it next, whom this would shut out: no rebalance would follow."""
+        if partition.live.is_set():
+            await self._take(partition)
+        else:
+            partition.lost = True
+        return not partition.lost
 
     def _check_fenced(self, partition: Partition, generation: int) -> None:
         """End the process if a rebalance should have come and has not: only a rebalance can take

@@ -16,6 +16,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import (
     KafkaConnectionError,
+    MessageSizeTooLargeError,
     ProducerFenced,
     RequestTimedOutError,
 )
@@ -28,7 +29,13 @@ from app.engine import table as engine
 from app.engine.chunks import Chunk
 from app.engine.halts import TopicHalts
 from app.engine.lanes import Halted
-from app.engine.partition import Partition, TableSettings
+from app.engine.partition import (
+    BatchRefused,
+    EndUnknown,
+    Partition,
+    SentBatch,
+    TableSettings,
+)
 from app.engine.store import LOG_ID, StoreDamaged
 from app.engine.table import Table
 from app.engine.transaction import Fold, Output, Transaction
@@ -882,3 +889,31 @@ async def test_a_record_that_cannot_be_folded_as_its_partition_goes_ends_nothing
     await asyncio.sleep(0.01)
     assert failures == []
     assert held.lanes.halts == [], "it is another's now"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndUnknown("RequestTimedOutError"),
+        BatchRefused(SentBatch("out", 0, 1, 1, cast(Any, None)), MessageSizeTooLargeError()),
+    ],
+    ids=["no answer", "refused"],
+)
+async def test_a_partition_that_is_let_go_of_is_not_taken_from_its_next_holder(
+    partition: Partition, log: Log, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder would be shut out, and end, since no rebalance follows."""
+    held, going = table_of(partition), list[asyncio.Task[None]]()
+
+    async def goes_to_another(*_: object) -> None:
+        going.append(asyncio.create_task(held.assign(set(), 2)))
+        await asyncio.sleep(0.01)
+        log.fence("test-people-0")
+        raise error
+
+    monkeypatch.setattr(partition, "commit", goes_to_another)
+    with log.installed():
+        assert not await held.process(chunk(0), put_each)
+    await going[0]
+    assert log._epochs["test-people-0"] == 2, "its next holder is not fenced"
+    assert held.lanes.halts == []
