@@ -239,11 +239,13 @@ class Partition:
         and what was applied before is recognised by the event's id.
         """
         forgotten, offsets = list[str](), self.store.applied_offsets()
-        ids = await topics.known([topic for topic, applied in offsets.items() if applied >= 0])
-        for topic, topic_id in ids.items():
-            applied, known = offsets[topic], self.store.topic_id(topic)
+        # Also of what was never applied: asked after a fetch, it could be the next topic's.
+        self.ids |= await topics.known({*self._settings.topics, *offsets})
+        for topic, applied in offsets.items():
+            if applied < 0 or (topic_id := self.ids.get(topic)) is None:
+                continue
+            known = self.store.topic_id(topic)
             place = {**self.where, "topic": topic, "applied": applied}
-            self.ids[topic] = topic_id
             if known == topic_id:
                 self._identified.add(topic)
             if known not in (None, topic_id):

@@ -917,3 +917,17 @@ async def test_a_partition_that_is_let_go_of_is_not_taken_from_its_next_holder(
     await going[0]
     assert log._epochs["test-people-0"] == 2, "its next holder is not fenced"
     assert held.lanes.halts == []
+
+
+async def test_a_topic_made_again_before_its_first_commit_is_read_whole(
+    partition: Partition, log: Log
+) -> None:
+    """A chunk of the old one may wait for long, where its partition stands still."""
+    log.append(TopicPartition("in", 0), b"k", b"old")
+    log.delete("in")
+    for _ in range(3):
+        log.append(TopicPartition("in", 0), b"k", b"new")
+    assert await table_of(partition).process(chunk(0), put_each)
+    with log.installed():
+        await partition.take()
+    assert partition.store.applied_offset("in") == -1
