@@ -36,11 +36,24 @@ log = structlog.get_logger()
 
 # aiokafka has no types: its class is Any to mypy.
 class TransactionalProducer(AIOKafkaProducer):  # type: ignore[misc]
-    """As aiokafka's, but silent about the end of a transaction that nobody waits for.
+    """As aiokafka's, but silent about what nobody waits for.
 
-    Where a batch is refused, whoever sent it hears that. Then nobody asks how the transaction
-    ended, and Python would log an exception that was never retrieved.
+    Where a batch is refused, whoever sent it hears that. Then nobody asks whether a batch was
+    taken from its queue, or how the transaction ended; Python would log each as an exception that
+    was never retrieved.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        queue = self._message_accumulator
+        append = queue._append_batch
+
+        def append_unawaited(*what: Any) -> Any:
+            batch = append(*what)
+            unawaited(batch._drain_waiter)
+            return batch
+
+        queue._append_batch = append_unawaited
 
     async def begin_transaction(self) -> None:
         """Begin one."""

@@ -1,6 +1,7 @@
 """A partition of a table on a real broker: what the broker refuses, and what it has lost."""
 
 import asyncio
+import gc
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import CloseReason
 from aiokafka.protocol.transaction import EndTxnRequest
 
-from app.engine.partition import BatchRefused, Partition, TableSettings
+from app.engine.partition import BatchRefused, Fenced, Partition, TableSettings
 from app.engine.producer import Producer
 from app.engine.store import DUE
 from app.engine.topics import Topics
@@ -100,6 +101,30 @@ async def test_the_place_reached_is_forgotten_where_the_input_ends_before_it(
     partition.store.wipe()
     await taken_again(partition)
     assert partition.store.applied_offsets() == {kafka.named(IN): -1}, "the log knows it too"
+
+
+async def test_who_is_shut_out_hears_it_once_and_nothing_is_left_unheard(
+    partition: Partition, kafka: Kafka, tmp_path: Path
+) -> None:
+    """A batch and its transaction end each with an error; Python logs one that nobody asks for."""
+    unheard, loop = list[str](), asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unheard.append(str(context)))
+    topics = Topics(kafka.bootstrap)
+    settings = partition._settings._replace(directory=tmp_path / "other")
+    other = Partition(settings, 0, topics)
+    try:
+        await other.take()
+        with pytest.raises(Fenced):
+            await commit(kafka, partition, b"v", 0)
+        await partition.suspend()
+        gc.collect()
+        await asyncio.sleep(0.1)
+    finally:
+        loop.set_exception_handler(None)
+        await other.suspend()
+        other.drop()
+        await topics.close()
+    assert unheard == []
 
 
 async def test_after_a_request_without_an_answer_the_producer_is_another(
