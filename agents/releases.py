@@ -108,5 +108,6 @@ def _release_partition(
     for topic in topics:
         if data.topic in (None, topic):
             tally = tally_of(transaction, topic)
-            tally.go_on(data.offset, data.reason)
+            if not tally.go_on(data.offset, data.reason):
+                log.error("record_not_left_aside", topic=topic, partition=data.partition)
             write_tally(transaction, topic, tally)

@@ -152,11 +152,16 @@ class Tally(Struct, array_like=True):
         self.parked.pop(source, None)
         self.counting.pop(source, None)
 
-    def go_on(self, offset: int | None, reason: str) -> None:
-        """Forget the records without a readable source; leave the one at `offset` aside."""
+    def go_on(self, offset: int | None, reason: str) -> bool:
+        """Forget the records without a readable source; leave the one at `offset` aside. Return
+        False if it is not, since `LEFT_ASIDE_MAX` others wait for that."""
         self.unreadable = None
-        if offset is not None and len(self.left_aside) < LEFT_ASIDE_MAX:
-            self.left_aside[offset] = reason
+        if offset is None:
+            return True
+        if len(self.left_aside) == LEFT_ASIDE_MAX and offset not in self.left_aside:
+            return False
+        self.left_aside[offset] = reason
+        return True
 
 
 SOURCE_RELEASED: Final = "yuekang.source.released.v1"

@@ -132,8 +132,13 @@ def make_tables(
         numbers = numbers_of(args[0])
         generation = app.consumer_generation_id
         joins.check(generation)
-        async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
-            await asyncio.gather(*(table.assign(numbers, generation) for table in tables))
+        try:
+            async with asyncio.timeout(TAKE_OVER_SECONDS_MAX):
+                await asyncio.gather(*(table.assign(numbers, generation) for table in tables))
+        except TimeoutError:
+            raise RuntimeError(
+                f"what was in hand was not finished {TAKE_OVER_SECONDS_MAX:g} s into a rebalance"
+            ) from None
 
     async def before_shutdown(_: Any, /, *args: Any, **kwargs: Any) -> None:
         last = threading.Timer(END_SECONDS_MAX, _end_at_once)

@@ -156,8 +156,13 @@ class ChunkConsumer(Consumer):
         and dropped would be skipped.
         """
         # Faust silently gives up a longer seek, and then no rebalance makes it go on.
-        async with asyncio.timeout(SEEK_SECONDS_MAX):
-            committed = await super().seek_to_committed()
+        try:
+            async with asyncio.timeout(SEEK_SECONDS_MAX):
+                committed = await super().seek_to_committed()
+        except TimeoutError:
+            raise RuntimeError(
+                f"the broker did not say within {SEEK_SECONDS_MAX:g} s what the group has committed"
+            ) from None
         for tp, at in committed.items():
             # Nothing may be left of a commit that failed in the rebalance: Faust takes it for done.
             self._committed_offset[tp] = at or None

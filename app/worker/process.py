@@ -95,7 +95,11 @@ def _run(settings: Settings, status_port: int, make: MakeApp) -> None:
         raise typer.Exit(1)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = make(settings, cluster, clock.agrees)
+    try:
+        app = make(settings, cluster, clock.agrees)
+    except RuntimeError as error:  # another Faust, or another worker in this folder
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     faust_worker = Worker(
         app,
         WorkerStatus(app, settings, status_port, clock),

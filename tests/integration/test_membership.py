@@ -140,6 +140,7 @@ def test_a_second_worker_in_one_folder_ends_and_the_first_keeps_its_place(
     second.start()
     with pytest.raises(Exception, match="another worker runs in"):
         second.wait_ready()
+    assert "Traceback" not in second.log.read_text()
     assert first.exited() is None
 
 

@@ -97,6 +97,17 @@ async def test_what_was_let_go_comes_again_also_before_the_first_commit(
     assert begun == [TP("in", 1), TP("in", 2)]
 
 
+async def test_a_group_that_does_not_answer_ends_the_worker_with_a_sentence(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        consumer, "_thread", SimpleNamespace(seek_to_committed=asyncio.Event().wait)
+    )
+    monkeypatch.setattr(chunks, "SEEK_SECONDS_MAX", 0.01)
+    with pytest.raises(RuntimeError, match="did not say within"):
+        await consumer.perform_seek()
+
+
 async def test_what_is_committed_is_what_was_applied(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from app.topics.letters import letter_in
 from app.topics.records import Record, binary
 from models.codes import Colour
 from models.events import ScanData, ScanRecorded
-from models.sources import released
+from models.sources import LEFT_ASIDE_MAX, Tally, released
 from support import builders as b
 from topology.driver import DEAD_LETTER_KEY, HERE, START, Driver, made
 
@@ -305,3 +305,11 @@ def test_scans_are_counted_and_parked_and_released_in_their_own_table(driver: Dr
     offsets(driver, DEAD_LETTERS)
     driver.send(scan(good=True))
     assert offsets(driver, PARKED) == offsets(driver, DEAD_LETTERS) == []
+
+
+def test_one_record_too_many_is_not_left_aside_and_a_repetition_is() -> None:
+    tally = Tally()
+    assert all(tally.go_on(offset, "broken") for offset in range(LEFT_ASIDE_MAX))
+    assert tally.go_on(0, "said again")
+    assert not tally.go_on(LEFT_ASIDE_MAX, "broken")
+    assert len(tally.left_aside) == LEFT_ASIDE_MAX
