@@ -59,6 +59,7 @@ model: .venv/stamp ## Check the model of the commit, docs/model, and its mutants
 faults: PACKAGES = --faults
 faults: setup ## Set up, and run the fault suite: ROUNDS=100 SEED=..., its mutants, its report
 	PYTHONPATH=.:tests $(BIN)/python -m faults rounds --rounds $(or $(ROUNDS),100) --seed "$(SEED)"
+	PYTHONPATH=.:tests $(BIN)/python -m faults late --rounds 200
 	PYTHONPATH=.:tests $(BIN)/python -m faults mutants
 	PYTHONPATH=.:tests $(BIN)/python -m faults report
 

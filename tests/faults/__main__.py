@@ -11,7 +11,7 @@ from faults import isolation
 from faults.kinds import AROUND, WORKER, in_turn
 from faults.late import late
 from faults.mutants import MUTANTS
-from faults.results import ROOT, MutantResult, Result, add, commit, page, read
+from faults.results import ROOT, LateResult, MutantResult, Result, add, commit, page, read
 from faults.rounds import Suite, drawn
 from faults.stage import opened
 from support.brokers import shared_broker
@@ -52,7 +52,8 @@ def _arguments() -> argparse.Namespace:
 
 
 async def late_rounds(arguments: argparse.Namespace) -> int:
-    """Run rounds of faults.late on a broker of their own, and print what was found."""
+    """Run rounds of faults.late on a broker of their own, and keep what was found."""
+    begun = time.monotonic()
     directory = arguments.directory / f"late-{secrets.token_hex(4)}"
     directory.mkdir(parents=True)
     bootstrap, let_go = await asyncio.to_thread(shared_broker, directory)
@@ -60,6 +61,11 @@ async def late_rounds(arguments: argparse.Namespace) -> int:
         found = await late(bootstrap, directory / "tables", arguments.rounds)
     finally:
         let_go()
+    seconds = round(time.monotonic() - begun, 1)
+    add(
+        arguments.results,
+        LateResult(commit=commit(), rounds=arguments.rounds, found=dict(found), seconds=seconds),
+    )
     print(f"{arguments.rounds} rounds: {dict(found)}")
     return int(bool(found["lost"] + found["untold"] + found["twice"] + found["apart"]))
 

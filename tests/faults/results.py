@@ -60,7 +60,18 @@ class MutantResult(Struct, kw_only=True, tag_field="what", tag="mutant"):
     seconds: float
 
 
-_decode = msgspec.json.Decoder(Result | MutantResult).decode
+class LateResult(Struct, kw_only=True, tag_field="what", tag="late"):
+    """Rounds of faults.late, and what `faults.late.late` found in them."""
+
+    commit: str
+    rounds: int
+    found: dict[str, int]
+    seconds: float
+
+
+AnyResult = Result | MutantResult | LateResult
+
+_decode = msgspec.json.Decoder(AnyResult).decode
 
 
 def commit() -> str:
@@ -75,23 +86,32 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def add(path: Path, result: Result | MutantResult) -> None:
+def add(path: Path, result: AnyResult) -> None:
     """Add a line."""
     with path.open("ab") as file:
         file.write(msgspec.json.encode(result) + b"\n")
 
 
-def read(path: Path) -> list[Result | MutantResult]:
+def read(path: Path) -> list[AnyResult]:
     """Return all lines."""
     return [_decode(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
-def page(results: Sequence[Result | MutantResult]) -> str:
+def page(results: Sequence[AnyResult]) -> str:
     """Return docs/faults.md."""
     rounds = [r for r in results if isinstance(r, Result)]
     newest = {r.name: r for r in results if isinstance(r, MutantResult)}
+    late = [r for r in results if isinstance(r, LateResult)][-1:]
     return "\n".join(
-        [*_head(rounds), *_kinds(rounds), *_wrong(rounds), *_stores(rounds), *_mutants(newest), ""]
+        [
+            *_head(rounds),
+            *_kinds(rounds),
+            *_wrong(rounds),
+            *_stores(rounds),
+            *(line for found in late for line in _late(found)),
+            *_mutants(newest),
+            "",
+        ]
     )
 
 
@@ -207,6 +227,22 @@ def _wrong(rounds: Sequence[Result]) -> Iterable[str]:
             yield f"- seed {r.seed}, round {r.round}: {what}"
 
 
+def _late(result: LateResult) -> Iterable[str]:
+    found = result.found
+    yield ""
+    yield "## The end of a transaction that comes late"
+    yield ""
+    yield (
+        "A proxy holds back what ends a transaction until its sender has given up, and lets it "
+        "through within the next one; the worker dies there "
+        "([tests/faults/late.py](../tests/faults/late.py)). "
+        f"{result.rounds} rounds, {found['arrived']} requests that came late: of the records "
+        f"{found['lost']} lost, {found['untold']} untold, {found['twice']} told twice, "
+        f"{found['apart']} in the store or the log alone. Commit: "
+        f"{result.commit}."
+    )
+
+
 def _mutants(newest: dict[str, MutantResult]) -> Iterable[str]:
     yield ""
     yield "## Mutants"
@@ -214,7 +250,8 @@ def _mutants(newest: dict[str, MutantResult]) -> Iterable[str]:
     yield (
         "Each is the engine with one safeguard taken out from outside "
         "([tests/faults/mutants.py](../tests/faults/mutants.py)), on one broker, with the faults "
-        "that provoke the harm."
+        f"that provoke the harm. Commits: "
+        f"{', '.join(dict.fromkeys(r.commit for r in newest.values())) or 'none'}."
     )
     yield ""
     yield "| Mutant | What it breaks | Faults | Caught by |"
