@@ -37,6 +37,7 @@ async def gateway(
     """A gateway that has something to tell the source of the examples."""
     letters_url = Settings(redis_url=redis_url).sessions_redis_url  # a view without logins has room
     async with Redis.from_url(letters_url) as redis:
+        await redis.flushdb()  # of what a module before this one has left of its logins
         model = LettersModel(redis)
         await model.begin()
         told = [letter(refused(n, OF_EXAMPLES), 0, n) for n in range(3)]
