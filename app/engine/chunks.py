@@ -14,6 +14,7 @@ from faust.types import TP
 from faust.types.tuples import Message
 
 from app.process.consumer import LogRecord, end_fetches
+from app.process.producers import unawaited
 
 CHUNK_RECORDS_MAX = 8_000
 """Records in one chunk, and in one fetch over all partitions."""
@@ -92,6 +93,11 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
+    async def on_start(self) -> None:
+        """Begin; let commits whose asker is gone fail without a word."""
+        await super().on_start()
+        hear_commits(self._ensure_consumer()._coordinator)
+
     async def on_thread_stop(self) -> None:
         """End the fetches first (`app.process.consumer`); leave the group if the worker will not
         come back.
@@ -131,6 +137,22 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
             if tp in held:
                 held[tp] = held.pop(tp)
         return fetched
+
+
+def hear_commits(coordinator: Any) -> None:
+    """Hear how each commit of a coordinator ends, whoever asked for it.
+
+    aiokafka shields a commit from the cancellation of its asker, and then nobody asks how it ended.
+    Python would log a refusal as an exception that was never retrieved.
+    """
+    commit = coordinator._do_commit_offsets
+
+    def heard(*what: Any) -> "asyncio.Task[None]":
+        task = asyncio.create_task(commit(*what))
+        unawaited(task)
+        return task
+
+    coordinator._do_commit_offsets = heard
 
 
 class ChunkConsumer(Consumer):

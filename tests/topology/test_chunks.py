@@ -1,18 +1,20 @@
 """The consumer that delivers chunks: none is lost, and no partition starves."""
 
 import asyncio
+import gc
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import IllegalStateError
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownMemberIdError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
 from app.engine import chunks
-from app.engine.chunks import ChunkConsumer
+from app.engine.chunks import ChunkConsumer, hear_commits
 from app.process.settings import Settings
 from app.topology import create_app
 
@@ -41,6 +43,34 @@ async def test_the_last_commit_holds_up_no_end(
     await consumer.crash(RuntimeError("gone"))
     await consumer.on_stop()
     assert asked == 1, "after a crash nobody is there to answer"
+
+
+async def test_a_commit_whose_asker_is_gone_fails_without_a_word() -> None:
+    answered = asyncio.Event()
+    unhandled: list[Any] = []
+
+    async def known() -> None: ...
+
+    async def refused(*_: Any) -> None:
+        await answered.wait()
+        raise UnknownMemberIdError("group")
+
+    coordinator: Any = SimpleNamespace(
+        ensure_coordinator_known=known, _commit_lock=asyncio.Lock(), _do_commit_offsets=refused
+    )
+    hear_commits(coordinator)
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: unhandled.append(what))
+    asker = asyncio.create_task(GroupCoordinator.commit_offsets(coordinator, None, {}))
+    await asyncio.sleep(0)
+    asker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asker
+    answered.set()
+    with pytest.raises(CommitFailedError):
+        await GroupCoordinator.commit_offsets(coordinator, None, {})
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not unhandled
 
 
 async def test_each_fetch_begins_with_another_partition(

@@ -62,6 +62,8 @@ READ = {
     _DefaultRecordBatchPy.__iter__: "492967e59f45",
     Fetcher._proc_fetch_request: "59bf948fff47",
     AIOKafkaConsumer.stop: "bc5da9c98595",
+    AIOKafkaConsumerThread.on_start: "38b4e8bd1e10",
+    GroupCoordinator.commit_offsets: "5cbe31af28d6",
     AIOKafkaConsumerThread.on_thread_stop: "8dfc004e258b",
     Fetcher.close: "1cd24bc1c442",
     Fetcher._fetch_requests_routine: "2a8ec5932644",
