@@ -21,8 +21,15 @@ STALLED_SECONDS = 30.0
 SUSPECT_SECONDS = 5.0
 """How long a partition may stand before its log is looked into: what is left may be markers, which
 nobody applies, or a transaction of its source that is still open."""
+SHORTER_SECONDS = 5.0
+"""How long a log must end before what was applied of it. A leader that has just been elected may
+not know yet how far the others have come."""
 SILENT_SECONDS = 10.0
 """A broker is away if it did not say for so long where the log ends."""
+
+
+class EndLostError(Exception):
+    """An input ends before what was applied of it. Only the take of a partition can begin again."""
 
 
 class WorkerLag:
@@ -42,6 +49,20 @@ class WorkerLag:
         self._held_up: dict[TopicPartition, Ahead] = {}
         self._empty: dict[TopicPartition, tuple[int, int]] = {}
         """Up to where there is nothing to apply after an applied offset."""
+        self._shorter: dict[TopicPartition, tuple[float, int]] = {}
+        """Since when a log ends before what was applied of it, and where."""
+
+    def check(self) -> None:
+        """Raise `EndLostError` where an input has lost its end."""
+        now = time.monotonic()
+        for tp, (since, end) in self._shorter.items():
+            if now - since > SHORTER_SECONDS:
+                raise EndLostError(
+                    f"{tp.topic}[{tp.partition}] ends at offset {end}, and offset "
+                    f"{self._applied[tp]} was applied: it has lost its end. What comes next would "
+                    "be taken for applied, so the worker ends. Its next start reads the topic from "
+                    "its first record."
+                )
 
     def reasons(self) -> list[str]:
         """Say why the worker is not ready; nothing if it is."""
@@ -133,6 +154,12 @@ class WorkerLag:
         now = time.monotonic()
         self._forget_all_but(self._inputs_held())
         applied = self._applied_offsets()
+        # What was applied at the look before: the ends were asked for after that.
+        self._shorter = {
+            tp: self._shorter.get(tp, (now, end))
+            for tp, end in ends.items()
+            if end <= self._applied.get(tp, -1)
+        }
         self._behind = {
             tp: max(0, end - self._begin(tp, applied[tp]))
             for tp, end in ends.items()
@@ -154,7 +181,7 @@ class WorkerLag:
         }
 
     def _forget_all_but(self, held: set[TopicPartition]) -> None:
-        for known in (self._applied, self._moved_at, self._held_up, self._empty):
+        for known in (self._applied, self._moved_at, self._held_up, self._empty, self._shorter):
             for tp in known.keys() - held:
                 del known[tp]
 

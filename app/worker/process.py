@@ -31,7 +31,7 @@ from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
 from app.topics.clock import BrokerClock, ClockWrong
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
-from app.worker.lag import WorkerLag
+from app.worker.lag import EndLostError, WorkerLag
 from app.worker.partitions import held_partitions, remarks_on
 
 log = structlog.get_logger()
@@ -40,8 +40,9 @@ BROKER_SECONDS_MAX = 30.0
 """How long a worker that starts waits for its broker."""
 
 
-CLOCK_SECONDS = 1.0
-"""How often the clock is looked at; the broker is asked less often."""
+CHECK_SECONDS = 1.0
+"""How often it is looked at what the worker cannot live with; the broker is asked of its clock less
+often."""
 
 NICENESS = 10
 """Of the process for what bears on no code: it gets a tenth of a core that the other wants too."""
@@ -167,7 +168,7 @@ class WorkerStatus(Service):
         await self._server.start()
         self.add_future(self._lag.watch())
         self.add_future(self._clock.run())
-        self.add_future(self._check_clock())
+        self.add_future(self._check())
 
     async def on_stop(self) -> None:
         """Stop listening, after the app."""
@@ -181,15 +182,16 @@ class WorkerStatus(Service):
     def _reasons(self) -> list[str]:
         return [*self._clock.reasons(), *self._lag.reasons()]
 
-    async def _check_clock(self) -> None:
-        """End the worker when its clock is wrong beyond use."""
+    async def _check(self) -> None:
+        """End the worker when its clock is wrong beyond use, or an input has lost its end."""
         while True:
             try:
                 self._clock.check()
-            except ClockWrong as error:
+                self._lag.check()
+            except (ClockWrong, EndLostError) as error:
                 self.add_future(self._app.crash(error))
                 return
-            await asyncio.sleep(CLOCK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
 
 async def _look_at(bootstrap: str, clock: BrokerClock) -> tuple[str, list[str]]:

@@ -9,7 +9,13 @@ from aiokafka import TopicPartition
 from app.engine.halts import Halt, HeldPartition, halt_of
 from app.topics.ahead import Ahead
 from app.topology import TableApp
-from app.worker.lag import SILENT_SECONDS, STALLED_SECONDS, WorkerLag
+from app.worker.lag import (
+    SHORTER_SECONDS,
+    SILENT_SECONDS,
+    STALLED_SECONDS,
+    EndLostError,
+    WorkerLag,
+)
 from app.worker.partitions import halted_inputs, held_partitions, remarks_on
 from topology.driver import HERE, Driver
 from topology.test_poison import TOPIC, unreadable
@@ -110,6 +116,29 @@ def test_a_partition_that_was_given_up_and_comes_back_has_not_stood_meanwhile(
     lag._asked_at = now
     lag._compare(ends)
     assert lag.reasons() == []
+
+
+def test_an_input_that_has_lost_its_end_ends_the_worker(
+    app: TableApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no end that was only asked for before a record was applied, nor a leader's that has just
+    been elected."""
+    lag, now = WorkerLag(app, "nowhere:1"), time.monotonic()
+    monkeypatch.setattr("app.worker.lag.time.monotonic", lambda: now)
+    applied = lag._applied_offsets()
+    lag._compare({RUBBISH: applied[RUBBISH]})
+    now += SHORTER_SECONDS + 1
+    lag.check()
+    lag._compare({RUBBISH: applied[RUBBISH]})
+    lag.check()
+    lag._compare({RUBBISH: applied[RUBBISH] + 1})
+    now += SHORTER_SECONDS + 1
+    lag.check()
+    lag._compare({RUBBISH: 40})
+    now += SHORTER_SECONDS + 1
+    lag._compare({RUBBISH: 42})
+    with pytest.raises(EndLostError, match=rf"{TOPIC}\[{HERE}\] ends at offset 40, and offset 98"):
+        lag.check()
 
 
 def _bug() -> Halt:
