@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "topics": ("app.topics.commands:topics", "Make or check the topics of topics.yaml."),
     "schemas": ("app.topics.commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
+    "mac-key": ("app.topics.commands:mac_key", "Print the key of a source that writes to Kafka."),
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),
     "person-key": ("app.gateway.commands:person_key", "Print the person key of a document."),
     "outbox": ("app.development.outbox:outbox", "Show messages to phones, in development."),

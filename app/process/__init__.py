@@ -4,6 +4,7 @@
 - `logs`: one JSON object a line, which never shows a person, except in the audit log.
 - `metrics`: every metric, in one list.
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
+- `macs`: the keyed hash that tells who made a record.
 - `ports`: whether a port is free, and who holds it.
 - `files`: files that a reader finds whole.
 - `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends; `producers`:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 PREFIX = "YUEKANG_"
 PERSON_KEY_VERSION_MAX = 9999
+MAC_KEY_VERSION_MAX = 9999
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?\Z", description="an http(s) address")]
@@ -153,13 +154,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Who takes messages to phones: a class of the carrier's (app.travel.sms). Nobody unless set;
     `yuekang development-view` keeps messages in the outbox."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    unreadable_in_a_row: Annotated[int, Meta(ge=1, description="1 or more")] = 100
-    unreadable_percent: Annotated[int, Meta(ge=0, le=100, description="0 to 100")] = 1
     person_key_version: Annotated[
         int,
         Meta(ge=1, le=PERSON_KEY_VERSION_MAX, description=f"1 to {PERSON_KEY_VERSION_MAX}"),
     ] = 1
     person_key_secret: bytes = b""
+    mac_key: bytes = b""
+    """The master key that keys of sources are derived from (`app.topics.authentic`)."""
+    mac_key_version: Annotated[
+        int, Meta(ge=1, le=MAC_KEY_VERSION_MAX, description=f"1 to {MAC_KEY_VERSION_MAX}")
+    ] = 1
+    former_mac_key: bytes = b""
+    """The master key of the version before, while what it has made is still in the topics."""
+    portal_mac_key: bytes = b""
+    terminal_mac_key: bytes = b""
+    yuekang_mac_key: bytes = b""
+    """The keys of single authorities, for processes that are not given the master key."""
     token_key: bytes = b""
     display_key: bytes = b""
     session_key: bytes = b""

@@ -177,7 +177,7 @@ class ToldBatch(Struct):
 def may_ask(source: str) -> bool:
     """Say whether there can be a token of `source`, and an authority in topics.yaml that it has."""
     well_formed = len(source) <= SOURCE_LENGTH_MAX and SOURCE.fullmatch(source) is not None
-    return well_formed and CATALOGUE.knows(source)
+    return well_formed and CATALOGUE.authority_of(source) is not None
 
 
 def seen_by_source(letter: Letter) -> SourceLetter:

@@ -184,9 +184,9 @@ class Catalogue:
             )
         return None
 
-    def knows(self, source: str) -> bool:
-        """Say whether `source` speaks for any authority."""
-        return any(_matches(source, patterns) for patterns in self.authorities.values())
+    def authority_of(self, source: str) -> str | None:
+        """Return the authority that `source` speaks for; None if it speaks for none."""
+        return next((a for a, of in self.authorities.items() if _matches(source, of)), None)
 
     def _faults(self) -> Iterator[str]:
         known = {*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED, PARTITION_RELEASED}

@@ -48,6 +48,7 @@ class Code(StrEnum):
     DOCUMENT_NUMBER = "document-number"
     INVALID = "invalid"
     NO_AUTHORITY = "no-authority"
+    NOT_AUTHENTIC = "not-authentic"
     KEY = "key"
     WRONG_PARTITION = "wrong-partition"
     LEFT_ASIDE = "left-aside"

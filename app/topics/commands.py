@@ -18,6 +18,7 @@ from rich.table import Table
 
 from app.process.settings import Settings
 from app.topics.admin import create_topics, differences
+from app.topics.authentic import authority_key, source_key
 from app.topics.catalogue import CATALOGUE
 from app.topics.schemas import asyncapi, json_schemas
 
@@ -91,6 +92,21 @@ def check_files(directory: Directory = DIRECTORY, as_json: AsJson = False) -> No
         if (why := _difference(expected.get(name), found.get(name)))
     ]
     _tell(wrong, f"All {len(expected)} files in {directory} are up to date.", as_json)
+
+
+def mac_key(
+    source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")],
+) -> None:
+    """Print the key with which a source makes its records on Kafka authentic (docs/kafka.md).
+
+    Whoever has it may write as that source. Its version is that of the master key.
+    """
+    settings = Settings.from_environment("mac_key")
+    authority = CATALOGUE.authority_of(source)
+    if authority is None:
+        patterns = ", ".join(p for of in CATALOGUE.authorities.values() for p in of)
+        raise typer.BadParameter(f"{source!r} is no source; there are {patterns}.")
+    print(source_key(authority_key(settings.mac_key, authority), source).hex())
 
 
 def files() -> dict[str, bytes]:

@@ -61,6 +61,7 @@ KINDS: dict[str, Kind] = {
     "wrong-topic": Kind(422, "The event is of another topic"),
     "key": Kind(422, "The key is not the event's person"),
     "wrong-partition": Kind(422, "The key belongs to another partition"),
+    "not-authentic": Kind(422, "No key of its source has made the record"),
     "left-aside": Kind(422, "An operator leaves the event aside, since it cannot be folded"),
     "conflict": Kind(409, "The id is that of an event with another content"),
     "invalid": Kind(422, "A field is missing, of a wrong type, out of range or not allowed"),
