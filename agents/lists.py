@@ -18,12 +18,12 @@ from agents.instants import microseconds
 from agents.poison import Poison
 from app.engine.transaction import Fold, Records, Transaction
 from app.process.consumer import LogRecord
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import Topic
 from app.topology import ListsApp
 from models.events import Event, ListedEvent, ListName
 from models.lists import EMPTY, Conflict, Listing, add, drop_old, due_at, list_of
 from models.notices import conflict
-from models.sources import SOURCE_LIMIT, Limit
 
 INTERVAL_SECONDS = 10.0
 """How often old entries are dropped. The delay shows nobody an entry that is too old: the reader
@@ -36,14 +36,14 @@ _decode = msgspec.json.Decoder(Listing).decode
 def register(
     app: ListsApp,
     dead_letters: DeadLetters,
+    keys: SourceKeys,
     clock_agrees: Callable[[], bool],
-    unreadable: Limit = SOURCE_LIMIT,
 ) -> None:
     """Add an agent for each topic that folds into the lists, and the timer that drops old entries
     while the worker's clock agrees with the broker's."""
     for topic in app.topics_read():
         if topic.folds_into == app.lists.settings.name:
-            fold_topic = chunk_fold(topic, dead_letters, unreadable)
+            fold_topic = chunk_fold(topic, dead_letters, keys)
             add_agent(app, f"list-{topic.name}", topic, app.lists, fold_topic)
 
     @app.timer(interval=INTERVAL_SECONDS)  # type: ignore[untyped-decorator]
@@ -59,12 +59,12 @@ def key_of(person: str, name: ListName) -> bytes:
     return f"{person}:{name}".encode()
 
 
-def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
+def chunk_fold(topic: Topic, dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
     """Return the fold for records of `topic`."""
 
     def fold_records(transaction: Transaction, records: Records) -> Iterator[None]:
         lists = Lists(transaction, dead_letters)
-        poison = Poison(transaction, topic, dead_letters, unreadable)
+        poison = Poison(transaction, topic, dead_letters, keys)
         for event, arrived_at, record in poison.accepted(records, lists.knows):
             lists.add(cast(ListedEvent, event), arrived_at, record)
             yield

@@ -22,6 +22,7 @@ from agents.poison import Poison
 from app.engine.transaction import DueFold, Fold, Output, Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
@@ -29,28 +30,27 @@ from models.events import Event, StatusEvent
 from models.facts import Fact
 from models.person import FoldOutcome, Person, advance, fold, overfull, unknown
 from models.rows import decode_page, decode_row, encode_page, encode_row, page_key
-from models.sources import SOURCE_LIMIT, Limit
 
 _encode_json = msgspec.json.Encoder().encode
 
 log = structlog.get_logger()
 
 
-def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
+def register(app: YuekangApp, dead_letters: DeadLetters, keys: SourceKeys) -> None:
     """Add an agent for each topic that folds into the person table."""
     for topic in input_topics():
         if topic.folds_into == "people":
-            fold_topic = chunk_fold(topic, dead_letters, unreadable)
+            fold_topic = chunk_fold(topic, dead_letters, keys)
             add_agent(app, f"fold-{topic.name}", topic, app.people, fold_topic)
 
 
-def chunk_fold(topic: Topic, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
+def chunk_fold(topic: Topic, dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
     """Return the fold for records of `topic`."""
 
     def fold_records(transaction: Transaction, records: Records) -> Iterator[None]:
         transaction.read(record.key for record in records if record.key)
         people = People(transaction, dead_letters)
-        poison = Poison(transaction, topic, dead_letters, unreadable)
+        poison = Poison(transaction, topic, dead_letters, keys)
         for event, arrived_at, record in poison.accepted(records, people.knows):
             people.apply(cast(StatusEvent, event), arrived_at, record)
             yield

@@ -8,6 +8,7 @@ the chunk that changed it. So it is the same after a restart, a rebalance or a k
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -15,18 +16,19 @@ import structlog
 
 from agents.dead_letters import DeadLetters
 from agents.instants import instant
-from app.engine.halts import TopicHalts
 from app.engine.store import TALLY
 from app.engine.transaction import Output, Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
-from app.process.settings import Settings, variable_of
+from app.process.macs import MAC
+from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import Topic, partition_of
-from app.topics.codec import Code, Refusal, decode, source_in
+from app.topics.codec import Code, Refusal, decode
 from app.topics.records import structured
 from app.topology import TableApp
+from models.checks import Fault
 from models.events import Event
-from models.sources import SOURCE_LIMIT, Limit, Tally, Verdict
+from models.sources import Tally, Verdict
 
 log = structlog.get_logger()
 
@@ -34,20 +36,15 @@ FORWARDED_FROM = "yk_forwarded_from"
 """Header of a record that was forwarded to its own partition: where it lay. It is never forwarded
 again."""
 
+_MAKE_IT = (
+    "Send events to the gateway, which makes it, or make it with the key of your source: "
+    "`yuekang mac-key` has it, docs/kafka.md tells how."
+)
+
 GAUGE_INTERVAL_SECONDS = 1.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Tally).decode
-
-
-class UnreadableError(TopicHalts):
-    """So many records have no readable source that the reader itself is in question; the topic's
-    partition stands still here."""
-
-
-def unreadable_limit(settings: Settings) -> Limit:
-    """Return the limit of records without a readable source, which an operator may raise."""
-    return Limit(settings.unreadable_in_a_row, settings.unreadable_percent, SOURCE_LIMIT.records)
 
 
 def register(app: TableApp) -> None:
@@ -91,12 +88,12 @@ class Poison:
     """
 
     def __init__(
-        self, transaction: Transaction, topic: Topic, dead_letters: DeadLetters, unreadable: Limit
+        self, transaction: Transaction, topic: Topic, dead_letters: DeadLetters, keys: SourceKeys
     ) -> None:
         self._transaction = transaction
         self._topic = topic
         self._dead_letters = dead_letters
-        self._unreadable = unreadable
+        self._keys = keys
         self._tally = tally_of(transaction, topic.name)
         self.watching = bool(self._tally)
 
@@ -116,12 +113,18 @@ class Poison:
                 self._leave_aside(record, reason)
                 continue
             try:
+                author = self._keys.author(record)
+            except NotAuthentic as error:
+                self._refuse_unknown(record, error)
+                continue
+            try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
+                _check_author(event, author)
                 right = record.partition
                 if known is not None and not known(event):
                     right = _right_partition(record, self._topic)
             except Refusal as refusal:
-                self.refuse(record, refusal)
+                self._refuse(record, refusal, author)
                 continue
             if self.watching and self.parks(record, event.source):
                 continue
@@ -130,23 +133,26 @@ class Poison:
                 continue
             yield event, arrived_at, record
 
-    def refuse(self, record: LogRecord, refusal: Refusal) -> None:
-        """Write a refused record to dead-letters, or to parked.
+    def _refuse_unknown(self, record: LogRecord, error: NotAuthentic) -> None:
+        """Write a record to dead-letters whose author nobody knows. It counts against
+        nobody: else a stranger could have a source parked."""
+        refusal = Refusal(Code.NOT_AUTHENTIC, f"{error} {_MAKE_IT}")
+        self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
 
-        Raise `UnreadableError` if it is one too many without a readable source.
-        """
+    def _refuse(self, record: LogRecord, refusal: Refusal, author: str) -> None:
+        """Write a refused record of `author` to dead-letters, or to parked."""
         self.watching = True
-        source = refusal.source or source_in(record.value, record.headers)
-        refusal.source = source
-        if source is not None and source in self._tally.parked:
-            self._dead_letters.park(self._transaction, self._topic, record, source, refusal)
+        refusal.source = author
+        if author in self._tally.parked:
+            self._dead_letters.park(self._transaction, self._topic, record, author, refusal)
         else:
             self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
-        self._count(record, source, True)
+        self._count(record, author, True)
 
     def _leave_aside(self, record: LogRecord, reason: str) -> None:
         refusal = Refusal(Code.LEFT_ASIDE, f"An operator leaves it aside: {reason}")
-        refusal.source = source_in(record.value, record.headers)
+        with suppress(NotAuthentic):
+            refusal.source = self._keys.author(record)
         self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
 
     def parks(self, record: LogRecord, source: str) -> bool:
@@ -162,8 +168,11 @@ class Poison:
         it lay was wrong."""
         again = structured(event)
         mark = FORWARDED_FROM, f"{record.topic}/{record.partition}/{record.offset}".encode()
+        mac = self._keys.of(event.source).header(
+            record.topic, again.key, again.value, again.headers
+        )
         self._transaction.emit(
-            Output(record.topic, again.key, again.value, (*again.headers, mark), right)
+            Output(record.topic, again.key, again.value, (*again.headers, mac, mark), right)
         )
         self._dead_letters.misplaced(self._transaction, record, event, right)
 
@@ -172,35 +181,26 @@ class Poison:
         if self.watching:
             write_tally(self._transaction, self._topic.name, self._tally)
 
-    def _count(self, record: LogRecord, source: str | None, invalid: bool) -> None:
-        verdict = self._tally.add(source, invalid, record.offset, self._unreadable)
+    def _count(self, record: LogRecord, source: str, invalid: bool) -> None:
+        verdict = self._tally.add(source, invalid, record.offset)
         if verdict is Verdict.NOTHING:
             return
         where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         if verdict is Verdict.PARKED:
             log.error("source_parked", **where, source=source)
-        elif verdict is Verdict.NOT_PARKED:
+        else:
             log.error("source_not_parked_too_many", **where, source=source)
             self._transaction.count(metrics.WORKER_SOURCES_NOT_PARKED.labels(record.topic))
-        else:
-            raise UnreadableError(self._unreadable_at(record))
 
-    def _unreadable_at(self, record: LogRecord) -> str:
-        count, limit = self._tally.unreadable, self._unreadable
-        assert count is not None
-        if count.in_a_row >= limit.in_a_row:
-            since, what = count.row_since, f"{count.in_a_row} records in a row"
-        else:
-            since, what = count.since, f"{count.invalid} records of {count.records}"
-        return (
-            f"{record.topic}[{record.partition}]: {what}, at offsets {since} to {record.offset}, "
-            "have no readable source. More likely this worker cannot read them than that all are "
-            "wrong, so this partition of the topic stands still. Look at them there. If the reader "
-            "is at fault, mend it and start again. If they are rubbish, `yuekang partitions "
-            "release` begins to count again: they then go to dead-letters, until the limit is "
-            "reached once more. For many, start with "
-            f"{variable_of('unreadable_in_a_row')} above {limit.in_a_row} and "
-            f"{variable_of('unreadable_percent')} above {limit.percent}."
+
+def _check_author(event: Event, author: str) -> None:
+    """Raise `Refusal` for an event in another source's name than its author's."""
+    if event.source != author:
+        raise Refusal(
+            Code.NOT_AUTHENTIC,
+            f"Its header {MAC} was made with the key of {author}, which speaks for that source "
+            "alone.",
+            faults=(Fault("source", f"it must be {author}."),),
         )
 
 

@@ -20,6 +20,8 @@ from agents.poison import tally_of, write_tally
 from app.engine.chunks import Chunk
 from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
+from app.process.consumer import LogRecord
+from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
 from app.topology import TableApp, input_topics
@@ -32,12 +34,12 @@ TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 _decode = msgspec.json.Decoder(SourceReleased | PartitionReleased).decode
 
 
-def register(app: TableApp, dead_letters: DeadLetters | None) -> None:
+def register(app: TableApp, dead_letters: DeadLetters | None, keys: SourceKeys) -> None:
     """Add the agent for releases. Exactly one app gets `dead_letters`, so a malformed release is
     reported once."""
     first = app.held_tables[0]
     folds = [
-        (table, chunk_release(table, dead_letters if table is first else None))
+        (table, chunk_release(table, dead_letters if table is first else None, keys))
         for table in app.tables_of(TOPIC)
     ]
 
@@ -66,7 +68,7 @@ def _at_last_of(
     return one_less
 
 
-def chunk_release(table: Table, dead_letters: DeadLetters | None) -> Fold:
+def chunk_release(table: Table, dead_letters: DeadLetters | None, keys: SourceKeys) -> Fold:
     """Return the fold for releases in `table`; only one table's fold gets `dead_letters`."""
     name = table.settings.name
     topics = [topic.name for topic in input_topics() if topic.folds_into == name]
@@ -75,10 +77,9 @@ def chunk_release(table: Table, dead_letters: DeadLetters | None) -> Fold:
         for record in records:
             yield
             try:
-                event = _decode(record.value or b"")
-            except msgspec.DecodeError as error:  # also JSON that is not a release
+                event = _release_in(record, keys)
+            except Refusal as refusal:
                 if dead_letters is not None:
-                    refusal = Refusal(Code.INVALID, f"This is no release: {error}.")
                     dead_letters.refuse(transaction, TOPIC, record, refusal)
                 continue
             match event:
@@ -93,6 +94,21 @@ def chunk_release(table: Table, dead_letters: DeadLetters | None) -> Fold:
     return release
 
 
+def _release_in(record: LogRecord, keys: SourceKeys) -> SourceReleased | PartitionReleased:
+    """Return the release in a record; raise `Refusal` if it is not one, or no operator's."""
+    try:
+        author = keys.author(record)
+    except NotAuthentic as error:
+        raise Refusal(Code.NOT_AUTHENTIC, str(error)) from None
+    if CATALOGUE.authority_of(author) != TOPIC.authority:
+        raise Refusal(Code.NO_AUTHORITY, f"{author} is no operator.", author)
+    try:
+        release: SourceReleased | PartitionReleased = _decode(record.value or b"")
+        return release
+    except msgspec.DecodeError as error:  # also JSON that is not a release
+        raise Refusal(Code.INVALID, f"This is no release: {error}.", author) from None
+
+
 def _release_source(transaction: Transaction, topic: str, partition: int, source: str) -> None:
     tally = tally_of(transaction, topic)
     if source in tally.parked:
@@ -105,9 +121,11 @@ def _release_partition(
     transaction: Transaction, topics: list[str], data: PartitionReleasedData
 ) -> None:
     log.warning("partition_released", **asdict(data))
+    if data.offset is None:
+        return
     for topic in topics:
-        if data.topic in (None, topic):
+        if data.topic == topic:
             tally = tally_of(transaction, topic)
-            if not tally.go_on(data.offset, data.reason):
+            if not tally.leave_aside(data.offset, data.reason):
                 log.error("record_not_left_aside", topic=topic, partition=data.partition)
             write_tally(transaction, topic, tally)

@@ -11,23 +11,23 @@ from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.poison import Poison
 from app.engine.transaction import Fold, Records, Transaction
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, named
 from app.topology import YuekangApp
-from models.sources import SOURCE_LIMIT, Limit
 
 TOPIC = CATALOGUE.topics[named("scans")]
 
 
-def register(app: YuekangApp, dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> None:
+def register(app: YuekangApp, dead_letters: DeadLetters, keys: SourceKeys) -> None:
     """Add the agent for scans."""
-    add_agent(app, "check-scans", TOPIC, app.scans, chunk_check(dead_letters, unreadable))
+    add_agent(app, "check-scans", TOPIC, app.scans, chunk_check(dead_letters, keys))
 
 
-def chunk_check(dead_letters: DeadLetters, unreadable: Limit = SOURCE_LIMIT) -> Fold:
+def chunk_check(dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
     """Return the fold for scans; it writes nothing but the tally."""
 
     def check(transaction: Transaction, records: Records) -> Iterator[None]:
-        poison = Poison(transaction, TOPIC, dead_letters, unreadable)
+        poison = Poison(transaction, TOPIC, dead_letters, keys)
         for _ in poison.accepted(records):
             yield
         poison.write()

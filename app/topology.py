@@ -46,6 +46,7 @@ from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
 from app.process.settings import Settings
+from app.topics.authentic import OURS, source_keys
 from app.topics.catalogue import (
     APPLICATION,
     CATALOGUE,
@@ -110,6 +111,7 @@ def _create(
     application = group_of(name)
     generation = f"{TOPIC_PREFIX}g{CATALOGUE.generation}"
     topics = tuple(t for t in input_topics() if t.folds_into in {*tables, EVERY_TABLE})
+    keys = source_keys(settings)
     app = make_app(
         kind,
         application,
@@ -126,6 +128,8 @@ def _create(
             directory=data_dir / "tables" / cluster_id / generation,
             changelog=changelog_of(table),
             topics=tuple(t.name for t in topics if t.folds_into in (table, EVERY_TABLE)),
+            mac_key=keys.of(OURS),
+            is_ours=keys.is_ours,
         )
         for table in tables
     ]

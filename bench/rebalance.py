@@ -37,7 +37,7 @@ from app.topics.catalogue import CATALOGUE, changelog_of
 from bench import plots, start, topics
 from bench.broker import running_broker
 from bench.pauses import Pause, Seen
-from bench.records import PARTITIONS, Record
+from bench.records import PARTITIONS, Record, headers_of
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON, stop_all
 from bench.stack import applied, environment_of, record_of
@@ -278,7 +278,7 @@ def _flow(bootstrap: str, people: int, seed: int, over: threading.Event) -> floa
         due = int((time.monotonic() - begun) * RATE)
         for sent in range(sent + 1, due + 1):  # noqa: B020
             record = _negative(start.person(random.randrange(people)), sent)
-            producer.produce(record.topic, record.value, record.key)
+            producer.produce(record.topic, record.value, record.key, headers=headers_of(record))
         producer.poll(TICK_SECONDS)
     seconds = time.monotonic() - begun
     if left := producer.flush(FLUSH_SECONDS_MAX):

@@ -3,17 +3,48 @@
 from base64 import b32encode
 from typing import NamedTuple
 
+from app.process.macs import MacKey
+from app.topics.authentic import SourceKeys, authority_key
+from app.topics.codec import source_in
+
 PARTITIONS = 4
 """Of every topic of the benchmark, as of those of topics.yaml."""
 
 
 class Record(NamedTuple):
-    """A record to be published; `timestamp_ms` is when it arrived, None for now."""
+    """A record to be published; `timestamp_ms` is when it arrived, None for now. It is authentic
+    for `author`, by default for the source that it names; it has no MAC where it names none."""
 
     topic: str
     key: bytes
     value: bytes | None
     timestamp_ms: int | None = None
+    author: str | None = None
+
+
+MAC_KEY = bytes(range(32))
+"""Of every stack that is measured: there is nothing in them to protect."""
+
+KEYS = SourceKeys.of_master(MAC_KEY)
+
+ENVIRONMENT = {
+    "YUEKANG_MAC_KEY": MAC_KEY.hex(),
+    **{
+        f"YUEKANG_{authority.upper()}_MAC_KEY": authority_key(MAC_KEY, authority).hex()
+        for authority in ("portal", "terminal", "yuekang")
+    },
+}
+
+
+def headers_of(record: Record) -> list[tuple[str, bytes]]:
+    """Return the headers with which a record is published."""
+    key: MacKey | None = None
+    if (author := record.author or source_in(record.value, ())) is not None:
+        try:
+            key = KEYS.of(author)
+        except KeyError:  # the counting fold's records have sources of their own
+            key = None
+    return [] if key is None else [key.header(record.topic, record.key, record.value, ())]
 
 
 def person_key(digest: bytes) -> str:

@@ -9,7 +9,7 @@ import httpx
 
 from app.process.ports import free_ports
 from app.topics.records import structured
-from bench.records import Record
+from bench.records import ENVIRONMENT, Record
 from models.events import Event
 
 PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_PORT",
@@ -27,6 +27,7 @@ def environment_of(directory: Path) -> Mapping[str, str]:
         "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
         "YUEKANG_ROWS_REDIS_URL": f"redis://127.0.0.1:{rows_redis}/0",
         "YUEKANG_DATA_DIR": str(directory),
+        **ENVIRONMENT,
     }
 
 

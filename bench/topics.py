@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.records import PARTITIONS, Record
+from bench.records import PARTITIONS, Record, headers_of
 
 SECONDS_MAX = 60.0
 
@@ -72,6 +72,7 @@ def publish(bootstrap: str, records: Iterable[Record], tick: Callable[[int], Non
                     record.topic,
                     record.value,
                     record.key,
+                    headers=headers_of(record),
                     on_delivery=lambda error, _: failed.append(error) if error else None,
                     **arguments,
                 )

@@ -296,7 +296,7 @@ def events(people: int, seed: int, steps: int = STEPS) -> Iterator[Record]:
             if number % BROKEN_EVERY == 0:
                 breakage = BREAKAGES[number // BROKEN_EVERY % len(BREAKAGES)]
                 swab = {**negative(turn), "id": f"{turn.file}-x{step}"}
-                yield Record(TOPIC, key, breakage(swab), stamp)
+                yield Record(TOPIC, key, breakage(swab), stamp, swab["source"])
 
 
 def _turn(number: int, who: int, step: int, arrival: datetime, seed: int) -> Turn:

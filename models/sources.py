@@ -52,7 +52,6 @@ class Verdict(Enum):
     NOTHING = auto()
     PARKED = auto()
     NOT_PARKED = auto()  # it would be, were `PARKED_MAX` not reached
-    UNREADABLE = auto()  # the limit of records without a readable source is reached
 
 
 class Count(Struct, array_like=True):
@@ -103,33 +102,16 @@ class Tally(Struct, array_like=True):
 
     counting: dict[str, Count] = {}
     parked: dict[str, int] = {}
-    unreadable: Count | None = None
     left_aside: dict[int, str] = {}
 
     def __bool__(self) -> bool:
         """Say whether anything is counted, parked or left aside."""
-        return bool(self.counting or self.parked or self.unreadable or self.left_aside)
+        return bool(self.counting or self.parked or self.left_aside)
 
-    def add(
-        self, source: str | None, invalid: bool, offset: int, unreadable: Limit = SOURCE_LIMIT
-    ) -> Verdict:
-        """Count the record at `offset`; `source` is None if the record's source is unreadable.
-
-        Any record with a source breaks a row of unreadable records. Their share is that of all
-        records of the partition: the reader is in question, not a source.
-        """
-        if source is None or self.unreadable is not None:
-            count = self.unreadable or Count(offset)
-            count.add(source is None, offset)
-            reached = count.reaches(unreadable)
-            self.unreadable = count if reached else count.rest(unreadable)
-            if reached:
-                return Verdict.UNREADABLE
-        if source is None or source in self.parked:
+    def add(self, source: str, invalid: bool, offset: int) -> Verdict:
+        """Count the record of `source` at `offset`."""
+        if source in self.parked:
             return Verdict.NOTHING
-        return self._add(source, invalid, offset)
-
-    def _add(self, source: str, invalid: bool, offset: int) -> Verdict:
         count = self.counting.pop(source, None)
         if count is None:
             if not invalid:
@@ -152,12 +134,9 @@ class Tally(Struct, array_like=True):
         self.parked.pop(source, None)
         self.counting.pop(source, None)
 
-    def go_on(self, offset: int | None, reason: str) -> bool:
-        """Forget the records without a readable source; leave the one at `offset` aside. Return
-        False if it is not, since `LEFT_ASIDE_MAX` others wait for that."""
-        self.unreadable = None
-        if offset is None:
-            return True
+    def leave_aside(self, offset: int, reason: str) -> bool:
+        """Leave the record at `offset` aside when it comes. Return False if it is not, since
+        `LEFT_ASIDE_MAX` others wait for that."""
         if len(self.left_aside) == LEFT_ASIDE_MAX and offset not in self.left_aside:
             return False
         self.left_aside[offset] = reason

@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_bytes, token_hex
 
 from nacl.public import PrivateKey
 
 from app.process.files import write_whole
 from app.process.settings import SECRET_BYTES_MIN
+from app.topics.authentic import authority_key
 
 SECRETS_FILE = "secrets.env"
 
@@ -29,7 +30,12 @@ def development_secrets(directory: Path) -> dict[str, str]:
 
 def _made() -> dict[str, str]:
     dead_letters = PrivateKey.generate()
+    mac_key = token_bytes(SECRET_BYTES_MIN)
     return {
+        "YUEKANG_MAC_KEY": mac_key.hex(),
+        "YUEKANG_PORTAL_MAC_KEY": authority_key(mac_key, "portal").hex(),
+        "YUEKANG_TERMINAL_MAC_KEY": authority_key(mac_key, "terminal").hex(),
+        "YUEKANG_YUEKANG_MAC_KEY": authority_key(mac_key, "yuekang").hex(),
         "YUEKANG_ENVIRONMENT": "development",
         "YUEKANG_PERSON_KEY_SECRET": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_TOKEN_KEY": token_hex(SECRET_BYTES_MIN),

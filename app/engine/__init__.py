@@ -8,9 +8,10 @@ offset may be committed (both in `chunks`), and tables with their recovery. `lan
 of each topic partition in order, `halts` tells what stands still. `table` has the partitions, and
 gives chunks their turns (`turns`). `partition` has the fence and the commit, `producer` says what
 is known of its requests, `topics` which topic bears a name, `gaps` what lies before a chunk,
-`transaction` what a fold sees, `store` what RocksDB keeps. `membership` says which member of its
-group a worker is, `waits` leaves out two waits. `app` makes an app of all that, and its tables,
-tied to the partitions that the group gives it.
+`lineage` which rows of the log are the workers' own, `transaction` what a fold sees, `store` what
+RocksDB keeps. `membership` says which member of its group a worker is, `waits` leaves out two
+waits. `app` makes an app of all that, and its tables, tied to the partitions that the group gives
+it.
 
 Overridden, of Faust's consumer and its thread:
 
@@ -24,6 +25,7 @@ Overridden, of Faust's consumer and its thread:
   that were fetched and dropped are skipped. A partition taken away during a seek ends nothing
   (faust-streaming/faust#54).
 - `_read_offset`: keeps nothing. Faust drops in silence what lies before it.
+- `on_start` of the thread: hears how each commit ends, whose asker may be gone (`hear_commits`).
 - `on_thread_stop`: ends the fetches first, or their `CancelledError` ends the thread in silence.
   Leaves the group if the worker will not come back; with an id, aiokafka never does.
 - `on_stop`: does not wait for ever for a thread that a crash has ended.

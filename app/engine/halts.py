@@ -20,10 +20,6 @@ PARTITIONS_PATH = "/partitions"
 """Where a worker's status server tells its `HeldPartition`s."""
 
 
-class TopicHalts(Exception):
-    """A fold raises it where its topic's partition alone cannot go on, and not the table's."""
-
-
 class Halt(Struct, frozen=True):
     """A partition of a table that stands still since `since`; of `topic` alone unless `whole`.
 
@@ -79,9 +75,8 @@ def halt_of(
 ) -> Halt:
     """Return what stands because of `error`. A bug is named by its kind and place: its message may
     hold what no log may."""
-    whole = not isinstance(error, TopicHalts)
     told = str(error)
-    if not isinstance(error, (TopicHalts, BatchRefused)):
+    if not isinstance(error, BatchRefused):
         *_, frame = traceback.extract_tb(error.__traceback__)
         told = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
-    return Halt(table, partition, topic, offset, whole, told[:ERROR_LENGTH_MAX], datetime.now(UTC))
+    return Halt(table, partition, topic, offset, True, told[:ERROR_LENGTH_MAX], datetime.now(UTC))

@@ -25,7 +25,7 @@ process, and a new one starts from 1.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,12 +35,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from app.engine.lineage import Lineage
 from app.engine.producer import UNKNOWN, Producer
 from app.engine.store import APPLIED, DUE, TOPIC_ID, Store
 from app.engine.topics import Topics
 from app.engine.transaction import Transaction, by_place
 from app.process import metrics
-from app.process.consumer import Consumer
+from app.process.consumer import Consumer, LogRecord
+from app.process.macs import FOLLOWS, MAC, MacKey
 from app.process.producers import FENCED, close, unawaited
 
 log = structlog.get_logger()
@@ -85,7 +87,8 @@ class BatchRefused(Exception):
 
 
 class TableSettings(NamedTuple):
-    """Where a table lives, and the input topics that fold into it."""
+    """Where a table lives, and the input topics that fold into it. All that is written gets a MAC
+    by `mac_key`; `is_ours` says whether a record's is by such a key."""
 
     name: str
     application: str
@@ -93,6 +96,8 @@ class TableSettings(NamedTuple):
     directory: Path
     changelog: str
     topics: tuple[str, ...]
+    mac_key: MacKey
+    is_ours: Callable[[LogRecord], bool]
 
 
 class Partition:
@@ -213,7 +218,7 @@ class Partition:
                 store.keep_log_id(log_id)
             consumer.seek(self._tp, store.offset + 1)
             started = said_at = time.monotonic()
-            applied = 0
+            applied, lineage = 0, Lineage(store.followed, self._settings.is_ours)
             while (position := await consumer.position(self._tp)) < end:
                 if time.monotonic() > said_at + PROGRESS_SECONDS:
                     said_at = time.monotonic()
@@ -221,9 +226,17 @@ class Partition:
                 # Markers of transactions move the position and are no records: hence no long wait.
                 fetched = await consumer.getmany(timeout_ms=50, max_records=CATCH_UP_RECORDS)
                 for records in fetched.values():
-                    store.write(((r.key, r.value) for r in records), records[-1].offset)
-                    applied += len(records)
+                    ours = [record for record in records if lineage.takes(record)]
+                    rows = [(record.key, record.value) for record in ours]
+                    store.write(rows, records[-1].offset, lineage.followed)
+                    applied += len(ours)
                 await asyncio.sleep(0)
+            if lineage.strange and not applied:
+                raise RuntimeError(
+                    f"{self._tp.topic}[{self.number}] has {lineage.strange} records, and none was "
+                    "made with a key that this worker has: set YUEKANG_MAC_KEY to that of the "
+                    "workers before, and YUEKANG_MAC_KEY_VERSION."
+                )
             seconds = round(time.monotonic() - started, 1)
             log.info("caught_up", **self.where, rows=applied, seconds=seconds)
             self.ids, self._identified = {self._tp.topic: log_id}, set()
@@ -288,10 +301,12 @@ class Partition:
         if not rows:
             return
         rows += await self._new_ids(offsets)
+        before = self.store.offset
+        follows = ((FOLLOWS, b"%d" % before),)
         with _told_apart():
             await self._producer.begin_transaction()
             changelog = await self._send(
-                self._tp.topic, self.number, [(key, value, ()) for key, value in rows]
+                self._tp.topic, self.number, [(key, value, follows) for key, value in rows]
             )
             outputs = [
                 batch
@@ -301,7 +316,7 @@ class Partition:
             # aiokafka commits what the broker took although it refused another batch.
             *_, last = await asyncio.gather(*(_acked(batch) for batch in (*outputs, *changelog)))
             await self._producer.commit_transaction()
-        self.store.write(rows, last.offset + changelog[-1].records - 1)
+        self.store.write(rows, last.offset + changelog[-1].records - 1, before)
 
     async def _new_ids(self, offsets: Mapping[str, int]) -> list[tuple[bytes, bytes]]:
         """Return the rows for the ids of the topics whose applied offset has none, or another."""
@@ -326,8 +341,11 @@ class Partition:
         assert producer is not None
         sent = []
         batch = producer.create_batch()
-        for key, value, headers in records:
-            while batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+        for key, value, own in records:
+            headers = list(own)
+            if not any(name == MAC for name, _ in own):  # what is forwarded has that of its source
+                headers.append(self._settings.mac_key.header(topic, key, value, own))
+            while batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
                 assert batch.record_count(), "a batch takes at least one record of any size"
                 sent.append(await self._submit(batch, topic, number))
                 await asyncio.sleep(0)  # filling one takes some ms

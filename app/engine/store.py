@@ -11,6 +11,7 @@ opening costs the same for ten people and for a million.
 | `AGENDA` + due instant + a row's key | nothing; the rows that are due, in order |
 | `TOPIC_ID` + input topic | the id of that topic, from which the applied offset is |
 | `STORED` | the last changelog offset in the store |
+| `FOLLOWED` | the changelog offset that the newest transaction in the store follows |
 | `LOG_ID` | the id of the changelog from which the store is; not in the log |
 
 The agenda is not in the log: it follows from the rows. An entry is stale if its row has another due
@@ -35,6 +36,7 @@ engine's own, and those that an application adds."""
 APPLIED = META + b"place:"
 AGENDA = META + b"due:"
 STORED = META + b"stored"
+FOLLOWED = META + b"follows"
 TOPIC_ID = META + b"topic:"
 LOG_ID = META + b"log"
 TALLY = META + b"tally:"
@@ -122,6 +124,13 @@ class Store:
         stored = self.get(STORED)
         return -1 if stored is None else int(stored)
 
+    @property
+    def followed(self) -> int:
+        """The changelog offset that the newest transaction in the store follows, -1 in an empty
+        one."""
+        stored = self.get(FOLLOWED)
+        return -1 if stored is None else int(stored)
+
     def applied_offset(self, topic: str) -> int:
         """Return the last offset applied of `topic`, -1 before the first."""
         stored = self.get(APPLIED + topic.encode())
@@ -167,8 +176,11 @@ class Store:
         except Exception as error:  # rocksdict raises bare Exception
             raise self._failed(error) from error
 
-    def write(self, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
-        """Write what the log holds up to `offset`, all or nothing."""
+    def write(
+        self, rows: Iterable[tuple[bytes, bytes | None]], offset: int, followed: int = -1
+    ) -> None:
+        """Write what the log holds up to `offset`, all or nothing; the last transaction in it
+        follows `followed`."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows:
             if value is None:
@@ -179,6 +191,7 @@ class Store:
                 batch.put(AGENDA + value[: DUE.size] + key, b"")
                 self._agenda_from = min(self._agenda_from, due)
         batch.put(STORED, b"%d" % offset)
+        batch.put(FOLLOWED, b"%d" % followed)
         self._write(batch)
 
     def due(self, until: int, limit: int) -> list[bytes]:

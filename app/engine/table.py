@@ -26,7 +26,7 @@ from faust.types import TP
 
 from app.engine.chunks import Chunk, fits
 from app.engine.gaps import follows
-from app.engine.halts import TopicHalts, halt_of
+from app.engine.halts import halt_of
 from app.engine.lanes import Halted, Lanes
 from app.engine.partition import BatchRefused, EndUnknown, Fenced, Partition, TableSettings
 from app.engine.store import StoreFailed
@@ -491,6 +491,6 @@ async def _no_seek(places: Mapping[TP, int]) -> None:
 
 def _tell(error: Exception) -> None:
     """Log where a bug is. Its message is left out: it may hold what no log may."""
-    if not isinstance(error, (TopicHalts, BatchRefused)):  # those say all by themselves
+    if not isinstance(error, BatchRefused):  # that says all by itself
         where = traceback.format_tb(error.__traceback__)
         log.error("fold_failed", error=type(error).__name__, traceback="".join(where))

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from app.gateway.person_keys import PersonKeys
 from app.process.clock import Clock
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Refusal, document_number, encode, from_mapping
 from app.topics.numbers import carries_document_number, fields_with_document_number
@@ -39,8 +40,9 @@ class Admitted(Struct, frozen=True):
 class Admission:
     """Judges events and documents one by one. `now` gives the instant, with its zone."""
 
-    def __init__(self, person_keys: PersonKeys, now: Clock) -> None:
+    def __init__(self, person_keys: PersonKeys, mac_keys: SourceKeys, now: Clock) -> None:
         self._person_keys = person_keys
+        self._mac_keys = mac_keys
         self._now = now
 
     def admit(self, event: Any, source: str) -> Admitted:
@@ -61,7 +63,8 @@ class Admission:
                 f"The event has {len(value)} bytes; {topic.name} takes {topic.value_bytes_max}.",
             )
         record = Record(topic.name, decoded.partitionkey.encode(), value)
-        return Admitted(decoded.id, decoded.source, record)
+        signed = self._mac_keys.signed(record, decoded.source)
+        return Admitted(decoded.id, decoded.source, signed)
 
     def person_key(self, document: Any, path: str) -> str:
         """Return the key of a document or a phone, as read from JSON; raise `Refused`.

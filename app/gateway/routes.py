@@ -45,6 +45,7 @@ from app.gateway.refusals import (
 from app.process import metrics
 from app.process.clock import Clock, now
 from app.projection.refusals import CURSOR
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
@@ -78,6 +79,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     person_key_secret: bytes
     person_key_version: int
     token_key: bytes
+    mac_keys: SourceKeys
     view_url: str = ""
     views_sources: frozenset[str] = frozenset({PORTAL})
     now: Clock = now
@@ -92,7 +94,9 @@ class Gateway:
     def __init__(self, options: GatewayOptions) -> None:
         self.tokens = Tokens(options.token_key)
         self.admission = Admission(
-            PersonKeys(options.person_key_secret, options.person_key_version), options.now
+            PersonKeys(options.person_key_secret, options.person_key_version),
+            options.mac_keys,
+            options.now,
         )
         self.bodies = Bodies()
         self.writer = Writer(options.kafka)

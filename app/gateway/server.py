@@ -6,6 +6,7 @@ from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings
+from app.topics.authentic import source_keys
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.web.serve import serve
 
@@ -14,7 +15,7 @@ KILL_SECONDS = 5
 """Streams never end by themselves, and their clients come back. A request that still waits for
 Kafka then is cut off; sending it again is safe."""
 
-GATEWAY_SECRETS = ("person_key_secret", "token_key")
+GATEWAY_SECRETS = ("person_key_secret", "token_key", "mac_key")
 
 
 def make() -> Litestar:
@@ -34,6 +35,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
         token_key=settings.token_key,
+        mac_keys=source_keys(settings),
         view_url=settings.view_url,
         views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
     )

@@ -14,7 +14,7 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
 
-from app.letters.asking import ask_kafka, failed
+from app.letters.asking import ask_kafka, failed, operator_keys
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
 from app.letters.releases import release as release_source
@@ -194,7 +194,8 @@ def release(
         msgspec.convert({"source": source}, SourceReleasedData)
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"{source!r} is no source ({error}).") from None
-    if not ask_kafka(lambda kafka: release_source(kafka, source, WAIT_SECONDS_MAX)):
+    keys = operator_keys()
+    if not ask_kafka(lambda kafka: release_source(kafka, keys, source, WAIT_SECONDS_MAX)):
         raise failed(
             f"The release of {source} is written, but no worker has applied it within "
             f"{WAIT_SECONDS_MAX:g} s. Does one run?"
@@ -239,6 +240,7 @@ def _read(file: Path | None) -> bytes | None:
 
 def _resend(job: ResendJob) -> ResendOutcome:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    keys = operator_keys()
     shown = 0
 
     def tell(letter: Letter, what: str) -> None:
@@ -266,6 +268,6 @@ def _resend(job: ResendJob) -> ResendOutcome:
         watcher = Watcher(sent, tell, read)
 
         async def run(kafka: str) -> ResendOutcome:
-            return await resend(kafka, job, await still_parked(kafka), watcher)
+            return await resend(kafka, keys, job, await still_parked(kafka), watcher)
 
         return ask_kafka(run)

@@ -4,10 +4,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Code, Refusal, decode, from_mapping, parse_strict
 from app.topics.letters import Letter
-from app.topics.records import CLOUDEVENT, Header
+from app.topics.records import CLOUDEVENT, Header, Record
 from models.events import type_of
 from models.notices import Objection
 
@@ -31,13 +32,18 @@ class Sending(Struct, frozen=True):
 
 
 def mend(
-    letter: Letter, now: datetime, replacement: bytes | None = None, force: bool = False
+    letter: Letter,
+    keys: SourceKeys,
+    now: datetime,
+    replacement: bytes | None = None,
+    force: bool = False,
 ) -> Sending:
     """Return the record to send for `letter`, or raise `NotSentError`.
 
     Without a `replacement` the record goes as it came, to its own topic and partition. A
     `replacement` is sent as an event, to the topic and partition of its type and person. With
-    `force` a record is sent even if it would be refused again.
+    `force` a record is sent even if it would be refused again. Either gets a MAC of its source by
+    `keys`: the operator answers for it.
     """
     if letter.reason == Code.WRONG_PARTITION and not letter.refused:
         raise NotSentError(
@@ -50,13 +56,18 @@ def mend(
             "Nothing is there to send again."
         )
     if replacement is not None:
-        return _replaced(letter, replacement, now, force)
-    return _as_it_came(letter, now, force)
+        return _replaced(letter, keys, replacement, now, force)
+    return _as_it_came(letter, keys, now, force)
 
 
-def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
+def _as_it_came(letter: Letter, keys: SourceKeys, now: datetime, force: bool) -> Sending:
     place = letter.came_from
     assert place is not None
+    if letter.reason == Code.NOT_AUTHENTIC and not force:
+        raise NotSentError(
+            "Nobody knows who made it. Ask the source that it names whether it is theirs; if so, "
+            "have it sent again by them, or use --force and answer for it."
+        )
     if letter.sealed:
         raise NotSentError(
             "It carries a document number, or what may be a phone number, and is sealed; as it is "
@@ -74,9 +85,9 @@ def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
             "are others now."
         )
     topic = CATALOGUE.topics[place.topic]
-    partition = place.partition
+    partition, source = place.partition, letter.source
     try:
-        decode(letter.value, letter.key, letter.own_headers, topic, now)
+        source = decode(letter.value, letter.key, letter.own_headers, topic, now).source
         # If the partition was the fault, the record goes to another than it came from.
         partition = partition_of(letter.key or b"", topic.partitions)
     except Refusal as refusal:
@@ -85,10 +96,13 @@ def _as_it_came(letter: Letter, now: datetime, force: bool) -> Sending:
                 f"It would be refused again: {refusal} Mend it (show --raw) and use --replace, or "
                 "--force."
             ) from None
-    return Sending(topic.name, partition, letter.key, letter.value, _headers(letter))
+    record = Record(topic.name, letter.key, letter.value, letter.own_headers)
+    return _sending(letter, keys, record, source, partition)
 
 
-def _replaced(letter: Letter, replacement: bytes, now: datetime, force: bool) -> Sending:
+def _replaced(
+    letter: Letter, keys: SourceKeys, replacement: bytes, now: datetime, force: bool
+) -> Sending:
     try:
         event = from_mapping(parse_strict(replacement), now)
         topic = CATALOGUE.topic_of(type_of(event))
@@ -101,15 +115,21 @@ def _replaced(letter: Letter, replacement: bytes, now: datetime, force: bool) ->
             f"The replacement is from {event.source}, the record was from {letter.source}. A "
             "mended event has the source that sent it; with --force it need not."
         )
-    origin = (RESENT_FROM, _origin(letter))
     partition = partition_of(key, topic.partitions)
-    return Sending(topic.name, partition, key, replacement, (*CLOUDEVENT, origin))
+    record = Record(topic.name, key, replacement)
+    return _sending(letter, keys, record, event.source, partition)
 
 
-def _headers(letter: Letter) -> tuple[Header, ...]:
-    return (*letter.own_headers, (RESENT_FROM, _origin(letter)))
-
-
-def _origin(letter: Letter) -> bytes:
-    place = letter.place
-    return f"{place.topic}/{place.partition}/{place.offset}".encode()
+def _sending(
+    letter: Letter, keys: SourceKeys, record: Record, source: str | None, partition: int
+) -> Sending:
+    try:
+        signed = keys.signed(record, source or "")
+    except KeyError:
+        raise NotSentError(
+            f"{source or 'The source that it names'} is no source, so the worker would not know "
+            "who made it. Mend it, and use --replace."
+        ) from None
+    origin = f"{letter.place.topic}/{letter.place.partition}/{letter.place.offset}".encode()
+    headers = (*signed.headers, (RESENT_FROM, origin))
+    return Sending(record.topic, partition, record.key, record.value, headers)

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from app.engine.halts import PARTITIONS_PATH, Halt, HeldPartition
-from app.letters.asking import ask_kafka, failed
+from app.letters.asking import ask_kafka, failed, operator_keys
 from app.letters.releases import release_partition
 from app.process.settings import Settings
 from app.process.terminal import escaped
@@ -126,7 +126,8 @@ def release(
     addresses = _addresses(status)
     standing = _standing(asyncio.run(_asked(addresses)), data)
     print(_said(standing))
-    if not ask_kafka(lambda kafka: release_partition(kafka, data, WAIT_SECONDS_MAX)):
+    keys = operator_keys()
+    if not ask_kafka(lambda kafka: release_partition(kafka, keys, data, WAIT_SECONDS_MAX)):
         raise failed(
             f"The release of partition {partition} of {table} is written, but no worker has "
             f"applied it within {WAIT_SECONDS_MAX:g} s. Does one run?"

@@ -7,57 +7,59 @@ applies it with its next chunk.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import RecordMetadata
 
 from app.projection.freshness import GROUPS, LISTS, PEOPLE, SCANS, Group
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from app.topics.letters import Letter
 from app.topics.reading import reading
+from app.topics.records import Record
 from models.sources import PartitionReleased, PartitionReleasedData, released
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 ASK_SECONDS = 0.5
 
+_encode = msgspec.json.Encoder().encode
 
-async def release(bootstrap: str, source: str, wait_seconds: float) -> bool:
+
+async def release(bootstrap: str, keys: SourceKeys, source: str, wait_seconds: float) -> bool:
     """Release `source`; return whether the worker has applied that in every partition in time."""
     event = released(source, str(uuid.uuid4()), datetime.now(UTC))
-    value = msgspec.json.encode(event)
-    async with _producing(bootstrap) as producer:
-        places = [
-            await producer.send_and_wait(TOPIC.name, value, source.encode(), number)
-            for number in range(TOPIC.partitions)
-        ]
+    record = keys.signed(Record(TOPIC.name, source.encode(), _encode(event)), event.source)
+    places = await _write(bootstrap, record, range(TOPIC.partitions))
     offsets = {place.partition: place.offset for place in places}
     return await _is_applied(bootstrap, offsets, GROUPS, wait_seconds)
 
 
 async def release_partition(
-    bootstrap: str, data: PartitionReleasedData, wait_seconds: float
+    bootstrap: str, keys: SourceKeys, data: PartitionReleasedData, wait_seconds: float
 ) -> bool:
     """Release a partition; return whether the worker of its table has applied that in time."""
     event = PartitionReleased(id=str(uuid.uuid4()), time=datetime.now(UTC), data=data)
-    async with _producing(bootstrap) as producer:
-        place = await producer.send_and_wait(
-            TOPIC.name, msgspec.json.encode(event), data.table.encode(), data.partition
-        )
+    record = keys.signed(Record(TOPIC.name, data.table.encode(), _encode(event)), event.source)
+    [place] = await _write(bootstrap, record, [data.partition])
     groups = [group for group in (PEOPLE, LISTS, SCANS) if group.table == data.table]
     return await _is_applied(bootstrap, {place.partition: place.offset}, groups, wait_seconds)
 
 
-@asynccontextmanager
-async def _producing(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
-    """Give a producer; it is closed also where it cannot start."""
+async def _write(bootstrap: str, record: Record, partitions: Iterable[int]) -> list[RecordMetadata]:
+    """Write a record to each of `partitions`; return where it lies."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
     try:
         await producer.start()
-        yield producer
+        return [
+            await producer.send_and_wait(
+                record.topic, record.value, record.key, number, headers=list(record.headers)
+            )
+            for number in partitions
+        ]
     finally:
         await producer.stop()
 

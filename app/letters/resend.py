@@ -21,6 +21,7 @@ from msgspec import Struct
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
 from app.process.producers import TransactionalProducer, unawaited
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
 from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Reader, reading
@@ -69,7 +70,9 @@ Parked = Callable[[Letter], bool]
 """Says whether a letter's source is still parked."""
 
 
-async def resend(bootstrap: str, job: ResendJob, parked: Parked, watcher: Watcher) -> ResendOutcome:
+async def resend(
+    bootstrap: str, keys: SourceKeys, job: ResendJob, parked: Parked, watcher: Watcher
+) -> ResendOutcome:
     """Send again; return what came of it. A dry run only reads, and does not fence another run.
 
     May raise a `KafkaError`. The letters of the failed transaction are then not sent; or, if only
@@ -88,7 +91,7 @@ async def resend(bootstrap: str, job: ResendJob, parked: Parked, watcher: Watche
                     outcome.sent_before += 1
                     continue
                 try:
-                    sendings.append((letter, _sending(letter, job, parked)))
+                    sendings.append((letter, _sending(letter, keys, job, parked)))
                 except NotSentError as error:
                     outcome.not_sent += 1
                     watcher.not_sent(letter, str(error))
@@ -101,13 +104,13 @@ async def resend(bootstrap: str, job: ResendJob, parked: Parked, watcher: Watche
     return outcome
 
 
-def _sending(letter: Letter, job: ResendJob, parked: Parked) -> Sending:
+def _sending(letter: Letter, keys: SourceKeys, job: ResendJob, parked: Parked) -> Sending:
     if parked(letter) and not job.force:
         raise NotSentError(
             f"{letter.source} is still parked, so this would be put aside again. Release it first "
             f"(yuekang parked release {letter.source})."
         )
-    return mend(letter, datetime.now(UTC), job.replacement, job.force)
+    return mend(letter, keys, datetime.now(UTC), job.replacement, job.force)
 
 
 async def _batches(reader: Reader, job: ResendJob) -> AsyncIterator[list[Letter]]:

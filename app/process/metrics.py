@@ -94,6 +94,11 @@ WORKER_PAGES_LOST = Counter(
     "yuekang_worker_pages_lost_total",
     "Pages of people's histories that were given up before their time, since one had too many.",
 )
+WORKER_ROWS_STRANGE = Counter(
+    "yuekang_worker_rows_strange_total",
+    "Records of changelogs that were passed over: no worker has written them, or not there.",
+    ["topic"],
+)
 WORKER_INPUTS_SHORTER = Counter(
     "yuekang_worker_inputs_shorter_total",
     "Times that a partition of an input was found made again, or shorter than what was applied of "
@@ -159,6 +164,15 @@ PROJECTION_CORRECTION_RECENT_SECONDS = Gauge(
     "yuekang_projection_correction_recent_seconds",
     "The same, of the last 1,000 corrections of this process: the quantiles 0.5 and 0.95.",
     ["quantile"],
+)
+PROJECTION_SET_ASIDE = Counter(
+    "yuekang_projection_records_set_aside_total",
+    "Records that were not projected: no worker has written them, or they cannot be read.",
+    ["topic"],
+)
+PROJECTION_VERSIONS_LEAPT = Counter(
+    "yuekang_projection_versions_leapt_total",
+    "Codes that were not projected, since their version was too far from the one before.",
 )
 PROJECTION_LETTERS_OF_NOBODY = Counter(
     "yuekang_projection_letters_of_nobody_total",

@@ -1,4 +1,5 @@
--- Write one whole batch of the projection, or nothing. See app/projection/codes.py.
+-- Write one whole batch of the projection, or nothing; return 0 for nothing, else 1 and how many codes
+-- are left out for their version. See app/projection/codes.py.
 --
 -- KEYS: state, counts, changes, a key for each code, a key for each of the trends
 -- ARGV: state as it must be ("" for none), state as it is to be, changes to keep,
@@ -13,6 +14,9 @@ end
 
 local codes_n, changes_n = tonumber(ARGV[5]), tonumber(ARGV[6])
 local more = {}
+
+-- More than a code changes between two batches. One that leapt would keep all others out for good.
+local leap_max, leapt = 1000000, 0
 
 -- Adds `by` to every count that the head of a code belongs to.
 local function count(head, by)
@@ -65,6 +69,8 @@ for i = 1, codes_n do
       redis.call('DEL', key)
       turn_off_others(key, 'none')
     end
+  elseif old and version(new) - version(old) > leap_max then
+    leapt = leapt + 1
   elseif not old or version(old) < version(new) then
     if old then
       count(old, -1)
@@ -111,4 +117,4 @@ for i = 4 + codes_n, #KEYS do
 end
 
 redis.call('SET', state, ARGV[2])
-return 1
+return 1 + leapt

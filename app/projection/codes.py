@@ -24,12 +24,12 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.process import metrics
 from app.process.consumer import LogRecord
 from app.projection.changes import PublicChange, public
 from app.projection.state import STATE, State, StateGate, decode_state
 from app.projection.trends import trends_of
 from app.topics.catalogue import HEALTH_CODES
-from app.topics.reading import Fetched, Unreadable
 from models.codes import Colour, HealthCode, Reason, StatusChange, StatusChanged
 
 COUNTS = "yk:counts"
@@ -53,8 +53,8 @@ class CodeBatch(Struct):
     measured, not written (app.projection.corrections).
     """
 
-    codes: dict[str, bytes | None]
-    changes: list[PublicChange]
+    codes: dict[str, bytes | None] = {}
+    changes: list[PublicChange] = []
     corrections: list[StatusChange] = []
 
     @property
@@ -148,9 +148,13 @@ class CodeWriter:
             *(_encode_change(change) for change in batch.changes),
             *(value for t in trends for value in (t.expires, t.field, t.more)),
         ]
-        return await self.gate.swap(
-            state, lambda last, to: self._apply(keys=keys, args=[last, to, *values])
-        )
+
+        async def write(last: bytes, to: bytes) -> Any:
+            answer = await self._apply(keys=keys, args=[last, to, *values])
+            metrics.PROJECTION_VERSIONS_LEAPT.inc(max(0, answer - 1))
+            return answer
+
+        return await self.gate.swap(state, write)
 
 
 async def read_counts(redis: Redis) -> tuple[State | None, dict[str, int]]:
@@ -201,29 +205,24 @@ async def wait_for_change(redis: Redis, after: int, milliseconds: int) -> None:
     await redis.xread({CHANGES: f"{after}-0"}, count=1, block=milliseconds)
 
 
-def batch_of(fetched: Fetched) -> CodeBatch:
-    """Return the batch of what one fetch brought; raise `Unreadable`.
+def take_told(batch: CodeBatch, topic: str, record: LogRecord) -> None:
+    """Add a record of health-codes or status-changes; raise `ValueError` if it is not one.
 
     Only the newest code of a person is left. A tombstone deletes what lies before it.
     """
-    batch = CodeBatch({}, [])
-    for tp, records in fetched.items():
-        for record in records:
-            try:
-                if tp.topic == HEALTH_CODES:
-                    _take_code(batch, record)
-                else:
-                    change = _decode_changed(record.value or b"").data
-                    batch.changes.append(public(change))
-                    if change.cause.corrects is not None:
-                        batch.corrections.append(change)
-            except (msgspec.DecodeError, AttributeError):
-                raise Unreadable(record, "not of its topic's type") from None
-    return batch
+    if topic == HEALTH_CODES:
+        _take_code(batch, record)
+        return
+    change = _decode_changed(record.value or b"").data
+    batch.changes.append(public(change))
+    if change.cause.corrects is not None:
+        batch.corrections.append(change)
 
 
 def _take_code(batch: CodeBatch, record: LogRecord) -> None:
-    person = record.key.decode()  # a missing key is an AttributeError
+    if record.key is None:
+        raise ValueError("it has no key")
+    person = record.key.decode()
     if record.value is None:
         batch.codes[person] = None
         return

@@ -17,7 +17,7 @@ from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.probes import StatusServer
 from app.process.settings import Settings
-from app.projection.codes import CodeWriter, batch_of
+from app.projection.codes import CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
 from app.projection.follow import Model, Projection, Unfit
 from app.projection.freshness import LISTS, PEOPLE, SCANS
@@ -25,17 +25,19 @@ from app.projection.rows import (
     LISTS_CHANGELOG,
     PEOPLE_CHANGELOG,
     SCANS_CHANGELOG,
+    RowBatch,
     RowWriter,
-    rows_of,
+    take_row,
 )
+from app.topics.authentic import source_keys
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
-from app.topics.reading import Unreadable
 
 CODES = Model(
     topics=(HEALTH_CODES, STATUS_CHANGES),
     groups={HEALTH_CODES: (PEOPLE,), STATUS_CHANGES: (PEOPLE,)},
     writer=lambda redis, gate: MeasuredCodeWriter(CodeWriter(redis, gate)),
-    batch_of=batch_of,
+    new_batch=CodeBatch,
+    take=take_told,
     redis_variable="YUEKANG_REDIS_URL",
 )
 
@@ -49,7 +51,8 @@ ROWS = Model(
         DEAD_LETTERS: (PEOPLE, SCANS, LISTS),
     },
     writer=RowWriter,
-    batch_of=rows_of,
+    new_batch=RowBatch,
+    take=take_row,
     redis_variable="YUEKANG_ROWS_REDIS_URL",
 )
 
@@ -62,17 +65,16 @@ def projection() -> None:
     """Keep the codes in Redis up to date with the log until a signal ends it.
 
     Waits for Kafka and Redis where they are away. Exits with 1 where the topics are not those of
-    topics.yaml, where the Redis database holds keys of others, or after a record that cannot be
-    read.
+    topics.yaml, or where the Redis database holds keys of others.
     """
-    settings = Settings.from_environment()
+    settings = Settings.from_environment("yuekang_mac_key")
     _run(settings, settings.redis_url, settings.projection_status_port, CODES)
 
 
 def rows() -> None:
     """Keep the rows in Redis up to date with the log until a signal ends it; as `projection`."""
     os.nice(NICENESS)
-    settings = Settings.from_environment()
+    settings = Settings.from_environment("yuekang_mac_key")
     _run(settings, settings.rows_redis_url, settings.rows_status_port, ROWS)
 
 
@@ -80,11 +82,11 @@ def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> 
     configure(settings.log_level)
     install()  # app.projection.freshness reads the input too
     look_seldom()
-    running = Projection(settings.kafka, redis_url, model)
+    running = Projection(settings.kafka, redis_url, model, source_keys(settings).is_ours)
     status = StatusServer(settings.status_host, status_port, running.reasons)
     try:
         asyncio.run(_serve(running, status))
-    except (Unreadable, Unfit) as error:
+    except Unfit as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 

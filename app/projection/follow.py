@@ -95,14 +95,16 @@ class Model(Struct, frozen=True):
     """What is projected.
 
     `groups` names, for each topic, the groups that write it, so that it is known until when the
-    topic is complete. `writer` makes what writes the model. `batch_of` raises `Unreadable` on a
-    record that is not of its topic's type. `redis_variable` is the setting of its database.
+    topic is complete. `writer` makes what writes the model. `take` adds a record to a batch that
+    `new_batch` makes; it raises `ValueError` on one that is not of its topic's type, before it has
+    changed the batch. `redis_variable` is the setting of its database.
     """
 
     topics: tuple[str, ...]
     groups: dict[str, tuple[Group, ...]]
     writer: Callable[[Redis, StateGate], ModelWriter]
-    batch_of: Callable[[Fetched], Batch]
+    new_batch: Callable[[], Batch]
+    take: Callable[[Any, str, LogRecord], None]
     redis_variable: str
 
     @property
@@ -118,8 +120,11 @@ class Model(Struct, frozen=True):
 class Projection:
     """Follows the log for as long as it is run."""
 
-    def __init__(self, kafka: str, redis_url: str, model: Model) -> None:
+    def __init__(
+        self, kafka: str, redis_url: str, model: Model, is_ours: Callable[[LogRecord], bool]
+    ) -> None:
         self._kafka = kafka
+        self._is_ours = is_ours
         self._redis_url = redis_url
         self._model = model
         self._partitions = model.partitions
@@ -142,7 +147,7 @@ class Projection:
         return []
 
     async def run(self) -> None:
-        """Follow the log until `stop`; raise `Unreadable` on a record that cannot be read."""
+        """Follow the log until `stop`."""
         self._task = asyncio.current_task()
         while not self._stopped:
             try:
@@ -234,7 +239,7 @@ class Projection:
         try:
             while not self._stopped:
                 fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=RECORDS_MAX)
-                batch = self._model.batch_of(fetched)
+                batch = self._batch_of(fetched)
                 if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
                     continue
                 positions = {
@@ -258,11 +263,29 @@ class Projection:
             with suppress(RedisError, OSError):
                 await self._release(writer, state)
 
+    def _batch_of(self, fetched: Fetched) -> Batch:
+        """Return the batch of what one fetch brought.
+
+        A record that no worker has written, or that cannot be read, is set aside, and said. All
+        else goes on: it would be met again after every start.
+        """
+        batch = self._model.new_batch()
+        for tp, records in fetched.items():
+            for record in records:
+                try:
+                    if not self._is_ours(record):
+                        raise ValueError("it has no MAC of a worker's")
+                    self._model.take(batch, tp.topic, record)
+                except ValueError as error:
+                    place = {"topic": tp.topic, "partition": tp.partition, "offset": record.offset}
+                    log.error("record_set_aside", seldom=True, **place, why=str(error))
+                    metrics.PROJECTION_SET_ASIDE.labels(tp.topic).inc()
+        return batch
+
     async def _release(self, writer: ModelWriter, state: State) -> None:
         """Let another projection begin at once. Leave alone a state that has moved on."""
         if self._state is state:
-            empty = self._model.batch_of({})
-            await writer.apply(empty, msgspec.structs.replace(state, at=0.0))
+            await writer.apply(self._model.new_batch(), msgspec.structs.replace(state, at=0.0))
 
 
 async def _position(

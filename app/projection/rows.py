@@ -27,7 +27,6 @@ from app.process.consumer import LogRecord
 from app.projection.refusals import ToldBatch
 from app.projection.state import STATE, Position, State, StateGate, decode_state, oldest
 from app.topics.catalogue import DEAD_LETTERS, changelog_of
-from app.topics.reading import Fetched, Unreadable
 from models.events import ListName, NationalStatus
 from models.information import national_status
 from models.lists import Listing
@@ -58,7 +57,7 @@ class RowBatch(Struct):
     whose national status changed: when a high one was reported, or None.
     """
 
-    rows: dict[tuple[str, bytes], tuple[int, bytes]]
+    rows: dict[tuple[str, bytes], tuple[int, bytes]] = {}
     high: dict[bytes, datetime | None] = {}
     told: ToldBatch = msgspec.field(default_factory=ToldBatch)
 
@@ -67,12 +66,12 @@ class RowBatch(Struct):
 
         Raise `msgspec.DecodeError` if a list of national statuses cannot be read.
         """
-        self.rows[topic, key] = partition, value
         if topic == LISTS_CHANGELOG and key.endswith(_NATIONAL_STATUSES):
             status = national_status(_decode_listing(value), at)
             high = status is not None and status.status is NationalStatus.HIGH
             person = key.removesuffix(_NATIONAL_STATUSES)
             self.high[person] = status.reported_at if status and high else None
+        self.rows[topic, key] = partition, value
 
     @property
     def size(self) -> int:
@@ -113,19 +112,11 @@ class RowWriter:
         return await self.gate.swap(state, write)
 
 
-def rows_of(fetched: Fetched) -> RowBatch:
-    """Return the newest of each row in one fetch, and what it tells sources; raise `Unreadable`."""
-    batch = RowBatch({})
-    for tp, records in fetched.items():
-        for record in records:
-            try:
-                _take(batch, tp.topic, record)
-            except msgspec.DecodeError:
-                raise Unreadable(record, "no row") from None
-    return batch
+def take_row(batch: RowBatch, topic: str, record: LogRecord) -> None:
+    """Add a record of a changelog or of dead-letters; raise `ValueError` if it is not one.
 
-
-def _take(batch: RowBatch, topic: str, record: LogRecord) -> None:
+    Only the newest of each row is left.
+    """
     if topic == DEAD_LETTERS:
         if not batch.told.take(record):
             metrics.PROJECTION_LETTERS_OF_NOBODY.inc()
@@ -138,7 +129,7 @@ def _take(batch: RowBatch, topic: str, record: LogRecord) -> None:
             batch.told.parked[place] = _decode_tally(value[DUE.size :]).parked
         return
     if key is None or value is None or len(value) < DUE.size:
-        raise Unreadable(record, "no row")
+        raise ValueError("it is no row")
     at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
     batch.take(topic, key, record.partition, value[DUE.size :], at)
 

@@ -26,15 +26,6 @@ RECORDS_MAX = 500
 """Records read at a time. With their fetch of 1 MiB a partition this bounds the memory."""
 
 
-class Unreadable(Exception):
-    """A record that only this system writes cannot be read: a bug, and not to be skipped."""
-
-    def __init__(self, record: LogRecord, why: str) -> None:
-        super().__init__(
-            f"The record at {record.topic}[{record.partition}] offset {record.offset} is {why}."
-        )
-
-
 class Range(Struct, frozen=True):
     """The offsets of a partition from `begin` to before `end`."""
 

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process.clock import Clock
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import PORTAL, named
 from app.topics.codec import Refusal, encode, from_mapping
 from app.topics.numbers import carries_document_number
@@ -78,9 +79,10 @@ _decode_asked = msgspec.json.Decoder(DeclarationRequest).decode
 class Declarations:
     """Takes declarations. `redis` is the database of sessions."""
 
-    def __init__(self, redis: Redis, writer: Writer, now: Clock) -> None:
+    def __init__(self, redis: Redis, writer: Writer, mac_keys: SourceKeys, now: Clock) -> None:
         self._redis = redis
         self._writer = writer
+        self._mac_keys = mac_keys
         self._now = now
 
     async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
@@ -157,7 +159,7 @@ class Declarations:
         if carries_document_number(value):
             field = FieldError("unit", "It has the form of a document number.")
             raise Refused("invalid", "No document number may be in a declaration.", (field,))
-        return Record(TOPIC, person.encode(), value)
+        return self._mac_keys.signed(Record(TOPIC, person.encode(), value), PORTAL)
 
 
 def _reference(id: str) -> str:

@@ -14,6 +14,7 @@ import structlog
 
 from app.process import metrics
 from app.process.tasks import CANCEL_AGAIN_SECONDS, end
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import PORTAL, named
 from app.topics.codec import encode
 from app.topics.records import Record
@@ -40,8 +41,9 @@ log = structlog.get_logger()
 class Recorder:
     """Call `start` in the event loop, and `stop` at the end, which still writes for a time."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, mac_keys: SourceKeys) -> None:
         self._writer = writer
+        self._mac_keys = mac_keys
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE_MAX)
         self._task: asyncio.Task[None] | None = None
 
@@ -77,8 +79,9 @@ class Recorder:
             sequence=str(int(at.timestamp() * 1_000)),
             data=DisplayData(at, outcome, detail),
         )
+        record = Record(TOPIC, person.encode(), encode(event))
         try:
-            self._queue.put_nowait(Record(TOPIC, person.encode(), encode(event)))
+            self._queue.put_nowait(self._mac_keys.signed(record, PORTAL))
         except asyncio.QueueFull:
             metrics.VIEW_DISPLAYS.labels("lost").inc()
         else:

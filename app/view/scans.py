@@ -22,6 +22,7 @@ from app.credentials.cose import Forged
 from app.credentials.proofs import PROOF_PREFIX, Holders
 from app.process import metrics
 from app.process.clock import Clock
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import named
 from app.topics.codec import Code, Refusal, encode, from_mapping
 from app.topics.numbers import carries_document_number
@@ -115,6 +116,7 @@ class Scans:
         holders: Holders,
         tokens: Tokens,
         writer: Writer,
+        mac_keys: SourceKeys,
         now: Clock,
     ) -> None:
         self._codes = codes
@@ -122,6 +124,7 @@ class Scans:
         self._holders = holders
         self._tokens = tokens
         self._writer = writer
+        self._mac_keys = mac_keys
         self._now = now
 
     def terminal_of(self, request: AnyRequest) -> str:
@@ -218,7 +221,7 @@ class Scans:
             raise Refused(code, refusal.detail, errors) from None
         if carries_document_number(value):
             raise Refused("invalid", "A text has the form of a document number; leave it out.")
-        return Record(TOPIC, person.encode(), value)
+        return self._mac_keys.signed(Record(TOPIC, person.encode(), value), source)
 
     async def _record(self, record: Record) -> bool:
         try:

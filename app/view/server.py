@@ -9,6 +9,7 @@ from app.login.options import login_options_of
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings
+from app.topics.authentic import source_keys
 from app.travel.assembly import travel_cards
 from app.view.routes import create_view
 from app.view.services import ViewOptions
@@ -18,7 +19,14 @@ REQUESTS_AT_ONCE_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer takes less than a second. Only streams last longer, and their clients come back."""
 
-VIEW_SECRETS = ("token_key", "display_key", "session_key", "credential_key")
+VIEW_SECRETS = (
+    "token_key",
+    "display_key",
+    "session_key",
+    "credential_key",
+    "portal_mac_key",
+    "terminal_mac_key",
+)
 
 
 def make() -> ASGIApp:
@@ -45,6 +53,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         redis_url=settings.redis_url,
         rows_redis_url=settings.rows_redis_url,
         token_key=settings.token_key,
+        mac_keys=source_keys(settings),
         display_key=settings.display_key,
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),

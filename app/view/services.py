@@ -18,6 +18,7 @@ from app.login.options import LoginOptions
 from app.login.routes import Login
 from app.process.clock import Clock, now
 from app.projection.holdings import Holdings
+from app.topics.authentic import SourceKeys
 from app.topics.writer import Writer
 from app.travel.cards import TravelCards, Visits
 from app.view import limits
@@ -53,6 +54,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     redis_url: str
     rows_redis_url: str
     token_key: bytes
+    mac_keys: SourceKeys
     display_key: bytes
     sessions_redis_url: str
     login: LoginOptions
@@ -116,12 +118,18 @@ class Services:
         )
         self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
         self.scans = Scans(
-            self.codes, self.displays, holders, self.tokens, self.writer, options.now
+            self.codes,
+            self.displays,
+            holders,
+            self.tokens,
+            self.writer,
+            options.mac_keys,
+            options.now,
         )
-        self.declarations = Declarations(self._sessions, self.writer, options.now)
+        self.declarations = Declarations(self._sessions, self.writer, options.mac_keys, options.now)
         # A producer of its own: a scan never waits behind a peak of displays.
         self._displays_writer = Writer(options.kafka)
-        self.recorder = Recorder(self._displays_writer)
+        self.recorder = Recorder(self._displays_writer, options.mac_keys)
 
     async def _has_code(self, person: str) -> bool:
         """Say whether a person is known; one who cannot be looked up now counts as unknown."""

@@ -29,6 +29,7 @@ from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
+from app.topics.authentic import source_keys
 from app.topics.clock import BrokerClock, ClockWrong
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 from app.worker.lag import EndLostError, WorkerLag
@@ -60,7 +61,7 @@ def worker() -> None:
     Exits with 1 where Kafka does not answer, where its topics are not those of topics.yaml, or
     after a fault that only a new start can mend.
     """
-    settings = Settings.from_environment("dead_letter_public_key")
+    settings = Settings.from_environment("dead_letter_public_key", "mac_key")
     _run(settings, settings.worker_status_port, make_app)
 
 
@@ -70,7 +71,7 @@ def lists_worker() -> None:
     It fills the lists of health information. Exits with 1 as `worker` does.
     """
     os.nice(NICENESS)
-    settings = Settings.from_environment("dead_letter_public_key")
+    settings = Settings.from_environment("dead_letter_public_key", "mac_key")
     _run(settings, settings.lists_status_port, make_lists_app)
 
 
@@ -120,10 +121,10 @@ def make_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) -> Yue
     """
     app = create_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
-    unreadable = agents.poison.unreadable_limit(settings)
-    agents.people.register(app, dead_letters, unreadable)
-    agents.scans.register(app, dead_letters, unreadable)
-    agents.releases.register(app, dead_letters)
+    keys = source_keys(settings)
+    agents.people.register(app, dead_letters, keys)
+    agents.scans.register(app, dead_letters, keys)
+    agents.releases.register(app, dead_letters, keys)
     agents.lifts.register(app, dead_letters, clock_agrees)
     agents.poison.register(app)
     return app
@@ -133,9 +134,9 @@ def make_lists_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) 
     """Make the app for what bears on no code, in the same way."""
     app = create_lists_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
-    unreadable = agents.poison.unreadable_limit(settings)
-    agents.lists.register(app, dead_letters, clock_agrees, unreadable)
-    agents.releases.register(app, None)
+    keys = source_keys(settings)
+    agents.lists.register(app, dead_letters, keys, clock_agrees)
+    agents.releases.register(app, None, keys)
     agents.poison.register(app)
     return app
 

@@ -22,7 +22,9 @@ from app.engine.partition import TableSettings
 from app.engine.transaction import Fold, Records, Transaction
 from app.engine.waits import Worker
 from app.process.settings import Settings
+from app.topics.authentic import OURS
 from bench import counting, workload
+from bench.records import KEYS
 
 SETTINGS = Settings()
 """A worker's own defaults."""
@@ -68,6 +70,8 @@ def make_app(
         directory=directory / "tables",
         changelog=f"{group}-changelog",
         topics=(topic,),
+        mac_key=KEYS.of(OURS),
+        is_ours=KEYS.is_ours,
     )
     [table] = engine.make_tables(
         app, [settings], lambda assigned: {tp.partition for tp in assigned}
@@ -86,7 +90,7 @@ def _fold(name: str) -> Fold:
     if name == "counting":
         return count
     dead_letters = DeadLetters(bytes(PrivateKey.generate().public_key))
-    return chunk_fold(workload.INPUT, dead_letters)
+    return chunk_fold(workload.INPUT, dead_letters, KEYS)
 
 
 def main() -> None:

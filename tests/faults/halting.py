@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
@@ -14,54 +15,37 @@ import msgspec
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from app.engine.halts import PARTITIONS_PATH, Halt, HeldPartition
-from app.letters.releases import release_partition
 from app.topics.catalogue import CATALOGUE, STATUS_CHANGES
-from app.topics.records import Record
-from faults.inputs import TOPICS, administering, insist, read_on
+from app.topics.records import structured
+from faults.inputs import administering, insist
 from faults.scenes import Missed, Scene
 from faults.stage import Stage
-from models.sources import PartitionReleasedData
-from oracle.layout import INPUTS
+from support import builders as b
+from support.buggy import UNFOLDABLE
+from support.macs import signed
 
-GARBAGE = 150
 REFUSED_BYTES = 300
 """Of max.message.bytes: fewer than one change of a status takes."""
 
 HALT_SECONDS_MAX = 40.0
-RELEASE_SECONDS_MAX = 60.0
 QUIET_SECONDS = 4.0
 """How long nothing stands still before the operator leaves."""
 
 
-async def garbage(scene: Scene) -> None:
-    """So much comes in one partition of a topic that nobody can read that it stands still there,
-    until an operator has looked: it is rubbish."""
-    topic, number = scene.random.choice(TOPICS), scene.random.randrange(CATALOGUE.partitions)
-    table = str(INPUTS[topic].folds_into)
+async def unfolded(scene: Scene) -> None:
+    """A bug meets a record: its partition stands still, until an operator leaves that record
+    aside."""
+    person = scene.workload.someone(scene.random)
+    event = b.verified(datetime.now(UTC), person=person, id=UNFOLDABLE + token_hex(4))
 
     def is_it(halt: Halt) -> bool:
-        return (halt.topic, halt.partition) == (topic, number)
+        return "KeyError" in halt.error
 
     async with scene.lock("operator"):
-        scene.workload.ask(
-            (
-                Record(topic, b"p1-rubbish", b"positive, see fax " + token_hex(8).encode())
-                for _ in range(GARBAGE)
-            ),
-            number,
-            code="not-json",
-        )
+        scene.workload.ask([signed(structured(event))], code="left-aside")
         await _until_halted(scene, is_it)
         await asyncio.sleep(scene.random.uniform(1, 5))
-        await _let_go_on(scene, is_it)
-        await read_on(scene)
-        end = scene.audit.last[topic, number]
-        while any(offset <= end for offset in scene.audit.unapplied_of(topic)[number]):
-            await asyncio.sleep(0.5)
-            await read_on(scene)
-        # Counted from here, so that what is left of it does not add up with what comes.
-        data = PartitionReleasedData(table, number, "it is over", topic)
-        await insist(lambda: release_partition(scene.stage.bootstrap, data, RELEASE_SECONDS_MAX))
+        await _let_go_on(scene, is_it, leave_aside=True)
 
 
 async def refused(scene: Scene) -> None:
@@ -104,25 +88,29 @@ async def _until_halted(scene: Scene, is_it: Callable[[Halt], bool]) -> None:
         await asyncio.sleep(0.3)
 
 
-async def _let_go_on(scene: Scene, is_it: Callable[[Halt], bool]) -> None:
+async def _let_go_on(
+    scene: Scene, is_it: Callable[[Halt], bool], *, leave_aside: bool = False
+) -> None:
     """Let go on what stands still, as an operator does, until nothing has for a while: a worker
     that takes a partition over has to meet it first."""
     quiet_since = time.monotonic()
     while time.monotonic() < quiet_since + QUIET_SECONDS:
-        standing = {(h.table, h.partition) for h in await _halts(scene) if is_it(h)}
-        for table, number in sorted(standing):
-            await asyncio.to_thread(_release, scene.stage, table, number)
+        standing = {(h.table, h.partition): h for h in await _halts(scene) if is_it(h)}
+        for _, halt in sorted(standing.items()):
+            await asyncio.to_thread(_release, scene.stage, halt, leave_aside)
             quiet_since = time.monotonic()
         await asyncio.sleep(0.3)
 
 
-def _release(stage: Stage, table: str, number: int) -> None:
+def _release(stage: Stage, halt: Halt, leave_aside: bool) -> None:
     """Run the command; where the partition moves meanwhile it is run again."""
+    record = ("--topic", str(halt.topic), "--offset", str(halt.offset), "--leave-aside")
+    place = halt.table, str(halt.partition), *(record if leave_aside else ())
     statuses = [word for worker in stage.workers for word in ("--status", worker.url)]
     subprocess.run(
         [
             str(Path(sys.executable).with_name("yuekang")),
-            *("partitions", "release", table, str(number), "--reason", "looked at", *statuses),
+            *("partitions", "release", *place, "--reason", "looked at", *statuses),
         ],
         env=stage.workers[0].environment,
         capture_output=True,

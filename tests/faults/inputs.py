@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from aiokafka import TopicPartition
@@ -14,9 +15,12 @@ from aiokafka.errors import KafkaError
 
 from app.engine.topics import Topics
 from app.topics.admin import create_topics
+from app.topics.catalogue import CATALOGUE
+from app.topics.records import Record, structured
 from faults.scenes import Missed, Scene
 from faults.stage import Stage, send
 from oracle.layout import INPUTS
+from support import builders as b
 
 T = TypeVar("T")
 
@@ -26,6 +30,8 @@ APPLIED_SECONDS_MAX = 40.0
 TOPICS = tuple(name for name, topic in INPUTS.items() if topic.folds_into in ("people", "scans"))
 
 PEOPLE_FULL = 8
+
+GARBAGE = 150
 
 
 async def made_again(scene: Scene) -> None:
@@ -81,6 +87,17 @@ async def full_rows(scene: Scene) -> None:
     for begin in range(0, len(records), 500):
         scene.workload.ask(records[begin : begin + 500])
         await asyncio.sleep(0.5)
+
+
+async def garbage(scene: Scene) -> None:
+    """A stranger writes rubbish, and what looks like a laboratory's result, to one partition. It
+    counts against nobody, and nothing stands still."""
+    topic, number = scene.random.choice(TOPICS), scene.random.randrange(CATALOGUE.partitions)
+    forged = structured(b.positive(datetime.now(UTC) - timedelta(hours=1)))
+    for value in (forged.value, b"positive, see fax"):
+        records = [Record(topic, b"p1-rubbish", value)] * GARBAGE
+        scene.workload.ask(records, number, code="not-authentic")
+    await asyncio.sleep(scene.random.uniform(1, 5))
 
 
 # What they have in common

@@ -30,6 +30,8 @@ from app.engine.producer import Producer
 from app.engine.table import Table
 from app.engine.topics import Topics
 from app.engine.transaction import Output, Transaction
+from app.topics.authentic import OURS
+from support.macs import KEYS
 from support.records import record
 
 HELD_SECONDS = 0.02
@@ -133,7 +135,9 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         for _ in range(CHUNK * (2 * rounds + 1)):
             await producer.send(source, b"v")
-    settings = TableSettings("people", f"{prefix}app", bootstrap, directory, log, ())
+    settings = TableSettings(
+        "people", f"{prefix}app", bootstrap, directory, log, (), KEYS.of(OURS), KEYS.is_ours
+    )
     network, offset = Network(), 0
 
     def fold(transaction: Transaction, records: Sequence[Any]) -> Iterator[None]:

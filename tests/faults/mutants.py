@@ -202,12 +202,14 @@ def agenda_not_rebuilt() -> None:
     mark_catching_up()
     write = Store.write
 
-    def without(self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+    def without(
+        self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int, followed: int = -1
+    ) -> None:
         if not catching_up.get():
-            write(self, rows, offset)
+            write(self, rows, offset, followed)
             return
         rows = list(rows)
-        write(self, rows, offset)
+        write(self, rows, offset, followed)
         for key, value in rows:
             if value is not None and not key.startswith(META):
                 self._db.delete(AGENDA + value[: DUE.size] + key)
@@ -273,10 +275,12 @@ def offset_before_its_rows() -> None:
     """The store's offset is written first, its rows a moment later."""
     write = Store.write
 
-    def in_two(self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+    def in_two(
+        self: Store, rows: Iterable[tuple[bytes, bytes | None]], offset: int, followed: int = -1
+    ) -> None:
         rows = list(rows)
-        write(self, (), offset)
-        write(self, rows, offset)
+        write(self, (), offset, followed)
+        write(self, rows, offset, followed)
 
     Store.write = in_two  # type: ignore[method-assign]
 
@@ -404,12 +408,12 @@ MUTANTS: Mapping[str, Mutant] = {
     "halted-passed-over": Mutant(
         "Where a chunk cannot go on, the next of its partition does.",
         halted_passed_over,
-        ("partition: garbage",),
+        ("partition: a record cannot be folded",),
     ),
     "halted-fetched-on": Mutant(
         "What stands still is fetched on, up to the bounds of what waits.",
         halted_fetched_on,
-        ("partition: garbage",),
+        ("partition: a record cannot be folded",),
         "nothing behind a chunk that stands is processed before it: what is fetched on costs "
         "memory alone, up to the bounds of what waits",
     ),

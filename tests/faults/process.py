@@ -9,6 +9,8 @@ It is the process of `yuekang worker`, with what the environment asks for wrappe
     FAULTS_LATE      which EndTxn of it is to come late; it dies then (faults.late)
     FAULTS_MUTANT    safeguard that is taken out (faults.mutants)
 
+A worker has a bug as well, which only one fault meets (support.buggy).
+
 What notes down stands in place of the engine's own methods; the `ignore`s tell mypy
 that it is meant.
 """
@@ -35,6 +37,7 @@ from faults import mutants, points
 from faults.cluster import with_copies
 from faults.journal import write
 from faults.late import Network
+from support.buggy import install_bug
 
 _for_good = ExitStack()
 """What lasts until the process ends."""
@@ -62,6 +65,7 @@ def main() -> None:
     _note_what_is_left_out()
     _flush_when_asked()
     if kind == "worker":
+        install_bug()
         app.worker.process.worker()
     else:
         app.projection.commands.projection()

@@ -30,6 +30,7 @@ from faults.cluster import Node, Place, stamp_by_broker, wait_in_step, with_copi
 from faults.isolation import BROKERS, Link, SmallDisk, isolated
 from faults.points import Act
 from support.clocks import SteppedClock
+from support.macs import ENVIRONMENT
 from support.workers import give_up_places
 
 UNHANDLED = (
@@ -63,6 +64,7 @@ class Python(HttpProcess):
         self.environment = {
             **os.environ,
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+            **ENVIRONMENT,
             **own,
         }
         super().__init__(name, self.command, directory, self.environment, url)

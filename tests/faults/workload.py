@@ -24,9 +24,11 @@ from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import encode
 from app.topics.records import Record, binary, structured
 from faults.stories import STORIES, Teller
+from models.events import Event
 from models.sources import SOURCE_LIMIT, released
 from oracle.inputs import Place
 from support import builders as b
+from support.macs import signed
 from support.records import PARTITIONS
 
 encode_json = msgspec.json.Encoder().encode
@@ -155,9 +157,9 @@ class Workload:
         return [p for p in burst if p.record.topic not in self._held]
 
     def ask(self, records: Iterable[Record], partition: int | None = None, code: str = "") -> None:
-        """Send records too, as soon as can be; `code`: why each is to be refused."""
+        """Send records too, as soon as can be, as they are; `code`: why each is to be refused."""
         self._asked += [
-            self._planned(0.0, record, partition=partition, code=code or None) for record in records
+            Planned(0.0, self._number(), record, partition, code or None) for record in records
         ]
 
     def full_rows(self, random: Random, people: int) -> Iterator[Record]:
@@ -174,7 +176,7 @@ class Workload:
             else:
                 events = teller.found_again_and_again()
             for event in (*teller.identity(), *events):
-                yield structured(event)
+                yield signed(structured(event))
 
     async def open_transaction(self, random: Random, seconds: float, commit: bool) -> None:
         """Write stories in a transaction of one source, which stays open for a while."""
@@ -187,11 +189,10 @@ class Workload:
             await producer.start()
             await producer.begin_transaction()
             for _ in range(20):
-                person = self._someone(random)
+                person = self.someone(random)
                 teller = Teller(random, partial(self._ids, person))
                 for event in (*teller.identity(), *random.choice(STORIES)(teller)):
-                    record = structured(event)
-                    await producer.send(record.topic, record.value, record.key)
+                    await _append(producer, event)
                 await asyncio.sleep(seconds / 20)
             await producer.flush()
             await (producer.commit_transaction() if commit else producer.abort_transaction())
@@ -265,8 +266,9 @@ class Workload:
                 await producer.start()
                 await producer.begin_transaction()
                 for _ in range(3):
-                    record = structured(b.verified(self._now(), **self._ids(self._someone(random))))
-                    await producer.send(record.topic, record.value, record.key)
+                    await _append(
+                        producer, b.verified(self._now(), **self._ids(self.someone(random)))
+                    )
                 await producer.flush()
                 await producer.abort_transaction()
         except (KafkaError, TimeoutError, OSError):
@@ -287,9 +289,9 @@ class Workload:
         return {"id": f"n{number}", "sequence": number, "person": person}
 
     def _planned(self, at: float, record: Record, **more: Any) -> Planned:
-        return Planned(at, self._number(), record, **more)
+        return Planned(at, self._number(), signed(record), **more)
 
-    def _someone(self, random: Random) -> str:
+    def someone(self, random: Random) -> str:
         """Return a person: mostly one of those who came last."""
         if len(self._people) < 50 or random.random() < NEW_PEOPLE:
             self._people.append(_new_person(random))
@@ -300,7 +302,7 @@ class Workload:
     def _story(self, random: Random, now: float) -> Iterator[Planned]:
         """Yield the records of one story, each with its time."""
         known = len(self._people)
-        person = self._someone(random)
+        person = self.someone(random)
         events: list[Any] = []
         teller = Teller(random, lambda: self._ids(person))
         if len(self._people) > known:
@@ -333,7 +335,7 @@ class Workload:
         """Yield so much poison of one source that it is parked, some of it that is valid, and
         after a while its release."""
         source = f"/laboratories/bad-{self._number()}"
-        person = self._someone(random)
+        person = self.someone(random)
         teller = Teller(random, lambda: self._ids(person))
         [broken] = [breakage for breakage in BREAKAGES if breakage.name == "field-missing"]
 
@@ -377,6 +379,11 @@ class Workload:
 
 def _new_person(random: Random) -> str:
     return "p1-" + "".join(random.choices(LETTERS, k=32))
+
+
+async def _append(producer: AIOKafkaProducer, event: Event) -> None:
+    record = signed(structured(event))
+    await producer.send(record.topic, record.value, record.key, headers=list(record.headers))
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

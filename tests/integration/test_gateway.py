@@ -61,6 +61,7 @@ from support.gateways import (
     visit,
     visited,
 )
+from support.macs import KEYS
 
 CUT_OFF_BYTES_MAX = 100_000_000
 """More than the gateway's bound and all buffers on the way."""
@@ -73,6 +74,7 @@ def options(kafka: str) -> GatewayOptions:
         person_key_secret=SECRET,
         person_key_version=1,
         token_key=TOKEN_KEY,
+        mac_keys=KEYS,
     )
 
 

@@ -26,6 +26,7 @@ from support.gateways import (
     assert_named,
 )
 from support.letters import LettersModel, letter, refused, tally
+from support.macs import KEYS
 
 PATH = "/v1/sources/me/refusals"
 OTHER = "/laboratories/440100-002"
@@ -56,6 +57,7 @@ async def gateway_over(redis_url: str) -> AsyncIterator[Litestar]:
             person_key_secret=SECRET,
             person_key_version=1,
             token_key=TOKEN_KEY,
+            mac_keys=KEYS,
         )
     )
     started, ended = asyncio.Event(), asyncio.Event()

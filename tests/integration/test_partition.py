@@ -18,7 +18,9 @@ from app.engine.producer import Producer
 from app.engine.store import DUE
 from app.engine.topics import Topics
 from app.engine.transaction import Output, Transaction
+from app.topics.authentic import OURS
 from support.brokers import Kafka
+from support.macs import KEYS
 from support.workers import until
 
 LOG, OUT, IN = "log", "out", "in"
@@ -43,7 +45,14 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     await admin.create_topics(topics)
     await admin.close()
     settings = TableSettings(
-        "people", kafka.named("test"), kafka.bootstrap, tmp_path, log, (input_,)
+        "people",
+        kafka.named("test"),
+        kafka.bootstrap,
+        tmp_path,
+        log,
+        (input_,),
+        KEYS.of(OURS),
+        KEYS.is_ours,
     )
     topics_there = Topics(kafka.bootstrap)
     held = Partition(settings, 0, topics_there)

@@ -1,17 +1,18 @@
 """From the log to Redis, whatever is killed, emptied or stopped: the same as a plain replay."""
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord, TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -20,11 +21,11 @@ from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
-from app.projection.codes import CODE, COUNTS, CodeBatch, CodeWriter, batch_of, stored
+from app.projection.codes import CODE, COUNTS, CodeBatch, CodeWriter, stored
 from app.projection.follow import LEASE_SECONDS
 from app.projection.state import STATE, StateGate, read_state
 from app.projection.trends import read_minutes
-from app.topics.reading import Unreadable
+from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES
 from models.codes import Colour, HealthCode, Reason, StatusChange
 from support.brokers import Kafka
 from support.views import (
@@ -104,13 +105,6 @@ class Traffic:
         before, after = (GREEN, RED) if kinds else (RED, GREEN)
         yield change(person, version, before, after, city)
         self.told += 1
-
-
-def test_a_batch_refuses_what_this_system_never_writes() -> None:
-    tp = TopicPartition("health-codes", 2)
-    bad = ConsumerRecord("health-codes", 2, 7, 0, 0, b"p1-x", b"{", None, 4, 1, ())
-    with pytest.raises(Unreadable, match=r"health-codes\[2\] offset 7"):
-        batch_of({tp: [bad]})
 
 
 TURNS = ("same", *Colour)
@@ -361,7 +355,7 @@ async def test_an_older_version_never_replaces_a_newer(
     await model.begin()
     expected: dict[str, HealthCode] = {}
     for batch in batches:
-        # Of a person only the last in a batch goes in, as batch_of leaves it.
+        # Of a person only the last in a batch goes in, as a batch leaves it.
         await model.put(
             *{item if isinstance(item, str) else item.person: item for item in batch}.values()
         )
@@ -415,3 +409,44 @@ async def test_changes_older_than_an_hour_are_not_in_the_minutes(redis: Redis) -
     assert sum(m.fields.get("green", 0) for m in minutes) == 1
     kept = [await redis.ttl(key) for key in await redis.keys("yk:minute:*")]
     assert all(3_000 < seconds < 3_800 for seconds in kept)
+
+
+async def test_what_no_worker_has_written_is_set_aside_and_the_rest_goes_on(
+    kafka: Kafka, log: Log, server: RedisServer, redis: Redis, tmp_path: Path
+) -> None:
+    """The last here: what the log comes to is another thing after it."""
+    person = someone()
+    forged = msgspec.json.encode(health_code(person, version=1_000_000))
+    genuine = msgspec.json.encode(health_code(person, version=1))
+
+    async def shown(version: int) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                stored_now: Any = await redis.get(CODE + person)
+                if stored_now is not None and stored_now.startswith(b"%d " % version):
+                    assert b" red " in stored_now.partition(b"\n")[0]
+                    return
+                await asyncio.sleep(0.02)
+
+    with running_projection(kafka, server.url, tmp_path) as running:
+        running.wait_ready()
+        await log.put(health_code(person, reason(), version=2))
+        await shown(2)
+        async with kafka.producer() as producer:
+            send = partial(producer.send_and_wait, key=person.encode())
+            await send(HEALTH_CODES, forged, author=None)
+            await send(HEALTH_CODES, forged, author="/laboratories/440100-001")
+            await send(HEALTH_CODES, None, author=None)
+            await send(HEALTH_CODES, b"{")
+            await send(STATUS_CHANGES, b"{}", author=None)
+            await send(STATUS_CHANGES, genuine)
+        await log.put(health_code(person, reason(), version=3))
+        await shown(3)
+        await log.put(health_code(person, version=10_000_000))
+        await log.put(health_code(person, reason(), version=4))
+        await shown(4)
+        _, scraped = running.get("/metrics")
+    found = re.findall(r"yuekang_projection_records_set_aside_total\{.*\} (\S+)", scraped)
+    assert sum(map(float, found)) == 6
+    assert "yuekang_projection_versions_leapt_total 1.0" in scraped
+    assert running.process.returncode == 0

@@ -15,6 +15,7 @@ from models.codes import NO_CODE, HealthCode, Status, judge
 from oracle import replay
 from support.brokers import Kafka
 from support.gateways import TOKENS, running_gateway
+from support.macs import KEYS
 from support.workers import Worker, everything, running_worker, until
 
 PEOPLE = 600
@@ -42,7 +43,7 @@ async def test_each_story_comes_out_as_it_is_told(
         kafka.producer() as producer,
     ):
         keys = await client.person_keys([person.document for person in day.expected])
-        publication = Publication(day, keys, client, producer, lambda done, total: None)
+        publication = Publication(day, keys, KEYS, client, producer, lambda done, total: None)
         tally = await publication.run()
     assert tally.refused_unexpected == 0, tally.unexpected
     wanted = {keys[story.document]: story for story in day.expected}

@@ -27,6 +27,7 @@ from app.engine.topics import Topics
 from app.process.consumer import LogRecord
 from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
+from app.topics.authentic import OURS
 from app.topics.catalogue import changelog_of, partition_of
 from app.topics.codec import encode
 from app.topics.records import structured
@@ -36,6 +37,7 @@ from models.events import Event
 from oracle import replay
 from support import builders as b
 from support.brokers import Kafka
+from support.macs import KEYS
 from support.records import PARTITIONS, BadName
 from support.views import running_projection
 from support.workers import Worker, drained, everything, running_worker, send, until
@@ -388,6 +390,8 @@ def test_the_log_and_not_the_group_says_where_reading_goes_on(
             tmp_path / "other",
             changelog,
             (place.topic,),
+            KEYS.of(OURS),
+            KEYS.is_ours,
         )
         held = Partition(settings, place.partition, topics)
         await held.take()

@@ -8,11 +8,13 @@ import msgspec
 
 from app.engine.store import DUE, TALLY
 from app.process.consumer import LogRecord
-from app.topics.codec import Refusal, source_in
-from models.sources import PartitionReleased, SourceReleased, Tally, Verdict
+from app.topics.authentic import NotAuthentic
+from app.topics.codec import Refusal
+from models.sources import PartitionReleased, SourceReleased, Tally
 from oracle.found import Differences
 from oracle.layout import INPUTS, is_misplaced, tables_of
 from oracle.letters import Letter, Letters
+from support.macs import KEYS
 
 _decode_tally = msgspec.msgpack.Decoder(Tally).decode
 _decode_release = msgspec.json.Decoder(SourceReleased | PartitionReleased).decode
@@ -31,20 +33,22 @@ class Sources:
         """Count a record of its source; say whether it is neither refused nor put aside, nor lies
         where it does not belong."""
         place = record.topic, record.partition, record.offset
-        if refusal is None:
-            source = event.source
-        else:
-            source = refusal.source or source_in(record.value, record.headers)
         tally = self._tallies[record.topic, record.partition]
+        if tally.left_aside.pop(record.offset, None) is not None:
+            self._letters.expect(Letter("dead-letters", place, "left-aside", True, None))
+            return False
+        try:
+            source = KEYS.author(record)
+        except NotAuthentic:
+            self._letters.expect(Letter("dead-letters", place, "not-authentic", True, None))
+            return False
         parked = source in tally.parked
         if refusal is not None or parked:
             reason = "parked" if refusal is None else str(refusal.code)
             topic = "parked" if parked else "dead-letters"
             letter = Letter(topic, place, reason, refusal is not None, None)
             self._letters.expect(letter)
-        verdict = tally.add(source, refusal is not None, record.offset)
-        if verdict is Verdict.UNREADABLE:
-            found.add("halts", f"{place}: it goes on where it should stand still")
+        tally.add(source, refusal is not None, record.offset)
         if refusal is not None or parked:
             return False
         if is_misplaced(record):
@@ -66,8 +70,8 @@ class Sources:
                     tally.release(data.source)
                 case PartitionReleased(data=data):
                     here = (data.table, data.partition) == (table, record.partition)
-                    if here and data.topic in (None, topic):
-                        tally.go_on(data.offset, data.reason)
+                    if here and data.topic == topic and data.offset is not None:
+                        tally.leave_aside(data.offset, data.reason)
 
     def compare(
         self, table: str, number: int, meta: Mapping[bytes, bytes], found: Differences

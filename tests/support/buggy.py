@@ -1,4 +1,5 @@
-"""`yuekang worker` with a bug: `python -m support.buggy` cannot fold an event named `UNFOLDABLE`.
+"""`yuekang worker` with a bug: `python -m support.buggy` cannot fold an event whose id begins
+with `UNFOLDABLE`.
 
 The error's message names the person, as an error of Python's own may.
 """
@@ -13,15 +14,20 @@ from models.person import FoldOutcome, Person, fold
 UNFOLDABLE = "unfoldable"
 
 
-def main() -> None:
-    """Put the bug in, then run."""
+def install_bug() -> None:
+    """Put the bug in."""
 
     def buggy(row: Person, event: StatusEvent, *others: Any) -> FoldOutcome:
-        if event.id == UNFOLDABLE:
+        if event.id.startswith(UNFOLDABLE):
             raise KeyError(event.partitionkey)
         return fold(row, event, *others)
 
     vars(agents.people)["fold"] = buggy
+
+
+def main() -> None:
+    """Put the bug in, then run."""
+    install_bug()
     worker()
 
 

@@ -13,6 +13,7 @@ from app.topics.codec import decode
 from app.topics.records import Headers
 from models.events import Event
 from support import builders
+from support.macs import KEYS
 
 Json = dict[str, Any]
 
@@ -24,7 +25,7 @@ RESULT = {
     "result": "negative",
     "institution": "Laboratory 1",
 }
-ADMISSION = Admission(PersonKeys(bytes(32), 1), lambda: NOW)
+ADMISSION = Admission(PersonKeys(bytes(32), 1), KEYS, lambda: NOW)
 
 
 def written(**changes: Any) -> Json:

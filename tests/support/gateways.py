@@ -22,6 +22,7 @@ from models.documents import Document
 from models.events import DocumentType
 from models.phones import MOBILE_PHONE_NUMBER, Phone
 from support.brokers import Kafka
+from support.macs import KEYS
 
 SECRET, TOKEN_KEY = bytes(range(32)), bytes(range(1, 33))
 TOKENS = Tokens(TOKEN_KEY)
@@ -106,6 +107,7 @@ def gateway_document() -> Json:
         person_key_secret=SECRET,
         person_key_version=1,
         token_key=TOKEN_KEY,
+        mac_keys=KEYS,
     )
     return document(create_gateway(options))
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from redis.asyncio import Redis
 
 from agents.dead_letters import DeadLetters
 from app.engine.store import DUE, TALLY
 from app.engine.transaction import Output
 from app.process.consumer import LogRecord
-from app.projection.rows import PEOPLE_CHANGELOG, RowWriter, rows_of
+from app.projection.rows import PEOPLE_CHANGELOG, RowBatch, RowWriter, take_row
 from app.projection.state import Position, State, StateGate
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS
 from app.topics.codec import Code, Refusal
@@ -101,15 +101,8 @@ class LettersModel:
     async def put(self, *records: LogRecord) -> None:
         """Apply records, as one batch."""
         assert self._state is not None
-        batch = rows_of(
-            {
-                TopicPartition(one.topic, one.partition): [
-                    other
-                    for other in records
-                    if (other.topic, other.partition) == (one.topic, one.partition)
-                ]
-                for one in records
-            }
-        )
+        batch = RowBatch()
+        for one in records:
+            take_row(batch, one.topic, one)
         assert batch.size
         assert await self._writer.apply(batch, self._state)

@@ -9,7 +9,9 @@ from aiokafka import ConsumerRecord
 from app.process.consumer import LogRecord
 from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import encode
+from app.topics.records import Record
 from models.events import Event, type_of
+from support.macs import signed
 
 PARTITIONS = CATALOGUE.partitions
 
@@ -21,14 +23,18 @@ def record(
     topic: str | None = None,
     key: bytes | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
+    author: str | None = "",
 ) -> LogRecord:
-    """The record of an event, or of bytes that are none."""
+    """The record of an event, or of bytes that are none, with a MAC of its author; with none if
+    that is None."""
     if isinstance(event, bytes | None):
         value: Any = event
     else:
         value, key = encode(event), key or event.partitionkey.encode()
         topic = topic or CATALOGUE.topic_of(type_of(event)).name
     assert topic is not None
+    if author is not None:
+        headers = signed(Record(topic, key, value, tuple(headers)), author).headers
     milliseconds = int(arrived_at.timestamp() * 1000)
     return ConsumerRecord(
         topic=topic,

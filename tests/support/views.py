@@ -60,6 +60,7 @@ from models.events import DocumentType
 from models.policy import ZONE
 from support.brokers import NOBODY, Kafka
 from support.gateways import PLAIN, command
+from support.macs import KEYS
 
 TOKEN_KEY, DISPLAY_KEY, SESSION_KEY, CREDENTIAL_KEY = (
     bytes(range(n, n + 32)) for n in (0, 2, 3, 4)
@@ -369,6 +370,7 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
         "rows_redis_url": settings.rows_redis_url,
         "sessions_redis_url": settings.sessions_redis_url,
         "token_key": TOKEN_KEY,
+        "mac_keys": KEYS,
         "display_key": DISPLAY_KEY,
         "credential_key": CREDENTIAL_KEY,
         "login": login_options_of(settings),

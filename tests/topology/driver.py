@@ -87,6 +87,7 @@ from models.rows import decode_row
 from models.sources import PartitionReleased, PartitionReleasedData, Tally, released
 from support.builders import PERSON, day
 from support.log import Log, Record
+from support.macs import MAC_KEY, signed
 from topology.worker import ACK_SECONDS_MAX, Worker, clock
 
 START = day(20)
@@ -150,7 +151,7 @@ class Driver:
         self._settings = Settings(
             data_dir=str(directory),
             dead_letter_public_key=bytes(DEAD_LETTER_KEY.public_key),
-            **settings,
+            **{"mac_key": MAC_KEY, **settings},
         )
         self._loop = asyncio.new_event_loop()
         self._workers: dict[str, Worker] = {}
@@ -177,15 +178,17 @@ class Driver:
         key: str | bytes | None = None,
         partition: int | None = None,
         headers: Sequence[tuple[str, bytes]] | None = None,
+        author: str | None = "",
     ) -> Record:
         """Append a record and let the worker process it; return it as it lies in its topic.
 
         An event goes to its own topic, in structured mode; bytes, or None for a tombstone, go as
         they are to `topic`, with `key`. `partition` is that of the key, unless it is given. `at`
-        moves the clock on first.
+        moves the clock on first. It has a MAC of `author`, none if that is None, and unless it is
+        said, of the source that it names.
         """
-        sent = made(what, topic, key=key, headers=headers)
-        return self.send_all([sent], at=at, partition=partition)[0]
+        sent = made(what, topic, key=key, headers=headers, author=author)
+        return self._send([sent], at, partition)[0]
 
     def send_all(
         self,
@@ -195,9 +198,14 @@ class Driver:
         partition: int | None = None,
     ) -> list[Record]:
         """Append records, and let the worker process them: one chunk for each topic partition."""
+        return self._send([made(each) for each in what], at, partition)
+
+    def _send(
+        self, what: Sequence[records.Record], at: datetime | None, partition: int | None
+    ) -> list[Record]:
         if at is not None:
             self.advance(to=at)
-        appended = [record for each in map(made, what) for record in self._append(each, partition)]
+        appended = [record for each in what for record in self._append(each, partition)]
         if self.running:
             by_place: dict[TopicPartition, list[Record]] = {}
             for record in appended:
@@ -474,8 +482,10 @@ def made(
     *,
     key: str | bytes | None = None,
     headers: Sequence[tuple[str, bytes]] | None = None,
+    author: str | None = "",
 ) -> records.Record:
-    """Return the record of an event, or of bytes for `topic`, with another key or headers."""
+    """Return the record of an event, or of bytes for `topic`, with another key or headers, and the
+    MAC of an author."""
     if isinstance(what, records.Record):
         record = what
     elif isinstance(what, bytes | None):
@@ -489,7 +499,7 @@ def made(
         record = replace(record, key=key.encode() if isinstance(key, str) else key)
     if headers is not None:
         record = replace(record, headers=tuple(headers))
-    return record
+    return record if author is None else signed(record, author)
 
 
 def _place(record: Record) -> TopicPartition:

@@ -25,6 +25,7 @@ from models.codes import Colour, Reason
 from models.events import ScanData, ScanRecorded
 from models.policy import POLICIES
 from support import builders as b
+from support.macs import KEYS, MAC_KEY
 from topology.driver import Driver, made
 
 LETTERS = DeadLetters(bytes(PrivateKey.generate().public_key))
@@ -127,13 +128,13 @@ def test_a_row_that_holds_too_much_is_counted_and_its_source_named(
 
 @pytest.fixture
 async def app(tmp_path: Path) -> Any:
-    return create_app(Settings(data_dir=str(tmp_path)), "cluster")
+    return create_app(Settings(data_dir=str(tmp_path), mac_key=MAC_KEY), "cluster")
 
 
 async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app: Any) -> None:
-    people.register(app, LETTERS)
-    scans.register(app, LETTERS)
-    releases.register(app, LETTERS)
+    people.register(app, LETTERS, KEYS)
+    scans.register(app, LETTERS, KEYS)
+    releases.register(app, LETTERS, KEYS)
     lifts.register(app, LETTERS, lambda: True)
     app.finalize()
     read = sorted(topic for agent in app.agents.values() for topic in agent.channel.topics)

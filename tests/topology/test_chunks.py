@@ -17,11 +17,12 @@ from app.engine import chunks
 from app.engine.chunks import ChunkConsumer, hear_commits
 from app.process.settings import Settings
 from app.topology import create_app
+from support.macs import MAC_KEY
 
 
 @pytest.fixture
 async def consumer(tmp_path: Path) -> ChunkConsumer:
-    made: Any = create_app(Settings(data_dir=str(tmp_path)), "cluster").consumer
+    made: Any = create_app(Settings(data_dir=str(tmp_path), mac_key=MAC_KEY), "cluster").consumer
     assert isinstance(made, ChunkConsumer)
     return made
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 from textwrap import dedent
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from models.events import ListName
 from models.sources import released
 from support import builders as b
 from support.log import Consumer, Log, Producer
+from support.macs import MAC_KEY
 from support.records import PARTITIONS
 from support.views import someone
 from topology import driver as module
@@ -256,15 +257,20 @@ def test_what_would_end_the_process_is_raised_and_ends_it(driver: Driver) -> Non
     assert driver.committed(TOPIC, HERE) == 0
 
 
-def test_what_stands_still_is_listed_and_comes_again_to_the_next_worker(driver: Driver) -> None:
+def unfolded(*_: object) -> NoReturn:
+    raise KeyError("a bug")
+
+
+def test_what_stands_still_is_listed_and_comes_again_to_the_next_worker(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.people.fold", unfolded)
     driver.send(b.verified())
-    driver.send_all([made(b"\x00 rubbish", TOPIC, key=b.PERSON)] * 101)
-    assert [halt.offset for halt in driver.halts] == [99]
-    assert driver.committed(TOPIC, HERE) == 0
-    driver.send(b.transferred("home", b.day(2), b.day(9)))
+    assert [halt.topic for halt in driver.halts] == ["identities"]
+    assert driver.committed("identities", HERE) == 0
     driver.stop()
     driver.start()
-    assert [halt.offset for halt in driver.halts] == [99]
+    assert sorted(str(halt.topic) for halt in driver.halts) == ["identities"]
 
 
 def test_what_is_not_committed_comes_to_the_next_worker(driver: Driver) -> None:
@@ -278,9 +284,11 @@ def test_what_is_not_committed_comes_to_the_next_worker(driver: Driver) -> None:
 
 
 def test_settings_are_the_workers(folder: Path) -> None:
-    with Driver(folder, unreadable_in_a_row=1_000, unreadable_percent=100) as driver:
-        driver.send_all([made(b"\x00 rubbish", TOPIC, key=b.PERSON)] * 101)
-        assert len(driver.outputs("dead-letters")) == 101
+    with Driver(folder, mac_key_version=2, former_mac_key=MAC_KEY) as driver:
+        driver.send(b.verified())
+        assert driver.code().colour is Colour.GREEN
+        [code] = driver.records("health-codes")
+        assert dict(code.headers)["yk_mac"].startswith(b"2 /yuekang ")
 
 
 # Its Kafka

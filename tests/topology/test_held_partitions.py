@@ -17,17 +17,21 @@ from app.worker.lag import (
     WorkerLag,
 )
 from app.worker.partitions import halted_inputs, held_partitions, remarks_on
-from topology.driver import HERE, Driver
-from topology.test_poison import TOPIC, unreadable
+from support import builders as b
+from topology.driver import HERE, START, Driver, made
+from topology.test_poison import TOPIC
 
 RUBBISH = TopicPartition(TOPIC, HERE)
 
 
 @pytest.fixture
 def app(driver: Driver) -> TableApp:
-    """A worker whose laboratory results stand still."""
-    driver.send_all([unreadable() for _ in range(150)])
+    """A worker that has applied 99 of a laboratory's results, and stands still at the next."""
+    driver.send_all([made(b.negative(b.day(2))) for _ in range(99)])
     [worker] = driver._workers.values()
+    worker.app.held_tables[0].lanes.halt(
+        Halt("people", HERE, TOPIC, 99, False, "it cannot be folded", START)
+    )
     return worker.app
 
 

@@ -19,6 +19,7 @@ from models.events import ListedEvent, ListName, StatusEvent
 from models.information import Items, Section, listed
 from models.lists import Listing
 from support import builders as b
+from support.macs import KEYS, MAC_KEY
 from topology.driver import Driver, made
 
 LETTERS = DeadLetters(bytes(PrivateKey.generate().public_key))
@@ -53,7 +54,7 @@ def test_a_chunk_writes_each_row_once_and_tells_nothing(driver: Driver) -> None:
 def test_no_code_is_judged_by_what_a_list_holds(tmp_path: Path) -> None:
     """An antibody result, say, moves no colour: no rule takes it, no worker of codes reads it."""
     assert not set(get_args(ListedEvent)) & set(get_args(StatusEvent))
-    settings = Settings(data_dir=str(tmp_path))
+    settings = Settings(data_dir=str(tmp_path), mac_key=MAC_KEY)
     codes, listed = create_app(settings, "c").topics_read(), create_lists_app(settings, "c")
     listed_names = {topic.name for topic in listed.topics_read()} - {SOURCE_RELEASES}
     assert "antibody-results" in listed_names
@@ -91,9 +92,9 @@ def test_what_is_too_old_leaves_its_row_when_it_is_due(driver: Driver) -> None:
 
 @pytest.mark.parametrize("topic", ["declarations", "displays"])
 async def test_every_topic_has_one_agent(tmp_path: Path, topic: str) -> None:
-    app = create_lists_app(Settings(data_dir=str(tmp_path)), "cluster")
-    lists.register(app, LETTERS, lambda: True)
-    releases.register(app, None)
+    app = create_lists_app(Settings(data_dir=str(tmp_path), mac_key=MAC_KEY), "cluster")
+    lists.register(app, LETTERS, KEYS, lambda: True)
+    releases.register(app, None, KEYS)
     app.finalize()
     read = sorted(name for agent in app.agents.values() for name in agent.channel.topics)
     assert read == sorted(t.name for t in app.topics_read())

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from agents.poison import FORWARDED_FROM
 from app.process import metrics
+from app.process.macs import MAC
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.topics.codec import decode, encode
 from app.topics.records import Record, binary, structured
@@ -59,7 +60,7 @@ def test_it_is_the_same_event_without_what_is_passed_over(driver: Driver, mode: 
     [again] = forwarded(driver)
     topic = CATALOGUE.topics[TOPIC]
     assert decode(again.value, again.key, again.headers, topic, START) == positive()
-    assert {name for name, _ in again.headers} == {"content-type", FORWARDED_FROM}
+    assert {name for name, _ in again.headers} == {"content-type", MAC, FORWARDED_FROM}
     assert {name for name, _ in told(driver)[0].record.headers if name[:3] != "yk_"} == set()
 
 

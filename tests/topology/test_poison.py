@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiokafka import TopicPartition
 from nacl.public import SealedBox
 from structlog.testing import capture_logs
 
@@ -14,9 +13,7 @@ from app.engine.store import TALLY
 from app.process import metrics
 from app.topics.catalogue import DEAD_LETTERS, PARKED, SOURCE_RELEASES
 from app.topics.codec import encode
-from app.topics.letters import letter_in
 from app.topics.records import Record, binary
-from models.codes import Colour
 from models.events import ScanData, ScanRecorded
 from models.sources import LEFT_ASIDE_MAX, Tally, released
 from support import builders as b
@@ -33,10 +30,6 @@ def good(source: str = GOOD) -> Record:
 def bad(source: str = BAD) -> Record:
     value = encode(b.negative(b.day(2), source=source)).replace(b"negative", b"probably")
     return made(value, TOPIC, key=b.PERSON)
-
-
-def unreadable() -> Record:
-    return made(b"\x00\x01 not an event", TOPIC, key=b.PERSON)
 
 
 def offsets(driver: Driver, topic: str) -> list[int]:
@@ -145,31 +138,45 @@ def test_the_tally_is_empty_when_nothing_is_counted(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("breaks", "source"),
+    "breaks",
     [
-        (lambda value: value[:-1], BAD),
-        (lambda value: value.replace(b'"institution":"', b'"institution":"\xff'), BAD),
-        (lambda value: value.replace(b'"/laboratories/440100-666"', b'"/Lab_7/X"'), "/Lab_7/X"),
-        (lambda value: value.replace(b'"source"', b'"sender"'), None),
-        (lambda value: value.replace(b"440100-666", b"11010519491231002X"), None),
-        (lambda value: value.replace(b"/laboratories", b"laboratories"), None),
+        lambda value: value[:-1],
+        lambda value: value.replace(b'"institution":"', b'"institution":"\xff'),
+        lambda value: value.replace(b'"source"', b'"sender"'),
+        lambda value: value.replace(b"440100-666", b"11010519491231002X"),
+        lambda value: value.replace(b"440100-666", b"440100-001"),
+        lambda value: b"\x00\x01 not an event",
     ],
 )
-def test_a_broken_record_counts_for_whom_it_names(
-    driver: Driver, breaks: Callable[[bytes], bytes], source: str | None
+def test_a_broken_record_counts_for_whose_key_it_has(
+    driver: Driver, breaks: Callable[[bytes], bytes]
 ) -> None:
-    driver.send(breaks(encode(b.negative(b.day(2), source=BAD))), TOPIC, key=b.PERSON)
+    """And for nobody whom it names."""
+    value = breaks(encode(b.negative(b.day(2), source=BAD)))
+    driver.send(value, TOPIC, key=b.PERSON, author=BAD)
     [letter] = driver.outputs(DEAD_LETTERS)
-    assert letter.headers.get("yk_source") == source
-    tally = driver.tally(TOPIC)
-    assert list(tally.counting) == ([] if source is None else [source])
-    assert (tally.unreadable is not None) == (source is None)
-
-
-def test_a_broken_record_in_binary_mode_counts_for_whom_its_header_names(driver: Driver) -> None:
-    sent = binary(b.negative(b.day(2), source=BAD))
-    driver.send(b"{", TOPIC, key=sent.key, headers=sent.headers)
+    assert letter.headers["yk_source"] == BAD
     assert list(driver.tally(TOPIC).counting) == [BAD]
+    assert driver.row() is None
+
+
+@pytest.mark.parametrize("topic", [TOPIC, "scans", "displays"])
+def test_what_no_key_has_made_counts_against_nobody(driver: Driver, topic: str) -> None:
+    """And nothing stands still: nobody can speak for another, or silence him."""
+    forged = encode(b.positive(b.day(19), source=GOOD))
+    another = encode(b.negative(b.day(19), source=GOOD))
+    mac = made(another, TOPIC, key=b.PERSON).headers
+    for value, headers in ((b"rubbish", None), (forged, None), (forged, mac)):
+        for _ in range(40):
+            driver.send(value, topic, key=b.PERSON, headers=headers, author=None)
+    letters = driver.outputs(DEAD_LETTERS)
+    assert {letter.reason for letter in letters} == {"not-authentic"}
+    assert len(letters) == 120
+    assert not any("yk_source" in letter.headers for letter in letters)
+    assert not driver.tally(topic)
+    assert driver.halts == []
+    driver.send(good())
+    assert sources(driver) == [GOOD]
 
 
 def test_metrics_and_the_log_tell_of_it(driver: Driver) -> None:
@@ -194,50 +201,6 @@ def test_metrics_and_the_log_tell_of_it(driver: Driver) -> None:
     driver.release(BAD)
     driver.advance(by=timedelta(seconds=1))
     assert gauge._value.get() == 0
-
-
-# Without a readable source
-
-
-def test_from_the_limit_of_unreadable_records_on_their_partition_stands_still(
-    driver: Driver,
-) -> None:
-    for _ in range(7):
-        driver.log.mark(TopicPartition(TOPIC, HERE))
-    driver.send_all([unreadable() for _ in range(50)])
-    driver.send_all([good(), *(unreadable() for _ in range(200))])
-    [halt] = driver.halts
-    assert (halt.table, halt.topic, halt.partition, halt.offset) == ("people", TOPIC, HERE, 157)
-    assert not halt.whole
-    assert f"{TOPIC}[{HERE}]: 100 records in a row, at offsets 58 to 157" in halt.error
-    assert b.PERSON not in halt.error
-    assert len(offsets(driver, DEAD_LETTERS)) == 50 + 99, "what is before it is applied"
-    driver.send(b.verified())
-    driver.send(b.ordered("home", b.day(18), b.day(30)))
-    assert driver.code().colour is Colour.RED, "the other topics of the partition go on"
-    driver.release_partition(halt, "a laboratory sent pictures")
-    assert [halt.offset for halt in driver.halts] == [256], "a hundred more"
-    assert len(offsets(driver, DEAD_LETTERS)) == 99
-
-
-def test_too_large_a_share_of_unreadable_records_stands_still(driver: Driver) -> None:
-    driver.send_all([good() if n % 50 else unreadable() for n in range(1_000)])
-    [halt] = driver.halts
-    assert "20 records of 1000, at offsets 0 to 999" in halt.error
-    driver.release_partition(halt, "looked at", leave_aside=True)
-    assert driver.halts == []
-    assert driver.committed(TOPIC, HERE) == 1_000
-    last = letter_in(driver.records(DEAD_LETTERS)[-1])
-    assert last.came_from is not None
-    assert (last.came_from.offset, last.reason) == (999, "left-aside")
-    assert "looked at" in last.detail
-    assert not driver.tally(TOPIC).left_aside
-
-
-def test_with_a_raised_limit_they_are_dead_letters(folder: Path) -> None:
-    with Driver(folder, unreadable_in_a_row=1_000, unreadable_percent=100) as driver:
-        driver.send_all([unreadable() for _ in range(150)])
-        assert offsets(driver, DEAD_LETTERS) == list(range(150))
 
 
 # Releases
@@ -270,18 +233,22 @@ def test_what_is_no_release_is_one_dead_letter_and_stops_nothing(
     driver: Driver, value: bytes
 ) -> None:
     """Each table of both workers reads it; one tells."""
-    driver.send(value, SOURCE_RELEASES, key="k", partition=HERE)
+    driver.send(value, SOURCE_RELEASES, key="k", partition=HERE, author="/operator")
     [letter] = driver.outputs(DEAD_LETTERS)
     assert letter.reason == "invalid"
     driver.send(good())
     assert sources(driver) == [GOOD]
 
 
-def test_a_release_is_valid_only_from_the_operator(driver: Driver) -> None:
-    event = msgspec.to_builtins(released(BAD, "r1", START))
+@pytest.mark.parametrize("author", [None, BAD])
+def test_a_release_is_valid_only_from_the_operator(driver: Driver, author: str | None) -> None:
+    release = msgspec.json.encode(released(BAD, "r1", START))
     driver.send_all([bad() for _ in range(100)])
-    driver.send(msgspec.json.encode({**event, "source": BAD}), SOURCE_RELEASES, key=BAD)
+    driver.outputs(DEAD_LETTERS)
+    driver.send(release, SOURCE_RELEASES, key=BAD, partition=HERE, author=author)
     assert driver.tally(TOPIC).parked
+    [letter] = driver.outputs(DEAD_LETTERS)
+    assert letter.reason == ("not-authentic" if author is None else "no-authority")
 
 
 # Scans
@@ -309,7 +276,7 @@ def test_scans_are_counted_and_parked_and_released_in_their_own_table(driver: Dr
 
 def test_one_record_too_many_is_not_left_aside_and_a_repetition_is() -> None:
     tally = Tally()
-    assert all(tally.go_on(offset, "broken") for offset in range(LEFT_ASIDE_MAX))
-    assert tally.go_on(0, "said again")
-    assert not tally.go_on(LEFT_ASIDE_MAX, "broken")
+    assert all(tally.leave_aside(offset, "broken") for offset in range(LEFT_ASIDE_MAX))
+    assert tally.leave_aside(0, "said again")
+    assert not tally.leave_aside(LEFT_ASIDE_MAX, "broken")
     assert len(tally.left_aside) == LEFT_ASIDE_MAX

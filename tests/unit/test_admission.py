@@ -10,6 +10,7 @@ from app.gateway.admission import Admission, readable_id
 from app.gateway.person_keys import PersonKeys
 from app.topics.codec import Code, Refusal, parse_strict
 from support import builders
+from support.macs import KEYS
 
 CARD_NUMBER = "11010519491231002X"
 PERMIT_NUMBER = "H12345678"
@@ -66,7 +67,7 @@ def test_data_as_deep_as_is_read_is_no_event() -> None:
         "sequence": "1",
         "data": parse_strict(b"[" * 201 + b"]" * 201),
     }
-    admission = Admission(PersonKeys(bytes(32), 1), lambda: datetime.now(UTC))
+    admission = Admission(PersonKeys(bytes(32), 1), KEYS, lambda: datetime.now(UTC))
     with pytest.raises(Refusal) as caught:
         admission.admit(event, source)
     assert caught.value.code is Code.INVALID

@@ -37,6 +37,7 @@ from models.events import (
     RetractionReason,
 )
 from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
+from support.macs import MAC_KEY
 
 Json = dict[str, Any]
 
@@ -97,7 +98,7 @@ def test_what_says_that_a_letter_was_sent_again_outlives_the_letter() -> None:
 async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
     tmp_path: Path,
 ) -> None:
-    settings = Settings(data_dir=str(tmp_path))
+    settings = Settings(data_dir=str(tmp_path), mac_key=MAC_KEY)
     apps: list[TableApp] = [create_app(settings, "cluster"), create_lists_app(settings, "cluster")]
     for topic in input_topics():
         folded_by = [app for app in apps if topic in app.topics_read()]
@@ -111,7 +112,7 @@ async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
 
 async def test_nothing_that_bears_on_no_code_is_read_beside_what_does(tmp_path: Path) -> None:
     """A flood of the one must not stand before the other: they are processes of their own."""
-    app = create_app(Settings(data_dir=str(tmp_path)), "cluster")
+    app = create_app(Settings(data_dir=str(tmp_path), mac_key=MAC_KEY), "cluster")
     listed = {CATALOGUE.topic_of(str(kind.__struct_config__.tag)) for kind in lists.OF}
     assert not listed & set(app.topics_read())
 
@@ -145,7 +146,8 @@ from app.topics.clock import CLOCK_CHECKS
 from app.topology import create_app, create_lists_app, input_topics
 
 async def names():
-    apps = [make(Settings(data_dir=sys.argv[1]), "c") for make in (create_app, create_lists_app)]
+    settings = Settings(data_dir=sys.argv[1], mac_key=bytes(32))
+    apps = [make(settings, "c") for make in (create_app, create_lists_app)]
     tables = [table.settings for app in apps for table in app.held_tables]
     return {
         "known": [

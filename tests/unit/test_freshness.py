@@ -38,6 +38,7 @@ def test_whoever_asks_waits_for_no_look_through_all_that_was_imported(
 
     monkeypatch.setattr("app.projection.commands.asyncio.run", run)
     monkeypatch.setattr("app.projection.commands.configure", lambda _: None)
+    monkeypatch.setenv("YUEKANG_YUEKANG_MAC_KEY", "00" * 32)
     commands.projection()
     assert seen == [(OBJECTS, True)]
 

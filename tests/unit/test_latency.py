@@ -16,6 +16,7 @@ from app.topics.catalogue import CATALOGUE
 from models.codes import Colour, judge
 from models.events import Event, NatResultReported, ProvincialCodeReported, type_of
 from models.person import Person, fold, unknown
+from support.macs import KEYS
 
 PLAN = Plan(rate=500, seconds=1, follow_rate=50, interval_ms=2, deadline_seconds=0.2)
 
@@ -75,7 +76,7 @@ class FakeBatch:
 
 async def run(log: FakeLog, plan: Plan) -> Report:
     no_session: Any = None  # `_ask` alone would use it
-    measurement = Run(plan, log, no_session, lambda done, total: None)
+    measurement = Run(plan, log, KEYS, no_session, lambda done, total: None)
     # The server's answer, from what was written.
     measurement._ask = log.ask  # type: ignore[method-assign]
     await measurement.prepare()

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from agents import people
 from agents.dead_letters import DeadLetters
-from agents.poison import unreadable_limit
 from app.engine.transaction import Fold, Output, Records, Transaction
 from app.letters import commands
 from app.letters.asking import ask_kafka
@@ -21,15 +20,14 @@ from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
 from app.letters.show import print_letter
 from app.process.producers import FENCED
-from app.process.settings import Settings
 from app.process.terminal import escaped
 from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import Code, Refusal, encode
 from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import Range
-from app.topics.records import KafkaPlace
-from models.sources import SOURCE_LIMIT
+from app.topics.records import KafkaPlace, Record
 from support import builders as b
+from support.macs import KEYS
 from support.records import PARTITIONS, record
 from support.stores import Store, transaction_on
 
@@ -59,8 +57,8 @@ def refused(
 ) -> Letter:
     """The dead letter of a record as the agent writes it."""
     transaction = transaction_on(Store())
-    one = record(value, b.day(20), 5, TOPIC, key, headers)
-    run(people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS), transaction, [one])
+    one = record(value, b.day(20), 5, TOPIC, key, headers, SOURCE)
+    run(people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS), transaction, [one])
     [told] = transaction.outputs
     return written(told)
 
@@ -74,7 +72,7 @@ BROKEN = valid().replace(b"negative", b"probably")
 
 def why_not(letter: Letter, *args: Any) -> str:
     with pytest.raises(NotSentError) as caught:
-        mend(letter, NOW, *args)
+        mend(letter, KEYS, NOW, *args)
     return str(caught.value)
 
 
@@ -87,10 +85,13 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
     LETTERS.refuse(
         transaction, CATALOGUE.topics[TOPIC], one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE)
     )
-    sending = mend(written(transaction.outputs[0]), NOW)
+    sending = mend(written(transaction.outputs[0]), KEYS, NOW)
     assert (sending.topic, sending.partition) == (TOPIC, one.partition)
     assert (sending.key, sending.value) == (b.PERSON.encode(), value)
-    assert sending.headers == (*headers, ("yk_resent_from", b"dead-letters/2/7"))
+    *own, mac, origin = sending.headers
+    assert (*own,) == headers
+    assert origin == ("yk_resent_from", b"dead-letters/2/7")
+    assert KEYS.author(Record(TOPIC, sending.key, sending.value, (*own, mac))) == SOURCE
 
 
 def test_what_is_put_aside_goes_as_it_came() -> None:
@@ -99,7 +100,7 @@ def test_what_is_put_aside_goes_as_it_came() -> None:
     LETTERS.park(transaction, CATALOGUE.topics[TOPIC], one, SOURCE)
     letter = written(transaction.outputs[0])
     assert not letter.refused
-    assert mend(letter, NOW).value == one.value
+    assert mend(letter, KEYS, NOW).value == one.value
 
 
 @pytest.mark.parametrize(
@@ -118,12 +119,12 @@ def test_what_would_be_refused_again_is_not_sent(letter: Letter, says: str) -> N
 
 
 def test_force_sends_what_would_be_refused_to_where_it_came_from() -> None:
-    sending = mend(refused(BROKEN), NOW, None, True)
+    sending = mend(refused(BROKEN), KEYS, NOW, None, True)
     assert (sending.value, sending.partition) == (
         BROKEN,
         partition_of(b.PERSON.encode(), PARTITIONS),
     )
-    assert mend(refused(None), NOW, None, True).value is None
+    assert mend(refused(None), KEYS, NOW, None, True).value is None
 
 
 @pytest.mark.parametrize(
@@ -135,21 +136,21 @@ def test_force_sends_no_document_number(letter: Letter) -> None:
 
 def test_a_mended_event_goes_where_it_belongs() -> None:
     for letter in (refused(BROKEN), refused(b"{"), refused(valid(), OTHER.encode())):
-        sending = mend(letter, NOW, valid(person=OTHER))
+        sending = mend(letter, KEYS, NOW, valid(person=OTHER))
         assert (sending.topic, sending.key) == (TOPIC, OTHER.encode())
         assert sending.partition == partition_of(OTHER.encode(), PARTITIONS)
     moved = encode(b.suspected(b.day(2), source=SOURCE))
     assert "no-authority" in why_not(refused(BROKEN), moved)
     moved = encode(b.suspected(b.day(2)))
     letter = msgspec.structs.replace(refused(BROKEN), source=None)
-    assert mend(letter, NOW, moved).topic == "case-reports"
+    assert mend(letter, KEYS, NOW, moved).topic == "case-reports"
 
 
 def test_a_record_on_the_wrong_partition_goes_to_the_right_one() -> None:
     right = partition_of(b.PERSON.encode(), PARTITIONS)
     place = KafkaPlace(TOPIC, (right + 1) % 4, 5)
     letter = msgspec.structs.replace(refused(BROKEN), value=valid(), came_from=place)
-    assert mend(letter, NOW).partition == right
+    assert mend(letter, KEYS, NOW).partition == right
 
 
 @pytest.mark.parametrize(
@@ -173,11 +174,11 @@ def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
     transaction = transaction_on(store)
     event = b.negative(b.day(2), source=SOURCE, id="twice")
     other = b.positive(b.day(2), source=SOURCE, id="twice")
-    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
+    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS)
     run(fold, transaction, [record(event, b.day(20)), record(other, b.day(20), 1)])
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     assert "was refused beside the person's other events (conflict)" in why_not(letter)
-    assert mend(letter, NOW, None, True).value == letter.value
+    assert mend(letter, KEYS, NOW, None, True).value == letter.value
 
 
 def test_what_was_forwarded_has_nothing_to_send() -> None:
@@ -185,7 +186,7 @@ def test_what_was_forwarded_has_nothing_to_send() -> None:
     transaction = transaction_on(Store())
     right = record(b.negative(b.day(2), source=SOURCE), b.day(20))
     lying = dataclasses.replace(right, partition=(right.partition + 1) % PARTITIONS)
-    run(people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS), transaction, [lying])
+    run(people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS), transaction, [lying])
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     for args in ((), (valid(),), (None, True)):
         assert "forwarded to its own partition" in why_not(letter, *args)
@@ -195,7 +196,7 @@ def test_a_claim_in_vain_has_nothing_to_send() -> None:
     transaction = transaction_on(Store())
     one = b.negative(b.day(2), source=SOURCE, supersedes="p", sequence=9)
     other = b.positive(b.day(2), source="/laboratories/2", id="p", sequence=8)
-    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS)
+    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS)
     run(fold, transaction, [record(other, b.day(20)), record(one, b.day(20), 1)])
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
     assert not letter.refused
@@ -267,10 +268,6 @@ def test_wrong_usage_is_told_before_kafka_is_asked(arguments: list[str], says: s
     result = CliRunner().invoke(commands.parked, arguments, env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert says in " ".join(result.output.split())
-
-
-def test_the_unreadable_limit_is_that_of_sources_unless_it_is_set() -> None:
-    assert unreadable_limit(Settings()) == SOURCE_LIMIT
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from app.publish.lines import RefusedLine
 from app.topics.records import Record, binary, structured
 from models.codes import Colour
 from models.events import Event
+from support.macs import KEYS as MAC_KEYS
 
 NOW = datetime(2020, 4, 20, 1, 30, tzinfo=UTC)
 DAY = plan_day(PEOPLE_MIN * 3, NOW, seed=3)
@@ -72,7 +73,9 @@ class FakeProducer:
 
 
 def publication(gateway: Any, producer: Any, progress: Any = None) -> Publication:
-    return Publication(DAY, KEYS, gateway, producer, progress or (lambda done, total: None))
+    return Publication(
+        DAY, KEYS, MAC_KEYS, gateway, producer, progress or (lambda done, total: None)
+    )
 
 
 async def test_everything_goes_out_and_progress_ends_at_the_whole() -> None:

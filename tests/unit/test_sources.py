@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from models.sources import (
     COUNTED_MAX,
     PARKED_MAX,
-    SOURCE_LIMIT,
-    Limit,
     Tally,
     Verdict,
 )
@@ -18,12 +16,10 @@ A, B = "/laboratories/1", "/laboratories/2"
 GOOD, BAD = False, True
 
 
-def counted(
-    records: list[bool], source: str | None = A, unreadable: Limit = SOURCE_LIMIT
-) -> tuple[Tally, list[tuple[int, Verdict]]]:
+def counted(records: list[bool], source: str = A) -> tuple[Tally, list[tuple[int, Verdict]]]:
     """Count the records of a source, at offsets from 0; return what came of some of them."""
     tally = Tally()
-    verdicts = [tally.add(source, bad, n, unreadable) for n, bad in enumerate(records)]
+    verdicts = [tally.add(source, bad, n) for n, bad in enumerate(records)]
     return tally, [(n, v) for n, v in enumerate(verdicts) if v is not Verdict.NOTHING]
 
 
@@ -74,20 +70,19 @@ def test_the_limits_are_as_they_are_said(runs: list[tuple[bool, int]]) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([A, B, "/cdc/1", None]), st.integers(1, 120)), max_size=25),
+    st.lists(st.tuples(st.sampled_from([A, B, "/cdc/1"]), st.integers(1, 120)), max_size=25),
     st.data(),
 )
 def test_a_tally_depends_on_the_records_alone(
-    runs: list[tuple[str | None, int]], data: st.DataObject
+    runs: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     """Not on where chunks end: it is written and read again there."""
-    never = Limit(10**9, 100, 1_000)
     whole, parts = Tally(), Tally()
     offset = 0
     for source, length in runs:
-        bad = source is None or data.draw(st.booleans())
+        bad = data.draw(st.booleans())
         for _ in range(length):
-            assert whole.add(source, bad, offset, never) is parts.add(source, bad, offset, never)
+            assert whole.add(source, bad, offset) is parts.add(source, bad, offset)
             offset += 1
         raw = msgspec.msgpack.encode(parts)
         parts = msgspec.msgpack.decode(raw, type=Tally)
@@ -157,40 +152,3 @@ def test_the_largest_tally_is_below_256_kilobytes() -> None:
             tally.add(source, BAD, 2**40)
     assert (len(tally.counting), len(tally.parked)) == (COUNTED_MAX, PARKED_MAX)
     assert 200_000 < len(msgspec.msgpack.encode(tally)) < 256_000
-
-
-# Records without a readable source
-
-
-def unreadable(records: list[str | None], limit: Limit = SOURCE_LIMIT) -> int | None:
-    tally = Tally()
-    verdicts = [tally.add(source, source is None, n, limit) for n, source in enumerate(records)]
-    found = [n for n, verdict in enumerate(verdicts) if verdict is Verdict.UNREADABLE]
-    return found[0] if found else None
-
-
-@pytest.mark.parametrize(
-    ("records", "reached_at"),
-    [
-        pytest.param([None] * 99 + [A] + [None] * 99, None, id="a readable one breaks the row"),
-        pytest.param([None] * 100, 99, id="100 in a row"),
-        pytest.param([None] * 11 + [A, B] * 494 + [A], 999, id="above 1% of all records"),
-        pytest.param([None] * 10 + [A, B] * 495, None, id="1% of all records"),
-    ],
-)
-def test_what_nobody_can_be_blamed_for_has_a_limit_too(
-    records: list[str | None], reached_at: int | None
-) -> None:
-    assert unreadable(records) == reached_at
-
-
-def test_the_limit_of_the_unreadable_can_be_raised_and_taken_away() -> None:
-    assert unreadable([None] * 1_000, Limit(500, 100, 1_000)) == 499
-    assert unreadable([None] * 5_000, Limit(10**9, 100, 1_000)) is None
-    assert unreadable([None] * 5_000, Limit(10**9, 50, 1_000)) == 999
-
-
-def test_unreadable_records_are_no_source_that_is_parked() -> None:
-    tally, _ = counted([BAD] * 5_000, None, Limit(10**9, 100, 1_000))
-    assert tally.parked == {}
-    assert tally.counting == {}

@@ -43,6 +43,7 @@ from app.process.files import write_whole
 from app.process.settings import Settings
 from app.process.terminal import Progress
 from app.topics.admin import cluster_id_of
+from app.topics.authentic import SourceKeys, source_keys
 from app.topics.records import binary, structured
 from app.web.tokens import Tokens
 from models.codes import Colour, Reason
@@ -213,7 +214,7 @@ async def _publish(
         keys = await gateway.person_keys(list(_to_be_known(day)))
         await producer.start()
         try:
-            publication = Publication(day, keys, gateway, producer, progress)
+            publication = Publication(day, keys, source_keys(settings), gateway, producer, progress)
             tally = await publication.run()
         finally:
             await producer.stop()
@@ -237,12 +238,14 @@ class Publication:
         self,
         day: Day,
         keys: dict[SampleDocument, str],
+        mac_keys: SourceKeys,
         gateway: AgencyClient,
         producer: AIOKafkaProducer,
         progress: Progress,
     ) -> None:
         self._entries = day.entries
         self._keys = keys
+        self._mac_keys = mac_keys
         self._gateway = gateway
         self._producer = producer
         self._progress = progress
@@ -290,13 +293,15 @@ class Publication:
         assert isinstance(entry.document, SampleDocument)
         person = self._keys[entry.document]
         if isinstance(entry, BrokenEntry):
-            record = entry.record(person)
+            source, record = entry.entry.draft.source, entry.record(person)
             self._tally.broken[entry.breakage.code] += 1
         else:
             assert isinstance(entry, DayEntry)
             event = entry.event(person)
+            source = event.source
             record = binary(event) if int(entry.sequence) % BINARY_EVERY == 0 else structured(event)
             self._tally.kafka += 1
+        record = self._mac_keys.signed(record, source)
         sent: asyncio.Future[Any] = await self._producer.send(
             record.topic, record.value, record.key, headers=list(record.headers)
         )

@@ -45,13 +45,21 @@ COMMANDS = {"view": "development-view"}
 """The processes whose command has another name."""
 
 SECRETS_OF = {
-    "projection": frozenset[str](),
-    "rows": frozenset[str](),
-    "worker": frozenset({"dead_letter_public_key"}),
-    "lists-worker": frozenset({"dead_letter_public_key"}),
-    "gateway": frozenset({"person_key_secret", "token_key"}),
+    "projection": frozenset({"yuekang_mac_key"}),
+    "rows": frozenset({"yuekang_mac_key"}),
+    "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
+    "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
+    "gateway": frozenset({"person_key_secret", "token_key", "mac_key"}),
     "view": frozenset(
-        {"token_key", "display_key", "session_key", "credential_key", "oidc_client_secret"}
+        {
+            "token_key",
+            "display_key",
+            "session_key",
+            "credential_key",
+            "oidc_client_secret",
+            "portal_mac_key",
+            "terminal_mac_key",
+        }
     ),
     IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
 }

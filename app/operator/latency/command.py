@@ -47,7 +47,7 @@ def latency(
 
     Exits with 1 if a followed event was not visible in time, or the rate was not reached.
     """
-    settings = Settings.from_environment()
+    settings = Settings.from_environment("mac_key")
     console = Console(stderr=True)
     plan = Plan(
         rate, seconds, min(follow_rate, rate), interval_ms, deadline_seconds, changing_percent

@@ -23,6 +23,7 @@ from app.operator.latency.report import (
 )
 from app.process.settings import Settings
 from app.process.terminal import Progress
+from app.topics.authentic import SourceKeys, source_keys
 from app.topics.catalogue import CATALOGUE, named, partition_of
 from app.topics.records import structured
 from models.events import (
@@ -91,7 +92,7 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
     ) as view:
         await producer.start()
         try:
-            run = Run(plan, producer, view, progress)
+            run = Run(plan, producer, source_keys(settings), view, progress)
             await run.prepare()
             try:
                 report = await run.measure()
@@ -109,11 +110,13 @@ class Run:
         self,
         plan: Plan,
         producer: AIOKafkaProducer,
+        keys: SourceKeys,
         view: aiohttp.ClientSession,
         progress: Progress,
     ) -> None:
         self._plan = plan
         self._producer = producer
+        self._keys = keys
         self._view = view
         self._progress = progress
         self._name = f"latency-{secrets.token_hex(4)}"
@@ -256,7 +259,7 @@ class Run:
             confirmations.update(dict.fromkeys(numbers, sent))
 
         for number, event in enumerate(events):
-            record = structured(event)
+            record = self._keys.signed(structured(event), event.source)
             place = record.topic, self._partitions[event.partitionkey]
             if place not in batches:
                 batches[place] = self._producer.create_batch(), []

@@ -24,6 +24,10 @@ NAMES: Mapping[str, Text] = {
     "not-parked": _("停放名额已满"),
     "letters": _("一小时内的死信"),
     "partitioner": _("分区方式不符的记录"),
+    "not-authentic": _("来源不明的记录"),
+    "strange": _("变更日志中来历不明的行"),
+    "set-aside": _("读模型搁置的记录"),
+    "leapt": _("版本跳跃的码"),
     "dropped": _("看不到拒收记录的来源"),
     "overfull": _("超出容量的个人记录"),
     "cut": _("被截断的个人历史"),
@@ -45,6 +49,9 @@ MEANINGS: Mapping[str, Text] = {
     "a-source-is-parked": _("该来源报来的一切都不再生效，直到人工放行。"),
     "sources-cannot-see-all-that-was-refused": _("死信的来源过多，有些来源看不到自己的。"),
     "a-source-uses-another-partitioner": _("没有丢失，但该来源的记录要转送一次。"),
+    "records-are-not-authentic": _(
+        "有记录不是由其来源的密钥生成，一律不生效；查明谁在写消息服务器，或哪一方密钥有误。"
+    ),
     "a-row-is-overfull": _("某人的事件多于容量，全部仍然有效，但会变慢。"),
     "histories-are-cut": _("某人最早的历史提前删除；码不受影响。"),
     "a-partition-waits-for-an-operator": _(
