@@ -115,7 +115,7 @@ def _create(
     app = make_app(
         kind,
         application,
-        settings.kafka,
+        settings.brokers,
         data_dir,
         settings.worker_session_seconds,
         [topic.name for topic in topics],
@@ -124,7 +124,7 @@ def _create(
         TableSettings(
             name=table,
             application=application,
-            bootstrap=settings.kafka,
+            brokers=settings.brokers,
             directory=data_dir / "tables" / cluster_id / generation,
             changelog=changelog_of(table),
             topics=tuple(t.name for t in topics if t.folds_into in (table, EVERY_TABLE)),

@@ -195,7 +195,7 @@ def _compare(fold: str, settings: compare.Settings, terminal: Terminal) -> compa
                 people = settings.people // (compare.SHORT if short else 1)
                 with terminal.bar(f"Fill the {fold} topic", count) as tick:
                     backlogs[short] = compare.fill(
-                        broker.bootstrap, fold, count, people, settings.seed, short, tick
+                        broker.brokers.servers, fold, count, people, settings.seed, short, tick
                     )
         total = settings.rounds * len(settings.sides)
         with terminal.bar(f"Compare on the {fold} fold", total) as tick:

@@ -148,11 +148,11 @@ def run_once(broker: Broker, backlog: Backlog, side: Side, round_: int, director
         with started(broker, backlog, side, directory, round_) as (observer, processes):
             found |= _watch(broker, side, observer, processes)
         if side.keeps:
-            found["failures"] = _differences(broker.bootstrap, backlog, side, group)
+            found["failures"] = _differences(broker.brokers.servers, backlog, side, group)
     except (Stalled, TimeoutError) as error:
         found["failures"] = (str(error),)
     finally:
-        topics.delete_but(broker.bootstrap, INPUTS)
+        topics.delete_but(broker.brokers.servers, INPUTS)
     return Run(**found)
 
 
@@ -172,10 +172,12 @@ def started(
 ) -> Iterator[tuple[Observer, Sequence[Process]]]:
     """Start a side's processes on a backlog, from nothing; end them, and remove their state."""
     group = group_of(backlog, side, round_)
-    place = Place(backlog.fold, backlog.topic, broker.bootstrap, group, directory / "state" / group)
+    place = Place(
+        backlog.fold, backlog.topic, broker.brokers.servers, group, directory / "state" / group
+    )
     shutil.rmtree(place.directory, ignore_errors=True)
     place.directory.mkdir(parents=True)
-    _make_topics(broker.bootstrap, backlog, side, group)
+    _make_topics(broker.brokers.servers, backlog, side, group)
     processes = [
         Process(f"{group}-{number}", side.command(place, number), directory)
         for number in range(side.processes)
@@ -189,7 +191,7 @@ def started(
     try:
         for process in processes:
             process.start()
-        yield Observer(broker.bootstrap, group, backlog.topic, backlog.ends, alive), processes
+        yield Observer(broker.brokers.servers, group, backlog.topic, backlog.ends, alive), processes
     finally:
         stop_all(processes)
         shutil.rmtree(place.directory, ignore_errors=True)

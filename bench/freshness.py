@@ -71,7 +71,7 @@ def measure(directory: Path, terminal: Terminal) -> Asked:
     projection does."""
     look_seldom()
     with running_broker(directory) as broker:
-        answers = asyncio.run(_states(broker.bootstrap, terminal))
+        answers = asyncio.run(_states(broker.brokers.servers, terminal))
     return Asked(TOPICS, PARTITIONS, ASKS, answers)
 
 

@@ -88,13 +88,13 @@ def measure(directory: Path, terminal: Terminal) -> list[Run]:
 def _run(broker: Broker, directory: Path, number: int, garbage: int, terminal: Terminal) -> Run:
     prefix = f"garbage-{number}-{garbage}-"
     catalogue = Catalogue.load(prefix=prefix)
-    asyncio.run(create_topics(broker.bootstrap, catalogue))
+    asyncio.run(create_topics(broker.brokers, catalogue))
     partition = catalogue.partitions - 1
     if garbage:
-        topics.publish(broker.bootstrap, _garbage(prefix, partition), lambda _: None)
+        topics.publish(broker.brokers.servers, _garbage(prefix, partition), lambda _: None)
     events = (r._replace(topic=prefix + r.topic) for r in start.events(PEOPLE))
     with terminal.bar("Fill the topics", PEOPLE * start.EVENTS_EACH) as tick:
-        records = topics.publish(broker.bootstrap, events, tick)
+        records = topics.publish(broker.brokers.servers, events, tick)
 
     data = directory / "worker"
     shutil.rmtree(data, ignore_errors=True)
@@ -102,7 +102,7 @@ def _run(broker: Broker, directory: Path, number: int, garbage: int, terminal: T
     environment = {
         **development_secrets(data),
         **environment_of(data),
-        "YUEKANG_KAFKA": broker.bootstrap,
+        "YUEKANG_KAFKA": broker.brokers.servers,
         "YUEKANG_TOPIC_PREFIX": prefix,
     }
     port = int(environment["YUEKANG_WORKER_STATUS_PORT"])
@@ -116,7 +116,7 @@ def _run(broker: Broker, directory: Path, number: int, garbage: int, terminal: T
     finally:
         worker.stop()
         shutil.rmtree(data, ignore_errors=True)
-        topics.delete_but(broker.bootstrap, ())
+        topics.delete_but(broker.brokers.servers, ())
     return Run(
         number,
         garbage,

@@ -71,10 +71,10 @@ def measure(directory: Path, terminal: Terminal) -> Found:
     `TimeoutError` where it does not get ready."""
     directory = directory.absolute()
     with running_broker(directory) as broker:
-        asyncio.run(create_topics(broker.bootstrap, CATALOGUE))
+        asyncio.run(create_topics(broker.brokers, CATALOGUE))
         full = Full()
-        full.publish(broker.bootstrap)
-        worker = Asked(broker.bootstrap, directory / "worker")
+        full.publish(broker.brokers.servers)
+        worker = Asked(broker.brokers.servers, directory / "worker")
         scenes = list[Scene]()
 
         def scene(what: str, records: int) -> None:
@@ -85,9 +85,9 @@ def measure(directory: Path, terminal: Terminal) -> Found:
         try:
             worker.start()
             scene(f"{FULL:,} of the largest rows, and a result about each", FULL)
-            topics.publish(broker.bootstrap, _of_one_person(), lambda _: None)
+            topics.publish(broker.brokers.servers, _of_one_person(), lambda _: None)
             scene(f"{OF_ONE_PERSON:,} results of one person", OF_ONE_PERSON)
-            topics.publish(broker.bootstrap, start.events(PEOPLE), lambda _: None)
+            topics.publish(broker.brokers.servers, start.events(PEOPLE), lambda _: None)
             scene(f"{PEOPLE * start.EVENTS_EACH:,} events of a backlog", PEOPLE * start.EVENTS_EACH)
             worker.stop()
             shutil.rmtree(worker.directory / "tables")

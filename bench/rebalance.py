@@ -96,9 +96,9 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
     does not get ready."""
     directory = directory.absolute()
     with running_broker(directory) as broker:
-        asyncio.run(create_topics(broker.bootstrap, CATALOGUE))
+        asyncio.run(create_topics(broker.brokers, CATALOGUE))
         with terminal.bar("Fill the topics", people * start.EVENTS_EACH) as tick:
-            backlog = topics.publish(broker.bootstrap, start.events(people), tick)
+            backlog = topics.publish(broker.brokers.servers, start.events(people), tick)
         workers = [Worker(broker, directory / f"worker-{n}") for n in range(1, WORKERS + 1)]
         try:
             for worker in workers:
@@ -119,9 +119,9 @@ def _measure(
 ) -> Found:
     seen, over = Seen(PARTITIONS), threading.Event()
     with ThreadPoolExecutor() as pool:
-        flow = pool.submit(_flow, broker.bootstrap, people, seed, over)
+        flow = pool.submit(_flow, broker.brokers.servers, people, seed, over)
         watches = [
-            pool.submit(_watch_commits, broker.bootstrap, seen, over),
+            pool.submit(_watch_commits, broker.brokers.servers, seen, over),
             pool.submit(_watch_holders, workers, seen, over),
         ]
         try:
@@ -240,7 +240,7 @@ class Worker(HttpProcess):
         environment = {
             **environment_of(directory),
             **development_secrets(directory),
-            "YUEKANG_KAFKA": broker.bootstrap,
+            "YUEKANG_KAFKA": broker.brokers.servers,
         }
         self.status_port = int(environment["YUEKANG_WORKER_STATUS_PORT"])
         self._url = f"http://127.0.0.1:{self.status_port}"

@@ -55,7 +55,7 @@ def measure(directory: Path, backlog: int, seed: int, terminal: Terminal) -> lis
         with running_broker(directory) as broker:
             with terminal.bar(f"Fill with {people:,} people", events) as tick:
                 filled = compare.fill(
-                    broker.bootstrap, "counting", events, people, seed, False, tick
+                    broker.brokers.servers, "counting", events, people, seed, False, tick
                 )
             run = compare.run_once(broker, filled, SIDES["us"], number, directory)
         point = Point(people, events, run, tuple(run.failures))

@@ -73,7 +73,7 @@ def measure(directory: Path, events: int, seed: int, terminal: Terminal) -> Prof
     raw = directory.parent / "stacks.txt"
     with running_broker(directory) as broker:
         with terminal.bar("Fill the real topic", events) as tick:
-            backlog = compare.fill(broker.bootstrap, "real", events, 0, seed, False, tick)
+            backlog = compare.fill(broker.brokers.servers, "real", events, 0, seed, False, tick)
         with compare.started(broker, backlog, SIDES["us"], directory) as (observer, processes):
             observer.wait_stable(1, compare.JOIN_SECONDS_MAX)
             pid = processes[0].pid or 0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from app.development.stack.redis_server import RedisServer
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from support.brokers import Kafka, shared_broker
 
@@ -63,19 +64,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def broker(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> str:
-    """The bootstrap address of the run's one broker, which all workers of pytest share."""
+) -> Brokers:
+    """The run's one broker, which all workers of pytest share."""
     directory = tmp_path_factory.getbasetemp()
     if worker_id != "master":
         directory = directory.parent
-    bootstrap, let_go = shared_broker(directory / "broker")
+    brokers, let_go = shared_broker(directory / "broker")
     # Not as the last test's teardown, whose time would be that of all others.
     pytestconfig.add_cleanup(let_go)
-    return bootstrap
+    return brokers
 
 
 @pytest.fixture(scope="module")
-def kafka(broker: str, request: pytest.FixtureRequest, worker_id: str) -> Kafka:
+def kafka(broker: Brokers, request: pytest.FixtureRequest, worker_id: str) -> Kafka:
     """The broker with the topics of topics.yaml, the module's own."""
     module = request.path.stem.removeprefix("test_").replace("_", "-")
     kafka = Kafka(broker, f"{module}-{worker_id}-")

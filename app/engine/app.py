@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from aiokafka.producer import sender
+from faust import SASLCredentials, SSLCredentials
+from faust.auth import Credentials
 from faust.types import TP
 from mode import CrashingSupervisor
 
@@ -19,6 +21,7 @@ from app.engine.partition import TableSettings
 from app.engine.table import Table
 from app.engine.topics import Topics
 from app.engine.waits import NoTables
+from app.process.kafka import Brokers
 from app.process.memory import look_seldom
 
 ASK_AGAIN_SECONDS = 0.004
@@ -54,7 +57,7 @@ A = TypeVar("A", bound=ChunkApp)
 def make_app(
     kind: type[A],
     name: str,
-    bootstrap: str,
+    brokers: Brokers,
     directory: Path,
     session_seconds: float,
     topics: Iterable[str],
@@ -73,7 +76,8 @@ def make_app(
     own = directory / "faust" / name
     app = kind(
         name,
-        broker=f"kafka://{bootstrap}",
+        broker=f"kafka://{brokers}",
+        broker_credentials=credentials_of(brokers),
         datadir=str(own),
         store="memory://",
         TableManager=NoTables,
@@ -108,7 +112,7 @@ def make_tables(
     `numbers_of` says which partition numbers of the tables an assignment means. The tables ask of
     topics over one connection, which is closed with the app.
     """
-    topics = Topics(settings[0].bootstrap)
+    topics = Topics(settings[0].brokers)
     tables = tuple(Table(of, topics) for of in settings)
 
     def unread() -> dict[TP, int]:
@@ -156,6 +160,18 @@ def make_tables(
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_before_shutdown.connect(before_shutdown, weak=False)
     return tables
+
+
+def credentials_of(brokers: Brokers) -> Credentials | None:
+    """Return how Faust's consumer shows the brokers who it is; None where it need not."""
+    if brokers.by_password:
+        return SASLCredentials(
+            username=brokers.user,
+            password=brokers.password,
+            ssl_context=brokers.tls,
+            mechanism=brokers.mechanism,
+        )
+    return SSLCredentials(brokers.tls) if brokers.encrypted else None
 
 
 def _of_all(tables: Sequence[Table], unread: Iterable[Mapping[TP, int]]) -> dict[TP, int]:

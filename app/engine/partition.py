@@ -42,6 +42,7 @@ from app.engine.topics import Topics
 from app.engine.transaction import Transaction, by_place
 from app.process import metrics
 from app.process.consumer import Consumer, LogRecord
+from app.process.kafka import Brokers
 from app.process.macs import FOLLOWS, MAC, MacKey
 from app.process.producers import FENCED, close, unawaited
 
@@ -92,7 +93,7 @@ class TableSettings(NamedTuple):
 
     name: str
     application: str
-    bootstrap: str
+    brokers: Brokers
     directory: Path
     changelog: str
     topics: tuple[str, ...]
@@ -176,7 +177,7 @@ class Partition:
 
     async def _fence(self) -> None:
         producer = Producer(
-            bootstrap_servers=self._settings.bootstrap,
+            **self._settings.brokers.client,
             transactional_id=f"{self._settings.application}-{self._settings.name}-{self.number}",
             acks="all",
             compression_type="zstd",
@@ -201,7 +202,7 @@ class Partition:
             store.wipe()
         store.keep_log_id(log_id)
         consumer = Consumer(
-            bootstrap_servers=self._settings.bootstrap,
+            **self._settings.brokers.client,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

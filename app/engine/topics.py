@@ -27,6 +27,7 @@ from aiokafka.protocol.types import (
 from faust.types import TP
 
 from app.process.consumer import Consumer
+from app.process.kafka import Brokers
 
 AGAIN_SECONDS = 0.5
 """How long a question waits that was not answered."""
@@ -41,8 +42,8 @@ log = structlog.get_logger()
 class Topics:
     """Asks the broker, over one connection that is made with the first question."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
         self._consumer: Consumer | None = None
         self._lock = asyncio.Lock()
 
@@ -107,7 +108,7 @@ class Topics:
 
     def _new_consumer(self) -> Consumer:
         return Consumer(
-            bootstrap_servers=self._bootstrap,
+            **self._brokers.client,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -44,6 +44,7 @@ from app.gateway.refusals import (
 )
 from app.process import metrics
 from app.process.clock import Clock, now
+from app.process.kafka import Brokers
 from app.projection.refusals import CURSOR
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, PORTAL
@@ -74,7 +75,7 @@ log = structlog.get_logger()
 class GatewayOptions(Struct, frozen=True, kw_only=True):
     """What a gateway needs to know. `now` gives the instant, with its zone."""
 
-    kafka: str
+    brokers: Brokers
     rows_redis_url: str
     person_key_secret: bytes
     person_key_version: int
@@ -85,7 +86,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     now: Clock = now
 
     def __repr__(self) -> str:
-        return f"GatewayOptions(kafka={self.kafka!r})"
+        return f"GatewayOptions(brokers={self.brokers!r})"
 
 
 class Gateway:
@@ -99,7 +100,7 @@ class Gateway:
             options.now,
         )
         self.bodies = Bodies()
-        self.writer = Writer(options.kafka)
+        self.writer = Writer(options.brokers)
         self.refusals = Refusals(options.rows_redis_url, options.now)
         self._views_sources = options.views_sources
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())

@@ -30,7 +30,7 @@ def make() -> Litestar:
 def gateway_options_of(settings: Settings) -> GatewayOptions:
     """Return what the gateway needs of the settings."""
     return GatewayOptions(
-        kafka=settings.kafka,
+        brokers=settings.brokers,
         rows_redis_url=settings.rows_redis_url,
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import typer
 from aiokafka.errors import KafkaError
 
+from app.process.kafka import Brokers
 from app.process.producers import FENCED
 from app.process.settings import Settings
 from app.topics.authentic import SourceKeys, source_keys
@@ -23,22 +24,19 @@ def operator_keys() -> SourceKeys:
     return source_keys(Settings.from_environment("mac_key"))
 
 
-def ask_kafka(question: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+def ask_kafka(question: Callable[[Brokers], Coroutine[Any, Any, T]]) -> T:
     """Ask Kafka; if that fails, print a message and exit with 1."""
-    kafka = Settings.from_environment().kafka
+    brokers = Settings.from_environment().brokers
     # The client logs each failure to connect as an error; below it is told once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        return asyncio.run(question(kafka))
+        return asyncio.run(question(brokers))
     except FENCED:
         raise failed(
             "Another resend has begun and shut this one out; what it was about to send is not sent."
         ) from None
     except (KafkaError, OSError) as error:
-        raise failed(
-            f"Kafka at {kafka}: {error or type(error).__name__}. Start it, or set YUEKANG_KAFKA; "
-            "then run this again."
-        ) from None
+        raise failed(f"{brokers.trouble(error)} Then run this again.") from None
     except KeyboardInterrupt:
         print("Interrupted. Run it again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -21,6 +21,7 @@ from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
 from app.letters.show import print_letter, print_list
+from app.process.kafka import Brokers
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
@@ -80,9 +81,9 @@ def _commands(topic: str, about: str) -> typer.Typer:
         """List the letters; each partition keeps its order."""
         wanted = _wanted(came_from, reason, source, since)
 
-        async def run(kafka: str) -> None:
-            async with reading(kafka, topic, partitions) as reader:
-                marks = await marks_of(kafka, topic, reader.ranges)
+        async def run(brokers: Brokers) -> None:
+            async with reading(brokers, topic, partitions) as reader:
+                marks = await marks_of(brokers, topic, reader.ranges)
                 await print_list(reader, wanted, marks, as_json)
 
         ask_kafka(run)
@@ -107,8 +108,8 @@ def _commands(topic: str, about: str) -> typer.Typer:
     ) -> None:
         """Show one letter: where it stood, why it is here, its headers and its bytes."""
 
-        async def run(kafka: str) -> Letter | None:
-            async with reading(kafka, topic, partitions) as reader:
+        async def run(brokers: Brokers) -> Letter | None:
+            async with reading(brokers, topic, partitions) as reader:
                 record = await reader.one(partition, offset)
                 return None if record is None else letter_in(record)
 
@@ -195,7 +196,7 @@ def release(
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"{source!r} is no source ({error}).") from None
     keys = operator_keys()
-    if not ask_kafka(lambda kafka: release_source(kafka, keys, source, WAIT_SECONDS_MAX)):
+    if not ask_kafka(lambda brokers: release_source(brokers, keys, source, WAIT_SECONDS_MAX)):
         raise failed(
             f"The release of {source} is written, but no worker has applied it within "
             f"{WAIT_SECONDS_MAX:g} s. Does one run?"
@@ -267,7 +268,7 @@ def _resend(job: ResendJob) -> ResendOutcome:
 
         watcher = Watcher(sent, tell, read)
 
-        async def run(kafka: str) -> ResendOutcome:
-            return await resend(kafka, keys, job, await still_parked(kafka), watcher)
+        async def run(brokers: Brokers) -> ResendOutcome:
+            return await resend(brokers, keys, job, await still_parked(brokers), watcher)
 
         return ask_kafka(run)

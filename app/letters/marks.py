@@ -6,6 +6,7 @@ topic keeps marks for twice as long as any letter is kept, so a letter never out
 
 from collections.abc import Mapping
 
+from app.process.kafka import Brokers
 from app.topics.catalogue import CATALOGUE, named
 from app.topics.reading import Range, reading
 from app.topics.records import KafkaPlace
@@ -43,10 +44,10 @@ class Marks:
             self._bits[partition][at // 8] |= 1 << at % 8
 
 
-async def marks_of(bootstrap: str, topic: str, ranges: Mapping[int, Range]) -> Marks:
+async def marks_of(brokers: Brokers, topic: str, ranges: Mapping[int, Range]) -> Marks:
     """Read all marks of the letters in `ranges`."""
     marks = Marks(topic, ranges)
-    async with reading(bootstrap, RESENT, CATALOGUE.topics[RESENT].partitions) as reader:
+    async with reading(brokers, RESENT, CATALOGUE.topics[RESENT].partitions) as reader:
         async for record in reader.records():
             marks.add(record.key or b"", record.partition)
     return marks

@@ -127,7 +127,7 @@ def release(
     standing = _standing(asyncio.run(_asked(addresses)), data)
     print(_said(standing))
     keys = operator_keys()
-    if not ask_kafka(lambda kafka: release_partition(kafka, keys, data, WAIT_SECONDS_MAX)):
+    if not ask_kafka(lambda brokers: release_partition(brokers, keys, data, WAIT_SECONDS_MAX)):
         raise failed(
             f"The release of partition {partition} of {table} is written, but no worker has "
             f"applied it within {WAIT_SECONDS_MAX:g} s. Does one run?"

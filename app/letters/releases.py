@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import RecordMetadata
 
+from app.process.kafka import Brokers
 from app.projection.freshness import GROUPS, LISTS, PEOPLE, SCANS, Group
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
@@ -29,29 +30,31 @@ ASK_SECONDS = 0.5
 _encode = msgspec.json.Encoder().encode
 
 
-async def release(bootstrap: str, keys: SourceKeys, source: str, wait_seconds: float) -> bool:
+async def release(brokers: Brokers, keys: SourceKeys, source: str, wait_seconds: float) -> bool:
     """Release `source`; return whether the worker has applied that in every partition in time."""
     event = released(source, str(uuid.uuid4()), datetime.now(UTC))
     record = keys.signed(Record(TOPIC.name, source.encode(), _encode(event)), event.source)
-    places = await _write(bootstrap, record, range(TOPIC.partitions))
+    places = await _write(brokers, record, range(TOPIC.partitions))
     offsets = {place.partition: place.offset for place in places}
-    return await _is_applied(bootstrap, offsets, GROUPS, wait_seconds)
+    return await _is_applied(brokers, offsets, GROUPS, wait_seconds)
 
 
 async def release_partition(
-    bootstrap: str, keys: SourceKeys, data: PartitionReleasedData, wait_seconds: float
+    brokers: Brokers, keys: SourceKeys, data: PartitionReleasedData, wait_seconds: float
 ) -> bool:
     """Release a partition; return whether the worker of its table has applied that in time."""
     event = PartitionReleased(id=str(uuid.uuid4()), time=datetime.now(UTC), data=data)
     record = keys.signed(Record(TOPIC.name, data.table.encode(), _encode(event)), event.source)
-    [place] = await _write(bootstrap, record, [data.partition])
+    [place] = await _write(brokers, record, [data.partition])
     groups = [group for group in (PEOPLE, LISTS, SCANS) if group.table == data.table]
-    return await _is_applied(bootstrap, {place.partition: place.offset}, groups, wait_seconds)
+    return await _is_applied(brokers, {place.partition: place.offset}, groups, wait_seconds)
 
 
-async def _write(bootstrap: str, record: Record, partitions: Iterable[int]) -> list[RecordMetadata]:
+async def _write(
+    brokers: Brokers, record: Record, partitions: Iterable[int]
+) -> list[RecordMetadata]:
     """Write a record to each of `partitions`; return where it lies."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(**brokers.client, acks="all", enable_idempotence=True)
     try:
         await producer.start()
         return [
@@ -65,12 +68,12 @@ async def _write(bootstrap: str, record: Record, partitions: Iterable[int]) -> l
 
 
 async def _is_applied(
-    bootstrap: str, offsets: Mapping[int, int], groups: Iterable[Group], wait_seconds: float
+    brokers: Brokers, offsets: Mapping[int, int], groups: Iterable[Group], wait_seconds: float
 ) -> bool:
     """Wait until each partition's offset is applied by all of `groups`; say whether it was."""
     until = time.monotonic() + wait_seconds
     while True:
-        applied = await _applied(bootstrap, groups)
+        applied = await _applied(brokers, groups)
         if all(applied.get(number, 0) > offset for number, offset in offsets.items()):
             return True
         if time.monotonic() > until:
@@ -78,16 +81,16 @@ async def _is_applied(
         await asyncio.sleep(ASK_SECONDS)
 
 
-async def still_parked(bootstrap: str) -> Callable[[Letter], bool]:
+async def still_parked(brokers: Brokers) -> Callable[[Letter], bool]:
     """Return a function that says whether a letter's source is still parked.
 
     It is, unless the source was released since the letter. Only releases that the worker has
     applied count. They are few: an operator writes each.
     """
     newest: dict[tuple[int, str], datetime] = {}
-    applied = await _applied(bootstrap, GROUPS)
+    applied = await _applied(brokers, GROUPS)
     ends = {number: applied.get(number, 0) for number in range(TOPIC.partitions)}
-    async with reading(bootstrap, TOPIC.name, TOPIC.partitions, ends) as reader:
+    async with reading(brokers, TOPIC.name, TOPIC.partitions, ends) as reader:
         async for record in reader.records():
             at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
             newest[record.partition, (record.key or b"").decode(errors="replace")] = at
@@ -100,12 +103,12 @@ async def still_parked(bootstrap: str) -> Callable[[Letter], bool]:
     return parked
 
 
-async def _applied(bootstrap: str, groups: Iterable[Group]) -> dict[int, int]:
+async def _applied(brokers: Brokers, groups: Iterable[Group]) -> dict[int, int]:
     """Return, for each partition, the offset up to which the workers of `groups` have applied it.
 
     A worker that never committed anything is left out: it holds nothing parked.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**brokers.client)
     await admin.start()
     try:
         committed = [await admin.list_consumer_group_offsets(group.name) for group in groups]

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from app.letters.marks import RESENT, mark_of, marks_of
 from app.letters.mend import NotSentError, Sending, mend
+from app.process.kafka import Brokers
 from app.process.producers import TransactionalProducer, unawaited
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
@@ -71,7 +72,7 @@ Parked = Callable[[Letter], bool]
 
 
 async def resend(
-    bootstrap: str, keys: SourceKeys, job: ResendJob, parked: Parked, watcher: Watcher
+    brokers: Brokers, keys: SourceKeys, job: ResendJob, parked: Parked, watcher: Watcher
 ) -> ResendOutcome:
     """Send again; return what came of it. A dry run only reads, and does not fence another run.
 
@@ -80,10 +81,10 @@ async def resend(
     """
     outcome = ResendOutcome()
     async with (
-        _producer(bootstrap, job.dry_run) as producer,
-        reading(bootstrap, job.topic, CATALOGUE.topics[job.topic].partitions) as reader,
+        _producer(brokers, job.dry_run) as producer,
+        reading(brokers, job.topic, CATALOGUE.topics[job.topic].partitions) as reader,
     ):
-        marks = await marks_of(bootstrap, job.topic, reader.ranges)
+        marks = await marks_of(brokers, job.topic, reader.ranges)
         async for letters in _batches(reader, job):
             sendings: list[tuple[Letter, Sending]] = []
             for letter in letters:
@@ -133,12 +134,12 @@ async def _batches(reader: Reader, job: ResendJob) -> AsyncIterator[list[Letter]
 
 
 @asynccontextmanager
-async def _producer(bootstrap: str, dry_run: bool) -> AsyncIterator[TransactionalProducer | None]:
+async def _producer(brokers: Brokers, dry_run: bool) -> AsyncIterator[TransactionalProducer | None]:
     if dry_run:
         yield None
         return
     producer = TransactionalProducer(
-        bootstrap_servers=bootstrap,
+        **brokers.client,
         transactional_id=TRANSACTIONAL_ID,
         transaction_timeout_ms=TRANSACTION_MS_MAX,
         acks="all",

@@ -1,13 +1,12 @@
 """How a command asks the view as the operator."""
 
-import os
 from collections.abc import Mapping
 
 import httpx
 import msgspec
 import typer
 
-from app.process.settings import Settings, SettingsError
+from app.process.settings import Settings, SettingsError, text_of
 from app.web.operator import OPERATOR
 from app.web.problems import Problem
 from app.web.tokens import Tokens
@@ -23,7 +22,7 @@ def operator_token(settings: Settings) -> str:
 
     Raise `SettingsError` if the settings have neither.
     """
-    if token := os.environ.get("YUEKANG_TOKEN", ""):
+    if token := text_of("YUEKANG_TOKEN"):
         return token
     if not settings.token_key:
         raise SettingsError(

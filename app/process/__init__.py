@@ -1,6 +1,7 @@
 """What each process has, whatever it does.
 
-- `settings`: every setting, from the environment, checked as a whole.
+- `settings`: every setting, from the environment or a file, checked as a whole.
+- `kafka`: where Kafka is, and how a client shows it who it is.
 - `logs`: one JSON object a line, which never shows a person, except in the audit log.
 - `metrics`: every metric, in one list.
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.

@@ -1,27 +1,32 @@
 """Settings from the environment: one validated struct, every fault named at once.
 
-The variable of a field is `YUEKANG_` and the field's name in capitals. Addresses are of this
-machine unless set; secrets have no default. Keys of our own making are bytes, in hexadecimal. A
-secret that another made and gave us is a text as they gave it (`SecretText`). Neither is ever
-shown.
+The variable of a field is `YUEKANG_` and the field's name in capitals. Any can be in a file
+instead, which `<variable>_FILE` names: so a secret need not stand in an environment. Addresses are
+of this machine unless set; secrets have no default. Keys of our own making are bytes, in
+hexadecimal. A secret that another made and gave us is a text as they gave it (`SecretText`). An
+address that may hold a password is a secret as well. None is ever shown.
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct
+
+from app.process.kafka import Brokers, Mechanism, Security
 
 PREFIX = "YUEKANG_"
 PERSON_KEY_VERSION_MAX = 9999
 MAC_KEY_VERSION_MAX = 9999
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?\Z", description="an http(s) address")]
-SAFE_URL = r"^(https://[^\s/?#]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)(/[^\s?#]*)?\Z"
+LOCAL = r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])"
+SAFE_URL = rf"^(https://[^\s/?#]+|http://{LOCAL}(:[0-9]{{1,5}})?)(/[^\s?#]*)?\Z"
 SafeUrl = Annotated[
     str, Meta(pattern=SAFE_URL, description="an https address, or one of this machine")
 ]
@@ -29,7 +34,12 @@ Servers = Annotated[
     str, Meta(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*\Z", description="host:port, separated by ,")
 ]
 RedisUrl = Annotated[
-    str, Meta(pattern=r"^(rediss?|unix)://\S+\Z", description="such as redis://127.0.0.1:6379/0")
+    str,
+    Meta(
+        pattern=r"^(rediss?|unix)://\S+\Z",
+        description="such as redis://127.0.0.1:6379/0 or rediss://user:password@host:6379/0",
+        extra={"secret": True},
+    ),
 ]
 SmsDriver = Annotated[
     str,
@@ -92,8 +102,14 @@ SecretText = Annotated[
         extra={"secret": True},
     ),
 ]
-"""The form that RFC 6749 (A.2) gives to a client's secret. A file's last newline would be part of
-the secret, and the provider would refuse it without a hint; so it is refused here."""
+"""The form that RFC 6749 (A.2) gives to a client's secret. A last newline would be part of the
+secret, and the provider would refuse it without a hint; so it is refused here. That of a
+`…_FILE` is left out, since editors write one."""
+_PEM = r"^-----BEGIN [A-Z ]+-----\s[ -~\s]+-----END [A-Z ]+-----\s*\Z"
+Pem = Annotated[str, Meta(pattern=_PEM, description="certificates in PEM")]
+SecretPem = Annotated[
+    str, Meta(pattern=_PEM, description="a private key in PEM", extra={"secret": True})
+]
 
 
 class SettingsError(Exception):
@@ -104,6 +120,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What a process is told from outside. A secret that is not set is empty."""
 
     kafka: Servers = "127.0.0.1:29092"
+    kafka_security: Security = "PLAINTEXT"
+    kafka_mechanism: Mechanism = "SCRAM-SHA-512"
+    kafka_user: Text = ""
+    kafka_password: SecretText = ""
+    kafka_ca: Pem = ""
+    """The authorities of the brokers' certificates; unless set, those that the system knows."""
+    kafka_certificate: Pem = ""
+    kafka_key: SecretPem = ""
+    """By these two a process is known where the brokers ask for a certificate (mutual TLS)."""
     topic_prefix: TopicPrefix = ""
     """What the names on the broker begin with. It is checked here. The catalogue has it as a
     constant (`app.topics.catalogue.TOPIC_PREFIX`), since names are constants."""
@@ -111,13 +136,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     rows_redis_url: RedisUrl = ""
     sessions_redis_url: RedisUrl = ""
     """Unless set, the two databases that come after that of `redis_url` on the same server."""
+    redis_user: Text = ""
+    redis_password: SecretText = ""
+    """As whom a process goes to each Redis whose address names nobody."""
     data_dir: Text = ".run/data"
     gateway_host: Text = "127.0.0.1"
     gateway_port: Port = 8081
-    gateway_url: Url = ""
+    gateway_url: SafeUrl = ""
     view_host: Text = "127.0.0.1"
     view_port: Port = 8080
-    view_url: Url = ""
+    view_url: SafeUrl = ""
     """Where browsers find the view: logins return there, and requests must come from there."""
     trusted_proxies: Networks = ""
     """The proxies whose `X-Forwarded-For` says who asks; none unless set. Behind a proxy that is
@@ -206,6 +234,24 @@ class Settings(Struct, frozen=True, kw_only=True):
         for after, name in enumerate(("rows_redis_url", "sessions_redis_url"), start=1):
             if not getattr(self, name):
                 msgspec.structs.force_setattr(self, name, _database(self.redis_url, after))
+        if self.redis_password:
+            for name in REDIS_URLS:
+                signed = _signed(getattr(self, name), self.redis_user, self.redis_password)
+                msgspec.structs.force_setattr(self, name, signed)
+
+    @property
+    def brokers(self) -> Brokers:
+        """Kafka's brokers, and as whom this process goes to them."""
+        return Brokers(
+            servers=self.kafka,
+            security=self.kafka_security,
+            mechanism=self.kafka_mechanism,
+            user=self.kafka_user,
+            password=self.kafka_password,
+            authorities=self.kafka_ca,
+            certificate=self.kafka_certificate,
+            key=self.kafka_key,
+        )
 
     @property
     def development_issuer(self) -> str:
@@ -223,35 +269,46 @@ class Settings(Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {}
         faults = []
         for name, kind in TYPES.items():
-            text = environ.get(variable_of(name), "")
+            variable = variable_of(name)
+            try:
+                text = text_of(variable, environ)
+            except SettingsError as error:
+                faults.append(str(error))
+                continue
             if not text:
                 if name in required:
-                    faults.append(f"{variable_of(name)} is not set; {_expected(name, kind)}.")
+                    faults.append(f"{variable} is not set; {_expected(name, kind)}.")
                 continue
             try:
                 values[name] = _key(text) if name in KEYS else _value(text, kind)
             except ValueError as error:
                 # A secret is never repeated.
                 shown = "" if name in SECRETS else f" is {text!r}, but"
-                faults.append(
-                    f"{variable_of(name)}{shown} must be {_expected(name, kind)} ({error})"
-                )
+                faults.append(f"{variable}{shown} must be {_expected(name, kind)} ({error})")
         known = {variable_of(name) for name in TYPES} | OTHERS
         faults += (
-            f"{name} is no setting; known are {', '.join(sorted(known))}."
+            f"{name} is no setting; known are {', '.join(sorted(known))}, each also as …_FILE."
             for name in sorted(environ)
-            if name.startswith(PREFIX) and name not in known
+            if name.startswith(PREFIX) and name.removesuffix(FILE) not in known
         )
+        if not faults:
+            settings = cls(**values)
+            faults += [*_faults_of_kafka(settings), *_faults_of_redis(settings)]
         if faults:
             raise SettingsError("\n".join(["The settings cannot be used:", *faults]))
-        return cls(**values)
+        return settings
 
 
 TYPES: dict[str, Any] = get_type_hints(Settings, include_extras=True)
 """Field → its type, in order."""
 
 KEYS = frozenset(name for name, kind in TYPES.items() if kind is bytes)
-SECRETS = KEYS | {name for name, kind in TYPES.items() if kind is SecretText}
+SECRETS = KEYS | {
+    name
+    for name, kind in TYPES.items()
+    for meta in getattr(kind, "__metadata__", ())
+    if (meta.extra or {}).get("secret")
+}
 SECRET_BYTES_MIN = 32
 """As many as our hashes give: a shorter secret would be the weaker part."""
 
@@ -259,9 +316,90 @@ OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
 """Variables that only one command reads."""
 
 
+REDIS_URLS = ("redis_url", "rows_redis_url", "sessions_redis_url")
+
+FILE = "_FILE"
+FILE_BYTES_MAX = 64 * 1024
+
+
 def variable_of(name: str) -> str:
     """Return the variable from which a field is read."""
     return PREFIX + name.upper()
+
+
+def text_of(variable: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return what a variable says, or the file that `<variable>_FILE` names, without its last
+    newline; "" where neither is set. Raise `SettingsError`."""
+    text, path = environ.get(variable, ""), environ.get(variable + FILE, "")
+    if text and path:
+        raise SettingsError(f"{variable} and {variable}{FILE} are both set. Leave one of them out.")
+    if not path:
+        return text
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+        if len(content) > FILE_BYTES_MAX:
+            raise ValueError(f"it is longer than {FILE_BYTES_MAX:,} bytes")
+        # Not what stands there: it may be a secret.
+        text = content.decode(errors="replace")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"{variable}{FILE} is {path!r}, which cannot be read: {why}.") from None
+    if not (text := text.removesuffix("\n").removesuffix("\r")):
+        raise SettingsError(f"{variable}{FILE} is {path!r}, and that file is empty.")
+    return text
+
+
+def _faults_of_kafka(settings: Settings) -> Iterator[str]:
+    """Yield what does not go together, or would go through a network in the clear."""
+    brokers = settings.brokers
+    said = f"YUEKANG_KAFKA_SECURITY is {brokers.security}"
+    if brokers.by_password and not (brokers.user and brokers.password):
+        yield f"{said}: set YUEKANG_KAFKA_USER and YUEKANG_KAFKA_PASSWORD."
+    if not brokers.by_password and (brokers.user or brokers.password):
+        yield f"{said}, which knows no user and no password: set SASL_SSL, or leave both out."
+    if bool(brokers.certificate) != bool(brokers.key):
+        yield "Of YUEKANG_KAFKA_CERTIFICATE and YUEKANG_KAFKA_KEY one is set: set both, or none."
+    if not brokers.encrypted and (brokers.authorities or brokers.certificate):
+        yield f"{said}, which knows no certificate: set SSL or SASL_SSL, or leave them out."
+    elsewhere = [at for at in brokers.servers.split(",") if not re.match(rf"{LOCAL}:", at)]
+    if settings.environment == "production" and elsewhere and not brokers.encrypted:
+        yield (
+            f"YUEKANG_KAFKA is {', '.join(elsewhere)}, another machine, and {said}: all that is "
+            "written and read could be seen and changed on the way. Set SASL_SSL or SSL."
+        )
+    try:
+        _ = brokers.tls
+    except ValueError as error:
+        yield (
+            "YUEKANG_KAFKA_CA, YUEKANG_KAFKA_CERTIFICATE or YUEKANG_KAFKA_KEY cannot be read, or "
+            f"that key is not of that certificate ({error})."
+        )
+
+
+def _faults_of_redis(settings: Settings) -> Iterator[str]:
+    if settings.redis_user and not settings.redis_password:
+        yield "YUEKANG_REDIS_USER is set, but YUEKANG_REDIS_PASSWORD is not."
+    if settings.environment != "production":
+        return
+    servers: dict[str, str] = {}  # an address that was not set is of the first server
+    for name in REDIS_URLS:
+        url = getattr(settings, name)
+        if not re.match(rf"(rediss|unix)://|redis://([^@/]*@)?{LOCAL}(:|/|\?|\Z)", url):
+            servers.setdefault(url.partition("://")[2].partition("/")[0], variable_of(name))
+    for variable in servers.values():
+        yield (
+            f"{variable} is on another machine and not encrypted: set rediss://… there "
+            "(?ssl_ca_certs=FILE names authorities of your own)."
+        )
+
+
+def _signed(url: str, user: str, password: str) -> str:
+    """Return the address with a user and a password, unless it has its own."""
+    scheme, rest = url.split("://", 1)
+    if "@" in re.split(r"[/?]", rest, maxsplit=1)[0]:
+        return url
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 def _database(url: str, after: int) -> str:

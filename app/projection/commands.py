@@ -82,7 +82,7 @@ def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> 
     configure(settings.log_level)
     install()  # app.projection.freshness reads the input too
     look_seldom()
-    running = Projection(settings.kafka, redis_url, model, source_keys(settings).is_ours)
+    running = Projection(settings.brokers, redis_url, model, source_keys(settings).is_ours)
     status = StatusServer(settings.status_host, status_port, running.reasons)
     try:
         asyncio.run(_serve(running, status))

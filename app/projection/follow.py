@@ -30,6 +30,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.process import metrics
 from app.process.consumer import Consumer, LogRecord
+from app.process.kafka import Brokers
 from app.projection.freshness import Freshness, Group
 from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch, oldest
 from app.topics.admin import cluster_id_of, partition_counts
@@ -121,9 +122,9 @@ class Projection:
     """Follows the log for as long as it is run."""
 
     def __init__(
-        self, kafka: str, redis_url: str, model: Model, is_ours: Callable[[LogRecord], bool]
+        self, brokers: Brokers, redis_url: str, model: Model, is_ours: Callable[[LogRecord], bool]
     ) -> None:
-        self._kafka = kafka
+        self._brokers = brokers
         self._is_ours = is_ours
         self._redis_url = redis_url
         self._model = model
@@ -179,17 +180,17 @@ class Projection:
             retry=Retry(NoBackoff(), 0),
         )
         consumer = Consumer(
-            bootstrap_servers=self._kafka,
+            **self._brokers.client,
             isolation_level="read_committed",
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         try:
-            log_read = await log_name(self._kafka, self._model.topics)
+            log_read = await log_name(self._brokers, self._model.topics)
             writer = self._model.writer(redis, StateGate(redis, log_read, self._id))
             await consumer.start()
             state = await self._begin(writer.gate, consumer)
-            freshness = Freshness(self._kafka, self._model.groups)
+            freshness = Freshness(self._brokers, self._model.groups)
             async with freshness.watched():
                 await self._follow(writer, consumer, state, freshness)
         except ResponseError as error:
@@ -350,13 +351,13 @@ def _as_ofs(state: State) -> Iterator[tuple[str, int, float]]:
                 yield topic, number, position.as_of
 
 
-async def log_name(bootstrap: str, names: Sequence[str]) -> str:
+async def log_name(brokers: Brokers, names: Sequence[str]) -> str:
     """Return the name of the log that positions are of: its cluster and its generation.
 
     Raise `Unfit` if its topics are not there as topics.yaml has them.
     """
-    cluster = await cluster_id_of(bootstrap)
-    for name, partitions in (await partition_counts(bootstrap, names)).items():
+    cluster = await cluster_id_of(brokers)
+    for name, partitions in (await partition_counts(brokers, names)).items():
         if partitions != CATALOGUE.topics[name].partitions:
             raise Unfit(f"{name} is missing or unlike topics.yaml: run `yuekang topics check`.")
     return f"{cluster}/{TOPIC_PREFIX}{CATALOGUE.generation}"

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from app.process import metrics
 from app.process.consumer import Consumer
+from app.process.kafka import Brokers
 from app.process.tasks import end
 from app.projection.state import Position
 from app.topics.ahead import Ahead, ends_of, look_ahead
@@ -201,8 +202,8 @@ class Inputs:
 class Watch:
     """Asks once a second while it runs; `newest` is the last answer, None at first."""
 
-    def __init__(self, bootstrap: str, group: Group) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers, group: Group) -> None:
+        self._brokers = brokers
         self._group = group
         self.newest: InputsApplied | None = None
         self._told = set[TopicPartition]()
@@ -211,8 +212,8 @@ class Watch:
         """Ask until cancelled. While Kafka is away the last answer stays, and grows old."""
         inputs = Inputs(self._group)
         while True:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
-            consumer = Consumer(bootstrap_servers=self._bootstrap)
+            admin = AIOKafkaAdminClient(**self._brokers.client)
+            consumer = Consumer(**self._brokers.client)
             try:
                 await admin.start()
                 await consumer.start()
@@ -253,10 +254,10 @@ class Freshness:
     `groups` names, for each topic that is followed, the groups that write it.
     """
 
-    def __init__(self, bootstrap: str, groups: Mapping[str, tuple[Group, ...]]) -> None:
+    def __init__(self, brokers: Brokers, groups: Mapping[str, tuple[Group, ...]]) -> None:
         self._groups = groups
         self._watches = {
-            group: Watch(bootstrap, group) for writers in groups.values() for group in writers
+            group: Watch(brokers, group) for writers in groups.values() for group in writers
         }
         self._waited_for: dict[str, InputsApplied] = {}
         self._tasks: list[asyncio.Task[None]] = []

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.gateway.client import GatewayClient, Patience, Unreached
-from app.process.settings import Settings
+from app.process.settings import SAFE_URL, Settings, text_of
 from app.process.terminal import PERCENT, progress_on
 from app.publish.client import REQUEST_SECONDS_MAX, BatchSender, Sent
 from app.publish.ledger import FilePlace, Ledger
@@ -251,6 +251,11 @@ def gateway_at(gateway: str) -> str:
         raise Misused(f"{gateway!r} is no address ({error}).") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise Misused(f"{gateway!r} is no address; write it as http://127.0.0.1:8081.")
+    if not re.match(SAFE_URL, gateway):
+        raise Misused(
+            f"{gateway!r} is on another machine: document numbers go to https://… alone, without "
+            "a query."
+        )
     return gateway
 
 
@@ -259,6 +264,7 @@ def tokens_from(token: str | None, settings: Settings) -> TokenFor:
 
     The function raises `ValueError` for a text that cannot name a source.
     """
+    token = token or text_of("YUEKANG_TOKEN") or None
     if token is not None:
         if not TOKEN.fullmatch(token):
             raise Misused("The token is none: it has characters that no token has.")

@@ -10,7 +10,7 @@ import typer
 
 from app.gateway.answers import Missed, ParkedNow, SignOfLife, ToldLetter
 from app.gateway.client import GatewayClient, Patience, StreamEvent, Unreached
-from app.process.settings import Settings
+from app.process.settings import Settings, text_of
 from app.process.terminal import escaped
 from app.projection.refusals import ParkedIn
 from app.publish.client import REQUEST_SECONDS_MAX
@@ -50,7 +50,7 @@ def tell_refusals(
     try:
         settings = Settings.from_environment()
         address = gateway_at(gateway or settings.gateway_url)
-        if token is None and source is None:
+        if source is None and not (token or text_of("YUEKANG_TOKEN")):
             raise Misused("Say whose: use --source, --token or YUEKANG_TOKEN.")
         own = tokens_from(token, settings)(source)
     except (Misused, ValueError) as error:

@@ -8,15 +8,16 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
+from app.process.kafka import Brokers
 from app.topics.catalogue import CATALOGUE, Catalogue, Topic
 
 SHOWN_SECONDS_MAX = 30.0
 """How long the broker may take to show a topic that was made; usually milliseconds."""
 
 
-async def cluster_id_of(bootstrap: str) -> str:
+async def cluster_id_of(brokers: Brokers) -> str:
     """Return the cluster's id; raise a `KafkaError` if the broker does not answer."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**brokers.client)
     await admin.start()
     try:
         described: dict[str, Any] = await admin.describe_cluster()
@@ -25,9 +26,9 @@ async def cluster_id_of(bootstrap: str) -> str:
         await admin.close()
 
 
-async def partition_counts(bootstrap: str, names: Iterable[str]) -> dict[str, int]:
+async def partition_counts(brokers: Brokers, names: Iterable[str]) -> dict[str, int]:
     """Return how many partitions each topic has on the broker; 0 for a missing one."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**brokers.client)
     await admin.start()
     try:
         described = await admin.describe_topics(list(names))
@@ -36,13 +37,13 @@ async def partition_counts(bootstrap: str, names: Iterable[str]) -> dict[str, in
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
-async def create_topics(bootstrap: str, catalogue: Catalogue = CATALOGUE) -> list[str]:
+async def create_topics(brokers: Brokers, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Make the topics that the broker lacks; return their names. Never changes one that exists.
 
     When this returns, the broker shows them, which is a moment after it has made them. Raise a
     `KafkaError` if it refuses one, `TimeoutError` if it does not show them.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**brokers.client)
     await admin.start()
     try:
         answer = await admin.create_topics(
@@ -77,9 +78,9 @@ def _made(errors: Iterable[tuple[Any, ...]]) -> Iterator[str]:
             raise error(f"topic {name}: {message[0] if message else error.__name__}")
 
 
-async def differences(bootstrap: str, catalogue: Catalogue = CATALOGUE) -> list[str]:
+async def differences(brokers: Brokers, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Say how the broker's topics differ from the catalogue; nothing if they do not."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**brokers.client)
     await admin.start()
     try:
         described = {t["topic"]: t for t in await admin.describe_topics(list(catalogue.topics))}

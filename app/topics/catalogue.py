@@ -1,7 +1,6 @@
 """topics.yaml, read and checked: which topics there are, who may publish what to them, and what
 they must be on the broker."""
 
-import os
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -12,7 +11,7 @@ import msgspec
 from aiokafka.partitioner import murmur2
 from msgspec import Meta, Struct
 
-from app.process.settings import variable_of
+from app.process.settings import text_of, variable_of
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, ProvincialCodeData
 from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
@@ -29,7 +28,7 @@ BATCH_BYTES_MAX = 1024 * 1024
 EVERY_TABLE = "every"
 """What a topic folds into if every partition of it has every record."""
 
-TOPIC_PREFIX = os.environ.get(variable_of("topic_prefix"), "")
+TOPIC_PREFIX = text_of(variable_of("topic_prefix"))
 """What every name on the broker begins with: a topic's, a group's, a fence's. The name of a store's
 folder begins with it too. Stacks with prefixes of their own share a broker and see nothing of one
 another."""

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
+from app.process.kafka import Brokers
 from app.process.producers import close
 from app.topics.catalogue import named
 
@@ -54,8 +55,8 @@ class Stamp(Struct, frozen=True):
 class BrokerClock:
     """Compares this machine's clock with the broker's while it runs."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
         self._stamp: Stamp | None = None
 
     def seconds_ahead(self) -> float | None:
@@ -92,7 +93,7 @@ class BrokerClock:
     async def ask_once(self) -> None:
         """Ask the broker; raise a `KafkaError` or `TimeoutError` if it does not answer in time."""
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap)
+            producer = AIOKafkaProducer(**self._brokers.client)
             await producer.start()
             try:
                 await self._ask(producer)
@@ -102,7 +103,7 @@ class BrokerClock:
     async def run(self) -> None:
         """Ask until cancelled. While Kafka is away the last stamp grows old."""
         while True:
-            producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap)
+            producer = AIOKafkaProducer(**self._brokers.client)
             try:
                 await producer.start()
                 while True:

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
+from app.process.kafka import Brokers
 from app.process.settings import Settings
 from app.topics.admin import create_topics, differences
 from app.topics.authentic import authority_key, source_key
@@ -126,15 +127,15 @@ def _difference(expected: bytes | None, found: bytes | None) -> str | None:
     return None if found == expected else "it is out of date"
 
 
-def _ask(question: Callable[[str], Coroutine[Any, Any, list[str]]]) -> list[str]:
+def _ask(question: Callable[[Brokers], Coroutine[Any, Any, list[str]]]) -> list[str]:
     """Ask the broker; exit with 1 and a message if it does not answer or refuses."""
-    kafka = Settings.from_environment().kafka
+    brokers = Settings.from_environment().brokers
     # The client logs each failure to connect as an error; below, it is told once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        return asyncio.run(question(kafka))
+        return asyncio.run(question(brokers))
     except (KafkaError, OSError) as error:
-        print(f"Kafka at {kafka}: {error}. Start it, or set YUEKANG_KAFKA.", file=sys.stderr)
+        print(brokers.trouble(error), file=sys.stderr)
         raise typer.Exit(1) from None
 
 

@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 from msgspec import Struct
 
 from app.process.consumer import Consumer, LogRecord
+from app.process.kafka import Brokers
 
 Fetched: TypeAlias = Mapping[TopicPartition, Sequence[LogRecord]]
 """What one fetch brought: the records of each partition, in its order."""
@@ -86,11 +87,11 @@ class Reader:
 
 @asynccontextmanager
 async def reading(
-    bootstrap: str, topic: str, partitions: int, ends: Mapping[int, int] | None = None
+    brokers: Brokers, topic: str, partitions: int, ends: Mapping[int, int] | None = None
 ) -> AsyncIterator[Reader]:
     """Read what is committed in a topic now; with `ends` only what lies before those offsets."""
     consumer = Consumer(
-        bootstrap_servers=bootstrap,
+        **brokers.client,
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartiti
 from aiokafka.structs import RecordMetadata
 
 from app.process import metrics
+from app.process.kafka import Brokers
 from app.process.producers import close
 from app.process.tasks import end
 from app.topics.records import KafkaPlace, Record
@@ -53,11 +54,11 @@ class Writer:
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: Brokers,
         write_seconds_max: float = WRITE_SECONDS_MAX,
         events_in_flight_max: int = EVENTS_IN_FLIGHT_MAX,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._brokers = brokers
         self._write_seconds_max = write_seconds_max
         self._events_in_flight_max = events_in_flight_max
         self._producer: AIOKafkaProducer | None = None
@@ -160,7 +161,7 @@ class Writer:
         while True:
             self._broken.clear()
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **self._brokers.client,
                 acks="all",
                 enable_idempotence=True,
                 compression_type="zstd",

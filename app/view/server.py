@@ -49,7 +49,7 @@ def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
 def view_options_of(settings: Settings) -> ViewOptions:
     """Return what the view needs of the settings."""
     return ViewOptions(
-        kafka=settings.kafka,
+        brokers=settings.brokers,
         redis_url=settings.redis_url,
         rows_redis_url=settings.rows_redis_url,
         token_key=settings.token_key,

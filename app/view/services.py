@@ -17,6 +17,7 @@ from app.login.duty import Duty
 from app.login.options import LoginOptions
 from app.login.routes import Login
 from app.process.clock import Clock, now
+from app.process.kafka import Brokers
 from app.projection.holdings import Holdings
 from app.topics.authentic import SourceKeys
 from app.topics.writer import Writer
@@ -50,7 +51,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     shows its OpenAPI document, if it does. `watched` names the processes whose alerts are shown.
     """
 
-    kafka: str
+    brokers: Brokers
     redis_url: str
     rows_redis_url: str
     token_key: bytes
@@ -69,7 +70,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     now: Clock = now
 
     def __repr__(self) -> str:
-        return f"ViewOptions(kafka={self.kafka!r})"
+        return f"ViewOptions(brokers={self.brokers!r})"
 
 
 class Services:
@@ -116,7 +117,7 @@ class Services:
             options.clients_max,
             heartbeat_seconds=options.heartbeat_seconds,
         )
-        self.writer = Writer(options.kafka, limits.RECORD_SECONDS_MAX)
+        self.writer = Writer(options.brokers, limits.RECORD_SECONDS_MAX)
         self.scans = Scans(
             self.codes,
             self.displays,
@@ -128,7 +129,7 @@ class Services:
         )
         self.declarations = Declarations(self._sessions, self.writer, options.mac_keys, options.now)
         # A producer of its own: a scan never waits behind a peak of displays.
-        self._displays_writer = Writer(options.kafka)
+        self._displays_writer = Writer(options.brokers)
         self.recorder = Recorder(self._displays_writer, options.mac_keys)
 
     async def _has_code(self, person: str) -> bool:

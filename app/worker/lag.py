@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.process import metrics
 from app.process.consumer import Consumer
+from app.process.kafka import Brokers
 from app.topics.ahead import Ahead, ends_of, look_ahead
 from app.topology import TableApp
 from app.worker.partitions import halted_inputs
@@ -38,9 +39,9 @@ class WorkerLag:
     Nothing is kept of a partition that was given up.
     """
 
-    def __init__(self, app: TableApp, bootstrap: str) -> None:
+    def __init__(self, app: TableApp, brokers: Brokers) -> None:
         self._app = app
-        self._bootstrap = bootstrap
+        self._brokers = brokers
         self._asked_at: float | None = None
         self._behind: dict[TopicPartition, int] = {}
         self._applied: dict[TopicPartition, int] = {}
@@ -107,7 +108,7 @@ class WorkerLag:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _watch_one_connection(self) -> None:
-        consumer = Consumer(bootstrap_servers=self._bootstrap)
+        consumer = Consumer(**self._brokers.client)
         await consumer.start()
         try:
             while True:

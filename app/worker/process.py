@@ -25,6 +25,7 @@ import agents.scans
 from agents.dead_letters import DeadLetters
 from app.engine.halts import PARTITIONS_PATH
 from app.engine.waits import Worker
+from app.process.kafka import Brokers
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
@@ -77,15 +78,12 @@ def lists_worker() -> None:
 
 def _run(settings: Settings, status_port: int, make: MakeApp) -> None:
     configure(settings.log_level)
-    clock = BrokerClock(settings.kafka)
+    clock = BrokerClock(settings.brokers)
     try:
-        cluster, found = asyncio.run(_look_at(settings.kafka, clock))
+        cluster, found = asyncio.run(_look_at(settings.brokers, clock))
         clock.check()
     except (KafkaError, TimeoutError, OSError) as error:
-        typer.echo(
-            f"Kafka at {settings.kafka} does not answer ({error}). Start it, or set YUEKANG_KAFKA.",
-            err=True,
-        )
+        typer.echo(settings.brokers.trouble(error), err=True)
         raise typer.Exit(1) from None
     except ClockWrong as error:
         typer.echo(str(error), err=True)
@@ -155,7 +153,7 @@ class WorkerStatus(Service):
         super().__init__(**kwargs)
         self._app = app
         self._clock = clock
-        self._lag = WorkerLag(app, settings.kafka)
+        self._lag = WorkerLag(app, settings.brokers)
         self._server = StatusServer(
             settings.status_host,
             status_port,
@@ -195,13 +193,13 @@ class WorkerStatus(Service):
             await asyncio.sleep(CHECK_SECONDS)
 
 
-async def _look_at(bootstrap: str, clock: BrokerClock) -> tuple[str, list[str]]:
+async def _look_at(brokers: Brokers, clock: BrokerClock) -> tuple[str, list[str]]:
     """Return the cluster's id, and how its topics differ from the catalogue. Compare the clocks if
     they do not differ."""
     async with asyncio.timeout(BROKER_SECONDS_MAX):
         while True:
             try:
-                cluster, found = await cluster_id_of(bootstrap), await differences(bootstrap)
+                cluster, found = await cluster_id_of(brokers), await differences(brokers)
                 if not found:
                     await clock.ask_once()
                 return cluster, found

@@ -21,6 +21,7 @@ from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.transaction import Fold, Records, Transaction
 from app.engine.waits import Worker
+from app.process.kafka import Brokers
 from app.process.settings import Settings
 from app.topics.authentic import OURS
 from bench import counting, workload
@@ -57,7 +58,7 @@ def make_app(
     app = engine.make_app(
         ChunkApp,
         group,
-        bootstrap,
+        Brokers(bootstrap),
         directory,
         SETTINGS.worker_session_seconds,
         [topic],
@@ -66,7 +67,7 @@ def make_app(
     settings = TableSettings(
         name="rows",
         application=group,
-        bootstrap=bootstrap,
+        brokers=Brokers(bootstrap),
         directory=directory / "tables",
         changelog=f"{group}-changelog",
         topics=(topic,),

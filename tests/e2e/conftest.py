@@ -12,6 +12,7 @@ import pytest
 import redis.asyncio
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.process.settings import Settings
 from app.projection.codes import CodeBatch, CodeWriter, stored
@@ -38,7 +39,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def kafka(broker: str, worker_id: str) -> Kafka:
+def kafka(broker: Brokers, worker_id: str) -> Kafka:
     """The broker with topics that all pages have in common."""
     kafka = Kafka(broker, f"e2e-{worker_id}-")
     asyncio.run(kafka.create_topics())

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from app.development.provider.people import IDENTITIES_FILE, write_people
 from app.development.stack.processes import HttpProcess
 from app.login.sessions import COOKIE, DEVICE_COOKIE
+from app.process.kafka import Brokers
 from app.process.ports import free_ports
 from support.brokers import Kafka
 from support.browsing import SMALL_TARGETS, assert_accessible
@@ -22,7 +23,7 @@ WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", 
 
 
 @pytest.fixture(scope="module")
-def own_topics(broker: str, worker_id: str, log: Log) -> Kafka:
+def own_topics(broker: Brokers, worker_id: str, log: Log) -> Kafka:
     """Topics of its own: who logs in is not judged here, since no worker runs, and the codes of
     other pages would grow old behind it."""
     kafka = Kafka(broker, f"e2e-{worker_id}-login-")

@@ -56,9 +56,9 @@ async def late_rounds(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     directory = arguments.directory / f"late-{secrets.token_hex(4)}"
     directory.mkdir(parents=True)
-    bootstrap, let_go = await asyncio.to_thread(shared_broker, directory)
+    brokers, let_go = await asyncio.to_thread(shared_broker, directory)
     try:
-        found = await late(bootstrap, directory / "tables", arguments.rounds)
+        found = await late(brokers, directory / "tables", arguments.rounds)
     finally:
         let_go()
     seconds = round(time.monotonic() - begun, 1)

@@ -46,7 +46,7 @@ async def made_again(scene: Scene) -> None:
                 old = (await insist(lambda: _ids(scene, topic)))[topic]
                 await insist(lambda: admin.delete_topics([topic]))
             while True:
-                await insist(lambda: create_topics(stage.bootstrap))
+                await insist(lambda: create_topics(stage.brokers))
                 found = await insist(lambda: _ids(scene, topic))
                 if found.get(topic, old) != old:
                     break
@@ -144,7 +144,7 @@ async def administering(scene: Scene) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def _ids(scene: Scene, topic: str) -> dict[str, str]:
-    topics = Topics(scene.stage.bootstrap)
+    topics = Topics(scene.stage.brokers)
     try:
         return await topics.ids([topic])
     finally:

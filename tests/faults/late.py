@@ -30,6 +30,7 @@ from app.engine.producer import Producer
 from app.engine.table import Table
 from app.engine.topics import Topics
 from app.engine.transaction import Output, Transaction
+from app.process.kafka import Brokers
 from app.topics.authentic import OURS
 from support.macs import KEYS
 from support.records import record
@@ -123,20 +124,20 @@ class Network:
         self.arrived += 1
 
 
-async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
+async def late(brokers: Brokers, directory: Path, rounds: int) -> Counter[str]:
     """Run rounds; return what was found: `arrived` late requests, and of the records those that
     were `lost`, `untold` or told `twice`, and where the store is `apart` from the log."""
     prefix = f"late-{secrets.token_hex(4)}-"
     log, out, source = (prefix + name for name in ("log", "out", "in"))
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**brokers.client)
     await admin.start()
     await admin.create_topics([NewTopic(name, 1, 1) for name in (log, out, source)])
     await admin.close()
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+    async with AIOKafkaProducer(**brokers.client) as producer:
         for _ in range(CHUNK * (2 * rounds + 1)):
             await producer.send(source, b"v")
     settings = TableSettings(
-        "people", f"{prefix}app", bootstrap, directory, log, (), KEYS.of(OURS), KEYS.is_ours
+        "people", f"{prefix}app", brokers, directory, log, (), KEYS.of(OURS), KEYS.is_ours
     )
     network, offset = Network(), 0
 
@@ -164,8 +165,8 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
         for first in range(0, offset + CHUNK, CHUNK):  # all comes again to the next worker
             await table.process(chunk(first), fold)
         rows = [table.held[0].store.get(b"row%d" % n) for n in range(offset + CHUNK)]
-    told = Counter(await everything(bootstrap, out))
-    in_log = {key for key in await everything(bootstrap, log, keys=True) if key.startswith(b"row")}
+    told = Counter(await everything(brokers, out))
+    in_log = {key for key in await everything(brokers, log, keys=True) if key.startswith(b"row")}
     wanted = {b"%d" % n for n in range(offset + CHUNK)}
     return Counter(
         arrived=network.arrived,
@@ -179,7 +180,7 @@ async def late(bootstrap: str, directory: Path, rounds: int) -> Counter[str]:
 @asynccontextmanager
 async def running(settings: TableSettings) -> AsyncIterator[Table]:
     """A worker's table with its one partition."""
-    topics, failures = Topics(settings.bootstrap), list[BaseException]()
+    topics, failures = Topics(settings.brokers), list[BaseException]()
     table = Table(settings, topics)
     table.on_failure(failures.append)
     await table.assign({0}, 1)
@@ -190,9 +191,9 @@ async def running(settings: TableSettings) -> AsyncIterator[Table]:
     assert not failures, failures
 
 
-async def everything(bootstrap: str, topic: str, *, keys: bool = False) -> list[bytes]:
+async def everything(brokers: Brokers, topic: str, *, keys: bool = False) -> list[bytes]:
     """Return what a reader of committed transactions sees."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
+    consumer = AIOKafkaConsumer(**brokers.client, isolation_level="read_committed")
     await consumer.start()
     try:
         place = TopicPartition(topic, 0)

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from app.development.stack.processes import HttpProcess, Process
 from app.development.stack.redis_server import RedisServer
+from app.process.kafka import Brokers
 from app.process.ports import free_ports
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE, STATUS_CHANGES
@@ -195,12 +196,14 @@ class Stage:
         places = [Place(address, next(ports), next(ports)) for address in addresses]
         self.nodes = [Node(directory, n, places) for n in range(1, brokers + 1)]
         self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
+        self.brokers = Brokers(self.bootstrap)
         self.redis = RedisServer(directory, next(ports))
         self.redis_wanted = True
         os.environ[journal.VARIABLE] = str(directory / "journal")
         self.journal = journal.Journal(directory / "journal")
         own = {
             "YUEKANG_KAFKA": self.bootstrap,
+            "YUEKANG_ENVIRONMENT": "development",  # production takes no other machine without TLS
             "YUEKANG_REDIS_URL": self.redis.url,
             "FAULTS_COPIES": str(self.copies),
             "FAULTS_MUTANT": mutant,
@@ -222,7 +225,7 @@ class Stage:
             await asyncio.to_thread(node.wait_ready)
         with_copies(self.copies)
         stamp_by_broker(STATUS_CHANGES)
-        await create_topics(self.bootstrap)
+        await create_topics(self.brokers)
         await wait_in_step(self.bootstrap)
         self.heal()
         self._watching = asyncio.create_task(self._watch())

@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from app.process.kafka import Brokers
 from app.topics.catalogue import HEALTH_CODES
 from app.topics.clock import BrokerClock
 from models.codes import Colour, HealthCode
 from support import builders as b
-from support.brokers import Kafka
+from support.brokers import NO_BROKERS, Kafka
 from support.clocks import FAKETIME, SteppedClock
 from support.views import someone
 from support.workers import Worker, everything, send
@@ -25,7 +26,7 @@ SECONDS_MAX = 30.0
 
 
 @pytest.fixture
-def kafka(broker: str) -> Kafka:
+def kafka(broker: Brokers) -> Kafka:
     """Topics of the test's own."""
     return Kafka(broker, f"clock-{secrets.token_hex(4)}-")
 
@@ -138,7 +139,7 @@ async def test_it_does_not_start_by_such_a_clock(worker: Worker, clock: SteppedC
 
 
 async def test_without_an_answer_nothing_is_known() -> None:
-    clock = BrokerClock("127.0.0.1:1")
+    clock = BrokerClock(NO_BROKERS)
     assert (clock.seconds_ahead(), clock.agrees()) == (None, False)
     assert clock.reasons()
     clock.check()

@@ -22,7 +22,7 @@ from app.view.reading import Unavailable
 from app.view.routes import create_view
 from models.codes import EventRef, reference_of
 from models.events import DeclarationData, DeclarationKind, Symptom
-from support.brokers import NOBODY, Kafka
+from support.brokers import NO_BROKERS, Kafka
 from support.travels import PHONE, WIDE, Stage, another
 from support.views import Http, now, options_over, resident, someone
 from support.workers import everything
@@ -35,13 +35,13 @@ async def http(
     redis_url: str, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Http]:
     monkeypatch.setattr(declarations, "TOPIC", kafka.named(TOPIC))
-    async with view(redis_url, kafka=kafka.bootstrap) as client:
+    async with view(redis_url, brokers=kafka.brokers) as client:
         yield client
 
 
 @pytest.fixture
 async def without_kafka(redis_url: str) -> AsyncIterator[Http]:
-    async with view(redis_url, kafka=NOBODY) as client:
+    async with view(redis_url, brokers=NO_BROKERS) as client:
         yield client
 
 
@@ -321,7 +321,7 @@ class Travels:
     def __init__(self, redis_url: str, bounds: Bounds = WIDE) -> None:
         self._bounds = bounds
         self._stages: list[Stage] = []
-        self.http = view(redis_url, kafka=NOBODY, make_cards=self._make)
+        self.http = view(redis_url, brokers=NO_BROKERS, make_cards=self._make)
 
     def _make(self, redis: Any, *_: Any) -> Any:
         stage = Stage(redis, self._bounds)

@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from app.process.consumer import Consumer
+from app.process.kafka import Brokers
 from app.process.tasks import end
 from app.projection.freshness import PEOPLE, SUSPECT_SECONDS, HeldUp, Inputs, InputsApplied, Watch
 from app.topics.ahead import Ahead, look_ahead
@@ -48,7 +49,7 @@ class Group:
     def watch(self) -> Watch:
         """Return what asks once a second."""
         people = PeopleOf(self.name, PEOPLE.table, self._kafka.prefix)
-        return Watch(self._kafka.bootstrap, people)
+        return Watch(self._kafka.brokers, people)
 
     async def stood(self) -> InputsApplied:
         """Ask once it has stood for so long that its log is looked into."""
@@ -59,7 +60,7 @@ class Group:
     async def commit(self, offset: int) -> None:
         """Commit as the worker does."""
         async with AIOKafkaConsumer(
-            bootstrap_servers=self._kafka.bootstrap, group_id=self.name, enable_auto_commit=False
+            **self._kafka.brokers.client, group_id=self.name, enable_auto_commit=False
         ) as consumer:
             consumer.assign([self.tp])
             await consumer.commit({self.tp: offset})
@@ -105,11 +106,11 @@ async def has_coordinators(admin: AIOKafkaAdminClient) -> bool:
 
 
 @pytest.fixture
-async def group(broker: str) -> AsyncIterator[Group]:
+async def group(broker: Brokers) -> AsyncIterator[Group]:
     kafka = Kafka(broker, f"freshness-{secrets.token_hex(4)}-")
     await kafka.create_topics()
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
-    consumer = Consumer(bootstrap_servers=broker)
+    admin = AIOKafkaAdminClient(**broker.client)
+    consumer = Consumer(**broker.client)
     await admin.start()
     await consumer.start()
     async with asyncio.timeout(30):

@@ -13,7 +13,7 @@ from app.login.sessions import SEEN_FOR, Sessions
 from app.view.routes import ENDLESS, create_view
 from app.web.site import LANGUAGE_COOKIE
 from models.events import DocumentType
-from support.brokers import NOBODY
+from support.brokers import NO_BROKERS
 from support.views import SESSION_KEY, Http, now, options_over, resident, someone
 
 OPENED = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none", "accept": "text/html"}
@@ -24,7 +24,7 @@ FETCHED = {"sec-fetch-mode": "cors", "sec-fetch-site": "same-origin"}
 
 @pytest.fixture
 async def http(redis_url: str) -> AsyncIterator[Http]:
-    client = AsyncTestClient(create_view(options_over(redis_url, now, kafka=NOBODY)))
+    client = AsyncTestClient(create_view(options_over(redis_url, now, brokers=NO_BROKERS)))
     client.follow_redirects = False
     client.headers.update({**OPENED, "accept-language": "zh-CN"})
     # The cookie is secure; a browser sends it over plain HTTP to a loopback address too.

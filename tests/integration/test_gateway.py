@@ -28,6 +28,7 @@ from app.gateway.routes import (
     create_gateway,
 )
 from app.gateway.server import gateway_options_of
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.process.settings import Settings
 from app.topics.records import Record
@@ -67,9 +68,9 @@ CUT_OFF_BYTES_MAX = 100_000_000
 """More than the gateway's bound and all buffers on the way."""
 
 
-def options(kafka: str) -> GatewayOptions:
+def options(brokers: Brokers) -> GatewayOptions:
     return GatewayOptions(
-        kafka=kafka,
+        brokers=brokers,
         rows_redis_url=NO_REDIS,
         person_key_secret=SECRET,
         person_key_version=1,
@@ -135,7 +136,7 @@ def problem(response: httpx.Response, status: int, code: str) -> Json:
 
 async def record_at(kafka: Kafka, place: Json) -> Any:
     """Read what lies on Kafka where an answer says that it lies."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, isolation_level="read_committed")
+    consumer = AIOKafkaConsumer(**kafka.brokers.client, isolation_level="read_committed")
     await consumer.start()
     try:
         partition = TopicPartition(place["topic"], place["partition"])
@@ -770,7 +771,7 @@ async def test_bodies_over_all_requests_are_bounded() -> None:
 @asynccontextmanager
 async def kafka_away() -> AsyncIterator[httpx.AsyncClient]:
     """A gateway whose Kafka is not there."""
-    app = create_gateway(options(f"127.0.0.1:{free_port()}"))
+    app = create_gateway(options(Brokers(f"127.0.0.1:{free_port()}")))
     async with app.lifespan():
         transport = transport_to(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://away") as client:
@@ -800,7 +801,7 @@ async def connected(writer: Writer, but_not: Any = None) -> Any:
 
 
 async def test_a_broker_that_never_answers_is_given_up_in_time(kafka: Kafka) -> None:
-    writer = Writer(kafka.bootstrap, write_seconds_max=0.5, events_in_flight_max=2)
+    writer = Writer(kafka.brokers, write_seconds_max=0.5, events_in_flight_max=2)
     writer.start()
     try:
         producer = await connected(writer)
@@ -827,7 +828,7 @@ async def test_a_broker_that_never_answers_is_given_up_in_time(kafka: Kafka) -> 
 
 async def test_a_write_that_kafka_refuses_makes_a_new_producer(kafka: Kafka) -> None:
     """The broker refuses a record above its bound; a sequence with a gap takes nothing more."""
-    writer = Writer(kafka.bootstrap)
+    writer = Writer(kafka.brokers)
     writer.start()
     try:
         broken = await connected(writer)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from app.gateway import refusals
 from app.gateway.refusals import PAGE_MAX, STREAMS_OF_SOURCE_MAX
 from app.gateway.routes import GatewayOptions, create_gateway
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from support.asgi import transport_to
 from support.gateways import (
@@ -52,7 +53,7 @@ async def gateway_over(redis_url: str) -> AsyncIterator[Litestar]:
     """A gateway without Kafka: what was refused is told all the same."""
     app = create_gateway(
         GatewayOptions(
-            kafka=f"127.0.0.1:{free_port()}",
+            brokers=Brokers(f"127.0.0.1:{free_port()}"),
             rows_redis_url=redis_url,
             person_key_secret=SECRET,
             person_key_version=1,

@@ -74,7 +74,7 @@ async def work(kafka: Kafka) -> None:
 
 async def states_of(kafka: Kafka, meanwhile: Awaitable[object]) -> set[str]:
     """Return all states that the group had meanwhile, as the broker says."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.brokers.client)
     await admin.start()
     try:
         done, found = asyncio.ensure_future(meanwhile), set[str]()

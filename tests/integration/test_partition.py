@@ -18,6 +18,7 @@ from app.engine.producer import Producer
 from app.engine.store import DUE
 from app.engine.topics import Topics
 from app.engine.transaction import Output, Transaction
+from app.process.kafka import Brokers
 from app.topics.authentic import OURS
 from support.brokers import Kafka
 from support.macs import KEYS
@@ -28,7 +29,7 @@ HELD_SECONDS_MAX = 0.1
 
 
 @pytest.fixture
-def kafka(broker: str) -> Kafka:
+def kafka(broker: Brokers) -> Kafka:
     """Topics and a fence of the test's own: one that is deleted and made again at once may still be
     written to by the end of an earlier transaction."""
     return Kafka(broker, f"partition-{secrets.token_hex(4)}-")
@@ -37,7 +38,7 @@ def kafka(broker: str) -> Kafka:
 @pytest.fixture
 async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     """A partition that is taken; of what it tells, the broker takes no more than 1,000 bytes."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.brokers.client)
     await admin.start()
     small = {"max.message.bytes": "1000"}
     log, out, input_ = map(kafka.named, (LOG, OUT, IN))
@@ -47,14 +48,14 @@ async def partition(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Partition]:
     settings = TableSettings(
         "people",
         kafka.named("test"),
-        kafka.bootstrap,
+        kafka.brokers,
         tmp_path,
         log,
         (input_,),
         KEYS.of(OURS),
         KEYS.is_ours,
     )
-    topics_there = Topics(kafka.bootstrap)
+    topics_there = Topics(kafka.brokers)
     held = Partition(settings, 0, topics_there)
     await held.take()
     yield held
@@ -118,7 +119,7 @@ async def test_who_is_shut_out_hears_it_once_and_nothing_is_left_unheard(
     """A batch and its transaction end each with an error; Python logs one that nobody asks for."""
     unheard, loop = list[str](), asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unheard.append(str(context)))
-    topics = Topics(kafka.bootstrap)
+    topics = Topics(kafka.brokers)
     settings = partition._settings._replace(directory=tmp_path / "other")
     other = Partition(settings, 0, topics)
     try:
@@ -204,7 +205,7 @@ def _close_connections(producer: Producer) -> None:
 
 async def made_again(kafka: Kafka, name: str) -> None:
     await kafka.delete_topic(name)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.brokers.client)
     await admin.start()
     await admin.create_topics([NewTopic(kafka.named(name), 1, 1)])
     await admin.close()
@@ -213,7 +214,7 @@ async def made_again(kafka: Kafka, name: str) -> None:
 async def test_a_topic_has_another_id_once_it_was_made_again(
     partition: Partition, kafka: Kafka
 ) -> None:
-    topics, name = Topics(kafka.bootstrap), kafka.named(IN)
+    topics, name = Topics(kafka.brokers), kafka.named(IN)
     before = await topics.known([name, "nowhere"])
     assert before.keys() == {name}
     assert await topics.known([name]) == before

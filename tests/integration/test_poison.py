@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from app.letters import commands
 from app.process.consumer import LogRecord
+from app.process.kafka import Brokers
 from app.topics.codec import encode
 from app.topology import input_topics
 from models.codes import Colour, HealthCode
@@ -35,7 +36,7 @@ NUMBER = 3
 
 
 @pytest.fixture(scope="module")
-def kafka(broker: str) -> Kafka:
+def kafka(broker: Brokers) -> Kafka:
     """The topics with plain names, since commands run in this process. No other module writes to
     them: what is left there is compared whole."""
     kafka = Kafka(broker)
@@ -83,7 +84,7 @@ def started(kafka: Kafka, *arguments: str) -> "subprocess.Popen[bytes]":
 async def run(kafka: Kafka, group: str, *arguments: str, code: int = 0) -> str:
     """Run a command to its end, which must be `code`; return what it printed."""
     environment = {
-        "YUEKANG_KAFKA": kafka.bootstrap,
+        "YUEKANG_KAFKA": kafka.brokers.servers,
         "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(DEAD_LETTER_KEY).hex(),
     }
     command = {"parked": commands.parked, "dead-letters": commands.dead_letters}[group]
@@ -318,7 +319,7 @@ async def test_a_resend_that_is_killed_again_and_again_sends_each_letter_once(ka
 @asynccontextmanager
 async def watching(kafka: Kafka, topic: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     """Give what says how far the poisoned partition is written, also by what is not committed."""
-    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    consumer: AIOKafkaConsumer[bytes, bytes] = AIOKafkaConsumer(**kafka.brokers.client)
     await consumer.start()
     tp = TopicPartition(topic, NUMBER)
 

@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.projection.codes import CODE, COUNTS, CodeBatch, CodeWriter, stored
 from app.projection.follow import LEASE_SECONDS
@@ -256,7 +257,7 @@ async def test_a_database_with_keys_of_others_is_left_alone(
 async def test_without_kafka_and_redis_it_waits_and_says_so(tmp_path: Path) -> None:
     nobody = free_port()
     with running_projection(
-        Kafka(f"127.0.0.1:{nobody}"), f"redis://127.0.0.1:{nobody}/0", tmp_path
+        Kafka(Brokers(f"127.0.0.1:{nobody}")), f"redis://127.0.0.1:{nobody}/0", tmp_path
     ) as running:
         until = time.monotonic() + 10
         while "Kafka" not in (answer := running.get("/readyz"))[1]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.topics.admin import create_topics, differences
 from app.topics.catalogue import CATALOGUE, PATH, Catalogue
@@ -15,7 +16,7 @@ from support.gateways import command, environment
 
 
 @pytest.fixture
-def kafka(broker: str, worker_id: str, tmp_path: Path) -> Kafka:
+def kafka(broker: Brokers, worker_id: str, tmp_path: Path) -> Kafka:
     """The broker, which has none of this test's topics yet."""
     return Kafka(broker, f"{tmp_path.name.replace('_', '-')}-{worker_id}-")
 
@@ -29,14 +30,14 @@ def catalogue(kafka: Kafka) -> Catalogue:
 async def test_missing_topics_are_named_then_made_and_made_once(
     kafka: Kafka, catalogue: Catalogue
 ) -> None:
-    missing = await differences(kafka.bootstrap, catalogue)
+    missing = await differences(kafka.brokers, catalogue)
     assert missing == [
         f"{name}: it is missing. Run `yuekang topics create`." for name in catalogue.topics
     ]
-    assert await create_topics(kafka.bootstrap, catalogue) == list(catalogue.topics)
-    assert await differences(kafka.bootstrap, catalogue) == []
-    assert await create_topics(kafka.bootstrap, catalogue) == []
-    assert await differences(kafka.bootstrap, catalogue) == []
+    assert await create_topics(kafka.brokers, catalogue) == list(catalogue.topics)
+    assert await differences(kafka.brokers, catalogue) == []
+    assert await create_topics(kafka.brokers, catalogue) == []
+    assert await differences(kafka.brokers, catalogue) == []
 
 
 async def test_a_topic_that_differs_is_named_and_never_changed(
@@ -44,7 +45,7 @@ async def test_a_topic_that_differs_is_named_and_never_changed(
 ) -> None:
     names = list(catalogue.topics)
     scans, codes = (next(n for n in names if n.endswith(end)) for end in ("scans", "health-codes"))
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.brokers.client)
     await admin.start()
     try:
         kept = {**catalogue.topics[codes].settings, "cleanup.policy": "delete"}
@@ -56,22 +57,22 @@ async def test_a_topic_that_differs_is_named_and_never_changed(
         )
     finally:
         await admin.close()
-    assert await create_topics(kafka.bootstrap, catalogue) == [
+    assert await create_topics(kafka.brokers, catalogue) == [
         n for n in names if n not in (scans, codes)
     ]
     for _ in range(2):
-        found = await differences(kafka.bootstrap, catalogue)
+        found = await differences(kafka.brokers, catalogue)
         assert any(line.startswith(f"{scans}: it has 3 partitions, not 4.") for line in found)
         assert f"{codes}: cleanup.policy is delete, not compact." in found
         assert {line.partition(":")[0] for line in found} == {scans, codes}
-        assert await create_topics(kafka.bootstrap, catalogue) == []
+        assert await create_topics(kafka.brokers, catalogue) == []
 
 
 async def test_too_few_copies_are_named(kafka: Kafka, catalogue: Catalogue, tmp_path: Path) -> None:
-    await create_topics(kafka.bootstrap, catalogue)
+    await create_topics(kafka.brokers, catalogue)
     path = tmp_path / "topics.yaml"
     path.write_text(PATH.read_text().replace("replication_factor: 1 ", "replication_factor: 3 "))
-    found = await differences(kafka.bootstrap, Catalogue.load(path, kafka.prefix))
+    found = await differences(kafka.brokers, Catalogue.load(path, kafka.prefix))
     for name in catalogue.topics:
         assert f"{name}: copies of a partition are 1, not 3." in found
         assert f"{name}: min.insync.replicas is 1, not 2." in found
@@ -97,7 +98,7 @@ def test_the_command_makes_checks_and_lists(kafka: Kafka) -> None:
 @pytest.mark.parametrize("subcommand", ["create", "check"])
 def test_without_a_broker_the_command_says_so(subcommand: str) -> None:
     away = f"127.0.0.1:{free_port()}"
-    done = yuekang("topics", subcommand, kafka=Kafka(away))
+    done = yuekang("topics", subcommand, kafka=Kafka(Brokers(away)))
     assert done.returncode == 1
     assert away in done.stderr
     assert "YUEKANG_KAFKA" in done.stderr

@@ -16,6 +16,7 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.credentials.bounds import PROOF_CLOCK_SECONDS, PROOF_SECONDS
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.projection.codes import CODE
 from app.projection.state import STATE
@@ -35,7 +36,7 @@ from app.view.routes import create_view
 from app.web.problems import KINDS
 from app.web.tokens import Tokens
 from models.codes import Reason
-from support.brokers import NOBODY, Kafka
+from support.brokers import NO_BROKERS, Kafka
 from support.credentials import Phone
 from support.views import (
     DISPLAY_KEY,
@@ -85,8 +86,8 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
         yield client
 
 
-def app_over(redis_url: str, clock: Clock, kafka: str = NOBODY) -> Litestar:
-    return create_view(options_over(redis_url, clock, kafka=kafka))
+def app_over(redis_url: str, clock: Clock, brokers: Brokers = NO_BROKERS) -> Litestar:
+    return create_view(options_over(redis_url, clock, brokers=brokers))
 
 
 @pytest.fixture
@@ -398,7 +399,7 @@ async def with_kafka(
     redis_url: str, kafka: Kafka, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Http]:
     monkeypatch.setattr(scans, "TOPIC", kafka.named("scans"))
-    async with AsyncTestClient(app_over(redis_url, clock, kafka.bootstrap)) as client:
+    async with AsyncTestClient(app_over(redis_url, clock, kafka.brokers)) as client:
         yield client
 
 
@@ -690,7 +691,7 @@ async def test_only_a_terminal_may_scan(
 
 
 async def test_the_process_serves_over_granian_and_ends_when_told(
-    broker: str, redis_url: str, model: Model, tmp_path: Path
+    broker: Brokers, redis_url: str, model: Model, tmp_path: Path
 ) -> None:
     person = someone()
     with running_view(Kafka(broker), redis_url, tmp_path) as view:
@@ -704,7 +705,7 @@ async def test_the_process_serves_over_granian_and_ends_when_told(
     assert view.process.returncode == 0
 
 
-def test_a_port_that_is_taken_is_said(broker: str, redis_url: str, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said(broker: Brokers, redis_url: str, tmp_path: Path) -> None:
     kafka = Kafka(broker)
     with running_view(kafka, redis_url, tmp_path) as first:
         first.wait_live()

@@ -25,6 +25,7 @@ from app.development.sample.broken import BREAKAGES, TOPIC
 from app.engine.partition import Partition, TableSettings
 from app.engine.topics import Topics
 from app.process.consumer import LogRecord
+from app.process.kafka import Brokers
 from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
 from app.topics.authentic import OURS
@@ -343,7 +344,7 @@ async def test_killed_again_and_again_it_ends_as_a_pure_replay_does(
 
 
 def test_a_topic_that_was_made_again_is_read_from_its_beginning(
-    broker: str, worker_id: str, tmp_path: Path
+    broker: Brokers, worker_id: str, tmp_path: Path
 ) -> None:
     """What was applied of the old one lies behind the new one's end: nothing may be left out."""
     kafka = Kafka(broker, f"made-anew-{worker_id}-")
@@ -363,7 +364,7 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(
 
 
 def test_the_log_and_not_the_group_says_where_reading_goes_on(
-    broker: str, worker_id: str, tmp_path: Path
+    broker: Brokers, worker_id: str, tmp_path: Path
 ) -> None:
     """Of a topic that was made again the group's offset lies at the end: nothing would ever come.
     A worker that takes it and dies before it has read anything leaves the same behind."""
@@ -373,7 +374,7 @@ def test_the_log_and_not_the_group_says_where_reading_goes_on(
 
     async def commit_the_end() -> None:
         async with AIOKafkaConsumer(
-            bootstrap_servers=kafka.bootstrap,
+            **kafka.brokers.client,
             group_id=kafka.named(PEOPLE.name),
             enable_auto_commit=False,
         ) as consumer:
@@ -381,12 +382,12 @@ def test_the_log_and_not_the_group_says_where_reading_goes_on(
             await consumer.commit(await consumer.end_offsets([place]))
 
     async def take_and_die() -> None:
-        topics = Topics(kafka.bootstrap)
+        topics = Topics(kafka.brokers)
         changelog = kafka.named(changelog_of("people"))
         settings = TableSettings(
             "people",
             kafka.named(PEOPLE.name),
-            kafka.bootstrap,
+            kafka.brokers,
             tmp_path / "other",
             changelog,
             (place.topic,),
@@ -415,7 +416,7 @@ def test_the_log_and_not_the_group_says_where_reading_goes_on(
 
 
 def test_what_was_deleted_before_it_was_read_is_said(
-    broker: str, worker_id: str, tmp_path: Path
+    broker: Brokers, worker_id: str, tmp_path: Path
 ) -> None:
     """As by retention while no worker runs. What is left is folded."""
     kafka = Kafka(broker, f"deleted-{worker_id}-")
@@ -424,7 +425,7 @@ def test_what_was_deleted_before_it_was_read_is_said(
     place = TopicPartition(kafka.named(topic), number)
 
     async def delete(before: int) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        admin = AIOKafkaAdminClient(**kafka.brokers.client)
         await admin.start()
         await admin.delete_records({place: RecordsToDelete(before)})
         await admin.close()

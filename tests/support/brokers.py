@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app.development.stack.broker import Broker
+from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.topics.admin import create_topics
 from app.topics.catalogue import Catalogue
@@ -21,6 +22,7 @@ from app.topics.records import Record
 from support.macs import ENVIRONMENT, signed
 
 NOBODY = "127.0.0.1:1"
+NO_BROKERS = Brokers(NOBODY)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Kafka:
     modules, names are as in topics.yaml: whoever goes to the broker from here calls `named`.
     """
 
-    bootstrap: str = NOBODY
+    brokers: Brokers = NO_BROKERS
     prefix: str = ""
 
     @property
@@ -39,7 +41,7 @@ class Kafka:
         """What tells a process of ours where to go."""
         return {
             **os.environ,
-            "YUEKANG_KAFKA": self.bootstrap,
+            "YUEKANG_KAFKA": self.brokers.servers,
             "YUEKANG_TOPIC_PREFIX": self.prefix,
             **ENVIRONMENT,
         }
@@ -50,11 +52,11 @@ class Kafka:
 
     async def create_topics(self) -> None:
         """Make the topics of topics.yaml, unless they are there."""
-        await create_topics(self.bootstrap, Catalogue.load(prefix=self.prefix))
+        await create_topics(self.brokers, Catalogue.load(prefix=self.prefix))
 
     async def delete_topic(self, name: str) -> None:
         """Delete a topic; return when it is gone, and may be made again."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        admin = AIOKafkaAdminClient(**self.brokers.client)
         await admin.start()
         try:
             await admin.delete_topics([self.named(name)])
@@ -73,7 +75,7 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]
     """Sends to the topics of one module."""
 
     def __init__(self, kafka: Kafka, **settings: Any) -> None:
-        super().__init__(bootstrap_servers=kafka.bootstrap, acks="all", **settings)
+        super().__init__(**kafka.brokers.client, acks="all", **settings)
         self._kafka = kafka
 
     async def send(
@@ -100,8 +102,8 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]
         return await (await self.send(*args, **kw))
 
 
-def shared_broker(directory: Path) -> tuple[str, Callable[[], None]]:
-    """Return the bootstrap address of the one broker of `directory`, and what lets go of it.
+def shared_broker(directory: Path) -> tuple[Brokers, Callable[[], None]]:
+    """Return the one broker of `directory`, and what lets go of it.
 
     Whoever comes first starts it, and ends it when it is the last to let go: until then letting
     go waits for the others. A lock ends with its process, so none that was killed is waited for.
@@ -113,7 +115,7 @@ def shared_broker(directory: Path) -> tuple[str, Callable[[], None]]:
         fcntl.flock(start, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)
         if address.exists() and _answers(address.read_text()):  # whoever started it may have died
-            return address.read_text(), users.close
+            return Brokers(address.read_text()), users.close
         broker = Broker(directory, free_port(), free_port())
         broker.stop_seconds_max = 0.0  # nobody wants what it holds
         broker.start()
@@ -122,7 +124,7 @@ def shared_broker(directory: Path) -> tuple[str, Callable[[], None]]:
         except BaseException:
             broker.stop()
             raise
-        address.write_text(broker.bootstrap)
+        address.write_text(broker.brokers.servers)
 
     def end() -> None:
         fcntl.flock(users, fcntl.LOCK_EX)
@@ -130,7 +132,7 @@ def shared_broker(directory: Path) -> tuple[str, Callable[[], None]]:
         broker.stop()
         users.close()
 
-    return broker.bootstrap, end
+    return broker.brokers, end
 
 
 def _answers(address: str) -> bool:
@@ -141,12 +143,12 @@ def _answers(address: str) -> bool:
 
 
 @contextmanager
-def running_broker(directory: Path) -> Iterator[str]:
-    """Run a broker that is nobody else's; yield its bootstrap address."""
+def running_broker(directory: Path) -> Iterator[Brokers]:
+    """Run a broker that is nobody else's."""
     broker = Broker(directory, free_port(), free_port())
     broker.start()
     try:
         broker.wait_ready()
-        yield broker.bootstrap
+        yield broker.brokers
     finally:
         broker.stop()

@@ -21,7 +21,7 @@ from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType
 from models.phones import MOBILE_PHONE_NUMBER, Phone
-from support.brokers import Kafka
+from support.brokers import NO_BROKERS, Kafka
 from support.macs import KEYS
 
 SECRET, TOKEN_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -102,7 +102,7 @@ def visited(**attributes: Any) -> Json:
 def gateway_document() -> Json:
     """The OpenAPI document of a gateway; nothing is started for it."""
     options = GatewayOptions(
-        kafka="",
+        brokers=NO_BROKERS,
         rows_redis_url=NO_REDIS,
         person_key_secret=SECRET,
         person_key_version=1,

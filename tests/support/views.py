@@ -58,7 +58,7 @@ from models.codes import (
 )
 from models.events import DocumentType
 from models.policy import ZONE
-from support.brokers import NOBODY, Kafka
+from support.brokers import NO_BROKERS, NOBODY, Kafka
 from support.gateways import PLAIN, command
 from support.macs import KEYS
 
@@ -217,7 +217,7 @@ async def replay(kafka: Kafka) -> Replay:
     found = Replay()
     for topic in CODES.topics:
         partitions = CATALOGUE.topics[topic].partitions
-        async with reading(kafka.bootstrap, kafka.named(topic), partitions) as reader:
+        async with reading(kafka.brokers, kafka.named(topic), partitions) as reader:
             async for record in reader.records():
                 _take(found, topic, record.partition, record)
     return found
@@ -243,7 +243,7 @@ def partitions_of(kafka: Kafka) -> list[TopicPartition]:
 
 async def caught_up(redis: Redis, kafka: Kafka, seconds_max: float = 30.0) -> None:
     """Return when the read model holds the whole log."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    consumer = AIOKafkaConsumer(**kafka.brokers.client)
     await consumer.start()
     try:
         ends = await consumer.end_offsets(partitions_of(kafka))
@@ -365,7 +365,7 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
         gateway_url=f"http://{NOBODY}",
     )
     defaults = {
-        "kafka": NOBODY,
+        "brokers": NO_BROKERS,
         "redis_url": redis_url,
         "rows_redis_url": settings.rows_redis_url,
         "sessions_redis_url": settings.sessions_redis_url,

@@ -101,8 +101,8 @@ async def everything(kafka: Kafka, topic: str) -> list[LogRecord]:
     The records have the topic's name as in topics.yaml.
     """
     name = kafka.named(topic)
-    partitions = (await partition_counts(kafka.bootstrap, [name]))[name]
-    async with reading(kafka.bootstrap, name, partitions) as reader:
+    partitions = (await partition_counts(kafka.brokers, [name]))[name]
+    async with reading(kafka.brokers, name, partitions) as reader:
         return [replace(record, topic=topic) async for record in reader.records()]
 
 
@@ -129,12 +129,12 @@ async def drained(kafka: Kafka) -> None:
     """Wait until the group has committed all that is there, whoever holds which partition: one
     that was killed may still be given some, and they stand still until Kafka misses it."""
     group = PeopleOf(kafka.named(PEOPLE.name), PEOPLE.table, kafka.prefix)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.brokers.client)
     await admin.start()
     try:
         async with (
             asyncio.timeout(60),
-            AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap) as consumer,
+            AIOKafkaConsumer(**kafka.brokers.client) as consumer,
         ):
             inputs = Inputs(group)
             while (judged := await inputs.ask(admin, consumer)).until != dict.fromkeys(

@@ -18,6 +18,7 @@ from app.worker.lag import (
 )
 from app.worker.partitions import halted_inputs, held_partitions, remarks_on
 from support import builders as b
+from support.brokers import NO_BROKERS
 from topology.driver import HERE, START, Driver, made
 from topology.test_poison import TOPIC
 
@@ -70,7 +71,7 @@ def test_a_halt_holds_up_its_topic_or_all_that_its_table_reads(app: TableApp) ->
 
 def test_what_stands_still_does_not_make_its_worker_unready(app: TableApp) -> None:
     """And what stalls beside it does."""
-    lag = WorkerLag(app, "nowhere:1")
+    lag = WorkerLag(app, NO_BROKERS)
     other = TopicPartition("case-reports", HERE)
     lag._asked_at = time.monotonic()
     lag._behind = {RUBBISH: 51, other: 7}
@@ -84,7 +85,7 @@ def test_what_stands_still_does_not_make_its_worker_unready(app: TableApp) -> No
 def test_a_partition_of_which_no_end_is_known_is_named(
     app: TableApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lag, now = WorkerLag(app, "nowhere:1"), time.monotonic()
+    lag, now = WorkerLag(app, NO_BROKERS), time.monotonic()
     monkeypatch.setattr("app.worker.lag.time.monotonic", lambda: now)
     applied = lag._applied_offsets()
     ends = {tp: offset + 1 for tp, offset in applied.items()}
@@ -103,7 +104,7 @@ def test_a_partition_of_which_no_end_is_known_is_named(
 def test_a_partition_that_was_given_up_and_comes_back_has_not_stood_meanwhile(
     app: TableApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lag, now = WorkerLag(app, "nowhere:1"), time.monotonic()
+    lag, now = WorkerLag(app, NO_BROKERS), time.monotonic()
     monkeypatch.setattr("app.worker.lag.time.monotonic", lambda: now)
     ends = {tp: offset + 8 for tp, offset in lag._applied_offsets().items() if tp != RUBBISH}
     lag._asked_at = now
@@ -127,7 +128,7 @@ def test_an_input_that_has_lost_its_end_ends_the_worker(
 ) -> None:
     """And no end that was only asked for before a record was applied, nor a leader's that has just
     been elected."""
-    lag, now = WorkerLag(app, "nowhere:1"), time.monotonic()
+    lag, now = WorkerLag(app, NO_BROKERS), time.monotonic()
     monkeypatch.setattr("app.worker.lag.time.monotonic", lambda: now)
     applied = lag._applied_offsets()
     lag._compare({RUBBISH: applied[RUBBISH]})

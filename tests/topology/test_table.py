@@ -41,6 +41,7 @@ from app.engine.transaction import Fold, Output, Transaction
 from app.engine.turns import HOLD_SECONDS, Waiting
 from app.process import metrics
 from app.topics.authentic import OURS
+from support.brokers import NO_BROKERS
 from support.log import Log, Topics
 from support.macs import KEYS
 from support.records import record
@@ -73,7 +74,7 @@ async def other(folder: Path, log: Log) -> AsyncIterator[Partition]:
 @asynccontextmanager
 async def taken(folder: Path, log: Log, number: int) -> AsyncIterator[Partition]:
     settings = TableSettings(
-        "people", "test", "nowhere:1", folder, "changelog", ("in",), KEYS.of(OURS), KEYS.is_ours
+        "people", "test", NO_BROKERS, folder, "changelog", ("in",), KEYS.of(OURS), KEYS.is_ours
     )
     held = Partition(settings, number, cast(Any, Topics(log, "nowhere:1")))
     with log.installed():

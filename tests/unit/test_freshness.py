@@ -14,6 +14,7 @@ from app.projection.commands import CODES, ROWS
 from app.projection.freshness import LISTS, PEOPLE, Freshness, InputsApplied
 from app.projection.state import Position, oldest
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES
+from support.brokers import NO_BROKERS
 
 NOW = 1_700_000_000.0
 
@@ -60,7 +61,7 @@ async def test_a_watch_that_failed_is_told_to_who_relies_on_it(
         raise ZeroDivisionError
 
     monkeypatch.setattr(freshness.Watch, "run", broken)
-    followed = Freshness("nowhere", {HEALTH_CODES: (PEOPLE,)})
+    followed = Freshness(NO_BROKERS, {HEALTH_CODES: (PEOPLE,)})
     async with followed.watched():
         await asyncio.sleep(0)
         with pytest.raises(ZeroDivisionError):
@@ -68,7 +69,7 @@ async def test_a_watch_that_failed_is_told_to_who_relies_on_it(
 
 
 def test_a_topic_of_several_groups_is_as_fresh_as_the_one_that_is_furthest_behind() -> None:
-    followed = Freshness("nowhere", {DEAD_LETTERS: (PEOPLE, LISTS)})
+    followed = Freshness(NO_BROKERS, {DEAD_LETTERS: (PEOPLE, LISTS)})
     positions = {TopicPartition(DEAD_LETTERS, 0): Position(7, NOW)}
     followed._watches[PEOPLE].newest = InputsApplied(NOW - 2, {0: NOW - 2})
     followed.mark(positions)
@@ -88,7 +89,7 @@ def test_nothing_known_of_the_worker_is_not_fresh() -> None:
 
 
 def test_a_partition_that_one_group_knows_nothing_of_is_not_marked() -> None:
-    followed = Freshness("nowhere", {DEAD_LETTERS: (PEOPLE, LISTS)})
+    followed = Freshness(NO_BROKERS, {DEAD_LETTERS: (PEOPLE, LISTS)})
     positions = {TopicPartition(DEAD_LETTERS, number): Position(7, NOW) for number in (0, 1)}
     followed._watches[PEOPLE].newest = InputsApplied(NOW - 2, {0: NOW - 2})
     followed._watches[LISTS].newest = InputsApplied(NOW - 2, {0: NOW - 3, 1: NOW - 2})

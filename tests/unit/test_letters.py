@@ -19,6 +19,7 @@ from app.letters.asking import ask_kafka
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
 from app.letters.show import print_letter
+from app.process.kafka import Brokers
 from app.process.producers import FENCED
 from app.process.terminal import escaped
 from app.topics.catalogue import CATALOGUE, partition_of
@@ -279,7 +280,7 @@ def test_what_kafka_refuses_is_said_in_one_line(
 ) -> None:
     """The first refusal of a fence may reach another task; this one then hears what it brings."""
 
-    async def question(kafka: str) -> None:
+    async def question(brokers: Brokers) -> None:
         raise error()
 
     with pytest.raises(Exit):

@@ -130,7 +130,7 @@ async def publish_day(
     whatever was before. Raise `Unreached`, `Misused` or a Kafka error if an entrance fails.
     """
     path = Path(settings.data_dir) / SAMPLE_FILE
-    cluster = await cluster_id_of(settings.kafka)
+    cluster = await cluster_id_of(settings.brokers)
     before = load(path)
     if now is None and before is not None and before.cluster == cluster:
         same = (before.people, before.seed) == (people, seed)
@@ -203,7 +203,7 @@ async def _publish(
 ) -> SampleSummary:
     started = time.monotonic()
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka,
+        **settings.brokers.client,
         acks="all",
         enable_idempotence=True,
         linger_ms=20,

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from app.development.stack.processes import Process, StackError, program
+from app.process.kafka import Brokers
 
 ROOT = Path(__file__).parents[3]
 LIBS = ROOT / ".run" / "kafka" / "libs"
@@ -39,7 +40,7 @@ class Broker(Process):
         self._properties = self._home / "server.properties"
         self._port = port
         self._controller_port = controller_port
-        self.bootstrap = f"127.0.0.1:{port}"
+        self.brokers = Brokers(f"127.0.0.1:{port}")
         super().__init__("kafka", _java("kafka.Kafka", str(self._properties)), directory)
 
     def start(self) -> None:
@@ -64,7 +65,7 @@ class Broker(Process):
     async def _takes_part(self) -> bool:
         # The client logs each failure to connect as an error; here failures are usual.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
+        admin = AIOKafkaAdminClient(**self.brokers.client, request_timeout_ms=2000)
         try:
             await admin.start()
             return bool((await admin.describe_cluster())["brokers"])

@@ -159,7 +159,7 @@ class Stack:
         for server in self._servers:
             server.wait_ready()
         try:
-            asyncio.run(create_topics(self.broker.bootstrap))
+            asyncio.run(create_topics(self.broker.brokers))
         except KafkaError as error:
             raise StackError(
                 f"Kafka refuses a topic of topics.yaml: {error}\n{self.broker.tail()}"

@@ -80,7 +80,7 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
     get their codes.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka,
+        **settings.brokers.client,
         acks="all",
         enable_idempotence=True,
         max_batch_size=2 * BATCH_BYTES,
