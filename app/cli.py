@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "What workers hold and what stands still; let it go on.",
     ),
     "topics": ("app.topics.commands:topics", "Make or check the topics of topics.yaml."),
+    "acls": ("app.access.commands:acls", "Who may do what on Kafka: show, apply or check it."),
     "schemas": ("app.topics.commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
     "mac-key": ("app.topics.commands:mac_key", "Print the key of a source that writes to Kafka."),
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),

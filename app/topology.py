@@ -34,7 +34,7 @@ source-releases has every record. All have the same number of partitions, so one
 same partition of all of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -89,24 +89,26 @@ class ListsApp(TableApp):
 
 A = TypeVar("A", bound=TableApp)
 
+TABLES_OF = {APPLICATION: ("people", "scans"), LISTS_APPLICATION: ("lists",)}
+"""Application → its tables."""
+
 
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
-    app = _create(YuekangApp, APPLICATION, ("people", "scans"), settings, cluster_id)
+    app = _create(YuekangApp, APPLICATION, settings, cluster_id)
     app.people, app.scans = app.held_tables
     return app
 
 
 def create_lists_app(settings: Settings, cluster_id: str) -> ListsApp:
     """Make the app of the lists of health information, in the same way."""
-    app = _create(ListsApp, LISTS_APPLICATION, ("lists",), settings, cluster_id)
+    app = _create(ListsApp, LISTS_APPLICATION, settings, cluster_id)
     (app.lists,) = app.held_tables
     return app
 
 
-def _create(
-    kind: type[A], name: str, tables: Sequence[str], settings: Settings, cluster_id: str
-) -> A:
+def _create(kind: type[A], name: str, settings: Settings, cluster_id: str) -> A:
+    tables = TABLES_OF[name]
     data_dir = Path(settings.data_dir).absolute()
     application = group_of(name)
     generation = f"{TOPIC_PREFIX}g{CATALOGUE.generation}"

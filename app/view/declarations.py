@@ -26,7 +26,7 @@ from app.web.problems import FieldError, Refused, retry_later
 from models.codes import EventRef, reference_of
 from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom
 
-TOPIC = named("declarations")
+DECLARATIONS_TOPIC = named("declarations")
 TYPE = "yuekang.declaration.submitted.v1"
 
 KEPT_SECONDS = 24 * 60 * 60
@@ -159,7 +159,7 @@ class Declarations:
         if carries_document_number(value):
             field = FieldError("unit", "It has the form of a document number.")
             raise Refused("invalid", "No document number may be in a declaration.", (field,))
-        return self._mac_keys.signed(Record(TOPIC, person.encode(), value), PORTAL)
+        return self._mac_keys.signed(Record(DECLARATIONS_TOPIC, person.encode(), value), PORTAL)
 
 
 def _reference(id: str) -> str:

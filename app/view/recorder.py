@@ -22,7 +22,7 @@ from app.topics.writer import Writer
 from app.web.problems import Refused
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 
-TOPIC = named("displays")
+DISPLAYS_TOPIC = named("displays")
 
 QUEUE_MAX = 20_000
 """Displays that may wait: as many as come in a second at the peak; some 10 MB."""
@@ -79,7 +79,7 @@ class Recorder:
             sequence=str(int(at.timestamp() * 1_000)),
             data=DisplayData(at, outcome, detail),
         )
-        record = Record(TOPIC, person.encode(), encode(event))
+        record = Record(DISPLAYS_TOPIC, person.encode(), encode(event))
         try:
             self._queue.put_nowait(self._mac_keys.signed(record, PORTAL))
         except asyncio.QueueFull:

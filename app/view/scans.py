@@ -43,7 +43,7 @@ from app.web.tokens import InvalidToken, Tokens
 from models.codes import Colour
 from models.events import EventId, Instant, Name
 
-TOPIC = named("scans")
+SCANS_TOPIC = named("scans")
 TYPE = "yuekang.scan.recorded.v1"
 
 NOBODY = f"p1-{'a' * 32}"
@@ -221,7 +221,7 @@ class Scans:
             raise Refused(code, refusal.detail, errors) from None
         if carries_document_number(value):
             raise Refused("invalid", "A text has the form of a document number; leave it out.")
-        return self._mac_keys.signed(Record(TOPIC, person.encode(), value), source)
+        return self._mac_keys.signed(Record(SCANS_TOPIC, person.encode(), value), source)
 
     async def _record(self, record: Record) -> bool:
         try:

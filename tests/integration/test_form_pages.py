@@ -16,7 +16,7 @@ from app.topics.catalogue import CATALOGUE
 from app.topics.codec import decode
 from app.travel.bounds import Bounds
 from app.view import declarations
-from app.view.declarations import TOPIC
+from app.view.declarations import DECLARATIONS_TOPIC
 from app.view.pages.declare import owner_of
 from app.view.reading import Unavailable
 from app.view.routes import create_view
@@ -34,7 +34,7 @@ SAME_ORIGIN = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
 async def http(
     redis_url: str, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Http]:
-    monkeypatch.setattr(declarations, "TOPIC", kafka.named(TOPIC))
+    monkeypatch.setattr(declarations, "DECLARATIONS_TOPIC", kafka.named(DECLARATIONS_TOPIC))
     async with view(redis_url, brokers=kafka.brokers) as client:
         yield client
 
@@ -78,7 +78,11 @@ async def declare(http: Http, person: str, form: dict[str, Any], kind: str = "pe
 
 async def events_of(kafka: Kafka, *persons: str) -> list[Any]:
     """What is on the log of these people, oldest first."""
-    return [r for r in await everything(kafka, TOPIC) if r.key and r.key.decode() in persons]
+    return [
+        r
+        for r in await everything(kafka, DECLARATIONS_TOPIC)
+        if r.key and r.key.decode() in persons
+    ]
 
 
 def form_id(page: str) -> str:
@@ -102,7 +106,9 @@ async def test_each_kind_goes_on_the_log_as_it_was_filled_in(
     assert where.path.startswith("/declare/sent/")
     record, *again = await events_of(kafka, person)
     assert {one.value for one in again} <= {record.value}
-    event = decode(record.value, record.key, record.headers, CATALOGUE.topics[TOPIC], now())
+    event = decode(
+        record.value, record.key, record.headers, CATALOGUE.topics[DECLARATIONS_TOPIC], now()
+    )
     assert isinstance(event.data, DeclarationData)
     said = event.data
     assert (event.id, said.kind, said.city, said.celsius) == (form["id"], kind, "440300", 38.2)

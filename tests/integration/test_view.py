@@ -398,7 +398,7 @@ async def scan(http: Http, body: Any, source: str = TERMINAL) -> Any:
 async def with_kafka(
     redis_url: str, kafka: Kafka, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Http]:
-    monkeypatch.setattr(scans, "TOPIC", kafka.named("scans"))
+    monkeypatch.setattr(scans, "SCANS_TOPIC", kafka.named("scans"))
     async with AsyncTestClient(app_over(redis_url, clock, kafka.brokers)) as client:
         yield client
 

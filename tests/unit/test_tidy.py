@@ -208,6 +208,7 @@ def exported() -> dict[str, set[str]]:
 # Homonyms
 
 HOMONYMS: dict[str, str] = {
+    "Operation": "of ACLs and of OpenAPI: both standards call it so",
     "explain": "the word of the command, and of the question that models/ answers",
     "register": "each module of agents/ adds its agents to an app; it is called as people.register",
 }

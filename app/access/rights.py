@@ -1,0 +1,183 @@
+"""What each process does on Kafka. From this all ACLs are written.
+
+Topics, groups and transactional ids come from topics.yaml, the graph (`app.topology`), and what
+projections follow. `PROCESSES` says in a line each what is done with them.
+
+An agency that writes to Kafka itself is no process of ours: `publisher_rights` gives it the topics
+of its authority. That is a right to write and no proof of who an event is from.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from msgspec import Struct
+
+from app.letters.marks import RESENT
+from app.letters.resend import TRANSACTIONAL_ID
+from app.projection.commands import CODES, ROWS
+from app.projection.follow import Model
+from app.projection.freshness import GROUPS
+from app.topics.catalogue import (
+    APPLICATION,
+    CATALOGUE,
+    DEAD_LETTERS,
+    EVERY_TABLE,
+    HEALTH_CODES,
+    LISTS_APPLICATION,
+    PARKED,
+    SOURCE_RELEASES,
+    STATUS_CHANGES,
+    TOPIC_PREFIX,
+    Topic,
+    changelog_of,
+    group_of,
+)
+from app.topics.clock import CLOCK_CHECKS
+from app.topology import TABLES_OF
+from app.view.declarations import DECLARATIONS_TOPIC
+from app.view.recorder import DISPLAYS_TOPIC
+from app.view.scans import SCANS_TOPIC
+from models.events import EVENT_TYPES
+
+CLUSTER_NAME = "kafka-cluster"
+"""What Kafka calls a cluster in ACLs, whatever its id is."""
+
+
+class Resource(StrEnum):
+    """What a right is to."""
+
+    TOPIC = "topic"
+    GROUP = "group"
+    TRANSACTIONAL_ID = "transactional-id"
+    CLUSTER = "cluster"
+
+
+class Operation(StrEnum):
+    """What a right lets do. Reading and writing let describe as well."""
+
+    READ = "read"
+    WRITE = "write"
+    DESCRIBE = "describe"
+    DESCRIBE_CONFIGS = "describe-configs"
+
+
+class Right(Struct, frozen=True, order=True):
+    """One thing that is done with a resource; with all whose name begins so, if `prefixed`."""
+
+    resource: Resource
+    name: str
+    operation: Operation
+    prefixed: bool = False
+
+
+INCLUDING = (Operation.READ, Operation.WRITE)
+"""The operations that include describing."""
+
+Rights = Iterable[Right]
+
+
+def topic(operation: Operation, *names: str) -> Iterator[Right]:
+    """Yield the right to an operation on each topic."""
+    return (Right(Resource.TOPIC, name, operation) for name in names)
+
+
+def events_topics() -> tuple[Topic, ...]:
+    """Return the topics of the events that sources publish."""
+    return tuple(t for t in CATALOGUE.topics.values() if set(t.events) & EVENT_TYPES.keys())
+
+
+def _checks_topics() -> Iterator[Right]:
+    """Whoever compares the broker's topics with topics.yaml looks at all of them."""
+    yield from topic(Operation.DESCRIBE, *CATALOGUE.topics)
+    yield from topic(Operation.DESCRIBE_CONFIGS, *CATALOGUE.topics)
+
+
+def _folds(application: str, *outputs: str) -> Iterator[Right]:
+    """A stream processor: it reads inputs and changelogs, and writes in transactions. What lies in
+    another partition than its own it writes to its input again."""
+    tables, group = TABLES_OF[application], group_of(application)
+    inputs = [t for t in CATALOGUE.topics.values() if t.folds_into in {*tables, EVERY_TABLE}]
+    own = [t.name for t in inputs if t.folds_into != EVERY_TABLE]
+    changelogs = [changelog_of(table) for table in tables]
+    yield from _checks_topics()
+    yield from topic(Operation.READ, *(t.name for t in inputs), *changelogs)
+    yield from topic(Operation.WRITE, *own, *changelogs, *outputs, CLOCK_CHECKS)
+    yield Right(Resource.GROUP, group, Operation.READ)
+    for table in tables:
+        name = f"{group}-{table}-"  # and the partition (app.engine.partition)
+        yield Right(Resource.TRANSACTIONAL_ID, name, Operation.WRITE, prefixed=True)
+
+
+def _projects(model: Model) -> Iterator[Right]:
+    """A projection: it reads its topics, and looks how far the groups are that write them. What
+    stands it looks into, which is reading."""
+    groups = {group for writers in model.groups.values() for group in writers}
+    inputs = {tp.topic for group in groups for tp in group.inputs}
+    yield from topic(Operation.READ, *model.topics, *inputs)
+    for group in groups:
+        yield Right(Resource.GROUP, group.name, Operation.DESCRIBE)
+
+
+def _gateway() -> Rights:
+    yield from topic(Operation.WRITE, *(t.name for t in events_topics()))
+    # It is ready if every input is there.
+    inputs = (t.name for t in CATALOGUE.topics.values() if t.folds_into is not None)
+    yield from topic(Operation.DESCRIBE, *inputs)
+
+
+def _view() -> Rights:
+    return topic(Operation.WRITE, SCANS_TOPIC, DECLARATIONS_TOPIC, DISPLAYS_TOPIC)
+
+
+def _operator() -> Rights:
+    yield from _checks_topics()
+    yield from topic(Operation.READ, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES)
+    # What is mended is sent again to where it was refused; `yuekang latency` publishes too.
+    again = (t.name for t in events_topics())
+    yield from topic(Operation.WRITE, *again, RESENT, SOURCE_RELEASES)
+    yield Right(Resource.TRANSACTIONAL_ID, TRANSACTIONAL_ID, Operation.WRITE)
+    for group in GROUPS:
+        yield Right(Resource.GROUP, group.name, Operation.DESCRIBE)
+    yield Right(Resource.CLUSTER, CLUSTER_NAME, Operation.DESCRIBE)  # `yuekang acls check`
+
+
+PROCESSES: Mapping[str, Callable[[], Rights]] = MappingProxyType(
+    {
+        "worker": lambda: _folds(APPLICATION, HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED),
+        "lists-worker": lambda: _folds(LISTS_APPLICATION, DEAD_LETTERS, PARKED),
+        "projection": lambda: _projects(CODES),
+        "rows": lambda: _projects(ROWS),
+        "gateway": _gateway,
+        "view": _view,
+        "operator": _operator,
+    }
+)
+"""The processes that go to Kafka; the operator is whoever types commands. The one who makes topics
+and writes ACLs is a super user of the broker, and needs none."""
+
+
+def rights_of(process: str) -> list[Right]:
+    """Return what a process does, in order, each once. What a stronger right includes is left
+    out."""
+    found = set(PROCESSES[process]())
+    strong = {(r.resource, r.name) for r in found if r.operation in INCLUDING}
+    return sorted(
+        right
+        for right in found
+        if right.operation is not Operation.DESCRIBE or (right.resource, right.name) not in strong
+    )
+
+
+def publisher_rights(authority: str) -> list[Right]:
+    """Return what an agency does that writes to Kafka itself; raise `KeyError` for an authority
+    that has no topic of events."""
+    names = [t.name for t in events_topics() if t.authority == authority]
+    if not names:
+        raise KeyError(authority)
+    return sorted(topic(Operation.WRITE, *names))
+
+
+def principal_of(process: str) -> str:
+    """Return by which name Kafka knows a process, unless it is told another."""
+    return f"User:{TOPIC_PREFIX}{process}"
