@@ -102,6 +102,9 @@ def _run(broker: Broker, directory: Path, number: int, garbage: int, terminal: T
     environment = {
         **development_secrets(data),
         **environment_of(data),
+        "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
+        "YUEKANG_KAFKA_USER": "",
+        "YUEKANG_KAFKA_PASSWORD": "",
         "YUEKANG_KAFKA": broker.brokers.servers,
         "YUEKANG_TOPIC_PREFIX": prefix,
     }

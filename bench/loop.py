@@ -144,6 +144,9 @@ class Asked(HttpProcess):
         environment = {
             **environment_of(directory),
             **development_secrets(directory),
+            "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
+            "YUEKANG_KAFKA_USER": "",
+            "YUEKANG_KAFKA_PASSWORD": "",
             "YUEKANG_KAFKA": bootstrap,
         }
         self._port = int(environment["YUEKANG_WORKER_STATUS_PORT"])

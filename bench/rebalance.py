@@ -240,6 +240,9 @@ class Worker(HttpProcess):
         environment = {
             **environment_of(directory),
             **development_secrets(directory),
+            "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
+            "YUEKANG_KAFKA_USER": "",
+            "YUEKANG_KAFKA_PASSWORD": "",
             "YUEKANG_KAFKA": broker.brokers.servers,
         }
         self.status_port = int(environment["YUEKANG_WORKER_STATUS_PORT"])

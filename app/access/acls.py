@@ -5,7 +5,7 @@ version for flexible that they do not write so (0.14); hence the three below, of
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import IntEnum
 from typing import Any
@@ -132,7 +132,7 @@ async def create(brokers: Brokers, acls: Sequence[Acl]) -> None:
         for acl, (code, message) in zip(acls, answer.creation_responses, strict=True):
             if code:
                 raise for_code(code)(f"{acl}: {message or for_code(code).__name__}")
-        await _until(admin, lambda there: there >= set(acls))
+        await _until(admin, acls, lambda there: there >= set(acls))
 
 
 async def delete(brokers: Brokers, acls: Sequence[Acl]) -> None:
@@ -144,7 +144,7 @@ async def delete(brokers: Brokers, acls: Sequence[Acl]) -> None:
         for acl, (code, message, *_) in zip(acls, answer.filter_responses, strict=True):
             if code:
                 raise for_code(code)(f"{acl}: {message or for_code(code).__name__}")
-        await _until(admin, lambda there: not there & set(acls))
+        await _until(admin, acls, lambda there: not there & set(acls))
 
 
 @asynccontextmanager
@@ -157,8 +157,9 @@ async def _asking(brokers: Brokers) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def _read(admin: AIOKafkaAdminClient) -> list[Acl]:
-    answer = await admin._send_request(DescribeAcls())
+async def _read(admin: AIOKafkaAdminClient, principal: str | None = None) -> list[Acl]:
+    """Return the ACLs of one principal, or of all."""
+    answer = await admin._send_request(DescribeAcls(principal))
     if answer.error_code:
         error = for_code(answer.error_code)
         raise error(answer.error_message or error.__name__)
@@ -179,10 +180,15 @@ async def _read(admin: AIOKafkaAdminClient) -> list[Acl]:
     ]
 
 
-async def _until(admin: AIOKafkaAdminClient, shown: Any) -> None:
+async def _until(
+    admin: AIOKafkaAdminClient, acls: Iterable[Acl], shown: Callable[[set[Acl]], bool]
+) -> None:
     """Wait until the broker shows what its controller has taken, which it does a moment later."""
+    principals = {acl.principal for acl in acls}
     async with asyncio.timeout(SHOWN_SECONDS_MAX):
-        while not shown(set(await _read(admin))):  # noqa: ASYNC110, it can only be asked
+        while True:
+            if shown({acl for each in principals for acl in await _read(admin, each)}):
+                return
             await asyncio.sleep(0.02)
 
 
@@ -200,12 +206,15 @@ def _packed(acl: Acl) -> tuple[Any, ...]:
 
 # aiokafka has no types: its classes are Any to mypy.
 class DescribeAcls(Request[DescribeAclsRequest_v1]):  # type: ignore[misc]
-    """Asks for all of them."""
+    """Asks for all of them, or for those of one principal."""
 
     API_KEY = DescribeAclsRequest_v1.API_KEY
 
+    def __init__(self, principal: str | None) -> None:
+        self._principal = principal
+
     def build(self, request_struct_class: type[DescribeAclsRequest_v1]) -> Any:
-        return request_struct_class(ANY, None, Pattern.ANY, None, None, ANY, ANY)
+        return request_struct_class(ANY, None, Pattern.ANY, self._principal, None, ANY, ANY)
 
 
 class CreateAcls(Request[CreateAclsRequest_v1]):  # type: ignore[misc]

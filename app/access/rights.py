@@ -87,6 +87,12 @@ def events_topics() -> tuple[Topic, ...]:
     return tuple(t for t in CATALOGUE.topics.values() if set(t.events) & EVENT_TYPES.keys())
 
 
+def _inputs(application: str) -> list[str]:
+    """Return the topics that a stream processor's group reads."""
+    tables = {*TABLES_OF[application], EVERY_TABLE}
+    return [t.name for t in CATALOGUE.topics.values() if t.folds_into in tables]
+
+
 def _checks_topics() -> Iterator[Right]:
     """Whoever compares the broker's topics with topics.yaml looks at all of them."""
     yield from topic(Operation.DESCRIBE, *CATALOGUE.topics)
@@ -97,11 +103,11 @@ def _folds(application: str, *outputs: str) -> Iterator[Right]:
     """A stream processor: it reads inputs and changelogs, and writes in transactions. What lies in
     another partition than its own it writes to its input again."""
     tables, group = TABLES_OF[application], group_of(application)
-    inputs = [t for t in CATALOGUE.topics.values() if t.folds_into in {*tables, EVERY_TABLE}]
-    own = [t.name for t in inputs if t.folds_into != EVERY_TABLE]
+    inputs = _inputs(application)
+    own = [name for name in inputs if name != SOURCE_RELEASES]
     changelogs = [changelog_of(table) for table in tables]
     yield from _checks_topics()
-    yield from topic(Operation.READ, *(t.name for t in inputs), *changelogs)
+    yield from topic(Operation.READ, *inputs, *changelogs)
     yield from topic(Operation.WRITE, *own, *changelogs, *outputs, CLOCK_CHECKS)
     yield Right(Resource.GROUP, group, Operation.READ)
     for table in tables:
@@ -110,13 +116,16 @@ def _folds(application: str, *outputs: str) -> Iterator[Right]:
 
 
 def _projects(model: Model) -> Iterator[Right]:
-    """A projection: it reads its topics, and looks how far the groups are that write them. What
-    stands it looks into, which is reading."""
+    """A projection: it reads its topics, and looks how far the groups are that write them, in all
+    that these have committed. What stands it looks into, which is reading."""
     groups = {group for writers in model.groups.values() for group in writers}
     inputs = {tp.topic for group in groups for tp in group.inputs}
     yield from topic(Operation.READ, *model.topics, *inputs)
-    for group in groups:
-        yield Right(Resource.GROUP, group.name, Operation.DESCRIBE)
+    for application in TABLES_OF:
+        group_name = group_of(application)
+        if group_name in {group.name for group in groups}:
+            yield Right(Resource.GROUP, group_name, Operation.DESCRIBE)
+            yield from topic(Operation.DESCRIBE, *_inputs(application))
 
 
 def _gateway() -> Rights:

@@ -1,16 +1,58 @@
-"""Secrets of a development machine: made once, and kept in a file that only its owner can read."""
+"""Secrets of a development machine: made once, and kept in files that only their owner can read.
+
+`<directory>/secrets.env` is for whoever types commands there, and has every key. Each process has a
+file of its own, `<directory>/secrets/<process>.env`, with what it needs and nothing else: keys, and
+the passwords by which Kafka and Redis know it.
+"""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_bytes, token_hex
 
 from nacl.public import PrivateKey
 
 from app.process.files import write_whole
-from app.process.settings import SECRET_BYTES_MIN
+from app.process.settings import SECRET_BYTES_MIN, variable_of
 from app.topics.authentic import authority_key
+from app.topics.catalogue import named
 
 SECRETS_FILE = "secrets.env"
+
+ADMINISTRATOR = "admin"
+"""Who makes topics, users and ACLs: Kafka's super user, and Redis'."""
+
+OPERATOR = "operator"
+IDENTITY_PROVIDER = "identity-provider"
+
+KEYS_OF: Mapping[str, frozenset[str]] = {
+    "projection": frozenset({"yuekang_mac_key"}),
+    "rows": frozenset({"yuekang_mac_key"}),
+    "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
+    "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
+    "gateway": frozenset({"person_key_secret", "token_key", "mac_key"}),
+    "view": frozenset(
+        {
+            "token_key",
+            "display_key",
+            "session_key",
+            "credential_key",
+            "oidc_client_secret",
+            "portal_mac_key",
+            "terminal_mac_key",
+        }
+    ),
+    IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
+    ADMINISTRATOR: frozenset(),
+}
+"""The keys that each process is given; it never sees any other."""
+
+KAFKA_USERS = frozenset({*KEYS_OF, OPERATOR}) - {IDENTITY_PROVIDER, ADMINISTRATOR}
+REDIS_USERS = frozenset({"projection", "rows", "gateway", "view"})
+"""Whose rights `app.access` has; a test holds these against it, since to load it takes a second."""
+
+ENVIRONMENT = {"YUEKANG_ENVIRONMENT": "development"}
+KAFKA_PASSWORD, REDIS_PASSWORD = variable_of("kafka_password"), variable_of("redis_password")
 
 
 def development_secrets(directory: Path) -> dict[str, str]:
@@ -19,24 +61,67 @@ def development_secrets(directory: Path) -> dict[str, str]:
     A shell can read it too: `set -a; . .run/data/secrets.env`.
     """
     path = directory / SECRETS_FILE
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = dict(line.split("=", 1) for line in lines if "=" in line)
-    made = _made()
-    if made.keys() - found.keys():
-        found = {**made, **found}
-        _write(path, found)
-    return found
+    found = _read(path)
+    wanted = {**_made(), **found, **_known(OPERATOR, found)}
+    if wanted != found:
+        _write(path, wanted)
+    return wanted
+
+
+def known_by(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return, of what `development_secrets` gives, by what Kafka knows the operator."""
+    return {name: variables[name] for name in _known(OPERATOR, {})}
+
+
+def process_secrets(directory: Path) -> dict[str, dict[str, str]]:
+    """Return the variables that each process alone is given, by its name.
+
+    They are in its file too. Passwords are made that are missing there.
+    """
+    keys = development_secrets(directory)
+    return {name: _own(directory, name, keys) for name in KEYS_OF}
+
+
+def _own(directory: Path, name: str, keys: Mapping[str, str]) -> dict[str, str]:
+    path = directory / "secrets" / f"{name}.env"
+    found = _read(path)
+    variables = map(variable_of, sorted(KEYS_OF[name]))
+    given = {variable: keys[variable] for variable in variables if variable in keys}
+    own = {**ENVIRONMENT, **given, **_known(name, found)}
+    if own != found:
+        _write(path, own)
+    return own
+
+
+def _known(name: str, found: Mapping[str, str]) -> dict[str, str]:
+    """Return by what Kafka and Redis know somebody; a password that was found stays."""
+    known: dict[str, str] = {}
+    if name in KAFKA_USERS or name == ADMINISTRATOR:
+        known |= {
+            variable_of("kafka_security"): "SASL_PLAINTEXT",
+            variable_of("kafka_user"): named(name) if name in KAFKA_USERS else name,
+            KAFKA_PASSWORD: found.get(KAFKA_PASSWORD) or token_hex(SECRET_BYTES_MIN),
+        }
+    if name == ADMINISTRATOR:
+        # The broker itself needs this one, before it has the others' (closed.properties).
+        known[variable_of("kafka_mechanism")] = "PLAIN"
+    if name in REDIS_USERS or name == ADMINISTRATOR:
+        known |= {
+            variable_of("redis_user"): name,
+            REDIS_PASSWORD: found.get(REDIS_PASSWORD) or token_hex(SECRET_BYTES_MIN),
+        }
+    return known
 
 
 def _made() -> dict[str, str]:
     dead_letters = PrivateKey.generate()
     mac_key = token_bytes(SECRET_BYTES_MIN)
     return {
+        **ENVIRONMENT,
         "YUEKANG_MAC_KEY": mac_key.hex(),
         "YUEKANG_PORTAL_MAC_KEY": authority_key(mac_key, "portal").hex(),
         "YUEKANG_TERMINAL_MAC_KEY": authority_key(mac_key, "terminal").hex(),
         "YUEKANG_YUEKANG_MAC_KEY": authority_key(mac_key, "yuekang").hex(),
-        "YUEKANG_ENVIRONMENT": "development",
         "YUEKANG_PERSON_KEY_SECRET": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_TOKEN_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DISPLAY_KEY": token_hex(SECRET_BYTES_MIN),
@@ -48,11 +133,16 @@ def _made() -> dict[str, str]:
     }
 
 
-def _write(path: Path, variables: dict[str, str]) -> None:
+def _read(path: Path) -> dict[str, str]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _write(path: Path, variables: Mapping[str, str]) -> None:
     # The file is written whole or not at all: if a key is lost, every person is a stranger.
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
     write_whole(path, text.encode(), mode=0o600)
 
 
 if __name__ == "__main__":
-    development_secrets(Path(sys.argv[1]))
+    process_secrets(Path(sys.argv[1]))

@@ -42,6 +42,7 @@ from models.codes import Colour
 
 CHUNK = "yk:chunk:"
 HOLDERS = "yk:holders:"
+TAKEN = "yk:taken:"
 HELD = "yk:held:"
 CHUNKS = "yk:chunks"
 FILLING = "yk:filling"

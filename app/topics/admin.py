@@ -27,14 +27,15 @@ async def cluster_id_of(brokers: Brokers) -> str:
 
 
 async def partition_counts(brokers: Brokers, names: Iterable[str]) -> dict[str, int]:
-    """Return how many partitions each topic has on the broker; 0 for a missing one."""
+    """Return how many partitions each topic has on the broker; 0 for a missing one. Raise a
+    `KafkaError`."""
     admin = AIOKafkaAdminClient(**brokers.client)
     await admin.start()
     try:
         described = await admin.describe_topics(list(names))
     finally:
         await admin.close()
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+    return {t["topic"]: len(t["partitions"]) if _is_there(t) else 0 for t in described}
 
 
 async def create_topics(brokers: Brokers, catalogue: Catalogue = CATALOGUE) -> list[str]:
@@ -131,8 +132,10 @@ async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, d
     answers = await admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     )
-    return {
-        name: {entry[0]: entry[1] for entry in entries}
-        for answer in answers
-        for _, _, _, name, entries in answer.resources
-    }
+    found = {}
+    for answer in answers:
+        for code, message, _, name, entries in answer.resources:
+            if code:
+                raise for_code(code)(f"topic {name}: {message or for_code(code).__name__}")
+            found[name] = {entry[0]: entry[1] for entry in entries}
+    return found

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from aiokafka import TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
 from msgspec import Struct
 
 from app.process.consumer import Consumer, LogRecord
@@ -85,6 +86,15 @@ class Reader:
                 raise TimeoutError(f"Kafka gave nothing for {SILENT_SECONDS_MAX:g} s")
 
 
+async def _let_in(consumer: Consumer, topic: str) -> None:
+    """Raise an error if the broker shows this client no such topic. aiokafka would ask for its ends
+    until 40 s are over, and say that time is over."""
+    client = consumer._client
+    await client.add_topic(topic)
+    if topic in client.cluster.unauthorized_topics:
+        raise TopicAuthorizationFailedError(topic)
+
+
 @asynccontextmanager
 async def reading(
     brokers: Brokers, topic: str, partitions: int, ends: Mapping[int, int] | None = None
@@ -98,6 +108,7 @@ async def reading(
     )
     await consumer.start()
     try:
+        await _let_in(consumer, topic)
         tps = [TopicPartition(topic, number) for number in range(partitions)]
         consumer.assign(tps)
         begins = await consumer.beginning_offsets(tps)

@@ -25,7 +25,7 @@ import agents.scans
 from agents.dead_letters import DeadLetters
 from app.engine.halts import PARTITIONS_PATH
 from app.engine.waits import Worker
-from app.process.kafka import Brokers
+from app.process.kafka import UNAUTHORISED, Brokers
 from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
@@ -203,6 +203,8 @@ async def _look_at(brokers: Brokers, clock: BrokerClock) -> tuple[str, list[str]
                 if not found:
                     await clock.ask_once()
                 return cluster, found
+            except UNAUTHORISED:  # no waiting mends that
+                raise
             except (KafkaError, OSError) as error:
                 log.info("broker_does_not_answer", error=str(error))
                 await asyncio.sleep(0.5)

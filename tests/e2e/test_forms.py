@@ -272,7 +272,7 @@ def travel(
             name,
             command(subcommand),
             directory,
-            environment,
+            {**environment, **kafka.known_as(name)},
             f"http://127.0.0.1:{port}",
         )
         for name, subcommand, port in (

@@ -60,7 +60,7 @@ def site(
             name,
             command(name),
             directory,
-            environment,
+            {**environment, **own_topics.known_as(name)},
             f"http://127.0.0.1:{port}",
         )
         for name, port in ports.items()

@@ -58,7 +58,7 @@ def partitions(worker: Worker, *arguments: str) -> "subprocess.CompletedProcess[
     """Run `yuekang partitions` against the worker, to its end."""
     return subprocess.run(
         [*command("partitions", *arguments), "--status", worker.url],
-        env=worker._environment,
+        env={**(worker._environment or {}), **worker.kafka.known_as("operator")},
         capture_output=True,
         text=True,
         timeout=60,

@@ -75,7 +75,7 @@ def started(kafka: Kafka, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start a command as a process, to be killed or to meet another."""
     return subprocess.Popen(
         command(*arguments),
-        env=kafka.environment,
+        env=kafka.environment_of("operator"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -84,7 +84,7 @@ def started(kafka: Kafka, *arguments: str) -> "subprocess.Popen[bytes]":
 async def run(kafka: Kafka, group: str, *arguments: str, code: int = 0) -> str:
     """Run a command to its end, which must be `code`; return what it printed."""
     environment = {
-        "YUEKANG_KAFKA": kafka.brokers.servers,
+        **kafka.environment_of("operator"),
         "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(DEAD_LETTER_KEY).hex(),
     }
     command = {"parked": commands.parked, "dead-letters": commands.dead_letters}[group]

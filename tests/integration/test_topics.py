@@ -12,7 +12,7 @@ from app.process.ports import free_port
 from app.topics.admin import create_topics, differences
 from app.topics.catalogue import CATALOGUE, PATH, Catalogue
 from support.brokers import Kafka
-from support.gateways import command, environment
+from support.gateways import command
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_too_few_copies_are_named(kafka: Kafka, catalogue: Catalogue, tmp_
 
 def yuekang(*arguments: str, kafka: Kafka) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command(*arguments), env=environment(kafka, 1), capture_output=True, text=True, timeout=60
+        command(*arguments), env=kafka.environment, capture_output=True, text=True, timeout=60
     )
 
 

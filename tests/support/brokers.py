@@ -12,7 +12,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from msgspec.structs import replace
 
+from app.access.acls import Acl, acl_of, create
+from app.access.passwords import set_passwords
+from app.access.rights import CLUSTER_NAME, PROCESSES, Right, rights_of
 from app.development.stack.broker import Broker
 from app.process.kafka import Brokers
 from app.process.ports import free_port
@@ -23,6 +27,9 @@ from support.macs import ENVIRONMENT, signed
 
 NOBODY = "127.0.0.1:1"
 NO_BROKERS = Brokers(NOBODY)
+
+PASSWORD = "of everybody in these tests"
+"""A user of another prefix is another one all the same."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +45,49 @@ class Kafka:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells a process of ours where to go."""
+        """What tells a process of ours where to go, and lets it do anything there."""
         return {
             **os.environ,
             "YUEKANG_KAFKA": self.brokers.servers,
             "YUEKANG_TOPIC_PREFIX": self.prefix,
             **ENVIRONMENT,
+            **_known_as(self.brokers),
         }
+
+    def known_as(self, process: str) -> dict[str, str]:
+        """What lets a process do there what it may, and no more."""
+        if self.brokers == NO_BROKERS or not self.brokers.by_password:
+            return {}
+        user = self.prefix + process
+        return _known_as(replace(self.brokers, mechanism="SCRAM-SHA-512", user=user))
+
+    def environment_of(self, process: str) -> dict[str, str]:
+        """What tells a process where to go, and as whom."""
+        return {**self.environment, **self.known_as(process)}
 
     def named(self, name: str) -> str:
         """Return what a topic or a group is called on the broker."""
         return self.prefix + name
 
     async def create_topics(self) -> None:
-        """Make the topics of topics.yaml, unless they are there."""
+        """Make the topics of topics.yaml, unless they are there, and who may do what with them."""
         await create_topics(self.brokers, Catalogue.load(prefix=self.prefix))
+        if self.brokers.by_password:
+            users = {self.prefix + process: PASSWORD for process in PROCESSES}
+            await set_passwords(self.brokers, users)
+            await create(self.brokers, self.acls())
+
+    def acls(self) -> list[Acl]:
+        """Return what each process may do with these names."""
+        return [
+            acl_of(f"User:{self.prefix}{process}", self._own(right))
+            for process in PROCESSES
+            for right in rights_of(process)
+        ]
+
+    def _own(self, right: Right) -> Right:
+        name = right.name
+        return replace(right, name=name if name == CLUSTER_NAME else self.prefix + name)
 
     async def delete_topic(self, name: str) -> None:
         """Delete a topic; return when it is gone, and may be made again."""
@@ -68,6 +103,17 @@ class Kafka:
     def producer(self, **settings: Any) -> AIOKafkaProducer:
         """Return a producer that is told names as in topics.yaml."""
         return Producer(self, **settings)
+
+
+def _known_as(brokers: Brokers) -> dict[str, str]:
+    if not brokers.by_password:
+        return {}
+    return {
+        "YUEKANG_KAFKA_SECURITY": brokers.security,
+        "YUEKANG_KAFKA_MECHANISM": brokers.mechanism,
+        "YUEKANG_KAFKA_USER": brokers.user,
+        "YUEKANG_KAFKA_PASSWORD": brokers.password,
+    }
 
 
 # aiokafka has no types: its class is Any to mypy.
@@ -115,8 +161,9 @@ def shared_broker(directory: Path) -> tuple[Brokers, Callable[[], None]]:
         fcntl.flock(start, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)
         if address.exists() and _answers(address.read_text()):  # whoever started it may have died
-            return Brokers(address.read_text()), users.close
-        broker = Broker(directory, free_port(), free_port())
+            port = int(address.read_text().partition(":")[2])
+            return Broker(directory, port, 0, PASSWORD).brokers, users.close
+        broker = Broker(directory, free_port(), free_port(), PASSWORD)
         broker.stop_seconds_max = 0.0  # nobody wants what it holds
         broker.start()
         try:

@@ -124,7 +124,7 @@ def assert_named(refused: httpx.Response) -> None:
 def environment(kafka: Kafka, port: int, rows_redis_url: str = NO_REDIS) -> dict[str, str]:
     """The settings of such a gateway, and of commands that speak to it."""
     return {
-        **kafka.environment,
+        **kafka.environment_of("gateway"),
         "YUEKANG_GATEWAY_PORT": str(port),
         "YUEKANG_ROWS_REDIS_URL": rows_redis_url,
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),

@@ -44,7 +44,7 @@ class Service(HttpProcess):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = {
-            **kafka.environment,
+            **kafka.environment_of(name),
             "YUEKANG_REDIS_URL": redis_url,
             "YUEKANG_DATA_DIR": str(directory),
             "YUEKANG_PROJECTION_STATUS_PORT": str(port),

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import httpx
 
-from app.development.secrets import development_secrets
+from app.development.secrets import development_secrets, process_secrets
 from app.development.stack.processes import left_behind
 from app.process.ports import free_ports
+from app.process.settings import Settings
 from app.topics.codec import encode
 from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
@@ -32,7 +33,7 @@ class Up:
         self.ports = free_ports(11)
         kafka, controller, redis, rows_redis, gateway, view = self.ports[:6]
         worker, projection, lists, rows, provider = self.ports[6:]
-        self.rows_redis_url = f"redis://127.0.0.1:{rows_redis}/0"
+        self._rows_redis = f"redis://127.0.0.1:{rows_redis}/0"
         self.view = f"http://127.0.0.1:{view}"
         self.status = {
             "view": self.view,
@@ -49,7 +50,7 @@ class Up:
             "YUEKANG_KAFKA": f"127.0.0.1:{kafka}",
             "YUEKANG_KAFKA_CONTROLLER_PORT": str(controller),
             "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
-            "YUEKANG_ROWS_REDIS_URL": self.rows_redis_url,
+            "YUEKANG_ROWS_REDIS_URL": self._rows_redis,
             "YUEKANG_GATEWAY_PORT": str(gateway),
             "YUEKANG_VIEW_PORT": str(view),
             "YUEKANG_WORKER_STATUS_PORT": str(worker),
@@ -71,6 +72,12 @@ class Up:
                 start_new_session=True,
             )
         self.wait(lambda: "Ctrl-C ends it." in self.output())
+
+    @property
+    def rows_redis_url(self) -> str:
+        """Where who may do anything goes to the rows' Redis."""
+        environ = {**process_secrets(self.data)["admin"], "YUEKANG_REDIS_URL": self._rows_redis}
+        return Settings.from_environment(environ=environ).redis_url
 
     def output(self) -> str:
         return self._output.read_text()

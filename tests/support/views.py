@@ -413,7 +413,7 @@ def resident(
 
 def projection_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
     return {
-        **kafka.environment,
+        **kafka.environment_of("projection"),
         "YUEKANG_REDIS_URL": redis_url,
         "YUEKANG_PROJECTION_STATUS_PORT": str(port),
     }
@@ -421,7 +421,7 @@ def projection_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str,
 
 def view_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
     return {
-        **kafka.environment,
+        **kafka.environment_of("view"),
         "YUEKANG_REDIS_URL": redis_url,
         "YUEKANG_VIEW_PORT": str(port),
         "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
@@ -507,7 +507,7 @@ def running_rows(kafka: Kafka, redis_url: str, directory: Path) -> Iterator[Runn
     """Run `yuekang rows`; it need not be ready yet."""
     port = free_port()
     environment = {
-        **kafka.environment,
+        **kafka.environment_of("rows"),
         "YUEKANG_ROWS_REDIS_URL": redis_url,
         "YUEKANG_ROWS_STATUS_PORT": str(port),
     }

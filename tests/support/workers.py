@@ -53,9 +53,10 @@ class Worker(HttpProcess):
         name: str = "worker",
         more: Mapping[str, str] | None = None,
     ) -> None:
+        self.kafka = kafka
         port = free_port()
         environment = {
-            **kafka.environment,
+            **kafka.environment_of(name),
             "YUEKANG_DATA_DIR": str(directory / "data"),
             f"YUEKANG_{name.split('-')[0].upper()}_STATUS_PORT": str(port),
             "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(DEAD_LETTER_KEY.public_key).hex(),

@@ -14,15 +14,23 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from app.development.stack.processes import Process, StackError, program
-from app.process.kafka import Brokers
+from app.process.files import write_whole
+from app.process.kafka import Brokers, Mechanism
 
 ROOT = Path(__file__).parents[3]
 LIBS = ROOT / ".run" / "kafka" / "libs"
 LOG4J = ROOT / "docker" / "kafka" / "log4j2.properties"
 COMMON = ROOT / "docker" / "kafka" / "server.properties"
+CLOSED = ROOT / "docker" / "kafka" / "closed.properties"
+
+MECHANISM: Mechanism = "PLAIN"
+"""How the super user is known: by a password that the broker's own file has. All others have SCRAM,
+whose passwords are in the cluster's metadata, and the super user puts them there."""
 
 MEMORY = ("-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=128m", "-XX:MaxMetaspaceSize=128m")
 """Enough for a sample day of 10,000 people, with room to spare."""
+
+SUPER_USER = "admin"
 
 FORMAT_SECONDS_MAX = 60.0
 
@@ -30,17 +38,25 @@ FORMAT_SECONDS_MAX = 60.0
 class Broker(Process):
     """Broker and controller in one process, which listens on the loopback address alone.
 
-    Its data and configuration are in `<directory>/kafka`. A first start formats the folder.
+    Its data and configuration are in `<directory>/kafka`. A first start formats the folder. With a
+    `password`, which is the super user's, it refuses strangers; else it lets everybody do anything.
     """
 
     stop_seconds_max = 30.0
 
-    def __init__(self, directory: Path, port: int, controller_port: int) -> None:
+    def __init__(
+        self, directory: Path, port: int, controller_port: int, password: str | None = None
+    ) -> None:
         self._home = directory.resolve() / "kafka"
         self._properties = self._home / "server.properties"
         self._port = port
         self._controller_port = controller_port
-        self.brokers = Brokers(f"127.0.0.1:{port}")
+        self._password = password
+        servers = f"127.0.0.1:{port}"
+        self.brokers = Brokers(servers)
+        """Where it is; with a password also who may do anything there."""
+        if password is not None:
+            self.brokers = Brokers(servers, "SASL_PLAINTEXT", MECHANISM, SUPER_USER, password)
         super().__init__("kafka", _java("kafka.Kafka", str(self._properties)), directory)
 
     def start(self) -> None:
@@ -48,7 +64,7 @@ class Broker(Process):
         if not LIBS.is_dir():
             raise StackError(f"Kafka's jars are not in {LIBS}. Run `make setup`.")
         self._home.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text(self._configuration())
+        write_whole(self._properties, self._configuration().encode(), mode=0o600)
         if not (self._home / "log" / "meta.properties").exists():
             self._format()
         super().start()
@@ -93,14 +109,24 @@ class Broker(Process):
 
     def _configuration(self) -> str:
         broker, controller = self._port, self._controller_port
-        settings = {
+        settings: dict[str, object] = {
             "listeners": f"BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"BROKER://127.0.0.1:{broker}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": self._home / "log",
         }
+        common = COMMON.read_text()
+        if self._password is not None:
+            common += CLOSED.read_text()
+            login = (
+                "org.apache.kafka.common.security.plain.PlainLoginModule required "
+                f'username="{SUPER_USER}" password="{self._password}" '
+                f'user_{SUPER_USER}="{self._password}";'
+            )
+            for listener in ("broker", "controller"):
+                settings[f"listener.name.{listener}.plain.sasl.jaas.config"] = login
         own = "".join(f"{name}={value}\n" for name, value in settings.items())
-        return COMMON.read_text() + own
+        return common + own
 
 
 def _java(main: str, *arguments: str) -> list[str]:

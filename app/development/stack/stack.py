@@ -10,6 +10,16 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
+from app.development.secrets import (
+    ADMINISTRATOR,
+    IDENTITY_PROVIDER,
+    KAFKA_PASSWORD,
+    KAFKA_USERS,
+    KEYS_OF,
+    REDIS_PASSWORD,
+    REDIS_USERS,
+    process_secrets,
+)
 from app.development.stack.broker import Broker
 from app.development.stack.processes import (
     POLL_SECONDS,
@@ -21,7 +31,7 @@ from app.development.stack.processes import (
 )
 from app.development.stack.redis_server import MEMORY, RedisServer
 from app.process import ports
-from app.process.settings import SECRETS, Settings, variable_of
+from app.process.settings import FILE, REDIS_URLS, SECRETS, Settings, variable_of
 from app.topics.admin import create_topics
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
@@ -39,31 +49,18 @@ end the stack; a bug does."""
 HEALTHY_SECONDS = 60.0
 """The restarts of a process that ran this long are counted from zero again."""
 
-IDENTITY_PROVIDER = "identity-provider"
-
 COMMANDS = {"view": "development-view"}
 """The processes whose command has another name."""
 
-SECRETS_OF = {
-    "projection": frozenset({"yuekang_mac_key"}),
-    "rows": frozenset({"yuekang_mac_key"}),
-    "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
-    "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
-    "gateway": frozenset({"person_key_secret", "token_key", "mac_key"}),
-    "view": frozenset(
-        {
-            "token_key",
-            "display_key",
-            "session_key",
-            "credential_key",
-            "oidc_client_secret",
-            "portal_mac_key",
-            "terminal_mac_key",
-        }
-    ),
-    IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
-}
-"""The secrets that each process is given; it never sees any other."""
+KNOWN_BY = (
+    "kafka_security",
+    "kafka_mechanism",
+    "kafka_user",
+    "kafka_ca",
+    "kafka_certificate",
+    "redis_user",
+)
+"""The settings, besides secrets, that say as whom somebody goes to Kafka and Redis."""
 
 WRONG_SETTINGS = 2
 """The exit code that no restart can mend."""
@@ -93,16 +90,30 @@ class Stack:
         self.ports = _ports(settings, environment)
         of = {variable: port for _, variable, _, port in self.ports}
         self.directory = directory
-        self.broker = Broker(directory, of["YUEKANG_KAFKA"], of[CONTROLLER])
-        self.redis = RedisServer(directory, of["YUEKANG_REDIS_URL"], memory=redis_memory)
-        self.rows_redis = RedisServer(directory, of[ROWS_REDIS], "rows-redis", redis_memory)
-        self._servers = (self.rows_redis, self.redis, self.broker)
+        own_secrets = process_secrets(directory)
+        administrator = own_secrets[ADMINISTRATOR]
+        self._passwords = {
+            own_secrets[name][variable_of("kafka_user")]: own_secrets[name][KAFKA_PASSWORD]
+            for name in KAFKA_USERS & own_secrets.keys()
+        }
+        self._passwords[environment[variable_of("kafka_user")]] = environment[KAFKA_PASSWORD]
+        self.broker = Broker(
+            directory, of["YUEKANG_KAFKA"], of[CONTROLLER], administrator[KAFKA_PASSWORD]
+        )
+        passwords = {name: own_secrets[name][REDIS_PASSWORD] for name in REDIS_USERS}
+        passwords[ADMINISTRATOR] = administrator[REDIS_PASSWORD]
+        self.redis = RedisServer(
+            directory, of["YUEKANG_REDIS_URL"], "redis", redis_memory, passwords
+        )
+        self.rows_redis = RedisServer(
+            directory, of[ROWS_REDIS], "rows-redis", redis_memory, passwords
+        )
+        self._servers = (self.broker, self.rows_redis, self.redis)
         environment = {**environment, "YUEKANG_DATA_DIR": str(directory)}
 
         def process(name: str, address: str) -> HttpProcess:
             command = [str(Path(sys.executable).with_name("yuekang")), COMMANDS.get(name, name)]
-            withheld = {variable_of(secret) for secret in SECRETS - SECRETS_OF[name]}
-            own = {key: value for key, value in environment.items() if key not in withheld}
+            own = own_environment(environment, name, own_secrets[name])
             return HttpProcess(name, command, directory, own, address)
 
         status = f"http://{settings.status_host}"
@@ -159,15 +170,32 @@ class Stack:
         for server in self._servers:
             server.wait_ready()
         try:
-            asyncio.run(create_topics(self.broker.brokers))
+            asyncio.run(self._prepare_kafka())
         except KafkaError as error:
             raise StackError(
-                f"Kafka refuses a topic of topics.yaml: {error}\n{self.broker.tail()}"
+                f"Kafka refuses a topic of topics.yaml, a user or a right: {error}\n"
+                f"{self.broker.tail()}"
             ) from error
         for service in self.services:
             service.start()
             self._started[service.name] = time.monotonic()
         self._wait_ready(waiting_for)
+
+    async def _prepare_kafka(self) -> None:
+        """Make topics, users and their rights, as this release has them."""
+        # To load these takes a second; Kafka starts meanwhile (see RedisServer.start).
+        from app.access.acls import create, delete, differing, read
+        from app.access.passwords import set_passwords
+        from app.access.rights import PROCESSES, principal_of, rights_of
+
+        brokers = self.broker.brokers
+        await create_topics(brokers)
+        await set_passwords(brokers, self._passwords)
+        wanted = {principal_of(process): rights_of(process) for process in PROCESSES}
+        found = differing(wanted, await read(brokers))
+        await create(brokers, found.missing)
+        # Those of a release before; what somebody else was given by hand stays.
+        await delete(brokers, [acl for acl in found.too_many if acl.principal in wanted])
 
     def _wait_ready(self, waiting_for: Say) -> None:
         waiting = list(self.services)
@@ -225,6 +253,18 @@ class Stack:
         for process in (*others, *self._last, *self._servers):
             process.stop()
         end_left_behind(self.directory)
+
+
+def own_environment(
+    environment: Mapping[str, str], name: str, own_secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what one process is given of an environment: none of another's secrets, and not as
+    whom whoever started the stack goes to Kafka and Redis."""
+    withheld = {variable_of(secret) for secret in SECRETS - KEYS_OF[name] - set(REDIS_URLS)}
+    withheld |= {variable_of(known) for known in KNOWN_BY}
+    withheld |= {variable + FILE for variable in withheld}
+    shared = {key: value for key, value in environment.items() if key not in withheld}
+    return {**own_secrets, **shared}
 
 
 def _has_identity_provider(settings: Settings) -> bool:

@@ -19,7 +19,7 @@ from rich.console import Console
 from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.development.sample.logins import LOGINS
 from app.development.sample.publish import SAMPLE_FILE, load
-from app.development.secrets import SECRETS_FILE, development_secrets
+from app.development.secrets import SECRETS_FILE, development_secrets, known_by
 from app.development.stack.processes import MARK, POLL_SECONDS, StackError, end_left_behind
 from app.development.stack.stack import Stack
 from app.process.settings import Settings
@@ -69,7 +69,9 @@ def run(console: Console, people: int | None, free_mib_min: int) -> None:
         if ended := end_left_behind(directory):
             console.print(f"Ended what an earlier run left behind ({ended}).")
         _check_disk(directory, free_mib_min)
-        environment = {**development_secrets(directory), **os.environ}
+        secrets = development_secrets(directory)
+        # The shell may have those of another folder.
+        environment = {**secrets, **os.environ, **known_by(secrets)}
         settings = Settings.from_environment(environ=environment)
         stack = Stack(settings, environment, directory, partial(_tell, console))
         stack.check_ports()
@@ -97,6 +99,7 @@ def _held(directory: Path) -> Iterator[None]:
     """Hold the folder, so that no second stack writes to the same data."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)  # what people did lies in Kafka's files in the clear
         lock = (directory / "up.lock").open("a+")
     except OSError as error:
         raise StackError(f"The data folder cannot be used: {error}") from None
