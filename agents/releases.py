@@ -21,6 +21,7 @@ from app.engine.chunks import Chunk
 from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
 from app.process.consumer import LogRecord
+from app.process.macs import MAC
 from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
@@ -83,12 +84,12 @@ def chunk_release(table: Table, dead_letters: DeadLetters | None, keys: SourceKe
                     dead_letters.refuse(transaction, TOPIC, record, refusal)
                 continue
             match event:
-                case SourceReleased(data=data):
+                case SourceReleased(source=by, data=data):
                     for topic in topics:
-                        _release_source(transaction, topic, record.partition, data.source)
-                case PartitionReleased(data=data):
+                        _release_source(transaction, topic, record.partition, data.source, by)
+                case PartitionReleased(source=by, data=data):
                     if (data.table, data.partition) == (name, record.partition):
-                        _release_partition(transaction, topics, data)
+                        _release_partition(transaction, topics, data, by)
                         transaction.then(partial(table.lanes.go_on, data.partition, data.topic))
 
     return release
@@ -104,23 +105,32 @@ def _release_in(record: LogRecord, keys: SourceKeys) -> SourceReleased | Partiti
         raise Refusal(Code.NO_AUTHORITY, f"{author} is no operator.", author)
     try:
         release: SourceReleased | PartitionReleased = _decode(record.value or b"")
-        return release
     except msgspec.DecodeError as error:  # also JSON that is not a release
         raise Refusal(Code.INVALID, f"This is no release: {error}.", author) from None
+    if release.source != author:
+        raise Refusal(
+            Code.NOT_AUTHENTIC,
+            f"Its header {MAC} was made with the key of {author}, which speaks for that source "
+            f"alone, and not for {release.source}.",
+            author,
+        )
+    return release
 
 
-def _release_source(transaction: Transaction, topic: str, partition: int, source: str) -> None:
+def _release_source(
+    transaction: Transaction, topic: str, partition: int, source: str, by: str
+) -> None:
     tally = tally_of(transaction, topic)
     if source in tally.parked:
-        log.warning("source_released", topic=topic, partition=partition, source=source)
+        log.warning("source_released", topic=topic, partition=partition, source=source, by=by)
     tally.release(source)
     write_tally(transaction, topic, tally)
 
 
 def _release_partition(
-    transaction: Transaction, topics: list[str], data: PartitionReleasedData
+    transaction: Transaction, topics: list[str], data: PartitionReleasedData, by: str
 ) -> None:
-    log.warning("partition_released", **asdict(data))
+    log.warning("partition_released", by=by, **asdict(data))
     if data.offset is None:
         return
     for topic in topics:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from app.operator.latency.report import Percentiles, percentiles
 from app.process.settings import Settings
 from app.view.displays import Displays
-from app.web.tokens import Tokens
+from app.web.issuing import tokens_by
 from bench import topics
 from bench.latency import whole_stack
 from bench.records import Record, person_key
@@ -104,7 +104,7 @@ class _Asking:
         self._client = client
         self._url = f"{settings.view_url}/v1/scans"
         self._displays = Displays(bytes.fromhex(environment["YUEKANG_DISPLAY_KEY"]))
-        self._tokens = Tokens(bytes.fromhex(environment["YUEKANG_TOKEN_KEY"]))
+        self._token_for = tokens_by(settings)
         self.latencies: list[float] = []
         self.outcomes: Counter[str] = Counter()
         self.not_recorded = 0
@@ -112,7 +112,7 @@ class _Asking:
     async def scan(self, number: int, due: float) -> str:
         """Send a scan that was due at `due`, by `time.monotonic`; return its outcome."""
         now = datetime.now(UTC).isoformat()
-        token = self._tokens.token_for(f"/terminals/scans-{number % TERMINALS}")
+        token = self._token_for(f"/terminals/scans-{number % TERMINALS}")
         body = {
             "id": f"scan-{number}-{due:.6f}",
             "token": self._displays.token(_person(number % PEOPLE), "样*甲", "1234"),

@@ -24,8 +24,8 @@ from msgspec import Struct
 from app.development.secrets import development_secrets
 from app.development.stack.processes import StackError
 from app.development.stack.stack import Stack
-from app.operator.client import operator_token
 from app.process.settings import Settings
+from app.web.issuing import operator_token
 from bench import topics
 from bench.cpu import peak_memory_mib
 from bench.records import Record, person_key

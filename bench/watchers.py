@@ -21,8 +21,7 @@ from msgspec import Struct
 
 from app.operator.latency.report import Percentiles, percentiles
 from app.process.settings import Settings
-from app.web.operator import OPERATOR
-from app.web.tokens import Tokens
+from app.web.issuing import operator_token
 from bench import topics
 from bench.latency import whole_stack
 from bench.records import Record, person_key
@@ -74,7 +73,7 @@ def measure(
     """Measure on a stack of its own, after a run that warms up and counts for nothing."""
     with whole_stack(directory) as environment:
         settings = Settings.from_environment(environ=environment)
-        token = Tokens(bytes.fromhex(environment["YUEKANG_TOKEN_KEY"])).token_for(OPERATOR)
+        token = operator_token(settings)
         asyncio.run(_run(settings, token, 1, rate, WARM_UP_SECONDS))
         terminal.say(f"{clients:,} clients, {rate:,} changes/s for {seconds} s")
         found = asyncio.run(_run(settings, token, clients, rate, seconds))

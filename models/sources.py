@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from models.events import EVENT_ID, Instant
+from models.events import EVENT_ID, SOURCE_LENGTH_MAX, Instant
 
 
 class Limit(Struct, frozen=True):
@@ -153,6 +153,14 @@ ReleaseId = Annotated[
     str,
     Meta(pattern=EVENT_ID.pattern, description="Unique within the source; printable ASCII."),
 ]
+OperatorName = Annotated[
+    str,
+    Meta(
+        pattern=r"^/operator(s/[a-z0-9]+(-[a-z0-9]+)*)?$",
+        max_length=SOURCE_LENGTH_MAX,
+        description="The operator by name, /operators/…; /operator in releases of before.",
+    ),
+]
 SourceRead = Annotated[
     str,
     Meta(
@@ -171,7 +179,7 @@ class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     id: ReleaseId
     time: Instant
-    source: Literal["/operator"] = "/operator"
+    source: OperatorName
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: Literal["application/json"] = "application/json"
 
@@ -204,6 +212,6 @@ class PartitionReleased(Release, frozen=True, kw_only=True, tag=PARTITION_RELEAS
     data: PartitionReleasedData
 
 
-def released(source: str, id: str, at: datetime) -> SourceReleased:
-    """Return the release of `source`."""
-    return SourceReleased(id=id, time=at, data=SourceReleasedData(source))
+def released(source: str, id: str, at: datetime, by: str) -> SourceReleased:
+    """Return the release of `source` by an operator, such as /operators/chen."""
+    return SourceReleased(id=id, time=at, source=by, data=SourceReleasedData(source))

@@ -3,6 +3,9 @@
 `<directory>/secrets.env` is for whoever types commands there, and has every key. Each process has a
 file of its own, `<directory>/secrets/<process>.env`, with what it needs and nothing else: keys, and
 the passwords by which Kafka and Redis know it.
+
+The view's tokens end, so they are made again, with the key that lies beside them, when they are
+good for less than half of their time.
 """
 
 import sys
@@ -12,10 +15,12 @@ from secrets import token_bytes, token_hex
 
 from nacl.public import PrivateKey
 
+from app.process.clock import now
 from app.process.files import write_whole
 from app.process.settings import SECRET_BYTES_MIN, variable_of
 from app.topics.authentic import authority_key
-from app.topics.catalogue import named
+from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL, named
+from app.web.issuing import LIFE, TokenIssuer, told_by
 
 SECRETS_FILE = "secrets.env"
 
@@ -30,10 +35,12 @@ KEYS_OF: Mapping[str, frozenset[str]] = {
     "rows": frozenset({"yuekang_mac_key"}),
     "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
-    "gateway": frozenset({"person_key_secret", "token_key", "mac_key"}),
+    "gateway": frozenset({"person_key_secret", "token_public_keys", "mac_key"}),
     "view": frozenset(
         {
-            "token_key",
+            "token_public_keys",
+            "portal_token",
+            "identity_provider_token",
             "display_key",
             "session_key",
             "credential_key",
@@ -45,7 +52,7 @@ KEYS_OF: Mapping[str, frozenset[str]] = {
     IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
     ADMINISTRATOR: frozenset(),
 }
-"""The keys that each process is given; it never sees any other."""
+"""The keys and tokens that each process is given; it never sees any other."""
 
 KAFKA_USERS = frozenset({*KEYS_OF, OPERATOR}) - {IDENTITY_PROVIDER, ADMINISTRATOR}
 REDIS_USERS = frozenset({"projection", "rows", "gateway", "view"})
@@ -53,6 +60,17 @@ REDIS_USERS = frozenset({"projection", "rows", "gateway", "view"})
 
 ENVIRONMENT = {"YUEKANG_ENVIRONMENT": "development"}
 KAFKA_PASSWORD, REDIS_PASSWORD = variable_of("kafka_password"), variable_of("redis_password")
+
+FORMER = frozenset({"YUEKANG_TOKEN_KEY"})
+"""Variables that no process knows any more; they are left out of an older file."""
+
+PRIVATE_KEY, PUBLIC_KEYS = "YUEKANG_TOKEN_PRIVATE_KEY", "YUEKANG_TOKEN_PUBLIC_KEYS"
+
+TOKENS = {
+    "YUEKANG_PORTAL_TOKEN": PORTAL,
+    "YUEKANG_IDENTITY_PROVIDER_TOKEN": f"{IDENTITY_PROVIDERS}gd",
+}
+"""The view's tokens, and whose they are: with the name that the provider has unless it is set."""
 
 
 def development_secrets(directory: Path) -> dict[str, str]:
@@ -62,7 +80,13 @@ def development_secrets(directory: Path) -> dict[str, str]:
     """
     path = directory / SECRETS_FILE
     found = _read(path)
-    wanted = {**_made(), **found, **_known(OPERATOR, found)}
+    kept = {name: value for name, value in found.items() if name not in FORMER}
+    wanted = {**_made(), **kept, **_known(OPERATOR, found)}
+    issuer = TokenIssuer(bytes.fromhex(wanted[PRIVATE_KEY]))
+    wanted.setdefault(PUBLIC_KEYS, issuer.public.hex())
+    for name, source in TOKENS.items():
+        if not _is_good(wanted.get(name, "")):
+            wanted[name] = issuer.token_for(source)
     if wanted != found:
         _write(path, wanted)
     return wanted
@@ -123,7 +147,7 @@ def _made() -> dict[str, str]:
         "YUEKANG_TERMINAL_MAC_KEY": authority_key(mac_key, "terminal").hex(),
         "YUEKANG_YUEKANG_MAC_KEY": authority_key(mac_key, "yuekang").hex(),
         "YUEKANG_PERSON_KEY_SECRET": token_hex(SECRET_BYTES_MIN),
-        "YUEKANG_TOKEN_KEY": token_hex(SECRET_BYTES_MIN),
+        PRIVATE_KEY: token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DISPLAY_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_SESSION_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_CREDENTIAL_KEY": token_hex(SECRET_BYTES_MIN),
@@ -136,6 +160,14 @@ def _made() -> dict[str, str]:
 def _read(path: Path) -> dict[str, str]:
     lines = path.read_text().splitlines() if path.exists() else []
     return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _is_good(token: str) -> bool:
+    try:
+        _, until = told_by(token)
+    except ValueError:
+        return False
+    return until - now() > LIFE / 2
 
 
 def _write(path: Path, variables: Mapping[str, str]) -> None:

@@ -1,25 +1,60 @@
-"""`yuekang token` and `yuekang person-key`."""
+"""`yuekang token`, `yuekang token-key` and `yuekang person-key`."""
 
+import secrets
 import sys
+from datetime import timedelta
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from app.gateway.person_keys import PersonKeys
 from app.process.clock import now
 from app.process.settings import Settings
-from app.web.tokens import Tokens
+from app.web.issuing import KEY_BYTES, LIFE, issuer_of, told_by
+from app.web.tokens import LIFE_MAX, Role
 from models.documents import DocumentError, parse_document
 from models.events import DocumentType
+from models.policy import ZONE
 
 
-def token(source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")]) -> None:
-    """Print the bearer token of a source. Whoever has it may publish as that source."""
-    settings = Settings.from_environment("token_key")
+def token(
+    source: Annotated[
+        str, typer.Argument(help="Such as /laboratories/440100-001, or /operators/chen.")
+    ],
+    days: Annotated[
+        int, typer.Option(min=1, max=LIFE_MAX.days, help="How long it is good.")
+    ] = LIFE.days,
+    role: Annotated[
+        list[Role] | None, typer.Option(help="What an operator may do; once for each role.")
+    ] = None,
+) -> None:
+    """Print an access token of a source. Whoever has it may publish as that source.
+
+    Its id, by which it can be taken back, and its end are told on standard error: keep them.
+    """
+    issuer = issuer_of(Settings.from_environment("token_private_key"))
     try:
-        print(Tokens(settings.token_key).token_for(source))
+        made = issuer.token_for(source, role or (), timedelta(days=days))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    token_id, until = told_by(made)
+    ends = until.astimezone(ZONE)
+    typer.echo(f"{source}: id {token_id}, good until {ends:%Y-%m-%d %H:%M}.", err=True)
+    print(made)
+
+
+def token_key() -> None:
+    """Print a new key of tokens: the private half, for `yuekang token` alone, and the public one.
+
+    With YUEKANG_TOKEN_PRIVATE_KEY set it prints the public half of that.
+    """
+    settings = Settings.from_environment()
+    private = settings.token_private_key or secrets.token_bytes(KEY_BYTES)
+    issuer = issuer_of(replace(settings, token_private_key=private))
+    if not settings.token_private_key:
+        print(f"YUEKANG_TOKEN_PRIVATE_KEY={private.hex()}")
+    print(f"YUEKANG_TOKEN_PUBLIC_KEYS={issuer.public.hex()}")
 
 
 def person_key(

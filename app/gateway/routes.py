@@ -52,12 +52,13 @@ from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
 from app.topics.writer import Writer
 from app.web import problems
+from app.web.operator import access_of
 from app.web.probes import probes
 from app.web.problems import FieldError, Problem, Refused
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of, page
-from app.web.tokens import InvalidToken, Tokens
+from app.web.tokens import Revocations, Tokens, Trust
 
 KEYS_MAX = RateLimitItemPerMinute(30_000), RateLimitItemPerDay(1_000_000)
 """Person keys for one source: enough to fill a morning's listings, too few to try out numbers
@@ -79,8 +80,9 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     rows_redis_url: str
     person_key_secret: bytes
     person_key_version: int
-    token_key: bytes
+    trust: Trust
     mac_keys: SourceKeys
+    revocations: Revocations | None = None
     view_url: str = ""
     views_sources: frozenset[str] = frozenset({PORTAL})
     now: Clock = now
@@ -93,7 +95,7 @@ class Gateway:
     """What the handlers share."""
 
     def __init__(self, options: GatewayOptions) -> None:
-        self.tokens = Tokens(options.token_key)
+        self.tokens = Tokens(options.trust, options.revocations)
         self.admission = Admission(
             PersonKeys(options.person_key_secret, options.person_key_version),
             options.mac_keys,
@@ -105,19 +107,9 @@ class Gateway:
         self._views_sources = options.views_sources
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    def authenticate(self, request: AnyRequest) -> str:
+    async def authenticate(self, request: AnyRequest) -> str:
         """Return the source whose token the request carries; raise `Refused` (401)."""
-        authorization = request.headers.get("authorization", "")
-        try:
-            return self.tokens.source_in(authorization)
-        except InvalidToken:
-            said = 'Bearer error="invalid_token"' if authorization else "Bearer"
-            raise Refused(
-                "unauthenticated",
-                "Send the source's token as `Authorization: Bearer …`; the operator makes it with "
-                "`yuekang token SOURCE`. One of another gateway, or of an older key, is none.",
-                headers={"WWW-Authenticate": said},
-            ) from None
+        return (await access_of(self.tokens, request, "the source's", "SOURCE")).source
 
     async def spend(self, source: str, count: int) -> None:
         """Count `count` person keys for `source`, or raise `Refused` (429)."""
@@ -222,7 +214,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
     )
     async def publish(request: AnyRequest) -> Response[Any]:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("events").time():
-            source = gateway.authenticate(request)
+            source = await gateway.authenticate(request)
             headers = list(request.scope["headers"])
             kind = messages.kind_of(headers)
             batch = messages.is_batch(kind, headers)
@@ -254,7 +246,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
         well. Limited per source, and recorded: who asked for how many, never for whom.
         """
         with metrics.GATEWAY_REQUEST_SECONDS.labels("person-keys").time():
-            source = gateway.authenticate(request)
+            source = await gateway.authenticate(request)
             if messages.kind_of(list(request.scope["headers"])) != messages.DATA:
                 raise Refused(
                     "unsupported-media-type",
@@ -304,7 +296,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
         last_event_id: LastEventId = None,
     ) -> Response[RefusalsAnswer] | Stream:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("refusals").time():
-            source = gateway.authenticate(request)
+            source = await gateway.authenticate(request)
             check_names(request.query_params)
             place = after if last_event_id is None else last_event_id
             if EVENT_STREAM not in request.headers.get("accept", ""):

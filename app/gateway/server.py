@@ -9,13 +9,14 @@ from app.process.settings import Settings
 from app.topics.authentic import source_keys
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.web.serve import serve
+from app.web.tokens import trust_of
 
 REQUESTS_AT_ONCE_MAX = 512
 KILL_SECONDS = 5
 """Streams never end by themselves, and their clients come back. A request that still waits for
 Kafka then is cut off; sending it again is safe."""
 
-GATEWAY_SECRETS = ("person_key_secret", "token_key", "mac_key")
+GATEWAY_SECRETS = ("person_key_secret", "mac_key")
 
 
 def make() -> Litestar:
@@ -34,7 +35,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         rows_redis_url=settings.rows_redis_url,
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
-        token_key=settings.token_key,
+        trust=trust_of(settings),
         mac_keys=source_keys(settings),
         view_url=settings.view_url,
         views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
@@ -44,6 +45,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
 def gateway() -> None:
     """Serve the entrance over HTTP until a signal ends it."""
     settings = Settings.from_environment(*GATEWAY_SECRETS)
+    trust_of(settings)
     serve(
         "app.gateway.server:make",
         "gateway",

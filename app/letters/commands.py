@@ -29,6 +29,8 @@ from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import reading
 from app.topics.records import KafkaPlace
 from app.topology import input_topics
+from app.web.issuing import operator_of_command
+from app.web.tokens import Role
 from models.policy import ZONE
 from models.sources import SourceReleasedData
 
@@ -188,6 +190,8 @@ def release(
 ) -> None:
     """Let a parked source go on: its new records are applied from then on.
 
+    The release bears the name of the operator whose token YUEKANG_TOKEN is, with the role release.
+
     Send the records that were put aside with `resend --source SOURCE`. Exits with 1 if the worker
     has not applied the release in time; the release is written even then, and will be applied.
     """
@@ -195,8 +199,8 @@ def release(
         msgspec.convert({"source": source}, SourceReleasedData)
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"{source!r} is no source ({error}).") from None
-    keys = operator_keys()
-    if not ask_kafka(lambda brokers: release_source(brokers, keys, source, WAIT_SECONDS_MAX)):
+    by, keys = operator_of_command(Settings.from_environment(), Role.RELEASE), operator_keys()
+    if not ask_kafka(lambda brokers: release_source(brokers, keys, source, by, WAIT_SECONDS_MAX)):
         raise failed(
             f"The release of {source} is written, but no worker has applied it within "
             f"{WAIT_SECONDS_MAX:g} s. Does one run?"

@@ -17,6 +17,8 @@ from app.letters.asking import ask_kafka, failed, operator_keys
 from app.letters.releases import release_partition
 from app.process.settings import Settings
 from app.process.terminal import escaped
+from app.web.issuing import operator_of_command
+from app.web.tokens import Role
 from models.policy import ZONE
 from models.sources import PartitionReleasedData
 
@@ -104,7 +106,8 @@ def release(
     """Let a partition go on that stands still: the record at which it stands is tried again.
 
     With --leave-aside, --topic and --offset that record is not tried again. It is written to
-    dead-letters, from where it can be sent again once the cause is mended.
+    dead-letters, from where it can be sent again once the cause is mended. The release bears the
+    name of the operator whose token YUEKANG_TOKEN is, with the role release.
 
     Exits with 0 if it does not stand still any more, with 1 if it does, or if the worker has not
     applied the release in time; the release is written even then, and will be applied.
@@ -123,11 +126,12 @@ def release(
         )
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"This is no release: {error}.") from None
+    by = operator_of_command(Settings.from_environment(), Role.RELEASE)
     addresses = _addresses(status)
     standing = _standing(asyncio.run(_asked(addresses)), data)
     print(_said(standing))
     keys = operator_keys()
-    if not ask_kafka(lambda brokers: release_partition(brokers, keys, data, WAIT_SECONDS_MAX)):
+    if not ask_kafka(lambda brokers: release_partition(brokers, keys, data, by, WAIT_SECONDS_MAX)):
         raise failed(
             f"The release of partition {partition} of {table} is written, but no worker has "
             f"applied it within {WAIT_SECONDS_MAX:g} s. Does one run?"

@@ -30,9 +30,12 @@ ASK_SECONDS = 0.5
 _encode = msgspec.json.Encoder().encode
 
 
-async def release(brokers: Brokers, keys: SourceKeys, source: str, wait_seconds: float) -> bool:
-    """Release `source`; return whether the worker has applied that in every partition in time."""
-    event = released(source, str(uuid.uuid4()), datetime.now(UTC))
+async def release(
+    brokers: Brokers, keys: SourceKeys, source: str, by: str, wait_seconds: float
+) -> bool:
+    """Release `source` as the operator `by`; return whether the worker has applied that in every
+    partition in time."""
+    event = released(source, str(uuid.uuid4()), datetime.now(UTC), by)
     record = keys.signed(Record(TOPIC.name, source.encode(), _encode(event)), event.source)
     places = await _write(brokers, record, range(TOPIC.partitions))
     offsets = {place.partition: place.offset for place in places}
@@ -40,10 +43,11 @@ async def release(brokers: Brokers, keys: SourceKeys, source: str, wait_seconds:
 
 
 async def release_partition(
-    brokers: Brokers, keys: SourceKeys, data: PartitionReleasedData, wait_seconds: float
+    brokers: Brokers, keys: SourceKeys, data: PartitionReleasedData, by: str, wait_seconds: float
 ) -> bool:
-    """Release a partition; return whether the worker of its table has applied that in time."""
-    event = PartitionReleased(id=str(uuid.uuid4()), time=datetime.now(UTC), data=data)
+    """Release a partition as the operator `by`; return whether the worker of its table has applied
+    that in time."""
+    event = PartitionReleased(id=str(uuid.uuid4()), time=datetime.now(UTC), source=by, data=data)
     record = keys.signed(Record(TOPIC.name, data.table.encode(), _encode(event)), event.source)
     [place] = await _write(brokers, record, [data.partition])
     groups = [group for group in (PEOPLE, LISTS, SCANS) if group.table == data.table]

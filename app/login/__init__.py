@@ -15,9 +15,9 @@
 - `names`: as much of a name, and of a document number, as a gate may see.
 - `failures`: every way in which a login can fail; `pages`, `texts`, `routes`: the answers, and
   their words.
-- `duty`: the login of duty officers, by the operator's token (`/duty/login`), and their guard.
+- `duty`: the login of duty officers, by an operator's token (`/duty/login`), and their guard.
 - `devices`: one's own phone, logged in again without a face scan; `again`: its addresses.
-- `options`: what a login needs to know; `transport`: a bound on every answer that it is given.
+- `options`: what a login needs to know.
 
 It promises that a document number is in memory between the provider's answer and the gateway's,
 and nowhere else; a session has its last four characters. It imports `app.gateway` (its client and

@@ -1,16 +1,14 @@
-"""Who is on duty: the operator's token, once, for a cookie of twelve hours.
+"""Who is on duty: an operator's token, once, for a cookie of twelve hours.
 
 `Duty.protect(handler, …)` makes a router for those alone who are on duty: by that cookie, or by the
 token itself (`Authorization: Bearer …`), as a program sends it. A page leads to the login, anything
-else is answered 401. Which sources are on duty is said in one place, `Duty.is_officer`.
+else is answered 401. It takes the role `read`.
 
-The cookie names a source and the officer, and carries a digest of the token it was given for: with
-another token key no cookie is good any more. Nothing is stored, so a single one cannot be taken
-back before its time; whoever logs out deletes it in their browser.
+The cookie names the operator, the token it was given for and the key of that. It is good no more
+once the token or its source is taken back, or the key is not trusted. Nothing else is stored, so a
+cookie alone cannot be taken back before its time; whoever logs out deletes it in their browser.
 """
 
-import hashlib
-import hmac
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -21,17 +19,17 @@ from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
-from app.login.guards import SAFE_METHODS, AnyConnection, is_page, origin_of, own_path, same_origin
+from app.login.guards import SAFE_METHODS, is_page, origin_of, own_path, same_origin
 from app.login.seal import Broken, Seal
 from app.login.sessions import host_cookie
 from app.process.clock import Clock
 from app.process.logs import audit
 from app.web.language import Language, Text
 from app.web.language import gettext as _
-from app.web.operator import OPERATOR, operator_of
-from app.web.requests import AnyRequest
+from app.web.operator import operator_of
+from app.web.requests import AnyConnection, AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
-from app.web.tokens import InvalidToken, Tokens
+from app.web.tokens import TOKEN_LENGTH_MAX, InvalidToken, Role, Tokens
 
 DUTY_COOKIE = "__Host-duty"
 DUTY_LIFE = timedelta(hours=12)
@@ -41,17 +39,21 @@ dashboard has to be logged in once a shift too."""
 DASHBOARD = "/dashboard"
 LOGIN_PAGE = "/duty/login"
 OFFICER_LENGTH_MAX = 40
-TOKEN_DIGEST_BYTES = 16
 
 Whole = Annotated[datetime, Meta(tz=True)]
 
 
 class OnDuty(Struct, frozen=True, array_like=True):
-    """Who is on duty: as which source, under which name (it may be empty), until when."""
+    """Who is on duty: as which operator, under which name or post (it may be empty), until when.
+
+    `token_id` is of the token that was shown, `key_id` of the key that made it; empty if the
+    authorization server did.
+    """
 
     source: str
     officer: str
-    token_digest: bytes
+    token_id: str
+    key_id: str
     until: Whole
 
 
@@ -72,21 +74,18 @@ class Duty:
         self._now = now
         self.same_origin = same_origin(origin_of(view_url))
 
-    @staticmethod
-    def is_officer(source: str) -> bool:
-        """Say whether a source may do what duty officers do: the operator alone."""
-        return source == OPERATOR
-
-    def begin(self, token: str, officer: str) -> OnDuty | None:
+    async def begin(self, token: str, officer: str) -> OnDuty | None:
         """Return who is on duty from now on with this token; None if it is not an officer's."""
         try:
-            source = self._tokens.source_of(token.strip())
+            access = await self._tokens.access_of(token.strip())
         except InvalidToken:
             return None
-        if not self.is_officer(source):
+        if Role.READ not in access.roles:
             return None
         name = " ".join(officer.split())[:OFFICER_LENGTH_MAX]
-        return OnDuty(source, name, self._digest(source), self._now() + DUTY_LIFE)
+        key_id = access.key_id if self._tokens.is_own(access.key_id) else ""
+        until = self._now() + DUTY_LIFE
+        return OnDuty(access.source, name, access.token_id, key_id, until)
 
     def cookie(self, officer: OnDuty) -> Cookie:
         """Return the cookie; the browser forgets it when the shift is over."""
@@ -98,19 +97,22 @@ class Duty:
             officer = self._seal.open(connection.cookies.get(DUTY_COOKIE, ""))
         except Broken:
             return None
-        if officer.until <= self._now() or not self.is_officer(officer.source):
+        if officer.key_id and not self._tokens.is_own(officer.key_id):
             return None
-        ours = hmac.compare_digest(officer.token_digest, self._digest(officer.source))
-        return officer if ours else None
+        try:
+            self._tokens.check(officer.source, officer.token_id)
+        except InvalidToken:
+            return None
+        return officer if self._now() < officer.until else None
 
-    def check(self, connection: AnyConnection) -> None:
+    async def check(self, connection: AnyConnection) -> None:
         """Raise unless one on duty asks: `NotOnDuty` for a page, else `Refused` (401, 403)."""
         if self.officer_of(connection) is not None:
             return
         if "authorization" not in connection.headers and is_page(connection):
             query = connection.scope["query_string"].decode("latin-1")
             raise NotOnDuty(connection.scope["path"] + (f"?{query}" if query else ""))
-        operator_of(self._tokens, connection)
+        await operator_of(self._tokens, connection, Role.READ)
 
     def protect(self, *handlers: Any, **options: Any) -> Router:
         """Return a router of handlers for those on duty alone; `options` are Litestar's.
@@ -120,16 +122,12 @@ class Duty:
         # A function, not a method: Litestar copies anything else.
         check = self.check
 
-        def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
-            check(connection)
+        async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+            await check(connection)
 
         security = [{"operatorToken": list[str]()}, {"duty": list[str]()}]
         settings = {"guards": [self.same_origin, guard], "security": security, **options}
         return Router("/", route_handlers=handlers, **settings)
-
-    def _digest(self, source: str) -> bytes:
-        token = self._tokens.token_for(source).encode()
-        return hashlib.blake2b(token, digest_size=TOKEN_DIGEST_BYTES).digest()
 
 
 def duty_login_routes(duty: Duty) -> list[Any]:
@@ -143,12 +141,12 @@ def duty_login_routes(duty: Duty) -> list[Any]:
     async def begin(request: AnyRequest) -> Response[str] | Redirect:
         form = await request.form()
         officer, return_to = str(form.get("officer", "")), str(form.get("return_to", ""))
-        begun = duty.begin(str(form.get("token", "")), officer)
+        begun = await duty.begin(str(form.get("token", "")), officer)
         if begun is None:
             audit.info("duty_refused")
             fault = _("令牌不对，或不是值班人员的。")
             return _login_page(language_of(request), return_to, officer, fault)
-        audit.info("duty_begun", by=begun.source)
+        audit.info("duty_begun", by=begun.source, officer=begun.officer, token=begun.token_id)
         return Redirect(
             duty_path(return_to),
             status_code=303,
@@ -186,6 +184,7 @@ def _login_page(
         "return_to": duty_path(return_to),
         "officer": officer[:OFFICER_LENGTH_MAX],
         "officer_length_max": OFFICER_LENGTH_MAX,
+        "token_length_max": TOKEN_LENGTH_MAX,
         "hours": int(DUTY_LIFE.total_seconds()) // 3600,
         "faults": {} if fault is None else {"token": fault},
     }

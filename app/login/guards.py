@@ -19,15 +19,13 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions, SessionStore
 from app.web.problems import Refused
-from app.web.requests import AnyRequest
+from app.web.requests import AnyConnection, AnyRequest
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/v1/"
 
 FRESH = {"fresh": True}
 """For a handler's `opt`: it needs a session whose person the provider saw a short while ago."""
-
-AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 LoggedIn = NamedDependency[Session]

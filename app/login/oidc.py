@@ -24,18 +24,18 @@ from urllib.parse import quote
 import httpx
 import msgspec
 from authlib.deprecate import AuthlibDeprecationWarning
-from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import JWKRegistry, KeySet
+from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 from msgspec import Meta, Struct
 
 from app.login.failures import Failed
-from app.login.transport import Bounded
 from app.process.clock import Clock
 from app.process.settings import SAFE_URL
 from app.process.tls import tls_context
+from app.web.jwks import ALGORITHMS, readable_keys
+from app.web.transport import Bounded
 
 with warnings.catch_warnings():
     # Authlib prefers httpx2, which nothing else here uses; httpx does the same.
@@ -62,15 +62,6 @@ KEYS_AGAIN_SECONDS = 5.0
 
 LEEWAY_SECONDS = 60
 """How far the provider's clock may be from ours."""
-
-ALGORITHMS = frozenset(
-    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-    | {"Ed25519"}
-)
-"""Signatures by a private key. Neither `none` nor one with a secret that the client knows too."""
-
-UNREADABLE = (JoseError, ValueError, TypeError, KeyError, AttributeError, UnsupportedAlgorithm)
-"""What joserfc and cryptography raise for a key that they cannot read."""
 
 SIGNED = "application/jwt"
 """The media type of claims that are signed."""
@@ -289,7 +280,7 @@ class RelyingParty:
         async with self._reading:
             if self._keys is None or _age(self._keys_at) > older_than:
                 content = _decoded(await self._get(metadata.jwks_uri), dict[str, Any])
-                self._keys = _readable(content["keys"])
+                self._keys = readable_keys(content["keys"])
                 self._keys_at = time.monotonic()
             return self._keys
 
@@ -362,24 +353,6 @@ class RelyingParty:
         except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
             # The message may repeat what was sent, so only the kind of error is kept.
             raise Failed("provider", type(error).__name__) from None
-
-
-def _readable(written: Iterable[Any]) -> KeySet:
-    """Return the keys that can be read; raise `Failed` if none can.
-
-    The others are for others: a key that is not understood is ignored (RFC 7517, 5). A member that
-    is null says nothing.
-    """
-    keys = []
-    for key in written:
-        try:
-            said = {name: value for name, value in key.items() if value is not None}
-            keys.append(JWKRegistry.import_key(said))
-        except UNREADABLE:
-            continue
-    if not keys:
-        raise Failed("provider", "none of its keys can be read")
-    return KeySet(keys)
 
 
 def _check_error(answer: Mapping[str, str]) -> None:

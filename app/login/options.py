@@ -8,12 +8,15 @@ from app.process.settings import Settings
 
 
 class LoginOptions(Struct, frozen=True, kw_only=True):
-    """What a login needs to know. Without a provider nobody can log in; all else works."""
+    """What a login needs to know. Without a provider nobody can log in; all else works.
+
+    `gateway_token` is that of the source `/identity-providers/<provider_name>`.
+    """
 
     view_url: str
     gateway_url: str
     session_key: bytes
-    token_key: bytes
+    gateway_token: str
     provider: Provider | None
     provider_name: str
     claim_names: ClaimNames = ClaimNames()
@@ -34,7 +37,7 @@ def login_options_of(settings: Settings) -> LoginOptions:
         view_url=settings.view_url,
         gateway_url=settings.gateway_url,
         session_key=settings.session_key,
-        token_key=settings.token_key,
+        gateway_token=settings.identity_provider_token,
         provider=provider if settings.oidc_issuer else None,
         provider_name=settings.oidc_name,
         claim_names=claim_names_of(settings),

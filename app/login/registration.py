@@ -19,10 +19,9 @@ from app.gateway.client import EVENTS, GatewayClient, Patience, Unreached
 from app.gateway.messages import ONE
 from app.login.claims import Identity
 from app.login.failures import Failed
-from app.login.transport import Bounded
 from app.process.tls import tls_context
 from app.topics.catalogue import IDENTITY_PROVIDERS
-from app.web.tokens import Tokens
+from app.web.transport import Bounded
 from models.documents import Document
 from models.policy import ZONE
 
@@ -36,15 +35,16 @@ HasCode = Callable[[str], Awaitable[bool]]
 class Registration:
     """A client of the gateway at `url`, in the name of one identity provider, for one event loop.
 
-    `has_code` says whether a person is known already; then nothing is published. Two logins at
-    once may both publish. An identity that is verified twice is verified: no harm is done.
+    `token` is of that source. `has_code` says whether a person is known already; then nothing is
+    published. Two logins at once may both publish. An identity that is verified twice is verified:
+    no harm is done.
     """
 
     def __init__(
         self,
         url: str,
         provider: str,
-        tokens: Tokens,
+        token: str,
         has_code: HasCode,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class Registration:
             trust_env=False,
         )
         self._gateway = GatewayClient(url, PATIENCE, self._http)
-        self._token = tokens.token_for(self._source)
+        self._token = token
 
     async def close(self) -> None:
         """Close the connections."""

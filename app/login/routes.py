@@ -49,7 +49,6 @@ from app.process.clock import Clock
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of
-from app.web.tokens import Tokens
 from models.events import DocumentType
 from models.policy import ZONE
 
@@ -110,9 +109,12 @@ class Login:
         if options.provider is not None:
             redirect_uri = self._view_url + CALLBACK
             self._party = RelyingParty(options.provider, redirect_uri, now, to_provider)
-        tokens = Tokens(options.token_key)
         self._registration = Registration(
-            options.gateway_url, options.provider_name, tokens, has_code, to_gateway
+            options.gateway_url,
+            options.provider_name,
+            options.gateway_token,
+            has_code,
+            to_gateway,
         )
 
     async def close(self) -> None:

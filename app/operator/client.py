@@ -1,4 +1,4 @@
-"""How a command asks the view as the operator."""
+"""How a command asks the view as an operator."""
 
 from collections.abc import Mapping
 
@@ -6,30 +6,14 @@ import httpx
 import msgspec
 import typer
 
-from app.process.settings import Settings, SettingsError, text_of
-from app.web.operator import OPERATOR
+from app.process.settings import Settings, SettingsError
+from app.web.issuing import operator_token
 from app.web.problems import Problem
-from app.web.tokens import Tokens
 
 ANSWER_SECONDS_MAX = 20.0
 """An explanation of the fullest rows takes seconds."""
 
 EXIT_USAGE = 2
-
-
-def operator_token(settings: Settings) -> str:
-    """Return the token with which a command asks: YUEKANG_TOKEN, or one made with the token key.
-
-    Raise `SettingsError` if the settings have neither.
-    """
-    if token := text_of("YUEKANG_TOKEN"):
-        return token
-    if not settings.token_key:
-        raise SettingsError(
-            f"There is no token. Set YUEKANG_TOKEN to that of {OPERATOR}, or YUEKANG_TOKEN_KEY to "
-            "the key that makes it."
-        )
-    return Tokens(settings.token_key).token_for(OPERATOR)
 
 
 def ask(settings: Settings, path: str, parameters: Mapping[str, str] | None = None) -> bytes:

@@ -61,9 +61,9 @@ def explain(
     For a past instant it also says what was shown then, what is known now about then, and which
     events make the two differ.
 
-    It asks the view with the operator's token: YUEKANG_TOKEN, or one that is made with
-    YUEKANG_TOKEN_KEY. The view writes down who asked about whom. Exits with 1 if the view has no
-    answer.
+    It asks the view with an operator's token, which has the role explain: YUEKANG_TOKEN, or one
+    that is made with YUEKANG_TOKEN_PRIVATE_KEY. The view writes down who asked about whom. Exits
+    with 1 if the view has no answer.
     """
     if not PERSON_KEY.fullmatch(person):
         raise typer.BadParameter("A person key is p1- (or another version) and 32 characters.")

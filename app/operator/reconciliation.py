@@ -21,7 +21,8 @@ def reconciliation(
 
     Prints a line for each person, tab-separated, the longest waiting first: person key, since when.
     Push their data to the platform; a person who is corrected there leaves the list. It asks the
-    view with the operator's token: YUEKANG_TOKEN, or one that is made with YUEKANG_TOKEN_KEY.
+    view with an operator's token, which has the role read: YUEKANG_TOKEN, or one that is made with
+    YUEKANG_TOKEN_PRIVATE_KEY.
     """
     raw = ask(Settings.from_environment(), "/v1/reconciliation")
     if as_json:

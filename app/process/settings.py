@@ -1,10 +1,11 @@
 """Settings from the environment: one validated struct, every fault named at once.
 
 The variable of a field is `YUEKANG_` and the field's name in capitals. Any can be in a file
-instead, which `<variable>_FILE` names: so a secret need not stand in an environment. Addresses are
-of this machine unless set; secrets have no default. Keys of our own making are bytes, in
-hexadecimal. A secret that another made and gave us is a text as they gave it (`SecretText`). An
-address that may hold a password is a secret as well. None is ever shown.
+instead, which `<variable>_FILE` names: so a secret need not stand in an environment, and can be
+changed under a process that runs. Addresses are of this machine unless set; secrets have no
+default. Keys of our own making are bytes, in hexadecimal. A secret that another made and gave us is
+a text as they gave it (`SecretText`). An address that may hold a password is a secret as well. None
+is ever shown.
 """
 
 import os
@@ -92,6 +93,14 @@ PublicKeys = Annotated[
     Meta(
         pattern=r"^[0-9a-f]{64}(,[0-9a-f]{64})*\Z",
         description="public keys of 32 bytes in hexadecimal, separated by ,",
+    ),
+]
+SecretToken = Annotated[
+    str,
+    Meta(
+        pattern=r"^[!-~]{1,4096}\Z",
+        description="a token: ASCII without blanks, at most 4,096 characters",
+        extra={"secret": True},
     ),
 ]
 SecretText = Annotated[
@@ -198,7 +207,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     terminal_mac_key: bytes = b""
     yuekang_mac_key: bytes = b""
     """The keys of single authorities, for processes that are not given the master key."""
-    token_key: bytes = b""
+    token_public_keys: PublicKeys = ""
+    """Ed25519 keys whose tokens are believed; two while one is changed."""
+    token_private_key: bytes = b""
+    """Makes tokens (`yuekang token`); no server is given it."""
+    token_audience: Text = "yuekang"
+    """What `aud` has in tokens that are for us."""
+    oauth_issuer: SafeUrl = ""
+    """An authorization server whose tokens are believed too, as it names itself."""
+    oauth_source_claim: Text = "source"
+    """The claim of its tokens that has the source."""
+    portal_token: SecretToken = ""
+    identity_provider_token: SecretToken = ""
+    """With these two the view asks the gateway, as `/portal` and `/identity-providers/…`."""
     display_key: bytes = b""
     session_key: bytes = b""
     credential_key: bytes = b""

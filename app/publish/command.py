@@ -25,7 +25,7 @@ from app.publish.ledger import FilePlace, Ledger
 from app.publish.lines import Input, Misused, RefusedLine, TokenFor
 from app.publish.outcome import RunOutcome, line_of, outcome_of
 from app.publish.run import PublishRun
-from app.web.tokens import Tokens
+from app.web.issuing import tokens_by
 
 PATIENCE_SECONDS = 60.0
 WAIT_SECONDS = 8.0
@@ -106,7 +106,7 @@ def publish(
         str | None,
         typer.Option(
             envvar="YUEKANG_TOKEN",
-            help="Token of the source. Without it, tokens are made with the token key.",
+            help="Token of the source. Without it, tokens are made with the private key.",
         ),
     ] = None,
     gateway: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,
@@ -260,7 +260,7 @@ def gateway_at(gateway: str) -> str:
 
 
 def tokens_from(token: str | None, settings: Settings) -> TokenFor:
-    """Return a function that gives a source's token: `token`, or one made with the token key.
+    """Return a function that gives a source's token: `token`, or one made with the private key.
 
     The function raises `ValueError` for a text that cannot name a source.
     """
@@ -269,14 +269,14 @@ def tokens_from(token: str | None, settings: Settings) -> TokenFor:
         if not TOKEN.fullmatch(token):
             raise Misused("The token is none: it has characters that no token has.")
         return lambda source: token
-    if not settings.token_key:
+    if not settings.token_private_key:
         raise Misused("There is no token: use --token or YUEKANG_TOKEN.")
-    tokens = Tokens(settings.token_key)
+    made = tokens_by(settings)
 
     def token_for(source: str | None) -> str:
         if source is None:
             raise ValueError("it is missing or no text; write it as /laboratories/440100-001.")
-        return tokens.token_for(source)
+        return made(source)
 
     return token_for
 

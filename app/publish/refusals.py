@@ -30,7 +30,7 @@ def tell_refusals(
         str | None,
         typer.Option(
             envvar="YUEKANG_TOKEN",
-            help="Token of the source. Without it, one is made with the token key.",
+            help="Token of the source. Without it, one is made with the private key.",
         ),
     ] = None,
     gateway: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,

@@ -6,11 +6,9 @@ from redis.asyncio import Redis
 
 from app.process.clock import Clock
 from app.process.settings import Settings
-from app.topics.catalogue import PORTAL
 from app.travel.cards import TravelCards, Visits
 from app.travel.phone_keys import PhoneKeys
 from app.travel.sms import SmsDriver, driver_of
-from app.web.tokens import Tokens
 from models.policy import HIGH_RISK, HighRisk
 
 
@@ -31,7 +29,7 @@ def cards_by(
     return TravelCards(
         redis=redis,
         key=settings.session_key,
-        phone_keys=PhoneKeys(settings.gateway_url, Tokens(settings.token_key).token_for(PORTAL)),
+        phone_keys=PhoneKeys(settings.gateway_url, settings.portal_token),
         driver=driver,
         visits=visits,
         now=now,

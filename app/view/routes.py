@@ -43,6 +43,7 @@ from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import keep_language, language_of
 from app.web.strict import StrictRequest
+from app.web.tokens import Role
 from models.events import PERSON_KEY
 
 ENDLESS = frozenset({"/v1/changes"})
@@ -56,7 +57,7 @@ _OPENAPI = OpenAPIConfig(
     description=(
         "The read side. Every answer says until when all events are judged and here (`as_of`); "
         "beyond a limit there is no colour at all. A resident, who is logged in, has what is under "
-        "/v1/me; the operator alone may ask about others. Problems are RFC 9457."
+        "/v1/me; operators alone may ask about others. Problems are RFC 9457."
     ),
     use_handler_docstrings=True,
     # No page is rendered, which would load files from elsewhere.
@@ -72,7 +73,10 @@ _OPENAPI = OpenAPIConfig(
             "operatorToken": SecurityScheme(
                 type="http",
                 scheme="bearer",
-                description="The operator's token, made by `yuekang token /operator`.",
+                description=(
+                    "An operator's token, made by `yuekang token /operators/NAME --role ROLE`; the "
+                    "role is `read`, for an explanation `explain`."
+                ),
             ),
             "duty": SecurityScheme(
                 type="apiKey",
@@ -187,7 +191,7 @@ def _people(view: Services) -> list[Any]:
     async def code(request: AnyRequest, person: Person) -> CodeAnswer:
         """A person who is unknown gets the same answer as one who is not verified: the colour
         none."""
-        operator_of(view.tokens, request)
+        await operator_of(view.tokens, request, Role.READ)
         return codes.code_answer(person, await view.codes.read(person))
 
     @get(
@@ -207,7 +211,7 @@ def _people(view: Services) -> list[Any]:
         Also says what was shown then, what is known now about then, and which events make the two
         differ. Whoever asks is written down.
         """
-        by = operator_of(view.tokens, request)
+        by = await operator_of(view.tokens, request, Role.EXPLAIN)
         return await view.explanations.explain(by, person, at, known_at)
 
     @get(
@@ -224,7 +228,8 @@ def _people(view: Services) -> list[Any]:
 
         Whoever asks is written down.
         """
-        return await view.reconciliation.waiting(operator_of(view.tokens, request))
+        by = await operator_of(view.tokens, request, Role.READ)
+        return await view.reconciliation.waiting(by)
 
     return [code, explained, waiting]
 

@@ -37,9 +37,10 @@ from app.view.limits import (
     SCAN_LATE_SECONDS,
 )
 from app.view.reading import Read, Unavailable
+from app.web.operator import access_of
 from app.web.problems import FieldError, Refused
 from app.web.requests import AnyRequest
-from app.web.tokens import InvalidToken, Tokens
+from app.web.tokens import Tokens
 from models.codes import Colour
 from models.events import EventId, Instant, Name
 
@@ -127,17 +128,9 @@ class Scans:
         self._mac_keys = mac_keys
         self._now = now
 
-    def terminal_of(self, request: AnyRequest) -> str:
+    async def terminal_of(self, request: AnyRequest) -> str:
         """Return the source whose token the request carries; raise `Refused` (401)."""
-        try:
-            return self._tokens.source_in(request.headers.get("authorization", ""))
-        except InvalidToken:
-            raise Refused(
-                "unauthenticated",
-                "Send the terminal's token as `Authorization: Bearer …`; the operator makes it "
-                "with `yuekang token /terminals/…`.",
-                headers={"WWW-Authenticate": "Bearer"},
-            ) from None
+        return (await access_of(self._tokens, request, "the terminal's", "/terminals/…")).source
 
     async def scan(self, source: str, asked: ScanRequest) -> ScanAnswer:
         """Answer a scan; raise `Refused`, or `Unavailable` if no colour can be shown."""

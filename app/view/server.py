@@ -14,18 +14,16 @@ from app.travel.assembly import travel_cards
 from app.view.routes import create_view
 from app.view.services import ViewOptions
 from app.web.serve import serve
+from app.web.tokens import trust_of
 
 REQUESTS_AT_ONCE_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer takes less than a second. Only streams last longer, and their clients come back."""
 
 VIEW_SECRETS = (
-    "token_key",
-    "display_key",
-    "session_key",
-    "credential_key",
-    "portal_mac_key",
-    "terminal_mac_key",
+    *("display_key", "session_key", "credential_key"),
+    *("portal_token", "identity_provider_token"),
+    *("portal_mac_key", "terminal_mac_key"),
 )
 
 
@@ -52,7 +50,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         brokers=settings.brokers,
         redis_url=settings.redis_url,
         rows_redis_url=settings.rows_redis_url,
-        token_key=settings.token_key,
+        trust=trust_of(settings),
         mac_keys=source_keys(settings),
         display_key=settings.display_key,
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
@@ -75,6 +73,7 @@ def view() -> None:
 def serve_view(target: str) -> None:
     """Serve the view that `target` (`module:factory`) makes, at the address in the settings."""
     settings = Settings.from_environment(*VIEW_SECRETS)
+    trust_of(settings)
     serve(
         target,
         "view",

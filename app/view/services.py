@@ -38,7 +38,7 @@ from app.view.recorder import Recorder
 from app.view.scans import Scans
 from app.view.trends import TrendReader
 from app.view.watch import AlertWatch, targets_of
-from app.web.tokens import Tokens
+from app.web.tokens import Revocations, Tokens, Trust
 from models.codes import Colour, Judgement, judge
 
 REDIS_CONNECTIONS_MAX = 16
@@ -54,7 +54,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     brokers: Brokers
     redis_url: str
     rows_redis_url: str
-    token_key: bytes
+    trust: Trust
     mac_keys: SourceKeys
     display_key: bytes
     sessions_redis_url: str
@@ -68,6 +68,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     now: Clock = now
+    revocations: Revocations | None = None
 
     def __repr__(self) -> str:
         return f"ViewOptions(brokers={self.brokers!r})"
@@ -88,7 +89,7 @@ class Services:
         # The client's timeout must be longer than a blocking read waits.
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
         self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
-        self.tokens = Tokens(options.token_key)
+        self.tokens = Tokens(options.trust, options.revocations)
         self.duty = Duty(
             options.login.session_key, self.tokens, options.login.view_url, options.now
         )

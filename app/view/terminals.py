@@ -39,6 +39,6 @@ def terminal_routes(view: Services) -> list[Any]:
         It is always safe to send the same again. Do so where the answer says `again`, and after a
         503.
         """
-        return await view.scans.scan(view.scans.terminal_of(request), data)
+        return await view.scans.scan(await view.scans.terminal_of(request), data)
 
     return [scan]

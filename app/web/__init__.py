@@ -2,7 +2,9 @@
 
 - `problems`: every way to be refused (RFC 9457); `refusals` documents them for an address.
 - `openapi`: the document of an application; `strict`: bodies that are taken as it says.
-- `tokens`: bearer tokens of sources; `operator`: who may ask about a person by key.
+- `tokens`: which access tokens are believed; `authorization`: the keys of an authorization server,
+  with `jwks` and `transport`; `issuing`: tokens of our own, for commands alone.
+- `operator`: who may ask about a person by key.
 - `requests`: the type of a request; `addresses`: from which address it comes.
 - `language`: the languages of the pages; the catalogues lie in `locale`.
 - `serve`: how a face is served; `probes`: whether it lives, and whether it is ready.

@@ -1,29 +1,43 @@
-"""Who may ask about a person by key: the operator alone, with the token of its source."""
-
-from typing import Any
-
-from litestar.connection import ASGIConnection
+"""Who may ask about a person by key: an operator by name, whose token has the role for it."""
 
 from app.web.problems import Refused
-from app.web.tokens import InvalidToken, Tokens
+from app.web.requests import AnyConnection
+from app.web.tokens import OPERATORS, Access, InvalidToken, Role, Tokens
 
-OPERATOR = "/operator"
 
-
-def operator_of(tokens: Tokens, request: ASGIConnection[Any, Any, Any, Any]) -> str:
-    """Return the operator's source if the request carries its token; raise `Refused` (401, 403)."""
+async def access_of(tokens: Tokens, request: AnyConnection, whose: str, example: str) -> Access:
+    """Return what the request's token says; raise `Refused` (401), which asks for `whose` token and
+    says with what `yuekang token` makes one."""
+    authorization = request.headers.get("authorization", "")
     try:
-        source = tokens.source_in(request.headers.get("authorization", ""))
-    except InvalidToken:
+        return await tokens.access_in(authorization)
+    except InvalidToken as invalid:
+        # RFC 6750, 3.1: no error where nothing was tried.
+        said = 'Bearer error="invalid_token"' if authorization else "Bearer"
         raise Refused(
             "unauthenticated",
-            "Send the operator's token as `Authorization: Bearer …`; "
-            f"`yuekang token {OPERATOR}` makes it.",
-            headers={"WWW-Authenticate": "Bearer"},
+            f"{invalid} Send {whose} token as `Authorization: Bearer …`; an operator makes it with "
+            f"`yuekang token {example}`, or the authorization server gives it.",
+            headers={"WWW-Authenticate": said},
         ) from None
-    if source != OPERATOR:
+
+
+async def operator_of(tokens: Tokens, request: AnyConnection, role: Role) -> str:
+    """Return the source of the operator whose token the request carries, `/operators/…`.
+
+    Raise `Refused`: 401 without a valid token, 403 if it is of no operator with this role.
+    """
+    access = await access_of(tokens, request, "an operator's", f"{OPERATORS}NAME --role {role}")
+    check_role(access, role)
+    return access.source
+
+
+def check_role(access: Access, role: Role) -> None:
+    """Raise `Refused` (403) unless an operator with this role asks."""
+    if role not in access.roles:
+        has = ", ".join(sorted(access.roles)) or "none"
         raise Refused(
             "no-operator",
-            f"The token is of {source}; only {OPERATOR} may ask this.",
+            f"The token is of {access.source}, whose roles are: {has}. This needs an operator "
+            f"({OPERATORS}NAME) with the role {role}.",
         )
-    return source

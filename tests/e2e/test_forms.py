@@ -27,10 +27,11 @@ from support.browsing import NARROW, PHONE, SMALL_TARGETS, assert_accessible
 from support.gateways import SECRET, command
 from support.rows import put_rows
 from support.stage import Log, Stage
+from support.tokens import OF_THE_VIEW
 from support.travels import PHONE as NUMBER
 from support.travels import another
 from support.up import answers
-from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY, TOKEN_KEY, now, someone
+from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY, now, someone
 
 SENT = re.compile(r"/declare/sent/")
 SUBMIT = "提交申报"
@@ -260,7 +261,7 @@ def travel(
         "YUEKANG_VIEW_PORT": str(view),
         "YUEKANG_GATEWAY_PORT": str(gateway),
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
-        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+        **OF_THE_VIEW,
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
         "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),

@@ -12,13 +12,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app.view.displays import Displays
 from app.view.pages.gate import VERDICTS
-from app.web.tokens import Tokens
 from models.codes import HealthCode
 from support import people
 from support.brokers import Kafka
 from support.browsing import assert_accessible, colours
 from support.stage import Log, Stage
 from support.terminals import SIZE, TERMINAL, begin, camera, drawn, shown_by, take, token_of
+from support.tokens import OTHER_TOKENS, TOKENS
 from support.views import DISPLAY_KEY, now, someone
 from support.workers import everything
 
@@ -361,7 +361,7 @@ def test_token_and_place_are_entered_once_and_can_be_deleted(stage: Stage, gate:
     expect(gate.locator("#place")).to_have_value("地铁站 A 口")
     gate.locator("#forget").click()
     expect(gate.locator("#token")).to_be_focused()
-    assert "yk1" not in gate.evaluate("JSON.stringify(localStorage)")
+    assert TERMINAL not in gate.evaluate("JSON.stringify(localStorage)")
 
 
 def test_the_token_may_be_read_from_a_qr(stage: Stage, gate: Page) -> None:
@@ -374,11 +374,11 @@ def test_the_token_may_be_read_from_a_qr(stage: Stage, gate: Page) -> None:
 
 def test_what_is_no_token_and_what_the_view_refuses_are_said(stage: Stage, gate: Page) -> None:
     gate.goto(f"{stage.url}/gate")
-    gate.locator("#token").fill("yk1./laboratories/1.x")
+    gate.locator("#token").fill(TOKENS.token_for("/laboratories/1"))
     gate.locator("#place").fill("东门")
     gate.locator("#begin [type=submit]").click()
     expect(gate.get_by_role("alert")).to_contain_text("不是查验终端的令牌")
-    gate.locator("#token").fill(Tokens(bytes(32)).token_for("/terminals/1"))
+    gate.locator("#token").fill(OTHER_TOKENS.token_for("/terminals/1"))
     gate.locator("#begin [type=submit]").click()
     take(gate, drawn("x" * 100))
     expect(gate.get_by_role("alert")).to_contain_text("不接受此令牌")

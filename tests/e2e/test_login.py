@@ -16,8 +16,9 @@ from support.browsing import SMALL_TARGETS, assert_accessible
 from support.gateways import SECRET, command
 from support.logins import CARD, PEOPLE
 from support.stage import Log
+from support.tokens import OF_THE_VIEW
 from support.up import answers
-from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY, TOKEN_KEY
+from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY
 
 WHY = ("denied", "expired", "provider-away", "provider", "document", "gateway", "sessions")
 
@@ -48,7 +49,7 @@ def site(
         "YUEKANG_GATEWAY_PORT": str(gateway),
         "YUEKANG_IDENTITY_PROVIDER_PORT": str(provider),
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
-        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+        **OF_THE_VIEW,
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
         "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),

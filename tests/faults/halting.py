@@ -23,6 +23,7 @@ from faults.stage import Stage
 from support import builders as b
 from support.buggy import UNFOLDABLE
 from support.macs import signed
+from support.tokens import MAKING
 
 REFUSED_BYTES = 300
 """Of max.message.bytes: fewer than one change of a status takes."""
@@ -112,7 +113,7 @@ def _release(stage: Stage, halt: Halt, leave_aside: bool) -> None:
             str(Path(sys.executable).with_name("yuekang")),
             *("partitions", "release", *place, "--reason", "looked at", *statuses),
         ],
-        env=stage.workers[0].environment,
+        env={**stage.workers[0].environment, **MAKING},
         capture_output=True,
         timeout=60,
         check=False,

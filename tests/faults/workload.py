@@ -347,7 +347,7 @@ class Workload:
             yield self._planned(now + 0.01 * place, record, code=broken.code)
         for place in range(5):
             yield self._planned(now + 2 + place, structured(result()))
-        release = encode_json(released(source, f"r{self._number()}", teller.now))
+        release = encode_json(released(source, f"r{self._number()}", teller.now, "/operators/chen"))
         for partition in range(CATALOGUE.partitions):
             record = Record("source-releases", None, release, ())
             yield self._planned(now + 5, record, partition=partition)

@@ -11,7 +11,8 @@ import pytest
 
 from app.view.pages.agency import EXAMPLES, FOLDER
 from support.brokers import Kafka
-from support.gateways import LABORATORY, TOKENS, running_gateway
+from support.gateways import LABORATORY, running_gateway
+from support.tokens import TOKENS
 
 COMMANDS = {".sh": ["sh"], ".py": [sys.executable], ".java": ["java"]}
 

@@ -28,9 +28,9 @@ from app.view.changes import REASON_WORDS, ChangeFilter, Changes, place_of
 from app.view.reading import Unavailable
 from models.codes import Reason, Status, StatusChange
 from support.brokers import Kafka
+from support.tokens import OPERATOR_HEADERS
 from support.views import (
     GREEN,
-    OPERATOR_HEADERS,
     RED,
     Log,
     Model,

@@ -17,23 +17,13 @@ from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
 from app.view.reading import Unavailable
 from app.view.rows import fetch_person
-from app.web.tokens import Tokens
+from app.web.tokens import Role
 from models.codes import EventRef, ref, reference_of
 from support import builders as b
 from support.brokers import NOBODY, Kafka
 from support.rows import put_rows, row_of
-from support.views import (
-    TOKEN_KEY,
-    Http,
-    Line,
-    Running,
-    audit_of,
-    now,
-    running_view,
-    someone,
-)
-
-OPERATOR = "/operator"
+from support.tokens import MAKING, OPERATOR, OTHER_TOKENS, TOKENS, bearer, operator_token
+from support.views import Http, Line, Running, audit_of, now, running_view, someone
 
 
 @pytest.fixture
@@ -42,8 +32,8 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     return audit_of(explanations, monkeypatch)
 
 
-def authorization(source: str = OPERATOR, key: bytes = TOKEN_KEY) -> dict[str, str]:
-    return {"authorization": f"Bearer {Tokens(key).token_for(source)}"}
+def with_role(*roles: Role) -> dict[str, str]:
+    return {"authorization": f"Bearer {operator_token(*roles)}"}
 
 
 async def ask(http: Http, person: str, **parameters: Any) -> ExplanationAnswer:
@@ -51,7 +41,7 @@ async def ask(http: Http, person: str, **parameters: Any) -> ExplanationAnswer:
         name: at.isoformat() if isinstance(at, datetime) else at for name, at in parameters.items()
     }
     answer = await http.get(
-        f"/v1/people/{person}/explanation", params=texts, headers=authorization()
+        f"/v1/people/{person}/explanation", params=texts, headers=bearer(OPERATOR)
     )
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
@@ -148,7 +138,7 @@ async def test_nobody_is_unknown_by_old_rows(http: Http, rows: Redis) -> None:
 
 
 async def refused(http: Http, status: int, code: str, **request: Any) -> Any:
-    request = {"headers": authorization(), **request}
+    request = {"headers": bearer(OPERATOR), **request}
     answer = await http.get(f"/v1/people/{someone()}/explanation", **request)
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -190,17 +180,21 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
         ({}, 401, "unauthenticated"),
         ({"authorization": "Bearer x"}, 401, "unauthenticated"),
         (
-            {"authorization": f"Basic {Tokens(TOKEN_KEY).token_for(OPERATOR)}"},
+            {"authorization": f"Basic {operator_token()}"},
             401,
             "unauthenticated",
         ),
-        (authorization(key=bytes(32)), 401, "unauthenticated"),
-        (authorization("/terminals/440100-001"), 403, "no-operator"),
-        (authorization("/operator/two"), 403, "no-operator"),
-        (authorization("/cdc/440100"), 403, "no-operator"),
+        (
+            {"authorization": f"Bearer {OTHER_TOKENS.token_for(OPERATOR, Role)}"},
+            401,
+            "unauthenticated",
+        ),
+        (bearer("/terminals/440100-001"), 403, "no-operator"),
+        (with_role(Role.READ, Role.RELEASE, Role.APPROVE), 403, "no-operator"),
+        (bearer("/cdc/440100"), 403, "no-operator"),
     ],
 )
-async def test_only_the_operator_may_ask(
+async def test_only_an_operator_who_may_explain_may_ask(
     http: Http, audited: list[Line], headers: dict[str, str], status: int, code: str
 ) -> None:
     await refused(http, status, code, headers=headers)
@@ -241,7 +235,7 @@ async def test_what_will_be_known_cannot_be_asked(http: Http) -> None:
 
 
 async def test_what_is_no_person_key_is_refused(http: Http) -> None:
-    answer = await http.get("/v1/people/nobody/explanation", headers=authorization())
+    answer = await http.get("/v1/people/nobody/explanation", headers=bearer(OPERATOR))
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
@@ -278,7 +272,7 @@ def view(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 def command(*arguments: str, **environment: str) -> Any:
     """Run `yuekang explain` as on a wide terminal."""
-    given = {"COLUMNS": "200", "YUEKANG_TOKEN": "", "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex()}
+    given = {"COLUMNS": "200", "YUEKANG_TOKEN": "", **MAKING}
     return CliRunner(env={**given, **environment}).invoke(cli, ["explain", *arguments])
 
 
@@ -365,14 +359,14 @@ async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, ro
 async def test_the_command_prints_the_answer_as_it_is(view: Running, rows: Redis) -> None:
     person = someone()
     await put_rows(rows, [mistaken(person)[0]])
-    token = Tokens(TOKEN_KEY).token_for(OPERATOR)
+    token = operator_token()
     told = await asyncio.to_thread(
         command,
         person,
         "--json",
         YUEKANG_VIEW_URL=view.address,
         YUEKANG_TOKEN=token,
-        YUEKANG_TOKEN_KEY="",
+        YUEKANG_TOKEN_PRIVATE_KEY="",
     )
     assert msgspec.json.decode(told.output, type=ExplanationAnswer).answer.colour == "green"
 
@@ -391,12 +385,12 @@ async def test_the_commands_errors_say_what_to_do(view: Running, rows: Redis) ->
     for text in ("yesterday", "2022-03-04", "2022-02-30 08:00"):
         code, said = await fails(person, "--at", text)
         assert (code, "--at" in said) == (2, True), said
-    code, said = await fails(person, YUEKANG_TOKEN_KEY="")
-    assert (code, "YUEKANG_TOKEN_KEY" in said) == (2, True)
-    code, said = await fails(person, YUEKANG_TOKEN=Tokens(TOKEN_KEY).token_for("/cdc/440100"))
+    code, said = await fails(person, YUEKANG_TOKEN_PRIVATE_KEY="")
+    assert (code, "YUEKANG_TOKEN_PRIVATE_KEY" in said) == (2, True)
+    code, said = await fails(person, YUEKANG_TOKEN=TOKENS.token_for("/cdc/440100"))
     assert (code, "/cdc/440100" in said) == (1, True)
     code, said = await fails(person, YUEKANG_TOKEN="x")
-    assert (code, "yuekang token /operator" in said) == (1, True)
+    assert (code, "yuekang token /operators/NAME --role explain" in said) == (1, True)
     code, said = await fails(person, "--known-at", "2090-01-01 00:00")
     assert (code, "known_at" in said) == (1, True)
     code, said = await fails(person, YUEKANG_VIEW_URL=f"http://{NOBODY}")

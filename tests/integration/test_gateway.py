@@ -49,8 +49,6 @@ from support.gateways import (
     PHONE_NUMBER,
     SECRET,
     TELECOM,
-    TOKEN_KEY,
-    TOKENS,
     Json,
     assert_named,
     command,
@@ -63,6 +61,7 @@ from support.gateways import (
     visited,
 )
 from support.macs import KEYS
+from support.tokens import OTHER_TOKENS, TOKENS, TRUST
 
 CUT_OFF_BYTES_MAX = 100_000_000
 """More than the gateway's bound and all buffers on the way."""
@@ -74,7 +73,7 @@ def options(brokers: Brokers) -> GatewayOptions:
         rows_redis_url=NO_REDIS,
         person_key_secret=SECRET,
         person_key_version=1,
-        token_key=TOKEN_KEY,
+        trust=TRUST,
         mac_keys=KEYS,
     )
 
@@ -439,7 +438,7 @@ def test_a_token_speaks_for_its_own_source_alone(http: httpx.Client) -> None:
         "",
         "Bearer",
         "Basic dTpw",
-        "Bearer yk1./laboratories/440100-001." + "a" * 52,
+        "Bearer " + OTHER_TOKENS.token_for(LABORATORY),
         "Bearer " + "x" * 5_000,
         "Bearer é",
     ],

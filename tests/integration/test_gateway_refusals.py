@@ -17,17 +17,10 @@ from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.kafka import Brokers
 from app.process.ports import free_port
 from support.asgi import transport_to
-from support.gateways import (
-    LABORATORY,
-    NO_REDIS,
-    SECRET,
-    TOKEN_KEY,
-    TOKENS,
-    Json,
-    assert_named,
-)
+from support.gateways import LABORATORY, NO_REDIS, SECRET, Json, assert_named
 from support.letters import LettersModel, letter, refused, tally
 from support.macs import KEYS
+from support.tokens import TOKENS, TRUST
 
 PATH = "/v1/sources/me/refusals"
 OTHER = "/laboratories/440100-002"
@@ -57,7 +50,7 @@ async def gateway_over(redis_url: str) -> AsyncIterator[Litestar]:
             rows_redis_url=redis_url,
             person_key_secret=SECRET,
             person_key_version=1,
-            token_key=TOKEN_KEY,
+            trust=TRUST,
             mac_keys=KEYS,
         )
     )
@@ -217,7 +210,7 @@ async def test_what_cannot_be_asked_is_refused(
 
 async def test_without_a_token_or_an_authority_nothing_is_told(http: httpx.AsyncClient) -> None:
     assert (await http.get(PATH)).status_code == 401
-    wrong = {"authorization": f"Bearer {TOKENS.token_for(LABORATORY)[:-1]}x"}
+    wrong = {"authorization": f"Bearer {TOKENS.token_for(LABORATORY)[:-6]}777777"}
     assert (await http.get(PATH, headers=wrong)).status_code == 401
     answer = await ask(http, "/nobody")
     assert (answer.status_code, answer.json()["code"]) == (403, "no-authority")

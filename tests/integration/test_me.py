@@ -17,16 +17,7 @@ from models.lists import EMPTY, add
 from models.policy import ZONE
 from support import builders as b
 from support.rows import filled, put_rows, row_of
-from support.views import (
-    Http,
-    Model,
-    health_code,
-    now,
-    options_over,
-    reason,
-    resident,
-    someone,
-)
+from support.views import Http, Model, health_code, now, options_over, reason, resident, someone
 
 ORIGIN = {"origin": "http://127.0.0.1:8080"}
 

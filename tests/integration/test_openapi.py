@@ -16,13 +16,12 @@ from redis.asyncio import Redis
 from app.development.stack.broker import ROOT
 from app.gateway.messages import BATCH
 from app.process.settings import Settings
-from app.web.operator import OPERATOR
-from app.web.tokens import Tokens
 from support.brokers import Kafka
-from support.gateways import LABORATORY, TOKENS, event, running_gateway
+from support.gateways import LABORATORY, event, running_gateway
 from support.letters import LettersModel, letter, refused, tally
 from support.rows import filled
-from support.views import TOKEN_KEY, Model, resident, running_view, someone
+from support.tokens import TOKENS, operator_token
+from support.views import Model, resident, running_view, someone
 
 BIN = Path(sys.executable).parent
 REDOCLY = ROOT / ".run" / "redocly" / "package" / "bin" / "cli.js"
@@ -86,7 +85,6 @@ def run(directory: Path, *command: str | Path, **environment: str) -> str:
 
 def ask_everything(face: str, directory: Path, *options: str) -> None:
     """Let schemathesis ask; fail if it finds anything."""
-    tokens = Tokens(TOKEN_KEY)
     config = Path(__file__).with_name("schemathesis.toml")
     run(
         directory,
@@ -94,8 +92,8 @@ def ask_everything(face: str, directory: Path, *options: str) -> None:
         *options,
         PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}",
         SOURCE_TOKEN=TOKENS.token_for(OF_EXAMPLES),
-        OPERATOR_TOKEN=tokens.token_for(OPERATOR),
-        TERMINAL_TOKEN=tokens.token_for("/terminals/440100-001"),
+        OPERATOR_TOKEN=operator_token(),
+        TERMINAL_TOKEN=TOKENS.token_for("/terminals/440100-001"),
         SESSION=resident(PERSON)["cookie"].partition("=")[2],
     )
 

@@ -1,5 +1,6 @@
 """`yuekang publish`, as a process: what goes in, what is reported, and going on after a break."""
 
+import asyncio
 import io
 import json
 import signal
@@ -21,13 +22,13 @@ from app.gateway import body
 from app.process.ports import free_port
 from app.publish import lines
 from app.publish.lines import LINE_BYTES_MAX, EventToSend, Input, batches
+from app.web.tokens import Tokens
 from support.brokers import Kafka
 from support.gateways import (
     CARD,
     LABORATORY,
     NUMBER,
     PERSON,
-    TOKENS,
     Json,
     command,
     environment,
@@ -35,6 +36,7 @@ from support.gateways import (
     result,
     running_gateway,
 )
+from support.tokens import TOKENS, TRUST
 
 CDC = "/cdc/440100"
 FINISHED_SECONDS_MAX = 60
@@ -210,7 +212,7 @@ def test_with_one_token_the_events_of_others_are_refused(url: str, tmp_path: Pat
 
 def test_a_wrong_token_or_no_file_is_wrong_usage(url: str, tmp_path: Path) -> None:
     path = write(tmp_path / "token.ndjson", [event()])
-    assert publish(path, url, "--token", "yk1.nonsense").code == 2
+    assert publish(path, url, "--token", "no.such.token").code == 2
     assert publish(tmp_path / "nowhere.ndjson", url).code == 2
     assert publish(tmp_path, url).code == 2
 
@@ -294,7 +296,8 @@ def test_token_and_person_key_print_what_the_gateway_takes() -> None:
             check=False,
         )
 
-    assert run("token", LABORATORY).stdout.strip() == TOKENS.token_for(LABORATORY)
+    token = run("token", LABORATORY).stdout.strip()
+    assert asyncio.run(Tokens(TRUST).access_of(token)).source == LABORATORY
     assert run("token", "Nobody").returncode == 2
     assert run("person-key", given=NUMBER).stdout.strip() == PERSON
     refused = run("person-key", given=NUMBER.lower())

@@ -12,23 +12,11 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.view import reconciliation
 from app.view.reconciliation import ReconciliationAnswer
-from app.web.operator import OPERATOR
-from app.web.tokens import Tokens
 from models.events import ListName
 from support import builders as b
 from support.rows import listing_of, put_rows
-from support.views import (
-    OPERATOR_HEADERS,
-    TOKEN_KEY,
-    Http,
-    Model,
-    audit_of,
-    health_code,
-    now,
-    reason,
-    resident,
-    someone,
-)
+from support.tokens import OPERATOR, OPERATOR_HEADERS, TOKENS
+from support.views import Http, Model, audit_of, health_code, now, reason, resident, someone
 
 PATH = "/v1/reconciliation"
 
@@ -119,7 +107,7 @@ async def test_the_operator_alone_may_ask_and_it_is_written_down(
     asked = audit_of(reconciliation, monkeypatch)
     await model.put()
     await put_statuses(rows)
-    terminal = {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for('/terminals/440100-001')}"}
+    terminal = {"authorization": f"Bearer {TOKENS.token_for('/terminals/440100-001')}"}
     assert (await http.get(PATH)).status_code == 401
     assert (await http.get(PATH, headers=resident(someone()))).status_code == 401
     assert (await http.get(PATH, headers=terminal)).status_code == 403

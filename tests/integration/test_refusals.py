@@ -23,16 +23,9 @@ from app.topics.codec import encode
 from models.sources import SOURCE_LIMIT, released
 from support import builders as b
 from support.brokers import Kafka
-from support.gateways import (
-    NUMBER,
-    TOKENS,
-    Json,
-    command,
-    environment,
-    event,
-    running_gateway,
-)
+from support.gateways import NUMBER, Json, command, environment, event, running_gateway
 from support.records import PARTITIONS
+from support.tokens import TOKENS
 from support.views import Running, running_rows, someone
 from support.workers import Worker, running_worker, send
 
@@ -216,7 +209,7 @@ async def test_a_parked_source_is_told_where_and_since_when_until_it_is_released
     assert (parked.topic, parked.partition) == (last.topic, number)
     assert (parked.offset, parked.since, parked.reason) == (last.offset, last.at, last.reason)
     assert (await gateway.refusals(TOKENS.token_for(OTHER))).parked == []
-    release = msgspec.json.encode(released(source, "r1", b.day(1)))
+    release = msgspec.json.encode(released(source, "r1", b.day(1), "/operators/chen"))
     async with kafka.producer() as producer:
         for n in range(PARTITIONS):
             await producer.send("source-releases", release, source.encode(), n)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 import pytest
@@ -14,8 +15,9 @@ from app.process.consumer import LogRecord
 from models.codes import NO_CODE, HealthCode, Status, judge
 from oracle import replay
 from support.brokers import Kafka
-from support.gateways import TOKENS, running_gateway
+from support.gateways import running_gateway
 from support.macs import KEYS
+from support.tokens import TOKENS
 from support.workers import Worker, everything, running_worker, until
 
 PEOPLE = 600
@@ -39,7 +41,7 @@ async def test_each_story_comes_out_as_it_is_told(
     before = refused(await everything(kafka, "dead-letters"))
     day = plan_day(PEOPLE, datetime.now(UTC), seed=7)
     async with (
-        AgencyClient(gateway, TOKENS) as client,
+        AgencyClient(gateway, lru_cache(TOKENS.token_for)) as client,
         kafka.producer() as producer,
     ):
         keys = await client.person_keys([person.document for person in day.expected])

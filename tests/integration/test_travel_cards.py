@@ -33,7 +33,6 @@ from app.view.information import Information
 from app.view.reading import Unavailable
 from app.web.addresses import network_of
 from app.web.problems import KINDS, Refused, on_refused
-from app.web.tokens import Tokens
 from models.events import (
     DocumentType,
     ListedEvent,
@@ -51,8 +50,9 @@ from models.policy import ZONE
 from support.asgi import transport_to
 from support.brokers import Kafka
 from support.builders import make
-from support.gateways import PHONE_KEY, TELECOM, TOKENS, running_gateway
+from support.gateways import PHONE_KEY, TELECOM, running_gateway
 from support.rows import put_rows
+from support.tokens import OTHER_TOKENS, PORTAL_TOKEN, TOKENS
 from support.travels import AT, KEY, OTHER_PHONE, PHONE, WIDE, Carrier, Gateway, Stage, another
 from support.views import someone
 
@@ -482,7 +482,7 @@ async def test_the_gateway_gives_the_key_that_telecoms_report_by(gateway_url: st
         keys = PhoneKeys(url, TOKENS.token_for(PORTAL))
         assert await keys.key(Phone(PHONE)) == PHONE_KEY
         await keys.close()
-        stranger = PhoneKeys(url, Tokens(bytes(32)).token_for(PORTAL))
+        stranger = PhoneKeys(url, OTHER_TOKENS.token_for(PORTAL))
         with pytest.raises(Refused) as caught:
             await stranger.key(Phone(PHONE))
         assert caught.value.code == "travel-card-unavailable"
@@ -578,7 +578,7 @@ async def test_a_process_has_cards_from_its_settings(
     settings = Settings(
         environment=environment,
         data_dir=str(tmp_path),
-        token_key=bytes(32),
+        portal_token=PORTAL_TOKEN,
         session_key=KEY,
         gateway_url=f"http://127.0.0.1:{free_port()}",
     )

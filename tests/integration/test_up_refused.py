@@ -21,10 +21,10 @@ def test_a_full_disk_is_told_with_what_is_needed(up: Up) -> None:
 
 
 def test_wrong_settings_are_told_all_at_once(up: Up) -> None:
-    done = up.another(YUEKANG_VIEW_PORT="eighty", YUEKANG_TOKEN_KEY="short")
+    done = up.another(YUEKANG_VIEW_PORT="eighty", YUEKANG_TOKEN_PRIVATE_KEY="short")
     assert done.returncode == 2
     assert "YUEKANG_VIEW_PORT" in done.stderr
-    assert "YUEKANG_TOKEN_KEY" in done.stderr
+    assert "YUEKANG_TOKEN_PRIVATE_KEY" in done.stderr
 
 
 def test_a_kafka_elsewhere_is_refused(up: Up) -> None:

@@ -34,14 +34,12 @@ from app.view.limits import (
 )
 from app.view.routes import create_view
 from app.web.problems import KINDS
-from app.web.tokens import Tokens
 from models.codes import Reason
 from support.brokers import NO_BROKERS, Kafka
 from support.credentials import Phone
+from support.tokens import OPERATOR_HEADERS, OTHER_TOKENS, TOKENS
 from support.views import (
     DISPLAY_KEY,
-    OPERATOR_HEADERS,
-    TOKEN_KEY,
     Http,
     Model,
     Running,
@@ -382,7 +380,7 @@ async def test_nothing_of_the_duty_officers_is_shown_without_a_login(
 
 
 def authorization(source: str = TERMINAL) -> dict[str, str]:
-    return {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for(source)}"}
+    return {"authorization": f"Bearer {TOKENS.token_for(source)}"}
 
 
 def scan_of(person: str, **fields: Any) -> dict[str, Any]:
@@ -673,8 +671,8 @@ async def test_what_is_no_scan_is_refused(
     [
         ({"authorization": ""}, 401),
         ({"authorization": "Bearer x"}, 401),
-        ({"authorization": "Basic " + Tokens(TOKEN_KEY).token_for(TERMINAL)}, 401),
-        ({"authorization": "Bearer " + Tokens(bytes(32)).token_for(TERMINAL)}, 401),
+        ({"authorization": "Basic " + TOKENS.token_for(TERMINAL)}, 401),
+        ({"authorization": "Bearer " + OTHER_TOKENS.token_for(TERMINAL)}, 401),
         (authorization("/laboratories/440100-001"), 403),
         (authorization("/terminals"), 403),
     ],

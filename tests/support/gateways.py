@@ -17,15 +17,14 @@ from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import document
 from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.ports import free_port
-from app.web.tokens import Tokens
 from models.documents import Document
 from models.events import DocumentType
 from models.phones import MOBILE_PHONE_NUMBER, Phone
 from support.brokers import NO_BROKERS, Kafka
 from support.macs import KEYS
+from support.tokens import MAKING, TRUST, TRUSTING
 
-SECRET, TOKEN_KEY = bytes(range(32)), bytes(range(1, 33))
-TOKENS = Tokens(TOKEN_KEY)
+SECRET = bytes(range(32))
 LABORATORY = "/laboratories/440100-001"
 NUMBER = "11010519491231002X"
 CARD = {"type": "resident-identity-card", "number": NUMBER}
@@ -106,7 +105,7 @@ def gateway_document() -> Json:
         rows_redis_url=NO_REDIS,
         person_key_secret=SECRET,
         person_key_version=1,
-        token_key=TOKEN_KEY,
+        trust=TRUST,
         mac_keys=KEYS,
     )
     return document(create_gateway(options))
@@ -128,7 +127,8 @@ def environment(kafka: Kafka, port: int, rows_redis_url: str = NO_REDIS) -> dict
         "YUEKANG_GATEWAY_PORT": str(port),
         "YUEKANG_ROWS_REDIS_URL": rows_redis_url,
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
-        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+        **TRUSTING,
+        **MAKING,
     }
 
 

@@ -29,13 +29,14 @@ from models.documents import Document
 from models.events import DocumentType
 from models.policy import ZONE
 from support.asgi import transport_to
+from support.tokens import IDENTITY_PROVIDER_TOKEN
 
 Json = dict[str, Any]
 
 ISSUER = "https://id.example"
 VIEW = "https://code.example"
 CLIENT, CLIENT_SECRET = "yuekang", "s3cret+/=& of theirs"
-SESSION_KEY, TOKEN_KEY = bytes(range(5, 37)), bytes(range(1, 33))
+SESSION_KEY = bytes(range(5, 37))
 CARD = "11010519491231002X"
 PERMIT = "H12345678"
 SECRET = bytes(range(32))
@@ -272,7 +273,7 @@ class Site:
                 view_url=VIEW,
                 gateway_url="https://gateway.example",
                 session_key=SESSION_KEY,
-                token_key=TOKEN_KEY,
+                gateway_token=IDENTITY_PROVIDER_TOKEN,
                 provider=provider,
                 provider_name="gd",
                 claim_names=claim_names or ClaimNames(),

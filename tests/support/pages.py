@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.testing import RequestFactory, TestClient
 from msgspec import Raw, Struct
 
-from app.login.duty import DUTY_COOKIE, Duty
+from app.login.duty import DUTY_COOKIE, DUTY_LIFE, Duty, OnDuty
 from app.login.sessions import Session
 from app.projection.changes import PublicCause, PublicChange, PublicStatus
 from app.projection.trends import ChangesWithin
@@ -43,7 +43,6 @@ from app.view.reading import (
 from app.view.trends import Trends, trends_at
 from app.view.watch import Scrape, State, Watched
 from app.web.language import Language
-from app.web.operator import OPERATOR
 from app.web.problems import FieldError, Refused, retry_later
 from app.web.requests import AnyRequest
 from app.web.tokens import Tokens
@@ -91,6 +90,7 @@ from models.travel import City
 from support import builders as b
 from support.gateways import gateway_document
 from support.rows import row_of
+from support.tokens import OPERATOR, TRUST
 
 PERSON = "p1-" + "a" * 32
 NOON = datetime(2026, 11, 24, 12, 0, 7, tzinfo=ZONE)
@@ -216,7 +216,7 @@ class Stand:
         self.changes = self.trend_reader = self
         self.watch = self
         self.figures = FigureReader(cast(Any, self), CITIES_SHOWN, self.now)
-        self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
+        self.duty = Duty(bytes(32), Tokens(TRUST), "http://testserver.local", self.now)
         self.credential_keys = self
 
     def now(self) -> datetime:
@@ -622,8 +622,7 @@ def rendered(state: str, language: Language) -> str:
         dependencies={"session": session},
         exception_handlers={HTTPException: on_page_missing},
     )
-    on_duty = stand.duty.begin(Tokens(bytes(32)).token_for(OPERATOR), PLACE)
-    assert on_duty is not None
+    on_duty = OnDuty(OPERATOR, PLACE, "a token's id", "", stand.now() + DUTY_LIFE)
     cookies = {DUTY_COOKIE: stand.duty.cookie(on_duty).value or ""}
     with TestClient(app, cookies=cookies) as client:
         client.headers["accept"] = "text/html"

@@ -17,19 +17,11 @@ from playwright.sync_api import Page, Response
 from app.development.stack.processes import HttpProcess
 from app.login.duty import DASHBOARD, LOGIN_PAGE
 from app.process.ports import free_port
-from app.web.tokens import Tokens
 from models.codes import HealthCode, StatusChange, changed
 from support.brokers import Kafka
 from support.gateways import PLAIN, command
-from support.views import (
-    CREDENTIAL_KEY,
-    DISPLAY_KEY,
-    OPERATOR_HEADERS,
-    SESSION_KEY,
-    TOKEN_KEY,
-    duty_cookie,
-    resident_cookie,
-)
+from support.tokens import OF_THE_VIEW, OPERATOR_HEADERS, bearer
+from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY, duty_cookie, resident_cookie
 
 SHOWN_SECONDS_MAX = 10.0
 
@@ -50,7 +42,7 @@ class Service(HttpProcess):
             "YUEKANG_PROJECTION_STATUS_PORT": str(port),
             "YUEKANG_VIEW_PORT": str(port),
             "YUEKANG_ENVIRONMENT": "development",
-            "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+            **OF_THE_VIEW,
             "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
             "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
             "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
@@ -192,10 +184,9 @@ class Stage:
 
     def scan(self, token: str) -> httpx.Response:
         """Ask, as a terminal, for what a QR stands for."""
-        terminal = Tokens(TOKEN_KEY).token_for("/terminals/440100-001")
         return httpx.post(
             f"{self.url}/v1/scans",
             json={"id": os.urandom(8).hex(), "token": token, "place": "东门"},
-            headers={"authorization": f"Bearer {terminal}"},
+            headers=bearer("/terminals/440100-001"),
             verify=PLAIN,
         )

@@ -12,13 +12,13 @@ from playwright.sync_api import Browser, Page
 
 from app.process.clock import Clock
 from app.view.displays import Displays
-from app.web.tokens import Tokens
 from models.codes import HealthCode
 from support.browsing import PHONE
 from support.stage import Stage
-from support.views import DISPLAY_KEY, TOKEN_KEY, now
+from support.tokens import TOKENS
+from support.views import DISPLAY_KEY, now
 
-TERMINAL = Tokens(TOKEN_KEY).token_for("/terminals/440100-001")
+TERMINAL = TOKENS.token_for("/terminals/440100-001")
 SIZE = (1280, 720)
 """Of a frame: what a cheap tablet's camera gives."""
 

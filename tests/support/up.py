@@ -17,8 +17,8 @@ from app.development.stack.processes import left_behind
 from app.process.ports import free_ports
 from app.process.settings import Settings
 from app.topics.codec import encode
-from app.web.operator import OPERATOR
-from app.web.tokens import Tokens
+from app.web.issuing import TokenIssuer
+from app.web.tokens import OPERATORS, Role
 from models.events import ProvincialCodeData, ProvincialCodeReported, ProvincialColour
 from support.gateways import PLAIN, command
 
@@ -119,7 +119,7 @@ class Up:
         try:
             answer = httpx.get(
                 f"{self.view}/v1/people/{person}/code",
-                headers=self.bearer(OPERATOR),
+                headers=self.bearer(f"{OPERATORS}chen"),
                 timeout=5,
                 verify=PLAIN,
             )
@@ -149,8 +149,9 @@ class Up:
 
     def bearer(self, source: str) -> dict[str, str]:
         """What the request of a source carries."""
-        key = bytes.fromhex(development_secrets(self.data)["YUEKANG_TOKEN_KEY"])
-        return {"authorization": f"Bearer {Tokens(key).token_for(source)}"}
+        key = bytes.fromhex(development_secrets(self.data)["YUEKANG_TOKEN_PRIVATE_KEY"])
+        roles = Role if source.startswith(OPERATORS) else ()
+        return {"authorization": f"Bearer {TokenIssuer(key).token_for(source, roles)}"}
 
     def pids(self, name: str) -> list[int]:
         """Processes whose output goes to the log of `name`."""

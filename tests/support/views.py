@@ -25,7 +25,7 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.development.stack.broker import ROOT
-from app.login.duty import Duty
+from app.login.duty import DUTY_LIFE, Duty, OnDuty
 from app.login.options import login_options_of
 from app.login.sessions import Sessions
 from app.process.logs import AUDIT
@@ -39,7 +39,6 @@ from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES, partit
 from app.topics.reading import reading
 from app.travel.assembly import travel_cards
 from app.view.services import ViewOptions
-from app.web.operator import OPERATOR
 from app.web.tokens import Tokens
 from models.codes import (
     Cause,
@@ -61,11 +60,16 @@ from models.policy import ZONE
 from support.brokers import NO_BROKERS, NOBODY, Kafka
 from support.gateways import PLAIN, command
 from support.macs import KEYS
-
-TOKEN_KEY, DISPLAY_KEY, SESSION_KEY, CREDENTIAL_KEY = (
-    bytes(range(n, n + 32)) for n in (0, 2, 3, 4)
+from support.tokens import (
+    IDENTITY_PROVIDER_TOKEN,
+    OF_THE_VIEW,
+    OPERATOR,
+    OPERATOR_HEADERS,
+    PORTAL_TOKEN,
+    TRUST,
 )
-OPERATOR_HEADERS = {"authorization": f"Bearer {Tokens(TOKEN_KEY).token_for(OPERATOR)}"}
+
+DISPLAY_KEY, SESSION_KEY, CREDENTIAL_KEY = (bytes(range(n, n + 32)) for n in (2, 3, 4))
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 CITIES = ("440100", "440305", None)
 READY_SECONDS_MAX = 20.0
@@ -360,7 +364,8 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
     settings = Settings(
         redis_url=redis_url,
         environment="development",
-        token_key=TOKEN_KEY,
+        portal_token=PORTAL_TOKEN,
+        identity_provider_token=IDENTITY_PROVIDER_TOKEN,
         session_key=SESSION_KEY,
         gateway_url=f"http://{NOBODY}",
     )
@@ -369,7 +374,7 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
         "redis_url": redis_url,
         "rows_redis_url": settings.rows_redis_url,
         "sessions_redis_url": settings.sessions_redis_url,
-        "token_key": TOKEN_KEY,
+        "trust": TRUST,
         "mac_keys": KEYS,
         "display_key": DISPLAY_KEY,
         "credential_key": CREDENTIAL_KEY,
@@ -391,10 +396,9 @@ def resident_cookie(
 
 def duty_cookie(officer: str = "") -> Cookie:
     """The cookie of an officer who is on duty."""
-    duty = Duty(SESSION_KEY, Tokens(TOKEN_KEY), "http://127.0.0.1", now)
-    begun = duty.begin(Tokens(TOKEN_KEY).token_for(OPERATOR), officer)
-    assert begun is not None
-    return duty.cookie(begun)
+    duty = Duty(SESSION_KEY, Tokens(TRUST), "http://127.0.0.1", now)
+    until = now() + DUTY_LIFE
+    return duty.cookie(OnDuty(OPERATOR, officer, "a token's id", "", until))
 
 
 def on_duty(officer: str = "") -> dict[str, str]:
@@ -424,7 +428,7 @@ def view_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
         **kafka.environment_of("view"),
         "YUEKANG_REDIS_URL": redis_url,
         "YUEKANG_VIEW_PORT": str(port),
-        "YUEKANG_TOKEN_KEY": TOKEN_KEY.hex(),
+        **OF_THE_VIEW,
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
         "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),

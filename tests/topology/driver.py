@@ -241,14 +241,16 @@ class Driver:
         offset = halt.offset if leave_aside else None
         data = PartitionReleasedData(halt.table, halt.partition, reason, halt.topic, offset)
         number = len(self.log.all_of(SOURCE_RELEASES))
-        event = PartitionReleased(id=f"release-{number}", time=self.now, data=data)
+        event = PartitionReleased(
+            id=f"release-{number}", time=self.now, source="/operators/chen", data=data
+        )
         self.send(msgspec.json.encode(event), SOURCE_RELEASES, partition=halt.partition)
         self._run(self._until_it_went_on_or_stands_again())
 
     def release(self, source: str) -> None:
         """Release a parked source, as an operator does."""
         number = len(self.log.all_of(SOURCE_RELEASES))
-        event = released(source, f"release-{number}", self.now)
+        event = released(source, f"release-{number}", self.now, "/operators/chen")
         self.send(msgspec.json.encode(event), SOURCE_RELEASES, key=source)
 
     def redeliver(self, topic: str | None = None, since: int = 0) -> None:

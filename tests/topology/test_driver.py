@@ -116,7 +116,9 @@ def test_of_several_topics_what_was_sent_first_is_taken_first(
 
 
 def test_a_topic_that_every_partition_has_is_sent_to_each(driver: Driver) -> None:
-    driver.send(msgspec.json.encode(released(BAD, "r", START)), SOURCE_RELEASES, key=BAD)
+    driver.send(
+        msgspec.json.encode(released(BAD, "r", START, "/operators/chen")), SOURCE_RELEASES, key=BAD
+    )
     assert sorted(record.partition for record in driver.records(SOURCE_RELEASES)) == [0, 1, 2, 3]
     assert [driver.committed(SOURCE_RELEASES, n) for n in range(4)] == [1] * 4
 

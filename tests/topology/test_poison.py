@@ -240,15 +240,43 @@ def test_what_is_no_release_is_one_dead_letter_and_stops_nothing(
     assert sources(driver) == [GOOD]
 
 
-@pytest.mark.parametrize("author", [None, BAD])
-def test_a_release_is_valid_only_from_the_operator(driver: Driver, author: str | None) -> None:
-    release = msgspec.json.encode(released(BAD, "r1", START))
+@pytest.mark.parametrize(
+    ("by", "valid"),
+    [
+        ("/operators/chen", True),
+        pytest.param("/operator", True, id="as releases of before have it"),
+        (BAD, False),
+        ("/operators", False),
+        ("/operators/", False),
+        ("/operators/chen/x", False),
+        ("/operatorship/chen", False),
+    ],
+)
+def test_a_release_is_valid_only_from_an_operator(driver: Driver, by: str, valid: bool) -> None:
+    event = msgspec.to_builtins(released(BAD, "r1", START, by))
+    driver.send_all([bad() for _ in range(100)])
+    driver.send(msgspec.json.encode(event), SOURCE_RELEASES, key=BAD)
+    assert bool(driver.tally(TOPIC).parked) is not valid
+
+
+@pytest.mark.parametrize(
+    ("author", "reason"),
+    [
+        (None, "not-authentic"),
+        (BAD, "no-authority"),
+        pytest.param("/operators/li", "not-authentic", id="another operator's"),
+    ],
+)
+def test_a_release_is_valid_only_from_the_operator_whom_it_names(
+    driver: Driver, author: str | None, reason: str
+) -> None:
+    release = msgspec.json.encode(released(BAD, "r1", START, "/operators/chen"))
     driver.send_all([bad() for _ in range(100)])
     driver.outputs(DEAD_LETTERS)
     driver.send(release, SOURCE_RELEASES, key=BAD, partition=HERE, author=author)
     assert driver.tally(TOPIC).parked
     [letter] = driver.outputs(DEAD_LETTERS)
-    assert letter.reason == ("not-authentic" if author is None else "no-authority")
+    assert letter.reason == reason
 
 
 # Scans

@@ -24,7 +24,7 @@ THERE = (HERE + 1) % 4
 
 def append(driver: Driver, worker: Worker, number: int) -> "asyncio.Future[None]":
     """Hand a release to the worker; what is returned is done when it is acked."""
-    event = msgspec.json.encode(released(SOURCE, "r1", START))
+    event = msgspec.json.encode(released(SOURCE, "r1", START, "/operators/chen"))
     record = driver.log.append(TopicPartition(SOURCE_RELEASES, number), None, event)
     generation = worker.app.consumer_generation_id
     return worker._streams[SOURCE_RELEASES].put(

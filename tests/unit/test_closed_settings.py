@@ -216,12 +216,12 @@ def test_a_certificate_is_given_as_a_file(file: Callable[[str], str]) -> None:
 def test_a_file_that_cannot_be_read_is_told_and_its_content_is_not(
     file: Callable[[str], str], tmp_path: Path
 ) -> None:
-    assert "which cannot be read: No such file" in fault(token_key_file=str(tmp_path / "none"))
-    assert "which cannot be read: Is a directory" in fault(token_key_file=str(tmp_path))
-    assert "that file is empty" in fault(token_key_file=file("\n"))
-    assert "longer than 65,536 bytes" in fault(token_key_file=file("x" * 70_000))
-    assert "both set" in fault(token_key_file=file("0f" * 32), token_key="0f" * 32)
-    wrong = fault(token_key_file=file("correct horse"))
+    assert "which cannot be read: No such file" in fault(session_key_file=str(tmp_path / "none"))
+    assert "which cannot be read: Is a directory" in fault(session_key_file=str(tmp_path))
+    assert "that file is empty" in fault(session_key_file=file("\n"))
+    assert "longer than 65,536 bytes" in fault(session_key_file=file("x" * 70_000))
+    assert "both set" in fault(session_key_file=file("0f" * 32), session_key="0f" * 32)
+    wrong = fault(session_key_file=file("correct horse"))
     assert "at least 32 bytes" in wrong
     assert "correct horse" not in wrong
 

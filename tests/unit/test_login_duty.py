@@ -16,13 +16,13 @@ from app.login.duty import (
     duty_path,
     on_not_on_duty,
 )
-from app.web.operator import OPERATOR
 from app.web.problems import Refused, on_refused
-from app.web.tokens import Tokens
+from app.web.tokens import Role, Tokens, Trust
 from support.logins import SESSION_KEY, VIEW, Clock
+from support.tokens import OPERATOR, OTHER_TOKENS, TOKENS, TRUST, operator_token
 
-TOKENS = Tokens(bytes(range(32)))
-TOKEN = TOKENS.token_for(OPERATOR)
+TOKEN = operator_token(Role.READ)
+EXPLAINS = operator_token(Role.EXPLAIN, Role.RELEASE, Role.APPROVE)
 HERE = {"origin": VIEW}
 PAGE = {"accept": "text/html"}
 
@@ -34,7 +34,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def duty(clock: Clock) -> Duty:
-    return Duty(SESSION_KEY, TOKENS, VIEW, clock)
+    return Duty(SESSION_KEY, Tokens(TRUST), VIEW, clock)
 
 
 def client_of(duty: Duty) -> TestClient[Litestar]:
@@ -71,7 +71,7 @@ def test_a_token_lets_in_once_and_the_cookie_from_then_on(duty: Duty) -> None:
 def test_a_program_sends_the_token_and_is_told_what_is_wrong(duty: Duty) -> None:
     laboratory = TOKENS.token_for("/laboratories/440100-001")
     with client_of(duty) as client:
-        for token, status in ((TOKEN, 200), (laboratory, 403), ("yk1./operator.x", 401)):
+        for token, status in ((TOKEN, 200), (laboratory, 403), (EXPLAINS, 403), ("x.y.z", 401)):
             headers = {"authorization": f"Bearer {token}", **PAGE}
             assert client.get("/v1/changes", headers=headers).status_code == status
             assert client.get("/dashboard", headers=headers).status_code == status
@@ -81,7 +81,11 @@ def test_a_program_sends_the_token_and_is_told_what_is_wrong(duty: Duty) -> None
 
 
 @pytest.mark.parametrize(
-    "token", ["", "wrong", TOKENS.token_for("/cdc/440100"), TOKEN[:-2] + "77", "x" * 4_000]
+    "token",
+    [
+        *("", "wrong", TOKENS.token_for("/cdc/440100"), EXPLAINS),
+        *(OTHER_TOKENS.token_for(OPERATOR, Role), TOKEN[:-6] + "777777", "x" * 5_000),
+    ],
 )
 def test_another_token_lets_nobody_in_and_says_so(duty: Duty, token: str) -> None:
     with client_of(duty) as client:
@@ -99,12 +103,36 @@ def test_a_login_comes_from_a_page_of_ours_alone(duty: Duty) -> None:
             assert answer.status_code == 403
 
 
-def test_it_ends_with_the_shift_and_with_the_token_key(duty: Duty, clock: Clock) -> None:
-    begun = duty.begin(TOKEN, "甲")
+class TakenBack:
+    """A register that has taken back one source, or one token."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def refused(self, source: str, token_id: str) -> str | None:
+        return "It was taken back." if self._what in (source, token_id) else None
+
+
+async def test_it_ends_with_the_shift_the_key_the_token_and_the_operator(
+    duty: Duty, clock: Clock
+) -> None:
+    begun = await duty.begin(TOKEN, "甲")
     assert begun is not None
+    assert begun.source == OPERATOR
     cookie = {DUTY_COOKIE: duty.cookie(begun).value or ""}
-    renewed = Duty(SESSION_KEY, Tokens(bytes(range(1, 33))), VIEW, clock)
-    for asked, status in ((duty, 200), (renewed, 401)):
+
+    def with_tokens(tokens: Tokens) -> Duty:
+        return Duty(SESSION_KEY, tokens, VIEW, clock)
+
+    both = Trust(keys=(OTHER_TOKENS.public, TOKENS.public))
+    for asked, status in (
+        (duty, 200),
+        (with_tokens(Tokens(both)), 200),
+        (with_tokens(Tokens(Trust(keys=(OTHER_TOKENS.public,)))), 401),
+        (with_tokens(Tokens(TRUST, TakenBack("/operators/li"))), 200),
+        (with_tokens(Tokens(TRUST, TakenBack(OPERATOR))), 401),
+        (with_tokens(Tokens(TRUST, TakenBack(begun.token_id))), 401),
+    ):
         with client_of(asked) as client:
             client.cookies.update(cookie)
             assert client.get("/v1/changes").status_code == status

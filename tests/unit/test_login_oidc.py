@@ -17,7 +17,7 @@ from joserfc.jwk import RSAKey
 from app.login import oidc
 from app.login.failures import Failed
 from app.login.oidc import LOGIN, LoginState, RelyingParty
-from app.login.transport import ANSWER_BYTES_MAX
+from app.web.transport import ANSWER_BYTES_MAX
 from support.logins import (
     CARD,
     CLIENT,

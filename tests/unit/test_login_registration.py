@@ -12,8 +12,8 @@ from app.login.claims import ClaimNames, Identity, identity_of
 from app.login.failures import Failed
 from app.login.registration import Registration
 from app.topics.codec import from_mapping
-from app.web.tokens import Tokens
-from support.logins import CARD, PERMIT, TOKEN_KEY, Gateway, person_of
+from support.logins import CARD, PERMIT, Gateway, person_of
+from support.tokens import IDENTITY_PROVIDER_TOKEN as TOKEN
 
 SOURCE = "/identity-providers/gd"
 AT = datetime(2022, 3, 1, 4, 0, 0, 123_456, UTC)
@@ -35,8 +35,7 @@ def registration_of(gateway: Gateway, known: bool = False) -> Registration:
         assert person.startswith("p1-")
         return known
 
-    tokens = Tokens(TOKEN_KEY)
-    return Registration("https://gateway.example", "gd", tokens, has_code, gateway.transport())
+    return Registration("https://gateway.example", "gd", TOKEN, has_code, gateway.transport())
 
 
 def identity(number: str = CARD) -> Identity:
@@ -54,7 +53,7 @@ async def test_a_first_login_is_published_with_the_document(gateway: Gateway, nu
     assert event["data"]["document"]["number"] == number
     assert event["data"]["city"] == "440300"
     assert "name" not in event["data"]
-    assert gateway.tokens == {f"Bearer {Tokens(TOKEN_KEY).token_for(SOURCE)}"}
+    assert gateway.tokens == {f"Bearer {TOKEN}"}
 
 
 async def test_the_event_is_one_that_the_worker_takes(gateway: Gateway) -> None:
@@ -115,7 +114,7 @@ async def test_what_is_no_person_key_is_never_a_person(answer: Any) -> None:
         raise AssertionError
 
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
-    client = Registration("https://g.example", "gd", Tokens(TOKEN_KEY), has_code, transport)
+    client = Registration("https://g.example", "gd", TOKEN, has_code, transport)
     with pytest.raises(Failed) as caught:
         await client.register(identity(), "login", AT)
     assert caught.value.why == "gateway"

@@ -14,6 +14,7 @@ from app.letters.partitions import partitions
 from app.process.ports import free_port
 from app.process.probes import StatusServer
 from support.macs import MAC_KEY
+from support.tokens import MAKING
 
 SINCE = datetime(2022, 4, 20, 8, tzinfo=UTC)
 RUBBISH = Halt("people", 3, "scans-of-x", 99, False, "100 have no readable source", SINCE)
@@ -49,7 +50,7 @@ async def address() -> AsyncIterator[str]:
 
 async def run(address: str, *arguments: str) -> Result:
     def invoked() -> Result:
-        environment = {"YUEKANG_KAFKA": "127.0.0.1:1"}
+        environment = {"YUEKANG_KAFKA": "127.0.0.1:1", **MAKING}
         return CliRunner().invoke(partitions, [*arguments, "--status", address], env=environment)
 
     return await asyncio.to_thread(invoked)

@@ -43,10 +43,10 @@ def test_values_are_read_from_the_environment() -> None:
         kafka="localhost:1,127.0.0.2:2",
         gateway_port="9000",
         person_key_version="7",
-        token_key=SECRET.upper(),
+        session_key=SECRET.upper(),
     )
     assert (settings.kafka, settings.gateway_port) == ("localhost:1,127.0.0.2:2", 9000)
-    assert (settings.person_key_version, settings.token_key) == (7, bytes.fromhex(SECRET))
+    assert (settings.person_key_version, settings.session_key) == (7, bytes.fromhex(SECRET))
 
 
 def test_an_address_follows_host_and_port_unless_it_is_set() -> None:
@@ -92,7 +92,7 @@ def test_every_setting_stands_in_the_operators_book() -> None:
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
-    assert read(kafka="", token_key="") == Settings()
+    assert read(kafka="", session_key="") == Settings()
 
 
 def test_every_fault_is_told_at_once() -> None:
@@ -106,7 +106,7 @@ def test_every_fault_is_told_at_once() -> None:
         environment="test",
         log_level="loud",
         person_key_version="0",
-        token_key="xyz",
+        session_key="xyz",
         no_such="1",
     )
     assert len(told) == 11
@@ -138,9 +138,9 @@ def test_a_fault_says_what_was_set_and_what_would_be_right(name: str, text: str,
 
 
 def test_a_secret_that_a_process_needs_is_asked_for() -> None:
-    [line] = faults("token_key")
-    assert line == "YUEKANG_TOKEN_KEY is not set; at least 32 bytes in hexadecimal."
-    assert read("token_key", token_key=SECRET).token_key == bytes.fromhex(SECRET)
+    [line] = faults("session_key")
+    assert line == "YUEKANG_SESSION_KEY is not set; at least 32 bytes in hexadecimal."
+    assert read("session_key", session_key=SECRET).session_key == bytes.fromhex(SECRET)
 
 
 @pytest.mark.parametrize("secret", ["correct horse", "0f" * 31, "0f" * 31 + "0", "0x" + SECRET])
@@ -155,7 +155,8 @@ def test_a_secret_that_another_made_is_taken_as_they_gave_it() -> None:
     theirs = "s3cret+/=& of theirs"
     assert read(oidc_client_secret=theirs).oidc_client_secret == theirs
     assert theirs not in repr(read(oidc_client_secret=theirs))
-    assert "oidc_client_secret" in SECRETS - KEYS
+    tokens = {"portal_token", "identity_provider_token"}
+    assert {"oidc_client_secret", *tokens} <= SECRETS - KEYS
 
 
 @pytest.mark.parametrize("secret", ["from a file\n", "\tsecret words", "密码", "x" * 513])

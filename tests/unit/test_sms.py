@@ -70,7 +70,10 @@ def test_development_has_the_outbox_unless_a_carrier_is_named(
     tmp_path: Path, package: None
 ) -> None:
     def driver(name: str) -> object:
-        options = development_options(settings(name, data_dir=str(tmp_path), session_key=bytes(32)))
+        made = settings(
+            name, data_dir=str(tmp_path), session_key=bytes(32), token_public_keys="0f" * 32
+        )
+        options = development_options(made)
         make_cards: Any = options.make_cards
         return make_cards.args[0]
 

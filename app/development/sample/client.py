@@ -1,6 +1,6 @@
 """The gateway's two entrances, as agencies use them: person keys, and batches of events."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import httpx
 import msgspec
@@ -9,7 +9,6 @@ from app.development.sample.documents import SampleDocument
 from app.gateway.client import GatewayClient, Patience
 from app.publish.client import REQUEST_SECONDS_MAX, BatchSender
 from app.publish.lines import EventToSend, RefusedLine
-from app.web.tokens import Tokens
 
 KEYS_IN_A_REQUEST = 500
 PATIENCE = Patience(seconds=30.0)
@@ -27,12 +26,12 @@ class Submission(msgspec.Struct, frozen=True):
 class AgencyClient:
     """A client of the gateway at `url`; use it as an asynchronous context manager.
 
-    It can make the token of every source, as only the operator can. It asks a busy gateway again
-    for a while, then raises `app.gateway.client.Unreached`.
+    `token_for` gives the token of every source, as only who has the private key can. It asks a busy
+    gateway again for a while, then raises `app.gateway.client.Unreached`.
     """
 
-    def __init__(self, url: str, tokens: Tokens) -> None:
-        self._tokens = tokens
+    def __init__(self, url: str, token_for: Callable[[str], str]) -> None:
+        self._token_for = token_for
         self._http = httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX, trust_env=False)
         self._client = GatewayClient(url, PATIENCE, self._http)
         self._sender = BatchSender(self._client)
@@ -46,7 +45,7 @@ class AgencyClient:
     async def person_keys(self, documents: Sequence[SampleDocument]) -> dict[SampleDocument, str]:
         """Return the person key of each document."""
         keys: dict[SampleDocument, str] = {}
-        token = self._tokens.token_for(ASKS_FOR_KEYS)
+        token = self._token_for(ASKS_FOR_KEYS)
         for start in range(0, len(documents), KEYS_IN_A_REQUEST):
             part = documents[start : start + KEYS_IN_A_REQUEST]
             plain = [{"type": one.type, "number": one.number} for one in part]
@@ -61,7 +60,7 @@ class AgencyClient:
         """Publish events; return in order None for each accepted one, else its refusal."""
         return await self._sender.send(
             [
-                EventToSend(number, e.source, e.id, e.content, self._tokens.token_for(e.source))
+                EventToSend(number, e.source, e.id, e.content, self._token_for(e.source))
                 for number, e in enumerate(events)
             ]
         )

@@ -34,7 +34,7 @@ def sample(
     The second time it only adds a few people whose codes turn green within minutes. Exits with
     1 if an entrance fails or refuses what it should take.
     """
-    settings = Settings.from_environment("token_key", "mac_key")
+    settings = Settings.from_environment("token_private_key", "mac_key")
     console = Console(stderr=True)
     try:
         before = load(Path(settings.data_dir) / SAMPLE_FILE) if again else None

@@ -45,7 +45,7 @@ from app.process.terminal import Progress
 from app.topics.admin import cluster_id_of
 from app.topics.authentic import SourceKeys, source_keys
 from app.topics.records import binary, structured
-from app.web.tokens import Tokens
+from app.web.issuing import tokens_by
 from models.codes import Colour, Reason
 
 SAMPLE_FILE = "sample.json"
@@ -210,7 +210,7 @@ async def _publish(
         compression_type="zstd",
         max_request_size=REQUEST_BYTES_MAX,
     )
-    async with AgencyClient(settings.gateway_url, Tokens(settings.token_key)) as gateway:
+    async with AgencyClient(settings.gateway_url, tokens_by(settings)) as gateway:
         keys = await gateway.person_keys(list(_to_be_known(day)))
         await producer.start()
         try:

@@ -13,7 +13,6 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from app.operator.client import operator_token
 from app.operator.latency.report import (
     SETTLED_SECONDS_MAX,
     Plan,
@@ -26,6 +25,7 @@ from app.process.terminal import Progress
 from app.topics.authentic import SourceKeys, source_keys
 from app.topics.catalogue import CATALOGUE, named, partition_of
 from app.topics.records import structured
+from app.web.issuing import operator_token
 from models.events import (
     DocumentType,
     Event,
