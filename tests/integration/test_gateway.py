@@ -601,7 +601,7 @@ def test_the_views_own_sources_have_room_for_the_whole_province_and_no_other_has
     minute, day = VIEWS_KEYS_MAX
     assert minute.amount >= 1_500_000, "the peak, all at once"
     assert day.amount >= 126_000_000, "everybody once"
-    options = gateway_options_of(Settings(oidc_name="gd"))
+    options = gateway_options_of(Settings(oidc_name="gd", token_public_keys="0f" * 32))
     assert options.views_sources == {"/portal", "/identity-providers/gd"}
 
 
