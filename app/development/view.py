@@ -19,7 +19,7 @@ from app.process.settings import Settings, SettingsError
 from app.travel.assembly import cards_by
 from app.travel.sms import driver_of
 from app.view.routes import create_view
-from app.view.server import VIEW_SECRETS, behind_proxies, serve_view, view_options_of
+from app.view.server import behind_proxies, serve_view, view_options_of, view_settings
 from app.view.services import ViewOptions
 from models.policy import HIGH_RISK
 
@@ -47,7 +47,7 @@ def development_options(settings: Settings) -> ViewOptions:
 
 def settings_of_development() -> Settings:
     """Return the settings; raise `SettingsError` if they are those of production."""
-    settings = Settings.from_environment(*VIEW_SECRETS)
+    settings = view_settings()
     if settings.environment != "development":
         raise SettingsError(
             "This view shows made-up people and keeps messages in files, so it runs in development "
@@ -58,5 +58,4 @@ def settings_of_development() -> Settings:
 
 def development_view() -> None:
     """Serve the view with what only development has, until a signal ends it."""
-    settings_of_development()
-    serve_view("app.development.view:make")
+    serve_view("app.development.view:make", settings_of_development)

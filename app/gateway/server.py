@@ -21,7 +21,7 @@ GATEWAY_SECRETS = ("person_key_secret", "mac_key")
 
 def make() -> Litestar:
     """Make the application from the environment; Granian calls this in the worker."""
-    settings = Settings.from_environment(*GATEWAY_SECRETS)
+    settings = _settings()
     configure(settings.log_level)
     app = create_gateway(gateway_options_of(settings))
     look_seldom()
@@ -42,10 +42,15 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
     )
 
 
-def gateway() -> None:
-    """Serve the entrance over HTTP until a signal ends it."""
+def _settings() -> Settings:
     settings = Settings.from_environment(*GATEWAY_SECRETS)
     trust_of(settings)
+    return settings
+
+
+def gateway() -> None:
+    """Serve the entrance over HTTP until a signal ends it."""
+    settings = _settings()
     serve(
         "app.gateway.server:make",
         "gateway",
@@ -54,4 +59,5 @@ def gateway() -> None:
         "YUEKANG_GATEWAY_PORT",
         requests_at_once_max=REQUESTS_AT_ONCE_MAX,
         kill_seconds=KILL_SECONDS,
+        check=_settings,
     )

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.login.seal import Broken, Seal
+from app.login.seal import Broken, Seal, Secrets
 from app.login.sessions import DEVICE_COOKIE, FAMILY, Away, Session, Whole, host_cookie
 from app.process.clock import Clock
 from models.events import DocumentType
@@ -111,7 +111,7 @@ class Devices:
     Raises `NoDevice`, and `Away` if Redis does not answer.
     """
 
-    def __init__(self, key: bytes, redis: Redis, now: Clock) -> None:
+    def __init__(self, key: Secrets, redis: Redis, now: Clock) -> None:
         self._cookies = Seal(key, b"yuekang device", Device)
         self._challenges = Seal(key, b"yuekang again", Challenge)
         self._redis = redis

@@ -20,7 +20,7 @@ from litestar.response import Redirect
 from msgspec import Meta, Struct
 
 from app.login.guards import SAFE_METHODS, is_page, origin_of, own_path, same_origin
-from app.login.seal import Broken, Seal
+from app.login.seal import Broken, Seal, Secrets
 from app.login.sessions import host_cookie
 from app.process.clock import Clock
 from app.process.logs import audit
@@ -68,7 +68,7 @@ class NotOnDuty(Exception):
 class Duty:
     """Lets those on duty through. `view_url` is where browsers find us."""
 
-    def __init__(self, session_key: bytes, tokens: Tokens, view_url: str, now: Clock) -> None:
+    def __init__(self, session_key: Secrets, tokens: Tokens, view_url: str, now: Clock) -> None:
         self._seal = Seal(session_key, b"yuekang duty", OnDuty)
         self._tokens = tokens
         self._now = now

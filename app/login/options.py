@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from app.login.claims import ClaimNames
 from app.login.oidc import Provider
+from app.login.seal import Secrets
 from app.process.settings import Settings
 
 
@@ -15,7 +16,7 @@ class LoginOptions(Struct, frozen=True, kw_only=True):
 
     view_url: str
     gateway_url: str
-    session_key: bytes
+    session_key: Secrets
     gateway_token: str
     provider: Provider | None
     provider_name: str
@@ -36,7 +37,7 @@ def login_options_of(settings: Settings) -> LoginOptions:
     return LoginOptions(
         view_url=settings.view_url,
         gateway_url=settings.gateway_url,
-        session_key=settings.session_key,
+        session_key=settings.session_keys,
         gateway_token=settings.identity_provider_token,
         provider=provider if settings.oidc_issuer else None,
         provider_name=settings.oidc_name,

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.login.seal import Broken, Seal
+from app.login.seal import Broken, Seal, Secrets
 from app.process.clock import Clock
 from models.events import DocumentType
 
@@ -102,7 +102,7 @@ class Away(Exception):
 class Sessions:
     """Makes sessions and their cookies, and reads them. `now` gives the instant, with its zone."""
 
-    def __init__(self, key: bytes, now: Clock) -> None:
+    def __init__(self, key: Secrets, now: Clock) -> None:
         self._seal = Seal(key, b"yuekang session", Session)
         self._now = now
 

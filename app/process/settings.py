@@ -221,7 +221,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     identity_provider_token: SecretToken = ""
     """With these two the view asks the gateway, as `/portal` and `/identity-providers/…`."""
     display_key: bytes = b""
+    display_other_key: bytes = b""
     session_key: bytes = b""
+    session_other_key: bytes = b""
+    """What the other keys sealed is taken too: the next one before a change, the former after."""
     credential_key: bytes = b""
     credential_former_keys: PublicKeys | Literal[""] = ""
     """Public keys of before `credential_key` was replaced; list each for a day."""
@@ -273,6 +276,16 @@ class Settings(Struct, frozen=True, kw_only=True):
             certificate=self.kafka_certificate,
             key=self.kafka_key,
         )
+
+    @property
+    def display_keys(self) -> tuple[bytes, ...]:
+        """The secrets of displays: the first seals, all open."""
+        return tuple(key for key in (self.display_key, self.display_other_key) if key)
+
+    @property
+    def session_keys(self) -> tuple[bytes, ...]:
+        """The secrets of sessions: the first seals, all open."""
+        return tuple(key for key in (self.session_key, self.session_other_key) if key)
 
     @property
     def development_issuer(self) -> str:

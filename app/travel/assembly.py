@@ -28,7 +28,7 @@ def cards_by(
     """Make the service with a carrier and marks of the caller's own."""
     return TravelCards(
         redis=redis,
-        key=settings.session_key,
+        key=settings.session_keys,
         phone_keys=PhoneKeys(settings.gateway_url, settings.portal_token),
         driver=driver,
         visits=visits,

@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.login.seal import Secrets, all_of
 from app.login.sessions import Session
 from app.process import metrics
 from app.process.clock import Clock
@@ -100,7 +101,7 @@ class TravelCards:
     def __init__(
         self,
         redis: Redis,
-        key: bytes,
+        key: Secrets,
         phone_keys: PhoneKeySource,
         driver: SmsDriver,
         visits: Visits,
@@ -110,7 +111,7 @@ class TravelCards:
     ) -> None:
         """`redis` is the database of sessions; `key` is a secret, from which a label derives one
         for this use."""
-        own = hashlib.blake2b(key, digest_size=32, person=b"yuekang travel").digest()
+        own = hashlib.blake2b(all_of(key)[0], digest_size=32, person=b"yuekang travel").digest()
         self._limits = Limits(redis, own, bounds or Bounds())
         self._codes = SmsCodes(redis, own)
         self._kept = KeptPhones(key, now)

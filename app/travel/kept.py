@@ -10,7 +10,7 @@ from datetime import datetime
 from litestar.datastructures import Cookie
 from msgspec import Struct
 
-from app.login.seal import Broken, Seal
+from app.login.seal import Broken, Seal, Secrets
 from app.login.sessions import PHONE_COOKIE, Session, Whole, host_cookie
 from app.process.clock import Clock
 from app.web.requests import AnyRequest
@@ -36,7 +36,7 @@ class KeptPhone(Struct, frozen=True, array_like=True):
 class KeptPhones:
     """Writes and reads the cookie. `key` is the secret of sessions; `now` gives the instant."""
 
-    def __init__(self, key: bytes, now: Clock) -> None:
+    def __init__(self, key: Secrets, now: Clock) -> None:
         self._seal = Seal(key, b"yuekang phone", KeptPhone)
         self._now = now
 

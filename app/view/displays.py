@@ -8,16 +8,15 @@ asks the view for that. Every token has the same length, so that not even a name
 """
 
 import base64
-import hashlib
 import io
 from datetime import UTC, datetime
 
 import segno
 from msgspec import Struct
 from nacl.exceptions import CryptoError
-from nacl.secret import SecretBox
 
 from app.login.names import ENDING_LENGTH
+from app.login.seal import Boxes, Secrets
 from app.process.clock import Clock, now
 from app.view.limits import CLOCK_SECONDS, DISPLAY_SECONDS
 from models.codes import Colour
@@ -71,14 +70,12 @@ class Display(Struct, frozen=True):
 
 
 class Displays:
-    """Makes, reads and draws display tokens with one key. `now` gives the instant."""
+    """Makes, reads and draws display tokens. `now` gives the instant."""
 
-    def __init__(self, key: bytes, now: Clock = now) -> None:
+    def __init__(self, key: Secrets, now: Clock = now) -> None:
         self._now = now
         # The label keeps this use of the key apart from any other.
-        self._box = SecretBox(
-            hashlib.blake2b(key, digest_size=32, person=b"yuekang display").digest()
-        )
+        self._boxes = Boxes(key, b"yuekang display")
 
     def token(self, person: str, name: str, ending: str) -> str:
         """Return a token that is good from now on; `name` is masked already."""
@@ -92,7 +89,7 @@ class Displays:
             + _padded(ending, ENDING_LENGTH)
             + _padded(name, NAME_BYTES_MAX)
         )
-        return base64.urlsafe_b64encode(self._box.encrypt(plain)).decode().rstrip("=")
+        return base64.urlsafe_b64encode(self._boxes.close(plain)).decode().rstrip("=")
 
     def read(self, token: str) -> Display:
         """Return what a token says, however old it is; raise `InvalidDisplay`."""
@@ -100,7 +97,7 @@ class Displays:
             raise InvalidDisplay
         try:
             sealed = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True)
-            plain = self._box.decrypt(sealed)
+            plain = self._boxes.open(sealed)
         except (CryptoError, ValueError, TypeError):
             raise InvalidDisplay from None
         plain, texts = (plain[1:28], plain[28:]) if plain[0] == FORMAT else (plain, b"")

@@ -18,7 +18,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from msgspec import Struct
 
-from app.login.seal import Broken, Seal
+from app.login.seal import Broken, Seal, Secrets
 from app.login.sessions import Session, Whole
 from app.view.information import Information
 from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS
@@ -103,7 +103,7 @@ def expiry(sampled_at: datetime) -> datetime:
 class Proofs:
     """Makes and checks proofs with one key. Belongs to one event loop."""
 
-    def __init__(self, key: bytes, information: Information) -> None:
+    def __init__(self, key: Secrets, information: Information) -> None:
         self._seal = Seal(key, b"yuekang proof", Paper)
         self._information = information
         self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())

@@ -1,5 +1,6 @@
 """The process `yuekang view`; for more load, more of these processes are started."""
 
+from collections.abc import Callable
 from functools import partial
 
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
@@ -29,7 +30,7 @@ VIEW_SECRETS = (
 
 def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
-    settings = Settings.from_environment(*VIEW_SECRETS)
+    settings = view_settings()
     configure(settings.log_level)
     app = behind_proxies(create_view(view_options_of(settings)), settings.trusted_proxies)
     look_seldom()
@@ -52,7 +53,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         rows_redis_url=settings.rows_redis_url,
         trust=trust_of(settings),
         mac_keys=source_keys(settings),
-        display_key=settings.display_key,
+        display_key=settings.display_keys,
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
@@ -67,13 +68,19 @@ def view_options_of(settings: Settings) -> ViewOptions:
 
 def view() -> None:
     """Serve codes, the dashboard and the API pages until a signal ends it."""
-    serve_view("app.view.server:make")
+    serve_view("app.view.server:make", view_settings)
 
 
-def serve_view(target: str) -> None:
-    """Serve the view that `target` (`module:factory`) makes, at the address in the settings."""
+def view_settings() -> Settings:
+    """Return the settings; raise `SettingsError` if a view cannot be made of them."""
     settings = Settings.from_environment(*VIEW_SECRETS)
     trust_of(settings)
+    return settings
+
+
+def serve_view(target: str, read: Callable[[], Settings]) -> None:
+    """Serve the view that `target` (`module:factory`) makes of the settings that `read` gives."""
+    settings = read()
     serve(
         target,
         "view",
@@ -82,4 +89,5 @@ def serve_view(target: str) -> None:
         "YUEKANG_VIEW_PORT",
         requests_at_once_max=REQUESTS_AT_ONCE_MAX,
         kill_seconds=KILL_SECONDS,
+        check=read,
     )

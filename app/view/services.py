@@ -16,6 +16,7 @@ from app.credentials.statuses import Statuses
 from app.login.duty import Duty
 from app.login.options import LoginOptions
 from app.login.routes import Login
+from app.login.seal import Secrets
 from app.process.clock import Clock, now
 from app.process.kafka import Brokers
 from app.projection.holdings import Holdings
@@ -56,7 +57,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     rows_redis_url: str
     trust: Trust
     mac_keys: SourceKeys
-    display_key: bytes
+    display_key: Secrets
     sessions_redis_url: str
     login: LoginOptions
     make_cards: Callable[[Redis, Visits, Clock], TravelCards]

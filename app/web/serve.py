@@ -5,15 +5,24 @@ half of the requests against a limit, and a scrape would see half of the metrics
 starts more processes.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
 from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server import Server
 
 from app.process.ports import holder, is_free
+from app.process.settings import SettingsError
 
 HEADER_READ_MS_MAX = 10_000
 """A client that takes longer to send its headers is cut off."""
+
+
+NEW_WORKER_SECONDS = 15.0
+"""How long the old worker serves on beside a new one, which needs 2 s to begin; 9 s without Kafka on
+a machine that has other work."""
 
 
 def serve(
@@ -25,6 +34,7 @@ def serve(
     *,
     requests_at_once_max: int | None = None,
     kill_seconds: int | None = None,
+    check: Callable[[], object],
 ) -> None:
     """Serve the application that `target` (`module:factory`) makes, until a signal ends it.
 
@@ -32,6 +42,10 @@ def serve(
     `kill_seconds` to end. If the port is taken, print who holds it and exit with 1: Granian would
     share it in silence, and each of two processes would get half of the requests. `variable` is the
     setting of the port.
+
+    After SIGHUP a new worker reads the settings again, the files that they name included; it takes
+    the place of the old one, and no connection is refused. Before that `check` reads them as a
+    worker does. If it raises `SettingsError` the old worker stays, and what is wrong is printed.
     """
     if not is_free(host, port):
         by = holder(port) or "another process"
@@ -40,7 +54,7 @@ def serve(
             err=True,
         )
         raise typer.Exit(1)
-    Server(
+    server = Server(
         target,
         factory=True,
         interface=Interfaces.ASGI,
@@ -52,5 +66,18 @@ def serve(
         backpressure=requests_at_once_max,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
         workers_kill_timeout=kill_seconds,
+        respawn_interval=NEW_WORKER_SECONDS,
         log_access=False,
-    ).serve()
+    )
+    reload: Callable[..., None] = server.signal_handler_reload
+
+    def reload_if_it_can(*arguments: Any, **options: Any) -> None:
+        try:
+            check()
+        except SettingsError as error:
+            typer.echo(f"{error}\nAll goes on with the settings of before.", err=True)
+        else:
+            reload(*arguments, **options)
+
+    server.signal_handler_reload = reload_if_it_can  # type: ignore[method-assign]
+    server.serve()

@@ -21,9 +21,9 @@ def make() -> Any:
 def main() -> None:
     """Serve it until a signal ends it."""
     _set_limit()
-    from app.view.server import serve_view
+    from app.view.server import serve_view, view_settings
 
-    serve_view("support.impatient:make")
+    serve_view("support.impatient:make", view_settings)
 
 
 def _set_limit() -> None:

@@ -52,4 +52,5 @@ def identity_provider() -> None:
         settings_of_development().identity_provider_port,
         "YUEKANG_IDENTITY_PROVIDER_PORT",
         kill_seconds=KILL_SECONDS,
+        check=settings_of_development,
     )
