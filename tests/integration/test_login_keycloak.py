@@ -1,17 +1,25 @@
-"""The login with Keycloak: a provider that nobody here wrote, found by its discovery document."""
+"""Keycloak, which nobody here wrote: as the provider of logins, and as the authorization server of
+sources, each found by its metadata."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.gateway.routes import GatewayOptions, create_gateway
 from app.login import oidc
 from app.login.claims import ClaimNames
 from app.login.sessions import COOKIE
-from support.keycloak import PASSWORD, Keycloak, form_of, realm
+from app.web.tokens import InvalidToken, Role, Tokens, Trust
+from support.asgi import transport_to
+from support.brokers import NOBODY
+from support.gateways import NO_REDIS
+from support.keycloak import PASSWORD, Keycloak, audience, claim, form_of, realm, service
 from support.logins import CARD, CLIENT, CLIENT_SECRET, PERMIT, VIEW, Browser, Site, person_of
+from support.tokens import OTHER_TOKENS, TOKENS, TRUST
 
 USERS: list[dict[str, Any]] = [
     {
@@ -40,6 +48,16 @@ USERS: list[dict[str, Any]] = [
     },
 ]
 NAMES = ClaimNames(name="legal_name")
+ROLES = claim("roles", '["read", "explain"]', "JSON")
+LABORATORY = claim("source", "/laboratories/440100-001")
+SERVICES = [
+    service("laboratory", LABORATORY, audience("yuekang")),
+    service("li", claim("source", "/operators/li"), ROLES, audience("yuekang")),
+    service("nobody", audience("yuekang")),
+    service("elsewhere", LABORATORY, audience("another")),
+    service("no-audience", LABORATORY),
+    service("plain-jwt", LABORATORY, audience("yuekang"), header="false"),
+]
 
 
 @pytest.fixture(scope="module", params=[CLIENT_SECRET, ""], ids=["confidential", "public"])
@@ -52,6 +70,7 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
     clients: list[dict[str, Any]] = [
         {"clientId": CLIENT, "secret": CLIENT_SECRET, "publicClient": False},
         {"clientId": f"{CLIENT}-public", "publicClient": True},
+        *SERVICES,
     ]
     server = Keycloak(tmp_path_factory.mktemp("keycloak"), realm(VIEW, clients, USERS))
     server.start()
@@ -169,3 +188,54 @@ def test_a_realm_without_pkce_for_us_would_be_noticed(keycloak: Keycloak) -> Non
     }
     answer = httpx.get(f"{keycloak.issuer}/protocol/openid-connect/auth", params=query, timeout=60)
     assert "error=invalid_request" in answer.headers["location"]
+
+
+# Access tokens
+
+
+async def test_a_client_speaks_for_the_source_that_keycloak_says(keycloak: Keycloak) -> None:
+    tokens = Tokens(Trust(issuer=keycloak.issuer))
+    access = await tokens.access_of(keycloak.access_token("laboratory"))
+    assert (access.source, access.roles) == ("/laboratories/440100-001", frozenset())
+    assert access.token_id
+    assert access.until - datetime.now(UTC) < timedelta(minutes=6), "Keycloak's default is 5 min"
+    operator = await tokens.access_of(keycloak.access_token("li"))
+    assert operator.source == "/operators/li"
+    assert operator.roles == frozenset({Role.READ, Role.EXPLAIN})
+
+
+@pytest.mark.parametrize(
+    ("client", "why"),
+    [
+        ("nobody", "names no source"),
+        ("elsewhere", "aud"),
+        ("no-audience", "aud"),
+        ("plain-jwt", "typ"),
+    ],
+)
+async def test_what_keycloak_gives_for_another_use_is_refused(
+    keycloak: Keycloak, client: str, why: str
+) -> None:
+    with pytest.raises(InvalidToken, match=why):
+        await Tokens(Trust(issuer=keycloak.issuer)).access_of(keycloak.access_token(client))
+
+
+async def test_the_gateway_takes_keycloaks_tokens_and_our_own(keycloak: Keycloak) -> None:
+    options = GatewayOptions(
+        kafka=NOBODY,
+        rows_redis_url=NO_REDIS,
+        person_key_secret=bytes(32),
+        person_key_version=1,
+        trust=Trust(issuer=keycloak.issuer, keys=TRUST.keys),
+    )
+    transport = transport_to(create_gateway(options))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
+        for token, status in (
+            (keycloak.access_token("laboratory"), 503),
+            (TOKENS.token_for("/laboratories/440100-001"), 503),
+            (keycloak.access_token("elsewhere"), 401),
+            (OTHER_TOKENS.token_for("/laboratories/440100-001"), 401),
+        ):
+            headers = {"authorization": f"Bearer {token}"}
+            answer = await http.get("/v1/sources/me/refusals", headers=headers)
+            assert answer.status_code == status, answer.text
