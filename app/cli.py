@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mac-key": ("app.topics.commands:mac_key", "Print the key of a source that writes to Kafka."),
     "token": ("app.gateway.commands:token", "Print an access token of a source."),
     "token-key": ("app.gateway.commands:token_key", "Make a key of such tokens."),
+    "signing-key": ("app.gateway.commands:signing_key", "Make a key that signs requests."),
     "person-key": ("app.gateway.commands:person_key", "Print the person key of a document."),
     "outbox": ("app.development.outbox:outbox", "Show messages to phones, in development."),
     "explain": ("app.operator.explain:explain", "Say why a person's code is what it is."),

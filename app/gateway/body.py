@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from litestar.exceptions import ClientException
 
+from app.gateway.signatures import Digesting
 from app.web.problems import Refused, retry_later
 from app.web.requests import AnyRequest
 
@@ -44,22 +45,27 @@ class Bodies:
         self._held_bytes = 0
 
     @asynccontextmanager
-    async def of(self, request: AnyRequest) -> AsyncIterator[bytes]:
+    async def of(self, request: AnyRequest, digest: bytes | None = None) -> AsyncIterator[bytes]:
         """Read the whole body, decompressed. Its bytes count as held until the context ends.
 
+        As it is sent it has to have the SHA-256 `digest`, if that is given.
+
         Raise `Refused`: 413 above the bound, 408 after the deadline, 415 for an encoding other
-        than gzip, 400 for a gzip that cannot be read, 503 while too much is held already.
+        than gzip, 400 for a gzip that cannot be read or
+        another digest, 503 while too much is held already.
         """
         held = _Held(self)
         try:
-            yield await self._read_in_time(request, held)
+            yield await self._read_in_time(request, held, digest)
         finally:
             self._held_bytes -= held.bytes
 
-    async def _read_in_time(self, request: AnyRequest, held: "_Held") -> bytes:
+    async def _read_in_time(
+        self, request: AnyRequest, held: "_Held", digest: bytes | None
+    ) -> bytes:
         try:
             async with asyncio.timeout(self._seconds_max):
-                return await self._read(request, held)
+                return await self._read(request, held, digest)
         except TimeoutError:
             raise Refused(
                 "too-slow",
@@ -67,20 +73,25 @@ class Bodies:
                 headers={"Connection": "close"},
             ) from None
 
-    async def _read(self, request: AnyRequest, held: "_Held") -> bytes:
+    async def _read(self, request: AnyRequest, held: "_Held", digest: bytes | None) -> bytes:
         inflate = _inflater(request.headers.get("content-encoding", "identity"), self._bytes_max)
         if (request.content_length or 0) > self._bytes_max:
             raise self._too_large()
+        digesting = None if digest is None else Digesting(digest)
         parts: list[bytes] = []
         sent = size = 0
         async for chunk in _chunks(request):
             sent += len(chunk)
+            if digesting:
+                digesting.add(chunk)
             part = inflate(chunk) if inflate else chunk
             size += len(part)
             if max(sent, size) > self._bytes_max:
                 raise self._too_large()
             held.add(len(part))
             parts.append(part)
+        if digesting:
+            digesting.check()
         if inflate:
             inflate.check_ended()
         return b"".join(parts)

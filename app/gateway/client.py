@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from app.gateway.answers import Missed, ParkedNow, RefusalsAnswer, SignOfLife, ToldLetter
+from app.gateway.signatures import RequestSigner
 from models.events import PERSON_KEY
 
 KEYS, EVENTS, REFUSALS = "/v1/person-keys", "/v1/events", "/v1/sources/me/refusals"
@@ -94,10 +95,17 @@ class _Answer(Struct):
 class GatewayClient:
     """Asks the gateway at `url` through `http`, which the caller closes. Serves one event loop."""
 
-    def __init__(self, url: str, patience: Patience, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        url: str,
+        patience: Patience,
+        http: httpx.AsyncClient,
+        signer: RequestSigner | None = None,
+    ) -> None:
         self._url = url.rstrip("/")
         self._patience = patience
         self._http = http
+        self._signer = signer
 
     async def person_keys(
         self, documents: Sequence[Mapping[str, str]], token: str
@@ -130,8 +138,9 @@ class GatewayClient:
         """Return a page of what became of what the token's source sent; raise `Unreached`."""
         headers = {"authorization": f"Bearer {token}"}
         query = {name: at for name, at in (("after", after), ("before", before)) if at is not None}
+        url = str(httpx.URL(self._url + REFUSALS, params=query) if query else self._url + REFUSALS)
         answer = await self._ask(
-            REFUSALS, lambda: self._http.get(self._url + REFUSALS, params=query, headers=headers)
+            REFUSALS, lambda: self._http.get(url, headers=self._signed_get(url, headers))
         )
         if answer.status_code != HTTPStatus.OK:
             raise _no_refusals(answer)
@@ -172,6 +181,7 @@ class GatewayClient:
         headers = {"authorization": f"Bearer {token}", "accept": "text/event-stream"}
         if after is not None:
             headers["last-event-id"] = after
+        headers = self._signed_get(self._url + REFUSALS, headers)
         timeout = httpx.Timeout(10.0, read=SILENT_SECONDS_MAX)
         async with self._http.stream(
             "GET", self._url + REFUSALS, headers=headers, timeout=timeout
@@ -194,9 +204,16 @@ class GatewayClient:
     async def post(self, path: str, body: bytes, token: str, content_type: str) -> httpx.Response:
         """Post, and post again while the gateway is busy or away; in the end raise `Unreached`."""
         headers = {"content-type": content_type, "authorization": f"Bearer {token}"}
-        return await self._ask(
-            path, lambda: self._http.post(self._url + path, content=body, headers=headers)
-        )
+        url = self._url + path
+
+        def request() -> Awaitable[httpx.Response]:
+            signed = self._signer.signed("POST", url, headers, body) if self._signer else headers
+            return self._http.post(url, content=body, headers=signed)
+
+        return await self._ask(path, request)
+
+    def _signed_get(self, url: str, headers: dict[str, str]) -> dict[str, str]:
+        return self._signer.signed("GET", url, headers, None) if self._signer else headers
 
     async def _ask(
         self, path: str, request: Callable[[], Awaitable[httpx.Response]]

@@ -1,4 +1,4 @@
-"""`yuekang token`, `yuekang token-key` and `yuekang person-key`."""
+"""`yuekang token`, `yuekang token-key`, `yuekang signing-key` and `yuekang person-key`."""
 
 import secrets
 import sys
@@ -9,10 +9,11 @@ import typer
 from msgspec.structs import replace
 
 from app.gateway.person_keys import PersonKeys
+from app.gateway.signatures import RequestSigner
 from app.process.clock import now
 from app.process.settings import Settings
 from app.web.issuing import KEY_BYTES, LIFE, issuer_of, told_by
-from app.web.tokens import LIFE_MAX, Role
+from app.web.tokens import LIFE_MAX, Role, is_source
 from models.documents import DocumentError, parse_document
 from models.events import DocumentType
 from models.policy import ZONE
@@ -55,6 +56,20 @@ def token_key() -> None:
     if not settings.token_private_key:
         print(f"YUEKANG_TOKEN_PRIVATE_KEY={private.hex()}")
     print(f"YUEKANG_TOKEN_PUBLIC_KEYS={issuer.public.hex()}")
+
+
+def signing_key(
+    source: Annotated[str, typer.Argument(help="Who signs, such as /provinces/43.")],
+) -> None:
+    """Print a new key with which a source signs its requests, and what the gateway is told of it.
+
+    The source makes it: the private half stays there, and the other half goes to the operator.
+    """
+    if not is_source(source):
+        raise typer.BadParameter(f"{source!r} is no source, such as /provinces/43.")
+    private = secrets.token_bytes(KEY_BYTES)
+    print(f"YUEKANG_SIGNING_KEY={private.hex()}")
+    print(f"YUEKANG_SIGNING_KEYS={source}={RequestSigner(private).public.hex()}")
 
 
 def person_key(

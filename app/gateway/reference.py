@@ -26,8 +26,8 @@ TOKEN: list[dict[str, list[str]]] = [{"sourceToken": []}]
 """For addresses that take a source's token."""
 
 READING = (
-    *("unauthenticated", "malformed-header", "unsupported-media-type"),
-    *("unsupported-encoding", "malformed-encoding"),
+    *("unauthenticated", "unsigned", "malformed-header", "unsupported-media-type"),
+    *("unsupported-encoding", "malformed-encoding", "wrong-digest"),
     *("body-too-large", "too-slow", "busy", "too-many"),
     *("not-json", "not-utf-8", "nul", "too-deep", "duplicate-key", "invalid"),
 )

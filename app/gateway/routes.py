@@ -42,6 +42,7 @@ from app.gateway.refusals import (
     Refusals,
     check_names,
 )
+from app.gateway.signatures import Signers
 from app.process import metrics
 from app.process.clock import Clock, now
 from app.process.kafka import Brokers
@@ -83,6 +84,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     trust: Trust
     mac_keys: SourceKeys
     revocations: Revocations | None = None
+    signers: Signers | None = None
     view_url: str = ""
     views_sources: frozenset[str] = frozenset({PORTAL})
     now: Clock = now
@@ -96,6 +98,7 @@ class Gateway:
 
     def __init__(self, options: GatewayOptions) -> None:
         self.tokens = Tokens(options.trust, options.revocations)
+        self._signers = options.signers or Signers()
         self.admission = Admission(
             PersonKeys(options.person_key_secret, options.person_key_version),
             options.mac_keys,
@@ -107,9 +110,11 @@ class Gateway:
         self._views_sources = options.views_sources
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    async def authenticate(self, request: AnyRequest) -> str:
-        """Return the source whose token the request carries; raise `Refused` (401)."""
-        return (await access_of(self.tokens, request, "the source's", "SOURCE")).source
+    async def authenticate(self, request: AnyRequest) -> tuple[str, bytes | None]:
+        """Return the source whose token the request carries, and the SHA-256 of its content if that
+        is signed; raise `Refused` (401)."""
+        source = (await access_of(self.tokens, request, "the source's", "SOURCE")).source
+        return source, self._signers.check(source, request)
 
     async def spend(self, source: str, count: int) -> None:
         """Count `count` person keys for `source`, or raise `Refused` (429)."""
@@ -214,11 +219,11 @@ def _entrances(gateway: Gateway) -> list[Any]:
     )
     async def publish(request: AnyRequest) -> Response[Any]:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("events").time():
-            source = await gateway.authenticate(request)
+            source, digest = await gateway.authenticate(request)
             headers = list(request.scope["headers"])
             kind = messages.kind_of(headers)
             batch = messages.is_batch(kind, headers)
-            async with gateway.bodies.of(request) as body:
+            async with gateway.bodies.of(request, digest) as body:
                 if batch:
                     return await _publish_batch(gateway, source, messages.batch(body))
                 return await _publish_one(gateway, source, kind, headers, body)
@@ -246,14 +251,14 @@ def _entrances(gateway: Gateway) -> list[Any]:
         well. Limited per source, and recorded: who asked for how many, never for whom.
         """
         with metrics.GATEWAY_REQUEST_SECONDS.labels("person-keys").time():
-            source = await gateway.authenticate(request)
+            source, digest = await gateway.authenticate(request)
             if messages.kind_of(list(request.scope["headers"])) != messages.DATA:
                 raise Refused(
                     "unsupported-media-type",
                     f"Send {messages.DATA}.",
                     headers={"Accept": messages.DATA},
                 )
-            async with gateway.bodies.of(request) as body:
+            async with gateway.bodies.of(request, digest) as body:
                 documents = _documents(body)
             await gateway.spend(source, len(documents))
             results = [_person_key(gateway, n, item) for n, item in enumerate(documents)]
@@ -283,7 +288,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
                 RefusalsAnswer, generate_examples=False, description="A page, or the stream."
             ),
             **refusals(
-                *("unauthenticated", "no-authority", "cursor", "invalid"),
+                *("unauthenticated", "unsigned", "no-authority", "cursor", "invalid"),
                 *("refusals-away", "too-many-clients"),
             ),
         },
@@ -296,7 +301,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
         last_event_id: LastEventId = None,
     ) -> Response[RefusalsAnswer] | Stream:
         with metrics.GATEWAY_REQUEST_SECONDS.labels("refusals").time():
-            source = await gateway.authenticate(request)
+            source, _ = await gateway.authenticate(request)
             check_names(request.query_params)
             place = after if last_event_id is None else last_event_id
             if EVENT_STREAM not in request.headers.get("accept", ""):

@@ -3,6 +3,7 @@
 from litestar import Litestar
 
 from app.gateway.routes import GatewayOptions, create_gateway
+from app.gateway.signatures import Signers, signing_keys
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings
@@ -37,6 +38,9 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         person_key_version=settings.person_key_version,
         trust=trust_of(settings),
         mac_keys=source_keys(settings),
+        signers=Signers(
+            signing_keys(settings.signing_keys), required=settings.environment == "production"
+        ),
         view_url=settings.view_url,
         views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
     )

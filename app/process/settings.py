@@ -95,6 +95,13 @@ PublicKeys = Annotated[
         description="public keys of 32 bytes in hexadecimal, separated by ,",
     ),
 ]
+SigningKeys = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/[a-z0-9-]+)+=[0-9a-f]{64}(,(/[a-z0-9-]+)+=[0-9a-f]{64})*\Z",
+        description="source=public key of 32 bytes in hexadecimal, separated by ,",
+    ),
+]
 SecretToken = Annotated[
     str,
     Meta(
@@ -217,6 +224,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """An authorization server whose tokens are believed too, as it names itself."""
     oauth_source_claim: Text = "source"
     """The claim of its tokens that has the source."""
+    signing_keys: SigningKeys = ""
+    """The keys with which sources sign their requests; two of a source while it changes its own."""
+    signing_key: bytes = b""
+    """Signs what `yuekang publish` sends, as a province has to."""
     portal_token: SecretToken = ""
     identity_provider_token: SecretToken = ""
     """With these two the view asks the gateway, as `/portal` and `/identity-providers/…`."""

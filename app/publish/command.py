@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.gateway.client import GatewayClient, Patience, Unreached
+from app.gateway.signatures import RequestSigner
 from app.process.settings import SAFE_URL, Settings, text_of
 from app.process.terminal import PERCENT, progress_on
 from app.publish.client import REQUEST_SECONDS_MAX, BatchSender, Sent
@@ -141,6 +142,7 @@ def publish(
             patience_seconds=patience,
             restart=restart,
             wait_seconds=wait,
+            signer=signer_of(settings),
         )
         summary, code = job.run(screen)
     except Misused as error:
@@ -166,6 +168,7 @@ class PublishJob(Struct, frozen=True):
     patience_seconds: float
     wait_seconds: float
     restart: bool
+    signer: RequestSigner | None = None
 
     def run(self, screen: Screen) -> tuple[PublishSummary, int]:
         """Publish, and return what came of it with the exit code; raise `Misused`."""
@@ -205,13 +208,14 @@ class PublishJob(Struct, frozen=True):
 
     def _outcome(self, sent: Sent) -> RunOutcome:
         try:
-            return asyncio.run(outcome_of(self.gateway, sent, self.wait_seconds))
+            return asyncio.run(outcome_of(self.gateway, sent, self.wait_seconds, self.signer))
         except KeyboardInterrupt:
             return RunOutcome(failure="Interrupted; all is sent.")
 
     async def _publish(self, run: PublishRun, sent: Sent, moved: Callable[[int], None]) -> None:
         async with httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX) as http:
-            gateway = GatewayClient(self.gateway, Patience(seconds=self.patience_seconds), http)
+            patience = Patience(seconds=self.patience_seconds)
+            gateway = GatewayClient(self.gateway, patience, http, self.signer)
             await run.publish(BatchSender(gateway, sent), moved)
 
     def _summary(
@@ -279,6 +283,16 @@ def tokens_from(token: str | None, settings: Settings) -> TokenFor:
         return made(source)
 
     return token_for
+
+
+def signer_of(settings: Settings) -> RequestSigner | None:
+    """Return what signs requests, if there is a key for that; raise `Misused` if it is none."""
+    if not settings.signing_key:
+        return None
+    try:
+        return RequestSigner(settings.signing_key)
+    except ValueError as error:
+        raise Misused(f"YUEKANG_SIGNING_KEY: {error}") from None
 
 
 def table_of(summary: PublishSummary) -> Table:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from app.gateway.answers import RefusalsAnswer, ToldLetter
 from app.gateway.client import ONCE, GatewayClient, Unreached
+from app.gateway.signatures import RequestSigner
 from app.process.terminal import escaped
 from app.publish.client import REQUEST_SECONDS_MAX, Sent, SourcePlaces
 from models.policy import ZONE
@@ -46,7 +47,9 @@ class RunOutcome(Struct):
             self.shown.append((source, letter))
 
 
-async def outcome_of(gateway_url: str, sent: Sent, wait_seconds: float) -> RunOutcome:
+async def outcome_of(
+    gateway_url: str, sent: Sent, wait_seconds: float, signer: RequestSigner | None = None
+) -> RunOutcome:
     """Wait until what was sent is judged, but no longer than `wait_seconds`; return what is known.
 
     Until when all is judged is held against the gateway's clock, since this machine's may be wrong.
@@ -55,7 +58,7 @@ async def outcome_of(gateway_url: str, sent: Sent, wait_seconds: float) -> RunOu
     until = time.monotonic() + wait_seconds
     try:
         async with httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX) as http:
-            gateway = GatewayClient(gateway_url, ONCE, http)
+            gateway = GatewayClient(gateway_url, ONCE, http, signer)
             ended_at: datetime | None = None
             for source, places in sent.places.items():
                 page = await gateway.refusals(places.token)

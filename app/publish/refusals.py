@@ -10,11 +10,12 @@ import typer
 
 from app.gateway.answers import Missed, ParkedNow, SignOfLife, ToldLetter
 from app.gateway.client import GatewayClient, Patience, StreamEvent, Unreached
+from app.gateway.signatures import RequestSigner
 from app.process.settings import Settings, text_of
 from app.process.terminal import escaped
 from app.projection.refusals import ParkedIn
 from app.publish.client import REQUEST_SECONDS_MAX
-from app.publish.command import EXIT_INTERRUPTED, EXIT_UNREACHED, gateway_at, tokens_from
+from app.publish.command import EXIT_INTERRUPTED, EXIT_UNREACHED, gateway_at, signer_of, tokens_from
 from app.publish.lines import Misused
 from app.publish.outcome import line_of
 from models.policy import ZONE
@@ -53,10 +54,12 @@ def tell_refusals(
         if source is None and not (token or text_of("YUEKANG_TOKEN")):
             raise Misused("Say whose: use --source, --token or YUEKANG_TOKEN.")
         own = tokens_from(token, settings)(source)
+        signer = signer_of(settings)
     except (Misused, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     try:
-        asyncio.run((_follow if follow else _list)(address, own, after, as_json))
+        asked = _follow if follow else _list
+        asyncio.run(asked(address, own, signer, after, as_json))
     except Unreached as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_UNREACHED) from None
@@ -64,9 +67,11 @@ def tell_refusals(
         raise typer.Exit(0 if follow else EXIT_INTERRUPTED) from None
 
 
-async def _list(address: str, token: str, after: str | None, as_json: bool) -> None:
+async def _list(
+    address: str, token: str, signer: RequestSigner | None, after: str | None, as_json: bool
+) -> None:
     async with httpx.AsyncClient(timeout=REQUEST_SECONDS_MAX) as http:
-        client = GatewayClient(address, PATIENCE, http)
+        client = GatewayClient(address, PATIENCE, http, signer)
         page = first = await client.refusals(token, after)
         _print(ParkedNow(first.parked), as_json)
         while True:
@@ -83,9 +88,11 @@ async def _list(address: str, token: str, after: str | None, as_json: bool) -> N
     )
 
 
-async def _follow(address: str, token: str, after: str | None, as_json: bool) -> None:
+async def _follow(
+    address: str, token: str, signer: RequestSigner | None, after: str | None, as_json: bool
+) -> None:
     async with httpx.AsyncClient() as http:
-        client = GatewayClient(address, PATIENCE, http)
+        client = GatewayClient(address, PATIENCE, http, signer)
         async for _, event in client.follow_refusals(token, after):
             _print(event, as_json)
 

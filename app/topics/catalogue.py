@@ -52,6 +52,7 @@ APPLICATION, LISTS_APPLICATION = "yuekang", "yuekang-lists"
 PORTAL = "/portal"
 """The source of events and requests for keys that the pages send for residents."""
 
+PROVINCES = "/provinces/"
 IDENTITY_PROVIDERS = "/identity-providers/"
 """How the source of a login begins; it ends with the provider's name."""
 

@@ -31,6 +31,8 @@ class Kind(Struct, frozen=True):
 KINDS: dict[str, Kind] = {
     # The request
     "unauthenticated": Kind(401, "The request carries no token that is valid here"),
+    "unsigned": Kind(401, "The request is not signed, as its source has to"),
+    "wrong-digest": Kind(400, "The content is not the one that was signed"),
     "wrong-source": Kind(403, "The token is of another source"),
     "not-found": Kind(404, "There is nothing at this address"),
     "method-not-allowed": Kind(405, "This address does not take this method"),

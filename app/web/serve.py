@@ -21,8 +21,8 @@ HEADER_READ_MS_MAX = 10_000
 
 
 NEW_WORKER_SECONDS = 15.0
-"""How long the old worker serves on beside a new one, which needs 2 s to begin; 9 s without Kafka on
-a machine that has other work."""
+"""How long the old worker serves on beside a new one, which needs 2 s to begin; 9 s without Kafka
+on a machine that has other work."""
 
 
 def serve(
