@@ -241,6 +241,12 @@ VIEW_LOGINS = Counter(
     ["outcome"],
 )
 
+VIEW_TOKEN_ENDS = Gauge(
+    "yuekang_view_token_ends_timestamp_seconds",
+    "When the tokens end with which the view asks the gateway, by their source.",
+    ["source"],
+)
+
 VIEW_DEVICES = Counter(
     "yuekang_view_devices_total",
     "Own phones, by outcome: made, again, ended, or why one was refused (app.login.devices).",

@@ -7,13 +7,16 @@ from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from litestar.types import ASGIApp
 
 from app.login.options import login_options_of
+from app.process import metrics
 from app.process.logs import configure
 from app.process.memory import look_seldom
-from app.process.settings import Settings
+from app.process.settings import Settings, SettingsError
 from app.topics.authentic import source_keys
+from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.travel.assembly import travel_cards
 from app.view.routes import create_view
 from app.view.services import ViewOptions
+from app.web.issuing import told_by
 from app.web.serve import serve
 from app.web.tokens import trust_of
 
@@ -47,6 +50,9 @@ def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
 
 def view_options_of(settings: Settings) -> ViewOptions:
     """Return what the view needs of the settings."""
+    for source, token in _own_tokens(settings):
+        if token:
+            metrics.VIEW_TOKEN_ENDS.labels(source).set(told_by(token)[1].timestamp())
     return ViewOptions(
         brokers=settings.brokers,
         redis_url=settings.redis_url,
@@ -75,7 +81,19 @@ def view_settings() -> Settings:
     """Return the settings; raise `SettingsError` if a view cannot be made of them."""
     settings = Settings.from_environment(*VIEW_SECRETS)
     trust_of(settings)
+    for source, token in _own_tokens(settings):
+        try:
+            told_by(token)
+        except ValueError as error:
+            raise SettingsError(f"The token of {source}: {error}") from None
     return settings
+
+
+def _own_tokens(settings: Settings) -> list[tuple[str, str]]:
+    return [
+        (PORTAL, settings.portal_token),
+        (IDENTITY_PROVIDERS + settings.oidc_name, settings.identity_provider_token),
+    ]
 
 
 def serve_view(target: str, read: Callable[[], Settings]) -> None:

@@ -34,6 +34,10 @@ STARTED = "process_start_time_seconds"
 LAG_SECONDS_MAX = 5.0
 """A partition further behind than this stands still; 1 s is the promise at p99."""
 
+DAY_S = 86_400
+RENEW_TOKEN_DAYS = 14
+"""A token of ours is changed so long before its end, since without it nobody can log in."""
+
 FAILED_SHARE_MAX = 0.01
 """More displays than this that fail are no accident of a few phones."""
 
@@ -72,15 +76,20 @@ class Watched(Struct, frozen=True):
 
     def now(self, metric: str) -> float | None:
         """Return the sum over all processes that answer now; None if none has the metric."""
-        last = [s[-1] for name, s in self.scrapes.items() if s and self.states[name] != "away"]
-        found = [n for scrape in last for (name, _), n in scrape.figures.items() if name == metric]
+        found = self._all(metric)
         return sum(found) if found else None
 
     def greatest(self, metric: str) -> float | None:
         """Return the greatest of all that there is now; None if no process has the metric."""
+        return max(self._all(metric), default=None)
+
+    def least(self, metric: str) -> float | None:
+        """Return the least of all that there is now; None if no process has the metric."""
+        return min(self._all(metric), default=None)
+
+    def _all(self, metric: str) -> list[float]:
         last = [s[-1] for name, s in self.scrapes.items() if s and self.states[name] != "away"]
-        found = [n for scrape in last for (name, _), n in scrape.figures.items() if name == metric]
-        return max(found, default=None)
+        return [n for scrape in last for (name, _), n in scrape.figures.items() if name == metric]
 
     def increase(self, metric: str, *labels: str) -> float | None:
         """Return by how much a counter grew within the hour, of these labels alone, or of all.
@@ -145,6 +154,13 @@ def _failed_share(watched: Watched) -> float | None:
     return 100 * (failed + lost) / max(1.0, failed + lost + shown)
 
 
+def _token_overdue(watched: Watched) -> float | None:
+    """Return for how many days another token has been due, of the one that ends first."""
+    ends = watched.least(_TOKEN_ENDS)
+    return None if ends is None else max(0.0, (watched.at - ends) / DAY_S + RENEW_TOKEN_DAYS)
+
+
+_TOKEN_ENDS = "yuekang_view_token_ends_timestamp_seconds"
 _REPLACED = "yuekang_worker_producers_replaced_total"
 _GONE = "yuekang_worker_records_gone_total"
 _LETTERS = "yuekang_worker_dead_letters_total"
@@ -200,6 +216,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert("refused", "the-gateway-refuses-events", _grew("yuekang_gateway_events_refused_total")),
     Alert("displays", "codes-cannot-be-shown", _failed_share, 100 * FAILED_SHARE_MAX),
     Alert("logins", "logins-fail", _grew("yuekang_view_logins_total", *OF_OURS)),
+    Alert("tokens", "a-token-of-ours-ends", _token_overdue),
     Alert(
         "messages",
         "messages-with-codes-do-not-go-out",
@@ -237,6 +254,7 @@ FIGURES = frozenset(
         "yuekang_gateway_events_refused_total",
         "yuekang_view_displays_total",
         "yuekang_view_logins_total",
+        _TOKEN_ENDS,
         "yuekang_travel_codes_total",
     }
 )

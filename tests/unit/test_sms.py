@@ -22,6 +22,7 @@ from app.view.server import VIEW_SECRETS
 from app.web.language import LANGUAGES
 from app.web.problems import Refused
 from models.phones import Phone
+from support.tokens import OF_THE_VIEW
 
 PHONE = Phone("13800138000")
 
@@ -84,6 +85,8 @@ def test_development_has_the_outbox_unless_a_carrier_is_named(
 def test_production_refuses_the_view_of_development(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VIEW_SECRETS:
         monkeypatch.setenv(f"YUEKANG_{name.upper()}", "ab" * 32)
+    for variable, text in OF_THE_VIEW.items():
+        monkeypatch.setenv(variable, text)
     monkeypatch.setenv("YUEKANG_ENVIRONMENT", "production")
     with pytest.raises(SettingsError, match="in development alone"):
         settings_of_development()

@@ -91,6 +91,7 @@ ROSE: dict[str, Mapping[tuple[str, str], float]] = {
         ("yuekang_view_displays_total", "failed"): 10.0,
     },
     "logins": {("yuekang_view_logins_total", "gateway"): 1.0},
+    "tokens": {("yuekang_view_token_ends_timestamp_seconds", "/portal"): 10_000 + 13 * 86_400.0},
     "messages": {("yuekang_travel_codes_total", "message-not-sent"): 1.0},
 }
 
@@ -108,6 +109,7 @@ def test_a_few_failed_displays_and_a_cancelled_login_are_no_alert() -> None:
         ("yuekang_view_displays_total", "failed"): 5.0,
         ("yuekang_view_logins_total", "denied"): 50.0,
         ("yuekang_view_logins_total", "done"): 50.0,
+        ("yuekang_view_token_ends_timestamp_seconds", "/portal"): 10_000 + 15 * 86_400.0,
         ("yuekang_projection_lag_seconds", "health-codes 1"): 1.0,
         ("yuekang_worker_partitions_halted", "people"): 0.0,
         ("yuekang_worker_producers_replaced_total", "people"): 10.0,

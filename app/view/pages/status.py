@@ -37,6 +37,7 @@ NAMES: Mapping[str, Text] = {
     "refused": _("入口拒收的事件"),
     "displays": _("亮码失败占比（%）"),
     "logins": _("登录失败（系统原因）"),
+    "tokens": _("本系统令牌逾期未换（天）"),
     "messages": _("未发出的验证码短信"),
     "queue": _("待推送全国平台"),
 }
@@ -66,6 +67,7 @@ MEANINGS: Mapping[str, Text] = {
     "the-gateway-refuses-events": _("入口当场拒收，已告知来源原因。"),
     "codes-cannot-be-shown": _("有人在卡口看到“亮码失败”。"),
     "logins-fail": _("实名认证平台或本系统一侧的原因，居民不能登录。"),
+    "a-token-of-ours-ends": _("页面访问入口所用的令牌即将到期；到期后居民不能登录。"),
     "messages-with-codes-do-not-go-out": _("运营商不收短信，行程卡无法查询。"),
     "data-wait-to-be-pushed": _("本省绿码、全国平台高风险；数据须推送。"),
     "a-source-asks-what-became-of-its-events": _("来源可以自己查询。"),
