@@ -20,7 +20,7 @@ from app.process.files import write_whole
 from app.process.settings import SECRET_BYTES_MIN, variable_of
 from app.topics.authentic import authority_key
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL, named
-from app.web.issuing import LIFE, TokenIssuer, told_by
+from app.web.issuing import TOKEN_LIFE, TokenIssuer, told_by
 
 SECRETS_FILE = "secrets.env"
 
@@ -169,7 +169,7 @@ def _is_good(token: str) -> bool:
         _, until = told_by(token)
     except ValueError:
         return False
-    return until - now() > LIFE / 2
+    return until - now() > TOKEN_LIFE / 2
 
 
 def _write(path: Path, variables: Mapping[str, str]) -> None:

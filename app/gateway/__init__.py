@@ -15,9 +15,11 @@ event again is always safe: `(source, id)` makes it the same event.
 - `body`: a request's body, bounded in size, time and memory.
 - `messages`: the three forms of CloudEvents over HTTP.
 - `admission`: what one event must be, and its person key; `person_keys`: the key itself.
+- `signatures`: requests that a source has to sign, as provinces do.
 - `routes`, `reference`, `answers`, `server`: HTTP, its description, the process.
 - `refusals`: what became of what a source sent, page by page or as a stream.
-- `client`: how the other rooms ask the gateway; `commands`: `yuekang token`, `yuekang person-key`.
+- `client`: how the other rooms ask the gateway; `commands`: `yuekang token`, `token-key`,
+  `signing-key`, `person-key`.
 
 It promises that every accepted event is on the log, that no number passes it, and that a source
 sees nothing of another. It imports `app.projection` (what became of it), `app.topics`, `app.web`,

@@ -12,7 +12,7 @@ from app.gateway.person_keys import PersonKeys
 from app.gateway.signatures import RequestSigner
 from app.process.clock import now
 from app.process.settings import Settings
-from app.web.issuing import KEY_BYTES, LIFE, issuer_of, told_by
+from app.web.issuing import KEY_BYTES, TOKEN_LIFE, issuer_of, told_by
 from app.web.tokens import LIFE_MAX, Role, is_source
 from models.documents import DocumentError, parse_document
 from models.events import DocumentType
@@ -25,7 +25,7 @@ def token(
     ],
     days: Annotated[
         int, typer.Option(min=1, max=LIFE_MAX.days, help="How long it is good.")
-    ] = LIFE.days,
+    ] = TOKEN_LIFE.days,
     role: Annotated[
         list[Role] | None, typer.Option(help="What an operator may do; once for each role.")
     ] = None,

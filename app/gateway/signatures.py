@@ -24,7 +24,7 @@ from http_message_signatures import (
 )
 from http_message_signatures.algorithms import ED25519
 
-from app.topics.catalogue import PROVINCES
+from app.topics.catalogue import PROVINCE_SOURCES
 from app.web.problems import Refused
 from app.web.requests import AnyRequest
 from app.web.tokens import public_key
@@ -105,7 +105,7 @@ class Signers:
         """
         verifier = self._verifiers.get(source)
         if verifier is None:
-            if self._required and source.startswith(PROVINCES):
+            if self._required and source.startswith(PROVINCE_SOURCES):
                 raise _unsigned(
                     "No key of this province is known here: give the operator its public half."
                 )

@@ -22,7 +22,7 @@ SEALED_LENGTH_MAX = 3_072
 T = TypeVar("T", bound=Struct)
 
 Secrets: TypeAlias = bytes | tuple[bytes, ...]
-"""A secret; or some of them, of which the first seals and all open."""
+"""A secret; or some of them: the first seals, and all open."""
 
 
 class Broken(Exception):

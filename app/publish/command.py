@@ -286,7 +286,7 @@ def tokens_from(token: str | None, settings: Settings) -> TokenFor:
 
 
 def signer_of(settings: Settings) -> RequestSigner | None:
-    """Return what signs requests, if there is a key for that; raise `Misused` if it is none."""
+    """Return what signs requests, if there is a key; raise `Misused` if it cannot be one."""
     if not settings.signing_key:
         return None
     try:

@@ -52,7 +52,9 @@ APPLICATION, LISTS_APPLICATION = "yuekang", "yuekang-lists"
 PORTAL = "/portal"
 """The source of events and requests for keys that the pages send for residents."""
 
-PROVINCES = "/provinces/"
+PROVINCE_SOURCES = "/provinces/"
+"""How the source of another province begins; it ends with its code."""
+
 IDENTITY_PROVIDERS = "/identity-providers/"
 """How the source of a login begins; it ends with the provider's name."""
 

@@ -33,7 +33,7 @@ FAILURES = (
     *(httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError),
     *(msgspec.MsgspecError, ValueError, TypeError, RecursionError),
 )
-"""What a server that is away, or is none, makes happen here."""
+"""What happens here where a server is away, or is something else."""
 
 log = structlog.get_logger()
 

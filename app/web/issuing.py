@@ -38,7 +38,7 @@ from app.web.tokens import (
 )
 from models.events import SOURCE_LENGTH_MAX
 
-LIFE = timedelta(days=90)
+TOKEN_LIFE = timedelta(days=90)
 KEY_BYTES = 32
 TOKEN_ID_BYTES = 16
 COMMAND_LIFE = timedelta(minutes=10)
@@ -60,7 +60,9 @@ class TokenIssuer:
         self.audience = audience
         self._now = now
 
-    def token_for(self, source: str, roles: Iterable[Role] = (), life: timedelta = LIFE) -> str:
+    def token_for(
+        self, source: str, roles: Iterable[Role] = (), life: timedelta = TOKEN_LIFE
+    ) -> str:
         """Return a token of `source` that is good from now on.
 
         Raise `ValueError` if the text cannot name a source, `life` is not between a minute and a
@@ -129,7 +131,7 @@ def issuer_of(settings: Settings) -> TokenIssuer:
 
 def tokens_by(settings: Settings) -> Callable[[str], str]:
     """Return what gives a source's token, the same each time; it raises `ValueError` for a text
-    that cannot name a source. Raise `SettingsError` if the private key is none."""
+    that cannot name a source. Raise `SettingsError` if the private key cannot be one."""
     return lru_cache(TOKENS_KEPT_MAX)(issuer_of(settings).token_for)
 
 

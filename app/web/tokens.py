@@ -1,8 +1,8 @@
 """Which access tokens are believed: the gateway and the view are OAuth 2 resource servers.
 
 An access token is a JWT of the profile of RFC 9068. It says whose it is, and speaks for that source
-alone. It was signed by one of our own keys (`app.web.issuing` makes such tokens), of which only the
-public halves are here; two are trusted while one is changed. Or it was signed by an authorization
+alone. It was signed by one of our own keys (`app.web.issuing` makes such tokens). Only their public
+halves are here; two are trusted while one is changed. Or it was signed by an authorization
 server that is named in the settings, whose keys are read from it. What it says is believed only if
 
 - its header says `at+jwt`, so that no other JWT of the same key passes for one;
@@ -100,7 +100,7 @@ class NothingTakenBack:
 class Trust(Struct, frozen=True, kw_only=True):
     """Whose tokens are believed. `keys` are public keys of ours, of 32 bytes each.
 
-    `issuer` is the authorization server's name of itself, empty if there is none; `source_claim`
+    `issuer` is the authorization server's name of itself, or empty; `source_claim`
     the claim of its tokens that has the source.
     """
 
@@ -171,7 +171,7 @@ class Tokens:
         """Return what the token in the header says, or raise `InvalidToken`."""
         scheme, _, token = authorization.partition(" ")
         if not authorization:
-            raise InvalidToken("There is none.")
+            raise InvalidToken("The request has no token.")
         if scheme.lower() != "bearer":
             raise InvalidToken("The header does not begin with Bearer.")
         return await self.access_of(token.strip())

@@ -28,6 +28,7 @@ from app.gateway.routes import (
     create_gateway,
 )
 from app.gateway.server import gateway_options_of
+from app.gateway.signatures import RequestSigner
 from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.process.settings import Settings
@@ -47,6 +48,8 @@ from support.gateways import (
     PHONE,
     PHONE_KEY,
     PHONE_NUMBER,
+    PROVINCE,
+    PROVINCE_KEY,
     SECRET,
     TELECOM,
     Json,
@@ -415,15 +418,40 @@ def test_a_value_that_is_too_large_is_refused(http: httpx.Client) -> None:
 def test_a_source_without_authority_is_refused(http: httpx.Client) -> None:
     terminal = "/terminals/440100-0001"
     problem(post_event(http, event(source=terminal), source=terminal), 403, "no-authority")
-    province = "/provinces/43"
+    problem(post_signed(http, told_by_a_province("45")), 403, "no-authority")
+
+
+def told_by_a_province(province: str) -> bytes:
+    """What the province `PROVINCE` says of a code of `province`."""
     data = {
-        "province": "45",
+        "province": province,
         "colour": "red",
         "reported_at": "2022-03-01T14:00:00+08:00",
         "document": CARD,
     }
-    other = event(source=province, type="yuekang.provincial-code.reported.v1", data=data)
-    problem(post_event(http, other, source=province), 403, "no-authority")
+    told = event(source=PROVINCE, type="yuekang.provincial-code.reported.v1", data=data)
+    return msgspec.json.encode(told)
+
+
+def post_signed(
+    http: httpx.Client, body: bytes, key: bytes = PROVINCE_KEY, instead: bytes | None = None
+) -> httpx.Response:
+    headers = {"content-type": ONE, "authorization": f"Bearer {TOKENS.token_for(PROVINCE)}"}
+    address = f"{str(http.base_url).rstrip('/')}/v1/events"
+    signed = RequestSigner(key).signed("POST", address, headers, body)
+    return http.post("/v1/events", content=instead or body, headers=signed)
+
+
+def test_a_province_signs_and_its_token_alone_is_worth_nothing(http: httpx.Client) -> None:
+    body, other = told_by_a_province("43"), told_by_a_province("43")
+    assert post_signed(http, body).status_code == 202
+    assert post_signed(http, body).status_code == 202, "the same again is the same event"
+    problem(post(http, body, source=PROVINCE), 401, "unsigned")
+    problem(post_signed(http, body, key=bytes(32)), 401, "unsigned")
+    problem(post_signed(http, body, instead=other), 400, "wrong-digest")
+    problem(post(http, body, source="/provinces/44"), 401, "unsigned")
+    headers = {"authorization": f"Bearer {TOKENS.token_for(PROVINCE)}"}
+    problem(http.get("/v1/sources/me/refusals", headers=headers), 401, "unsigned")
 
 
 def test_a_token_speaks_for_its_own_source_alone(http: httpx.Client) -> None:

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -29,6 +30,8 @@ from support.gateways import (
     LABORATORY,
     NUMBER,
     PERSON,
+    PROVINCE,
+    PROVINCE_KEY,
     Json,
     command,
     environment,
@@ -72,10 +75,16 @@ class Publication:
         return summary
 
 
-def start(path: Path | str, url: str, *options: str, **kw: Any) -> "subprocess.Popen[bytes]":
+def start(
+    path: Path | str,
+    url: str,
+    *options: str,
+    more: Mapping[str, str] = MappingProxyType({}),
+    **kw: Any,
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command("publish", str(path), "--gateway", url, "--json", *options),
-        env=environment(Kafka(), 1),
+        env={**environment(Kafka(), 1), **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # A shell that runs the tests in its background has SIGINT ignored, and so all below it.
@@ -84,8 +93,8 @@ def start(path: Path | str, url: str, *options: str, **kw: Any) -> "subprocess.P
     )
 
 
-def publish(path: Path, url: str, *options: str) -> Publication:
-    process = start(path, url, *options)
+def publish(path: Path, url: str, *options: str, **more: str) -> Publication:
+    process = start(path, url, *options, more=more)
     out, err = process.communicate(timeout=FINISHED_SECONDS_MAX)
     return Publication(subprocess.CompletedProcess([], process.returncode, out, err), path)
 
@@ -208,6 +217,21 @@ def test_with_one_token_the_events_of_others_are_refused(url: str, tmp_path: Pat
     done = publish(path, url, "--token", TOKENS.token_for(LABORATORY))
     assert done.code == 1
     assert [(r["line"], r["code"]) for r in done.report] == [(2, "wrong-source")]
+
+
+def test_what_a_province_publishes_is_signed(url: str, tmp_path: Path) -> None:
+    data = {"province": "43", "colour": "red", "reported_at": "2022-03-01T14:00:00+08:00"}
+    told = event(
+        source=PROVINCE,
+        type="yuekang.provincial-code.reported.v1",
+        data={**data, "document": CARD},
+    )
+    path = write(tmp_path / "province.ndjson", [told])
+    refused = publish(path, url)
+    assert refused.code == 2
+    assert "Sign with RFC 9421" in refused.screen
+    done = publish(path, url, YUEKANG_SIGNING_KEY=PROVINCE_KEY.hex())
+    assert (done.code, done.summary["accepted"]) == (0, 1), done.screen
 
 
 def test_a_wrong_token_or_no_file_is_wrong_usage(url: str, tmp_path: Path) -> None:

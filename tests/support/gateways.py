@@ -16,6 +16,7 @@ import httpx
 from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import document
 from app.gateway.routes import GatewayOptions, create_gateway
+from app.gateway.signatures import RequestSigner
 from app.process.ports import free_port
 from models.documents import Document
 from models.events import DocumentType
@@ -26,6 +27,8 @@ from support.tokens import MAKING, TRUST, TRUSTING
 
 SECRET = bytes(range(32))
 LABORATORY = "/laboratories/440100-001"
+PROVINCE, PROVINCE_KEY = "/provinces/43", bytes(range(43, 75))
+"""A province, and the key with which it has to sign."""
 NUMBER = "11010519491231002X"
 CARD = {"type": "resident-identity-card", "number": NUMBER}
 PERSON = PersonKeys(SECRET, 1).key(Document(DocumentType.RESIDENT_IDENTITY_CARD, NUMBER))
@@ -127,6 +130,7 @@ def environment(kafka: Kafka, port: int, rows_redis_url: str = NO_REDIS) -> dict
         "YUEKANG_GATEWAY_PORT": str(port),
         "YUEKANG_ROWS_REDIS_URL": rows_redis_url,
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
+        "YUEKANG_SIGNING_KEYS": f"{PROVINCE}={RequestSigner(PROVINCE_KEY).public.hex()}",
         **TRUSTING,
         **MAKING,
     }

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app.web.issuing import LIFE, TokenIssuer
+from app.web.issuing import TOKEN_LIFE, TokenIssuer
 from app.web.tokens import Role, Trust
 
 PRIVATE_KEY, OTHER_PRIVATE_KEY = bytes(range(1, 33)), bytes(range(2, 34))
@@ -23,7 +23,7 @@ OF_THE_VIEW = {
 }
 
 
-def operator_token(*roles: Role, name: str = OPERATOR, life: timedelta = LIFE) -> str:
+def operator_token(*roles: Role, name: str = OPERATOR, life: timedelta = TOKEN_LIFE) -> str:
     """A token of an operator with these roles; with all unless some are named."""
     return TOKENS.token_for(name, roles or Role, life)
 

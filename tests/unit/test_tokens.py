@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.process.settings import Settings, SettingsError
 from app.web import authorization
-from app.web.issuing import LIFE, TokenIssuer, operator_of_command, told_by
+from app.web.issuing import TOKEN_LIFE, TokenIssuer, operator_of_command, told_by
 from app.web.tokens import (
     LEEWAY,
     LIFE_MAX,
@@ -94,12 +94,12 @@ async def test_a_token_speaks_for_its_source_until_its_end() -> None:
     token = issuer.token_for(LABORATORY)
     access = await tokens().access_in(f"bearer  {token}")
     assert (access.source, access.roles) == (LABORATORY, frozenset())
-    assert access.until == AT + LIFE
+    assert access.until == AT + TOKEN_LIFE
     assert told_by(token) == (access.token_id, access.until)
     assert token != issuer.token_for(LABORATORY), "each has an id of its own"
-    last = AT + LIFE + LEEWAY - timedelta(seconds=1)
+    last = AT + TOKEN_LIFE + LEEWAY - timedelta(seconds=1)
     assert (await tokens(when=last).access_of(token)).source == LABORATORY
-    assert "expired at 2022-05-30" in await refused(token, tokens(when=AT + LIFE + LEEWAY))
+    assert "expired at 2022-05-30" in await refused(token, tokens(when=AT + TOKEN_LIFE + LEEWAY))
 
 
 async def test_a_token_that_is_known_ends_all_the_same() -> None:
@@ -107,7 +107,7 @@ async def test_a_token_that_is_known_ends_all_the_same() -> None:
     held = Tokens(TRUST, now=lambda: clock[0])
     token = TokenIssuer(PRIVATE_KEY, now=at(AT)).token_for(LABORATORY)
     await held.access_of(token)
-    clock[0] = AT + LIFE + LEEWAY
+    clock[0] = AT + TOKEN_LIFE + LEEWAY
     assert "expired" in await refused(token, held)
 
 
@@ -337,8 +337,8 @@ def test_what_is_no_source_gets_no_token(source: str) -> None:
     [
         (LABORATORY, (), timedelta(days=367), "366 days"),
         (LABORATORY, (), timedelta(0), "a minute"),
-        (LABORATORY, (Role.READ,), LIFE, "no other source"),
-        (OPERATOR, (), LIFE, "one role or more"),
+        (LABORATORY, (Role.READ,), TOKEN_LIFE, "no other source"),
+        (OPERATOR, (), TOKEN_LIFE, "one role or more"),
     ],
 )
 def test_a_token_that_nobody_may_have_is_not_made(
