@@ -168,8 +168,8 @@ class Digesting:
         if not hmac.compare_digest(self._hash.digest(), self._expected):
             raise Refused(
                 "wrong-digest",
-                "Content-Digest has another sha-256 than the content, as it was sent, has. Was it "
-                "changed on the way, or packed after it was signed?",
+                "The content, as it was sent, has another sha-256 than Content-Digest says. It was "
+                "changed on the way, or packed after it was signed.",
             )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -79,12 +78,12 @@ def start(
     path: Path | str,
     url: str,
     *options: str,
-    more: Mapping[str, str] = MappingProxyType({}),
+    more: Mapping[str, str] | None = None,
     **kw: Any,
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command("publish", str(path), "--gateway", url, "--json", *options),
-        env={**environment(Kafka(), 1), **more},
+        env={**environment(Kafka(), 1), **(more or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # A shell that runs the tests in its background has SIGINT ignored, and so all below it.
