@@ -34,10 +34,11 @@ from app.view.limits import (
 )
 from app.view.routes import create_view
 from app.web.problems import KINDS
+from app.web.tokens import Role
 from models.codes import Reason
 from support.brokers import NO_BROKERS, Kafka
 from support.credentials import Phone
-from support.tokens import OPERATOR_HEADERS, OTHER_TOKENS, TOKENS
+from support.tokens import OPERATOR_HEADERS, OTHER_TOKENS, TOKENS, operator_token
 from support.views import (
     DISPLAY_KEY,
     Http,
@@ -374,6 +375,33 @@ async def test_nothing_of_the_duty_officers_is_shown_without_a_login(
     document = (await http.get("/openapi.json")).json()
     security = document["paths"]["/v1/changes"]["get"]["security"]
     assert security == [{"operatorToken": []}, {"duty": []}]
+
+
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        (f"/v1/people/{someone()}/code", Role.READ),
+        (f"/v1/people/{someone()}/explanation", Role.EXPLAIN),
+        ("/v1/reconciliation", Role.READ),
+        ("/v1/changes", Role.READ),
+        ("/duty/counts.json", Role.READ),
+        ("/dashboard", Role.READ),
+    ],
+)
+async def test_each_address_asks_for_the_role_that_it_needs(
+    http: Http, path: str, needed: Role
+) -> None:
+    for role in Role:
+        headers = {"authorization": f"Bearer {operator_token(role)}"}
+        if role is needed and path == "/v1/changes":
+            continue  # it never ends
+        answer = await http.get(path, headers=headers)
+        assert (answer.status_code == 403) is (role is not needed), (role, answer.text)
+        if role is not needed:
+            assert answer.json()["code"] == "no-operator"
+            assert f"the role {needed}" in answer.json()["detail"]
+    former = {"authorization": "Bearer yk1./operator." + "a" * 52}
+    assert (await http.get(path, headers=former)).status_code == 401
 
 
 # Scans
