@@ -197,7 +197,9 @@ print(json.dumps(asyncio.run(names())))
         ("/terminals/1", "yuekang.identity.verified.v1", False),
         ("/yuekang", STATUS_CHANGED, True),
         ("/cdc/440100", STATUS_CHANGED, False),
-        ("/operator", SOURCE_RELEASED, True),
+        ("/operators/chen", SOURCE_RELEASED, True),
+        ("/operators", SOURCE_RELEASED, False),
+        pytest.param("/operator", SOURCE_RELEASED, True, id="before operators had names"),
         ("/cdc/440100", SOURCE_RELEASED, False),
     ],
 )
