@@ -272,7 +272,7 @@ def view(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 def command(*arguments: str, **environment: str) -> Any:
     """Run `yuekang explain` as on a wide terminal."""
-    given = {"COLUMNS": "200", "YUEKANG_TOKEN": "", **MAKING}
+    given = {"COLUMNS": "200", "LOGNAME": "chen", "YUEKANG_TOKEN": "", **MAKING}
     return CliRunner(env={**given, **environment}).invoke(cli, ["explain", *arguments])
 
 
