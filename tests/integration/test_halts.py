@@ -26,6 +26,7 @@ from support.brokers import Kafka
 from support.buggy import UNFOLDABLE
 from support.gateways import command
 from support.records import PARTITIONS
+from support.tokens import MAKING
 from support.views import running_projection, someone_in
 from support.workers import Worker, everything, send, until
 
@@ -58,7 +59,7 @@ def partitions(worker: Worker, *arguments: str) -> "subprocess.CompletedProcess[
     """Run `yuekang partitions` against the worker, to its end."""
     return subprocess.run(
         [*command("partitions", *arguments), "--status", worker.url],
-        env={**(worker._environment or {}), **worker.kafka.known_as("operator")},
+        env={**(worker._environment or {}), **worker.kafka.known_as("operator"), **MAKING},
         capture_output=True,
         text=True,
         timeout=60,

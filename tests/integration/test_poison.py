@@ -21,11 +21,13 @@ from app.process.consumer import LogRecord
 from app.process.kafka import Brokers
 from app.topics.codec import encode
 from app.topology import input_topics
+from app.web.tokens import Role
 from models.codes import Colour, HealthCode
 from oracle import replay
 from support import builders as b
 from support.brokers import Kafka
 from support.gateways import command
+from support.tokens import OPERATOR, TRUSTING, operator_token
 from support.views import someone_in
 from support.workers import DEAD_LETTER_KEY, Worker, everything, send, until
 
@@ -86,6 +88,8 @@ async def run(kafka: Kafka, group: str, *arguments: str, code: int = 0) -> str:
     environment = {
         **kafka.environment_of("operator"),
         "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(DEAD_LETTER_KEY).hex(),
+        "YUEKANG_TOKEN": operator_token(Role.RELEASE),
+        **TRUSTING,
     }
     command = {"parked": commands.parked, "dead-letters": commands.dead_letters}[group]
     result = await asyncio.to_thread(CliRunner().invoke, command, arguments, env=environment)
@@ -197,6 +201,8 @@ async def test_a_parked_source_is_released_and_its_events_sent_again_once(
     assert f"{BAD} is still parked" in said
     said = await run(kafka, "parked", "release", BAD)
     assert "is released" in said
+    told = [msgspec.json.decode(r.value or b"") for r in await everything(kafka, "source-releases")]
+    assert {release["source"] for release in told} == {OPERATOR}
     assert await parked_is(worker, 0)
     before = len(await everything(kafka, TOPIC))
     said = await run(kafka, "parked", "resend", "--source", BAD, "--dry-run", code=1)

@@ -31,7 +31,9 @@ def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
 
 @pytest.fixture(scope="module")
 def gateway(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_gateway(kafka, tmp_path_factory.mktemp("gateway")) as address:
+    with running_gateway(
+        kafka, tmp_path_factory.mktemp("gateway"), YUEKANG_ENVIRONMENT="development"
+    ) as address:
         yield address
 
 

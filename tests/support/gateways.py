@@ -142,13 +142,18 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def running_gateway(kafka: Kafka, directory: Path, rows_redis_url: str = NO_REDIS) -> Iterator[str]:
+def running_gateway(
+    kafka: Kafka, directory: Path, rows_redis_url: str = NO_REDIS, **more: str
+) -> Iterator[str]:
     """Run a gateway; yield its address. At the end, no log of it may name a person."""
     port = free_port()
     log = directory / "gateway.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command("gateway"), env=environment(kafka, port, rows_redis_url), stdout=out, stderr=out
+            command("gateway"),
+            env={**environment(kafka, port, rows_redis_url), **more},
+            stdout=out,
+            stderr=out,
         )
     address = f"http://127.0.0.1:{port}"
     try:
