@@ -43,6 +43,8 @@ class Counting:
             {reason: counts.get(f"reason:{int(reason)}", 0) for reason in Reason},
             _cities(counts),
             lags,
+            state.epoch,
+            state.changes,
         )
 
     async def minutes(self) -> list[ChangesOfMinute]:

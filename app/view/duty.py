@@ -103,8 +103,11 @@ def duty_routes(view: Services) -> list[Any]:
         response_headers=[ResponseHeader(name="cache-control", value="public, max-age=60")],
     )
     async def count() -> PublicCountsAnswer:
-        """The same that the page `/counts` shows to everybody: rounded down, and no group under
-        five."""
-        return figures_answer(await view.figures.figures())
+        """The same that the page `/counts` shows to everybody.
+
+        Taken at most once a quarter of an hour, rounded, and so that no group under five can be
+        computed. Everybody may read it: the changes one by one need an officer.
+        """
+        return figures_answer(await view.releases.figures())
 
     return [view.duty.protect(changes), count]

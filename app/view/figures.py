@@ -1,35 +1,37 @@
 """What everybody may know of the counts: rounded, and so that no group under five can be computed.
 
-Once a quarter of an hour the counts are taken (`QUARTER_S`). The figures of cities are rounded down
-to five; below five one is told as less than five, nothing too. A sum could still give such a group
-away: five groups of less than five that are twenty in all are four each. So a total, and the
-reasons, since each is a part of all reds, are rounded to a multiple with which every small city
-may still have anything from nothing to four. Which multiple that is follows from the figures of the
-cities as they are told (`base_of`) and never from the total, or it would tell of the total itself.
+The figures of cities are rounded down to ten; below ten one is told as less than ten, nothing too.
+Ten is twice the smallest group. Who knows that one person of a city came or went between two
+releases knows its number if its figure moves: then that is ten or nine, and never under five.
 
-The full numbers are the duty officer's (/duty/counts.json).
+A sum could still give a small group away: five groups of less than ten that are 45 in all are nine
+each. So a total is told between two cuts (`cuts_of`). With what lies between any two of them, every
+small city may still have anything from nothing to four, also for who knows the exact number of one
+other city. The cuts follow from the figures of the cities as they are told, and never from the
+total, or they would tell of the total itself. A reason is told by the same cuts, since whoever has
+it is one of all reds: a reason above a cut is a total above it.
+
+When they are told is in app.view.releases. The full numbers are the duty officer's
+(/duty/counts.json).
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from app.process.clock import Clock
-from app.view.counts import Counting
 from app.view.reading import Counts
 from models.codes import Colour, Reason
 from models.policy import ZONE
 
-QUARTER_S = 900
-LEAST = 5
-"""The smallest group that is told, as statistical offices have it for health."""
+GROUP = 5
+"""The smallest group of which anything is told, as statistical offices have it for health."""
 
-BASES = tuple(
-    step * power for power in (1, 10, 100, 1_000, 10_000, 100_000) for step in (5, 10, 20)
-)
-"""To multiples of these a total may be rounded."""
+STEP = 2 * GROUP
+"""To this the figures of cities are rounded down."""
+
+TOTAL_STEP = 2 * STEP
+"""From one cut of a total to the next."""
 
 CITIES_SHOWN = tuple(
     f"{code}00"
@@ -67,10 +69,10 @@ class PublicFigures(Struct, frozen=True):
     green: Mapping[str, Rounded]
 
 
-def rounded(number: int, base: int = LEAST) -> Rounded:
-    """Return a number rounded down to a multiple of `base`."""
-    least = number // base * base
-    return Rounded(least, least + base - 1)
+def rounded(number: int) -> Rounded:
+    """Return a number rounded down to `STEP`."""
+    least = number // STEP * STEP
+    return Rounded(least, least + STEP - 1)
 
 
 def published(counts: Counts, cities: Sequence[str]) -> PublicFigures:
@@ -83,15 +85,15 @@ def published(counts: Counts, cities: Sequence[str]) -> PublicFigures:
     green[ELSEWHERE] = max(0, green_total - sum(green.values()))
     by_red = {city: rounded(number) for city, number in red.items()}
     by_green = {city: rounded(number) for city, number in green.items()}
-    red_base = base_of([*by_red.values()])
+    red_parts, green_parts = [*by_red.values()], [*by_green.values()]
     return PublicFigures(
         counts.at,
         {
-            Colour.RED: rounded(red_total, red_base),
-            Colour.GREEN: rounded(green_total, base_of([*by_green.values()])),
+            Colour.RED: summed(red_total, red_parts),
+            Colour.GREEN: summed(green_total, green_parts),
             Colour.NONE: rounded(counts.colours.get(Colour.NONE, 0)),
         },
-        {reason: rounded(counts.reasons.get(reason, 0), red_base) for reason in Reason},
+        {reason: within(counts.reasons.get(reason, 0), red_parts) for reason in Reason},
         by_red,
         by_green,
     )
@@ -101,44 +103,35 @@ def _cells(numbers: Mapping[str, int], cities: Sequence[str]) -> dict[str, int]:
     return {city: numbers.get(city, 0) for city in cities}
 
 
-def base_of(parts: Sequence[Rounded]) -> int:
-    """Return to which multiple the sum of `parts` is rounded, whatever it is.
+def cuts_of(parts: Sequence[Rounded]) -> Sequence[int]:
+    """Return the numbers by which a sum of `parts` is told apart: from one on, or below it.
 
-    With it no sum that they can have says anything of a small part: neither the greatest, from
-    which the others' greatest could be taken away, nor the least.
+    A sum just below the first leaves room for one part at its greatest and a small group of four
+    beside it. A sum at the last leaves room for one at its least, and one that is nothing.
     """
-    if not any(part.hidden for part in parts):
-        return LEAST
     least, most = sum(part.least for part in parts), sum(part.most for part in parts)
-    small = LEAST - 1
-    for base in BASES:
-        if most // base * base <= most - small and least // base * base + base - 1 >= least + small:
-            return base
-    return most + 1
+    return range(least + TOTAL_STEP, most - 2 * (STEP - 1) + 1, TOTAL_STEP)
 
 
-class FigureReader:
-    """Takes the figures once a quarter of an hour, for the cities named. One event loop's."""
+def summed(total: int, parts: Sequence[Rounded]) -> Rounded:
+    """Return a sum of `parts` as it is told: between two cuts, or an end and a cut."""
+    least, most = sum(part.least for part in parts), sum(part.most for part in parts)
+    cuts = cuts_of(parts)
+    return Rounded(
+        max((cut for cut in cuts if cut <= total), default=least),
+        min((cut - 1 for cut in cuts if cut > total), default=most),
+    )
 
-    def __init__(self, counting: Counting, cities: Sequence[str], now: Clock) -> None:
-        self._counting = counting
-        self._cities = cities
-        self._now = now
-        self._lock = asyncio.Lock()
-        self._kept: tuple[int, PublicFigures] | None = None
 
-    async def figures(self) -> PublicFigures:
-        """Return the figures of this quarter of an hour; raise `Unavailable`."""
-        quarter = int(self._now().timestamp()) // QUARTER_S
-        async with self._lock:
-            if self._kept is None or self._kept[0] != quarter:
-                counts = await self._counting.counts()
-                self._kept = quarter, published(counts, self._cities)
-            return self._kept[1]
+def within(number: int, parts: Sequence[Rounded]) -> Rounded:
+    """Return the number of some of those whom `parts` sum up to, as it is told."""
+    if number < sum(part.least for part in parts):
+        return rounded(number)
+    return summed(number, parts)
 
 
 class PublicCountAnswer(Struct, frozen=True):
-    """A number from `least` to `most`. From 0 to 4 it is a group too small to be told."""
+    """A number from `least` to `most`. From 0 on it is a group too small to be told."""
 
     least: int
     most: int
@@ -147,8 +140,8 @@ class PublicCountAnswer(Struct, frozen=True):
 class PublicCountsAnswer(Struct, frozen=True):
     """People by colour, reason (one may have several) and city, rounded.
 
-    `made_at` is when they were counted, once a quarter of an hour. `other` is everybody of no city
-    of Guangdong, or of an unknown one.
+    `made_at` is when they were counted: at most once a quarter of an hour, and once at least five
+    codes have changed. `other` is everybody of no city of Guangdong, or of an unknown one.
     """
 
     made_at: datetime

@@ -57,13 +57,18 @@ class PartitionLag(Struct, frozen=True):
 
 
 class Counts(Struct, frozen=True):
-    """How many people there are by colour, by reason (one person may have several), by city."""
+    """How many people there are by colour, by reason (one person may have several), by city.
+
+    They know of all changes up to number `changes` of `epoch` (app.projection.state).
+    """
 
     at: datetime
     colours: Mapping[Colour, int]
     reasons: Mapping[Reason, int]
     cities: Mapping[str, CityCount]
     lags: Sequence[PartitionLag]
+    epoch: str = ""
+    changes: int = 0
 
 
 class ChangesOfMinute(Struct, frozen=True):

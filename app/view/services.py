@@ -30,12 +30,13 @@ from app.view.counts import Counting
 from app.view.declarations import Declarations
 from app.view.displays import Displays
 from app.view.explanations import Explanations
-from app.view.figures import CITIES_SHOWN, FigureReader
+from app.view.figures import CITIES_SHOWN
 from app.view.information import Information
 from app.view.proofs import Proofs
 from app.view.reading import Sample, Unavailable
 from app.view.reconciliation import Reconciliation
 from app.view.recorder import Recorder
+from app.view.releases import Releases
 from app.view.scans import Scans
 from app.view.trends import TrendReader
 from app.view.watch import AlertWatch, targets_of
@@ -104,7 +105,7 @@ class Services:
         self.proofs = Proofs(options.display_key, self.information)
         self.cards = options.make_cards(self._sessions, self.information.visits, options.now)
         self.counting = Counting(self.redis, options.now)
-        self.figures = FigureReader(self.counting, CITIES_SHOWN, options.now)
+        self.releases = Releases(self._sessions, self.counting, CITIES_SHOWN, options.now)
         self.trend_reader = TrendReader(self.redis, options.now)
         self.watch = AlertWatch(targets_of(options.watched), self.reconciliation.queue)
         self.displays = Displays(options.display_key, options.now)

@@ -32,6 +32,7 @@ from app.view.limits import (
     REFUSE_SECONDS,
     STALE_SECONDS,
 )
+from app.view.releases import KEY, QUARTER_S
 from app.view.routes import create_view
 from app.web.problems import KINDS
 from app.web.tokens import Role
@@ -265,22 +266,62 @@ async def test_everybody_is_told_rounded_counts_of_the_quarter_of_an_hour(
     http: Http, model: Model, clock: Clock
 ) -> None:
     del http.headers["authorization"]
-    await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(7)))
+    await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(12)))
     first = await http.get("/v1/counts")
     assert first.headers["cache-control"] == "public, max-age=60"
-    assert first.json()["red"]["440100"] == {"least": 5, "most": 9}
-    assert first.json()["red"]["440300"] == {"least": 0, "most": 4}
-    await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(7)))
+    assert first.json()["red"]["440100"] == {"least": 10, "most": 19}
+    assert first.json()["red"]["440300"] == {"least": 0, "most": 9}
+    await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(10)))
     if (await http.get("/v1/counts")).json()["made_at"] == first.json()["made_at"]:
         assert (await http.get("/v1/counts")).json() == first.json()
     clock.ahead = timedelta(minutes=15)
-    await model.put(as_of=clock())
-    assert (await http.get("/v1/counts")).json()["red"]["440100"] == {"least": 10, "most": 14}
+    await model.put(*(change(someone()) for _ in range(4)), as_of=clock())
+    assert (await http.get("/v1/counts")).json() == first.json(), "after too few changes"
+    clock.ahead = timedelta(minutes=30)
+    await model.put(change(someone()), as_of=clock())
+    assert (await http.get("/v1/counts")).json()["red"]["440100"] == {"least": 20, "most": 29}
     page = await http.get("/counts")
-    assert "不足 5" in page.text
+    assert "不足 10" in page.text
     assert page.headers["cache-control"] == "public, max-age=60"
     unchanged = await http.get("/counts", headers={"if-none-match": page.headers["etag"]})
     assert unchanged.status_code == 304
+
+
+async def test_all_views_tell_one_release(
+    http: Http, redis_url: str, model: Model, clock: Clock
+) -> None:
+    """What two views count themselves, one after the other, would be two releases."""
+    before = now()
+    await model.put(*(health_code(someone(), reason()) for _ in range(12)))
+    first = (await http.get("/v1/counts")).json()
+    await model.put(*(health_code(someone(), reason()) for _ in range(90)), change(someone()))
+    async with AsyncTestClient(app_over(redis_url, clock)) as other:
+        seen = (await other.get("/v1/counts")).json()
+        clock.ahead = timedelta(minutes=15)
+        await model.put(*(change(someone()) for _ in range(5)), as_of=clock())
+        at_once = [client.get("/v1/counts") for client in (http, other) * 3]
+        later = [answer.json() for answer in await asyncio.gather(*at_once)]
+    if before.timestamp() // QUARTER_S == now().timestamp() // QUARTER_S:
+        assert seen == first
+    assert all(answer == later[0] for answer in later)
+    assert later[0]["red"]["440100"] == {"least": 100, "most": 109}
+
+
+async def test_an_unreadable_release_and_a_wrong_clock_stop_nothing(
+    http: Http, redis_url: str, model: Model, clock: Clock
+) -> None:
+    await model.put(*(health_code(someone(), reason()) for _ in range(12)))
+    async with Redis.from_url(options_over(redis_url, clock).sessions_redis_url) as sessions:
+        await sessions.set(KEY, b"of another form")
+    first = (await http.get("/v1/counts")).json()
+    assert first["red"]["440100"]["least"] == 10
+    clock.ahead = timedelta(days=30)
+    await model.put(*(change(someone()) for _ in range(5)), as_of=clock())
+    ahead = (await http.get("/v1/counts")).json()
+    assert ahead["made_at"] > first["made_at"]
+    clock.ahead = timedelta()
+    await model.put(*(change(someone()) for _ in range(5)))
+    assert (await http.get("/v1/counts")).json()["made_at"] < ahead["made_at"]
 
 
 async def test_while_the_model_is_being_built_there_are_no_counts(http: Http, model: Model) -> None:

@@ -23,7 +23,7 @@ from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
 from app.view.declarations import DeclarationAnswer, DeclarationRequest, Declared
 from app.view.explanations import CourseAnswer
-from app.view.figures import CITIES_SHOWN, FigureReader
+from app.view.figures import CITIES_SHOWN, PublicFigures, published
 from app.view.pages import names
 from app.view.pages.missing import on_page_missing
 from app.view.pages.routes import page_routes, resident_routes
@@ -215,7 +215,7 @@ class Stand:
         self.codes = self.displays = self.recorder = self.information = self.counting = self
         self.changes = self.trend_reader = self
         self.watch = self
-        self.figures = FigureReader(cast(Any, self), CITIES_SHOWN, self.now)
+        self.releases = self
         self.duty = Duty(bytes(32), Tokens(TRUST), "http://testserver.local", self.now)
         self.credential_keys = self
 
@@ -231,6 +231,9 @@ class Stand:
     def _check(self) -> None:
         if self._cause:
             raise Unavailable(self._cause, 30)
+
+    async def figures(self) -> PublicFigures:
+        return published(await self.counts(), CITIES_SHOWN)
 
     async def read(self, person: str) -> Read:
         self._check()

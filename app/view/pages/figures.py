@@ -5,19 +5,23 @@ from collections.abc import Mapping
 import msgspec
 from litestar import Response
 
-from app.view.figures import ELSEWHERE, FigureReader, Rounded
+from app.view.figures import ELSEWHERE, Rounded
 from app.view.pages import names
 from app.view.reading import Unavailable
+from app.view.releases import Releases
 from app.web.language import Text, exactly, number
 from app.web.language import gettext as _
 from app.web.requests import AnyRequest
 from app.web.site import cached_page, digest_of, language_of, page
 
 HOW: tuple[Text, ...] = (
-    _("每刻钟统计一次，以统计时刻系统中的码为准。"),
-    _("不足 5 人（含 0 人）的一律写作“不足 5”。"),
     _(
-        "其余人数向下取整到 5 的倍数；合计和原因按需要取整得更粗，"
+        "每刻钟至多统计一次，以统计时刻系统中的码为准；"
+        "上次统计后变化不足 5 次的，仍显示上次的数字。"
+    ),
+    _("不足 10 人（含 0 人）的一律写作“不足 10”。"),
+    _(
+        "其余人数向下取整到 10 的倍数；合计和原因按需要取整得更粗，"
         "使任何不足 5 人的分组都不能推算出来。"
     ),
     _("一人可同时有多个红码原因，因此各原因之和可大于红码人数。"),
@@ -26,12 +30,10 @@ HOW: tuple[Text, ...] = (
 """How the figures are made, in sentences."""
 
 
-async def figures_page(
-    reader: FigureReader, request: AnyRequest
-) -> Response[bytes] | Response[str]:
+async def figures_page(releases: Releases, request: AnyRequest) -> Response[bytes] | Response[str]:
     """Answer with the page, the same for all readers of a language; 503 if there are no figures."""
     try:
-        figures = await reader.figures()
+        figures = await releases.figures()
     except Unavailable as failure:
         context = {"failed": names.CAUSES[failure.cause], "how": HOW}
         return page("figures.html", language_of(request), context, status=503)

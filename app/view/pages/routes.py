@@ -86,7 +86,7 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
 
     @get("/counts", media_type=MediaType.HTML)
     async def show_figures(request: AnyRequest) -> Response[bytes] | Response[str]:
-        return await figures_page(view.figures, request)
+        return await figures_page(view.releases, request)
 
     handlers = [
         # For anybody
