@@ -14,7 +14,8 @@ event again is always safe: `(source, id)` makes it the same event.
 
 - `body`: a request's body, bounded in size, time and memory.
 - `messages`: the three forms of CloudEvents over HTTP.
-- `admission`: what one event must be, and its person key; `person_keys`: the key itself.
+- `admission`: what one event must be, and its person key; `person_keys`: the key itself;
+  `key_limits`: who is given keys, and how many.
 - `signatures`: requests that a source has to sign, as provinces do.
 - `routes`, `reference`, `answers`, `server`: HTTP, its description, the process.
 - `refusals`: what became of what a source sent, page by page or as a stream.

@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from app.gateway.person_keys import PersonKeys
 from app.process.clock import Clock
 from app.topics.authentic import SourceKeys
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE, KeyOf
 from app.topics.codec import Refusal, document_number, encode, from_mapping
 from app.topics.numbers import carries_document_number, fields_with_document_number
 from app.topics.records import Record
@@ -66,12 +66,20 @@ class Admission:
         signed = self._mac_keys.signed(record, decoded.source)
         return Admitted(decoded.id, decoded.source, signed)
 
-    def person_key(self, document: Any, path: str) -> str:
-        """Return the key of a document or a phone, as read from JSON; raise `Refused`.
+    def person_key(self, document: Any, path: str, of: KeyOf) -> str:
+        """Return the key of a document, or of a phone, as read from JSON; raise `Refused`.
 
-        `path` says where it stood; a refusal names it.
+        `of` says which of the two may be asked for, and `path` where it stood: a refusal names it.
         """
-        return self._person_keys.key(self._named(document, path))
+        named = self._named(document, path)
+        if isinstance(named, Phone) != (of == "phone"):
+            types = MOBILE_PHONE_NUMBER if of == "phone" else ", ".join(DocumentType)
+            raise Refused(
+                "no-keys",
+                f"The source is given keys of a {of} alone.",
+                (FieldError(f"{path}.type", "It is of the other kind.", f"One of {types}."),),
+            )
+        return self._person_keys.key(named)
 
     def _with_person(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return the event with a person key in place of the document, if it has one."""

@@ -2,13 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import structlog
-from limits import RateLimitItemPerDay, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from litestar import Litestar, MediaType, Response, get, post
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
@@ -32,6 +28,7 @@ from app.gateway.answers import (
     Results,
 )
 from app.gateway.body import BODY_BYTES_MAX, Bodies
+from app.gateway.key_limits import KeyLimits
 from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import CONFIG, EVENT, READING, TOKEN
 from app.gateway.refusals import (
@@ -48,7 +45,7 @@ from app.process.clock import Clock, now
 from app.process.kafka import Brokers
 from app.projection.refusals import CURSOR
 from app.topics.authentic import SourceKeys
-from app.topics.catalogue import CATALOGUE, PORTAL
+from app.topics.catalogue import CATALOGUE, KeyLimit
 from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
 from app.topics.writer import Writer
@@ -60,16 +57,6 @@ from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of, page
 from app.web.tokens import Revocations, Tokens, Trust
-
-KEYS_MAX = RateLimitItemPerMinute(30_000), RateLimitItemPerDay(1_000_000)
-"""Person keys for one source: enough to fill a morning's listings, too few to try out numbers
-unseen. A sliding window of two counters counts them, so a source costs the same however much it
-asks. They are in memory, since the gateway is one process."""
-
-VIEWS_KEYS_MAX = RateLimitItemPerMinute(1_500_000), RateLimitItemPerDay(250_000_000)
-"""The same for the sources in whose name the view asks, for every login and travel card of the
-province: for all who come in the peak's minute (decision 11), and for each of its 126 million
-residents (census of 2020) twice a day. Real-name login and the limits of travel cards guard it."""
 
 log = structlog.get_logger()
 
@@ -86,7 +73,6 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     revocations: Revocations | None = None
     signers: Signers | None = None
     view_url: str = ""
-    views_sources: frozenset[str] = frozenset({PORTAL})
     now: Clock = now
 
     def __repr__(self) -> str:
@@ -107,27 +93,13 @@ class Gateway:
         self.bodies = Bodies()
         self.writer = Writer(options.brokers)
         self.refusals = Refusals(options.rows_redis_url, options.now)
-        self._views_sources = options.views_sources
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self.key_limits = KeyLimits()
 
     async def authenticate(self, request: AnyRequest) -> tuple[str, bytes | None]:
         """Return the source whose token the request carries, and the SHA-256 of its content if that
         is signed; raise `Refused` (401)."""
         source = (await access_of(self.tokens, request, "the source's", "SOURCE")).source
         return source, self._signers.check(source, request)
-
-    async def spend(self, source: str, count: int) -> None:
-        """Count `count` person keys for `source`, or raise `Refused` (429)."""
-        for limit in VIEWS_KEYS_MAX if source in self._views_sources else KEYS_MAX:
-            if not await self._limiter.hit(limit, source, cost=count):
-                window = await self._limiter.get_window_stats(limit, source)
-                seconds = max(1, round(window.reset_time - datetime.now(UTC).timestamp()))
-                raise Refused(
-                    "too-often",
-                    f"A source gets {limit.amount} person keys a {limit.GRANULARITY.name}; "
-                    f"{window.remaining} are left for now.",
-                    headers={"Retry-After": str(seconds)},
-                )
 
 
 def create_gateway(options: GatewayOptions) -> Litestar:
@@ -241,17 +213,19 @@ def _entrances(gateway: Gateway) -> list[Any]:
                 generate_examples=False,
                 description="Made in part. Some of the documents cannot exist.",
             ),
-            **refusals(*READING, "too-often"),
+            **refusals(*READING, "no-keys", "too-often"),
         },
     )
     async def person_keys(request: AnyRequest) -> Response[PersonKeyResults]:
         """For a source that writes to Kafka itself.
 
         An answer for each document or phone, in order; the key of a phone stands under `person` as
-        well. Limited per source, and recorded: who asked for how many, never for whom.
+        well. Who is given keys, of what, and how many, is in topics.yaml, for each authority. It is
+        recorded who asked for how many, never for whom.
         """
         with metrics.GATEWAY_REQUEST_SECONDS.labels("person-keys").time():
             source, digest = await gateway.authenticate(request)
+            limit = gateway.key_limits.limit_of(source)
             if messages.kind_of(list(request.scope["headers"])) != messages.DATA:
                 raise Refused(
                     "unsupported-media-type",
@@ -260,8 +234,8 @@ def _entrances(gateway: Gateway) -> list[Any]:
                 )
             async with gateway.bodies.of(request, digest) as body:
                 documents = _documents(body)
-            await gateway.spend(source, len(documents))
-            results = [_person_key(gateway, n, item) for n, item in enumerate(documents)]
+            await gateway.key_limits.spend(source, len(documents))
+            results = [_person_key(gateway, limit, n, item) for n, item in enumerate(documents)]
             refused = sum(isinstance(result, Problem) for result in results)
             metrics.GATEWAY_PERSON_KEYS.inc(len(results) - refused)
             log.info("person_keys_made", source=source, asked=len(documents), refused=refused)
@@ -387,9 +361,12 @@ def _documents(body: bytes) -> list[Any]:
     return documents
 
 
-def _person_key(gateway: Gateway, number: int, document: Any) -> PersonKeyOf | Problem:
+def _person_key(
+    gateway: Gateway, limit: KeyLimit, number: int, document: Any
+) -> PersonKeyOf | Problem:
+    path = f"documents[{number}]"
     try:
-        return PersonKeyOf(gateway.admission.person_key(document, f"documents[{number}]"))
+        return PersonKeyOf(gateway.admission.person_key(document, path, limit.of))
     except Refused as refused:
         return refused.problem()
 

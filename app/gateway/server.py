@@ -8,7 +8,6 @@ from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings
 from app.topics.authentic import source_keys
-from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.web.serve import serve
 from app.web.tokens import trust_of
 
@@ -42,7 +41,6 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
             signing_keys(settings.signing_keys), required=settings.environment == "production"
         ),
         view_url=settings.view_url,
-        views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
     )
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from app.process.settings import text_of, variable_of
 from models.codes import STATUS_CHANGED
-from models.events import EVENT_TYPES, ProvincialCodeData
+from models.events import EVENT_TYPES, KEYED_BY_PHONE, ProvincialCodeData
 from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
 
 PATH = Path(__file__).parents[2] / "topics.yaml"
@@ -61,6 +61,8 @@ IDENTITY_PROVIDERS = "/identity-providers/"
 Positive = Annotated[int, Meta(ge=1)]
 Cleanup = Literal["delete", "compact"]
 DataClass = Literal["internal", "personal", "sensitive-personal"]
+KeyOf = Literal["document", "phone"]
+"""Of what a person key is asked for: a phone has one too (models.phones)."""
 
 
 class CatalogueError(Exception):
@@ -82,12 +84,21 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     value_bytes_max: Positive | None = None
 
 
+class KeyLimit(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of what a source of an authority may ask for person keys, and how many."""
+
+    of: KeyOf
+    minute: Positive
+    day: Positive
+
+
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     generation: Positive
     partitions: Positive
     replication_factor: Positive
     value_bytes_max: Positive
     authorities: dict[str, tuple[str, ...]]
+    person_keys: dict[str, KeyLimit]
     topics: dict[str, _Entry]
 
 
@@ -133,6 +144,7 @@ class Catalogue:
         self.generation = file.generation
         self.partitions = file.partitions
         self.authorities = file.authorities
+        self.person_keys = file.person_keys
         self.topics = {
             prefix + name: Topic(
                 name=prefix + name,
@@ -190,11 +202,30 @@ class Catalogue:
         """Return the authority that `source` speaks for; None if it speaks for none."""
         return next((a for a, of in self.authorities.items() if _matches(source, of)), None)
 
+    def key_limit(self, source: str) -> KeyLimit | None:
+        """Return how many person keys `source` may ask for, and of what; None if none."""
+        for authority, limit in self.person_keys.items():
+            if _matches(source, self.authorities[authority]):
+                return limit
+        return None
+
     def _faults(self) -> Iterator[str]:
         known = {*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED, PARTITION_RELEASED}
         for authority, patterns in self.authorities.items():
             if not patterns or not all(pattern.startswith("/") for pattern in patterns):
                 yield f"authority {authority}: its sources are one or more, and begin with /."
+        about_people = {
+            topic.authority
+            for topic in self.topics.values()
+            if topic.key == "person" and not KEYED_BY_PHONE.issuperset(topic.events)
+        }
+        for authority, limit in self.person_keys.items():
+            if authority not in self.authorities:
+                yield f"person_keys: {authority} is not among the authorities."
+            elif limit.of == "document" and authority not in about_people:
+                yield f"person_keys: {authority} writes about no people, and needs no key of one."
+            if limit.minute > limit.day:
+                yield f"person_keys: {authority} has more in a minute than in a day."
         for topic in self.topics.values():
             if topic.authority not in self.authorities:
                 yield f"{topic.name}: authority {topic.authority} is not among the authorities."

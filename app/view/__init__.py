@@ -5,8 +5,8 @@
     GET  /v1/people/{person}/explanation  why it is, or was, what it is; for the operator
     GET  /v1/reconciliation               who is green here and high-risk nationally
     POST /v1/scans                        a terminal's scan: recorded, and answered with an outcome
-    GET  /v1/changes                      changes of status as Server-Sent Events
-    GET  /v1/counts                       people by colour, reason and city, for everybody
+    GET  /v1/changes                      changes of status as Server-Sent Events, for officers
+    GET  /v1/counts                       people by colour, reason and city, rounded, for everybody
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
 To show a code it reads Redis (app.projection.codes), and nothing else that could be away. Expiry is

@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "malformed-encoding": Kind(400, "The body is not what its Content-Encoding says"),
     "malformed-header": Kind(400, "A header cannot be read"),
     "bad-request": Kind(400, "The request cannot be read"),
+    "no-keys": Kind(403, "The source is given no such person keys"),
     "too-often": Kind(429, "The source asks more often than it may"),
     "internal": Kind(500, "The server failed"),
     "cursor": Kind(400, "The cursor is not one of this list"),

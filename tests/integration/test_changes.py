@@ -21,17 +21,20 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from app.development.stack.redis_server import RedisServer
+from app.login.duty import DUTY_COOKIE
 from app.process.ports import free_port
 from app.projection import codes as readmodel
 from app.projection.state import FORMAT, STATE, Position, State, decode_state, encode_state
-from app.view.changes import REASON_WORDS, ChangeFilter, Changes, place_of
+from app.view.changes import REASON_WORDS, ChangeFilter, Changes, StreamPlace, place_of
 from app.view.reading import Unavailable
+from app.web.tokens import Tokens
 from models.codes import Reason, Status, StatusChange
 from support.brokers import Kafka
 from support.tokens import OPERATOR_HEADERS
 from support.views import (
     GREEN,
     RED,
+    TOKEN_KEY,
     Log,
     Model,
     Running,
@@ -580,16 +583,38 @@ async def test_a_change_is_encoded_once_for_all_clients_and_filters_hold(
         assert len(encoded) == len(told)
 
 
-async def test_an_office_behind_one_address_is_not_refused(
+async def test_an_office_behind_one_address_is_not_refused_and_strangers_take_no_place(
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
+    history = {"last-event-id": await _first_place(model, server)}
+    laboratory = f"Bearer {Tokens(TOKEN_KEY).token_for('/laboratories/440100-001')}"
     with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
+        async with httpx.AsyncClient(base_url=view.address) as stranger:
+            for headers, code in (
+                ({}, "unauthenticated"),
+                ({"authorization": "Bearer x"}, "unauthenticated"),
+                ({"cookie": f"{DUTY_COOKIE}=x"}, "unauthenticated"),
+                ({"authorization": laboratory}, "no-operator"),
+            ) * 30:
+                answer = await stranger.get("/v1/changes", headers={**history, **headers})
+                assert answer.json()["code"] == code
+                assert "close-contact" not in answer.text
+            assert (await stranger.get("/duty/counts.json")).status_code in (303, 401)
+        assert "yuekang_view_clients 0.0" in view.get("/metrics")[1]
         async with AsyncExitStack() as streams:
             clients = [await streams.enter_async_context(over_http(view)) for _ in range(120)]
             await model.put(*(told := some(1)))
             for client in (clients[0], clients[-1]):
                 assert sources(await client.events(1)) == said(told)
+
+
+async def _first_place(model: Model, server: RedisServer) -> str:
+    """Put a change; return the place before it, from which an officer would be told of it."""
+    await model.put(*some(1))
+    async with following(server) as changes:
+        newest = await changes.newest(ALL)
+    return str(StreamPlace(newest.place.epoch, 0))
 
 
 async def test_a_browser_that_leaves_is_noticed(

@@ -22,16 +22,13 @@ from hypothesis import strategies as st
 from app.gateway.body import Bodies
 from app.gateway.messages import BATCH, BATCH_EVENTS_MAX, DATA, DOCUMENTS_MAX, ONE
 from app.gateway.routes import (
-    KEYS_MAX,
-    VIEWS_KEYS_MAX,
     GatewayOptions,
     create_gateway,
 )
-from app.gateway.server import gateway_options_of
 from app.gateway.signatures import RequestSigner
 from app.process.kafka import Brokers
 from app.process.ports import free_port
-from app.process.settings import Settings
+from app.topics.catalogue import CATALOGUE
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.web.problems import KINDS, Refused
@@ -618,19 +615,19 @@ def test_person_keys_are_limited_for_each_source(http: httpx.Client) -> None:
     asked = 0
     while (answer := ask_keys(http, [CARD] * DOCUMENTS_MAX, source=greedy)).status_code == 200:
         asked += DOCUMENTS_MAX
-    minute, _ = KEYS_MAX
-    assert minute.amount <= asked <= 2 * minute.amount
+    minute = CATALOGUE.person_keys["laboratory"].minute
+    assert minute <= asked <= 2 * minute
     problem(answer, 429, "too-often")
     assert 1 <= int(answer.headers["retry-after"]) <= 60
     assert ask_keys(http, [CARD]).status_code == 200
 
 
-def test_the_views_own_sources_have_room_for_the_whole_province_and_no_other_has() -> None:
-    minute, day = VIEWS_KEYS_MAX
-    assert minute.amount >= 1_500_000, "the peak, all at once"
-    assert day.amount >= 126_000_000, "everybody once"
-    options = gateway_options_of(Settings(oidc_name="gd", token_public_keys="0f" * 32))
-    assert options.views_sources == {"/portal", "/identity-providers/gd"}
+@pytest.mark.parametrize("source", ["/terminals/sec-1", "/operator", "/yuekang", "/nobody"])
+def test_who_writes_about_nobody_by_key_is_given_no_key(http: httpx.Client, source: str) -> None:
+    said = problem(ask_keys(http, [CARD], source=source), 403, "no-keys")
+    assert source in said["detail"]
+    # Not even whether a document can exist, nor whether the request can be read.
+    problem(post(http, b"[", DATA, path="/v1/person-keys", source=source), 403, "no-keys")
 
 
 # Phones
@@ -651,12 +648,19 @@ async def test_a_telecom_event_is_on_kafka_with_the_phone_key_alone(
 
 
 def test_a_phone_has_a_key_of_the_same_form(http: httpx.Client) -> None:
-    answer = ask_keys(http, [PHONE, CARD, {**PHONE, "number": "12"}])
+    answer = ask_keys(http, [PHONE, CARD, {**PHONE, "number": "12"}], source=TELECOM)
     assert answer.status_code == 207
     phone, card, wrong = answer.json()["results"]
-    assert (phone["person"], card["person"]) == (PHONE_KEY, PERSON)
+    assert (phone["person"], card["code"]) == (PHONE_KEY, "no-keys"), "it writes about no person"
+    assert card["errors"][0]["field"] == "documents[1].type"
     assert (wrong["code"], wrong["errors"][0]["field"]) == ("phone", "documents[2].number")
     assert "13 to 19" in wrong["errors"][0]["expected"]
+
+
+def test_who_writes_about_people_is_given_no_key_of_a_phone(http: httpx.Client) -> None:
+    answer = ask_keys(http, [PHONE, CARD])
+    assert answer.status_code == 207
+    assert [r.get("person", r.get("code")) for r in answer.json()["results"]] == ["no-keys", PERSON]
 
 
 def test_a_phone_is_no_document_and_a_document_no_phone(http: httpx.Client) -> None:

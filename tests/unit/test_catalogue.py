@@ -231,6 +231,25 @@ def test_a_province_speaks_for_itself_alone() -> None:
         assert "/provinces/43" in refused
 
 
+def test_only_authorities_that_write_about_people_or_phones_are_given_keys() -> None:
+    sources = {name: patterns[0].replace("*", "x") for name, patterns in AUTHORITIES.items()}
+    given = {name for name, source in sources.items() if CATALOGUE.key_limit(source) is not None}
+    assert given == CATALOGUE.person_keys.keys()
+    assert given.isdisjoint({"terminal", "operator", "yuekang"})
+    assert CATALOGUE.key_limit("/nobody") is None
+    phones = {name for name in given if CATALOGUE.person_keys[name].of == "phone"}
+    assert phones == {"telecom", "portal"}
+
+
+def test_the_sources_of_the_view_have_room_for_the_whole_province_and_no_other_has() -> None:
+    for name, limit in CATALOGUE.person_keys.items():
+        views = name in ("identity-provider", "portal")
+        assert (limit.minute >= 1_500_000) == views, "the peak, all at once"
+        assert (limit.day >= 126_000_000) == views, "everybody once"
+    cities = ("cdc", "quarantine-command", "entry-desk")
+    assert all(CATALOGUE.person_keys[name].day <= 100_000 for name in cities)
+
+
 def test_an_unknown_type_has_no_topic() -> None:
     with pytest.raises(KeyError):
         CATALOGUE.topic_of("yuekang.antibody.reported.v1")
@@ -270,6 +289,23 @@ SCAN = "yuekang.scan.recorded.v1"
         ),
         ({"authorities.terminal": []}, "authority terminal: its sources"),
         ({"authorities.terminal": ["*"]}, "authority terminal: its sources"),
+        (
+            {"person_keys.gatekeeper": {"of": "phone", "minute": 1, "day": 1}},
+            "person_keys: gatekeeper is not among the authorities.",
+        ),
+        (
+            {"person_keys.operator": {"of": "document", "minute": 1, "day": 1}},
+            "person_keys: operator writes about no people, and needs no key of one.",
+        ),
+        (
+            {"person_keys.telecom.of": "document"},
+            "person_keys: telecom writes about no people, and needs no key of one.",
+        ),
+        (
+            {"person_keys.cdc.day": 10},
+            "person_keys: cdc has more in a minute than in a day.",
+        ),
+        ({"person_keys.cdc.of": "name"}, "of"),
         ({"partitions": 0}, "$.partitions"),
         ({"generation": None}, "generation"),
         ({"topics.scans.retention_days": 0}, "retention_days"),
@@ -285,7 +321,7 @@ def test_what_contradicts_itself_is_named(change: Json, says: str, tmp_path: Pat
 
 
 def test_all_contradictions_are_named_at_once(tmp_path: Path) -> None:
-    change = {"topics.scans.authority": "gatekeeper", "topics.identities.key": "none"}
+    change = {"topics.scans.authority": "gatekeeper", "topics.declarations.key": "none"}
     with pytest.raises(CatalogueError) as caught:
         Catalogue.load(written(change, tmp_path))
     assert len(str(caught.value).splitlines()) == 3
