@@ -26,7 +26,7 @@ they are older than a limit, no colour is shown at all (亮码失败).
 - `services`: all of these, as handlers and pages share them.
 - `duty`: what the duty officer's programs ask for; `trends`: what was usual, and is not now;
   `watch`: every alert of the system; `figures`: what everybody may know of the counts;
-  `releases`: when it is told anew.
+  `releases`: when it is told again.
 - `pages`: what people open; `routes`, `server`: HTTP, the process.
 - `terminals`: what a scanning terminal asks.
 

@@ -25,7 +25,7 @@ from models.codes import Colour, Reason
 from models.policy import ZONE
 
 GROUP = 5
-"""The smallest group of which anything is told, as statistical offices have it for health."""
+"""The smallest group that anything is told about, as statistical offices have it for health."""
 
 STEP = 2 * GROUP
 """To this the figures of cities are rounded down."""

@@ -1,4 +1,4 @@
-"""When the public figures are told anew: so that two releases never differ by few people.
+"""When new public figures are told: so that two releases never differ by few people.
 
 A release is taken at the first reading of a quarter of an hour, and only if at least five codes
 have changed since the one before; until then that one stands. What differs between two releases is
@@ -6,8 +6,8 @@ thus never what became of one person. The release lies in Redis, beside the sess
 views tell the same one: two of them, each with its own, would be two releases. It holds nothing but
 what was told.
 
-A read model that was built again counts its changes anew. Then a release is taken whatever has
-changed; that happens when Redis is lost and never because somebody asks.
+A read model that was built again counts its changes from the beginning. Then a release is taken
+whatever has changed; that happens when Redis is lost and never because somebody asks.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ TRIES_MAX = 3
 """How often a release is begun that another view is ahead of; then theirs is there to be read."""
 
 
-class Release(Struct, frozen=True):
+class FigureRelease(Struct, frozen=True):
     """What is told from a quarter of an hour on (its number since 1970).
 
     `epoch` and `changes` are the number of the last change that the figures know of.
@@ -47,12 +47,12 @@ class Release(Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Release).decode
+_decode = msgspec.json.Decoder(FigureRelease).decode
 
 
 def next_release(
-    last: Release | None, counts: Counts, cities: Sequence[str], quarter: int
-) -> Release:
+    last: FigureRelease | None, counts: Counts, cities: Sequence[str], quarter: int
+) -> FigureRelease:
     """Return what is told in `quarter`: new figures, or those of `last` if few codes changed."""
     few = (
         last is not None
@@ -60,8 +60,8 @@ def next_release(
         and 0 <= counts.changes - last.changes < GROUP
     )
     if last is not None and few:
-        return Release(quarter, last.epoch, last.changes, last.figures)
-    return Release(quarter, counts.epoch, counts.changes, published(counts, cities))
+        return FigureRelease(quarter, last.epoch, last.changes, last.figures)
+    return FigureRelease(quarter, counts.epoch, counts.changes, published(counts, cities))
 
 
 class Releases:
@@ -74,7 +74,7 @@ class Releases:
         self._cities = cities
         self._now = now
         self._lock = asyncio.Lock()
-        self._kept: Release | None = None
+        self._kept: FigureRelease | None = None
 
     async def figures(self) -> PublicFigures:
         """Return the figures of this quarter of an hour; raise `Unavailable`."""
@@ -88,7 +88,7 @@ class Releases:
             assert self._kept is not None
             return self._kept.figures
 
-    async def _release(self, quarter: int) -> Release:
+    async def _release(self, quarter: int) -> FigureRelease:
         """Return the release of all views, which is taken here if nobody has yet."""
         for _ in range(TRIES_MAX):
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -107,14 +107,14 @@ class Releases:
         raise TimeoutError
 
 
-def _stands(release: Release | None, quarter: int) -> bool:
+def _stands(release: FigureRelease | None, quarter: int) -> bool:
     """Say whether a release is what is told in `quarter`. One of the next quarter is by a clock
     that is ahead of ours a little; one of a later day is by a wrong clock."""
     return release is not None and 0 <= release.quarter - quarter <= 1
 
 
-def _readable(raw: Any) -> Release | None:
-    """Return a release as it was kept; None if there is none, or one of another form."""
+def _readable(raw: Any) -> FigureRelease | None:
+    """Return a release as it was kept; None if it is missing or of another form."""
     try:
         return _decode(raw or b"")
     except msgspec.DecodeError:

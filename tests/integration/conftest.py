@@ -22,7 +22,7 @@ async def rows(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def model(redis_url: str) -> AsyncIterator[Model]:
-    """The codes: a read model with nobody in it, of which nothing was told."""
+    """The codes: a read model with nobody in it. No figures were told."""
     async with Redis.from_url(Settings(redis_url=redis_url).sessions_redis_url) as sessions:
         await sessions.delete(KEY)
     async with Redis.from_url(redis_url) as client:

@@ -116,8 +116,8 @@ def test_nor_where_all_reasons_stand_at_their_ends(numbers: list[int]) -> None:
 
 
 def worlds_of(cells: int, numbers: Sequence[int]) -> list[list[tuple[int, ...]]]:
-    """All worlds of so many cells of such numbers, all red by one reason: those together of which
-    the same is published."""
+    """All worlds of so many cells of such numbers, all red by one reason: those together that
+    look the same when published."""
     places = CITIES_SHOWN[: cells - 1]
     worlds: dict[bytes, list[tuple[int, ...]]] = {}
     for red in product(numbers, repeat=cells):

@@ -1,10 +1,10 @@
-"""When public figures are told anew: once a quarter of an hour at most, after five changes."""
+"""When new public figures are told: once a quarter of an hour at most, after five changes."""
 
 from datetime import datetime
 
 from app.view.figures import CITIES_SHOWN, GROUP, published
 from app.view.reading import Counts
-from app.view.releases import Release, next_release
+from app.view.releases import FigureRelease, next_release
 from models.codes import Colour
 from models.policy import ZONE
 
@@ -16,7 +16,7 @@ def counts(changes: int, red: int = 0, epoch: str = "e1") -> Counts:
     return Counts(NOON, {Colour.RED: red}, {}, {}, [], epoch, changes)
 
 
-def first(changes: int) -> Release:
+def first(changes: int) -> FigureRelease:
     return next_release(None, counts(changes), CITIES_SHOWN, QUARTER)
 
 
