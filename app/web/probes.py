@@ -4,7 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Response, get
+from litestar.exceptions import NotFoundException
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.web.requests import AnyRequest
+
+FORWARDED = ("forwarded", "x-forwarded-for", "via")
+"""Headers of what came through a proxy, which is from outside."""
 
 
 def probes(check: Callable[[], None], unready: Callable[[], Awaitable[list[str]]]) -> list[Any]:
@@ -28,8 +34,13 @@ def probes(check: Callable[[], None], unready: Callable[[], Awaitable[list[str]]
         return Response("\n".join(reasons or ["ready"]) + "\n", status_code=503 if reasons else 200)
 
     @get("/metrics", include_in_schema=False)
-    async def scrape() -> Response[bytes]:
-        """Prometheus metrics of this process."""
+    async def scrape(request: AnyRequest) -> Response[bytes]:
+        """Prometheus metrics of this process, for who asks it without a proxy between.
+
+        They count each scan and event as it comes, so they are no public figures.
+        """
+        if any(header in request.headers for header in FORWARDED):
+            raise NotFoundException
         # A header, since Litestar adds a charset to a media type that is text.
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -329,6 +329,15 @@ async def test_while_the_model_is_being_built_there_are_no_counts(http: Http, mo
     assert (await http.get("/v1/counts")).status_code == 503
 
 
+@pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "via"])
+async def test_metrics_are_for_nobody_behind_a_proxy(http: Http, model: Model, header: str) -> None:
+    """They count each scan as it comes."""
+    assert "yuekang_view_scans_total" in (await http.get("/metrics")).text
+    answer = await http.get("/metrics", headers={header: "for=203.0.113.7"})
+    assert answer.status_code == 404
+    assert "yuekang_view" not in answer.text
+
+
 async def test_ready_means_that_the_lag_moves(http: Http, model: Model, clock: Clock) -> None:
     await model.put()
     assert (await http.get("/readyz")).text == "ready\n"
