@@ -269,6 +269,7 @@ async def test_everybody_is_told_rounded_counts_of_the_quarter_of_an_hour(
     await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(12)))
     first = await http.get("/v1/counts")
     assert first.headers["cache-control"] == "public, max-age=60"
+    assert first.json().keys() == {"made_at", "colours", "reasons", "red", "green"}
     assert first.json()["red"]["440100"] == {"least": 10, "most": 19}
     assert first.json()["red"]["440300"] == {"least": 0, "most": 9}
     await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(10)))
@@ -285,6 +286,25 @@ async def test_everybody_is_told_rounded_counts_of_the_quarter_of_an_hour(
     assert page.headers["cache-control"] == "public, max-age=60"
     unchanged = await http.get("/counts", headers={"if-none-match": page.headers["etag"]})
     assert unchanged.status_code == 304
+
+
+async def test_no_address_tells_the_anonymous_an_exact_count(
+    redis_url: str, model: Model, clock: Clock
+) -> None:
+    people = [someone() for _ in range(1_237)]
+    await model.put(*(health_code(person) for person in people), *map(change, people))
+    app = app_over(redis_url, clock)
+    exact = re.compile(r"(?<!\d)1,?237(?!\d)")
+    asked = 0
+    async with AsyncTestClient(app) as http:
+        for route in app.routes:
+            if "GET" in getattr(route, "methods", ()) and "{" not in route.path:
+                answer = await http.get(route.path, headers={"accept": "text/html"})
+                assert not exact.search(answer.text), route.path
+                asked += answer.status_code == 200
+        told = await http.get("/duty/counts.json", headers=OPERATOR_HEADERS)
+        assert exact.search(told.text), "an officer is told"
+    assert asked > 20
 
 
 async def test_all_views_tell_one_release(
