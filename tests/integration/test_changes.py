@@ -27,14 +27,12 @@ from app.projection import codes as readmodel
 from app.projection.state import FORMAT, STATE, Position, State, decode_state, encode_state
 from app.view.changes import REASON_WORDS, ChangeFilter, Changes, StreamPlace, place_of
 from app.view.reading import Unavailable
-from app.web.tokens import Tokens
 from models.codes import Reason, Status, StatusChange
 from support.brokers import Kafka
-from support.tokens import OPERATOR_HEADERS
+from support.tokens import OPERATOR_HEADERS, bearer
 from support.views import (
     GREEN,
     RED,
-    TOKEN_KEY,
     Log,
     Model,
     Running,
@@ -587,7 +585,7 @@ async def test_an_office_behind_one_address_is_not_refused_and_strangers_take_no
     server: RedisServer, model: Model, tmp_path: Path
 ) -> None:
     history = {"last-event-id": await _first_place(model, server)}
-    laboratory = f"Bearer {Tokens(TOKEN_KEY).token_for('/laboratories/440100-001')}"
+    laboratory = bearer("/laboratories/440100-001")
     with running_view(Kafka(), server.url, tmp_path) as view:
         view.wait_live()
         async with httpx.AsyncClient(base_url=view.address) as stranger:
@@ -595,7 +593,7 @@ async def test_an_office_behind_one_address_is_not_refused_and_strangers_take_no
                 ({}, "unauthenticated"),
                 ({"authorization": "Bearer x"}, "unauthenticated"),
                 ({"cookie": f"{DUTY_COOKIE}=x"}, "unauthenticated"),
-                ({"authorization": laboratory}, "no-operator"),
+                (laboratory, "no-operator"),
             ) * 3:
                 answer = await stranger.get("/v1/changes", headers={**history, **headers})
                 assert answer.json()["code"] == code
