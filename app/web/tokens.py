@@ -2,8 +2,8 @@
 
 An access token is a JWT of the profile of RFC 9068. It says whose it is, and speaks for that source
 alone. It was signed by one of our own keys (`app.web.issuing` makes such tokens). Only their public
-halves are here; two are trusted while one is changed. Or it was signed by an authorization
-server that is named in the settings, whose keys are read from it. What it says is believed only if
+halves are here; two are trusted while one is changed. Or it was signed by an authorization server
+that is named in the settings, whose keys are read from it. What it says is believed only if
 
 - its header says `at+jwt`, so that no other JWT of the same key passes for one;
 - `iss` is who holds the key, and `aud` is us;
@@ -100,8 +100,8 @@ class NothingTakenBack:
 class Trust(Struct, frozen=True, kw_only=True):
     """Whose tokens are believed. `keys` are public keys of ours, of 32 bytes each.
 
-    `issuer` is the authorization server's name of itself, or empty; `source_claim`
-    the claim of its tokens that has the source.
+    `issuer` is the authorization server's name of itself, or empty; `source_claim` the claim of its
+    tokens that has the source.
     """
 
     audience: str = "yuekang"
