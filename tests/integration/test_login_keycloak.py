@@ -15,10 +15,11 @@ from app.login.claims import ClaimNames
 from app.login.sessions import COOKIE
 from app.web.tokens import InvalidToken, Role, Tokens, Trust
 from support.asgi import transport_to
-from support.brokers import NOBODY
+from support.brokers import NO_BROKERS
 from support.gateways import NO_REDIS
 from support.keycloak import PASSWORD, Keycloak, audience, claim, form_of, realm, service
 from support.logins import CARD, CLIENT, CLIENT_SECRET, PERMIT, VIEW, Browser, Site, person_of
+from support.macs import KEYS
 from support.tokens import OTHER_TOKENS, TOKENS, TRUST
 
 USERS: list[dict[str, Any]] = [
@@ -222,11 +223,12 @@ async def test_what_keycloak_gives_for_another_use_is_refused(
 
 async def test_the_gateway_takes_keycloaks_tokens_and_our_own(keycloak: Keycloak) -> None:
     options = GatewayOptions(
-        kafka=NOBODY,
+        brokers=NO_BROKERS,
         rows_redis_url=NO_REDIS,
         person_key_secret=bytes(32),
         person_key_version=1,
         trust=Trust(issuer=keycloak.issuer, keys=TRUST.keys),
+        mac_keys=KEYS,
     )
     transport = transport_to(create_gateway(options))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as http:

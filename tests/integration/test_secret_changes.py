@@ -19,6 +19,7 @@ from app.web.tokens import Role
 from models.events import DocumentType
 from support.brokers import NOBODY
 from support.gateways import PLAIN, SECRET, command
+from support.macs import ENVIRONMENT
 from support.tokens import (
     IDENTITY_PROVIDER_TOKEN,
     OPERATOR,
@@ -44,6 +45,7 @@ class Servers:
         self._files = directory
         environment = {
             **os.environ,
+            **ENVIRONMENT,
             "YUEKANG_KAFKA": NOBODY,
             "YUEKANG_REDIS_URL": "redis://127.0.0.1:1/0",
             "YUEKANG_GATEWAY_PORT": str(gateway),

@@ -19,7 +19,7 @@ from nacl.signing import SigningKey
 from typer.testing import CliRunner
 
 from app.cli import app as cli
-from app.development.stack.stack import SECRETS_OF
+from app.development.secrets import KEYS_OF
 from app.process.settings import Settings, SettingsError
 from app.web import authorization
 from app.web.issuing import TOKEN_LIFE, TokenIssuer, operator_of_command, told_by
@@ -410,7 +410,7 @@ def test_where_the_key_is_at_hand_a_release_has_who_runs_it(
 
 
 def test_no_server_is_given_what_makes_a_token() -> None:
-    assert [name for name, own in SECRETS_OF.items() if "token_private_key" in own] == []
+    assert [name for name, own in KEYS_OF.items() if "token_private_key" in own] == []
 
 
 def test_nobody_is_trusted_by_default() -> None:
