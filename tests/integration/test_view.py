@@ -450,8 +450,8 @@ async def test_nothing_of_the_duty_officers_is_shown_without_a_login(
 @pytest.mark.parametrize(
     ("path", "needed"),
     [
-        (f"/v1/people/{someone()}/code", Role.READ),
-        (f"/v1/people/{someone()}/explanation", Role.EXPLAIN),
+        ("/v1/people/{person}/code", Role.READ),
+        ("/v1/people/{person}/explanation", Role.EXPLAIN),
         ("/v1/reconciliation", Role.READ),
         ("/v1/changes", Role.READ),
         ("/duty/counts.json", Role.READ),
@@ -461,6 +461,7 @@ async def test_nothing_of_the_duty_officers_is_shown_without_a_login(
 async def test_each_address_asks_for_the_role_that_it_needs(
     http: Http, path: str, needed: Role
 ) -> None:
+    path = path.format(person=someone())
     for role in Role:
         headers = {"authorization": f"Bearer {operator_token(role)}"}
         if role is needed and path == "/v1/changes":
