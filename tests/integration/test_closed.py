@@ -24,6 +24,7 @@ from app.process.kafka import Brokers
 from app.topics.catalogue import CATALOGUE
 from support.brokers import Kafka
 from support.gateways import command
+from support.tokens import MAKING
 
 NAMES = tuple(CATALOGUE.topics)
 
@@ -146,7 +147,11 @@ async def test_nobody_makes_topics_or_rights(kafka: Kafka, process: str) -> None
 def yuekang(kafka: Kafka, process: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = kafka.environment if process == "admin" else kafka.environment_of(process)
     return subprocess.run(
-        command(*arguments), env=environment, capture_output=True, text=True, timeout=60
+        command(*arguments),
+        env={**environment, **MAKING},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
