@@ -9,6 +9,7 @@ good for less than half of their time.
 """
 
 import sys
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_bytes, token_hex
@@ -178,5 +179,22 @@ def _write(path: Path, variables: Mapping[str, str]) -> None:
     write_whole(path, text.encode(), mode=0o600)
 
 
+def server_secrets(directory: Path) -> None:
+    """Write what servers in containers are told of users: Redis hashes alone, and who makes Kafka's
+    users their passwords. `secrets/redis.env` and `secrets/kafka-users.env` have it."""
+    from app.access.redis_users import users_file
+
+    own, operator = process_secrets(directory), development_secrets(directory)
+    users = {**{name: own[name] for name in KAFKA_USERS & own.keys()}, OPERATOR: operator}
+    told = ",".join(
+        f"{of[variable_of('kafka_user')]}={of[KAFKA_PASSWORD]}" for of in users.values()
+    )
+    _write(directory / "secrets" / "kafka-users.env", {"KAFKA_USERS": told})
+    passwords = {name: own[name][REDIS_PASSWORD] for name in (*sorted(REDIS_USERS), ADMINISTRATOR)}
+    # In a file of variables a # begins a comment, and a value has one line.
+    users_of_redis = b64encode(users_file(passwords).encode()).decode()
+    _write(directory / "secrets" / "redis.env", {"REDIS_USERS": users_of_redis})
+
+
 if __name__ == "__main__":
-    process_secrets(Path(sys.argv[1]))
+    server_secrets(Path(sys.argv[1]))

@@ -6,12 +6,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 libs=$here/../../.run/kafka/libs
 config=/data/server.properties
 
-cp "$here/server.properties" "$config"
+# The super user's password is the container's own; YUEKANG_KAFKA_PASSWORD has it.
+login="org.apache.kafka.common.security.plain.PlainLoginModule required username=\"admin\" \
+password=\"$YUEKANG_KAFKA_PASSWORD\" user_admin=\"$YUEKANG_KAFKA_PASSWORD\";"
+umask 077
+cat "$here/server.properties" "$here/closed.properties" >"$config"
 cat >>"$config" <<END
 listeners=BROKER://:9092,CONTROLLER://127.0.0.1:9093
 advertised.listeners=BROKER://kafka:9092
 controller.quorum.voters=1@127.0.0.1:9093
 log.dirs=/data/log
+listener.name.broker.plain.sasl.jaas.config=$login
+listener.name.controller.plain.sasl.jaas.config=$login
 END
 
 run() {

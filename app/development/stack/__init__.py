@@ -5,6 +5,7 @@ the folder it belongs to, so a process that outlives its starter is found and en
 
 - `up`: the command.
 - `stack`: which processes there are, their order, and what happens when one ends.
+- `kafka_access`: topics, users and their rights, before anything goes to Kafka.
 - `broker`, `redis_server`: Kafka and Redis; the tests start both in the same way.
 - `processes`: how one process is started, waited for, ended and found again.
 """

@@ -32,7 +32,6 @@ from app.development.stack.processes import (
 from app.development.stack.redis_server import MEMORY, RedisServer
 from app.process import ports
 from app.process.settings import FILE, REDIS_URLS, SECRETS, Settings, variable_of
-from app.topics.admin import create_topics
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
 CONTROLLER_PORT = 29093
@@ -183,19 +182,10 @@ class Stack:
 
     async def _prepare_kafka(self) -> None:
         """Make topics, users and their rights, as this release has them."""
-        # To load these takes a second; Kafka starts meanwhile (see RedisServer.start).
-        from app.access.acls import create, delete, differing, read
-        from app.access.passwords import set_passwords
-        from app.access.rights import PROCESSES, principal_of, rights_of
+        # To load this takes a second; Kafka starts meanwhile (see RedisServer.start).
+        from app.development.stack.kafka_access import prepare
 
-        brokers = self.broker.brokers
-        await create_topics(brokers)
-        await set_passwords(brokers, self._passwords)
-        wanted = {principal_of(process): rights_of(process) for process in PROCESSES}
-        found = differing(wanted, await read(brokers))
-        await create(brokers, found.missing)
-        # Those of a release before; what somebody else was given by hand stays.
-        await delete(brokers, [acl for acl in found.too_many if acl.principal in wanted])
+        await prepare(self.broker.brokers, self._passwords)
 
     def _wait_ready(self, waiting_for: Say) -> None:
         waiting = list(self.services)

@@ -1,0 +1,79 @@
+"""Each process has its own secrets and no other's, on one machine and in containers."""
+
+import stat
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.access.redis_users import USERS
+from app.development.secrets import (
+    KEYS_OF,
+    development_secrets,
+    process_secrets,
+    server_secrets,
+)
+from app.development.stack.broker import ROOT
+from app.development.stack.stack import own_environment
+from app.process.settings import KEYS, Settings, variable_of
+
+OF_SERVERS = {"kafka": "admin", "redis": "redis", "rows-redis": "redis"}
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+
+
+def passwords(variables: dict[str, str]) -> set[str]:
+    return {text for name, text in variables.items() if name.endswith("_PASSWORD")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    server_secrets(tmp_path)
+    return tmp_path
+
+
+def test_no_two_have_a_password_in_common(folder: Path) -> None:
+    everybody = [*process_secrets(folder).values(), development_secrets(folder)]
+    every = [password for each in everybody for password in passwords(each)]
+    assert len(every) == len({*every}) > len(USERS)
+
+
+def test_they_are_made_once_and_are_their_owners_alone(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.env")}
+    server_secrets(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*.env")} == before
+    assert {stat.S_IMODE(path.stat().st_mode) for path in before} == {0o600}
+
+
+@pytest.mark.parametrize("name", KEYS_OF)
+def test_a_process_is_given_its_own_secrets_alone(folder: Path, name: str) -> None:
+    operator, own = development_secrets(folder), process_secrets(folder)
+    given = own_environment({**operator, "PATH": "/bin"}, name, own[name])
+    assert {key for key in KEYS if variable_of(key) in given} == KEYS_OF[name] & KEYS
+    others = {p for other in own if other != name for p in passwords(own[other])}
+    assert not (others | passwords(operator)) & {*given.values()}
+    assert passwords(own[name]) <= {*given.values()}
+    assert given["PATH"] == "/bin"
+    Settings.from_environment(environ=given)
+
+
+def test_redis_is_told_hashes_alone(folder: Path) -> None:
+    name, _, text = (folder / "secrets" / "redis.env").read_text().strip().partition("=")
+    told = b64decode(text).decode()
+    assert name == "REDIS_USERS"
+    assert "user default off" in told
+    for of in process_secrets(folder).values():
+        for password in passwords(of):
+            assert password not in told
+
+
+@pytest.mark.parametrize("service", COMPOSE["services"])
+def test_a_container_has_the_file_of_what_runs_in_it(folder: Path, service: str) -> None:
+    files = COMPOSE["services"][service]["env_file"]
+    names = [Path(each).name for each in ([files] if isinstance(files, str) else files)]
+    if service == "topics":
+        assert names == ["admin.env", "kafka-users.env"]
+    else:
+        assert names == [f"{OF_SERVERS.get(service, service)}.env"]
+    assert all((folder / "secrets" / each).exists() for each in names)
