@@ -15,11 +15,11 @@ from app.login.devices import OF_PERSON
 from app.login.sessions import FAMILY, OVER
 from app.projection.codes import CHANGES, CODE, COUNTS
 from app.projection.holdings import ASKED, CHUNK, CHUNKS, FILLING, HELD, HOLDERS, TAKEN
-from app.projection.refusals import CUT, LETTERS, OF_SOURCE, PARKED_IN, PARKED_OF, SOURCES
+from app.projection.refusals import CUT, LETTERS, OF_SOURCE, PARKED_IN, PARKED_OF, TOLD_SOURCES
 from app.projection.rows import HIGH, ROW
 from app.projection.state import STATE
 from app.projection.trends import MINUTE, SLOT
-from app.travel.limits import PREFIX as LIMITS
+from app.travel.limits import LIMITS
 from app.view.declarations import KEY, REFERRED
 
 ANY_KEY = "*"
@@ -40,7 +40,7 @@ class RedisRights(Struct, frozen=True):
     besides: str = ""
 
 
-_MODEL = "+info +flushdb"  # which server it is; a model that is built anew empties its database
+_MODEL = "+info +flushdb"  # which server it is; a model that is built again empties its database
 
 USERS: Mapping[str, RedisRights] = MappingProxyType(
     {
@@ -55,7 +55,7 @@ USERS: Mapping[str, RedisRights] = MappingProxyType(
                 STATE,
                 HIGH,
                 CUT,
-                SOURCES,
+                TOLD_SOURCES,
                 *(f"{each}*" for each in (ROW, LETTERS, OF_SOURCE, PARKED_IN, PARKED_OF)),
             ),
             besides=_MODEL,
@@ -83,8 +83,8 @@ USERS: Mapping[str, RedisRights] = MappingProxyType(
 
 
 def users_file(passwords: Mapping[str, str]) -> str:
-    """Return the whole file, for the users in `passwords`; it has hashes of those alone. Whoever is
-    none of `USERS` may do anything, as `admin`."""
+    """Return the whole file, for the users in `passwords`; it has hashes of those alone. Who is not
+    among `USERS` may do anything, as `admin`."""
     lines = ["user default off", *(_line(*each) for each in passwords.items())]
     return "".join(f"{line}\n" for line in lines)
 

@@ -41,7 +41,7 @@ from models.events import EVENT_ID, SOURCE, SOURCE_LENGTH_MAX
 from models.notices import Objection
 
 LETTERS, OF_SOURCE, CUT, PARKED_OF = "yk:letters:", "yk:source:", "yk:cut", "yk:parked:"
-SOURCES, PARKED_IN = "yk:sources", "yk:parked-in:"
+TOLD_SOURCES, PARKED_IN = "yk:sources", "yk:parked-in:"
 
 LETTERS_MAX = 100
 """Letters of one source in one partition of dead-letters; a further one takes the oldest's place.

@@ -33,7 +33,7 @@ from app.travel.bounds import SENDING_SECONDS_MAX, Bounds
 from app.web.addresses import network_of
 from app.web.problems import Refused, retry_later
 
-PREFIX = "travel"
+LIMITS = "travel"
 SENDING = "travel:sending:"
 
 
@@ -47,7 +47,7 @@ class Limits:
         storage = RedisStorage(
             "async+redis://",  # the pool knows where
             implementation="redispy",
-            key_prefix=PREFIX,
+            key_prefix=LIMITS,
             connection_pool=cast(Any, redis.connection_pool),  # its hint leaves pools out
         )
         self._windows = MovingWindowRateLimiter(storage)

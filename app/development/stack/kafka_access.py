@@ -16,7 +16,7 @@ from app.process.settings import Settings
 from app.topics.admin import create_topics
 
 
-async def prepare(brokers: Brokers, passwords: Mapping[str, str]) -> None:
+async def close_kafka(brokers: Brokers, passwords: Mapping[str, str]) -> None:
     """Make topics, users and their rights, as this release has them; raise a `KafkaError`."""
     await create_topics(brokers)
     await set_passwords(brokers, passwords)
@@ -29,4 +29,4 @@ async def prepare(brokers: Brokers, passwords: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     users = dict(each.split("=", 1) for each in os.environ["KAFKA_USERS"].split(","))
-    asyncio.run(prepare(Settings.from_environment().brokers, users))
+    asyncio.run(close_kafka(Settings.from_environment().brokers, users))

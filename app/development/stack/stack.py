@@ -183,9 +183,9 @@ class Stack:
     async def _prepare_kafka(self) -> None:
         """Make topics, users and their rights, as this release has them."""
         # To load this takes a second; Kafka starts meanwhile (see RedisServer.start).
-        from app.development.stack.kafka_access import prepare
+        from app.development.stack.kafka_access import close_kafka
 
-        await prepare(self.broker.brokers, self._passwords)
+        await close_kafka(self.broker.brokers, self._passwords)
 
     def _wait_ready(self, waiting_for: Say) -> None:
         waiting = list(self.services)
