@@ -21,6 +21,7 @@ from app.projection.state import STATE
 from app.projection.trends import MINUTE, SLOT
 from app.travel.limits import LIMITS
 from app.view.declarations import KEY, REFERRED
+from app.view.releases import KEY as RELEASE
 
 ANY_KEY = "*"
 
@@ -71,6 +72,7 @@ USERS: Mapping[str, RedisRights] = MappingProxyType(
                 *(f"{each}*" for each in (CHUNK, HOLDERS, HELD, TAKEN, ASKED)),
                 *(f"{each}*" for each in (OVER, FAMILY, OF_PERSON)),
                 *(f"{each}*" for each in (f"{LIMITS}:", KEY, REFERRED)),
+                RELEASE,
             ),
             reads=(
                 *(STATE, COUNTS, CHANGES, HIGH),

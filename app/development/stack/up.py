@@ -19,7 +19,7 @@ from rich.console import Console
 from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.development.sample.logins import LOGINS
 from app.development.sample.publish import SAMPLE_FILE, load
-from app.development.secrets import SECRETS_FILE, development_secrets, known_by
+from app.development.secrets import ENVIRONMENT, SECRETS_FILE, development_secrets, known_by
 from app.development.stack.processes import MARK, POLL_SECONDS, StackError, end_left_behind
 from app.development.stack.stack import Stack
 from app.process.settings import Settings
@@ -64,7 +64,9 @@ def run(console: Console, people: int | None, free_mib_min: int) -> None:
     `people` is the size of the sample's city; None means no sample.
     """
     begun = time.monotonic()
-    directory = Path(Settings.from_environment().data_dir).resolve()
+    directory = Path(
+        Settings.from_environment(environ={**ENVIRONMENT, **os.environ}).data_dir
+    ).resolve()
     with _held(directory):
         if ended := end_left_behind(directory):
             console.print(f"Ended what an earlier run left behind ({ended}).")
