@@ -24,7 +24,7 @@ from bench.broker import running_broker
 from bench.scale import Terminal
 
 TOPICS, PARTITIONS = 6, 128
-ASKS = 100
+ASKS = 500
 WARM_UP = 10
 ANSWER_MS = 50.0
 VALUE = b"x" * 400
