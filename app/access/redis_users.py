@@ -21,7 +21,7 @@ from app.projection.state import STATE
 from app.projection.trends import MINUTE, SLOT
 from app.travel.limits import LIMITS
 from app.view.declarations import KEY, REFERRED
-from app.view.releases import KEY as RELEASE
+from app.view.releases import RELEASE
 
 ANY_KEY = "*"
 

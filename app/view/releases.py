@@ -27,7 +27,7 @@ from app.view.reading import Counts, Unavailable
 
 QUARTER_S = 900
 
-KEY = "public-figures"
+RELEASE = "public-figures"
 """The one key, with the last release."""
 
 TRIES_MAX = 3
@@ -92,13 +92,13 @@ class Releases:
         """Return the release of all views, which is taken here if nobody has yet."""
         for _ in range(TRIES_MAX):
             async with self._redis.pipeline(transaction=True) as pipe:
-                await pipe.watch(KEY)
-                last = _readable(await pipe.get(KEY))
+                await pipe.watch(RELEASE)
+                last = _readable(await pipe.get(RELEASE))
                 if last is not None and _stands(last, quarter):
                     return last
                 taken = next_release(last, await self._counting.counts(), self._cities, quarter)
                 pipe.multi()  # type: ignore[no-untyped-call]
-                pipe.set(KEY, _encode(taken))
+                pipe.set(RELEASE, _encode(taken))
                 try:
                     await pipe.execute()
                 except WatchError:

@@ -10,7 +10,6 @@ round does that to a table on a real broker; at the end all is looked at that a 
 
 import asyncio
 import secrets
-import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -21,7 +20,7 @@ from unittest.mock import patch
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.conn import AIOKafkaConnection
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from app.engine.chunks import Chunk
@@ -51,12 +50,11 @@ def _raise() -> None:
 
 
 class Held(NamedTuple):
-    """An EndTxn on its way: whose, where to, and its bytes."""
+    """An EndTxn on its way: whose, and on which connection it was."""
 
     name: str
-    host: str
-    port: int
-    request: bytes
+    connection: AIOKafkaConnection
+    request: EndTxnRequest
 
 
 class Network:
@@ -86,12 +84,7 @@ class Network:
             self.passing -= 1
             if self.passing:
                 return send(connection, request, expect_response)
-            own = request.prepare(connection._versions)
-            header = own.build_request_header(
-                correlation_id=connection._next_correlation_id(), client_id="held"
-            )
-            raw = header.encode() + own.encode()
-            self.held = Held(request._transactional_id, connection.host, connection.port, raw)
+            self.held = Held(request._transactional_id, connection, request)
             answer = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_later(
                 HELD_SECONDS, answer.set_exception, TimeoutError()
@@ -115,12 +108,17 @@ class Network:
             yield
 
     async def _deliver(self, held: Held) -> None:
-        reader, writer = await asyncio.open_connection(held.host, held.port)
-        writer.write(struct.pack(">i", len(held.request)) + held.request)
-        (size,) = struct.unpack(">i", await reader.readexactly(4))
-        await reader.readexactly(size)
-        writer.close()
-        await writer.wait_closed()
+        old = held.connection
+        connection = await create_conn(
+            old.host,
+            old.port,
+            security_protocol=old._security_protocol,
+            sasl_mechanism=old._sasl_mechanism,
+            sasl_plain_username=old._sasl_plain_username,
+            sasl_plain_password=old._sasl_plain_password,
+        )
+        await connection.send(held.request)
+        connection.close()
         self.arrived += 1
 
 

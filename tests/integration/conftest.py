@@ -7,7 +7,7 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.process.settings import Settings
-from app.view.releases import KEY
+from app.view.releases import RELEASE
 from app.view.routes import create_view
 from support.views import Http, Model, now, options_over
 
@@ -24,7 +24,7 @@ async def rows(redis_url: str) -> AsyncIterator[Redis]:
 async def model(redis_url: str) -> AsyncIterator[Model]:
     """The codes: a read model with nobody in it. No figures were told."""
     async with Redis.from_url(Settings(redis_url=redis_url).sessions_redis_url) as sessions:
-        await sessions.delete(KEY)
+        await sessions.delete(RELEASE)
     async with Redis.from_url(redis_url) as client:
         model = Model(client)
         await model.begin()

@@ -32,7 +32,7 @@ from app.view.limits import (
     REFUSE_SECONDS,
     STALE_SECONDS,
 )
-from app.view.releases import KEY, QUARTER_S
+from app.view.releases import QUARTER_S, RELEASE
 from app.view.routes import create_view
 from app.web.problems import KINDS
 from app.web.tokens import Role
@@ -332,7 +332,7 @@ async def test_an_unreadable_release_and_a_wrong_clock_stop_nothing(
 ) -> None:
     await model.put(*(health_code(someone(), reason()) for _ in range(12)))
     async with Redis.from_url(options_over(redis_url, clock).sessions_redis_url) as sessions:
-        await sessions.set(KEY, b"of another form")
+        await sessions.set(RELEASE, b"of another form")
     first = (await http.get("/v1/counts")).json()
     assert first["red"]["440100"]["least"] == 10
     clock.ahead = timedelta(days=30)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import rocksdict
 
-from app.engine.store import AGENDA, DUE, LOG_ID, STORED
+from app.engine.store import AGENDA, DUE, FOLLOWED, LOG_ID, STORED
 from oracle.found import Differences
 
 Rows = Mapping[bytes, bytes]
@@ -34,6 +34,7 @@ def compare_store(
         return  # its worker ends when it comes to that block, and begins with an empty one
     at = int(there.pop(STORED, b"-1"))
     there.pop(LOG_ID, None)
+    there.pop(FOLLOWED, None)
     if at != last:
         found.add("store", f"{where}: holds offset {at}, the log {last}")
     agenda = {key for key in there if key.startswith(AGENDA)}

@@ -12,6 +12,7 @@ from app.engine.transaction import Transaction
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES
 from bench import workload
 from bench.peers import us
+from bench.records import headers_of
 from support.records import record
 
 
@@ -29,6 +30,8 @@ def test_it_tells_what_the_benchmark_compares_it_with(folder: Path) -> None:
                 next(offsets),
                 workload.TOPIC,
                 one.key,
+                headers_of(one),
+                None,
             )
             for one in records
         ],
