@@ -9,7 +9,7 @@ from app.process.settings import Settings
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.web.serve import serve
 
-REQUESTS_AT_ONCE_MAX = 512
+CONNECTIONS_MAX = 512
 KILL_SECONDS = 5
 """Streams never end by themselves, and their clients come back. A request that still waits for
 Kafka then is cut off; sending it again is safe."""
@@ -48,6 +48,6 @@ def gateway() -> None:
         settings.gateway_host,
         settings.gateway_port,
         "YUEKANG_GATEWAY_PORT",
-        requests_at_once_max=REQUESTS_AT_ONCE_MAX,
+        connections_max=CONNECTIONS_MAX,
         kill_seconds=KILL_SECONDS,
     )

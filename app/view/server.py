@@ -14,7 +14,7 @@ from app.view.routes import create_view
 from app.view.services import ViewOptions
 from app.web.serve import serve
 
-REQUESTS_AT_ONCE_MAX = 4_096
+CONNECTIONS_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer takes less than a second. Only streams last longer, and their clients come back."""
 
@@ -72,6 +72,6 @@ def serve_view(target: str) -> None:
         settings.view_host,
         settings.view_port,
         "YUEKANG_VIEW_PORT",
-        requests_at_once_max=REQUESTS_AT_ONCE_MAX,
+        connections_max=CONNECTIONS_MAX,
         kill_seconds=KILL_SECONDS,
     )

@@ -5,15 +5,22 @@ half of the requests against a limit, and a scrape would see half of the metrics
 starts more processes.
 """
 
+from functools import partial
+from importlib import import_module
+from typing import Any
+
 import typer
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server import Server
 
 from app.process.ports import holder, is_free
+from app.web.connections import SPARE, bound_connections
 
 HEADER_READ_MS_MAX = 10_000
 """A client that takes longer to send its headers is cut off."""
+
+CONNECTIONS_MAX = 512
 
 
 def serve(
@@ -23,13 +30,13 @@ def serve(
     port: int,
     variable: str,
     *,
-    requests_at_once_max: int | None = None,
+    connections_max: int = CONNECTIONS_MAX,
     kill_seconds: int | None = None,
 ) -> None:
     """Serve the application that `target` (`module:factory`) makes, until a signal ends it.
 
-    Requests beyond `requests_at_once_max` wait in the socket. After a signal the worker has
-    `kill_seconds` to end. If the port is taken, print who holds it and exit with 1: Granian would
+    Beyond `connections_max` connections the quietest are closed (app.web.connections). After a
+    signal the worker has `kill_seconds` to end. If the port is taken, print who holds it and exit with 1: Granian would
     share it in silence, and each of two processes would get half of the requests. `variable` is the
     setting of the port.
     """
@@ -48,9 +55,18 @@ def serve(
         port=port,
         workers=1,
         loop=Loops.uvloop,
+        http=HTTPModes.http1,  # nobody asked for HTTP/2 in the clear
         websockets=False,
-        backpressure=requests_at_once_max,
+        backpressure=connections_max + SPARE,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
         workers_kill_timeout=kill_seconds,
         log_access=False,
-    ).serve()
+    ).serve(target_loader=partial(_load, target, port, connections_max), wrap_loader=False)
+
+
+def _load(target: str, port: int, connections_max: int) -> Any:
+    """Make the application, in the worker's process."""
+    module, _, factory = target.partition(":")
+    app = getattr(import_module(module), factory)()
+    bound_connections(port, connections_max)
+    return app
