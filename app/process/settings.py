@@ -109,14 +109,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
     rows_redis_url: RedisUrl = ""
     sessions_redis_url: RedisUrl = ""
-    """Unless set, the two databases that come after that of `redis_url` on the same server."""
+    """Rows, unless set, are in the database after that of `redis_url`. Sessions are in the one
+    after that of the rows: what residents can make must not fill the server of the codes."""
     data_dir: Text = ".run/data"
     gateway_host: Text = "127.0.0.1"
     gateway_port: Port = 8081
-    gateway_url: Url = ""
+    gateway_url: SafeUrl = ""
     view_host: Text = "127.0.0.1"
     view_port: Port = 8080
-    view_url: Url = ""
+    view_url: SafeUrl = ""
     """Where browsers find the view: logins return there, and requests must come from there."""
     trusted_proxies: Networks = ""
     """The proxies whose `X-Forwarded-For` says who asks; none unless set. Behind a proxy that is
@@ -193,9 +194,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "watched", ",".join(local))
         if not self.oidc_issuer and self.environment == "development":
             msgspec.structs.force_setattr(self, "oidc_issuer", self.development_issuer)
-        for after, name in enumerate(("rows_redis_url", "sessions_redis_url"), start=1):
+        for name, before in (
+            ("rows_redis_url", "redis_url"),
+            ("sessions_redis_url", "rows_redis_url"),
+        ):
             if not getattr(self, name):
-                msgspec.structs.force_setattr(self, name, _database(self.redis_url, after))
+                msgspec.structs.force_setattr(self, name, _database(getattr(self, before)))
 
     @property
     def development_issuer(self) -> str:
@@ -254,12 +258,12 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _database(url: str, after: int) -> str:
-    """Return the address of the database that comes `after` so many of `url`."""
+def _database(url: str) -> str:
+    """Return the address of the database that comes after that of `url`."""
     match = re.fullmatch(r"(\w+://[^/?]+)(?:/(\d*))?(\?.*)?", url)
     if match is None:  # a socket's path, say, in which a number need not be the database's
         return url
-    return f"{match[1]}/{int(match[2] or 0) + after}{match[3] or ''}"
+    return f"{match[1]}/{int(match[2] or 0) + 1}{match[3] or ''}"
 
 
 def _key(text: str) -> bytes:

@@ -142,10 +142,10 @@ def test_the_command_prints_a_line_a_person(monkeypatch: pytest.MonkeyPatch) -> 
         return Answer()
 
     monkeypatch.setattr(httpx, "get", get)
-    environment = {"YUEKANG_TOKEN": "t", "YUEKANG_VIEW_URL": "http://view.test"}
+    environment = {"YUEKANG_TOKEN": "t", "YUEKANG_VIEW_URL": "https://view.test"}
     done = CliRunner().invoke(cli, ["reconciliation"], env=environment)
     assert done.exit_code == 0, done.output
-    assert asked == [f"http://view.test{PATH}"]
+    assert asked == [f"https://view.test{PATH}"]
     assert f"{person}\t{at.isoformat(timespec='seconds')}" in done.stdout
     assert "1 wait" in done.output
     assert "others" in done.output

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.connections import FIRST_BYTE_SECONDS_MAX, SPARE, Connection, to_close
 from app.process.ports import free_port
+from app.web.connections import FIRST_BYTE_SECONDS_MAX, SPARE, Connection, to_close
 
 CONNECTIONS_MAX = 20
 
