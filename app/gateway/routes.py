@@ -50,6 +50,7 @@ from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
 from app.topics.writer import Writer
 from app.web import problems
+from app.web.headers import hardened
 from app.web.probes import probes
 from app.web.problems import FieldError, Problem, Refused
 from app.web.refusals import explanation, refusals
@@ -78,6 +79,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     person_key_secret: bytes
     person_key_version: int
     token_key: bytes
+    gateway_url: str = ""
     view_url: str = ""
     views_sources: frozenset[str] = frozenset({PORTAL})
     now: Clock = now
@@ -147,6 +149,7 @@ def create_gateway(options: GatewayOptions) -> Litestar:
             explanation,
         ],
         lifespan=[lifespan],
+        before_send=[hardened(options.gateway_url)],
         exception_handlers={
             Refused: problems.on_refused,
             ValidationException: problems.on_invalid,

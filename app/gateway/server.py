@@ -34,6 +34,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
         token_key=settings.token_key,
+        gateway_url=settings.gateway_url,
         view_url=settings.view_url,
         views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
     )

@@ -11,9 +11,10 @@ friend's green would pass.
 import asyncio
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
+from litestar.connection import ASGIConnection
 from msgspec import Meta, Struct
 from redis.exceptions import RedisError
 
@@ -37,7 +38,6 @@ from app.view.limits import (
 )
 from app.view.reading import Read, Unavailable
 from app.web.problems import FieldError, Refused
-from app.web.requests import AnyRequest
 from app.web.tokens import InvalidToken, Tokens
 from models.codes import Colour
 from models.events import EventId, Instant, Name
@@ -124,7 +124,7 @@ class Scans:
         self._writer = writer
         self._now = now
 
-    def terminal_of(self, request: AnyRequest) -> str:
+    def terminal_of(self, request: ASGIConnection[Any, Any, Any, Any]) -> str:
         """Return the source whose token the request carries; raise `Refused` (401)."""
         try:
             return self._tokens.source_in(request.headers.get("authorization", ""))

@@ -96,7 +96,8 @@ def run(console: Console, people: int | None, free_mib_min: int) -> None:
 def _held(directory: Path) -> Iterator[None]:
     """Hold the folder, so that no second stack writes to the same data."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)  # the log, and in development the sample's secrets, lie here
         lock = (directory / "up.lock").open("a+")
     except OSError as error:
         raise StackError(f"The data folder cannot be used: {error}") from None
