@@ -39,9 +39,9 @@ def serve(
     """Serve the application that `target` (`module:factory`) makes, until a signal ends it.
 
     Beyond `connections_max` connections the quietest are closed (app.web.connections). After a
-    signal the worker has `kill_seconds` to end. If the port is taken, print who holds it and exit with 1: Granian would
-    share it in silence, and each of two processes would get half of the requests. `variable` is the
-    setting of the port.
+    signal the worker has `kill_seconds` to end. If the port is taken, print who holds it and exit
+    with 1: Granian would share it in silence, and each of two processes would get half of the
+    requests. `variable` is the setting of the port.
     """
     if not is_free(host, port):
         by = holder(port) or "another process"
