@@ -19,7 +19,6 @@ PREFIX = "YUEKANG_"
 PERSON_KEY_VERSION_MAX = 9999
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/.*)?\Z", description="an http(s) address")]
 SAFE_URL = r"^(https://[^\s/?#]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)(/[^\s?#]*)?\Z"
 SafeUrl = Annotated[
     str, Meta(pattern=SAFE_URL, description="an https address, or one of this machine")

@@ -54,9 +54,15 @@ def test_an_address_follows_host_and_port_unless_it_is_set() -> None:
 def test_the_other_databases_come_after_the_first(redis_url: str, rows: str, sessions: str) -> None:
     settings = read(redis_url=redis_url)
     assert (settings.rows_redis_url, settings.sessions_redis_url) == (rows, sessions)
-    assert read(redis_url=redis_url, rows_redis_url="redis://b:2/7").rows_redis_url.endswith(
-        "b:2/7"
-    )
+    apart = read(redis_url=redis_url, rows_redis_url="redis://b:2/7")
+    assert apart.rows_redis_url == "redis://b:2/7"
+    assert apart.sessions_redis_url == "redis://b:2/8", "never on the server of the codes"
+
+
+@pytest.mark.parametrize("name", ["gateway_url", "view_url"])
+def test_no_address_is_taken_over_which_numbers_would_go_in_the_clear(name: str) -> None:
+    with pytest.raises(SettingsError, match="https"):
+        read(**{name: "http://code.example"})
 
 
 def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
