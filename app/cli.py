@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "app.letters.partitions:partitions",
         "What workers hold and what stands still; let it go on.",
     ),
+    "sources": ("app.sources.commands:sources", "The register: list, load, close, take back."),
     "topics": ("app.topics.commands:topics", "Make or check the topics of topics.yaml."),
     "schemas": ("app.topics.commands:schemas", "Write the JSON Schemas and AsyncAPI document."),
     "token": ("app.gateway.commands:token", "Print the bearer token of a source."),

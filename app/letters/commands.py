@@ -14,13 +14,13 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
 
-from app.letters.asking import ask_kafka, failed
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
 from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
 from app.letters.show import print_letter, print_list
+from app.process.asking import ask_kafka, failed
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED

@@ -13,8 +13,8 @@ import msgspec
 import typer
 
 from app.engine.halts import PARTITIONS_PATH, Halt, HeldPartition
-from app.letters.asking import ask_kafka, failed
 from app.letters.releases import release_partition
+from app.process.asking import ask_kafka, failed
 from app.process.settings import Settings
 from app.process.terminal import escaped
 from models.policy import ZONE

@@ -16,10 +16,10 @@ from agents.dead_letters import DeadLetters
 from agents.poison import unreadable_limit
 from app.engine.transaction import Fold, Output, Records, Transaction
 from app.letters import commands
-from app.letters.asking import ask_kafka
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
 from app.letters.show import print_letter
+from app.process.asking import ask_kafka
 from app.process.producers import FENCED
 from app.process.settings import Settings
 from app.process.terminal import escaped
