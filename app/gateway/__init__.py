@@ -15,11 +15,12 @@ event again is always safe: `(source, id)` makes it the same event.
 - `body`: a request's body, bounded in size, time and memory.
 - `messages`: the three forms of CloudEvents over HTTP.
 - `admission`: what one event must be, and its person key; `person_keys`: the key itself.
+- `sources`: who is let in by the register of sources, and how much each may send.
 - `routes`, `reference`, `answers`, `server`: HTTP, its description, the process.
 - `refusals`: what became of what a source sent, page by page or as a stream.
 - `client`: how the other rooms ask the gateway; `commands`: `yuekang token`, `yuekang person-key`.
 
 It promises that every accepted event is on the log, that no number passes it, and that a source
-sees nothing of another. It imports `app.projection` (what became of it), `app.topics`, `app.web`,
-`app.process` and `models`.
+sees nothing of another. It imports `app.projection` (what became of it), `app.sources`,
+`app.topics`, `app.web`, `app.process` and `models`.
 """

@@ -25,8 +25,12 @@ from models.phones import MOBILE_PHONE_NUMBER
 TOKEN: list[dict[str, list[str]]] = [{"sourceToken": []}]
 """For addresses that take a source's token."""
 
+LET_IN = ("source-closed", "source-unregistered", "register-unread")
+"""Why a source is not let in whose token is good."""
+
 READING = (
-    *("unauthenticated", "malformed-header", "unsupported-media-type"),
+    *("unauthenticated", *LET_IN),
+    *("malformed-header", "unsupported-media-type"),
     *("unsupported-encoding", "malformed-encoding"),
     *("body-too-large", "too-slow", "busy", "too-many"),
     *("not-json", "not-utf-8", "nul", "too-deep", "duplicate-key", "invalid"),

@@ -33,7 +33,7 @@ from app.gateway.answers import (
 )
 from app.gateway.body import BODY_BYTES_MAX, Bodies
 from app.gateway.person_keys import PersonKeys
-from app.gateway.reference import CONFIG, EVENT, READING, TOKEN
+from app.gateway.reference import CONFIG, EVENT, LET_IN, READING, TOKEN
 from app.gateway.refusals import (
     ALIVE_SECONDS,
     EVENT_STREAM,
@@ -42,9 +42,11 @@ from app.gateway.refusals import (
     Refusals,
     check_names,
 )
+from app.gateway.sources import SourceGate
 from app.process import metrics
 from app.process.clock import Clock, now
 from app.projection.refusals import CURSOR
+from app.sources.follow import RegisterFollower
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
@@ -71,7 +73,10 @@ log = structlog.get_logger()
 
 
 class GatewayOptions(Struct, frozen=True, kw_only=True):
-    """What a gateway needs to know. `now` gives the instant, with its zone."""
+    """What a gateway needs to know. `now` gives the instant, with its zone.
+
+    Without `followed` there is no register of sources, and everybody is let in who has a token.
+    """
 
     kafka: str
     rows_redis_url: str
@@ -80,6 +85,8 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     token_key: bytes
     view_url: str = ""
     views_sources: frozenset[str] = frozenset({PORTAL})
+    followed: RegisterFollower | None = None
+    registered_only: bool = False
     now: Clock = now
 
     def __repr__(self) -> str:
@@ -97,14 +104,21 @@ class Gateway:
         self.bodies = Bodies()
         self.writer = Writer(options.kafka)
         self.refusals = Refusals(options.rows_redis_url, options.now)
+        self.followed = options.followed
+        self.sources = SourceGate(
+            None if options.followed is None else options.followed.register,
+            options.registered_only,
+            options.views_sources,
+        )
         self._views_sources = options.views_sources
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def authenticate(self, request: AnyRequest) -> str:
-        """Return the source whose token the request carries; raise `Refused` (401)."""
+        """Return the source whose token the request carries; raise `Refused` (401), or as
+        `SourceGate.check` does."""
         authorization = request.headers.get("authorization", "")
         try:
-            return self.tokens.source_in(authorization)
+            source = self.tokens.source_in(authorization)
         except InvalidToken:
             said = 'Bearer error="invalid_token"' if authorization else "Bearer"
             raise Refused(
@@ -113,9 +127,12 @@ class Gateway:
                 "`yuekang token SOURCE`. One of another gateway, or of an older key, is none.",
                 headers={"WWW-Authenticate": said},
             ) from None
+        self.sources.check(source)
+        return source
 
     async def spend(self, source: str, count: int) -> None:
         """Count `count` person keys for `source`, or raise `Refused` (429)."""
+        await self.sources.spend_keys(source, count)
         for limit in VIEWS_KEYS_MAX if source in self._views_sources else KEYS_MAX:
             if not await self._limiter.hit(limit, source, cost=count):
                 window = await self._limiter.get_window_stats(limit, source)
@@ -135,7 +152,11 @@ def create_gateway(options: GatewayOptions) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         gateway.writer.start()
+        if gateway.followed is not None:
+            gateway.followed.start()
         yield
+        if gateway.followed is not None:
+            await gateway.followed.stop()
         await gateway.refusals.stop()
         await gateway.writer.stop()
 
@@ -212,7 +233,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
                     f"{problems.KINDS['conflict'].title}."
                 ),
             ),
-            **refusals(*READING, *EVENT, "kafka-away"),
+            **refusals(*READING, *EVENT, "too-often", "kafka-away"),
         },
     )
     async def publish(request: AnyRequest) -> Response[Any]:
@@ -286,7 +307,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
                 RefusalsAnswer, generate_examples=False, description="A page, or the stream."
             ),
             **refusals(
-                *("unauthenticated", "no-authority", "cursor", "invalid"),
+                *("unauthenticated", *LET_IN, "no-authority", "cursor", "invalid"),
                 *("refusals-away", "too-many-clients"),
             ),
         },
@@ -317,6 +338,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
 async def _publish_one(
     gateway: Gateway, source: str, kind: str, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> Response[Any]:
+    await gateway.sources.spend_events(source, 1)
     event: Any = None
     try:
         event = messages.one(kind, headers, body)
@@ -335,6 +357,7 @@ async def _publish_batch(gateway: Gateway, source: str, events: list[bytes]) -> 
     All events that may be written are written together. If Kafka does not confirm that, the whole
     batch is answered with 503, and the whole batch should be sent again.
     """
+    await gateway.sources.spend_events(source, len(events))
     judged = [*one_content_each(_judge(gateway, source, event) for event in events)]
     admitted = [item for item in judged if isinstance(item, Admitted)]
     places = iter(await gateway.writer.write([item.record for item in admitted]))
@@ -394,7 +417,8 @@ def _person_key(gateway: Gateway, number: int, document: Any) -> PersonKeyOf | P
 
 def _probes(gateway: Gateway) -> list[Any]:
     async def unready() -> list[str]:
-        """Raise `Refused` if Kafka is away, or lacks a topic to which events go."""
+        """Raise `Refused` if Kafka is away, or lacks a topic to which events go. Say if the
+        register of sources is not read."""
         there = await gateway.writer.topics()
         missing = sorted(
             topic.name
@@ -407,9 +431,15 @@ def _probes(gateway: Gateway) -> list[Any]:
                 f"Topics are missing: {', '.join(missing)}. Run `yuekang topics create`.",
                 5,
             )
-        return []
+        return [] if gateway.followed is None else gateway.followed.unready()
 
-    return probes(gateway.writer.check, unready)
+    def check() -> None:
+        """Raise if the process no longer writes, or follows the register."""
+        gateway.writer.check()
+        if gateway.followed is not None:
+            gateway.followed.check()
+
+    return probes(check, unready)
 
 
 def _entrance(view_url: str) -> Any:

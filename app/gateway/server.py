@@ -6,6 +6,7 @@ from app.gateway.routes import GatewayOptions, create_gateway
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings
+from app.sources.follow import RegisterFollower
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.web.serve import serve
 
@@ -35,6 +36,8 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         person_key_version=settings.person_key_version,
         token_key=settings.token_key,
         view_url=settings.view_url,
+        followed=RegisterFollower(settings.kafka),
+        registered_only=settings.environment == "production",
         views_sources=frozenset({PORTAL, IDENTITY_PROVIDERS + settings.oidc_name}),
     )
 

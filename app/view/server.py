@@ -9,6 +9,7 @@ from app.login.options import login_options_of
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings
+from app.sources.follow import RegisterFollower
 from app.travel.assembly import travel_cards
 from app.view.routes import create_view
 from app.view.services import ViewOptions
@@ -50,6 +51,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
         watched=settings.watched,
+        followed=RegisterFollower(settings.kafka),
         make_cards=partial(travel_cards, settings),
         credential_key=settings.credential_key,
         credential_former_keys=[

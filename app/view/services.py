@@ -18,6 +18,8 @@ from app.login.options import LoginOptions
 from app.login.routes import Login
 from app.process.clock import Clock, now
 from app.projection.holdings import Holdings
+from app.sources.follow import RegisterFollower
+from app.sources.register import Register
 from app.topics.writer import Writer
 from app.travel.cards import TravelCards, Visits
 from app.view import limits
@@ -41,12 +43,18 @@ from models.codes import Colour, Judgement, judge
 
 REDIS_CONNECTIONS_MAX = 16
 
+REGISTER_SECONDS_MAX = 5.0
+"""How long a view that starts waits for the register of sources; it takes a tenth of a second. If
+Kafka is away it goes on without: no colour waits for a name."""
+
 
 class ViewOptions(Struct, frozen=True, kw_only=True):
     """What a view needs to know. `now` gives the instant, with its zone.
 
-    `samples` gives the people to look at, in development. `gateway_docs_url` is where the gateway
-    shows its OpenAPI document, if it does. `watched` names the processes whose alerts are shown.
+    `followed` keeps the register of sources, which names them on pages; without it nobody is
+    registered. `samples` gives the people to look at, in development. `gateway_docs_url` is where
+    the gateway shows its OpenAPI document, if it does. `watched` names the processes whose alerts
+    are shown.
     """
 
     kafka: str
@@ -65,6 +73,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     now: Clock = now
+    followed: RegisterFollower | None = None
 
     def __repr__(self) -> str:
         return f"ViewOptions(kafka={self.kafka!r})"
@@ -78,6 +87,8 @@ class Services:
 
     def __init__(self, options: ViewOptions) -> None:
         self.now = options.now
+        self._followed = options.followed
+        self.register = Register() if options.followed is None else options.followed.register
         self.samples = options.samples
         self.gateway_url = options.login.gateway_url
         self.gateway_docs_url = options.gateway_docs_url
@@ -123,6 +134,11 @@ class Services:
         self._displays_writer = Writer(options.kafka)
         self.recorder = Recorder(self._displays_writer)
 
+    def check_register(self) -> None:
+        """Raise what ended the following of the register, if anything did: that is a bug."""
+        if self._followed is not None:
+            self._followed.check()
+
     async def _has_code(self, person: str) -> bool:
         """Say whether a person is known; one who cannot be looked up now counts as unknown."""
         try:
@@ -141,6 +157,9 @@ class Services:
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Follow the changes and hold a producer while the application runs."""
+        if self._followed is not None:
+            self._followed.start()
+            await self._followed.tried(REGISTER_SECONDS_MAX)
         self.writer.start()
         self._displays_writer.start()
         self.recorder.start()
@@ -152,6 +171,8 @@ class Services:
         await self.recorder.stop()
         await self._displays_writer.stop()
         await self.writer.stop()
+        if self._followed is not None:
+            await self._followed.stop()
         await self.cards.close()
         await self._follower.aclose()
         await self._rows.aclose()

@@ -32,6 +32,8 @@ KINDS: dict[str, Kind] = {
     # The request
     "unauthenticated": Kind(401, "The request carries no token that is valid here"),
     "wrong-source": Kind(403, "The token is of another source"),
+    "source-closed": Kind(403, "The source is let in no more"),
+    "source-unregistered": Kind(403, "The source is not in the register"),
     "not-found": Kind(404, "There is nothing at this address"),
     "method-not-allowed": Kind(405, "This address does not take this method"),
     "too-slow": Kind(408, "The body did not arrive in time"),
@@ -47,6 +49,7 @@ KINDS: dict[str, Kind] = {
     "cursor": Kind(400, "The cursor is not one of this list"),
     "busy": Kind(503, "As much is in hand as may be"),
     "kafka-away": Kind(503, "Kafka did not confirm the write"),
+    "register-unread": Kind(503, "The register of sources is not read yet"),
     "refusals-away": Kind(503, "What became of what was sent cannot be known now"),
     # The event, by the codec's names; some of them occur in dead letters only
     "not-json": Kind(400, "This is not JSON"),

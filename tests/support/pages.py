@@ -18,6 +18,7 @@ from app.login.duty import DUTY_COOKIE, Duty
 from app.login.sessions import Session
 from app.projection.changes import PublicCause, PublicChange, PublicStatus
 from app.projection.trends import ChangesWithin
+from app.sources.register import Register
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
@@ -218,6 +219,7 @@ class Stand:
         self.figures = FigureReader(cast(Any, self), CITIES_SHOWN, self.now)
         self.duty = Duty(bytes(32), Tokens(bytes(32)), "http://testserver.local", self.now)
         self.credential_keys = self
+        self.register = Register()
 
     def now(self) -> datetime:
         return self._at

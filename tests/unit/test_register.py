@@ -1,6 +1,5 @@
-"""The register of sources: the newest of each thing counts, it is bounded, and bad input is named."""
+"""The register of sources: the newest of each thing counts, it is bounded, faults are named."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from app.sources import commands, register
-from app.sources.changes import change
+from app.sources.changes import Data, change
 from app.sources.file import SOURCES_FILE, SourcesFileError, sources_in
 from app.sources.register import Register
 from models.register import (
@@ -57,7 +56,7 @@ def told(of: Register) -> tuple[object, ...]:
     )
 
 
-DATA = [
+DATA: list[Data] = [
     entry(),
     entry(telephone="020-88888888"),
     entry(CDC),
@@ -184,7 +183,7 @@ def test_a_file_with_a_fault_is_refused_and_the_fault_named(
 ) -> None:
     file = tmp_path / "sources.yaml"
     file.write_text(written)
-    with pytest.raises(SourcesFileError, match="cannot be used|no YAML|no list") as refused:
+    with pytest.raises(SourcesFileError, match=r"cannot be used|no YAML|no list") as refused:
         sources_in(file)
     assert said in str(refused.value)
 
@@ -203,7 +202,7 @@ def test_every_fault_of_a_file_is_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RegisterChange]]:
+def log(monkeypatch: pytest.MonkeyPatch) -> list[RegisterChange]:
     """What was written, in order; commands read it back."""
     written: list[RegisterChange] = []
 
@@ -216,7 +215,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RegisterChange]]:
 
     monkeypatch.setattr(commands, "read_register", read)
     monkeypatch.setattr(commands, "write", write)
-    yield written
+    return written
 
 
 def run(*arguments: str, code: int = 0) -> str:
