@@ -8,6 +8,19 @@ from msgspec import Struct
 from app.process.consumer import LogRecord
 from app.topics.records import Header, KafkaPlace
 
+PARKED_PATH = "/parked"
+"""Where a worker's status server tells its `ParkedSource`s."""
+
+
+class ParkedSource(Struct, frozen=True):
+    """A source that is parked in a partition of a topic since the record at `offset`, which reached
+    the limit."""
+
+    source: str
+    topic: str
+    partition: int
+    offset: int
+
 
 class Letter(Struct, frozen=True):
     """A record that was refused or put aside. `came_from` is None if time brought it about."""

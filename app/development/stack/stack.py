@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
+from app.development.sample.sources import register_sample
 from app.development.stack.broker import Broker
 from app.development.stack.processes import (
     POLL_SECONDS,
@@ -159,6 +160,8 @@ class Stack:
         for service in self.services:
             service.start()
             self._started[service.name] = time.monotonic()
+        # While the processes start, which takes longer.
+        asyncio.run(register_sample(self.broker.bootstrap))
         self._wait_ready(waiting_for)
 
     def _wait_ready(self, waiting_for: Say) -> None:
