@@ -153,7 +153,9 @@ class TakenBackData(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Why
 
 
-class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+class OperatorChange(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"
+):
     """What each CloudEvent on the topic of the register has. An operator writes it."""
 
     id: Annotated[
@@ -169,25 +171,25 @@ class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     datacontenttype: Literal["application/json"] = "application/json"
 
 
-class SourceRegistered(Change, frozen=True, kw_only=True, tag=SOURCE_REGISTERED):
+class SourceRegistered(OperatorChange, frozen=True, kw_only=True, tag=SOURCE_REGISTERED):
     """Who a source is. It takes the place of what was said of it before."""
 
     data: RegisteredSource
 
 
-class SourceClosed(Change, frozen=True, kw_only=True, tag=SOURCE_CLOSED):
+class SourceClosed(OperatorChange, frozen=True, kw_only=True, tag=SOURCE_CLOSED):
     """A source is let in no more, whatever token it shows."""
 
     data: ClosedData
 
 
-class SourceOpened(Change, frozen=True, kw_only=True, tag=SOURCE_OPENED):
+class SourceOpened(OperatorChange, frozen=True, kw_only=True, tag=SOURCE_OPENED):
     """A source that was closed is let in again."""
 
     data: OpenedData
 
 
-class TokenTakenBack(Change, frozen=True, kw_only=True, tag=TOKEN_TAKEN_BACK):
+class TokenTakenBack(OperatorChange, frozen=True, kw_only=True, tag=TOKEN_TAKEN_BACK):
     """One token is good no more. Its source has others, or gets another."""
 
     data: TakenBackData

@@ -22,7 +22,7 @@ from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
 from app.letters.show import print_letter, print_list
-from app.letters.workers import Status, addresses_of
+from app.letters.workers import AtStatus, addresses_of
 from app.process.asking import ask_kafka, failed
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
@@ -185,7 +185,7 @@ parked = _commands(PARKED, "What parked sources sent: list it, show it, release,
 
 
 @parked.command("sources")
-def list_parked_sources(status: Status = None, as_json: AsJson = False) -> None:
+def list_parked_sources(status: AtStatus = None, as_json: AsJson = False) -> None:
     """List who is parked, where, since when and why.
 
     Exits with 1 if a worker does not answer; what the others said is printed all the same.
@@ -202,7 +202,7 @@ def list_parked_sources(status: Status = None, as_json: AsJson = False) -> None:
 @parked.command()
 def release(
     source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")],
-    status: Status = None,
+    status: AtStatus = None,
     unasked: Annotated[
         bool, typer.Option("--unasked", help="Release it without asking whether it is parked.")
     ] = False,

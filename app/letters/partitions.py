@@ -13,7 +13,7 @@ import typer
 
 from app.engine.halts import PARTITIONS_PATH, Halt, HeldPartition
 from app.letters.releases import release_partition
-from app.letters.workers import Status, addresses_of, ask_workers
+from app.letters.workers import AtStatus, addresses_of, ask_workers
 from app.process.asking import ask_kafka, failed
 from app.process.terminal import escaped
 from models.policy import ZONE
@@ -48,7 +48,7 @@ class WorkerAnswers(NamedTuple):
 
 @partitions.command("list")
 def list_partitions(
-    status: Status = None,
+    status: AtStatus = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, one partition a line.")
     ] = False,
@@ -85,7 +85,7 @@ def release(
             help="Write this one record to dead-letters, not applied, and go on after it.",
         ),
     ] = False,
-    status: Status = None,
+    status: AtStatus = None,
 ) -> None:
     """Let a partition go on that stands still: the record at which it stands is tried again.
 

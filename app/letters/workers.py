@@ -14,7 +14,7 @@ ANSWER_SECONDS_MAX = 5.0
 WORKERS = ("worker", "lists-worker")
 """What the names of the processes that hold partitions begin with, in YUEKANG_WATCHED."""
 
-Status = Annotated[
+AtStatus = Annotated[
     list[str] | None,
     typer.Option(
         "--status",
@@ -39,8 +39,8 @@ def addresses_of(status: Sequence[str] | None) -> list[str]:
 async def ask_workers(
     addresses: Sequence[str], path: str, kind: type[T]
 ) -> tuple[list[T], list[str]]:
-    """Ask each worker once, all at the same time. Return what they tell, a list each, as one; and a
-    sentence for each worker of which nothing is known."""
+    """Ask each worker once, all at the same time. Return the lists that they tell as one, and a
+    sentence for each worker that tells none."""
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX, trust_env=False) as http:
         answers = await asyncio.gather(*(_told(http, each, path, kind) for each in addresses))
     found = [one for answer in answers if not isinstance(answer, str) for one in answer]

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -27,7 +27,6 @@ from models.register import (
 TOPIC = CATALOGUE.topics[SOURCE_REGISTER]
 
 Data = RegisteredSource | ClosedData | OpenedData | TakenBackData
-C = TypeVar("C", bound=RegisterChange)
 
 
 def change(data: Data, by: str) -> RegisterChange:

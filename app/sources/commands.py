@@ -50,7 +50,7 @@ sources = typer.Typer(
 )
 
 
-class Listed(Struct, frozen=True):
+class ListedSource(Struct, frozen=True):
     """A source as it is listed. `entry` is None if it is closed and not registered."""
 
     source: str
@@ -256,13 +256,13 @@ def _list_tokens(register: Register, as_json: bool) -> None:
         print("None was taken back.")
 
 
-def _listed(register: Register, source: str) -> Listed:
+def _listed(register: Register, source: str) -> ListedSource:
     closed = register.closed(source)
     authority = CATALOGUE.authority_of(source)
-    return Listed(source, authority, closed is None, register.of(source), closed)
+    return ListedSource(source, authority, closed is None, register.of(source), closed)
 
 
-def _line(listed: Listed) -> str:
+def _line(listed: ListedSource) -> str:
     state, entry = "on" if listed.on else "closed", listed.entry
     said = ["not registered"]
     if entry is not None:
