@@ -119,7 +119,7 @@ async def test_a_token_is_taken_back_within_seconds_and_rubbish_stops_nobody(
         register = following.register
         async with plain.producer() as producer:
             await producer.send_and_wait("sources", b"rubbish", b"entry /cdc/1")
-            await producer.send_and_wait("sources", b"{}", None)
+            await producer.send_and_wait("sources", b"{}", b"rubbish")
         token = f"token-{os.getpid()}-{time.time_ns()}"
         await asyncio.to_thread(run, plain, "take-back", token, "--reason", "Lost.")
         written = time.monotonic()
