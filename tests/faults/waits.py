@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 
 from oracle.found import Differences
 
-DRAIN_SECONDS_MAX = 30.0
-"""From the healing of the last fault to committed offsets at the end of the log."""
+DRAIN_SECONDS_MAX = 60.0
+"""From the healing of the last fault to committed offsets at the end of the log. Of the
+100 rounds of docs/faults.md one took more than 30 s; beside other tests, on two cores, some do."""
 
 GIVEN_UP_SECONDS = 200.0
 """After so long it is not slow: it stands still."""
