@@ -4,7 +4,7 @@ from base64 import b32encode
 from typing import NamedTuple
 
 from app.process.macs import MacKey
-from app.topics.authentic import SourceKeys, authority_key
+from app.topics.authentic import SourceKeys, mac_variables
 from app.topics.codec import source_in
 
 PARTITIONS = 4
@@ -27,13 +27,7 @@ MAC_KEY = bytes(range(32))
 
 KEYS = SourceKeys.of_master(MAC_KEY)
 
-ENVIRONMENT = {
-    "YUEKANG_MAC_KEY": MAC_KEY.hex(),
-    **{
-        f"YUEKANG_{authority.upper()}_MAC_KEY": authority_key(MAC_KEY, authority).hex()
-        for authority in ("portal", "terminal", "yuekang")
-    },
-}
+ENVIRONMENT = mac_variables(MAC_KEY)
 
 
 def headers_of(record: Record) -> list[tuple[str, bytes]]:

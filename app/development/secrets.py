@@ -12,14 +12,14 @@ import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from secrets import token_bytes, token_hex
+from secrets import token_hex
 
 from nacl.public import PrivateKey
 
 from app.process.clock import now
 from app.process.files import write_whole
 from app.process.settings import SECRET_BYTES_MIN, variable_of
-from app.topics.authentic import authority_key
+from app.topics.authentic import mac_variables
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL, named
 from app.web.issuing import TOKEN_LIFE, TokenIssuer, told_by
 
@@ -67,6 +67,7 @@ KAFKA_PASSWORD, REDIS_PASSWORD = variable_of("kafka_password"), variable_of("red
 FORMER = frozenset({"YUEKANG_TOKEN_KEY"})
 """Variables that no process knows any more; they are left out of an older file."""
 
+MASTER_KEY = variable_of("mac_key")
 PRIVATE_KEY, PUBLIC_KEYS = "YUEKANG_TOKEN_PRIVATE_KEY", "YUEKANG_TOKEN_PUBLIC_KEYS"
 
 TOKENS = {
@@ -85,6 +86,7 @@ def development_secrets(directory: Path) -> dict[str, str]:
     found = _read(path)
     kept = {name: value for name, value in found.items() if name not in FORMER}
     wanted = {**_made(), **kept, **_known(OPERATOR, found)}
+    wanted |= mac_variables(bytes.fromhex(wanted[MASTER_KEY]))
     issuer = TokenIssuer(bytes.fromhex(wanted[PRIVATE_KEY]))
     wanted.setdefault(PUBLIC_KEYS, issuer.public.hex())
     for name, source in TOKENS.items():
@@ -142,13 +144,9 @@ def _known(name: str, found: Mapping[str, str]) -> dict[str, str]:
 
 def _made() -> dict[str, str]:
     dead_letters = PrivateKey.generate()
-    mac_key = token_bytes(SECRET_BYTES_MIN)
     return {
         **ENVIRONMENT,
-        "YUEKANG_MAC_KEY": mac_key.hex(),
-        "YUEKANG_PORTAL_MAC_KEY": authority_key(mac_key, "portal").hex(),
-        "YUEKANG_TERMINAL_MAC_KEY": authority_key(mac_key, "terminal").hex(),
-        "YUEKANG_YUEKANG_MAC_KEY": authority_key(mac_key, "yuekang").hex(),
+        MASTER_KEY: token_hex(SECRET_BYTES_MIN),
         "YUEKANG_PERSON_KEY_SECRET": token_hex(SECRET_BYTES_MIN),
         PRIVATE_KEY: token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DISPLAY_KEY": token_hex(SECRET_BYTES_MIN),

@@ -14,7 +14,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from app.process.macs import MAC, MacKey, message
-from app.process.settings import Settings
+from app.process.settings import Settings, variable_of
 from app.topics.catalogue import CATALOGUE
 from app.topics.records import Headers, Record
 
@@ -23,6 +23,9 @@ SOURCES_MAX = 20_000
 
 OURS = "/yuekang"
 """The source of what the workers write."""
+
+GIVEN_ALONE = ("portal", "terminal", "yuekang")
+"""The authorities whose keys are settings of their own, for processes without the master key."""
 
 _USE = b"yuekang mac: "
 """Keeps this use of a key apart from any other."""
@@ -37,11 +40,14 @@ def source_keys(settings: Settings) -> "SourceKeys":
     version = settings.mac_key_version
     if settings.mac_key:
         return SourceKeys.of_master(settings.mac_key, version, settings.former_mac_key)
-    given = {
-        authority: getattr(settings, f"{authority}_mac_key")
-        for authority in ("portal", "terminal", "yuekang")
-    }
+    given = {authority: getattr(settings, f"{authority}_mac_key") for authority in GIVEN_ALONE}
     return SourceKeys({version: {authority: key for authority, key in given.items() if key}})
+
+
+def mac_variables(master: bytes) -> dict[str, str]:
+    """Return the variables of a master key and of the keys that derive from it."""
+    keys = {f"{name}_mac_key": authority_key(master, name) for name in GIVEN_ALONE}
+    return {variable_of(name): key.hex() for name, key in {"mac_key": master, **keys}.items()}
 
 
 class Authored(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.process.macs import MAC
-from app.topics.authentic import OURS, SourceKeys, authority_key
+from app.topics.authentic import OURS, SourceKeys, mac_variables
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import source_in
 from app.topics.records import Headers, Record
@@ -11,13 +11,7 @@ from app.topics.records import Headers, Record
 MAC_KEY = bytes(range(64, 96))
 KEYS = SourceKeys.of_master(MAC_KEY)
 
-ENVIRONMENT = {
-    "YUEKANG_MAC_KEY": MAC_KEY.hex(),
-    **{
-        f"YUEKANG_{authority.upper()}_MAC_KEY": authority_key(MAC_KEY, authority).hex()
-        for authority in ("portal", "terminal", "yuekang")
-    },
-}
+ENVIRONMENT = mac_variables(MAC_KEY)
 """The settings of every process."""
 
 
