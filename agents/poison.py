@@ -119,7 +119,7 @@ class Poison:
                 continue
             try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
-                _check_author(event, author)
+                check_author(event.source, author)
                 right = record.partition
                 if known is not None and not known(event):
                     right = _right_partition(record, self._topic)
@@ -193,14 +193,15 @@ class Poison:
             self._transaction.count(metrics.WORKER_SOURCES_NOT_PARKED.labels(record.topic))
 
 
-def _check_author(event: Event, author: str) -> None:
-    """Raise `Refusal` for an event in another source's name than its author's."""
-    if event.source != author:
+def check_author(source: str, author: str) -> None:
+    """Raise `Refusal` for an event in the name of another `source` than its author's."""
+    if source != author:
         raise Refusal(
             Code.NOT_AUTHENTIC,
             f"Its header {MAC} was made with the key of {author}, which speaks for that source "
-            "alone.",
-            faults=(Fault("source", f"it must be {author}."),),
+            f"alone, and not for {source}.",
+            author,
+            (Fault("source", f"it must be {author}."),),
         )
 
 

@@ -16,12 +16,11 @@ from faust.types import StreamT
 from msgspec.structs import asdict
 
 from agents.dead_letters import DeadLetters
-from agents.poison import tally_of, write_tally
+from agents.poison import check_author, tally_of, write_tally
 from app.engine.chunks import Chunk
 from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
 from app.process.consumer import LogRecord
-from app.process.macs import MAC
 from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
@@ -107,13 +106,7 @@ def _release_in(record: LogRecord, keys: SourceKeys) -> SourceReleased | Partiti
         release: SourceReleased | PartitionReleased = _decode(record.value or b"")
     except msgspec.DecodeError as error:  # also JSON that is not a release
         raise Refusal(Code.INVALID, f"This is no release: {error}.", author) from None
-    if release.source != author:
-        raise Refusal(
-            Code.NOT_AUTHENTIC,
-            f"Its header {MAC} was made with the key of {author}, which speaks for that source "
-            f"alone, and not for {release.source}.",
-            author,
-        )
+    check_author(release.source, author)
     return release
 
 

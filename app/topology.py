@@ -46,7 +46,7 @@ from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
 from app.process.settings import Settings
-from app.topics.authentic import OURS, source_keys
+from app.topics.authentic import OURS, SourceKeys, source_keys
 from app.topics.catalogue import (
     APPLICATION,
     CATALOGUE,
@@ -61,6 +61,9 @@ from app.topics.catalogue import (
 
 class TableApp(ChunkApp):
     """A Faust app whose agents fold into tables of the engine."""
+
+    keys: SourceKeys
+    """Whose records are read, and with which what is written is made authentic."""
 
     held_tables: tuple[Table, ...]
     """Every table; each is taken and given up with the partitions of the input."""
@@ -135,6 +138,7 @@ def _create(kind: type[A], name: str, settings: Settings, cluster_id: str) -> A:
         )
         for table in tables
     ]
+    app.keys = keys
     app.held_tables = make_tables(app, table_settings, partial(whole_partitions, topics))
     return app
 

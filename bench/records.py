@@ -3,8 +3,8 @@
 from base64 import b32encode
 from typing import NamedTuple
 
-from app.process.macs import MacKey
 from app.topics.authentic import SourceKeys, mac_variables
+from app.topics.catalogue import CATALOGUE
 from app.topics.codec import source_in
 
 PARTITIONS = 4
@@ -32,13 +32,10 @@ ENVIRONMENT = mac_variables(MAC_KEY)
 
 def headers_of(record: Record) -> list[tuple[str, bytes]]:
     """Return the headers with which a record is published."""
-    key: MacKey | None = None
-    if (author := record.author or source_in(record.value, ())) is not None:
-        try:
-            key = KEYS.of(author)
-        except KeyError:  # the counting fold's records have sources of their own
-            key = None
-    return [] if key is None else [key.header(record.topic, record.key, record.value, ())]
+    author = record.author or source_in(record.value, ())
+    if author is None or CATALOGUE.authority_of(author) is None:  # as in the counting fold
+        return []
+    return [KEYS.of(author).header(record.topic, record.key, record.value, ())]
 
 
 def person_key(digest: bytes) -> str:

@@ -205,12 +205,12 @@ async def wait_for_change(redis: Redis, after: int, milliseconds: int) -> None:
     await redis.xread({CHANGES: f"{after}-0"}, count=1, block=milliseconds)
 
 
-def take_told(batch: CodeBatch, topic: str, record: LogRecord) -> None:
+def take_told(batch: CodeBatch, record: LogRecord) -> None:
     """Add a record of health-codes or status-changes; raise `ValueError` if it is not one.
 
     Only the newest code of a person is left. A tombstone deletes what lies before it.
     """
-    if topic == HEALTH_CODES:
+    if record.topic == HEALTH_CODES:
         _take_code(batch, record)
         return
     change = _decode_changed(record.value or b"").data

@@ -105,7 +105,7 @@ class Model(Struct, frozen=True):
     groups: dict[str, tuple[Group, ...]]
     writer: Callable[[Redis, StateGate], ModelWriter]
     new_batch: Callable[[], Batch]
-    take: Callable[[Any, str, LogRecord], None]
+    take: Callable[[Any, LogRecord], None]
     redis_variable: str
 
     @property
@@ -276,7 +276,7 @@ class Projection:
                 try:
                     if not self._is_ours(record):
                         raise ValueError("it has no MAC of a worker's")
-                    self._model.take(batch, tp.topic, record)
+                    self._model.take(batch, record)
                 except ValueError as error:
                     place = {"topic": tp.topic, "partition": tp.partition, "offset": record.offset}
                     log.error("record_set_aside", seldom=True, **place, why=str(error))

@@ -112,12 +112,12 @@ class RowWriter:
         return await self.gate.swap(state, write)
 
 
-def take_row(batch: RowBatch, topic: str, record: LogRecord) -> None:
+def take_row(batch: RowBatch, record: LogRecord) -> None:
     """Add a record of a changelog or of dead-letters; raise `ValueError` if it is not one.
 
     Only the newest of each row is left.
     """
-    if topic == DEAD_LETTERS:
+    if record.topic == DEAD_LETTERS:
         if not batch.told.take(record):
             metrics.PROJECTION_LETTERS_OF_NOBODY.inc()
         return
@@ -131,7 +131,7 @@ def take_row(batch: RowBatch, topic: str, record: LogRecord) -> None:
     if key is None or value is None or len(value) < DUE.size:
         raise ValueError("it is no row")
     at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
-    batch.take(topic, key, record.partition, value[DUE.size :], at)
+    batch.take(record.topic, key, record.partition, value[DUE.size :], at)
 
 
 class NoRows(Exception):

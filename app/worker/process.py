@@ -30,7 +30,6 @@ from app.process.logs import configure
 from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
-from app.topics.authentic import source_keys
 from app.topics.clock import BrokerClock, ClockWrong
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 from app.worker.lag import EndLostError, WorkerLag
@@ -119,10 +118,9 @@ def make_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) -> Yue
     """
     app = create_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
-    keys = source_keys(settings)
-    agents.people.register(app, dead_letters, keys)
-    agents.scans.register(app, dead_letters, keys)
-    agents.releases.register(app, dead_letters, keys)
+    agents.people.register(app, dead_letters, app.keys)
+    agents.scans.register(app, dead_letters, app.keys)
+    agents.releases.register(app, dead_letters, app.keys)
     agents.lifts.register(app, dead_letters, clock_agrees)
     agents.poison.register(app)
     return app
@@ -132,9 +130,8 @@ def make_lists_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) 
     """Make the app for what bears on no code, in the same way."""
     app = create_lists_app(settings, cluster)
     dead_letters = DeadLetters(settings.dead_letter_public_key)
-    keys = source_keys(settings)
-    agents.lists.register(app, dead_letters, keys, clock_agrees)
-    agents.releases.register(app, None, keys)
+    agents.lists.register(app, dead_letters, app.keys, clock_agrees)
+    agents.releases.register(app, None, app.keys)
     agents.poison.register(app)
     return app
 

@@ -103,6 +103,6 @@ class LettersModel:
         assert self._state is not None
         batch = RowBatch()
         for one in records:
-            take_row(batch, one.topic, one)
+            take_row(batch, one)
         assert batch.size
         assert await self._writer.apply(batch, self._state)
