@@ -24,15 +24,15 @@ run: setup ## Set up, start everything, and stay up until Ctrl-C
 	@exec $(BIN)/yuekang up
 
 test: PACKAGES = --tests
-test: setup .run/keycloak/unpacked .run/redocly/package-lock.json $(PEER)/target/bench-peer.jar ## Set up, and run every check and every test, in stages
+test: setup .run/keycloak/unpacked .run/npm/package-lock.json $(PEER)/target/bench-peer.jar ## Set up, and run every check and every test, in stages
 	@.ci/stages
 
 .run/keycloak/unpacked: docker/keycloak/zip.sha256 docker/keycloak/pom.xml | system
 	@PYTHON=$(PYTHON) docker/keycloak/unpack.sh .run/keycloak
 	@touch $@
 
-.run/redocly/package-lock.json: docker/redocly/package-lock.json docker/redocly/unpack.py | system
-	@$(PYTHON) docker/redocly/unpack.py .run/redocly
+.run/npm/package-lock.json: docker/npm/package-lock.json docker/npm/unpack.py | system
+	@$(PYTHON) docker/npm/unpack.py .run/npm
 	@touch $@
 
 bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour

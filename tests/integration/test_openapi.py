@@ -24,7 +24,7 @@ from support.tokens import TOKENS, operator_token
 from support.views import Model, resident, running_view, someone
 
 BIN = Path(sys.executable).parent
-REDOCLY = ROOT / ".run" / "redocly" / "package" / "bin" / "cli.js"
+REDOCLY = ROOT / ".run" / "npm" / "node_modules" / "@redocly" / "cli" / "bin" / "cli.js"
 PERSON = someone()
 OF_EXAMPLES = "/laboratories/440100-017"
 
