@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from app.audit.entries import AUDIT
 from app.letters.marks import RESENT
 from app.letters.resend import TRANSACTIONAL_ID
 from app.projection.commands import CODES, ROWS
@@ -136,15 +137,21 @@ def _gateway() -> Rights:
 
 
 def _view() -> Rights:
-    return topic(Operation.WRITE, SCANS_TOPIC, DECLARATIONS_TOPIC, DISPLAYS_TOPIC)
+    return topic(Operation.WRITE, SCANS_TOPIC, DECLARATIONS_TOPIC, DISPLAYS_TOPIC, AUDIT)
+
+
+def _audit_log() -> Rights:
+    """It reads every line, and writes one itself where its key was changed."""
+    yield from topic(Operation.READ, AUDIT)
+    yield from topic(Operation.WRITE, AUDIT)
 
 
 def _operator() -> Rights:
     yield from _checks_topics()
-    yield from topic(Operation.READ, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES)
+    yield from topic(Operation.READ, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES, AUDIT)
     # What is mended is sent again to where it was refused; `yuekang latency` publishes too.
     again = (t.name for t in events_topics())
-    yield from topic(Operation.WRITE, *again, RESENT, SOURCE_RELEASES)
+    yield from topic(Operation.WRITE, *again, RESENT, SOURCE_RELEASES, AUDIT)
     yield Right(Resource.TRANSACTIONAL_ID, TRANSACTIONAL_ID, Operation.WRITE)
     for group in GROUPS:
         yield Right(Resource.GROUP, group.name, Operation.DESCRIBE)
@@ -157,6 +164,7 @@ PROCESSES: Mapping[str, Callable[[], Rights]] = MappingProxyType(
         "lists-worker": lambda: _folds(LISTS_APPLICATION, DEAD_LETTERS, PARKED),
         "projection": lambda: _projects(CODES),
         "rows": lambda: _projects(ROWS),
+        "audit-log": _audit_log,
         "gateway": _gateway,
         "view": _view,
         "operator": _operator,

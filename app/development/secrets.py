@@ -36,6 +36,7 @@ KEYS_OF: Mapping[str, frozenset[str]] = {
     "rows": frozenset({"yuekang_mac_key"}),
     "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
+    "audit-log": frozenset({"audit_key"}),
     "gateway": frozenset({"person_key_secret", "token_public_keys", "mac_key"}),
     "view": frozenset(
         {
@@ -152,6 +153,7 @@ def _made() -> dict[str, str]:
         "YUEKANG_DISPLAY_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_SESSION_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_CREDENTIAL_KEY": token_hex(SECRET_BYTES_MIN),
+        "YUEKANG_AUDIT_KEY": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_OIDC_CLIENT_SECRET": token_hex(SECRET_BYTES_MIN),
         "YUEKANG_DEAD_LETTER_PUBLIC_KEY": bytes(dead_letters.public_key).hex(),
         "YUEKANG_DEAD_LETTER_PRIVATE_KEY": bytes(dead_letters).hex(),

@@ -14,6 +14,8 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
 
+from app.audit.entries import Act
+from app.audit.trail import note_command
 from app.letters.asking import ask_kafka, failed, operator_keys
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
@@ -29,7 +31,7 @@ from app.topics.letters import Letter, LetterFilter, letter_in
 from app.topics.reading import reading
 from app.topics.records import KafkaPlace
 from app.topology import input_topics
-from app.web.issuing import operator_of_command
+from app.web.issuing import operator_of_command, operator_running
 from app.web.tokens import Role
 from models.policy import ZONE
 from models.sources import SourceReleasedData
@@ -109,8 +111,12 @@ def _commands(topic: str, about: str) -> typer.Typer:
         ] = None,
     ) -> None:
         """Show one letter: where it stood, why it is here, its headers and its bytes."""
+        by = operator_running(Settings.from_environment())
 
         async def run(brokers: Brokers) -> Letter | None:
+            place = KafkaPlace(topic, partition, offset)
+            opened = {"opened": "yes"} if unseal or key_file is not None else {}
+            await note_command(brokers, by, Act.LETTER_READ, str(place), details=opened)
             async with reading(brokers, topic, partitions) as reader:
                 record = await reader.one(partition, offset)
                 return None if record is None else letter_in(record)
@@ -243,9 +249,17 @@ def _read(file: Path | None) -> bytes | None:
         raise typer.BadParameter(f"{file}: {error.strerror}.") from None
 
 
+def _said_of(job: ResendJob) -> dict[str, str]:
+    """Return what the audit log says of a run beside where its letters are: which, and how."""
+    wanted = msgspec.to_builtins(job.wanted)
+    chosen = {name: str(value) for name, value in wanted.items() if value is not None}
+    how = {"mended": job.replacement is not None, "forced": job.force}
+    return chosen | {name: "yes" for name, is_so in how.items() if is_so}
+
+
 def _resend(job: ResendJob) -> ResendOutcome:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    keys = operator_keys()
+    by, keys = operator_running(Settings.from_environment()), operator_keys()
     shown = 0
 
     def tell(letter: Letter, what: str) -> None:
@@ -273,6 +287,9 @@ def _resend(job: ResendJob) -> ResendOutcome:
         watcher = Watcher(sent, tell, read)
 
         async def run(brokers: Brokers) -> ResendOutcome:
+            if not job.dry_run:
+                about = str(job.place or job.topic)
+                await note_command(brokers, by, Act.LETTERS_RESENT, about, details=_said_of(job))
             return await resend(brokers, keys, job, await still_parked(brokers), watcher)
 
         return ask_kafka(run)

@@ -1,7 +1,7 @@
 """Let a parked source go on, or a partition that stands still.
 
-The release of a source is written to every partition, that of a partition to it alone. The worker
-applies it with its next chunk.
+Each release is a line of the audit log first. That of a source is written to every partition, that
+of a partition to it alone. The worker applies it with its next chunk.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import RecordMetadata
 
+from app.audit.entries import Act
+from app.audit.trail import note_command
 from app.process.kafka import Brokers
 from app.projection.freshness import GROUPS, LISTS, PEOPLE, SCANS, Group
 from app.topics.authentic import SourceKeys
@@ -37,6 +39,7 @@ async def release(
     partition in time."""
     event = released(source, str(uuid.uuid4()), datetime.now(UTC), by)
     record = keys.signed(Record(TOPIC.name, source.encode(), _encode(event)), event.source)
+    await note_command(brokers, by, Act.SOURCE_RELEASED, source, details={"id": event.id})
     places = await _write(brokers, record, range(TOPIC.partitions))
     offsets = {place.partition: place.offset for place in places}
     return await _is_applied(brokers, offsets, GROUPS, wait_seconds)
@@ -49,6 +52,13 @@ async def release_partition(
     that in time."""
     event = PartitionReleased(id=str(uuid.uuid4()), time=datetime.now(UTC), source=by, data=data)
     record = keys.signed(Record(TOPIC.name, data.table.encode(), _encode(event)), event.source)
+    details = {"id": event.id}
+    if data.topic is not None:
+        details["topic"] = data.topic
+    if data.offset is not None:
+        details["left_aside"] = str(data.offset)
+    about = f"{data.table}[{data.partition}]"
+    await note_command(brokers, by, Act.PARTITION_RELEASED, about, data.reason, details)
     [place] = await _write(brokers, record, [data.partition])
     groups = [group for group in (PEOPLE, LISTS, SCANS) if group.table == data.table]
     return await _is_applied(brokers, {place.partition: place.offset}, groups, wait_seconds)

@@ -13,20 +13,23 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
+import structlog
 from litestar import MediaType, Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
+from app.audit.entries import Act
+from app.audit.trail import Trail
 from app.login.guards import SAFE_METHODS, is_page, origin_of, own_path, same_origin
 from app.login.seal import Broken, Seal, Secrets
 from app.login.sessions import host_cookie
 from app.process.clock import Clock
-from app.process.logs import audit
 from app.web.language import Language, Text
 from app.web.language import gettext as _
 from app.web.operator import operator_of
+from app.web.problems import Refused
 from app.web.requests import AnyConnection, AnyRequest
 from app.web.site import FORM_HEADERS, language_of, page
 from app.web.tokens import TOKEN_LENGTH_MAX, InvalidToken, Role, Tokens
@@ -39,6 +42,8 @@ dashboard has to be logged in once a shift too."""
 DASHBOARD = "/dashboard"
 LOGIN_PAGE = "/duty/login"
 OFFICER_LENGTH_MAX = 40
+
+log = structlog.get_logger()
 
 Whole = Annotated[datetime, Meta(tz=True)]
 
@@ -130,8 +135,11 @@ class Duty:
         return Router("/", route_handlers=handlers, **settings)
 
 
-def duty_login_routes(duty: Duty) -> list[Any]:
-    """Return the handlers of the login's own pages, for whoever makes a router of pages."""
+def duty_login_routes(duty: Duty, trail: Trail) -> list[Any]:
+    """Return the handlers of the login's own pages, for whoever makes a router of pages.
+
+    Who begins a shift is written down; without that nobody does.
+    """
 
     @get(LOGIN_PAGE, media_type=MediaType.HTML)
     async def show_login(request: AnyRequest) -> Response[str]:
@@ -143,10 +151,15 @@ def duty_login_routes(duty: Duty) -> list[Any]:
         officer, return_to = str(form.get("officer", "")), str(form.get("return_to", ""))
         begun = await duty.begin(str(form.get("token", "")), officer)
         if begun is None:
-            audit.info("duty_refused")
+            log.warning("duty_refused", seldom=True)
             fault = _("令牌不对，或不是值班人员的。")
             return _login_page(language_of(request), return_to, officer, fault)
-        audit.info("duty_begun", by=begun.source, officer=begun.officer, token=begun.token_id)
+        try:
+            details = {"token": begun.token_id}
+            await trail.note(begun.source, Act.DUTY_BEGUN, begun.officer, details=details)
+        except Refused:
+            fault = _("现在不能登录：审计日志没有应答。请稍后再试。")
+            return _login_page(language_of(request), return_to, officer, fault, 503)
         return Redirect(
             duty_path(return_to),
             status_code=303,
@@ -178,7 +191,11 @@ def on_not_on_duty(request: AnyRequest, failure: NotOnDuty) -> Response[Any]:
 
 
 def _login_page(
-    language: Language, return_to: str, officer: str = "", fault: Text | None = None
+    language: Language,
+    return_to: str,
+    officer: str = "",
+    fault: Text | None = None,
+    status: int = 422,
 ) -> Response[str]:
     context = {
         "return_to": duty_path(return_to),
@@ -188,5 +205,6 @@ def _login_page(
         "hours": int(DUTY_LIFE.total_seconds()) // 3600,
         "faults": {} if fault is None else {"token": fault},
     }
-    status = 200 if fault is None else 422
+    if fault is None:
+        status = 200
     return page("duty_login.html", language, context, status=status, headers=FORM_HEADERS)

@@ -2,7 +2,7 @@
 
 - `settings`: every setting, from the environment or a file, checked as a whole.
 - `kafka`: where Kafka is, and how a client shows it who it is.
-- `logs`: one JSON object a line, which never shows a person, except in the audit log.
+- `logs`: one JSON object a line, which never shows a person.
 - `metrics`: every metric, in one list.
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
 - `macs`: the keyed hash that tells who made a record.

@@ -1,8 +1,7 @@
 """Logs: one JSON object per line on standard error, from structlog and the standard library alike.
 
-No log line holds a person key, a document or the content of an event. Only the audit log names the
-person that somebody asked about, by key: that is what it is for. Its lines bear the logger's name
-`yuekang.audit` and are written at every level.
+No log line holds a person key, a document or the content of an event. Who asked about whom is in
+the audit log (app.audit), which is no log of a process.
 """
 
 import logging
@@ -13,12 +12,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
-
-AUDIT = "yuekang.audit"
-
-audit = structlog.get_logger(AUDIT)
-"""Who asked about whom; never what the answer was."""
-
 
 CLIENTS = ("aiokafka", "faust", "mode")
 """While Kafka is away they say each attempt of each connection: thousands of lines a minute."""
@@ -115,7 +108,6 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger(AUDIT).setLevel(logging.INFO)
     # Chatty at info: every assignment and every poll of every client, every request sent.
     for name in ("aiokafka", "faust", "httpx", "mode"):
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))

@@ -192,6 +192,13 @@ PROJECTION_TROUBLES = Counter(
     ["why"],
 )
 
+# audit-log: the tree of who asked about whom
+
+AUDIT_LOG_ENTRIES = Gauge(
+    "yuekang_audit_log_entries",
+    "Lines in the audit log, over which its newest checkpoint is signed.",
+)
+
 # view: codes, their displays and scans
 
 VIEW_READS = Counter(

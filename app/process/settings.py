@@ -110,6 +110,17 @@ SecretToken = Annotated[
         extra={"secret": True},
     ),
 ]
+LogName = Annotated[
+    str, Meta(pattern=r"^[!-*\--~]{1,100}\Z", description="ASCII without blanks, commas and +")
+]
+_LOG_KEY = r"[!-*\--~]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"
+LogKeys = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{_LOG_KEY}(,{_LOG_KEY})*\Z",
+        description="keys as `yuekang audit key` prints them, separated by ,",
+    ),
+]
 SecretText = Annotated[
     str,
     Meta(
@@ -190,6 +201,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     projection_status_port: Port = 9102
     lists_status_port: Port = 9103
     rows_status_port: Port = 9104
+    audit_status_port: Port = 9105
     watched: Watched = ""
     """The processes whose alerts the dashboard shows; unless set, those of this machine by their
     ports."""
@@ -239,6 +251,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     credential_key: bytes = b""
     credential_former_keys: PublicKeys | Literal[""] = ""
     """Public keys of before `credential_key` was replaced; list each for a day."""
+    audit_origin: LogName = "yuekang/audit"
+    """The audit log's name, in its checkpoints and its key. Another name is another log."""
+    audit_key: bytes = b""
+    audit_former_keys: LogKeys = ""
+    """Public keys of before `audit_key` was replaced, as `yuekang audit key` prints them."""
     dead_letter_public_key: bytes = b""
     dead_letter_private_key: bytes = b""
 
@@ -259,6 +276,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "projection": self.projection_status_port,
                 "lists-worker": self.lists_status_port,
                 "rows": self.rows_status_port,
+                "audit-log": self.audit_status_port,
                 "gateway": self.gateway_port,
                 "view": self.view_port,
             }

@@ -80,6 +80,7 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     events: tuple[str, ...] = ()
     folds_into: Literal["people", "scans", "lists", "every"] | None = None
     stamped_by_log: bool = False
+    partitions: Positive | None = None
     retention_days: Positive | None = None
     value_bytes_max: Positive | None = None
 
@@ -149,7 +150,7 @@ class Catalogue:
             prefix + name: Topic(
                 name=prefix + name,
                 holds=entry.holds,
-                partitions=file.partitions,
+                partitions=entry.partitions or file.partitions,
                 replication_factor=file.replication_factor,
                 key=entry.key,
                 authority=entry.authority,
@@ -234,6 +235,8 @@ class Catalogue:
             if (topic.cleanup == "delete") != (topic.retention_days is not None):
                 yield f"{topic.name}: cleanup delete needs retention_days, compact takes none."
             by_person = topic.key == "person" or topic.folds_into == EVERY_TABLE
+            if topic.partitions != self.partitions and (topic.key == "person" or topic.folds_into):
+                yield f"{topic.name}: what is keyed by person has {self.partitions} partitions."
             if topic.folds_into and not (by_person and topic.events):
                 yield f"{topic.name}: what folds into a table is keyed by person and has events."
         listed = [type_ for topic in self.topics.values() for type_ in topic.events]

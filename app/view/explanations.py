@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.audit.entries import Act
+from app.audit.trail import Trail
 from app.process.clock import Clock
-from app.process.logs import audit
 from app.view.codes import ReasonAnswer, reason_answer
 from app.view.limits import (
     CLOCK_SECONDS,
@@ -140,8 +141,9 @@ class CourseAnswer(Struct, frozen=True):
 class Explanations:
     """Explains codes. Belongs to one event loop."""
 
-    def __init__(self, redis: Redis, now: Clock) -> None:
+    def __init__(self, redis: Redis, trail: Trail, now: Clock) -> None:
         self._redis = redis
+        self._trail = trail
         self._now = now
         self._at_work = 0
 
@@ -150,20 +152,17 @@ class Explanations:
     ) -> ExplanationAnswer:
         """Answer what `by` asks.
 
-        Raise `Refused` for an instant that cannot be read or is out of bounds. Raise `Unavailable`
-        if the row cannot be read, or is missing while the rows are too old to tell.
+        Raise `Refused` for an instant that cannot be read or is out of bounds, or if the question
+        cannot be written down. Raise `Unavailable` if the row cannot be read, or is missing while
+        the rows are too old to tell.
         """
         now = self._now()
         then = now if at is None else instant("at", at, now + FORECAST_MAX)
         soon = now + timedelta(seconds=CLOCK_SECONDS)
         known = None if known_at is None else instant("known_at", known_at, soon)
-        audit.info(
-            "explanation_asked",
-            by=by,
-            person=person,
-            at=then.isoformat(),
-            known_at=known and known.isoformat(),
-        )
+        instants = {"at": then} if known is None else {"at": then, "known_at": known}
+        details = {name: instant.isoformat() for name, instant in instants.items()}
+        await self._trail.note(by, Act.EXPLAINED, person, details=details)
         async with self._place():
             return await self._explain(person, now, then, known)
 

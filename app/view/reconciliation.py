@@ -11,12 +11,15 @@ from datetime import datetime
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.audit.entries import Act
+from app.audit.trail import Trail
 from app.process.clock import Clock
-from app.process.logs import audit
 from app.view.codes import Codes
 from app.view.limits import READS_AT_ONCE_MAX, RECONCILIATION_MAX
 from app.view.rows import fetch_high
 from models.codes import Colour
+
+RECONCILIATION = "/v1/reconciliation"
 
 
 class WaitingAnswer(Struct, frozen=True):
@@ -41,14 +44,16 @@ class ReconciliationAnswer(Struct, frozen=True):
 class Reconciliation:
     """Compares codes with national statuses. Belongs to one event loop."""
 
-    def __init__(self, rows: Redis, codes: Codes, now: Clock) -> None:
+    def __init__(self, rows: Redis, codes: Codes, trail: Trail, now: Clock) -> None:
         self._rows = rows
         self._codes = codes
+        self._trail = trail
         self._now = now
 
     async def waiting(self, by: str) -> ReconciliationAnswer:
-        """Return who waits; `by` is who asks. Raise `Unavailable`."""
-        audit.info("reconciliation_read", by=by)
+        """Return who waits; `by` is who asks. Raise `Unavailable`, or `Refused` if that cannot be
+        written down."""
+        await self._trail.note(by, Act.LIST_READ, RECONCILIATION)
         at = self._now()
         found: list[WaitingAnswer] = []
         high = await fetch_high(self._rows, 0, READS_AT_ONCE_MAX)

@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import PathParameter, QueryParameter
 from redis.exceptions import RedisError
 
+from app.audit.entries import Act
 from app.credentials.routes import credential_routes, status_routes
 from app.login.duty import DUTY_COOKIE, NotOnDuty, on_not_on_duty
 from app.login.guards import HOME, SessionsAway
@@ -31,7 +32,7 @@ from app.view.pages.code_page import failed_page
 from app.view.pages.missing import on_page_missing, on_page_unknown
 from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import Unavailable
-from app.view.reconciliation import ReconciliationAnswer
+from app.view.reconciliation import RECONCILIATION, ReconciliationAnswer
 from app.view.services import Services, ViewOptions
 from app.view.terminals import terminal_routes
 from app.web.head import answering_head
@@ -185,13 +186,16 @@ def _people(view: Services) -> list[Any]:
         summary="Read a person's code now",
         response_description="The code, with the reasons that are open and how each lifts.",
         security=[{"operatorToken": []}],
-        responses=refusals("invalid", "unauthenticated", "no-operator", "code-unavailable"),
+        responses=refusals(
+            "invalid", "unauthenticated", "no-operator", "audit-away", "code-unavailable"
+        ),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def code(request: AnyRequest, person: Person) -> CodeAnswer:
         """A person who is unknown gets the same answer as one who is not verified: the colour
-        none."""
-        await operator_of(view.tokens, request, Role.READ)
+        none. Whoever asks is written down."""
+        by = await operator_of(view.tokens, request, Role.READ)
+        await view.trail.note(by, Act.CODE_READ, person)
         return codes.code_answer(person, await view.codes.read(person))
 
     @get(
@@ -200,7 +204,9 @@ def _people(view: Services) -> list[Any]:
         summary="Say why a person's code is, or was, what it is",
         response_description="What held then, by which events, and what was shown.",
         security=[{"operatorToken": []}],
-        responses=refusals("invalid", "unauthenticated", "no-operator", "code-unavailable"),
+        responses=refusals(
+            "invalid", "unauthenticated", "no-operator", "audit-away", "code-unavailable"
+        ),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def explained(
@@ -215,12 +221,12 @@ def _people(view: Services) -> list[Any]:
         return await view.explanations.explain(by, person, at, known_at)
 
     @get(
-        "/v1/reconciliation",
+        RECONCILIATION,
         operation_id="readReconciliation",
         summary="List who is green here and of high risk on the national platform",
         response_description="Who waits, the longest first.",
         security=[{"operatorToken": []}],
-        responses=refusals("unauthenticated", "no-operator", "code-unavailable"),
+        responses=refusals("unauthenticated", "no-operator", "audit-away", "code-unavailable"),
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def waiting(request: AnyRequest) -> ReconciliationAnswer:

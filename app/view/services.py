@@ -9,6 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.audit.trail import Trail, Write
 from app.credentials.issuing import Issuer
 from app.credentials.keys import IssuerKeys
 from app.credentials.proofs import Holders
@@ -51,6 +52,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
 
     `samples` gives the people to look at, in development. `gateway_docs_url` is where the gateway
     shows its OpenAPI document, if it does. `watched` names the processes whose alerts are shown.
+    `write_down` takes the lines of the audit log; unless given, Kafka does.
     """
 
     brokers: Brokers
@@ -69,6 +71,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     watched: str = ""
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
+    write_down: Write | None = None
     now: Clock = now
     revocations: Revocations | None = None
 
@@ -96,8 +99,10 @@ class Services:
             options.login.session_key, self.tokens, options.login.view_url, options.now
         )
         self.codes = Codes(self.redis, options.now)
-        self.explanations = Explanations(self._rows, options.now)
-        self.reconciliation = Reconciliation(self._rows, self.codes, options.now)
+        self.writer = Writer(options.brokers, limits.RECORD_SECONDS_MAX)
+        self.trail = Trail(options.write_down or self.writer.write, options.now)
+        self.explanations = Explanations(self._rows, self.trail, options.now)
+        self.reconciliation = Reconciliation(self._rows, self.codes, self.trail, options.now)
         self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
         self.login = Login(options.login, self._sessions, self._has_code, options.now)
         self.information = Information(self._rows, options.now)
@@ -120,7 +125,6 @@ class Services:
             options.clients_max,
             heartbeat_seconds=options.heartbeat_seconds,
         )
-        self.writer = Writer(options.brokers, limits.RECORD_SECONDS_MAX)
         self.scans = Scans(
             self.codes,
             self.displays,

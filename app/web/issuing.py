@@ -29,6 +29,7 @@ from app.web.tokens import (
     OPERATORS,
     OWN_ALGORITHM,
     OWN_ISSUER,
+    Access,
     InvalidToken,
     Role,
     Tokens,
@@ -153,10 +154,7 @@ def operator_of_command(settings: Settings, role: Role) -> str:
     token = operator_token(settings)
     if not text_of("YUEKANG_TOKEN"):
         return OPERATORS + _whoever_runs_this()
-    try:
-        access = asyncio.run(Tokens(trust_of(settings)).access_of(token))
-    except InvalidToken as invalid:
-        raise SettingsError(f"YUEKANG_TOKEN is no valid token. {invalid}") from None
+    access = _access_of(settings, token)
     if role not in access.roles:
         has = ", ".join(sorted(access.roles)) or "none"
         raise SettingsError(
@@ -164,6 +162,22 @@ def operator_of_command(settings: Settings, role: Role) -> str:
             f"({OPERATORS}NAME) with the role {role}."
         )
     return access.source
+
+
+def operator_running(settings: Settings) -> str:
+    """Return as whom a command is written down that Kafka's rights alone let be run: as the token
+    says, and without one by the login's name. Raise `SettingsError` for a token that is not valid.
+    """
+    if token := text_of("YUEKANG_TOKEN"):
+        return _access_of(settings, token).source
+    return OPERATORS + _whoever_runs_this()
+
+
+def _access_of(settings: Settings, token: str) -> Access:
+    try:
+        return asyncio.run(Tokens(trust_of(settings)).access_of(token))
+    except InvalidToken as invalid:
+        raise SettingsError(f"YUEKANG_TOKEN is no valid token. {invalid}") from None
 
 
 def _whoever_runs_this() -> str:

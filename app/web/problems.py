@@ -89,6 +89,7 @@ KINDS: dict[str, Kind] = {
     "credentials-away": Kind(503, "Credentials and status lists cannot be read now"),
     # The operator, and the stream of changes
     "no-operator": Kind(403, "The token is not of an operator who may do this"),
+    "audit-away": Kind(503, "What is asked cannot be written down now, so it has no answer"),
     "too-many-clients": Kind(503, "As many clients follow as may"),
     # The travel card (行程卡)
     "no-code-sent": Kind(422, "No code was sent to this phone for who asks"),

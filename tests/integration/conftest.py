@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from app.process.settings import Settings
 from app.view.releases import RELEASE
 from app.view.routes import create_view
+from support.audits import Noted
 from support.views import Http, Model, now, options_over
 
 
@@ -32,6 +33,13 @@ async def model(redis_url: str) -> AsyncIterator[Model]:
 
 
 @pytest.fixture
-async def http(redis_url: str) -> AsyncIterator[Http]:
-    async with AsyncTestClient(create_view(options_over(redis_url, now))) as client:
+def noted() -> Noted:
+    """What goes to the audit log."""
+    return Noted()
+
+
+@pytest.fixture
+async def http(redis_url: str, noted: Noted) -> AsyncIterator[Http]:
+    options = options_over(redis_url, now, write_down=noted)
+    async with AsyncTestClient(create_view(options)) as client:
         yield client

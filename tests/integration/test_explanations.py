@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
+from app.audit.entries import Act
+from app.audit.trail import Trail
 from app.cli import app as cli
-from app.process.logs import AUDIT
 from app.view import explanations
 from app.view.explanations import ExplanationAnswer, Explanations
 from app.view.limits import EXPLANATIONS_AT_ONCE_MAX, HISTORY_STALE_SECONDS
@@ -20,16 +21,11 @@ from app.view.rows import fetch_person
 from app.web.tokens import Role
 from models.codes import EventRef, ref, reference_of
 from support import builders as b
+from support.audits import Noted, lines_on
 from support.brokers import NOBODY, Kafka
 from support.rows import put_rows, row_of
 from support.tokens import MAKING, OPERATOR, OTHER_TOKENS, TOKENS, bearer, operator_token
-from support.views import Http, Line, Running, audit_of, now, running_view, someone
-
-
-@pytest.fixture
-def audited(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
-    """What goes to the audit log."""
-    return audit_of(explanations, monkeypatch)
+from support.views import Http, Running, now, running_view, someone
 
 
 def with_role(*roles: Role) -> dict[str, str]:
@@ -157,7 +153,7 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
         return await fetch_person(*arguments)
 
     monkeypatch.setattr(explanations, "fetch_person", slow)
-    explaining = Explanations(rows, now)
+    explaining = Explanations(rows, Trail(Noted(), now), now)
     asked = [
         asyncio.create_task(explaining.explain(OPERATOR, person, None, None))
         for _ in range(EXPLANATIONS_AT_ONCE_MAX)
@@ -195,10 +191,10 @@ async def test_more_than_can_be_explained_at_once_are_told_to_come_again(
     ],
 )
 async def test_only_an_operator_who_may_explain_may_ask(
-    http: Http, audited: list[Line], headers: dict[str, str], status: int, code: str
+    http: Http, noted: Noted, headers: dict[str, str], status: int, code: str
 ) -> None:
     await refused(http, status, code, headers=headers)
-    assert audited == []
+    assert noted.entries == []
 
 
 @pytest.mark.parametrize(
@@ -240,32 +236,34 @@ async def test_what_is_no_person_key_is_refused(http: Http) -> None:
 
 
 async def test_who_asked_about_whom_and_when_is_written_down_and_no_more(
-    http: Http, rows: Redis, audited: list[Line]
+    http: Http, rows: Redis, noted: Noted
 ) -> None:
     person, at, known_at = someone(), b.day(4), b.day(5)
     await put_rows(rows, [mistaken(person)[0]])
     await ask(http, person, at=at)
     await ask(http, person, known_at=known_at)
-    (event, first), (_, second) = audited
-    assert event == "explanation_asked"
-    assert first == {"by": OPERATOR, "person": person, "at": at.isoformat(), "known_at": None}
-    assert second.keys() == first.keys()
-    assert second["known_at"] == known_at.isoformat()
+    first, second = noted.entries
+    assert (first.by, first.what, first.about) == (OPERATOR, Act.EXPLAINED, person)
+    assert first.details == {"at": at.isoformat()}
+    assert second.details["known_at"] == known_at.isoformat()
+    assert {first.reason, second.reason} == {""}
 
 
 async def test_it_is_written_down_also_where_there_is_no_answer(
-    http: Http, rows: Redis, audited: list[Line]
+    http: Http, rows: Redis, noted: Noted
 ) -> None:
     await refused(http, 503, "code-unavailable")
-    assert len(audited) == 1
+    assert len(noted.entries) == 1
 
 
 # The command
 
 
 @pytest.fixture(scope="module")
-def view(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_view(Kafka(), redis_url, tmp_path_factory.mktemp("view")) as running:
+def view(
+    kafka: Kafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with running_view(kafka, redis_url, tmp_path_factory.mktemp("view")) as running:
         running.wait_live()
         yield running
 
@@ -277,7 +275,7 @@ def command(*arguments: str, **environment: str) -> Any:
 
 
 async def test_the_command_tells_what_was_shown_and_what_is_known(
-    view: Running, rows: Redis
+    view: Running, rows: Redis, kafka: Kafka
 ) -> None:
     person = someone()
     row, result, back = mistaken(person)
@@ -300,22 +298,11 @@ async def test_the_command_tells_what_was_shown_and_what_is_known(
     assert back.id in rest.partition("What made the difference")[2]
     colours = next(line for line in rest.splitlines() if "colour" in line)
     assert "red" in colours.partition("green")[0]
-    [line] = [line for line in view.audited() if line["person"] == person]
-    assert (line["logger"], line["event"]) == (AUDIT, "explanation_asked")
-    assert (line["by"], line["at"], line["known_at"]) == (
-        OPERATOR,
-        "2022-03-04T08:00:00+08:00",
-        "2022-03-04T00:00:00+00:00",
-    )
-    assert line.keys() == {
-        "by",
-        "person",
-        "at",
-        "known_at",
-        "event",
-        "level",
-        "logger",
-        "timestamp",
+    [line] = [entry for entry in await lines_on(kafka) if entry.about == person]
+    assert (line.by, line.what) == (OPERATOR, Act.EXPLAINED)
+    assert line.details == {
+        "at": "2022-03-04T08:00:00+08:00",
+        "known_at": "2022-03-04T00:00:00+00:00",
     }
 
 

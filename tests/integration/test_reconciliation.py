@@ -9,14 +9,16 @@ import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
+from app.audit.entries import Act
 from app.cli import app as cli
 from app.view import reconciliation
 from app.view.reconciliation import ReconciliationAnswer
 from models.events import ListName
 from support import builders as b
+from support.audits import Noted
 from support.rows import listing_of, put_rows
 from support.tokens import OPERATOR, OPERATOR_HEADERS, TOKENS
-from support.views import Http, Model, audit_of, health_code, now, reason, resident, someone
+from support.views import Http, Model, health_code, now, reason, resident, someone
 
 PATH = "/v1/reconciliation"
 
@@ -102,18 +104,18 @@ async def test_without_rows_or_codes_there_is_no_list(
 
 
 async def test_the_operator_alone_may_ask_and_it_is_written_down(
-    rows: Redis, model: Model, http: Http, monkeypatch: pytest.MonkeyPatch
+    rows: Redis, model: Model, http: Http, noted: Noted
 ) -> None:
-    asked = audit_of(reconciliation, monkeypatch)
     await model.put()
     await put_statuses(rows)
     terminal = {"authorization": f"Bearer {TOKENS.token_for('/terminals/440100-001')}"}
     assert (await http.get(PATH)).status_code == 401
     assert (await http.get(PATH, headers=resident(someone()))).status_code == 401
     assert (await http.get(PATH, headers=terminal)).status_code == 403
-    assert asked == []
+    assert noted.entries == []
     await read(http)
-    assert asked == [("reconciliation_read", {"by": OPERATOR})]
+    [line] = noted.entries
+    assert (line.by, line.what, line.about) == (OPERATOR, Act.LIST_READ, PATH)
 
 
 def test_the_command_prints_a_line_a_person(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.testing import RequestFactory, TestClient
 from msgspec import Raw, Struct
 
+from app.audit.trail import Trail
 from app.login.duty import DUTY_COOKIE, DUTY_LIFE, Duty, OnDuty
 from app.login.sessions import Session
 from app.projection.changes import PublicCause, PublicChange, PublicStatus
@@ -88,6 +89,7 @@ from models.person import Person, unknown
 from models.policy import ZONE
 from models.travel import City
 from support import builders as b
+from support.audits import Noted
 from support.gateways import gateway_document
 from support.rows import row_of
 from support.tokens import OPERATOR, TRUST
@@ -217,6 +219,7 @@ class Stand:
         self.watch = self
         self.releases = self
         self.duty = Duty(bytes(32), Tokens(TRUST), "http://testserver.local", self.now)
+        self.trail = Trail(Noted(), self.now)
         self.credential_keys = self
 
     def now(self) -> datetime:

@@ -12,12 +12,10 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from types import ModuleType
 from typing import Any
 
 import httpx
 import msgspec
-import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from litestar import Litestar
 from litestar.datastructures import Cookie
@@ -28,7 +26,6 @@ from app.development.stack.broker import ROOT
 from app.login.duty import DUTY_LIFE, Duty, OnDuty
 from app.login.options import login_options_of
 from app.login.sessions import Sessions
-from app.process.logs import AUDIT
 from app.process.ports import free_port
 from app.process.settings import Settings
 from app.projection.changes import public
@@ -57,6 +54,7 @@ from models.codes import (
 )
 from models.events import DocumentType
 from models.policy import ZONE
+from support.audits import Noted
 from support.brokers import NO_BROKERS, NOBODY, Kafka
 from support.gateways import PLAIN, command
 from support.macs import KEYS
@@ -76,8 +74,6 @@ READY_SECONDS_MAX = 20.0
 
 Json = dict[str, Any]
 Http = AsyncTestClient[Litestar]
-Line = tuple[str, Json]
-"""An event of the audit log, and its fields."""
 
 
 def someone(random: Random | None = None) -> str:
@@ -347,20 +343,11 @@ class Model:
         assert await self._writer.apply(batch, self._state)
 
 
-def audit_of(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Line]:
-    """Return what a module writes to the audit log from now on."""
-    found: list[Line] = []
-
-    class Audit:
-        def info(self, event: str, **fields: Any) -> None:
-            found.append((event, fields))
-
-    monkeypatch.setattr(module, "audit", Audit())
-    return found
-
-
 def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) -> ViewOptions:
-    """Of a view over this Redis, without Kafka and without a provider; `resident` is in anyway."""
+    """Of a view over this Redis, without Kafka and without a provider; `resident` is in anyway.
+
+    Lines of the audit log go nowhere, unless the options say where.
+    """
     settings = Settings(
         redis_url=redis_url,
         environment="development",
@@ -380,6 +367,7 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
         "credential_key": CREDENTIAL_KEY,
         "login": login_options_of(settings),
         "make_cards": partial(travel_cards, settings),
+        "write_down": Noted(),
         "now": clock,
     }
     return ViewOptions(**{**defaults, **options})
@@ -478,19 +466,13 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def audited(self) -> list[Json]:
-        """Return the lines of its audit log."""
-        lines = [line for line in self.log.read_text().splitlines() if AUDIT in line]
-        return [msgspec.json.decode(line) for line in lines]
-
     def end(self) -> int:
-        """End it, and return its exit code. No log of it but the audit log may name a person."""
+        """End it, and return its exit code. No log of it may name a person."""
         if self.process.poll() is None:
             self.send(signal.SIGCONT)
             self.send(signal.SIGTERM)
         code = self.process.wait(15)
-        said = [line for line in self.log.read_text().splitlines() if AUDIT not in line]
-        assert "p1-" not in "\n".join(said), "a person is in the log"
+        assert "p1-" not in self.log.read_text(), "a person is in the log"
         return code
 
 

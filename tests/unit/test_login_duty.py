@@ -7,6 +7,8 @@ import pytest
 from litestar import Litestar, get
 from litestar.testing import TestClient
 
+from app.audit.entries import Act
+from app.audit.trail import Trail, Write
 from app.login.duty import (
     DUTY_COOKIE,
     DUTY_LIFE,
@@ -18,6 +20,7 @@ from app.login.duty import (
 )
 from app.web.problems import Refused, on_refused
 from app.web.tokens import Role, Tokens, Trust
+from support.audits import Noted
 from support.logins import SESSION_KEY, VIEW, Clock
 from support.tokens import OPERATOR, OTHER_TOKENS, TOKENS, TRUST, operator_token
 
@@ -37,7 +40,7 @@ def duty(clock: Clock) -> Duty:
     return Duty(SESSION_KEY, Tokens(TRUST), VIEW, clock)
 
 
-def client_of(duty: Duty) -> TestClient[Litestar]:
+def client_of(duty: Duty, write: Write | None = None) -> TestClient[Litestar]:
     @get("/dashboard")
     async def dashboard() -> str:
         return "seen"
@@ -46,7 +49,10 @@ def client_of(duty: Duty) -> TestClient[Litestar]:
     async def changes() -> str:
         return "seen"
 
-    handlers: list[Any] = [duty.protect(dashboard, changes), *duty_login_routes(duty)]
+    handlers: list[Any] = [
+        duty.protect(dashboard, changes),
+        *duty_login_routes(duty, Trail(write or Noted(), Clock())),
+    ]
     answers: Any = {NotOnDuty: on_not_on_duty, Refused: on_refused}
     app = Litestar(handlers, exception_handlers=answers, openapi_config=None)
     return TestClient(app, base_url=VIEW.replace("http:", "https:"))
@@ -78,6 +84,30 @@ def test_a_program_sends_the_token_and_is_told_what_is_wrong(duty: Duty) -> None
         assert client.get("/v1/changes").json()["code"] == "unauthenticated"
         # A page's script cannot be led to another page.
         assert client.get("/dashboard", headers={"sec-fetch-mode": "cors"}).status_code == 401
+
+
+def test_who_begins_a_shift_is_written_down_and_who_is_refused_is_not(duty: Duty) -> None:
+    noted = Noted()
+    with client_of(duty, noted) as client:
+        for token in ("", "wrong", TOKENS.token_for("/cdc/440100")):
+            client.post("/duty/login", data={"token": token, "officer": "甲"}, headers=HERE)
+        assert noted.entries == []
+        form = {"token": TOKEN, "officer": " 甲  乙 "}
+        client.post("/duty/login", data=form, headers=HERE, follow_redirects=False)
+    [line] = noted.entries
+    assert (line.by, line.what, line.about) == (OPERATOR, Act.DUTY_BEGUN, "甲 乙")
+    assert line.details["token"]
+
+
+def test_nobody_begins_a_shift_that_cannot_be_written_down(duty: Duty) -> None:
+    async def away(_: object) -> None:
+        raise Refused("kafka-away", "It cannot be reached.")
+
+    with client_of(duty, away) as client:
+        answer = client.post("/duty/login", data={"token": TOKEN}, headers=HERE)
+        assert answer.status_code == 503
+        assert "审计日志" in answer.text
+        assert DUTY_COOKIE not in client.cookies
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,18 @@ def test_nobody_but_the_worker_writes_codes_changes_and_their_changelogs() -> No
         assert who(WRITE, name) == WORKERS
 
 
-def test_what_faces_the_internet_reads_nothing_and_writes_three_topics() -> None:
+def test_what_faces_the_internet_reads_nothing_and_writes_four_topics() -> None:
     assert rights_of("view") == [
-        Right(Resource.TOPIC, name, WRITE) for name in ("declarations", "displays", "scans")
+        Right(Resource.TOPIC, name, WRITE)
+        for name in ("audit", "declarations", "displays", "scans")
     ]
     assert {right.operation for right in rights_of("gateway")} == {WRITE, Operation.DESCRIBE}
+
+
+def test_the_audit_log_is_read_by_its_keeper_and_by_who_verifies_it() -> None:
+    assert who(WRITE, "audit") == {"audit-log", "operator", "view"}
+    assert who(READ, "audit") == {"audit-log", "operator"}
+    assert {right.name for right in rights_of("audit-log")} == {"audit"}
 
 
 @pytest.mark.parametrize("topic", CATALOGUE.topics)

@@ -254,7 +254,7 @@ def test_the_asyncapi_document_has_what_version_3_wants() -> None:
     for name, channel in document["channels"].items():
         binding = channel["bindings"]["kafka"]
         assert binding["topic"] == channel["address"] == name
-        assert binding["partitions"] == CATALOGUE.partitions
+        assert binding["partitions"] == CATALOGUE.topics[name].partitions
         assert set(binding["topicConfiguration"]["cleanup.policy"]) <= {"delete", "compact"}
         for key, message in channel["messages"].items():
             assert message == {"$ref": f"#/components/messages/{key}"}

@@ -22,7 +22,7 @@ from app.cli import app as cli
 from app.development.secrets import KEYS_OF
 from app.process.settings import Settings, SettingsError
 from app.web import authorization
-from app.web.issuing import TOKEN_LIFE, TokenIssuer, operator_of_command, told_by
+from app.web.issuing import TOKEN_LIFE, TokenIssuer, operator_of_command, operator_running, told_by
 from app.web.tokens import (
     LEEWAY,
     LIFE_MAX,
@@ -407,6 +407,20 @@ def test_where_the_key_is_at_hand_a_release_has_who_runs_it(
     monkeypatch.setenv("LOGNAME", name)
     settings = Settings(token_private_key=PRIVATE_KEY)
     assert operator_of_command(settings, Role.RELEASE) == f"/operators/{source}"
+
+
+def test_a_command_that_needs_no_role_is_written_down_as_the_token_or_the_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = Settings(token_public_keys=TOKENS.public.hex())
+    monkeypatch.setenv("LOGNAME", "li")
+    monkeypatch.setenv("YUEKANG_TOKEN", "")
+    assert operator_running(settings) == "/operators/li"
+    monkeypatch.setenv("YUEKANG_TOKEN", operator_token(Role.READ))
+    assert operator_running(settings) == OPERATOR
+    monkeypatch.setenv("YUEKANG_TOKEN", OTHER_TOKENS.token_for(OPERATOR, Role))
+    with pytest.raises(SettingsError, match="no valid token"):
+        operator_running(settings)
 
 
 def test_no_server_is_given_what_makes_a_token() -> None:

@@ -120,6 +120,7 @@ class Stack:
         self.worker = process("worker", f"{status}:{settings.worker_status_port}")
         self.lists_worker = process("lists-worker", f"{status}:{settings.lists_status_port}")
         self.rows = process("rows", f"{status}:{settings.rows_status_port}")
+        self.audit_log = process("audit-log", f"{status}:{settings.audit_status_port}")
         self.gateway = process("gateway", _local(settings.gateway_host, settings.gateway_port))
         self.view = process("view", _local(settings.view_host, settings.view_port))
         self.services = [
@@ -127,13 +128,14 @@ class Stack:
             self.worker,
             self.rows,
             self.lists_worker,
+            self.audit_log,
             self.gateway,
             self.view,
         ]
         if _has_identity_provider(settings):
             self.services.append(process(IDENTITY_PROVIDER, settings.development_issuer))
         # The workers end before the projections, which tell of their work.
-        self._last = (self.worker, self.lists_worker, self.projection, self.rows)
+        self._last = (self.worker, self.lists_worker, self.projection, self.rows, self.audit_log)
         self._restarts: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._started: dict[str, float] = {}
@@ -314,6 +316,12 @@ def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str
             "YUEKANG_ROWS_STATUS_PORT",
             settings.status_host,
             settings.rows_status_port,
+        ),
+        (
+            "the audit log's status",
+            "YUEKANG_AUDIT_STATUS_PORT",
+            settings.status_host,
+            settings.audit_status_port,
         ),
     ]
 

@@ -100,7 +100,7 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
         # For a guard
         *gate_routes(),
         # For the duty officer
-        *duty_login_routes(view.duty),
+        *duty_login_routes(view.duty, view.trail),
         view.duty.protect(*duty_pages(view)),
         # For agencies
         show_api,

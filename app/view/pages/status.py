@@ -79,6 +79,7 @@ PROCESSES: Mapping[str, Text] = {
     "projection": _("读模型进程"),
     "lists-worker": _("健康信息处理进程"),
     "rows": _("健康信息读模型进程"),
+    "audit-log": _("审计日志进程"),
     "gateway": _("事件入口"),
     "view": _("页面与接口"),
 }
