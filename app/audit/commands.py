@@ -81,13 +81,13 @@ def audit_log() -> None:
     configure(settings.log_level)
     look_seldom()
     files = TileFolder(_folder(settings, None))
-    try:
-        files.lock()
-    except (FolderTakenError, OSError) as error:
-        raise _failed(str(error)) from None
     kept = AuditLog(settings.brokers, files, _signer(settings), _former(settings))
     status = StatusServer(settings.status_host, settings.audit_status_port, kept.reasons)
-    asyncio.run(_serve(kept, status))
+    try:
+        with files.taken():
+            asyncio.run(_serve(kept, status))
+    except FolderTakenError as error:
+        raise _failed(str(error)) from None
 
 
 async def _serve(kept: AuditLog, status: StatusServer) -> None:
@@ -272,16 +272,19 @@ def resume(
     files = TileFolder(_folder(settings, folder))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        files.lock()
-        head = files.head()
-        begin = asyncio.run(_resumed(settings.brokers, by, head, Tree(files, head.size), reason))
-        if begin is None:
-            raise _failed("The topic goes on from what is in the log; there is nothing to resume.")
-        files.write_head(Head(head.size, begin, head.size))
+        with files.taken():
+            head = files.head()
+            begin = asyncio.run(
+                _resumed(settings.brokers, by, head, Tree(files, head.size), reason)
+            )
+            if begin is not None:
+                files.write_head(Head(head.size, begin, head.size))
     except (FolderTakenError, TilesDamagedError) as error:
         raise _failed(str(error)) from None
     except (KafkaError, OSError) as error:
         raise _failed(f"{error or type(error).__name__}. The log was not resumed.") from None
+    if begin is None:
+        raise _failed("The topic goes on from what is in the log; there is nothing to resume.")
     print(f"Entry {head.size} will be the topic's record {begin}. Start `yuekang audit-log` again.")
 
 

@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -139,15 +140,18 @@ class TileFolder:
         """Publish a checkpoint. Raise `OSError`."""
         write_whole(self.folder / CHECKPOINT_FILE, note, FILE_MODE)
 
-    def lock(self) -> None:
-        """Take the folder until this process ends; raise `FolderTakenError` if another has it."""
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Have the folder alone meanwhile; raise `FolderTakenError` if another process has it."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         handle = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, FILE_MODE)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
         except BlockingIOError:
-            os.close(handle)
             raise FolderTakenError(f"Another process keeps the log in {self.folder}.") from None
+        finally:
+            os.close(handle)
 
 
 class Tree:

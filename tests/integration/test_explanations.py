@@ -279,7 +279,7 @@ async def test_the_command_tells_what_was_shown_and_what_is_known(
 ) -> None:
     person = someone()
     row, result, back = mistaken(person)
-    await put_rows(rows, [row])
+    await put_rows(rows, [row], prefix=kafka.prefix)
     asked = ["--at", "2022-03-04 08:00", "--known-at", "2022-03-04T00:00:00Z"]
     told = await asyncio.to_thread(command, person, *asked, YUEKANG_VIEW_URL=view.address)
     assert told.exit_code == 0, told.output
@@ -307,11 +307,11 @@ async def test_the_command_tells_what_was_shown_and_what_is_known(
 
 
 async def test_the_command_finds_the_event_that_a_resident_reads_out(
-    view: Running, rows: Redis
+    view: Running, rows: Redis, kafka: Kafka
 ) -> None:
     person = someone()
     row, result, back = mistaken(person)
-    await put_rows(rows, [row])
+    await put_rows(rows, [row], prefix=kafka.prefix)
     said = reference_of(ref(result))
 
     async def ask(reference: str) -> Any:
@@ -329,9 +329,11 @@ async def test_the_command_finds_the_event_that_a_resident_reads_out(
     assert "no reference" in wrong.output
 
 
-async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, rows: Redis) -> None:
+async def test_the_command_speaks_of_now_unless_told_otherwise(
+    view: Running, rows: Redis, kafka: Kafka
+) -> None:
     person = someone()
-    await put_rows(rows, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]], prefix=kafka.prefix)
     told = await asyncio.to_thread(command, person, YUEKANG_VIEW_URL=view.address)
     assert told.exit_code == 0, told.output
     assert "by what was known now" in told.output
@@ -343,9 +345,11 @@ async def test_the_command_speaks_of_now_unless_told_otherwise(view: Running, ro
     assert "What was shown then is what is known now of then." in past.output
 
 
-async def test_the_command_prints_the_answer_as_it_is(view: Running, rows: Redis) -> None:
+async def test_the_command_prints_the_answer_as_it_is(
+    view: Running, rows: Redis, kafka: Kafka
+) -> None:
     person = someone()
-    await put_rows(rows, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]], prefix=kafka.prefix)
     token = operator_token()
     told = await asyncio.to_thread(
         command,
@@ -358,9 +362,9 @@ async def test_the_command_prints_the_answer_as_it_is(view: Running, rows: Redis
     assert msgspec.json.decode(told.output, type=ExplanationAnswer).answer.colour == "green"
 
 
-async def test_the_commands_errors_say_what_to_do(view: Running, rows: Redis) -> None:
+async def test_the_commands_errors_say_what_to_do(view: Running, rows: Redis, kafka: Kafka) -> None:
     person = someone()
-    await put_rows(rows, [mistaken(person)[0]])
+    await put_rows(rows, [mistaken(person)[0]], prefix=kafka.prefix)
 
     async def fails(*arguments: str, **environment: str) -> tuple[int, str]:
         environment = {"YUEKANG_VIEW_URL": view.address, **environment}
@@ -382,9 +386,8 @@ async def test_the_commands_errors_say_what_to_do(view: Running, rows: Redis) ->
     assert (code, "known_at" in said) == (1, True)
     code, said = await fails(person, YUEKANG_VIEW_URL=f"http://{NOBODY}")
     assert (code, "does not answer" in said) == (1, True)
-    await put_rows(
-        rows, [mistaken(person)[0]], now() - timedelta(seconds=HISTORY_STALE_SECONDS + 60)
-    )
+    long_ago = now() - timedelta(seconds=HISTORY_STALE_SECONDS + 60)
+    await put_rows(rows, [mistaken(person)[0]], long_ago, prefix=kafka.prefix)
     code, said = await fails(someone())
     assert (code, "Try again in" in said) == (1, True)
     code, said = await fails(person)
@@ -392,10 +395,10 @@ async def test_the_commands_errors_say_what_to_do(view: Running, rows: Redis) ->
 
 
 async def test_an_id_that_looks_like_a_style_is_printed_as_it_is(
-    view: Running, rows: Redis
+    view: Running, rows: Redis, kafka: Kafka
 ) -> None:
     person = someone()
     result = b.positive(b.day(2), person=person, id="[red]r[/]")
-    await put_rows(rows, [row_of(person, (result, b.day(3)))])
+    await put_rows(rows, [row_of(person, (result, b.day(3)))], prefix=kafka.prefix)
     told = await asyncio.to_thread(command, person, YUEKANG_VIEW_URL=view.address)
     assert told.output.count("[red]r[/]") == 2

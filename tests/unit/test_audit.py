@@ -205,9 +205,11 @@ def test_a_run_that_was_killed_is_made_good_with_the_same_bytes(tmp_path: Path) 
 
 
 def test_one_process_at_a_time_has_the_folder(tmp_path: Path) -> None:
-    TileFolder(tmp_path / "log").lock()
-    with pytest.raises(FolderTakenError):
-        TileFolder(tmp_path / "log").lock()
+    files = TileFolder(tmp_path / "log")
+    with files.taken(), pytest.raises(FolderTakenError), files.taken():
+        pass
+    with files.taken():
+        pass
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
 
 
