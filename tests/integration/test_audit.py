@@ -370,7 +370,8 @@ async def test_the_anonymous_leave_nothing_and_operators_all_that_they_do(
                 origin = {"origin": view.address}
                 await http.post(f"{view.address}/duty/login", data=form, headers=origin)
         assert await lines_on(kafka) == []
-        for part in ("code", "explanation", "code"):
+        assert view.code_of(person)[0] == 200
+        for part in ("explanation", "code"):
             assert (await http.get(f"{path}/{part}", headers=OPERATOR_HEADERS)).status_code == 200
     log = tmp_path / "audit-log.log"
     port = int(environment["YUEKANG_AUDIT_STATUS_PORT"])

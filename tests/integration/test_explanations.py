@@ -265,6 +265,7 @@ def view(
 ) -> Iterator[Running]:
     with running_view(kafka, redis_url, tmp_path_factory.mktemp("view")) as running:
         running.wait_live()
+        running.code_of(someone())  # by then it can write down who asks
         yield running
 
 

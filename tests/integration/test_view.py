@@ -788,14 +788,15 @@ async def test_only_a_terminal_may_scan(
 
 
 async def test_the_process_serves_over_granian_and_ends_when_told(
-    broker: Brokers, redis_url: str, model: Model, tmp_path: Path
+    kafka: Kafka, redis_url: str, redis: Redis, tmp_path: Path
 ) -> None:
-    person = someone()
-    with running_view(Kafka(broker), redis_url, tmp_path) as view:
+    person, model = someone(), Model(redis, kafka.prefix)
+    await model.begin()
+    with running_view(kafka, redis_url, tmp_path) as view:
         view.wait_live()
         await model.put(health_code(person, reason(conditions=(waiting(),))))
         view.wait_ready()
-        status, text = view.get(f"/v1/people/{person}/code")
+        status, text = view.code_of(person)
         assert (status, json.loads(text)["colour"]) == (200, "red")
         assert "yuekang_view_reads_total" in view.get("/metrics")[1]
         await model.put(as_of=now() - timedelta(seconds=REFUSE_SECONDS + 1))

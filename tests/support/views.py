@@ -446,6 +446,17 @@ class Running:
     def wait_ready(self) -> None:
         self._wait("/readyz")
 
+    def code_of(self, person: str) -> tuple[int, str]:
+        """Return a code as the operator reads it, once the view can write that down.
+
+        It is ready before it has a producer, and tells nothing by key without one.
+        """
+        until = time.monotonic() + READY_SECONDS_MAX
+        while "audit-away" in (answer := self.get(f"/v1/people/{person}/code"))[1]:
+            assert time.monotonic() < until, answer
+            time.sleep(0.05)
+        return answer
+
     def _wait(self, path: str) -> None:
         until = time.monotonic() + READY_SECONDS_MAX
         while self.get(path)[0] != 200:
