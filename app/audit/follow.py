@@ -106,7 +106,8 @@ class AuditLog:
         if (note := self._files.checkpoint()) is None:
             return head, tree
         found = read_checkpoint(note, [self._signer.verifier, *self._former])
-        if found.size > head.size or (found.size == head.size and found.root != tree.root()):
+        # Also where the tree has more: what is signed next must have grown from this.
+        if found.size > head.size or Tree(self._files, found.size).root() != found.root:
             raise TilesDamagedError(
                 f"The tree in {self._files.folder} is not the one whose checkpoint was signed over "
                 f"{found.size} entries. `yuekang audit verify` says what differs; put back a copy."

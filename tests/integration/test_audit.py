@@ -232,6 +232,12 @@ async def test_a_tree_that_was_changed_is_not_signed(own: Kafka, tmp_path: Path)
         assert size_of(files) == 5
         tile.write_bytes(before)
         await until(lambda: size_of(files) == 9)
+    # More in the tree than was signed is what a kill leaves; another beginning is not.
+    for forged in (SIGNER.sign(5, bytes(32)), SIGNER.sign(10, bytes(32))):
+        files.write_checkpoint(forged)
+        async with keeping(own, files) as kept:
+            await until(says(kept, "is not the one whose checkpoint was signed"))
+        assert files.checkpoint() == forged
 
 
 async def test_a_topic_made_again_waits_for_an_operator(
