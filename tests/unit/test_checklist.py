@@ -241,6 +241,17 @@ def test_what_an_authority_owes_since_days_is_said_in_words() -> None:
     assert summed(judged([order], b.day(10, 19)), b.day(10, 19)).green_at == b.day(10, 20)
 
 
+def test_what_an_authority_could_do_by_now_has_no_date_from_that_instant_on() -> None:
+    end = b.day(10)
+    code = judged([b.ordered("centralised", b.day(1), end)], end)
+    told = summed(code, end)
+    assert told.green_at is None
+    [awaited] = told.wait_for
+    assert awaited.overdue is not None
+    assert awaited.overdue.of(LANGUAGES[0]) == "今天已到最早日期，仍未办结"
+    assert summed(code, end - timedelta(seconds=1)).green_at == end
+
+
 def test_what_ends_by_itself_asks_for_nothing() -> None:
     at = b.day(5)
     told = summed(judged([b.ordered("home", b.day(1), b.day(10, 20))], at), at)

@@ -170,7 +170,7 @@ def _count(place: int, interval: Interval) -> Text | None:
 def overdue_days(condition: Condition, at: datetime) -> int | None:
     """Return how many days ago an authority could have met a line; None if that is not so yet."""
     date = condition.not_before
-    if condition.met_at is not None or date is None or at <= date:
+    if condition.met_at is not None or date is None or at < date:
         return None
     if condition.owner in (Owner.TIME, Owner.LABORATORY):
         return None
