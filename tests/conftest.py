@@ -11,6 +11,7 @@ from app.development.stack.redis_server import RedisServer
 from app.process.kafka import Brokers
 from app.process.ports import free_port
 from support.brokers import Kafka, shared_broker
+from support.redis_users import give_users
 
 settings.register_profile(
     "test",
@@ -86,11 +87,12 @@ def kafka(broker: Brokers, request: pytest.FixtureRequest, worker_id: str) -> Ka
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty Redis."""
+    """The address of an empty Redis, where a process may do what it does."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
     server.start()
     try:
         server.wait_ready()
+        give_users(server.url)
         yield server.url
     finally:
         server.stop()

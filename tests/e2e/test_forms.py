@@ -25,6 +25,7 @@ from support import builders as b
 from support.brokers import Kafka
 from support.browsing import NARROW, PHONE, SMALL_TARGETS, assert_accessible
 from support.gateways import SECRET, command
+from support.redis_users import as_user
 from support.rows import put_rows
 from support.stage import Log, Stage
 from support.tokens import OF_THE_VIEW
@@ -256,7 +257,7 @@ def travel(
     environment = {
         **kafka.environment,
         "YUEKANG_ENVIRONMENT": "development",
-        "YUEKANG_REDIS_URL": redis_url.replace("/0", "/8"),
+        "YUEKANG_REDIS_URL": as_user("view", redis_url.replace("/0", "/8")),
         "YUEKANG_DATA_DIR": str(directory),
         "YUEKANG_VIEW_PORT": str(view),
         "YUEKANG_GATEWAY_PORT": str(gateway),
@@ -266,7 +267,7 @@ def travel(
         "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
         "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
     }
-    rows_url = Settings(redis_url=environment["YUEKANG_REDIS_URL"]).rows_redis_url
+    rows_url = Settings(redis_url=redis_url.replace("/0", "/8")).rows_redis_url
     log.run(_put_visits(rows_url, kafka.prefix))
     processes = [
         HttpProcess(

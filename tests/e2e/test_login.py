@@ -15,6 +15,7 @@ from support.brokers import Kafka
 from support.browsing import SMALL_TARGETS, assert_accessible
 from support.gateways import SECRET, command
 from support.logins import CARD, PEOPLE
+from support.redis_users import as_user
 from support.stage import Log
 from support.tokens import OF_THE_VIEW
 from support.up import answers
@@ -43,7 +44,7 @@ def site(
     environment = {
         **own_topics.environment,
         "YUEKANG_ENVIRONMENT": "development",
-        "YUEKANG_REDIS_URL": redis_url.replace("/0", "/4"),
+        "YUEKANG_REDIS_URL": as_user("view", redis_url.replace("/0", "/4")),
         "YUEKANG_DATA_DIR": str(directory),
         "YUEKANG_VIEW_PORT": str(view),
         "YUEKANG_GATEWAY_PORT": str(gateway),

@@ -20,6 +20,7 @@ from support.asgi import transport_to
 from support.gateways import LABORATORY, NO_REDIS, SECRET, Json, assert_named
 from support.letters import LettersModel, letter, refused, tally
 from support.macs import KEYS
+from support.redis_users import as_user
 from support.tokens import TOKENS, TRUST
 
 PATH = "/v1/sources/me/refusals"
@@ -47,7 +48,7 @@ async def gateway_over(redis_url: str) -> AsyncIterator[Litestar]:
     app = create_gateway(
         GatewayOptions(
             brokers=Brokers(f"127.0.0.1:{free_port()}"),
-            rows_redis_url=redis_url,
+            rows_redis_url=as_user("gateway", redis_url),
             person_key_secret=SECRET,
             person_key_version=1,
             trust=TRUST,

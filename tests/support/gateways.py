@@ -23,6 +23,7 @@ from models.events import DocumentType
 from models.phones import MOBILE_PHONE_NUMBER, Phone
 from support.brokers import NO_BROKERS, Kafka
 from support.macs import KEYS
+from support.redis_users import as_user
 from support.tokens import MAKING, TRUST, TRUSTING
 
 SECRET = bytes(range(32))
@@ -128,7 +129,7 @@ def environment(kafka: Kafka, port: int, rows_redis_url: str = NO_REDIS) -> dict
     return {
         **kafka.environment_of("gateway"),
         "YUEKANG_GATEWAY_PORT": str(port),
-        "YUEKANG_ROWS_REDIS_URL": rows_redis_url,
+        "YUEKANG_ROWS_REDIS_URL": as_user("gateway", rows_redis_url),
         "YUEKANG_PERSON_KEY_SECRET": SECRET.hex(),
         "YUEKANG_SIGNING_KEYS": f"{PROVINCE}={RequestSigner(PROVINCE_KEY).public.hex()}",
         **TRUSTING,

@@ -20,6 +20,7 @@ from app.process.ports import free_port
 from models.codes import HealthCode, StatusChange, changed
 from support.brokers import Kafka
 from support.gateways import PLAIN, command
+from support.redis_users import as_user
 from support.tokens import OF_THE_VIEW, OPERATOR_HEADERS, bearer
 from support.views import CREDENTIAL_KEY, DISPLAY_KEY, SESSION_KEY, duty_cookie, resident_cookie
 
@@ -37,7 +38,7 @@ class Service(HttpProcess):
         self.url = f"http://127.0.0.1:{port}"
         environment = {
             **kafka.environment_of(name),
-            "YUEKANG_REDIS_URL": redis_url,
+            "YUEKANG_REDIS_URL": as_user(name, redis_url),
             "YUEKANG_DATA_DIR": str(directory),
             "YUEKANG_PROJECTION_STATUS_PORT": str(port),
             "YUEKANG_VIEW_PORT": str(port),

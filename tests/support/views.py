@@ -58,6 +58,7 @@ from support.audits import Noted
 from support.brokers import NO_BROKERS, NOBODY, Kafka
 from support.gateways import PLAIN, command
 from support.macs import KEYS
+from support.redis_users import as_user
 from support.tokens import (
     IDENTITY_PROVIDER_TOKEN,
     OF_THE_VIEW,
@@ -358,9 +359,9 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
     )
     defaults = {
         "brokers": NO_BROKERS,
-        "redis_url": redis_url,
-        "rows_redis_url": settings.rows_redis_url,
-        "sessions_redis_url": settings.sessions_redis_url,
+        "redis_url": as_user("view", redis_url),
+        "rows_redis_url": as_user("view", settings.rows_redis_url),
+        "sessions_redis_url": as_user("view", settings.sessions_redis_url),
         "trust": TRUST,
         "mac_keys": KEYS,
         "display_key": DISPLAY_KEY,
@@ -406,7 +407,7 @@ def resident(
 def projection_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
     return {
         **kafka.environment_of("projection"),
-        "YUEKANG_REDIS_URL": redis_url,
+        "YUEKANG_REDIS_URL": as_user("projection", redis_url),
         "YUEKANG_PROJECTION_STATUS_PORT": str(port),
     }
 
@@ -414,7 +415,7 @@ def projection_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str,
 def view_environment(kafka: Kafka, redis_url: str, port: int) -> dict[str, str]:
     return {
         **kafka.environment_of("view"),
-        "YUEKANG_REDIS_URL": redis_url,
+        "YUEKANG_REDIS_URL": as_user("view", redis_url),
         "YUEKANG_VIEW_PORT": str(port),
         **OF_THE_VIEW,
         "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
@@ -505,7 +506,7 @@ def running_rows(kafka: Kafka, redis_url: str, directory: Path) -> Iterator[Runn
     port = free_port()
     environment = {
         **kafka.environment_of("rows"),
-        "YUEKANG_ROWS_REDIS_URL": redis_url,
+        "YUEKANG_ROWS_REDIS_URL": as_user("rows", redis_url),
         "YUEKANG_ROWS_STATUS_PORT": str(port),
     }
     running = Running("rows", environment, port, directory / "rows.log")
