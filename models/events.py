@@ -14,9 +14,10 @@ information (models.lists).
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, assert_never, get_args
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -739,41 +740,26 @@ def type_of(event: Event) -> str:
     return str(event.__struct_config__.tag)
 
 
+COUNTS_FROM: Mapping[type[StatusEvent], str] = {
+    IdentityVerified: "verified_at",
+    NatResultReported: "reported_at",
+    NatResultReportedV2: "reported_at",
+    CaseSuspected: "reported_at",
+    CaseConfirmed: "confirmed_at",
+    CaseExcluded: "excluded_at",
+    CaseDischarged: "discharged_at",
+    ContactListed: "listed_at",
+    ContactWithdrawn: "withdrawn_at",
+    QuarantineOrdered: "starts_at",
+    QuarantineTransferred: "transferred_at",
+    QuarantineReleased: "released_at",
+    ProvincialCodeReported: "reported_at",
+}
+"""The field of its data that says from when an event counts. A retraction has none."""
+
+
 def counts_from(event: StatusEvent) -> datetime:
     """Return the instant from which what `event` says counts; for a retraction, its own time."""
-    match event:
-        case IdentityVerified(data=identity):
-            return identity.verified_at
-        case NatResultReported(data=result):
-            return result.reported_at
-        case CaseSuspected(data=suspected):
-            return suspected.reported_at
-        case CaseConfirmed(data=confirmed):
-            return confirmed.confirmed_at
-        case CaseExcluded(data=excluded):
-            return excluded.excluded_at
-        case CaseDischarged(data=discharged):
-            return discharged.discharged_at
-        case ContactListed(data=listed):
-            return listed.listed_at
-        case ContactWithdrawn(data=withdrawn):
-            return withdrawn.withdrawn_at
-        case QuarantineOrdered(data=ordered):
-            return ordered.starts_at
-        case QuarantineTransferred(data=transferred):
-            return transferred.transferred_at
-        case QuarantineReleased(data=released):
-            return released.released_at
-        case ProvincialCodeReported(data=code):
-            return code.reported_at
-        case (
-            IdentityRetracted()
-            | NatResultRetracted()
-            | CaseRetracted()
-            | ContactRetracted()
-            | QuarantineRetracted()
-            | ProvincialCodeRetracted()
-        ):
-            return event.time
-        case _:
-            assert_never(event)
+    field = COUNTS_FROM.get(type(event))
+    instant: datetime = event.time if field is None else getattr(event.data, field)
+    return instant

@@ -5,8 +5,10 @@ open in its file, except what it cannot have closed: what was neither sent nor i
 instant that it names (`precedes`). A wrong year turns nobody green.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from models.corrections import Order
@@ -103,16 +105,20 @@ def held_from(opened: Placed[R]) -> datetime:
 def walk(reports: Sequence[Placed[R]], track: Track) -> Iterator[Closed]:
     """Yield what is closed together, with what closed it, and at last what stays open; of
     `reports`, in their places."""
-    opened: list[Placed[R]] = []
+    opened: list[tuple[datetime, Placed[R]]] = []  # by `held_from`, so what stays is at the end
     for report in reports:
         goes_on = opened and isinstance(report.event, track.goes_on)
         if goes_on or isinstance(report.event, track.opens):
-            opened.append(report)
+            insort(opened, (held_from(report), report))
         elif isinstance(report.event, track.closes + track.goes_on):
-            stays = [one for one in opened if precedes(report.event, one)]
-            yield Closed([one for one in opened if one not in stays], report)
-            opened = stays
-    yield Closed(opened, None)
+            stays = bisect_left(opened, True, key=lambda one: precedes(report.event, one[1]))
+            yield Closed(_in_their_places(opened[:stays]), report)
+            del opened[:stays]
+    yield Closed(_in_their_places(opened), None)
+
+
+def _in_their_places(opened: Iterable[tuple[datetime, Placed[R]]]) -> Sequence[Placed[R]]:
+    return sorted((report for _, report in opened), key=attrgetter("place"))
 
 
 def steps_after(

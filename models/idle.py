@@ -214,8 +214,9 @@ def _stands_in_the_way(
     event, begins = closing.event, BEGINS[type(closing.event)]
     own = [report for report in began if isinstance(report.event, begins)]
     before = [report for report in own if report.place < closing.place]
-    if dated_later := [report for report in before if precedes(event, report)]:
-        return Obstacle.DATED_BEFORE, dated_later[-1].event
+    dated_later = (report for report in reversed(before) if precedes(event, report))
+    if (newest := next(dated_later, None)) is not None:
+        return Obstacle.DATED_BEFORE, newest.event
     ended: list[Placed[FileReport]] = []
     for track, walked in opening.items():
         still_open: list[Placed[FileReport]] = []

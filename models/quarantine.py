@@ -1,7 +1,10 @@
 """Ranks 5 and 6, 集中隔离人员 and 居家隔离人员: an order of quarantine with its steps."""
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
+from itertools import islice
 
 from models.codes import Condition, ConditionKind, Interval, Owner, Reason, ref
 from models.easing import mildest, passing_of_time
@@ -12,7 +15,7 @@ from models.events import (
     QuarantineTransferred,
     counts_from,
 )
-from models.files import ORDER, Placed, QuarantineReport, steps_after, walk
+from models.files import ORDER, Placed, QuarantineReport, held_from, walk
 from models.policy import Policy
 
 QuarantineStep = QuarantineOrdered | QuarantineTransferred
@@ -23,11 +26,17 @@ def quarantine(reports: Sequence[Placed[QuarantineReport]]) -> Iterator[Interval
     planned end lifts a step where policy says so. A transfer ends one kind and opens the other at
     the same instant: no green gap. What begins after a release needs an order that follows it."""
     steps = [(step, released) for opened, released in walk(reports, ORDER) for step in opened]
-    for step, released in steps:
-        following = steps_after(step, released, (later for later, _ in steps))
-        first = min((later.event for later in following), key=counts_from, default=None)
+    steps.sort(key=lambda each: each[0].place)
+    # From the last to the first, so that what takes a step's place (models.files.steps_after) is
+    # known by then, and is found without asking each.
+    later: list[tuple[datetime, Placed[QuarantineStep]]] = []  # by when they count
+    for step, released in reversed(steps):
+        after = islice(later, bisect_left(later, (held_from(step),)), None)
+        between = (one.event for _, one in after if released is None or one.place < released.place)
         notice = released and released.event
-        yield mildest(counts_from(step.event), partial(_quarantine, step.event, first, notice))
+        opening = partial(_quarantine, step.event, next(between, None), notice)
+        yield mildest(counts_from(step.event), opening)
+        insort(later, (counts_from(step.event), step))
 
 
 def _quarantine(

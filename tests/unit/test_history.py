@@ -292,6 +292,10 @@ FLOODS: dict[str, Callable[[int, datetime], list[Any]]] = {
     "exposures of one listing": lambda n, at: [contact(at, at, id=f"l{n}")],
     "orders": lambda n, at: [ordered("home", at, day(90), order=f"Q{n}", id=f"o{n}")],
     "steps of one order": lambda n, at: [ordered("home", at, day(90), id=f"o{n}")],
+    "steps of one order, and releases dated before them": lambda n, at: [
+        ordered("home", at, day(90), id=f"o{n}"),
+        released(day(2), time=at, id=f"r{n}"),
+    ],
     "orders and their releases": lambda n, at: [
         ordered("home", at, day(90), order=f"Q{n}", id=f"o{n}"),
         released(at, f"Q{n}", id=f"r{n}"),

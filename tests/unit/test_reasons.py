@@ -1,11 +1,12 @@
 """The six reasons, rule by rule, in the order of the manual's list (三（一）)."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from models.codes import Colour, ConditionKind, HealthCode, Reason, judge
+from models.events import COUNTS_FROM, StatusEvent
 from models.reasons import assess
 from support.builders import (
     confirmed,
@@ -78,6 +79,13 @@ def test_every_open_reason_is_shown_and_the_highest_rank_first() -> None:
 
 
 # Rank 1
+
+
+@pytest.mark.parametrize("kind", get_args(StatusEvent))
+def test_every_event_says_from_when_it_counts_or_takes_another_back(kind: type) -> None:
+    taken_back = kind.__name__.endswith("Retracted")
+    assert (kind in COUNTS_FROM) != taken_back
+    assert taken_back or COUNTS_FROM[kind] in get_type_hints(kind)["data"].__struct_fields__
 
 
 def test_a_positive_counts_from_its_report() -> None:
