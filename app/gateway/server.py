@@ -11,7 +11,7 @@ from app.topics.authentic import source_keys
 from app.web.serve import serve
 from app.web.tokens import trust_of
 
-REQUESTS_AT_ONCE_MAX = 512
+CONNECTIONS_MAX = 512
 KILL_SECONDS = 5
 """Streams never end by themselves, and their clients come back. A request that still waits for
 Kafka then is cut off; sending it again is safe."""
@@ -59,7 +59,7 @@ def gateway() -> None:
         settings.gateway_host,
         settings.gateway_port,
         "YUEKANG_GATEWAY_PORT",
-        requests_at_once_max=REQUESTS_AT_ONCE_MAX,
+        connections_max=CONNECTIONS_MAX,
         kill_seconds=KILL_SECONDS,
         check=_settings,
     )

@@ -13,6 +13,10 @@ HTTP_REQUESTS_REFUSED = Counter(
     "Requests refused whole, by the problem's code; 503 and 500 are among them.",
     ["code"],
 )
+HTTP_CONNECTIONS_CLOSED = Counter(
+    "yuekang_http_connections_closed_total",
+    "Connections closed since they had sent nothing, or were the quietest of too many.",
+)
 WRITER_EVENTS_IN_FLIGHT = Gauge(
     "yuekang_writer_events_in_flight",
     "Events that wait for Kafka's word.",

@@ -20,7 +20,7 @@ from app.web.issuing import told_by
 from app.web.serve import serve
 from app.web.tokens import trust_of
 
-REQUESTS_AT_ONCE_MAX = 4_096
+CONNECTIONS_MAX = 4_096
 KILL_SECONDS = 2
 """Every answer takes less than a second. Only streams last longer, and their clients come back."""
 
@@ -105,7 +105,7 @@ def serve_view(target: str, read: Callable[[], Settings]) -> None:
         settings.view_host,
         settings.view_port,
         "YUEKANG_VIEW_PORT",
-        requests_at_once_max=REQUESTS_AT_ONCE_MAX,
+        connections_max=CONNECTIONS_MAX,
         kill_seconds=KILL_SECONDS,
         check=read,
     )

@@ -6,19 +6,23 @@ starts more processes.
 """
 
 from collections.abc import Callable
+from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 import typer
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server import Server
 
 from app.process.ports import holder, is_free
 from app.process.settings import SettingsError
+from app.web.connections import SPARE, bound_connections
 
 HEADER_READ_MS_MAX = 10_000
 """A client that takes longer to send its headers is cut off."""
 
+CONNECTIONS_MAX = 512
 
 NEW_WORKER_SECONDS = 15.0
 """How long the old worker serves on beside a new one, which needs 2 s to begin; 9 s without Kafka
@@ -32,16 +36,16 @@ def serve(
     port: int,
     variable: str,
     *,
-    requests_at_once_max: int | None = None,
+    connections_max: int = CONNECTIONS_MAX,
     kill_seconds: int | None = None,
     check: Callable[[], object],
 ) -> None:
     """Serve the application that `target` (`module:factory`) makes, until a signal ends it.
 
-    Requests beyond `requests_at_once_max` wait in the socket. After a signal the worker has
-    `kill_seconds` to end. If the port is taken, print who holds it and exit with 1: Granian would
-    share it in silence, and each of two processes would get half of the requests. `variable` is the
-    setting of the port.
+    Beyond `connections_max` connections the quietest are closed (app.web.connections). After a
+    signal the worker has `kill_seconds` to end. If the port is taken, print who holds it and exit
+    with 1: Granian would share it in silence, and each of two processes would get half of the
+    requests. `variable` is the setting of the port.
 
     After SIGHUP a new worker reads the settings again, the files that they name included; it takes
     the place of the old one, and no connection is refused. Before that `check` reads them as a
@@ -62,8 +66,9 @@ def serve(
         port=port,
         workers=1,
         loop=Loops.uvloop,
+        http=HTTPModes.http1,  # nobody asked for HTTP/2 in the clear
         websockets=False,
-        backpressure=requests_at_once_max,
+        backpressure=connections_max + SPARE,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
         workers_kill_timeout=kill_seconds,
         respawn_interval=NEW_WORKER_SECONDS,
@@ -80,4 +85,11 @@ def serve(
             reload(*arguments, **options)
 
     server.signal_handler_reload = reload_if_it_can  # type: ignore[method-assign]
-    server.serve()
+    server.serve(target_loader=partial(_load, target, port, connections_max), wrap_loader=False)
+
+
+def _load(target: str, port: int, connections_max: int) -> Any:
+    """Make the application, in the worker's process."""
+    app = resolve_name(target)()
+    bound_connections(port, connections_max)
+    return app
