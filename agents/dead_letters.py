@@ -87,7 +87,8 @@ class DeadLetters:
                 ("yk_sha256", hashlib.sha256(raw).hexdigest().encode()),
             ]
             raw = raw[:VALUE_BYTES_MAX]
-        if refusal.code is Code.DOCUMENT_NUMBER or carries_phone_number(
+        # What is too large was not searched for numbers, so it may carry one.
+        if refusal.code in (Code.DOCUMENT_NUMBER, Code.TOO_LARGE) or carries_phone_number(
             raw, key, record.headers, topic
         ):
             # The record's own headers are left out: one of them may hold the number.

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from app.topics.attributes import JSON, TwoValues, media_type, of_headers
+from app.topics.catalogue import CATALOGUE
 from app.topics.codec import parse_strict
 from app.web.problems import Refused
 
@@ -24,6 +25,18 @@ Headers = list[tuple[bytes, bytes]]
 BATCH_EVENTS_MAX = 500
 DOCUMENTS_MAX = 1_000
 """Documents in one request for person keys."""
+
+DOCUMENTS_BYTES_MAX = 512 * DOCUMENTS_MAX
+"""Of such a request: a document has some 70 bytes."""
+
+EVENT_BYTES_MAX = max(
+    topic.value_bytes_max for topic in CATALOGUE.topics.values() if topic.folds_into is not None
+)
+"""Of one event as it was sent: no topic takes more, and all that follows costs by the byte."""
+
+COMMAS_MAX = 64 * BATCH_EVENTS_MAX
+"""Commas in a batch whose events need not be counted before they are split; five times those of a
+full one."""
 
 PREFIX = b"ce-"
 
@@ -60,9 +73,20 @@ def is_batch(kind: str, headers: Headers) -> bool:
 
 def one(kind: str, headers: Headers, body: bytes) -> Any:
     """Return the one event of a request; raise `Refused` or the codec's `Refusal`."""
+    attributes = sum(len(name) + len(raw) for name, raw in headers if name.startswith(PREFIX))
+    check_size(len(body) + (0 if kind == ONE else attributes))
     if kind == ONE:
         return parse_strict(body)
     return {**_attributes(headers), "data": parse_strict(body)}
+
+
+def check_size(event_bytes: int) -> None:
+    """Raise `Refused` for an event that is larger than any topic takes, before it is read."""
+    if event_bytes > EVENT_BYTES_MAX:
+        raise Refused(
+            "too-large",
+            f"The event has {event_bytes} bytes as it was sent; at most {EVENT_BYTES_MAX} go.",
+        )
 
 
 def batch(body: bytes) -> list[bytes]:
@@ -70,6 +94,7 @@ def batch(body: bytes) -> list[bytes]:
 
     Raise `Refused` for anything but a JSON array, and for an array that is too long.
     """
+    _check_count(body)
     try:
         events = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
     except msgspec.ValidationError:
@@ -79,17 +104,37 @@ def batch(body: bytes) -> list[bytes]:
     except (msgspec.DecodeError, RecursionError):
         events = _split_by_brackets(body)
     if len(events) > BATCH_EVENTS_MAX:
-        raise Refused(
-            "too-many", f"The batch has {len(events)} events; at most {BATCH_EVENTS_MAX} go."
-        )
+        raise _too_many(f"{len(events)} events")
     return events
+
+
+def _too_many(found: str) -> Refused:
+    return Refused("too-many", f"The batch has {found}; at most {BATCH_EVENTS_MAX} go.")
+
+
+def _check_count(body: bytes) -> None:
+    """Raise `Refused` where splitting alone would cost too much.
+
+    A million empty events would be a million objects here before anybody counted them.
+    """
+    if body.count(b",") <= COMMAS_MAX:
+        return
+    depth, events = 0, 1
+    for number, mark in enumerate(_MARKS.finditer(body)):
+        events += depth == 1 and mark.group() == b","
+        depth += _WITHIN.get(mark.group(), 0)
+        if events > BATCH_EVENTS_MAX:
+            raise _too_many(f"more than {BATCH_EVENTS_MAX} events")
+        if number == MARKS_MAX:
+            raise Refused("too-large", f"No batch has more than {MARKS_MAX} names and values.")
 
 
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
 _WITHIN = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 MARKS_MAX = 200_000
-"""Brackets, commas and texts in a batch that is not JSON; ten times those of a full batch."""
+"""Brackets, commas and texts in a batch that are looked at one by one; ten times those of a full
+batch."""
 
 
 def _split_by_brackets(body: bytes) -> list[bytes]:

@@ -328,6 +328,7 @@ async def _publish_batch(gateway: Gateway, source: str, events: list[bytes]) -> 
 def _judge(gateway: Gateway, source: str, raw: bytes) -> Admitted | Problem:
     event: Any = None
     try:
+        messages.check_size(len(raw))
         event = parse_strict(raw)
         return gateway.admission.admit(event, source)
     except (Refused, Refusal) as refusal:
@@ -340,6 +341,11 @@ def _accepted(admitted: Admitted, place: KafkaPlace) -> Accepted:
 
 
 def _documents(body: bytes) -> list[Any]:
+    if len(body) > messages.DOCUMENTS_BYTES_MAX:
+        raise Refused(
+            "body-too-large",
+            f"At most {messages.DOCUMENTS_BYTES_MAX} bytes of documents go at once.",
+        )
     try:
         asked = parse_strict(body)
     except Refusal as refusal:

@@ -162,7 +162,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
     rows_redis_url: RedisUrl = ""
     sessions_redis_url: RedisUrl = ""
-    """Unless set, the two databases that come after that of `redis_url` on the same server."""
+    """Rows, unless set, are in the database after that of `redis_url`. Sessions are in the one
+    after that of the rows: what residents can make must not fill the server of the codes."""
     redis_user: Text = ""
     redis_password: SecretText = ""
     """As whom a process goes to each Redis whose address names nobody."""
@@ -284,9 +285,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "watched", ",".join(local))
         if not self.oidc_issuer and self.environment == "development":
             msgspec.structs.force_setattr(self, "oidc_issuer", self.development_issuer)
-        for after, name in enumerate(("rows_redis_url", "sessions_redis_url"), start=1):
+        for name, before in (
+            ("rows_redis_url", "redis_url"),
+            ("sessions_redis_url", "rows_redis_url"),
+        ):
             if not getattr(self, name):
-                msgspec.structs.force_setattr(self, name, _database(self.redis_url, after))
+                msgspec.structs.force_setattr(self, name, _database(getattr(self, before)))
         if self.redis_password:
             for name in REDIS_URLS:
                 signed = _signed(getattr(self, name), self.redis_user, self.redis_password)
@@ -445,7 +449,7 @@ def _faults_of_redis(settings: Settings) -> Iterator[str]:
         yield "YUEKANG_REDIS_USER is set, but YUEKANG_REDIS_PASSWORD is not."
     if settings.environment != "production":
         return
-    servers: dict[str, str] = {}  # an address that was not set is of the first server
+    servers: dict[str, str] = {}  # an address that was not set is of a server before it
     for name in REDIS_URLS:
         url = getattr(settings, name)
         if not re.match(rf"(rediss|unix)://|redis://([^@/]*@)?{LOCAL}(:|/|\?|\Z)", url):
@@ -465,12 +469,12 @@ def _signed(url: str, user: str, password: str) -> str:
     return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
-def _database(url: str, after: int) -> str:
-    """Return the address of the database that comes `after` so many of `url`."""
+def _database(url: str) -> str:
+    """Return the address of the database that comes after that of `url`."""
     match = re.fullmatch(r"(\w+://[^/?]+)(?:/(\d*))?(\?.*)?", url)
     if match is None:  # a socket's path, say, in which a number need not be the database's
         return url
-    return f"{match[1]}/{int(match[2] or 0) + after}{match[3] or ''}"
+    return f"{match[1]}/{int(match[2] or 0) + 1}{match[3] or ''}"
 
 
 def _key(text: str) -> bytes:

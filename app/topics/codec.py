@@ -71,6 +71,9 @@ class Refusal(Exception):
         self.faults = faults
 
 
+BESIDE_BYTES_MAX = 16_384
+"""Of a record's key and headers: every attribute of binary mode and what tracing adds is 2 KB."""
+
 encode = msgspec.json.Encoder().encode
 """Return an event as structured JSON."""
 
@@ -83,17 +86,24 @@ def decode(
     arrived_at: datetime,
 ) -> Event:
     """Return the event in a record of `topic`, or raise `Refusal`."""
+    # First, since all that follows costs time by the byte, and anybody may write to Kafka.
+    beside = len(key or b"") + sum(len(name) + len(raw or b"") for name, raw in headers)
+    if value is not None and len(value) > topic.value_bytes_max:
+        raise Refusal(
+            Code.TOO_LARGE,
+            f"The value has {len(value)} bytes; {topic.name} takes {topic.value_bytes_max}.",
+        )
+    if beside > BESIDE_BYTES_MAX:
+        raise Refusal(
+            Code.TOO_LARGE,
+            f"The key and the headers have {beside} bytes; at most {BESIDE_BYTES_MAX} are read.",
+        )
     if carries_document_number(searchable(value, key, headers)):
         raise document_number(source_in(value, headers))
     if value is None:
         raise Refusal(
             Code.TOMBSTONE,
             "The record has no value. To take an event back, publish its retraction.",
-        )
-    if len(value) > topic.value_bytes_max:
-        raise Refusal(
-            Code.TOO_LARGE,
-            f"The value has {len(value)} bytes; {topic.name} takes {topic.value_bytes_max}.",
         )
     parsed = parse_strict(value)
     if _is_binary(headers):

@@ -22,6 +22,9 @@ from app.web.connections import SPARE, bound_connections
 HEADER_READ_MS_MAX = 10_000
 """A client that takes longer to send its headers is cut off."""
 
+HEADERS_BYTES_MAX = 65_536
+"""All headers of a request; a session's cookie and a token are 1 KB."""
+
 CONNECTIONS_MAX = 512
 
 NEW_WORKER_SECONDS = 15.0
@@ -69,7 +72,9 @@ def serve(
         http=HTTPModes.http1,  # nobody asked for HTTP/2 in the clear
         websockets=False,
         backpressure=connections_max + SPARE,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_READ_MS_MAX, max_buffer_size=HEADERS_BYTES_MAX
+        ),
         workers_kill_timeout=kill_seconds,
         respawn_interval=NEW_WORKER_SECONDS,
         log_access=False,

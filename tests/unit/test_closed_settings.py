@@ -184,7 +184,7 @@ def test_a_process_goes_to_each_redis_as_one_user_unless_an_address_names_anothe
         redis_password="p@ss:w/rd",
     )
     assert settings.redis_url == "rediss://view:p%40ss%3Aw%2Frd@r:1/0?ssl_ca_certs=/ca.pem"
-    assert settings.sessions_redis_url == "rediss://view:p%40ss%3Aw%2Frd@r:1/2?ssl_ca_certs=/ca.pem"
+    assert settings.sessions_redis_url == "rediss://rows:theirs@s:2/1"
     assert settings.rows_redis_url == "rediss://rows:theirs@s:2"
     assert read(redis_password="x").redis_url == "redis://:x@127.0.0.1:26379/0"
     assert "p%40ss" not in repr(settings)
