@@ -20,7 +20,7 @@ from app.projection.rows import HIGH, ROW
 from app.projection.state import STATE
 from app.projection.trends import MINUTE, SLOT
 from app.travel.limits import LIMITS
-from app.view.declarations import KEY, REFERRED
+from app.view.declarations import COUNTED, KEY, REFERRED
 from app.view.releases import RELEASE
 
 ANY_KEY = "*"
@@ -71,7 +71,7 @@ USERS: Mapping[str, RedisRights] = MappingProxyType(
                 FILLING,
                 *(f"{each}*" for each in (CHUNK, HOLDERS, HELD, TAKEN, ASKED)),
                 *(f"{each}*" for each in (OVER, FAMILY, OF_PERSON)),
-                *(f"{each}*" for each in (f"{LIMITS}:", KEY, REFERRED)),
+                *(f"{each}*" for each in (f"{LIMITS}:", KEY, REFERRED, f"{COUNTED}:")),
                 RELEASE,
             ),
             reads=(

@@ -50,6 +50,7 @@ from app.topics.codec import Refusal, parse_strict
 from app.topics.records import KafkaPlace
 from app.topics.writer import Writer
 from app.web import problems
+from app.web.headers import hardened
 from app.web.operator import access_of
 from app.web.probes import probes
 from app.web.problems import FieldError, Problem, Refused
@@ -72,6 +73,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     mac_keys: SourceKeys
     revocations: Revocations | None = None
     signers: Signers | None = None
+    gateway_url: str = ""
     view_url: str = ""
     now: Clock = now
 
@@ -121,6 +123,7 @@ def create_gateway(options: GatewayOptions) -> Litestar:
             explanation,
         ],
         lifespan=[lifespan],
+        before_send=[hardened(options.gateway_url)],
         exception_handlers={
             Refused: problems.on_refused,
             ValidationException: problems.on_invalid,

@@ -40,6 +40,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         signers=Signers(
             signing_keys(settings.signing_keys), required=settings.environment == "production"
         ),
+        gateway_url=settings.gateway_url,
         view_url=settings.view_url,
     )
 

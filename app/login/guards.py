@@ -10,6 +10,9 @@ from http.cookies import SimpleCookie
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from litestar import Router
 from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders
@@ -18,11 +21,16 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions, SessionStore
-from app.web.problems import Refused
+from app.web.problems import Refused, retry_later
 from app.web.requests import AnyConnection, AnyRequest
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/v1/"
+
+RESIDENT_MAX = RateLimitItemPerMinute(600)
+"""Requests of one resident to one process, over all of their addresses. A page asks twice a minute
+and after each touch. The counters are in memory: two numbers for each resident of the last two
+minutes."""
 
 FRESH = {"fresh": True}
 """For a handler's `opt`: it needs a session whose person the provider saw a short while ago."""
@@ -54,6 +62,7 @@ class Guard:
     def __init__(self, sessions: Sessions, store: SessionStore, view_url: str) -> None:
         self.sessions = sessions
         self._store = store
+        self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())
         self.same_origin = same_origin(origin_of(view_url))
 
     async def session_of(self, connection: AnyConnection) -> Session:
@@ -62,6 +71,15 @@ class Guard:
         if await self._store.is_over(session):
             raise NoSession
         return session
+
+    async def spend(self, session: Session) -> None:
+        """Count a request of a resident; raise `Refused` (429) if it is one too many."""
+        if not await self._windows.hit(RESIDENT_MAX, session.person):
+            raise retry_later(
+                "resident-too-often",
+                f"One may ask {RESIDENT_MAX.amount} times a minute; wait a little.",
+                RESIDENT_MAX.get_expiry(),
+            )
 
     def protect(self, *handlers: Any, path: str = "/", **options: Any) -> Router:
         """Return a router that gives each handler its `session`; `options` are Litestar's."""
@@ -120,6 +138,7 @@ def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
             raise _no_session(connection) from None
         except Away:
             raise _away(connection) from None
+        await guard.spend(session)
         if scope["route_handler"].opt.get("fresh") and not guard.sessions.is_fresh(session):
             raise _not_fresh(connection)
         renewed = guard.sessions.renewed(session)

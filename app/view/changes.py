@@ -39,6 +39,7 @@ from app.view.limits import (
     RETRY_STALE_SECONDS,
     RETRY_STORE_SECONDS,
     RING,
+    STREAM_SECONDS_MAX,
 )
 from app.view.reading import Unavailable
 from models.codes import Reason
@@ -161,11 +162,13 @@ class Changes:
         clients_max: int = CLIENTS_MAX,
         ring: int = RING,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        stream_seconds_max: float = STREAM_SECONDS_MAX,
     ) -> None:
         self._redis = redis
         self._follower = follower
         self._clients_max = clients_max
         self._heartbeat_seconds = heartbeat_seconds
+        self._stream_seconds_max = stream_seconds_max
         self._ring: deque[ToldChange] = deque(maxlen=ring)
         self._place: StreamPlace | None = None
         self._news = asyncio.Event()
@@ -218,12 +221,15 @@ class Changes:
         return NewestChanges(place, tuple(found[:NEWEST]), searched)
 
     async def stream(self, begin: StreamPlace | None, wanted: ChangeFilter) -> AsyncIterator[bytes]:
-        """Yield a client's stream from its place on, for as long as it listens."""
+        """Yield a client's stream from its place on, for as long as it listens.
+
+        It ends after `STREAM_SECONDS_MAX`; the client comes back with the place that it has.
+        """
         self.clients += 1
         metrics.VIEW_CLIENTS.set(self.clients)
         try:
             yield b"retry: %d\n\n" % RECONNECT_MS
-            told = 0.0
+            told, ends = 0.0, time.monotonic() + self._stream_seconds_max
             async for steps in self._turns(begin):
                 text = b"".join(_texts(steps, wanted))
                 if not text:
@@ -233,6 +239,8 @@ class Changes:
                     text = b": alive\nid: %s\n\n" % str(steps[-1][0]).encode()
                 told = time.monotonic()
                 yield text
+                if told >= ends:
+                    return
         finally:
             self.clients -= 1
             metrics.VIEW_CLIENTS.set(self.clients)

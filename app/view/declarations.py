@@ -6,10 +6,14 @@ an id, so the event is the same byte for byte. A declaration cannot be changed o
 newest one holds (manual, 四.5).
 """
 
+import math
+import time
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
 from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -21,7 +25,7 @@ from app.topics.codec import Refusal, encode, from_mapping
 from app.topics.numbers import carries_document_number
 from app.topics.records import Record
 from app.topics.writer import Writer
-from app.view.limits import RETRY_STORE_SECONDS
+from app.view.limits import DECLARATIONS_MAX, RETRY_STORE_SECONDS
 from app.web.problems import FieldError, Refused, retry_later
 from models.codes import EventRef, reference_of
 from models.events import Celsius, DeclarationKind, Division, EventId, Instant, Name, Symptom
@@ -33,6 +37,9 @@ KEPT_SECONDS = 24 * 60 * 60
 """How long a form may be sent again after a failure."""
 
 KEY = "declared:"
+
+COUNTED = "declarations"
+"""Prefix of the keys that count."""
 
 REFERRED = "declared-as:"
 """Prefix of the keys that lead from a reference to the id of a declaration."""
@@ -84,11 +91,19 @@ class Declarations:
         self._writer = writer
         self._mac_keys = mac_keys
         self._now = now
+        storage = RedisStorage(
+            "async+redis://",  # the pool knows where
+            implementation="redispy",
+            key_prefix=COUNTED,
+            connection_pool=cast(Any, redis.connection_pool),  # its hint leaves pools out
+        )
+        self._windows = MovingWindowRateLimiter(storage)
 
     async def submit(self, person: str, asked: DeclarationRequest) -> DeclarationAnswer:
         """Write a declaration of `person`; raise `Refused`."""
         asked = msgspec.structs.replace(asked, symptoms=tuple(sorted(set(asked.symptoms))))
         self._record(person, asked, self._now())  # refuses a faulty one before its id is kept
+        await self._count(person, asked.id)
         declared_at = await self._first_submitted(person, asked)
         await self._writer.write([self._record(person, asked, declared_at)])
         return DeclarationAnswer(asked.id, declared_at, _reference(asked.id))
@@ -104,6 +119,23 @@ class Declarations:
         if not asked:
             return None
         return Declared(_decode_asked(asked), datetime.fromisoformat(instant))
+
+    async def _count(self, person: str, id: str) -> None:
+        """Count a declaration, however often it is sent; raise `Refused` if it is one too many."""
+        if await self._get(f"{KEY}{person}:{id}"):
+            return
+        try:
+            if await self._windows.hit(DECLARATIONS_MAX, person):
+                return
+            window = await self._windows.get_window_stats(DECLARATIONS_MAX, person)
+        except (RedisError, OSError, TimeoutError):
+            raise _busy() from None
+        seconds = max(1, math.ceil(window.reset_time - time.time()))
+        raise retry_later(
+            "declared-too-often",
+            f"There are at most {DECLARATIONS_MAX.amount} declarations in 24 hours.",
+            seconds,
+        )
 
     async def _get(self, key: str) -> str:
         try:

@@ -3,6 +3,16 @@
 None of them bears on what a code is; that is policy (models.policy).
 """
 
+from limits import RateLimitItemPerDay
+
+DECLARATIONS_MAX = RateLimitItemPerDay(20)
+"""Declarations of one resident. The manual asks for one a day of each kind; each is a record for
+400 days."""
+
+STREAM_SECONDS_MAX = 30 * 60.0
+"""The age of a stream of changes. Its client goes on where it was, if a place is left; so whoever
+no longer may follow, and whoever is in the way of others, does not stay for ever."""
+
 STALE_SECONDS = 5.0
 """An answer by data older than this says so. It is five times what the projection promises at p99,
 and as long as the projection may be silent before it counts as not ready."""

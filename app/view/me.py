@@ -160,6 +160,8 @@ def me_routes(view: Services) -> list[Any]:
             "sessions-away",
             "invalid",
             "append-only",
+            "declared-too-often",
+            "too-slow",
             "body-too-large",
             "busy",
             "kafka-away",

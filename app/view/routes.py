@@ -36,6 +36,7 @@ from app.view.reconciliation import RECONCILIATION, ReconciliationAnswer
 from app.view.services import Services, ViewOptions
 from app.view.terminals import terminal_routes
 from app.web.head import answering_head
+from app.web.headers import hardened
 from app.web.openapi import LICENSE, Served, document_of
 from app.web.operator import operator_of
 from app.web.probes import probes
@@ -127,7 +128,7 @@ def create_view(options: ViewOptions) -> Litestar:
             *page_routes(view, cache(lambda: document_of(app))),
         ],
         lifespan=[view.running],
-        before_send=[keep_language],
+        before_send=[keep_language, hardened(view.view_url)],
         exception_handlers={
             Refused: on_refused,
             Unavailable: problems.on_unavailable,

@@ -39,7 +39,7 @@ from app.view.limits import (
 from app.view.reading import Read, Unavailable
 from app.web.operator import access_of
 from app.web.problems import FieldError, Refused
-from app.web.requests import AnyRequest
+from app.web.requests import AnyConnection
 from app.web.tokens import Tokens
 from models.codes import Colour
 from models.events import EventId, Instant, Name
@@ -128,7 +128,7 @@ class Scans:
         self._mac_keys = mac_keys
         self._now = now
 
-    async def terminal_of(self, request: AnyRequest) -> str:
+    async def terminal_of(self, request: AnyConnection) -> str:
         """Return the source whose token the request carries; raise `Refused` (401)."""
         return (await access_of(self._tokens, request, "the terminal's", "/terminals/…")).source
 

@@ -4,19 +4,27 @@ from typing import Any
 
 from litestar import post
 from litestar.datastructures import ResponseHeader
+from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
 from app.view.scans import ScanAnswer, ScanRequest
 from app.view.services import Services
 from app.web.refusals import refusals
-from app.web.requests import AnyRequest
+from app.web.requests import AnyConnection, AnyRequest
+
+_SOURCE = "yuekang_terminal"
 
 
 def terminal_routes(view: Services) -> list[Any]:
     """Return the handlers; each asks for a terminal's token."""
 
+    async def with_token(connection: AnyConnection, _: BaseRouteHandler) -> None:
+        """Refuse whoever has no token, before a byte of the body is read."""
+        connection.scope["state"][_SOURCE] = await view.scans.terminal_of(connection)
+
     @post(
         "/v1/scans",
+        guards=[with_token],
         status_code=200,
         operation_id="scan",
         summary="Record a scan and get its outcome",
@@ -28,6 +36,7 @@ def terminal_routes(view: Services) -> list[Any]:
             "invalid",
             "unauthenticated",
             "no-terminal",
+            "too-slow",
             "body-too-large",
             "code-unavailable",
         ),
@@ -39,6 +48,6 @@ def terminal_routes(view: Services) -> list[Any]:
         It is always safe to send the same again. Do so where the answer says `again`, and after a
         503.
         """
-        return await view.scans.scan(await view.scans.terminal_of(request), data)
+        return await view.scans.scan(request.scope["state"][_SOURCE], data)
 
     return [scan]

@@ -32,10 +32,14 @@ class Served(JsonRenderPlugin):
         # Below that path Litestar would serve its own, if this were not there as well.
         super().__init__(path=("/", "/openapi.json"))
         self._make = make
+        self._made: dict[int, bytes] = {}
 
     def render(self, request: AnyRequest, openapi_schema: Node) -> bytes:
-        """Return the document."""
-        return msgspec.json.encode(self._make(request.app))
+        """Return the document, made once for each application."""
+        made = self._made.get(id(request.app))
+        if made is None:
+            made = self._made[id(request.app)] = msgspec.json.encode(self._make(request.app))
+        return made
 
 
 def document_of(app: Litestar) -> Node:

@@ -79,6 +79,8 @@ KINDS: dict[str, Kind] = {
     "cross-site": Kind(403, "The request comes from another site"),
     "sessions-away": Kind(503, "Whether a session was ended cannot be known now"),
     "adults-only": Kind(403, "This is shown to adults alone"),
+    "declared-too-often": Kind(429, "Someone declares more often than one may"),
+    "resident-too-often": Kind(429, "A resident asks more often than one may"),
     "append-only": Kind(409, "What was submitted is neither changed nor deleted"),
     # A code, and a scan of one
     "no-terminal": Kind(403, "The token is not of a terminal"),

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -32,6 +33,8 @@ from app.web.language import (
 )
 from app.web.language import gettext as _
 from app.web.requests import AnyRequest
+
+UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 APP = Path(__file__).parent.parent
 TEMPLATES = sorted(APP.glob("**/templates"))
@@ -78,7 +81,19 @@ OWN_PAGES: dict[str, Text] = {
 @pass_context
 def _said(context: Context, value: object) -> object:
     """Say a text in the page's first language; anything else is printed as it is."""
-    return value.of(context["language"]) if isinstance(value, Text) else value
+    said = value.of(context["language"]) if isinstance(value, Text) else value
+    if isinstance(said, str) and not said.isascii() and not hasattr(said, "__html__"):
+        return without_unseen(said)
+    return said
+
+
+def without_unseen(text: str) -> str:
+    """Return `text` without what is not seen and changes what is: controls, marks of direction,
+    line and paragraph separators (Unicode's Cc, Cf, Zl, Zp). A name that an agency sent could
+    otherwise turn the words beside it around."""
+    if text.isprintable():
+        return text
+    return "".join(one for one in text if one == "\n" or category(one) not in UNSEEN)
 
 
 _ENVIRONMENT = Environment(

@@ -4,6 +4,7 @@ templates/chart.svg draws it.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from app.view.reading import ChangesOfMinute
 from app.web.language import Language, Text, ngettext, number
@@ -30,9 +31,14 @@ _BAR = 0.9
 def chart(minutes: Sequence[ChangesOfMinute], language: Language, size: str = "wide") -> bytes:
     """Draw the changes to red of `minutes`, oldest first, as bars on a scale of their own.
 
-    Without any minutes the picture says that there are no figures.
+    Without any minutes the picture says that there are no figures. The same figures are drawn once.
     """
-    width, height = SIZES.get(size, SIZES["wide"])
+    return _drawn(tuple(minutes), language, size if size in SIZES else "wide")
+
+
+@lru_cache(maxsize=16)
+def _drawn(minutes: tuple[ChangesOfMinute, ...], language: Language, size: str) -> bytes:
+    width, height = SIZES[size]
     most = _round_up(max((m.to_red for m in minutes), default=0))
     left = _MARGIN + _DIGIT * len(number(most).of(language))
     right, bottom = width - _MARGIN, height - _BELOW

@@ -319,6 +319,8 @@ def _refused(
             faults["form"] = _(
                 "暂时没有送达。填写的内容都在，请稍后再点“提交申报”；重复提交也只算一份。"
             )
+        case "declared-too-often":
+            faults["form"] = _("24 小时内的申报次数已达上限，请稍后再申报；以最近一份为准。")
         case "invalid" if any(error.field == "unit" for error in refused.errors):
             faults["unit"] = _("名称里不能有证件号码或特殊字符。")
         case "invalid":

@@ -8,12 +8,15 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 from litestar import Response
 from msgspec import Struct
 
 from app.web.language import Text, as_is
 from app.web.language import gettext as _
-from app.web.problems import Refused
+from app.web.problems import Refused, retry_later
 from app.web.requests import AnyRequest
 from app.web.site import anchor, cached_page, digest_of, language_of, page
 
@@ -135,6 +138,13 @@ class Channel(Struct, frozen=True):
     messages: tuple[tuple[str, str], ...]
 
 
+SEARCHES_MAX = RateLimitItemPerSecond(4)
+"""Searches of all readers together. One takes up to 50 ms of the process that answers at the
+gates."""
+
+_searches = FixedWindowRateLimiter(MemoryStorage())
+
+
 def api_page(request: AnyRequest, document: Node, gateway_url: str | None) -> Response[bytes]:
     """Render an OpenAPI 3.1 document."""
 
@@ -172,6 +182,8 @@ def events_page(request: AnyRequest, document: Node) -> Response[Any]:
         }
 
     if asked:  # anybody can ask for anything, so it is not kept
+        if not _searches.hit(SEARCHES_MAX):
+            raise retry_later("busy", "Too many search at this moment.", 1)
         return page("events.html", language_of(request), context())
     return cached_page(request, "events.html", digest_of(document), context)
 

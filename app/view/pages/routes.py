@@ -1,8 +1,10 @@
 """Which address leads to which page."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
+import orjson
 from litestar import MediaType, Response, Router, get
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
@@ -76,13 +78,16 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     async def show_agency(request: AnyRequest) -> Response[bytes]:
         return agency_page(request, view.gateway_url, view.gateway_docs_url)
 
+    # As bytes, written once: anybody may ask, in the loop that answers at the gates.
+    documents = cache(lambda: (orjson.dumps(openapi()), orjson.dumps(asyncapi())))
+
     @get("/api/openapi.json")
-    async def openapi_document() -> Response[dict[str, Any]]:
-        return Response(dict(openapi()), headers=HEADERS)
+    async def openapi_document() -> Response[bytes]:
+        return Response(documents()[0], media_type=MediaType.JSON, headers=HEADERS)
 
     @get("/api/asyncapi.json")
-    async def asyncapi_document() -> Response[dict[str, Any]]:
-        return Response(asyncapi(), headers=HEADERS)
+    async def asyncapi_document() -> Response[bytes]:
+        return Response(documents()[1], media_type=MediaType.JSON, headers=HEADERS)
 
     @get("/counts", media_type=MediaType.HTML)
     async def show_figures(request: AnyRequest) -> Response[bytes] | Response[str]:
