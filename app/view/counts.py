@@ -1,5 +1,7 @@
 """How many people have which code, and what changed in the last hour."""
 
+import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -17,6 +19,8 @@ from app.view.reading import ChangesOfMinute, CityCount, Counts, PartitionLag, U
 from models.codes import Colour, Reason
 from models.policy import ZONE
 
+MINUTES_SECONDS = 1.0
+
 
 class Counting:
     """Reads the counts of the read model."""
@@ -24,6 +28,7 @@ class Counting:
     def __init__(self, redis: Redis, now: Clock) -> None:
         self._redis = redis
         self._now = now
+        self._minutes: tuple[float, list[ChangesOfMinute]] = -math.inf, []
 
     async def counts(self) -> Counts:
         """Return the counts; raise `Unavailable` if they are not whole, or too old."""
@@ -48,12 +53,20 @@ class Counting:
         )
 
     async def minutes(self) -> list[ChangesOfMinute]:
-        """Return the last 60 minutes, oldest first; raise `Unavailable`."""
+        """Return the last 60 minutes, oldest first; raise `Unavailable`.
+
+        They are read once a second, however many ask.
+        """
+        read_at, minutes = self._minutes
+        if time.monotonic() - read_at < MINUTES_SECONDS:
+            return minutes
         try:
             found = await read_minutes(self._redis, self._now().timestamp())
         except (RedisError, OSError, TimeoutError):
             raise Unavailable("store", RETRY_STORE_SECONDS) from None
-        return [_of_minute(minute) for minute in found]
+        minutes = [_of_minute(minute) for minute in found]
+        self._minutes = time.monotonic(), minutes
+        return minutes
 
 
 def _of_minute(minute: ChangesWithin) -> ChangesOfMinute:

@@ -9,6 +9,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
+from app.view.limits import DECLARATIONS_MAX
 from app.view.routes import create_view
 from models.codes import ref, reference_of
 from models.events import DisplayDetail, ListName
@@ -347,3 +348,30 @@ async def test_a_failed_display_is_recorded_with_its_cause(
     assert page.status_code == 503
     assert "亮码失败" in page.text
     assert recorded == [DisplayDetail.STALE]
+
+
+async def test_declarations_of_a_day_are_bounded_and_one_that_is_sent_again_is_none(
+    http: Http,
+) -> None:
+    person, most = someone(), DECLARATIONS_MAX.amount
+
+    async def declare(number: int, by: str) -> int:
+        body = {
+            "id": f"d-{number}",
+            "kind": "personal",
+            "city": "440100",
+            "celsius": 36.5,
+            "contact": False,
+            "travelled": False,
+        }
+        headers = {**ORIGIN, **resident(by)}
+        answer = await http.post("/v1/me/declarations", json=body, headers=headers)
+        if answer.status_code == 429:
+            assert answer.json()["code"] == "declared-too-often"
+            assert int(answer.headers["retry-after"]) > 0
+        return answer.status_code
+
+    assert [await declare(n, person) for n in range(most + 1)] == [202] * most + [429]
+    assert await declare(0, person) == 202, "it was taken before"
+    assert await declare(most, someone()) == 202, "another's"
+    assert (await http.get("/livez")).status_code == 200
