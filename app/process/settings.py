@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import quote
@@ -162,8 +163,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
     rows_redis_url: RedisUrl = ""
     sessions_redis_url: RedisUrl = ""
-    """Rows, unless set, are in the database after that of `redis_url`. Sessions are in the one
-    after that of the rows: what residents can make must not fill the server of the codes."""
+    """Unless set, each of the two is the database after that of the one before (decision 30)."""
     redis_user: Text = ""
     redis_password: SecretText = ""
     """As whom a process goes to each Redis whose address names nobody."""
@@ -285,10 +285,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "watched", ",".join(local))
         if not self.oidc_issuer and self.environment == "development":
             msgspec.structs.force_setattr(self, "oidc_issuer", self.development_issuer)
-        for name, before in (
-            ("rows_redis_url", "redis_url"),
-            ("sessions_redis_url", "rows_redis_url"),
-        ):
+        for before, name in pairwise(REDIS_URLS):
             if not getattr(self, name):
                 msgspec.structs.force_setattr(self, name, _database(getattr(self, before)))
         if self.redis_password:

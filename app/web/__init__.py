@@ -7,9 +7,10 @@
 - `operator`: who may ask about a person by key.
 - `requests`: the type of a request; `addresses`: from which address it comes.
 - `language`: the languages of the pages; the catalogues lie in `locale`.
-- `serve`: how a face is served; `probes`: whether it lives, and whether it is ready.
+- `serve`: how a face is served; `connections`: how many may be open, and for how long silent;
+  `probes`: whether it lives, and whether it is ready.
 - `site`: how a page is made and sent; `templates` and `static` hold what several pages share.
-- `head`: HEAD, wherever GET is taken.
+- `head`: HEAD, wherever GET is taken; `headers`: what every answer has.
 
 It promises one form of refusal, one set of headers and one choice of language for all faces. It
 imports `app.process` and `models`.

@@ -351,8 +351,12 @@ async def test_a_failed_display_is_recorded_with_its_cause(
 
 
 async def test_declarations_of_a_day_are_bounded_and_one_that_is_sent_again_is_none(
-    http: Http,
+    http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def write(*_: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr("app.topics.writer.Writer.write", write)  # there is no Kafka here
     person, most = someone(), DECLARATIONS_MAX.amount
 
     async def declare(number: int, by: str) -> int:

@@ -66,9 +66,9 @@ def test_an_address_follows_host_and_port_unless_it_is_set() -> None:
 def test_the_other_databases_come_after_the_first(redis_url: str, rows: str, sessions: str) -> None:
     settings = read(redis_url=redis_url)
     assert (settings.rows_redis_url, settings.sessions_redis_url) == (rows, sessions)
-    assert read(
-        redis_url=redis_url, rows_redis_url="redis://127.0.0.1:2/7"
-    ).rows_redis_url.endswith("1:2/7")
+    apart = read(redis_url=redis_url, rows_redis_url="redis://127.0.0.1:2/7")
+    assert apart.rows_redis_url == "redis://127.0.0.1:2/7"
+    assert apart.sessions_redis_url == "redis://127.0.0.1:2/8", "never on the server of the codes"
 
 
 def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
