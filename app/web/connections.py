@@ -28,7 +28,7 @@ FIRST_BYTE_SECONDS_MAX = 10.0
 opens it again."""
 
 LOOK_SECONDS = 1.0
-"""4,096 connections take 40 ms to look at; one more is closed within this time."""
+"""4,000 connections take 42 ms of CPU to look at, 100 take 1 ms."""
 
 SPARE = 256
 """Places in the server above the bound. So many can come between two looks without a wait."""

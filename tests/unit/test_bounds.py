@@ -199,7 +199,7 @@ def test_searches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             self.query_params = {"q": "x"}
 
     request: Any = Request()
-    answers = []
+    answers: list[Any] = []
     for _ in range(20):
         try:
             answers.append(reference.events_page(request, {"channels": {}}))
