@@ -1,5 +1,7 @@
 """A refused record goes to dead-letters, a parked source's to parked: the bytes as they came, with
-where and why in headers."""
+where and why in headers.
+
+Whatever was refused is sealed, since a name has no form by which it could be found."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -12,9 +14,9 @@ from app.process import metrics
 from app.process.consumer import LogRecord
 from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
 from app.topics.codec import Code, Refusal
-from app.topics.numbers import carries_phone_number
-from app.topics.records import Header
-from models.events import Event
+from app.topics.letters import SEALED, Sealed, attributes_of, encode_sealed
+from app.topics.records import Header, Headers
+from models.events import Event, type_of
 from models.notices import Notice
 from models.phones import without_phone_numbers
 
@@ -29,11 +31,11 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 class DeadLetters:
-    """Writes dead letters. `public_key` seals those that carry a document number, or may carry a
-    phone number.
+    """Writes dead letters. `public_key` seals them: a record with its key and its own headers.
 
-    Only the holder of the private key can read a sealed one. The refused record itself stays in its
-    input topic until that topic drops it.
+    Only the holder of the private key can read one. In the open are where it stood, why it was
+    refused, and its id and type where these have the form of one. Of what is parked, the valid is
+    open. The refused record itself stays in its input topic until that topic drops it.
     """
 
     def __init__(self, public_key: bytes) -> None:
@@ -47,7 +49,7 @@ class DeadLetters:
         refusal: Refusal,
     ) -> None:
         """Write the dead letter of a record of `topic` that is refused."""
-        _write(transaction, refusal.code, self._refused(DEAD_LETTERS, topic, record, refusal))
+        _write(transaction, refusal.code, self._refused(DEAD_LETTERS, record, refusal))
 
     def park(
         self,
@@ -60,7 +62,7 @@ class DeadLetters:
         """Put a record of `topic` aside because its source is parked; `refusal` says why if
         invalid."""
         if refusal is not None:
-            letter = self._refused(PARKED, topic, record, refusal)
+            letter = self._refused(PARKED, record, refusal)
         else:
             headers = [
                 *_place(record),
@@ -72,8 +74,8 @@ class DeadLetters:
         transaction.emit(letter)
         transaction.count(metrics.WORKER_PARKED.labels(record.topic))
 
-    def _refused(self, to: str, topic: Topic, record: LogRecord, refusal: Refusal) -> Output:
-        raw, key = record.value or b"", record.key
+    def _refused(self, to: str, record: LogRecord, refusal: Refusal) -> Output:
+        raw = record.value or b""
         headers = [
             *_place(record),
             *_why(refusal.code, without_phone_numbers(refusal.detail), refusal.source),
@@ -83,20 +85,17 @@ class DeadLetters:
             headers.append(("yk_tombstone", b"true"))
         if len(raw) > VALUE_BYTES_MAX:
             headers += [
-                ("yk_bytes", b"%d" % len(raw)),
+                ("yk_bytes_left_out", b"%d" % (len(raw) - VALUE_BYTES_MAX)),
                 ("yk_sha256", hashlib.sha256(raw).hexdigest().encode()),
             ]
             raw = raw[:VALUE_BYTES_MAX]
-        # What is too large was not searched for numbers, so it may carry one.
-        if refusal.code in (Code.DOCUMENT_NUMBER, Code.TOO_LARGE) or carries_phone_number(
-            raw, key, record.headers, topic
-        ):
-            # The record's own headers are left out: one of them may hold the number.
-            raw, key = self._box.encrypt(raw), None
-            headers.append(("yk_sealed", b"true"))
-        else:
-            headers += _kept(record)
-        return Output(to, key, raw, headers)
+        if refusal.code is not Code.DOCUMENT_NUMBER:
+            headers += _attributes(raw, record.headers)
+        return self._sealed(to, headers, Sealed(record.key, raw, _kept(record)))
+
+    def _sealed(self, to: str, headers: list[Header], content: Sealed) -> Output:
+        about = [("yk_bytes", b"%d" % len(content.value)), ("yk_sealed", SEALED)]
+        return Output(to, None, self._box.encrypt(encode_sealed(content)), [*headers, *about])
 
     def misplaced(
         self, transaction: Transaction, record: LogRecord, event: Event, right: int
@@ -111,9 +110,10 @@ class DeadLetters:
             *_place(record),
             *_why(Code.WRONG_PARTITION, detail, event.source),
             ("yk_refused", b"false"),
+            *_attributes_of(event),
         ]
-        letter = Output(DEAD_LETTERS, record.key, _encode_json(event), headers)
-        _write(transaction, Code.WRONG_PARTITION, letter)
+        content = Sealed(record.key, _encode_json(event), [])
+        _write(transaction, Code.WRONG_PARTITION, self._sealed(DEAD_LETTERS, headers, content))
 
     def notify(
         self,
@@ -130,9 +130,10 @@ class DeadLetters:
             *(() if record is None else _place(record)),
             *_why(notice.objection, notice.detail, notice.event.source),
             ("yk_refused", b"true" if notice.refused else b"false"),
+            *_attributes_of(notice.event),
         ]
-        letter = Output(DEAD_LETTERS, key, _encode_json(notice.event), headers)
-        _write(transaction, notice.objection, letter)
+        content = Sealed(key, _encode_json(notice.event), [])
+        _write(transaction, notice.objection, self._sealed(DEAD_LETTERS, headers, content))
 
 
 def _write(transaction: Transaction, reason: str, letter: Output) -> None:
@@ -157,6 +158,16 @@ def _why(reason: str, detail: str, source: str | None) -> list[Header]:
     if source is not None:
         headers.append(("yk_source", source.encode()))
     return headers
+
+
+def _attributes(value: bytes, headers: Headers) -> list[Header]:
+    """Return the id and type of a refused event, as far as they can be read and shown."""
+    named = zip(("yk_id", "yk_type"), attributes_of(value, headers), strict=True)
+    return [(name, text.encode()) for name, text in named if text is not None]
+
+
+def _attributes_of(event: Event) -> list[Header]:
+    return [("yk_id", event.id.encode()), ("yk_type", type_of(event).encode())]
 
 
 def _kept(record: LogRecord) -> list[Header]:

@@ -16,7 +16,7 @@ from app.process.clock import Clock
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, KeyOf
 from app.topics.codec import Refusal, document_number, encode, from_mapping
-from app.topics.numbers import carries_document_number, fields_with_document_number
+from app.topics.numbers import carries_personal_number, fields_with_personal_number
 from app.topics.records import Record
 from app.web.problems import FieldError, Problem, Refused
 from models import documents, phones
@@ -52,8 +52,8 @@ class Admission:
         """
         if isinstance(event, dict):
             event = self._with_person(_of_source(event, source))
-            if carries_document_number(orjson.dumps(event)):
-                raise document_number(source, *fields_with_document_number(event))
+            if carries_personal_number(orjson.dumps(event)):
+                raise document_number(source, *fields_with_personal_number(event))
         decoded = from_mapping(event, self._now())
         topic = CATALOGUE.topic_of(type_of(decoded))
         value = encode(decoded)
@@ -212,4 +212,4 @@ def readable_id(event: Any) -> str | UnsetType:
     id_ = event.get("id") if isinstance(event, dict) else None
     if not isinstance(id_, str) or not EVENT_ID.fullmatch(id_):
         return UNSET
-    return UNSET if carries_document_number(orjson.dumps(id_)) else id_
+    return UNSET if carries_personal_number(orjson.dumps(id_)) else id_

@@ -10,8 +10,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from nacl.exceptions import CryptoError
-from nacl.public import PrivateKey, SealedBox
 from rich.console import Console
 
 from app.audit.entries import Act
@@ -27,7 +25,7 @@ from app.process.kafka import Brokers
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
-from app.topics.letters import Letter, LetterFilter, letter_in
+from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import reading
 from app.topics.records import KafkaPlace
 from app.topology import input_topics
@@ -50,6 +48,13 @@ Source = Annotated[str | None, typer.Option(help="Only from this source.")]
 Since = Annotated[
     str | None,
     typer.Option(help="Only since then: 2022-04-20 or 2022-04-20T08:00, in Asia/Shanghai."),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the private key in hexadecimal; without it the key is in "
+        f"{variable_of('dead_letter_private_key')}."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
@@ -102,13 +107,7 @@ def _commands(topic: str, about: str) -> typer.Typer:
         unseal: Annotated[
             bool, typer.Option("--open", help="Open a sealed one with the private key.")
         ] = False,
-        key_file: Annotated[
-            Path | None,
-            typer.Option(
-                help="File with the private key in hexadecimal; without it the key is in "
-                f"{variable_of('dead_letter_private_key')}."
-            ),
-        ] = None,
+        key_file: KeyFile = None,
     ) -> None:
         """Show one letter: where it stood, why it is here, its headers and its bytes."""
         by = operator_running(Settings.from_environment())
@@ -124,14 +123,15 @@ def _commands(topic: str, about: str) -> typer.Typer:
         letter = ask_kafka(run)
         if letter is None:
             raise failed(_none_there(KafkaPlace(topic, partition, offset)))
-        value = letter.value
-        if letter.sealed and (unseal or key_file is not None):
-            value = _opened(letter, _private_key(key_file))
-            letter = msgspec.structs.replace(letter, sealed=False)
+        if unseal or key_file is not None:
+            try:
+                letter = opened(letter, _private_key(key_file))
+            except NotOpenedError as error:
+                raise failed(str(error)) from None
         if raw:
-            sys.stdout.buffer.write(value or b"")
+            sys.stdout.buffer.write(letter.value or b"")
         else:
-            print_letter(letter, value)
+            print_letter(letter)
 
     @commands.command("resend")
     def resend_letters(
@@ -155,11 +155,13 @@ def _commands(topic: str, about: str) -> typer.Typer:
             bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+        key_file: KeyFile = None,
     ) -> None:
         """Send one again (PARTITION OFFSET), or all that the options choose; none is sent twice.
 
         A record goes where it came from, a mended one where its event belongs. A record that would
-        be refused again is not sent. Exits with 0 if all were sent, now or before, else with 1.
+        be refused again is not sent. A sealed one needs the private key, unless it is replaced.
+        Exits with 0 if all were sent, now or before, else with 1.
         """
         wanted = _wanted(came_from, reason, source, since)
         one = _one(topic, partition, offset)
@@ -169,7 +171,8 @@ def _commands(topic: str, about: str) -> typer.Typer:
             raise typer.BadParameter("--replace and --force are for one: give PARTITION OFFSET.")
         if one is not None and (everything or wanted != LetterFilter()):
             raise typer.BadParameter("PARTITION OFFSET says which; leave the other options out.")
-        job = ResendJob(topic, one, wanted, _read(replace), force, dry_run)
+        key = _private_key(key_file, required=False)
+        job = ResendJob(topic, one, wanted, _read(replace), force, dry_run, key)
         outcome = _resend(job)
         if as_json:
             print(msgspec.json.encode(outcome).decode())
@@ -214,20 +217,14 @@ def release(
     print(f"{source} is released. Send what was put aside: parked resend --source {source}")
 
 
-def _private_key(file: Path | None) -> bytes:
+def _private_key(file: Path | None, *, required: bool = True) -> bytes:
     if file is None:
-        return Settings.from_environment("dead_letter_private_key").dead_letter_private_key
+        name = "dead_letter_private_key"
+        return Settings.from_environment(*[name][:required]).dead_letter_private_key
     try:
         return bytes.fromhex((_read(file) or b"").decode().strip())
     except ValueError:
         raise typer.BadParameter(f"{file} is no key in hexadecimal.") from None
-
-
-def _opened(letter: Letter, key: bytes) -> bytes:
-    try:
-        return bytes(SealedBox(PrivateKey(key)).decrypt(letter.value or b""))
-    except (CryptoError, ValueError, TypeError):
-        raise failed("This is not the private key that opens it.") from None
 
 
 def _one(topic: str, partition: int | None, offset: int | None) -> KafkaPlace | None:

@@ -4,10 +4,12 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from app.process.settings import variable_of
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Code, Refusal, decode, from_mapping, parse_strict
 from app.topics.letters import Letter
+from app.topics.numbers import carries_personal_number, searchable
 from app.topics.records import CLOUDEVENT, Header, Record
 from models.events import type_of
 from models.notices import Objection
@@ -70,8 +72,16 @@ def _as_it_came(letter: Letter, keys: SourceKeys, now: datetime, force: bool) ->
         )
     if letter.sealed:
         raise NotSentError(
-            "It carries a document number, or what may be a phone number, and is sealed; as it is "
-            "it must not be sent. Mend it (show --open --raw), and send that with --replace."
+            "It is sealed, and the private key that opens it is missing. Give it "
+            f"({variable_of('dead_letter_private_key')}, or --key-file); or send mended bytes with "
+            "--replace."
+        )
+    if letter.reason == Code.DOCUMENT_NUMBER and carries_personal_number(
+        searchable(letter.value, letter.key, letter.own_headers)
+    ):
+        raise NotSentError(
+            "It carries the number of a document or a phone; as it is it must not be sent. Mend it "
+            "(show --open --raw), and send that with --replace."
         )
     if letter.bytes_left_out:
         raise NotSentError(

@@ -24,7 +24,7 @@ from app.process.kafka import Brokers
 from app.process.producers import TransactionalProducer, unawaited
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
-from app.topics.letters import Letter, LetterFilter, letter_in
+from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import Reader, reading
 from app.topics.records import KafkaPlace
 
@@ -49,6 +49,8 @@ class ResendJob(Struct, frozen=True):
     replacement: bytes | None = None
     force: bool = False
     dry_run: bool = False
+    private_key: bytes = b""
+    """Opens what is sealed; without it a sealed letter is not sent, unless it is replaced."""
 
 
 class ResendOutcome(Struct):
@@ -111,6 +113,11 @@ def _sending(letter: Letter, keys: SourceKeys, job: ResendJob, parked: Parked) -
             f"{letter.source} is still parked, so this would be put aside again. Release it first "
             f"(yuekang parked release {letter.source})."
         )
+    if job.private_key and job.replacement is None:
+        try:
+            letter = opened(letter, job.private_key)
+        except NotOpenedError as error:
+            raise NotSentError(str(error)) from None
     return mend(letter, keys, datetime.now(UTC), job.replacement, job.force)
 
 

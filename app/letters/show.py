@@ -71,13 +71,13 @@ def _listed(letter: Letter, sent_again: bool) -> Listed:
         source=letter.source,
         refused=letter.refused,
         sealed=letter.sealed,
-        bytes=len(letter.value or b"") + letter.bytes_left_out,
+        bytes=letter.bytes_kept + letter.bytes_left_out,
         sent_again=sent_again,
     )
 
 
-def print_letter(letter: Letter, value: bytes | None) -> None:
-    """Print a letter with `value`: the letter's own, or the sealed one once it is opened."""
+def print_letter(letter: Letter) -> None:
+    """Print a letter, with its bytes unless they are sealed."""
     said = {
         "letter": str(letter.place),
         "time": f"{letter.at.astimezone(ZONE):%Y-%m-%d %H:%M:%S}",
@@ -85,21 +85,22 @@ def print_letter(letter: Letter, value: bytes | None) -> None:
         "source": letter.source or "unreadable",
         "reason": letter.reason,
         "detail": letter.detail,
+        "id": letter.id or "not shown",
+        "type": letter.type or "not shown",
         "refused": "yes" if letter.refused else "no",
-        "key": "none" if letter.key is None else letter.key.decode(errors="backslashreplace"),
+        "key": ("sealed" if letter.sealed else "none")
+        if letter.key is None
+        else letter.key.decode(errors="backslashreplace"),
         **{f"header {n}": raw.decode(errors="backslashreplace") for n, raw in letter.own_headers},
     }
     for name, text in said.items():
         print(f"{escaped(name)}: {escaped(text)}")
     print()
     if letter.sealed:
-        print(
-            f"Sealed, {len(value or b'')} bytes: it carries a document number, or what may be a "
-            "phone number. The private key opens it (--open, --key-file)."
-        )
-    elif value is None:
+        print(f"Sealed, {letter.bytes_kept} bytes. The private key opens it (--open, --key-file).")
+    elif letter.value is None:
         print("No value: a tombstone.")
     else:
-        print(escaped(value.decode(errors="backslashreplace")))
+        print(escaped(letter.value.decode(errors="backslashreplace")))
     if letter.bytes_left_out:
         print(f"… {letter.bytes_left_out} bytes more were left out; they are where it came from.")

@@ -21,7 +21,7 @@ place in each partition, and stays right when Redis is emptied and filled again.
 import hashlib
 import heapq
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from operator import attrgetter
@@ -35,9 +35,10 @@ from redis.asyncio import Redis
 from app.process.consumer import LogRecord
 from app.projection.state import STATE, State, decode_state, oldest
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS
+from app.topics.codec import Code
 from app.topics.letters import Letter, letter_in
-from app.topics.numbers import carries_document_number
-from models.events import EVENT_ID, SOURCE, SOURCE_LENGTH_MAX
+from app.topics.numbers import carries_personal_number
+from models.events import SOURCE, SOURCE_LENGTH_MAX
 from models.notices import Objection
 
 LETTERS, OF_SOURCE, CUT, PARKED_OF = "yk:letters:", "yk:source:", "yk:cut", "yk:parked:"
@@ -51,9 +52,6 @@ SOURCES_MAX = 1_000
 """Sources that have letters; a further one takes the place of the one told of longest ago. With
 `LETTERS_MAX` and four partitions these are 400,000 letters: 146 MB at 365 bytes each, 350 MB if
 each has the longest of details (decision 18)."""
-
-READ_BYTES_MAX = 64 * 1024
-"""The id and the type are read from as many bytes as an input topic takes, and from no more."""
 
 DETAIL_LENGTH_MAX = 500
 """Characters of a letter's detail; the operator sees the rest."""
@@ -69,7 +67,8 @@ class SourceLetter(Struct, frozen=True):
 
     `topic`, `partition` and `offset` say which record brought it about; the last two are None if
     time did. `refused` is false if the event stands and has no effect. `id` and `type` are the
-    event's, where they can be read. Of a sealed letter nothing but its place and `reason` is shown.
+    event's, where they can be read. Where the event carries somebody's number, it is `sealed`:
+    nothing but its place and `reason` is shown.
     """
 
     at: datetime
@@ -183,13 +182,14 @@ def may_ask(source: str) -> bool:
 
 def seen_by_source(letter: Letter) -> SourceLetter:
     """Return what the source of `letter` may see of it."""
-    id_, type_ = (None, None) if letter.sealed else _attributes_of(letter)
+    names_a_person = letter.reason == Code.DOCUMENT_NUMBER
+    id_, type_ = (None, None) if names_a_person else (letter.id, letter.type)
     came_from = letter.came_from
     topic = came_from.topic if came_from else _topic_of(type_)
     detail = letter.detail
     if len(detail) > DETAIL_LENGTH_MAX:
         detail = f"{detail[: DETAIL_LENGTH_MAX - 1]}…"
-    hidden = letter.sealed or carries_document_number(orjson.dumps(detail))
+    hidden = names_a_person or carries_personal_number(orjson.dumps(detail))
     return SourceLetter(
         at=letter.at,
         topic=topic,
@@ -200,32 +200,8 @@ def seen_by_source(letter: Letter) -> SourceLetter:
         reason=letter.reason,
         detail=None if hidden else detail,
         refused=letter.refused,
-        sealed=letter.sealed,
+        sealed=names_a_person,
     )
-
-
-def _attributes_of(letter: Letter) -> tuple[str | None, str | None]:
-    """Return the event's id and type: from headers in binary mode, else from its JSON."""
-    named: Mapping[str, Any] = {
-        name: raw.decode(errors="replace") for name, raw in letter.own_headers
-    }
-    event: Any = {name.removeprefix("ce_"): value for name, value in named.items()}
-    value = letter.value or b""
-    if "ce_id" not in named and len(value) <= READ_BYTES_MAX:
-        try:
-            event = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            event = None
-    if not isinstance(event, dict):
-        return None, None
-    return _shown(event.get("id")), _shown(event.get("type"))
-
-
-def _shown(text: Any) -> str | None:
-    """Return an attribute if it has the form of an id, and of no document number."""
-    if not isinstance(text, str) or not EVENT_ID.fullmatch(text):
-        return None
-    return None if carries_document_number(orjson.dumps(text)) else text
 
 
 def _topic_of(type_: str | None) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.gateway.messages import BATCH_EVENTS_MAX
 from app.topics.codec import Refusal, parse_strict
-from app.topics.numbers import carries_document_number
+from app.topics.numbers import carries_personal_number
 
 LINE_BYTES_MAX = 256 * 1024
 """A longer line cannot be an event: the largest event that a topic takes is a quarter of this."""
@@ -131,7 +131,7 @@ def _text(event: dict[str, Any], name: str) -> str | None:
     value = event.get(name)
     if not isinstance(value, str) or not value.isprintable():
         return None
-    return None if carries_document_number(orjson.dumps(value)) else value
+    return None if carries_personal_number(orjson.dumps(value)) else value
 
 
 def batches(items: Sequence[EventToSend]) -> Iterator[list[EventToSend]]:

@@ -22,7 +22,7 @@ import msgspec
 from app.topics import strict_json
 from app.topics.attributes import TwoValues, in_one_way, likely, of_headers
 from app.topics.catalogue import CATALOGUE, Topic
-from app.topics.numbers import carries_document_number, searchable
+from app.topics.numbers import carries_personal_number, searchable
 from app.topics.records import Headers
 from app.topics.schemas import expectation
 from app.topics.strict_json import NotStrict
@@ -98,7 +98,7 @@ def decode(
             Code.TOO_LARGE,
             f"The key and the headers have {beside} bytes; at most {BESIDE_BYTES_MAX} are read.",
         )
-    if carries_document_number(searchable(value, key, headers)):
+    if carries_personal_number(searchable(value, key, headers)):
         raise document_number(source_in(value, headers))
     if value is None:
         raise Refusal(
@@ -140,7 +140,7 @@ def source_in(value: bytes | None, headers: Headers) -> str | None:
     """
     named = [raw or b"" for name, raw in headers if name == "ce_source"]
     found = _SOURCE_IN.search(b'"source":"%s"' % named[0] if named else value or b"")
-    if found is None or carries_document_number(b'"%s"' % found[1]):
+    if found is None or carries_personal_number(b'"%s"' % found[1]):
         return None
     return found[1].decode()
 
@@ -245,17 +245,17 @@ def parse_strict(raw: bytes) -> Any:
 
 
 def document_number(source: str | None, *fields: str) -> Refusal:
-    """Return the refusal of an event that carries a document number, in `fields` if known."""
-    if source is not None and carries_document_number(b'"%s"' % source.encode()):
+    """Return the refusal of an event that carries a personal number, in `fields` if known."""
+    if source is not None and carries_personal_number(b'"%s"' % source.encode()):
         source = None
     return Refusal(
         Code.DOCUMENT_NUMBER,
-        "The event carries a document number, or a text of its form. Send it to the gateway, which "
-        "puts the person key in its place, or obtain the key first (POST /v1/person-keys). A file "
-        "number must not have this form.",
+        "The event carries the number of a document or a phone, or a text of its form. Send it to "
+        "the gateway, which puts the person key in its place, or obtain the key first (POST "
+        "/v1/person-keys). No number of your own may have this form (11 digits from 13 on, say).",
         source,
         tuple(
-            Fault(field, "no document number, nor anything like one, may be here.")
+            Fault(field, "no number of a document or a phone, nor anything like one, may be here.")
             for field in fields
         ),
     )
@@ -318,6 +318,7 @@ def _named(headers: Headers) -> Iterator[tuple[str, str]]:
 
 
 _ERROR = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?")
+_QUOTED = re.compile(r"(?s) '.*'")
 _NAMED = re.compile(r"(?s)Object (?:missing required|contains unknown) field `(?P<name>.*)`")
 
 
@@ -334,7 +335,8 @@ def _fault(message: str, type_: str) -> Fault:
         if not missing and "." not in path and (meant := likely(path)) is not None:
             what += f"; {meant} may be meant"
     else:
-        what = match["what"][:200]
+        # The value is not repeated: a detail is no secret, and it may be somebody's name.
+        what = _QUOTED.sub("", match["what"])[:200]
         what = what[0].lower() + what[1:]
     path = path.encode(errors="replace").decode()
     what = what.encode(errors="replace").decode()

@@ -22,7 +22,7 @@ from app.process.clock import Clock
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import PORTAL, named
 from app.topics.codec import Refusal, encode, from_mapping
-from app.topics.numbers import carries_document_number
+from app.topics.numbers import carries_personal_number
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.view.limits import DECLARATIONS_MAX, RETRY_STORE_SECONDS
@@ -188,9 +188,9 @@ class Declarations:
                 for fault in refusal.faults
             )
             raise Refused("invalid", refusal.detail, faults) from None
-        if carries_document_number(value):
-            field = FieldError("unit", "It has the form of a document number.")
-            raise Refused("invalid", "No document number may be in a declaration.", (field,))
+        if carries_personal_number(value):
+            field = FieldError("unit", "It has the form of a document's or a phone's number.")
+            raise Refused("invalid", "No such number may be in a declaration.", (field,))
         return self._mac_keys.signed(Record(DECLARATIONS_TOPIC, person.encode(), value), PORTAL)
 
 

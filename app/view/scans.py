@@ -25,7 +25,7 @@ from app.process.clock import Clock
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import named
 from app.topics.codec import Code, Refusal, encode, from_mapping
-from app.topics.numbers import carries_document_number
+from app.topics.numbers import carries_personal_number
 from app.topics.records import Record
 from app.topics.writer import Writer
 from app.view.codes import Codes
@@ -212,8 +212,10 @@ class Scans:
             code = "no-terminal" if refusal.code is Code.NO_AUTHORITY else "invalid"
             errors = tuple(FieldError(fault.field, fault.detail) for fault in refusal.faults)
             raise Refused(code, refusal.detail, errors) from None
-        if carries_document_number(value):
-            raise Refused("invalid", "A text has the form of a document number; leave it out.")
+        if carries_personal_number(value):
+            raise Refused(
+                "invalid", "A text has the form of a document's or a phone's number; leave it out."
+            )
         return self._mac_keys.signed(Record(SCANS_TOPIC, person.encode(), value), source)
 
     async def _record(self, record: Record) -> bool:

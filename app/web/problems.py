@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
     "conflict": Kind(409, "The id is that of an event with another content"),
     "invalid": Kind(422, "A field is missing, of a wrong type, out of range or not allowed"),
     "no-authority": Kind(403, "The source has no authority for this type of event"),
-    "document-number": Kind(422, "There is a document number where none may be"),
+    "document-number": Kind(422, "There is the number of a document or a phone where none may be"),
     "document": Kind(422, "There is no such document"),
     "phone": Kind(422, "There is no such mobile phone number"),
     "person": Kind(422, "The event names no person, names one twice, or names a phone instead"),

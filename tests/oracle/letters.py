@@ -4,8 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
-
 from app.process.consumer import LogRecord
 from app.topics.codec import Code
 from models.notices import Notice
@@ -70,8 +68,7 @@ class Letters:
         raw, event = record.value or b"", None
         by_fold = said["yk_reason"] not in {*Code, "parked"}
         if by_fold:
-            told = msgspec.json.decode(raw)
-            event = told["source"], told["id"]
+            event = said["yk_source"], said["yk_id"]
         refused = said["yk_refused"] == "true"
         as_it_came = refused or record.topic == "parked"
         if as_it_came and not by_fold and not {"yk_sealed", "yk_bytes"} & said.keys() and place:

@@ -64,7 +64,7 @@ from app.engine.halts import Halt
 from app.engine.store import APPLIED, DUE, TALLY, TOPIC_ID, Store
 from app.engine.table import Table
 from app.process.settings import Settings
-from app.topics import records
+from app.topics import letters, records
 from app.topics.catalogue import (
     CATALOGUE,
     DEAD_LETTERS,
@@ -96,28 +96,29 @@ HERE = partition_of(PERSON.encode(), CATALOGUE.partitions)
 """The partition of `PERSON`."""
 
 DEAD_LETTER_KEY = PrivateKey(bytes(range(32)))
-"""Opens what `Driver.outputs` has sealed."""
+"""Opens what the worker has sealed."""
 
 _listings = msgspec.json.Decoder(Listing)
 _tallies = msgspec.msgpack.Decoder(Tally)
 
 
 class Letter(NamedTuple):
-    """A record of dead-letters or parked. `headers` are the worker's own, as texts."""
+    """A record of dead-letters or parked. `headers` are the worker's own, as texts; `within` is
+    what the private key makes of it."""
 
     record: Record
     headers: dict[str, str]
+    within: letters.Letter
 
     @property
     def key(self) -> bytes | None:
-        """The record's key."""
-        key: bytes | None = self.record.key
-        return key
+        """The key of what was refused."""
+        return self.within.key
 
     @property
     def value(self) -> bytes:
-        """The record's value."""
-        return self.record.value or b""
+        """The value of what was refused."""
+        return self.within.value or b""
 
     @property
     def reason(self) -> str:
@@ -525,5 +526,6 @@ def _read(record: Record) -> Any:
             return msgspec.json.decode(value, type=StatusChanged).data
         case topic if topic in (DEAD_LETTERS, PARKED):
             said = {name: raw.decode() for name, raw in record.headers if name.startswith("yk_")}
-            return Letter(record, said)
+            within = letters.opened(letters.letter_in(record), bytes(DEAD_LETTER_KEY))
+            return Letter(record, said, within)
     return record

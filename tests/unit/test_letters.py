@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaConnectionError
+from nacl.public import PrivateKey, SealedBox
 from typer import Exit
 from typer.testing import CliRunner
 
@@ -24,7 +25,7 @@ from app.process.producers import FENCED
 from app.process.terminal import escaped
 from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.codec import Code, Refusal, encode
-from app.topics.letters import Letter, LetterFilter, letter_in
+from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import Range
 from app.topics.records import KafkaPlace, Record
 from support import builders as b
@@ -32,7 +33,8 @@ from support.macs import KEYS
 from support.records import PARTITIONS, record
 from support.stores import Store, transaction_on
 
-LETTERS = DeadLetters(bytes(range(32)))
+KEY = PrivateKey(bytes(range(32)))
+LETTERS = DeadLetters(bytes(KEY.public_key))
 TOPIC = "laboratory-results"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OTHER = "p1-" + "b" * 32
@@ -56,7 +58,12 @@ def run(fold: Fold, transaction: Transaction, records: Records) -> None:
 def refused(
     value: bytes | None, key: bytes | None = b.PERSON.encode(), headers: Any = ()
 ) -> Letter:
-    """The dead letter of a record as the agent writes it."""
+    """The dead letter of a record as the agent writes it, opened."""
+    return opened(sealed(value, key, headers), bytes(KEY))
+
+
+def sealed(value: bytes | None, key: bytes | None = b.PERSON.encode(), headers: Any = ()) -> Letter:
+    """The same as it lies in its topic."""
     transaction = transaction_on(Store())
     one = record(value, b.day(20), 5, TOPIC, key, headers, SOURCE)
     run(people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS), transaction, [one])
@@ -86,7 +93,7 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
     LETTERS.refuse(
         transaction, CATALOGUE.topics[TOPIC], one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE)
     )
-    sending = mend(written(transaction.outputs[0]), KEYS, NOW)
+    sending = mend(opened(written(transaction.outputs[0]), bytes(KEY)), KEYS, NOW)
     assert (sending.topic, sending.partition) == (TOPIC, one.partition)
     assert (sending.key, sending.value) == (b.PERSON.encode(), value)
     *own, mac, origin = sending.headers
@@ -111,7 +118,8 @@ def test_what_is_put_aside_goes_as_it_came() -> None:
         (refused(b"{"), "would be refused again: not-json"),
         (refused(None), "would be refused again: tombstone"),
         (refused(valid(), None), "would be refused again: key"),
-        (refused(valid().replace(b"Laboratory 1", b"11010519491231002X")), "sealed"),
+        (refused(valid().replace(b"Laboratory 1", b"11010519491231002X")), "must not be sent"),
+        (sealed(valid()[:-1]), "YUEKANG_DEAD_LETTER_PRIVATE_KEY, or --key-file"),
         (refused(b"x" * 3_200_000), "54272 of its bytes were left out"),
     ],
 )
@@ -132,7 +140,7 @@ def test_force_sends_what_would_be_refused_to_where_it_came_from() -> None:
     "letter", [refused(valid().replace(b"Laboratory 1", b"11010519491231002X"))]
 )
 def test_force_sends_no_document_number(letter: Letter) -> None:
-    assert "sealed" in why_not(letter, None, True)
+    assert "must not be sent" in why_not(letter, None, True)
 
 
 def test_a_mended_event_goes_where_it_belongs() -> None:
@@ -177,7 +185,8 @@ def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
     other = b.positive(b.day(2), source=SOURCE, id="twice")
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS)
     run(fold, transaction, [record(event, b.day(20)), record(other, b.day(20), 1)])
-    letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))
+    told = next(t for t in transaction.outputs if t.topic == "dead-letters")
+    letter = opened(written(told), bytes(KEY))
     assert "was refused beside the person's other events (conflict)" in why_not(letter)
     assert mend(letter, KEYS, NOW, None, True).value == letter.value
 
@@ -235,7 +244,7 @@ def test_marks_are_of_one_topic_and_of_letters_that_are_kept() -> None:
 def test_what_outsiders_wrote_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     assert escaped("a\x1b[2J\r\nb\u202e粤") == r"a\x1b[2J\r\nb\u202e粤"
     letter = refused(b"\x1b[31m\xff{", headers=[("trace\x07", b"\x1b]0;x")])
-    print_letter(letter, letter.value)
+    print_letter(letter)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\x07" not in shown
@@ -244,11 +253,26 @@ def test_what_outsiders_wrote_moves_no_cursor(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_sealed_letter_says_what_opens_it(capsys: pytest.CaptureFixture[str]) -> None:
-    letter = refused(valid().replace(b"Laboratory 1", b"11010519491231002X"))
-    print_letter(letter, letter.value)
+    value = valid().replace(b"Laboratory 1", b"11010519491231002X")
+    letter = sealed(value)
+    print_letter(letter)
     shown = capsys.readouterr().out
-    assert "The private key opens it" in shown
+    assert f"Sealed, {len(value)} bytes. The private key opens it" in shown
     assert "11010519491231002X" not in shown
+
+
+def test_another_key_opens_nothing() -> None:
+    for key in (bytes(32), b"", b"short"):
+        with pytest.raises(NotOpenedError):
+            opened(sealed(b"{"), key)
+
+
+def test_a_letter_of_before_whose_value_alone_is_sealed_is_opened() -> None:
+    box = SealedBox(KEY.public_key)
+    headers = (("yk_reason", b"document-number"), ("yk_refused", b"true"), ("yk_sealed", b"true"))
+    told = written(Output("dead-letters", None, box.encrypt(b"as it was"), headers))
+    assert (told.sealed, told.bytes_kept, told.bytes_left_out) == (True, 9, 0)
+    assert opened(told, bytes(KEY)).value == b"as it was"
 
 
 @pytest.mark.parametrize(
