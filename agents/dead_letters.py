@@ -25,7 +25,8 @@ VALUE_BYTES_MAX = 3 * 1024 * 1024
 The whole record stays at its place in the input topic for as long as that topic keeps it."""
 
 HEADERS_MAX, HEADER_BYTES_MAX = 32, 1024
-"""Headers kept of a refused record: in binary mode they are half of the event."""
+"""Headers kept of a refused record: in binary mode they are half of the event. A longer key is cut:
+no person key has so many bytes, and a letter must fit its topic."""
 
 _encode_json = msgspec.json.Encoder().encode
 
@@ -76,6 +77,7 @@ class DeadLetters:
 
     def _refused(self, to: str, record: LogRecord, refusal: Refusal) -> Output:
         raw = record.value or b""
+        key = record.key and record.key[:HEADER_BYTES_MAX]
         headers = [
             *_place(record),
             *_why(refusal.code, without_phone_numbers(refusal.detail), refusal.source),
@@ -91,7 +93,7 @@ class DeadLetters:
             raw = raw[:VALUE_BYTES_MAX]
         if refusal.code is not Code.DOCUMENT_NUMBER:
             headers += _attributes(raw, record.headers)
-        return self._sealed(to, headers, Sealed(record.key, raw, _kept(record)))
+        return self._sealed(to, headers, Sealed(key, raw, _kept(record)))
 
     def _sealed(self, to: str, headers: list[Header], content: Sealed) -> Output:
         about = [("yk_bytes", b"%d" % len(content.value)), ("yk_sealed", SEALED)]

@@ -120,7 +120,7 @@ def asyncapi() -> Json:
                 "always safe. `supersedes` names an earlier event of the same source and kind: the "
                 "event stands in its place, and a `...retracted` event takes it back. The record's "
                 "key is the event's partitionkey, partitioned by murmur2 (Kafka's default). No "
-                "document number may be in a record; the gateway makes person keys."
+                "number of a document or a phone may be in a record; the gateway makes person keys."
             ),
             "license": {"name": "Apache-2.0"},
         },
