@@ -43,4 +43,5 @@ What bears on no code:
 - `travel`: the travel card.
 - `documents`: which document numbers can exist.
 - `phones`: which mobile phone numbers can exist, and where one may not be.
+- `personal`: where a text carries the number of a document or a phone, however it is written.
 """

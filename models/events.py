@@ -109,7 +109,10 @@ Pooled = Annotated[
 ]
 Name = Annotated[
     str,
-    _form(r"^[^\x00-\x1f\x7f]{1,100}$", "Name of an institution or place, never of a person."),
+    _form(
+        r"^[^\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]{1,100}$",
+        "Name of an institution or place, never of a person; no control characters.",
+    ),
 ]
 
 

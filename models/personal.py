@@ -16,7 +16,7 @@ Characters without a width are left out. Separators
 within a number (blanks, dots, hyphens, slashes, lines) say nothing.
 
 A UUID, and 16 or more hexadecimal characters with a letter, are no old card and no phone: of such
-every hundredth would be. A person key is none either. In `sequence` the 18 characters alone are
+every hundredth would be. Nor is a person key. In `sequence` the 18 characters alone are
 looked for, since a counter of 11 or 15 digits is one.
 
 Nobody is looked up, so other numbers have these forms too. The bounds keep the honest ones out.
@@ -73,7 +73,7 @@ _ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|[bfnrt])")
 _OTHER = re.compile(r"[^\x00-\x7f\u4000-\u9fff]")
 
 
-def in_one_way(text: str) -> str:
+def respelt(text: str) -> str:
     """Return `text` with one spelling for each digit, letter and separator; all in capitals."""
     if "\\" in text:
         text = _ESCAPED.sub(lambda it: chr(int(it[1], 16)) if it[1] else " ", text)
@@ -105,7 +105,7 @@ def holds_personal_number(text: str) -> bool:
 
     It is slow; app.topics.numbers asks for suspicious texts only.
     """
-    text = in_one_way(text)
+    text = respelt(text)
     if _holds_card(_GAPS.sub("", text)):
         return True
     rest = _SEQUENCE.sub("", _MACHINE.sub("", _PERSON_KEY.sub("", text)))

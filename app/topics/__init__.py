@@ -5,7 +5,7 @@
 - `attributes`: what CloudEvents lets a source write in several ways, in one.
 - `codec`: bytes to events and back; every refusal of a single event is made here.
 - `authentic`: the keys of sources, and who has made a record.
-- `numbers`: where a document number is carried, or what may be a phone number.
+- `numbers`: the first look for numbers of documents and phones, which every event pays for.
 - `strict_json`: JSON in which nothing is ambiguous.
 - `schemas`: JSON Schemas and the AsyncAPI document, with an example of each event in `examples`.
 - `reading`: a topic read to its end; `ahead`: what lies from an offset on, of many partitions.

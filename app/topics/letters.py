@@ -42,7 +42,7 @@ _decode_sealed = msgspec.msgpack.Decoder(Sealed).decode
 
 
 class NotOpenedError(ValueError):
-    """The key is none, or not the one that opens the letter."""
+    """It is not the key that opens the letter."""
 
 
 class Letter(Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from app.topics.records import Headers
-from models.personal import holds_personal_number, in_one_way
+from models.personal import holds_personal_number, respelt
 
 
 def searchable(value: bytes | None, key: bytes | None, headers: Headers) -> bytes:
@@ -31,7 +31,7 @@ def carries_personal_number(raw: bytes) -> bool:
         raw = _MARKS.sub(b"|", raw)
         rough = raw.translate(_ROUGH, _GAPS)
     if _OTHER in rough:
-        raw = in_one_way(raw.decode(errors="replace")).encode(errors="replace")
+        raw = respelt(raw.decode(errors="replace")).encode(errors="replace")
         rough = raw.translate(_ROUGH, _GAPS)
     return _is_suspicious(raw, rough) and holds_personal_number(raw.decode())
 

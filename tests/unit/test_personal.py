@@ -281,3 +281,11 @@ def test_what_stands_in_every_event_is_none() -> None:
         assert not carries_personal_number(encode(event))
         for _, raw in binary(event).headers:
             assert not carries_personal_number(raw)
+
+
+@pytest.mark.parametrize("control", "\u202e\u2066\u200b\u2028\u2029\u0085\ufeff\u200f\u0007")
+def test_a_name_holds_no_control_character(control: str) -> None:
+    """It would turn around, or hide, what a page says beside it."""
+    event = whole("e1")
+    event["data"]["institution"] = f"广州{control}医院"
+    assert code_of(event) == Code.INVALID
