@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.iso7064 import mod_11_2
 
+from app.gateway.admission import Admission
+from app.gateway.person_keys import PersonKeys
 from app.topics.catalogue import CATALOGUE
 from app.topics.codec import Code, Refusal, decode, encode
 from app.topics.numbers import carries_personal_number, fields_with_personal_number
@@ -19,6 +21,7 @@ from app.topics.records import binary
 from models.events import SOURCE
 from models.personal import holds_personal_number
 from support import builders as b
+from support.macs import KEYS
 
 CARD = "445221197711036271"
 OLD = "445221771103627"
@@ -187,6 +190,23 @@ def test_the_entrance_of_kafka_takes_what_is_honest(text: str) -> None:
     event = whole(text)
     assert code_of(event) is None
     assert code_of(event, in_headers=True) is None
+
+
+ADMISSION = Admission(PersonKeys(bytes(32), 1), KEYS, lambda: b.day(3))
+
+
+@pytest.mark.parametrize("text", FOUND.values(), ids=FOUND)
+def test_the_gateway_refuses_each_and_does_not_repeat_it(text: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        ADMISSION.admit(whole(text), "/laboratories/1")
+    assert caught.value.code is Code.DOCUMENT_NUMBER
+    assert text not in f"{caught.value} {caught.value.faults}"
+    assert [fault.field for fault in caught.value.faults] in (["id"], ["data.institution"])
+
+
+def test_the_gateway_takes_what_is_honest() -> None:
+    for text in HONEST.values():
+        assert ADMISSION.admit(whole(text), "/laboratories/1")
 
 
 def test_a_sequence_is_looked_at_for_cards_alone() -> None:
