@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from litestar import Litestar
 
 from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import document
@@ -101,9 +102,8 @@ def visited(**attributes: Any) -> Json:
     )
 
 
-@cache
-def gateway_document() -> Json:
-    """The OpenAPI document of a gateway; nothing is started for it."""
+def gateway_alone() -> Litestar:
+    """A gateway without Kafka and Redis, in this process."""
     options = GatewayOptions(
         brokers=NO_BROKERS,
         rows_redis_url=NO_REDIS,
@@ -112,7 +112,13 @@ def gateway_document() -> Json:
         trust=TRUST,
         mac_keys=KEYS,
     )
-    return document(create_gateway(options))
+    return create_gateway(options)
+
+
+@cache
+def gateway_document() -> Json:
+    """The OpenAPI document of a gateway; nothing is started for it."""
+    return document(gateway_alone())
 
 
 def assert_named(refused: httpx.Response) -> None:
