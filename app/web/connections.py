@@ -11,6 +11,7 @@ Linux alone says this (TCP_INFO, /proc); elsewhere nothing is bounded beyond wha
 """
 
 import os
+import resource
 import socket
 import stat
 import struct
@@ -33,6 +34,9 @@ LOOK_SECONDS = 1.0
 SPARE = 256
 """Places in the server above the bound. So many can come between two looks without a wait."""
 
+FILES_BESIDE = 256
+"""Files and sockets that a face has open beside its connections: Redis, Kafka, logs."""
+
 ESTABLISHED = 1
 
 _INFO = struct.Struct("=B51xII68xQ")
@@ -49,6 +53,18 @@ class Connection(Struct, frozen=True):
     peer: tuple[str, int]
     received: int
     quiet_s: float
+
+
+def room_for(connections_max: int) -> int:
+    """Open as many files as this process may, and return how many connections that leaves room for.
+
+    Most systems begin with 1,024. A server that can open no more accepts nobody, whoever is quiet.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most == resource.RLIM_INFINITY:
+        return connections_max
+    return max(1, min(connections_max, most - SPARE - FILES_BESIDE))
 
 
 def to_close(found: Sequence[Connection], connections_max: int) -> list[Connection]:

@@ -17,7 +17,7 @@ from granian.server import Server
 
 from app.process.ports import holder, is_free
 from app.process.settings import SettingsError
-from app.web.connections import SPARE, bound_connections
+from app.web.connections import SPARE, bound_connections, room_for
 
 HEADER_READ_MS_MAX = 10_000
 """A client that takes longer to send its headers is cut off."""
@@ -61,6 +61,7 @@ def serve(
             err=True,
         )
         raise typer.Exit(1)
+    connections_max = room_for(connections_max)
     server = Server(
         target,
         factory=True,
