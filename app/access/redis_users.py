@@ -1,8 +1,9 @@
 """What each process does on Redis, as lines of Redis' file of users (`aclfile`).
 
-Only a projection writes its read model. The view writes what is beside it: places of credentials,
-sessions, challenges, declarations of a day. One file serves however many servers there are, since
-no two of these have a key in common but the state; the databases keep that apart.
+Only a projection writes its read model. The view writes what is beside it, on another server than
+the codes': places of credentials, sessions, challenges, declarations of a day. One file serves
+however many servers there are, since no two of these have a key in common but the state; the
+databases keep that apart.
 """
 
 import hashlib
@@ -47,7 +48,7 @@ USERS: Mapping[str, RedisRights] = MappingProxyType(
     {
         "projection": RedisRights(
             PROJECTS,
-            (STATE, COUNTS, CHANGES, f"{CODE}*", f"{MINUTE}*", f"{SLOT}*", f"{HELD}*", f"{CHUNK}*"),
+            (STATE, COUNTS, CHANGES, f"{CODE}*", f"{MINUTE}*", f"{SLOT}*"),
             besides=_MODEL,
         ),
         "rows": RedisRights(
@@ -58,6 +59,7 @@ USERS: Mapping[str, RedisRights] = MappingProxyType(
                 CUT,
                 TOLD_SOURCES,
                 *(f"{each}*" for each in (ROW, LETTERS, OF_SOURCE, PARKED_IN, PARKED_OF)),
+                *(f"{each}*" for each in (HELD, CHUNK)),
             ),
             besides=_MODEL,
         ),

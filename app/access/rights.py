@@ -16,7 +16,7 @@ from msgspec import Struct
 from app.audit.entries import AUDIT
 from app.letters.marks import RESENT
 from app.letters.resend import TRANSACTIONAL_ID
-from app.projection.commands import CODES, ROWS
+from app.projection.commands import CODES, CREDENTIALS, ROWS
 from app.projection.follow import Model
 from app.projection.freshness import GROUPS
 from app.topics.catalogue import (
@@ -116,12 +116,12 @@ def _folds(application: str, *outputs: str) -> Iterator[Right]:
         yield Right(Resource.TRANSACTIONAL_ID, name, Operation.WRITE, prefixed=True)
 
 
-def _projects(model: Model) -> Iterator[Right]:
-    """A projection: it reads its topics, and looks how far the groups are that write them, in all
-    that these have committed. What stands it looks into, which is reading."""
-    groups = {group for writers in model.groups.values() for group in writers}
+def _projects(*models: Model) -> Iterator[Right]:
+    """A projection: it reads the topics of its models, and looks how far the groups are that write
+    them, in all that these have committed. What stands it looks into, which is reading."""
+    groups = {group for model in models for of in model.groups.values() for group in of}
     inputs = {tp.topic for group in groups for tp in group.inputs}
-    yield from topic(Operation.READ, *model.topics, *inputs)
+    yield from topic(Operation.READ, *{name for model in models for name in model.topics}, *inputs)
     for application in TABLES_OF:
         group_name = group_of(application)
         if group_name in {group.name for group in groups}:
@@ -163,7 +163,7 @@ PROCESSES: Mapping[str, Callable[[], Rights]] = MappingProxyType(
         "worker": lambda: _folds(APPLICATION, HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED),
         "lists-worker": lambda: _folds(LISTS_APPLICATION, DEAD_LETTERS, PARKED),
         "projection": lambda: _projects(CODES),
-        "rows": lambda: _projects(ROWS),
+        "rows": lambda: _projects(ROWS, CREDENTIALS),
         "audit-log": _audit_log,
         "gateway": _gateway,
         "view": _view,

@@ -1,8 +1,11 @@
 """A credential for a phone's key: hold a place, read the code after that, note its colour, sign.
 
+The code is read again for a second while its model is behind what turns credentials off.
+
 The order is what makes it safe: see app.projection.holdings.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -15,13 +18,24 @@ from app.credentials.claims import Claims, PhoneKey, encode_claims, short_name
 from app.credentials.keys import IssuerKeys
 from app.credentials.statuses import away
 from app.process.clock import Clock
-from app.projection.holdings import Holdings, TooOften
+from app.projection.holdings import Held, Holdings, NotFollowed, TooOften
 from app.web.problems import FieldError, Refused, retry_later
 from models.codes import Colour, Judgement
 
-ReadCode = Callable[[str], Awaitable[Judgement]]
-"""Returns a person's code as it is now in the Redis of the holdings; raises what its caller
-answers if no code can be read, or only an old one."""
+
+class CodeRead(Struct, frozen=True):
+    """A code, and the offsets up to which it tells the partitions of health-codes."""
+
+    shown: Judgement
+    offsets: tuple[int, ...]
+
+
+ReadCode = Callable[[str], Awaitable[CodeRead]]
+"""Returns a person's code as it is now; raises what its caller answers if no code can be read, or
+only an old one."""
+
+READS, READ_AGAIN_SECONDS = 10, 0.1
+"""A projection writes what it fetches within a quarter of a second."""
 
 
 class Issued(Struct, frozen=True):
@@ -55,14 +69,14 @@ class Issuer:
             raise Refused("invalid", "The key is no public key.", errors) from None
         at = self._now()
         try:
-            place = await self._holdings.hold(person, asker, x, at, at + LIFE, ASK_SECONDS)
+            held = await self._holdings.hold(person, asker, x, at, at + LIFE, ASK_SECONDS)
         except TooOften:
             raise retry_later(
                 "credentials-too-often", "Use the one that you were just given.", ASK_SECONDS
             ) from None
-        except (RedisError, OSError, TimeoutError):
+        except (NotFollowed, RedisError, OSError, TimeoutError):
             raise away() from None
-        shown = await self._read(person)
+        place, shown = held.place, await self._read_after(person, held)
         if shown.colour is Colour.NONE:
             raise Refused("no-code", "Who has no code has nothing to show.")
         try:
@@ -72,6 +86,15 @@ class Issuer:
         until = min(at + LIFE, shown.changes_at or at + LIFE)
         claims = Claims(until, x, y_odd, place, shown.colour, short_name(name), ending)
         return Issued(self._keys.sign(encode_claims(claims), {}), until)
+
+    async def _read_after(self, person: str, held: Held) -> Judgement:
+        """Return the code by all that was followed when the place was taken; raise `Refused`."""
+        for _ in range(READS):
+            found = await self._read(person)
+            if all(at >= least for at, least in zip(found.offsets, held.offsets, strict=True)):
+                return found.shown
+            await asyncio.sleep(READ_AGAIN_SECONDS)
+        raise away()
 
 
 def asker_of(session: str) -> str:

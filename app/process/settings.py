@@ -163,7 +163,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: RedisUrl = "redis://127.0.0.1:26379/0"
     rows_redis_url: RedisUrl = ""
     sessions_redis_url: RedisUrl = ""
-    """Unless set, each of the two is the database after that of the one before (decision 30)."""
+    credentials_redis_url: RedisUrl = ""
+    """Unless set, each of the three is the database after that of the one before (decision 30)."""
     redis_user: Text = ""
     redis_password: SecretText = ""
     """As whom a process goes to each Redis whose address names nobody."""
@@ -379,8 +380,7 @@ SECRET_BYTES_MIN = 32
 OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
 """Variables that only one command reads."""
 
-
-REDIS_URLS = ("redis_url", "rows_redis_url", "sessions_redis_url")
+REDIS_URLS = ("redis_url", "rows_redis_url", "sessions_redis_url", "credentials_redis_url")
 
 FILE = "_FILE"
 FILE_BYTES_MAX = 64 * 1024

@@ -38,28 +38,6 @@ local function version(head)
   return tonumber(string.match(head, '^%d+'))
 end
 
--- What the head of a code tells: red, green or none.
-local function colour(head)
-  return string.match(head, '^%d+ %d+ (%a+)')
-end
-
--- Turns off every credential of a code's person that does not tell `now`. What a credential tells
--- may be another colour than that of the head before: time ends a red, and the head is written
--- later. See app/projection/holdings.py.
-local function turn_off_others(key, now)
-  local held = 'yk:held:' .. string.sub(key, 9)
-  local all = redis.call('HGETALL', held)
-  for i = 1, #all, 2 do
-    local chunk, place = string.match(all[i], '^(%x+):(%d+)$')
-    if string.match(all[i + 1], '%S+$') ~= now then
-      if redis.call('EXISTS', 'yk:chunk:' .. chunk) == 1 then
-        redis.call('SETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(place), 7), 1)
-      end
-      redis.call('HDEL', held, all[i])
-    end
-  end
-end
-
 for i = 1, codes_n do
   local key, new = KEYS[3 + i], ARGV[6 + i]
   local old = redis.call('GET', key)
@@ -67,14 +45,12 @@ for i = 1, codes_n do
     if old then
       count(old, -1)
       redis.call('DEL', key)
-      turn_off_others(key, 'none')
     end
   elseif old and version(new) - version(old) > leap_max then
     leapt = leapt + 1
   elseif not old or version(old) < version(new) then
     if old then
       count(old, -1)
-      turn_off_others(key, colour(new))
     end
     count(new, 1)
     redis.call('SET', key, new)

@@ -1,13 +1,14 @@
 """The processes `yuekang projection` and `yuekang rows`: what each follows, and how it is run.
 
 The first projects codes and changes. The second projects rows: what people see and ask of beside
-their code, and what sources are told. It has a database of its own and gives way to the first, so
-that history never delays a colour.
+their code, and what sources are told. And it turns off credentials that tell a code of before. It
+has databases of its own and gives way to the first, so that nothing of it ever delays a colour.
 """
 
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 
 import typer
@@ -21,6 +22,7 @@ from app.projection.codes import CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
 from app.projection.follow import Model, Projection, Unfit
 from app.projection.freshness import LISTS, PEOPLE, SCANS
+from app.projection.holdings import HoldingsWriter
 from app.projection.rows import (
     LISTS_CHANGELOG,
     PEOPLE_CHANGELOG,
@@ -57,6 +59,16 @@ ROWS = Model(
 )
 
 
+CREDENTIALS = Model(
+    topics=(HEALTH_CODES,),
+    groups={HEALTH_CODES: (PEOPLE,)},
+    writer=HoldingsWriter,
+    new_batch=CodeBatch,
+    take=take_told,
+    redis_variable="YUEKANG_CREDENTIALS_REDIS_URL",
+)
+
+
 NICENESS = 10
 """Of the process that projects rows."""
 
@@ -68,22 +80,29 @@ def projection() -> None:
     topics.yaml, or where the Redis database holds keys of others.
     """
     settings = Settings.from_environment("yuekang_mac_key")
-    _run(settings, settings.redis_url, settings.projection_status_port, CODES)
+    _run(settings, settings.projection_status_port, (settings.redis_url, CODES))
 
 
 def rows() -> None:
-    """Keep the rows in Redis up to date with the log until a signal ends it; as `projection`."""
+    """Keep the rows in Redis up to date with the log, and credentials turned off that tell another
+    code, until a signal ends it; as `projection`."""
     os.nice(NICENESS)
     settings = Settings.from_environment("yuekang_mac_key")
-    _run(settings, settings.rows_redis_url, settings.rows_status_port, ROWS)
+    followed = (settings.rows_redis_url, ROWS), (settings.credentials_redis_url, CREDENTIALS)
+    _run(settings, settings.rows_status_port, *followed)
 
 
-def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> None:
+def _run(settings: Settings, status_port: int, *followed: tuple[str, Model]) -> None:
     configure(settings.log_level)
     install()  # app.projection.freshness reads the input too
     look_seldom()
-    running = Projection(settings.brokers, redis_url, model, source_keys(settings).is_ours)
-    status = StatusServer(settings.status_host, status_port, running.reasons)
+    is_ours = source_keys(settings).is_ours
+    running = [Projection(settings.brokers, url, model, is_ours) for url, model in followed]
+    status = StatusServer(
+        settings.status_host,
+        status_port,
+        lambda: [why for each in running for why in each.reasons()],
+    )
     try:
         asyncio.run(_serve(running, status))
     except Unfit as error:
@@ -91,13 +110,20 @@ def _run(settings: Settings, redis_url: str, status_port: int, model: Model) -> 
         raise typer.Exit(1) from None
 
 
-async def _serve(running: Projection, status: StatusServer) -> None:
+async def _serve(running: Sequence[Projection], status: StatusServer) -> None:
     await status.start()
-    task = asyncio.create_task(running.run())
+    tasks = [asyncio.create_task(each.run()) for each in running]
+
+    def stop() -> None:
+        for each in running:
+            each.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, running.stop)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
-        with suppress(asyncio.CancelledError):
-            await task
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            with suppress(asyncio.CancelledError):
+                task.result()
     finally:
         await status.stop()

@@ -1,10 +1,10 @@
 -- Take a place in a status list for one person. See app/projection/holdings.py.
 --
--- KEYS: filling, chunks, held of the person, asked of the asker
+-- KEYS: filling, chunks, held of the person, asked of the asker, state
 -- ARGV: person, name of a next chunk, now (s), until (s), slack of a chunk (s), held at most,
 --       places of a chunk, seconds between two of one asker, phone, random places to try
 --
--- Returns {chunk, place}; "often" if the asker was here a moment ago; "taken" if a next chunk is
+-- Returns {chunk, place, state}; "often" if the asker was here a moment ago; "taken" if a next chunk is
 -- needed and one of that name is there.
 
 local filling, chunks, held, asked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -80,4 +80,4 @@ for i = 1, #on - held_max + 1 do
 end
 redis.call('HSET', held, chunk .. ':' .. place, till .. ' ' .. phone .. ' unread')
 redis.call('EXPIREAT', held, gone)
-return {chunk, place}
+return {chunk, place, redis.call('GET', KEYS[5]) or ''}

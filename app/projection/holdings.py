@@ -1,5 +1,6 @@
-"""Which credentials are out, and which of them are turned off; beside the codes in their Redis.
+"""Which credentials are out, and which of them are turned off; in a database of their own.
 
+    yk:state             how far the log is followed here (app.projection.state)
     yk:chunk:<chunk>     one bit a place: 1 if the credential there is turned off
     yk:holders:<chunk>   place → person, of every place that was taken and that the person holds, or
                          lost with a change of the code: a gate that asks us is told the new one
@@ -10,33 +11,43 @@
     yk:filling           the chunk in which places are taken now
     yk:asked:<asker>     there for a few seconds after an asker took a place
 
+What people make here must not fill the Redis of the codes, so it lies in another, and a follower
+of the log of its own turns off: with each code all places of its person that do not tell its
+colour, or none yet. How far it came stands in `yk:state`, which the same script writes. So a list
+knows its own age, and a follower that is late makes old lists and no wrong ones.
+
 A place is taken before the code is read that a credential tells, and the colour is noted after
-that. codes.lua, in the script that writes a code, turns off all places of its person that do not
-tell its colour, or none yet. So whichever comes first, no credential of a former colour stays on:
-it was either read after the change, or is turned off by it. No second follower of the log is
-needed, and none can be late.
+that. The code has to be read from a model that had come as far as the follower had when the place
+was taken (`Held.offsets`). So whichever change there is, no credential of a former colour stays on:
+what the follower had passed by then is in the code, and what it passes after that turns the place
+off.
 
 A chunk is of random places and has a random name, and no place is taken twice. So neither tells who
 has it, and two credentials of one person have nothing in common. When half of a chunk is taken the
 next one begins: until then one random place of two is free.
 
-The model that is built again from the log begins with none of this (app.projection.state). Then no
+What is built again from the log begins with none of this (app.projection.state). Then no
 chunk of before is known, so nothing of before can be verified, and phones ask again.
 
 A place is numbered as a status list numbers it, from the lowest bit of a byte. Redis numbers from
 the highest: of each eight, `place ^ 7`.
 """
 
+import asyncio
 import hashlib
 import secrets
+import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from app.projection.state import STATE, decode_state, oldest
+from app.projection.codes import CodeBatch, colour_of
+from app.projection.state import STATE, State, StateGate, decode_state, oldest, read_state
 from app.topics.catalogue import HEALTH_CODES
 from models.codes import Colour
 
@@ -72,6 +83,9 @@ the next chunk begins a little early."""
 CHUNK_SLACK_SECONDS = 3_600
 """A chunk is kept for so long after its last credential ended."""
 
+EPOCH_SECONDS = 1.0
+"""How old the epoch may be that a view tells."""
+
 _HOLD = Path(__file__).with_suffix(".lua").read_text()
 
 _TELL = """
@@ -84,11 +98,46 @@ end
 was turned off meanwhile stays so."""
 
 
+_TURN_OFF = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
+  return 0
+end
+for i = 2, #KEYS do
+  local all = redis.call('HGETALL', KEYS[i])
+  for j = 1, #all, 2 do
+    if string.match(all[j + 1], '%S+$') ~= ARGV[i + 1] then
+      local chunk, place = string.match(all[j], '^(%x+):(%d+)$')
+      if redis.call('EXISTS', 'yk:chunk:' .. chunk) == 1 then
+        redis.call('SETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(place), 7), 1)
+      end
+      redis.call('HDEL', KEYS[i], all[j])
+    end
+  end
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+"""KEYS: state, held of each person. ARGV: state as it must be ("" for none), state as it is to be,
+the colour of each person. Returns 0 for nothing done."""
+
+
 class Place(Struct, frozen=True):
     """Where the status of a credential is: a chunk's name, and the number within it."""
 
     chunk: str
     index: int
+
+
+class Held(Struct, frozen=True):
+    """A place that was taken. The code for it has to be read from a model that has come as far as
+    `offsets`, of the partitions of health-codes."""
+
+    place: Place
+    offsets: tuple[int, ...]
+
+
+class NotFollowed(Exception):
+    """Nobody turns off yet what would be taken: the log is not followed to its end."""
 
 
 class TooOften(Exception):
@@ -104,10 +153,12 @@ class StatusBits(Struct, frozen=True):
 
 
 class Holdings:
-    """Takes places and reads chunks, in the Redis of the codes. Raises what Redis raises."""
+    """Takes places and reads chunks. Raises what Redis raises."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._epoch, self._epoch_asked_at = "", 0.0
+        self._epoch_task: asyncio.Task[None] | None = None
         self._hold: Any = redis.register_script(_HOLD)
         self._tell: Any = redis.register_script(_TELL)
 
@@ -119,16 +170,16 @@ class Holdings:
         now: datetime,
         until: datetime,
         ask_seconds: int,
-    ) -> Place:
-        """Take a place for `person` until `until`; raise `TooOften`, and `RuntimeError` if no name
-        for a next chunk is free.
+    ) -> Held:
+        """Take a place for `person` until `until`; raise `TooOften`, `NotFollowed`, and
+        `RuntimeError` if no name for a next chunk is free.
 
-        Read the code after that, and `tell` its colour. An asker takes one place in `ask_seconds`.
-        `phone` is its public key.
+        Read the code after that, as late as `Held` says, and `tell` its colour. An asker takes one
+        place in `ask_seconds`. `phone` is its public key.
         """
         for _ in range(NAMES_MAX):
             found = await self._hold(
-                keys=[FILLING, CHUNKS, HELD + person, ASKED + asker],
+                keys=[FILLING, CHUNKS, HELD + person, ASKED + asker, STATE],
                 args=[
                     person,
                     secrets.token_hex(CHUNK_NAME_BYTES),
@@ -143,8 +194,12 @@ class Holdings:
                 ],
             )
             match found:
-                case [chunk, index]:
-                    return Place(chunk.decode(), index)
+                case [chunk, index, raw]:
+                    state = decode_state(raw)
+                    if state is None or not state.built:
+                        raise NotFollowed
+                    offsets = tuple(p.offset for p in state.positions[HEALTH_CODES])
+                    return Held(Place(chunk.decode(), index), offsets)
                 case b"often":
                     raise TooOften
                 case b"taken":
@@ -168,6 +223,21 @@ class Holdings:
         as_of = None if state is None else oldest(state.positions[HEALTH_CODES])
         return None if as_of is None or bits is None else StatusBits(as_of, bits)
 
+    @property
+    def epoch(self) -> str:
+        """The epoch of what is kept here, as it was a second ago: another one means that nothing
+        of before is known. Whoever asks waits for no answer of Redis."""
+        if time.monotonic() - self._epoch_asked_at >= EPOCH_SECONDS:
+            self._epoch_asked_at = time.monotonic()
+            self._epoch_task = asyncio.create_task(self.learn_epoch())
+        return self._epoch
+
+    async def learn_epoch(self) -> None:
+        """Read the epoch; where Redis is away the last one is kept."""
+        with suppress(RedisError, OSError, TimeoutError):
+            state = await read_state(self._redis)
+            self._epoch = "" if state is None else state.epoch
+
     async def chunks(self, now: datetime) -> list[str]:
         """Return the names of all chunks."""
         found: Any = await self._redis.zrange(CHUNKS, int(now.timestamp()), "+inf", byscore=True)
@@ -178,3 +248,28 @@ class Holdings:
         found: Any = self._redis.hget(HOLDERS + place.chunk, str(place.index))
         person = await found
         return None if person is None else person.decode()
+
+
+class HoldingsWriter:
+    """Turns off what no longer tells its person's code, through `gate`."""
+
+    def __init__(self, redis: Redis, gate: StateGate) -> None:
+        self.gate = gate
+        self._turn_off: Any = redis.register_script(_TURN_OFF)
+
+    async def apply(self, batch: CodeBatch, state: State) -> bool:
+        """Turn off by a batch of codes, and write `state`; return False, with nothing done, if
+        Redis has moved on.
+
+        That a code came twice, or late, turns off more than need be, and leaves nothing on.
+        """
+        keys = [STATE, *(HELD + person for person in batch.codes)]
+        colours = [
+            Colour.NONE.value if code is None else colour_of(code).value
+            for code in batch.codes.values()
+        ]
+
+        async def write(last: bytes, to: bytes) -> Any:
+            return await self._turn_off(keys=keys, args=[last, to, *colours])
+
+        return await self.gate.swap(state, write)

@@ -59,12 +59,6 @@ class Codes:
         metrics.VIEW_READS.labels("stale" if read.stale else "fresh").inc()
         return read
 
-    @property
-    def epoch(self) -> str:
-        """The epoch of the read model that was read last; it is another one once that was begun
-        again."""
-        return "" if self._state[1] is None else self._state[1].epoch
-
     def _find(self, person: str) -> "asyncio.Future[Found]":
         found = self._waiting.get(person)
         if found is None:
@@ -111,7 +105,8 @@ class Codes:
             raise Unavailable("stale", RETRY_STALE_SECONDS)
         lag_s = max(0.0, at.timestamp() - known)
         stale = lag_s > STALE_SECONDS
-        read = Read(code, at, datetime.fromtimestamp(known, ZONE), round(lag_s, 3), stale)
+        as_of = datetime.fromtimestamp(known, ZONE)
+        read = Read(code, at, as_of, round(lag_s, 3), stale, positions)
         if stale and read.colour is Colour.NONE:
             # A read model that is being rebuilt may not have come to this person's code yet.
             raise Unavailable("stale", RETRY_STALE_SECONDS)

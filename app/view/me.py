@@ -62,11 +62,11 @@ def me_routes(view: Services) -> list[Any]:
     async def code(session: LoggedIn) -> Response[CodeAnswer]:
         """Says why it is red, since when, what is missing, who must act, and when it lifts.
 
-        The header `x-epoch` names the read model. When it changes, credentials of before are
-        unknown here.
+        The header `x-epoch` names what is known of credentials. When it changes, those of before
+        are unknown here.
         """
         answer = codes.code_answer(session.person, await view.codes.read(session.person))
-        return Response(answer, headers={EPOCH: view.codes.epoch})
+        return Response(answer, headers={EPOCH: view.holdings.epoch})
 
     @get(
         "/v1/me/token",

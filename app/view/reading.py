@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from app.projection.state import Position
 from app.web.language import Text
 from models.codes import Colour, HealthCode, Reason, judge
 from models.information import Item, Section
@@ -34,6 +35,8 @@ class Read(Struct, frozen=True):
     as_of: datetime | None
     lag_s: float | None
     stale: bool
+    positions: tuple[Position, ...] = ()
+    """How far the read model was, of each partition of health-codes."""
 
     @property
     def colour(self) -> Colour:

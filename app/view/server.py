@@ -63,6 +63,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
+        credentials_redis_url=settings.credentials_redis_url,
         watched=settings.watched,
         make_cards=partial(travel_cards, settings),
         credential_key=settings.credential_key,

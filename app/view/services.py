@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.audit.trail import Trail, Write
-from app.credentials.issuing import Issuer
+from app.credentials.issuing import CodeRead, Issuer
 from app.credentials.keys import IssuerKeys
 from app.credentials.proofs import Holders
 from app.credentials.statuses import Statuses
@@ -62,6 +62,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     mac_keys: SourceKeys
     display_key: Secrets
     sessions_redis_url: str
+    credentials_redis_url: str
     login: LoginOptions
     make_cards: Callable[[Redis, Visits, Clock], TravelCards]
     credential_key: bytes
@@ -115,10 +116,11 @@ class Services:
         self.watch = AlertWatch(targets_of(options.watched), self.reconciliation.queue)
         self.displays = Displays(options.display_key, options.now)
         self.credential_keys = IssuerKeys(options.credential_key, options.credential_former_keys)
-        holdings = Holdings(self.redis)
-        self.issuer = Issuer(holdings, self.credential_keys, self._judged, options.now)
-        holders = Holders(self.credential_keys, holdings)
-        self.statuses = Statuses(holdings, self.credential_keys, options.now)
+        self._credentials = _redis(options.credentials_redis_url, limits.STORE_SECONDS_MAX)
+        self.holdings = Holdings(self._credentials)
+        self.issuer = Issuer(self.holdings, self.credential_keys, self._judged, options.now)
+        holders = Holders(self.credential_keys, self.holdings)
+        self.statuses = Statuses(self.holdings, self.credential_keys, options.now)
         self.changes = Changes(
             self.redis,
             self._follower,
@@ -147,12 +149,14 @@ class Services:
             return False
         return read.colour is not Colour.NONE
 
-    async def _judged(self, person: str) -> Judgement:
+    async def _judged(self, person: str) -> CodeRead:
         """Return what a credential may tell; raise `Unavailable`, also if the code is stale."""
         read = await self.codes.read(person)
         if read.stale:
             raise Unavailable("stale", limits.RETRY_STALE_SECONDS)
-        return Judgement(Colour.NONE, (), None) if read.code is None else judge(read.code, read.at)
+        none = Judgement(Colour.NONE, (), None)
+        shown = none if read.code is None else judge(read.code, read.at)
+        return CodeRead(shown, tuple(position.offset for position in read.positions))
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
@@ -162,6 +166,7 @@ class Services:
         self.recorder.start()
         self.changes.start()
         self.watch.start()
+        await self.holdings.learn_epoch()
         yield
         await self.watch.stop()
         await self.changes.stop()
@@ -173,6 +178,7 @@ class Services:
         await self._rows.aclose()
         await self.login.close()
         await self._sessions.aclose()
+        await self._credentials.aclose()
         await self.redis.aclose()
 
 

@@ -21,9 +21,10 @@ from redis.asyncio import Redis
 from app.credentials.bounds import ASK_SECONDS, LIFE, LIST_SECONDS_MAX, SIGN_SECONDS
 from app.credentials.cbor import unpack
 from app.credentials.claims import Claims, read_claims
-from app.credentials.issuing import Issuer
+from app.credentials.issuing import CodeRead, Issuer
 from app.credentials.keys import IssuerKeys
 from app.credentials.routes import credential_routes, status_routes
+from app.process.settings import Settings
 from app.projection.holdings import CHUNK_BITS, CHUNK_SLACK_SECONDS, HELD_MAX, Holdings, Place
 from app.view.codes import Codes
 from app.view.problems import on_unavailable
@@ -31,7 +32,7 @@ from app.view.reading import Unavailable
 from app.view.services import Services
 from app.web.problems import Refused, on_http_exception, on_invalid, on_refused
 from app.web.strict import StrictRequest
-from models.codes import Colour, HealthCode, Judgement, Reason, judge
+from models.codes import Colour, HealthCode, Reason, judge
 from support.asgi import transport_to
 from support.credentials import Phone
 from support.views import (
@@ -70,14 +71,23 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as redis:
+    """The database of credentials."""
+    async with Redis.from_url(Settings(redis_url=redis_url).credentials_redis_url) as redis:
         yield redis
 
 
 @pytest.fixture
-async def model(redis: Redis) -> Model:
-    model = Model(redis)
+async def codes(redis_url: str) -> AsyncIterator[Redis]:
+    """The database of codes."""
+    async with Redis.from_url(redis_url) as codes:
+        yield codes
+
+
+@pytest.fixture
+async def model(redis: Redis, codes: Redis) -> Model:
+    model = Model(codes, credentials=redis)
     await model.begin()
+    await model.put()
     return model
 
 
@@ -243,7 +253,7 @@ async def test_a_green_turns_off_what_says_red_and_a_deletion_all(
     assert [await is_off(client, clock, place) for place in places] == [True, True]
 
 
-async def test_another_reason_or_an_older_version_turns_nothing_off(
+async def test_another_reason_turns_nothing_off(
     model: Model, client: httpx.AsyncClient, clock: Clock
 ) -> None:
     person = someone()
@@ -251,7 +261,6 @@ async def test_another_reason_or_an_older_version_turns_nothing_off(
     place = (await issued(client, person)).place
     more = reason(Reason.HOME_QUARANTINE, conditions=(waiting(),))
     await model.put(health_code(person, more, version=3))
-    await model.put(health_code(person, version=1))
     assert not await is_off(client, clock, place)
 
 
@@ -304,28 +313,42 @@ async def test_a_phone_that_is_online_does_not_turn_off_another_that_is_not(
         )
         for n, phone in enumerate([b"old", *[b"new"] * (HELD_MAX + 3)])
     ]
-    found = [await is_off(client, clock, place) for place in places]
+    found = [await is_off(client, clock, held.place) for held in places]
     assert found == [False, *[True] * 4, *[False] * (HELD_MAX - 1)]
 
 
 async def test_a_change_between_holding_and_signing_turns_off_what_is_signed(
-    model: Model, redis: Redis, clock: Clock, client: httpx.AsyncClient
+    model: Model, redis: Redis, codes: Redis, clock: Clock, client: httpx.AsyncClient
 ) -> None:
     """The place is held; the code is read; it changes; then it is signed."""
     person = someone()
     await model.put(health_code(person))
 
-    async def read_and_change(of: str) -> Judgement:
-        found = await Codes(redis, now).read(of)
+    async def read_and_change(of: str) -> CodeRead:
+        found = await Codes(codes, now).read(of)
         assert found.code is not None
         await model.put(red(of))
-        return judge(found.code, found.at)
+        offsets = tuple(position.offset for position in found.positions)
+        return CodeRead(judge(found.code, found.at), offsets)
 
     issuer = Issuer(Holdings(redis), KEYS, read_and_change, now)
     made = await issuer.issue("asker", person, "样*甲", "1234", PHONE.key)
     claims = read_claims(KEYS.verified(made.credential))
     assert claims.colour is Colour.GREEN
     assert await is_off(client, clock, claims.place)
+
+
+async def test_a_code_that_is_behind_what_turns_off_is_waited_for(
+    model: Model, client: httpx.AsyncClient
+) -> None:
+    """The red was passed before the place was held, so nobody would turn off a green."""
+    person = someone()
+    await model.put(health_code(person))
+    await model.turn_off(red(person))
+    answer = await ask(client, person)
+    assert (answer.status_code, answer.json()["code"]) == (503, "credentials-away")
+    asked, _ = await asyncio.gather(issued(client, person), model.put(red(person)))
+    assert asked.colour is Colour.RED
 
 
 async def test_many_changes_at_once_never_leave_a_wrong_one_on(
@@ -425,18 +448,19 @@ async def test_without_redis_it_says_so(clock: Clock) -> None:
 
 async def test_places_of_one_person_have_nothing_in_common(model: Model, redis: Redis) -> None:
     holdings = Holdings(redis)
-    places = [
+    held = [
         await holdings.hold("p1-a", f"asker-{n}", bytes([n]), now(), now() + LIFE, ASK_SECONDS)
         for n in range(200)
     ]
+    places = [one.place for one in held]
     assert len(set(places)) == 200
     steps = [b.index - a.index for a, b in pairwise(places)]
     assert sum(step > 0 for step in steps) in range(60, 140)
     assert min(place.index for place in places) < CHUNK_BITS // 8
     assert max(place.index for place in places) > CHUNK_BITS * 7 // 8
-    held = [await holdings.holder(place) for place in places]
-    assert held[-HELD_MAX:] == ["p1-a"] * HELD_MAX
-    assert held[:-HELD_MAX] == [None] * (200 - HELD_MAX)  # those were turned off
+    people = [await holdings.holder(place) for place in places]
+    assert people[-HELD_MAX:] == ["p1-a"] * HELD_MAX
+    assert people[:-HELD_MAX] == [None] * (200 - HELD_MAX)  # those were turned off
 
 
 async def test_half_of_a_chunk_is_taken_and_then_the_next_begins(
@@ -444,10 +468,10 @@ async def test_half_of_a_chunk_is_taken_and_then_the_next_begins(
 ) -> None:
     holdings = Holdings(redis)
     first = await holdings.hold("p1-a", "a", b"x", now(), now() + LIFE, ASK_SECONDS)
-    await redis.set(f"yk:taken:{first.chunk}", CHUNK_BITS // 2)
+    await redis.set(f"yk:taken:{first.place.chunk}", CHUNK_BITS // 2)
     second = await holdings.hold("p1-a", "b", b"x", now(), now() + LIFE, ASK_SECONDS)
-    assert second.chunk != first.chunk
-    assert sorted(await holdings.chunks(now())) == sorted([first.chunk, second.chunk])
+    assert second.place.chunk != first.place.chunk
+    assert sorted(await holdings.chunks(now())) == sorted([first.place.chunk, second.place.chunk])
 
 
 async def test_a_place_counts_once_however_it_was_turned_off(
@@ -461,8 +485,8 @@ async def test_a_place_counts_once_however_it_was_turned_off(
         for _ in range(count):
             asker = secrets.token_hex(4)
             at = now()
-            place = await holdings.hold(person, asker, b"x", at, at + LIFE, ASK_SECONDS)
-            chunks[place.chunk] += 1
+            held = await holdings.hold(person, asker, b"x", at, at + LIFE, ASK_SECONDS)
+            chunks[held.place.chunk] += 1
 
     for version in range(1, 17, 2):
         await model.put(health_code(person, version=version))

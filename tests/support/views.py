@@ -31,6 +31,7 @@ from app.process.settings import Settings
 from app.projection.changes import public
 from app.projection.codes import CHANGES, CODE, COUNTS, CodeBatch, CodeWriter, stored
 from app.projection.commands import CODES
+from app.projection.holdings import HoldingsWriter
 from app.projection.state import Position, StateGate, read_state
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES, partition_of
 from app.topics.reading import reading
@@ -298,14 +299,18 @@ class Model:
     Who reads it calls the topics by names that begin with `prefix`.
     """
 
-    def __init__(self, redis: Redis, prefix: str = "") -> None:
+    def __init__(self, redis: Redis, prefix: str = "", credentials: Redis | None = None) -> None:
         self._redis = redis
+        self._credentials = credentials
         self._prefix = prefix
         self._writer = CodeWriter(redis, StateGate(redis, "test/1", "test"))
         self._state: Any = None
+        if credentials is not None:
+            gate = StateGate(credentials, "test/1", "test")
+            self._holdings_writer = HoldingsWriter(credentials, gate)
 
     async def begin(self) -> None:
-        """Begin again, with nobody in it."""
+        """Begin again, with nobody in it, and without any credential."""
         await self._redis.flushdb()
         positions = {
             self._prefix + topic: tuple(Position(0) for _ in range(4)) for topic in CODES.topics
@@ -313,6 +318,22 @@ class Model:
         self._state = self._writer.gate.new_state("server", positions)
         await self._writer.gate.load()
         assert await self._writer.gate.begin_again(self._state)
+        if self._credentials is not None:
+            await self._credentials.flushdb()
+            await self._holdings_writer.gate.load()
+            assert await self._holdings_writer.gate.begin_again(self._state)
+
+    async def turn_off(self, code: HealthCode) -> None:
+        """Follow a code where credentials are turned off, and not yet in the read model."""
+        batch = CodeBatch({code.person: stored(msgspec.json.encode(code), 0)}, [])
+        ahead = msgspec.structs.replace(
+            self._state,
+            positions={
+                topic: tuple(msgspec.structs.replace(p, offset=p.offset + 1) for p in positions)
+                for topic, positions in self._state.positions.items()
+            },
+        )
+        assert await self._holdings_writer.apply(batch, ahead)
 
     async def put(
         self,
@@ -342,6 +363,8 @@ class Model:
             },
         )
         assert await self._writer.apply(batch, self._state)
+        if self._credentials is not None:
+            assert await self._holdings_writer.apply(batch, self._state)
 
 
 def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) -> ViewOptions:
@@ -362,6 +385,7 @@ def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) 
         "redis_url": as_user("view", redis_url),
         "rows_redis_url": as_user("view", settings.rows_redis_url),
         "sessions_redis_url": as_user("view", settings.sessions_redis_url),
+        "credentials_redis_url": as_user("view", settings.credentials_redis_url),
         "trust": TRUST,
         "mac_keys": KEYS,
         "display_key": DISPLAY_KEY,

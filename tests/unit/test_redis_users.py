@@ -48,8 +48,11 @@ def test_a_stranger_gets_nothing(server: RedisServer) -> None:
 
 
 WRITES = {
-    "projection": {"yk:code:p1-a", "yk:counts", "yk:held:p1-a", "yk:chunk:0f", "yk:state"},
-    "rows": {"yk:row:people:p1-a", "yk:letters:/cdc/1:0", "yk:sources", "yk:cut", "yk:state"},
+    "projection": {"yk:code:p1-a", "yk:counts", "yk:state"},
+    "rows": {
+        *("yk:row:people:p1-a", "yk:letters:/cdc/1:0", "yk:sources", "yk:cut", "yk:state"),
+        *("yk:held:p1-a", "yk:chunk:0f"),
+    },
     "gateway": set[str](),
     "view": {
         "yk:held:p1-a",
@@ -59,6 +62,7 @@ WRITES = {
         "travel:code:x",
         "declared:p1-a:1",
         "declared-as:p1-a:r",
+        "declarations:x",
     },
 }
 KEYS = {key for keys in WRITES.values() for key in keys} | {"other"}

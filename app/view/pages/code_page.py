@@ -78,7 +78,7 @@ async def code_page(
         "token": view.displays.token(session.person, session.name, session.ending),
         "qr_valid_s": DISPLAY_SECONDS,
         "qr_version": QR_VERSION,
-        "epoch": view.codes.epoch,
+        "epoch": view.holdings.epoch,
         "holder": view.credential_keys.tag_of(session.person),
     }
     return page("coloured.html", language, {**context, **_coloured(says, read), **shown})
