@@ -14,7 +14,7 @@
 - `routes`: the addresses.
 
 It promises that a credential names no person key and no document number, that whoever has a copy of
-it can show nothing with it, and that it is turned off in the very write that changes its person's
-colour (app.projection.holdings). The reasons are in docs/decisions/0021-credentials.md. It imports
-`app.login` (the guard), `app.projection`, `app.process`, `app.web` and `models`.
+it can show nothing with it, and that a list never says it is on by data in which its person's
+colour is another (app.projection.holdings). The reasons are in docs/decisions/0021-credentials.md.
+It imports `app.login` (the guard), `app.projection`, `app.process`, `app.web` and `models`.
 """

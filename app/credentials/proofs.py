@@ -58,7 +58,7 @@ class Holders:
         """Return what a QR holds and whose it is; raise `Forged`, and what Redis raises.
 
         Whether it is turned off is not asked, since who asks us is told the code itself. It is
-        nobody's (None) if the read model was built again since.
+        nobody's (None) if what is kept of credentials was begun again since.
         """
         proof = read_proof(text, self._keys)
         return proof, await self._holdings.holder(proof.claims.place)

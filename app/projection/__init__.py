@@ -7,7 +7,7 @@
 - `rows`, `rows.lua`: the rows of the tables, from which health information is read.
 - `refusals`: what became of what each source sent, beside the rows.
 - `freshness`: until when a worker has applied its input.
-- `holdings`, `holdings.lua`: which credentials are out, beside the codes; codes.lua turns them off.
+- `holdings`, `holdings.lua`: which credentials are out, and what turns them off.
 - `corrections`: how long a mistaken red lasts once its correction is here.
 
 It promises that a batch and the place that it reaches are written together or not at all, and that
