@@ -56,10 +56,14 @@ def log(kafka: Kafka) -> Iterator[Log]:
 @pytest.fixture(scope="package")
 def stage(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[Stage]:
     """Kafka, the projection, Redis and the view, as they are run."""
+    credentials = {"YUEKANG_CREDENTIALS_REDIS_URL": redis_url.replace("/0", "/12")}
+    # What people see of their history is put there by hand, so the rows' process writes elsewhere.
+    elsewhere = {**credentials, "YUEKANG_ROWS_REDIS_URL": redis_url.replace("/0", "/13")}
     redis_url = redis_url.replace("/0", "/1")  # others empty theirs
     with (
         running(Service("projection", kafka, redis_url, directory)),
-        running(Service("view", kafka, redis_url, directory)) as view,
+        running(Service("rows", kafka, redis_url, directory, **elsewhere), ready=False),
+        running(Service("view", kafka, redis_url, directory, **credentials)) as view,
     ):
         yield Stage(view.url, log)
 

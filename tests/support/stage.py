@@ -31,9 +31,11 @@ DUTY_PAGES = (DASHBOARD, "/duty/")
 
 
 class Service(HttpProcess):
-    """`yuekang projection` or `yuekang view`, with its own port and Redis database."""
+    """`yuekang projection`, `rows` or `view`, with its own port and Redis databases."""
 
-    def __init__(self, name: str, kafka: Kafka, redis_url: str, directory: Path) -> None:
+    def __init__(
+        self, name: str, kafka: Kafka, redis_url: str, directory: Path, **more: str
+    ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = {
@@ -41,12 +43,14 @@ class Service(HttpProcess):
             "YUEKANG_REDIS_URL": as_user(name, redis_url),
             "YUEKANG_DATA_DIR": str(directory),
             "YUEKANG_PROJECTION_STATUS_PORT": str(port),
+            "YUEKANG_ROWS_STATUS_PORT": str(port),
             "YUEKANG_VIEW_PORT": str(port),
             "YUEKANG_ENVIRONMENT": "development",
             **OF_THE_VIEW,
             "YUEKANG_DISPLAY_KEY": DISPLAY_KEY.hex(),
             "YUEKANG_CREDENTIAL_KEY": CREDENTIAL_KEY.hex(),
             "YUEKANG_SESSION_KEY": SESSION_KEY.hex(),
+            **more,
         }
         super().__init__(name, command(name), directory, environment, self.url)
 
