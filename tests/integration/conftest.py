@@ -23,11 +23,15 @@ async def rows(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def model(redis_url: str) -> AsyncIterator[Model]:
-    """The codes: a read model with nobody in it. No figures were told."""
-    async with Redis.from_url(Settings(redis_url=redis_url).sessions_redis_url) as sessions:
+    """The codes: a read model with nobody in it, nor any credential. No figures were told."""
+    settings = Settings(redis_url=redis_url)
+    async with Redis.from_url(settings.sessions_redis_url) as sessions:
         await sessions.delete(RELEASE)
-    async with Redis.from_url(redis_url) as client:
-        model = Model(client)
+    async with (
+        Redis.from_url(redis_url) as client,
+        Redis.from_url(settings.credentials_redis_url) as credentials,
+    ):
+        model = Model(client, credentials=credentials)
         await model.begin()
         yield model
 
