@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "What workers hold and what stands still; let it go on.",
     ),
     "audit": ("app.audit.commands:audit", "Who asked about whom: list it, verify it."),
+    "sources": ("app.sources.commands:sources", "The register: list, load, close, take back."),
     "topics": ("app.topics.commands:topics", "Make or check the topics of topics.yaml."),
     "acls": ("app.access.commands:acls", "Who may do what on Kafka: show, apply or check it."),
     "schemas": ("app.topics.commands:schemas", "Write the JSON Schemas and AsyncAPI document."),

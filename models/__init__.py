@@ -25,6 +25,7 @@ Which events reach the rules:
 
 - `checks`: what is wrong with one event by itself.
 - `sources`: which sources are parked, because they send too much that is wrong.
+- `register`: who a source is, whether it is let in, which tokens were taken back.
 
 How a person is stored:
 

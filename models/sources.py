@@ -149,7 +149,7 @@ PARTITION_RELEASED: Final = "yuekang.partition.released.v1"
 SOURCE_READ = r"/[A-Za-z0-9/._-]{1,95}"
 """What can be read as a source, even in a record that is refused for its source."""
 
-ReleaseId = Annotated[
+OperatorEventId = Annotated[
     str,
     Meta(pattern=EVENT_ID.pattern, description="Unique within the source; printable ASCII."),
 ]
@@ -174,17 +174,19 @@ class SourceReleasedData(Struct, frozen=True, forbid_unknown_fields=True):
     source: SourceRead
 
 
-class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """What each CloudEvent on source-releases has. An operator writes it."""
+class OperatorEvent(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"
+):
+    """What each CloudEvent has that an operator writes."""
 
-    id: ReleaseId
+    id: OperatorEventId
     time: Instant
     source: OperatorName
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: Literal["application/json"] = "application/json"
 
 
-class SourceReleased(Release, frozen=True, kw_only=True, tag=SOURCE_RELEASED):
+class SourceReleased(OperatorEvent, frozen=True, kw_only=True, tag=SOURCE_RELEASED):
     """An operator has looked, and lets a source go on.
 
     Written to every partition; each holder of a partition forgets what it counted of the source
@@ -205,7 +207,7 @@ class PartitionReleasedData(Struct, frozen=True, forbid_unknown_fields=True):
     offset: Annotated[int, Meta(ge=0)] | None = None
 
 
-class PartitionReleased(Release, frozen=True, kw_only=True, tag=PARTITION_RELEASED):
+class PartitionReleased(OperatorEvent, frozen=True, kw_only=True, tag=PARTITION_RELEASED):
     """An operator has looked, and lets a partition go on that stands still. Written to that
     partition alone."""
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from app.access import acls as kafka
 from app.access.acls import Acl, Differences, acl_of, differing
 from app.access.rights import PROCESSES, Right, principal_of, publisher_rights, rights_of
-from app.letters.asking import ask_kafka
+from app.process.asking import ask_kafka
 from app.process.kafka import Brokers
 from app.topics.catalogue import CATALOGUE
 

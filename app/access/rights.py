@@ -27,6 +27,7 @@ from app.topics.catalogue import (
     HEALTH_CODES,
     LISTS_APPLICATION,
     PARKED,
+    SOURCE_REGISTER,
     SOURCE_RELEASES,
     STATUS_CHANGES,
     TOPIC_PREFIX,
@@ -131,13 +132,15 @@ def _projects(*models: Model) -> Iterator[Right]:
 
 def _gateway() -> Rights:
     yield from topic(Operation.WRITE, *(t.name for t in events_topics()))
+    yield from topic(Operation.READ, SOURCE_REGISTER)
     # It is ready if every input is there.
     inputs = (t.name for t in CATALOGUE.topics.values() if t.folds_into is not None)
     yield from topic(Operation.DESCRIBE, *inputs)
 
 
 def _view() -> Rights:
-    return topic(Operation.WRITE, SCANS_TOPIC, DECLARATIONS_TOPIC, DISPLAYS_TOPIC, AUDIT)
+    yield from topic(Operation.READ, SOURCE_REGISTER)
+    yield from topic(Operation.WRITE, SCANS_TOPIC, DECLARATIONS_TOPIC, DISPLAYS_TOPIC, AUDIT)
 
 
 def _audit_log() -> Rights:
@@ -148,10 +151,11 @@ def _audit_log() -> Rights:
 
 def _operator() -> Rights:
     yield from _checks_topics()
-    yield from topic(Operation.READ, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES, AUDIT)
+    own = (RESENT, SOURCE_RELEASES, SOURCE_REGISTER, AUDIT)
+    yield from topic(Operation.READ, DEAD_LETTERS, PARKED, *own)
     # What is mended is sent again to where it was refused; `yuekang latency` publishes too.
     again = (t.name for t in events_topics())
-    yield from topic(Operation.WRITE, *again, RESENT, SOURCE_RELEASES, AUDIT)
+    yield from topic(Operation.WRITE, *again, *own)
     yield Right(Resource.TRANSACTIONAL_ID, TRANSACTIONAL_ID, Operation.WRITE)
     for group in GROUPS:
         yield Right(Resource.GROUP, group.name, Operation.DESCRIBE)

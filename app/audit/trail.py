@@ -6,12 +6,12 @@ A line is written only where it is known who asks: nobody anonymous can fill the
 import os
 import pwd
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
 
-from app.audit.entries import Act, audit_entry, audit_record
+from app.audit.entries import Act, AuditEntry, audit_entry, audit_record
 from app.process.clock import Clock
 from app.process.kafka import Brokers
 from app.process.producers import close
@@ -63,18 +63,34 @@ async def note_command(
     reason: str = "",
     details: Mapping[str, str] = NO_DETAILS,
 ) -> None:
-    """Write the line of a command of an operator's; raise a `KafkaError` if that fails.
+    """Write the line of a command of an operator's; raise a `KafkaError` if that fails."""
+    await note_entries(brokers, [command_entry(by, what, about, reason, details)])
+
+
+def command_entry(
+    by: str, what: Act, about: str, reason: str = "", details: Mapping[str, str] = NO_DETAILS
+) -> AuditEntry:
+    """Return the line of a command of an operator's.
 
     It names the account of this machine too, since some commands need no token.
     """
-    entry = audit_entry(
+    return audit_entry(
         datetime.now(UTC), by, what, about, reason, {"account": _account(), **details}
     )
-    record = audit_record(entry)
+
+
+async def note_entries(brokers: Brokers, entries: Iterable[AuditEntry]) -> None:
+    """Write lines, in their order; raise a `KafkaError` if that fails."""
     producer = AIOKafkaProducer(**brokers.client, acks="all", enable_idempotence=True)
     try:
         await producer.start()
-        await producer.send_and_wait(record.topic, record.value, headers=list(record.headers))
+        records = map(audit_record, entries)
+        sent = [
+            await producer.send(record.topic, record.value, headers=list(record.headers))
+            for record in records
+        ]
+        for delivery in sent:
+            await delivery
     finally:
         await close(producer)
 

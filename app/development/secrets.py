@@ -51,6 +51,7 @@ KEYS_OF: Mapping[str, frozenset[str]] = {
             "oidc_client_secret",
             "portal_mac_key",
             "terminal_mac_key",
+            "register_mac_key",
         }
     ),
     IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),

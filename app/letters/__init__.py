@@ -5,7 +5,7 @@ parked` and `yuekang partitions`.
 - `show`: what an operator sees of letters.
 - `mend`: which record is sent again for a letter; `resend`: sends it once and never twice.
 - `releases`: lets a parked source go on, or a partition that stands still.
-- `asking`: how a command asks Kafka. `commands`, `partitions`: what an operator types.
+- `commands`, `partitions`: what an operator types.
 
 It promises that a letter is sent again at most once, whatever is killed, and that it never shows
 content that a letter keeps sealed. It imports `app.projection` (how far workers are), `app.engine`

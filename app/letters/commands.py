@@ -14,16 +14,17 @@ from rich.console import Console
 
 from app.audit.entries import Act
 from app.audit.trail import note_command
-from app.letters.asking import ask_kafka, failed, operator_keys
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
 from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
 from app.letters.show import print_letter, print_list
+from app.process.asking import ask_kafka, failed
 from app.process.kafka import Brokers
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
+from app.topics.authentic import operator_keys
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
 from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import reading

@@ -13,10 +13,11 @@ import msgspec
 import typer
 
 from app.engine.halts import PARTITIONS_PATH, Halt, HeldPartition
-from app.letters.asking import ask_kafka, failed, operator_keys
 from app.letters.releases import release_partition
+from app.process.asking import ask_kafka, failed
 from app.process.settings import Settings
 from app.process.terminal import escaped
+from app.topics.authentic import operator_keys
 from app.web.issuing import operator_of_command
 from app.web.tokens import Role
 from models.policy import ZONE

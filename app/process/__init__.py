@@ -11,7 +11,7 @@
 - `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends; `producers`:
   how a producer is closed within a bounded time.
 - `tls`: what its HTTP clients check certificates with, read once.
-- `terminal`: how a command tells how far it is.
+- `terminal`: how a command tells how far it is; `asking`: how it asks Kafka.
 - `memory`: how a process looks for reference cycles: seldom.
 - `clock`: the clock that a part is given, so that a test can give it another.
 

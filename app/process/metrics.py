@@ -53,6 +53,25 @@ GATEWAY_STREAMS = Gauge(
     "Sources' clients that follow what became of what they sent.",
 )
 
+# gateway and view: the register of sources
+
+REGISTER_SOURCES = Gauge(
+    "yuekang_register_sources",
+    "Sources in the register, as this process knows it.",
+)
+REGISTER_SEEN_SECONDS = Gauge(
+    "yuekang_register_seen_seconds",
+    "How long ago the broker last said where the register's topic ends.",
+)
+REGISTER_UNREADABLE = Counter(
+    "yuekang_register_unreadable_total",
+    "Records of the register's topic that cannot be read; they change nothing.",
+)
+REGISTER_LEFT_OUT = Counter(
+    "yuekang_register_left_out_total",
+    "Sources and tokens that the register had no room for.",
+)
+
 # worker: the stream processor
 
 WORKER_LAG_RECORDS = Gauge(

@@ -227,6 +227,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     portal_mac_key: bytes = b""
     terminal_mac_key: bytes = b""
     yuekang_mac_key: bytes = b""
+    register_mac_key: bytes = b""
     """The keys of single authorities, for processes that are not given the master key."""
     token_public_keys: PublicKeys = ""
     """Ed25519 keys whose tokens are believed; two while one is changed."""

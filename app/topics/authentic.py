@@ -2,7 +2,7 @@
 
 The key of a source is derived from one of its authority, and that from the master key, each by
 HMAC-SHA-256 of what it is for. So who has the key of a source speaks for that alone, and the view
-has the keys of two authorities, and not the master key.
+has the keys of three authorities, and not the master key.
 """
 
 import hashlib
@@ -24,7 +24,11 @@ SOURCES_MAX = 20_000
 OURS = "/yuekang"
 """The source of what the workers write."""
 
-GIVEN_ALONE = ("portal", "terminal", "yuekang")
+REGISTER = "/register"
+"""The author of the register of sources, whichever operator changes it. A key of its own checks it:
+the view has that one, and with it can make no release."""
+
+GIVEN_ALONE = ("portal", "terminal", "yuekang", "register")
 """The authorities whose keys are settings of their own, for processes without the master key."""
 
 _USE = b"yuekang mac: "
@@ -42,6 +46,11 @@ def source_keys(settings: Settings) -> "SourceKeys":
         return SourceKeys.of_master(settings.mac_key, version, settings.former_mac_key)
     given = {authority: getattr(settings, f"{authority}_mac_key") for authority in GIVEN_ALONE}
     return SourceKeys({version: {authority: key for authority, key in given.items() if key}})
+
+
+def operator_keys() -> "SourceKeys":
+    """Return the keys with which an operator's records are made authentic."""
+    return source_keys(Settings.from_environment("mac_key"))
 
 
 def mac_variables(master: bytes) -> dict[str, str]:
@@ -126,8 +135,15 @@ class SourceKeys:
 
     def is_ours(self, record: Authored) -> bool:
         """Say whether a worker has written a record."""
+        return self._is_by(OURS, record)
+
+    def is_of_register(self, record: Authored) -> bool:
+        """Say whether a record is a change of the register of sources, by whoever may make one."""
+        return self._is_by(REGISTER, record)
+
+    def _is_by(self, source: str, record: Authored) -> bool:
         try:
-            return self.author(record) == OURS
+            return self.author(record) == source
         except NotAuthentic:
             return False
 

@@ -14,9 +14,18 @@ from msgspec import Meta, Struct
 from app.process.settings import text_of, variable_of
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, KEYED_BY_PHONE, ProvincialCodeData
+from models.register import SOURCE_CLOSED, SOURCE_OPENED, SOURCE_REGISTERED, TOKEN_TAKEN_BACK
 from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
 
 PATH = Path(__file__).parents[2] / "topics.yaml"
+
+OF_OPERATORS = frozenset(
+    {
+        *(SOURCE_RELEASED, PARTITION_RELEASED),
+        *(SOURCE_REGISTERED, SOURCE_CLOSED, SOURCE_OPENED, TOKEN_TAKEN_BACK),
+    }
+)
+"""The types of the events that operators write."""
 
 DAY_MS = 24 * 60 * 60 * 1000
 COMPACTION_LAG_MS = 7 * DAY_MS
@@ -44,6 +53,7 @@ STATUS_CHANGES = named("status-changes")
 DEAD_LETTERS = named("dead-letters")
 PARKED = named("parked")
 SOURCE_RELEASES = named("source-releases")
+SOURCE_REGISTER = named("sources")
 """Topics that the code knows by name; it takes the inputs from topics.yaml."""
 
 APPLICATION, LISTS_APPLICATION = "yuekang", "yuekang-lists"
@@ -73,7 +83,7 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     """One topic as the file has it."""
 
     holds: str
-    key: Literal["person", "none"]
+    key: Literal["person", "subject", "none"]
     authority: str
     cleanup: Cleanup
     data_class: DataClass
@@ -211,7 +221,7 @@ class Catalogue:
         return None
 
     def _faults(self) -> Iterator[str]:
-        known = {*EVENT_TYPES, STATUS_CHANGED, SOURCE_RELEASED, PARTITION_RELEASED}
+        known = {*EVENT_TYPES, STATUS_CHANGED, *OF_OPERATORS}
         for authority, patterns in self.authorities.items():
             if not patterns or not all(pattern.startswith("/") for pattern in patterns):
                 yield f"authority {authority}: its sources are one or more, and begin with /."

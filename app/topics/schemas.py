@@ -14,6 +14,16 @@ import msgspec
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, Topic
 from models.codes import STATUS_CHANGED, HealthCode, StatusChanged
 from models.events import EVENT_TYPES
+from models.register import (
+    SOURCE_CLOSED,
+    SOURCE_OPENED,
+    SOURCE_REGISTERED,
+    TOKEN_TAKEN_BACK,
+    SourceClosed,
+    SourceOpened,
+    SourceRegistered,
+    TokenTakenBack,
+)
 from models.sources import (
     PARTITION_RELEASED,
     SOURCE_RELEASED,
@@ -44,6 +54,10 @@ CLASSES: dict[str, Any] = {
     STATUS_CHANGED: StatusChanged,
     SOURCE_RELEASED: SourceReleased,
     PARTITION_RELEASED: PartitionReleased,
+    SOURCE_REGISTERED: SourceRegistered,
+    SOURCE_CLOSED: SourceClosed,
+    SOURCE_OPENED: SourceOpened,
+    TOKEN_TAKEN_BACK: TokenTakenBack,
     HEALTH_CODE: HealthCode,
 }
 """Name of a schema → its class."""
@@ -134,7 +148,8 @@ def asyncapi() -> Json:
                     f"Published by sources with the authority {topic.authority}: "
                     f"{', '.join(CATALOGUE.authorities[topic.authority])}"
                     if topic.folds_into
-                    else "Written by Yuekang alone; read with isolation.level=read_committed."
+                    else f"Written by {_writer(topic)} alone; read with "
+                    "isolation.level=read_committed."
                 ),
             }
             for topic in CATALOGUE.topics.values()
@@ -173,6 +188,10 @@ def _channel(topic: Topic) -> Json:
         "x-data-class": topic.data_class,
         "x-value-bytes-max": topic.value_bytes_max,
     }
+
+
+def _writer(topic: Topic) -> str:
+    return "operators" if topic.authority == "operator" else "Yuekang"
 
 
 def _messages(topic: Topic) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ KILL_SECONDS = 2
 VIEW_SECRETS = (
     *("display_key", "session_key", "credential_key"),
     *("portal_token", "identity_provider_token"),
-    *("portal_mac_key", "terminal_mac_key"),
+    *("portal_mac_key", "terminal_mac_key", "register_mac_key"),
 )
 
 

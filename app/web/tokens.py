@@ -58,6 +58,7 @@ class Role(StrEnum):
     READ = "read"
     EXPLAIN = "explain"
     RELEASE = "release"
+    REGISTER = "register"
     APPROVE = "approve"
 
 

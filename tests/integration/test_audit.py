@@ -330,7 +330,7 @@ RELEASES = """
 import asyncio, sys
 from contextlib import suppress
 from aiokafka.errors import GroupCoordinatorNotAvailableError
-from app.letters.asking import operator_keys
+from app.topics.authentic import operator_keys
 from app.letters.releases import release, release_partition
 from app.process.settings import Settings
 from models.sources import PartitionReleasedData

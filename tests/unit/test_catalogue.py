@@ -19,8 +19,10 @@ from app.topics.catalogue import (
     CATALOGUE,
     DEAD_LETTERS,
     HEALTH_CODES,
+    OF_OPERATORS,
     PARKED,
     PATH,
+    SOURCE_REGISTER,
     SOURCE_RELEASES,
     STATUS_CHANGES,
     Catalogue,
@@ -37,7 +39,7 @@ from models.events import (
     RetractionData,
     RetractionReason,
 )
-from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
+from models.sources import SOURCE_RELEASED
 from support.macs import MAC_KEY
 
 Json = dict[str, Any]
@@ -69,8 +71,7 @@ def written(change: Json, tmp_path: Path) -> Path:
 
 def test_every_event_type_is_in_one_topic_and_no_other_is() -> None:
     listed = [type_ for topic in CATALOGUE.topics.values() for type_ in topic.events]
-    others = STATUS_CHANGED, SOURCE_RELEASED, PARTITION_RELEASED
-    assert sorted(listed) == sorted([*EVENT_TYPES, *others])
+    assert sorted(listed) == sorted([*EVENT_TYPES, STATUS_CHANGED, *OF_OPERATORS])
 
 
 def test_a_retraction_goes_where_what_it_takes_back_goes() -> None:
@@ -82,7 +83,7 @@ def test_a_retraction_goes_where_what_it_takes_back_goes() -> None:
 
 
 def test_the_topics_that_agents_read_and_write_are_in_it() -> None:
-    assert {topic.name for topic in input_topics()} == {
+    assert {topic.name for topic in input_topics()} | {SOURCE_REGISTER} == {
         topic.name for topic in CATALOGUE.topics.values() if topic.authority != "yuekang"
     }
     written = {HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES}
@@ -158,8 +159,7 @@ async def names():
     return {
         "known": [
             *(HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, SOURCE_RELEASES, RESENT),
-            CLOCK_CHECKS,
-            AUDIT,
+            *(CLOCK_CHECKS, AUDIT, SOURCE_REGISTER),
         ],
         "read": [topic.name for app in apps for topic in app.topics_read()],
         "followed": [*CODES.topics, *ROWS.topics],

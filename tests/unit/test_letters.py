@@ -16,10 +16,10 @@ from agents import people
 from agents.dead_letters import DeadLetters
 from app.engine.transaction import Fold, Output, Records, Transaction
 from app.letters import commands
-from app.letters.asking import ask_kafka
 from app.letters.marks import Marks, mark_of
 from app.letters.mend import NotSentError, mend
 from app.letters.show import print_letter
+from app.process.asking import ask_kafka
 from app.process.kafka import Brokers
 from app.process.producers import FENCED
 from app.process.terminal import escaped

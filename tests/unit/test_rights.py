@@ -41,12 +41,19 @@ def test_nobody_but_the_worker_writes_codes_changes_and_their_changelogs() -> No
         assert who(WRITE, name) == WORKERS
 
 
-def test_what_faces_the_internet_reads_nothing_and_writes_four_topics() -> None:
+def test_what_faces_the_internet_reads_the_register_alone_and_writes_four_topics() -> None:
     assert rights_of("view") == [
-        Right(Resource.TOPIC, name, WRITE)
-        for name in ("audit", "declarations", "displays", "scans")
+        *(Right(Resource.TOPIC, name, WRITE) for name in ("audit", "declarations", "displays")),
+        Right(Resource.TOPIC, "scans", WRITE),
+        Right(Resource.TOPIC, "sources", READ),
     ]
-    assert {right.operation for right in rights_of("gateway")} == {WRITE, Operation.DESCRIBE}
+    read = [right.name for right in rights_of("gateway") if right.operation is READ]
+    assert read == ["sources"]
+
+
+def test_the_register_is_written_by_operators_and_read_by_who_lets_sources_in() -> None:
+    assert who(WRITE, "sources") == {"operator"}
+    assert who(READ, "sources") == {"operator", "gateway", "view"}
 
 
 def test_the_audit_log_is_read_by_its_keeper_and_by_who_verifies_it() -> None:

@@ -24,6 +24,16 @@ from app.topics.schemas import HEALTH_CODE, asyncapi, example, expectation, json
 from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChange, StatusChanged
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event
+from models.register import (
+    SOURCE_CLOSED,
+    SOURCE_OPENED,
+    SOURCE_REGISTERED,
+    TOKEN_TAKEN_BACK,
+    SourceClosed,
+    SourceOpened,
+    SourceRegistered,
+    TokenTakenBack,
+)
 from models.sources import (
     PARTITION_RELEASED,
     SOURCE_RELEASED,
@@ -39,6 +49,10 @@ OUTPUTS: dict[str, Any] = {
     STATUS_CHANGED: StatusChanged,
     SOURCE_RELEASED: SourceReleased,
     PARTITION_RELEASED: PartitionReleased,
+    SOURCE_REGISTERED: SourceRegistered,
+    SOURCE_CLOSED: SourceClosed,
+    SOURCE_OPENED: SourceOpened,
+    TOKEN_TAKEN_BACK: TokenTakenBack,
     HEALTH_CODE: HealthCode,
 }
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

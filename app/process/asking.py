@@ -12,16 +12,10 @@ from aiokafka.errors import KafkaError
 from app.process.kafka import Brokers
 from app.process.producers import FENCED
 from app.process.settings import Settings
-from app.topics.authentic import SourceKeys, source_keys
 
 EXIT_INTERRUPTED = 130  # as shells do for Ctrl-C
 
 T = TypeVar("T")
-
-
-def operator_keys() -> SourceKeys:
-    """Return the keys with which an operator's records are made authentic."""
-    return source_keys(Settings.from_environment("mac_key"))
 
 
 def ask_kafka(question: Callable[[Brokers], Coroutine[Any, Any, T]]) -> T:
