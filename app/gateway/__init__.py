@@ -17,12 +17,13 @@ event again is always safe: `(source, id)` makes it the same event.
 - `admission`: what one event must be, and its person key; `person_keys`: the key itself;
   `key_limits`: who is given keys, and how many.
 - `signatures`: requests that a source has to sign, as provinces do.
+- `sources`: who is let in by the register of sources, and how much each may send.
 - `routes`, `reference`, `answers`, `server`: HTTP, its description, the process.
 - `refusals`: what became of what a source sent, page by page or as a stream.
 - `client`: how the other rooms ask the gateway; `commands`: `yuekang token`, `token-key`,
   `signing-key`, `person-key`.
 
 It promises that every accepted event is on the log, that no number passes it, and that a source
-sees nothing of another. It imports `app.projection` (what became of it), `app.topics`, `app.web`,
-`app.process` and `models`.
+sees nothing of another. It imports `app.projection` (what became of it), `app.sources`,
+`app.topics`, `app.web`, `app.process` and `models`.
 """

@@ -25,8 +25,11 @@ from models.phones import MOBILE_PHONE_NUMBER
 TOKEN: list[dict[str, list[str]]] = [{"sourceToken": []}]
 """For addresses that take a source's token."""
 
+LET_IN = ("unauthenticated", "register-unread", "source-unregistered", "unsigned")
+"""Why a source is not let in."""
+
 READING = (
-    *("unauthenticated", "unsigned", "malformed-header", "unsupported-media-type"),
+    *(*LET_IN, "malformed-header", "unsupported-media-type"),
     *("unsupported-encoding", "malformed-encoding", "wrong-digest"),
     *("body-too-large", "too-slow", "busy", "too-many"),
     *("not-json", "not-utf-8", "nul", "too-deep", "duplicate-key", "invalid"),

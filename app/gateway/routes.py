@@ -30,7 +30,7 @@ from app.gateway.answers import (
 from app.gateway.body import BODY_BYTES_MAX, Bodies
 from app.gateway.key_limits import KeyLimits
 from app.gateway.person_keys import PersonKeys
-from app.gateway.reference import CONFIG, EVENT, READING, TOKEN
+from app.gateway.reference import CONFIG, EVENT, LET_IN, READING, TOKEN
 from app.gateway.refusals import (
     ALIVE_SECONDS,
     EVENT_STREAM,
@@ -40,10 +40,12 @@ from app.gateway.refusals import (
     check_names,
 )
 from app.gateway.signatures import Signers
+from app.gateway.sources import SourceGate
 from app.process import metrics
 from app.process.clock import Clock, now
 from app.process.kafka import Brokers
 from app.projection.refusals import CURSOR
+from app.sources.follow import RegisterFollower
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, KeyLimit
 from app.topics.codec import Refusal, parse_strict
@@ -57,13 +59,16 @@ from app.web.problems import FieldError, Problem, Refused
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of, page
-from app.web.tokens import Revocations, Tokens, Trust
+from app.web.tokens import Tokens, Trust
 
 log = structlog.get_logger()
 
 
 class GatewayOptions(Struct, frozen=True, kw_only=True):
-    """What a gateway needs to know. `now` gives the instant, with its zone."""
+    """What a gateway needs to know. `now` gives the instant, with its zone.
+
+    Without `followed` there is no register of sources, and everybody is let in who has a token.
+    """
 
     brokers: Brokers
     rows_redis_url: str
@@ -71,10 +76,11 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     person_key_version: int
     trust: Trust
     mac_keys: SourceKeys
-    revocations: Revocations | None = None
     signers: Signers | None = None
     gateway_url: str = ""
     view_url: str = ""
+    followed: RegisterFollower | None = None
+    registered_only: bool = False
     now: Clock = now
 
     def __repr__(self) -> str:
@@ -85,7 +91,10 @@ class Gateway:
     """What the handlers share."""
 
     def __init__(self, options: GatewayOptions) -> None:
-        self.tokens = Tokens(options.trust, options.revocations)
+        self.followed = options.followed
+        register = None if options.followed is None else options.followed.register
+        self.tokens = Tokens(options.trust, register)
+        self.sources = SourceGate(register, options.registered_only)
         self._signers = options.signers or Signers()
         self.admission = Admission(
             PersonKeys(options.person_key_secret, options.person_key_version),
@@ -99,8 +108,9 @@ class Gateway:
 
     async def authenticate(self, request: AnyRequest) -> tuple[str, bytes | None]:
         """Return the source whose token the request carries, and the SHA-256 of its content if that
-        is signed; raise `Refused` (401)."""
+        is signed; raise `Refused` (401), or as `SourceGate.check` does."""
         source = (await access_of(self.tokens, request, "the source's", "SOURCE")).source
+        self.sources.check(source)
         return source, self._signers.check(source, request)
 
 
@@ -111,7 +121,11 @@ def create_gateway(options: GatewayOptions) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         gateway.writer.start()
+        if gateway.followed is not None:
+            gateway.followed.start()
         yield
+        if gateway.followed is not None:
+            await gateway.followed.stop()
         await gateway.refusals.stop()
         await gateway.writer.stop()
 
@@ -189,7 +203,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
                     f"{problems.KINDS['conflict'].title}."
                 ),
             ),
-            **refusals(*READING, *EVENT, "kafka-away"),
+            **refusals(*READING, *EVENT, "too-often", "kafka-away"),
         },
     )
     async def publish(request: AnyRequest) -> Response[Any]:
@@ -237,6 +251,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
                 )
             async with gateway.bodies.of(request, digest) as body:
                 documents = _documents(body)
+            await gateway.sources.spend_keys(source, len(documents))
             await gateway.key_limits.spend(source, len(documents))
             results = [_person_key(gateway, limit, n, item) for n, item in enumerate(documents)]
             refused = sum(isinstance(result, Problem) for result in results)
@@ -265,7 +280,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
                 RefusalsAnswer, generate_examples=False, description="A page, or the stream."
             ),
             **refusals(
-                *("unauthenticated", "unsigned", "no-authority", "cursor", "invalid"),
+                *(*LET_IN, "no-authority", "cursor", "invalid"),
                 *("refusals-away", "too-many-clients"),
             ),
         },
@@ -296,6 +311,7 @@ def _entrances(gateway: Gateway) -> list[Any]:
 async def _publish_one(
     gateway: Gateway, source: str, kind: str, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> Response[Any]:
+    await gateway.sources.spend_events(source, 1)
     event: Any = None
     try:
         event = messages.one(kind, headers, body)
@@ -314,6 +330,7 @@ async def _publish_batch(gateway: Gateway, source: str, events: list[bytes]) -> 
     All events that may be written are written together. If Kafka does not confirm that, the whole
     batch is answered with 503, and the whole batch should be sent again.
     """
+    await gateway.sources.spend_events(source, len(events))
     judged = [*one_content_each(_judge(gateway, source, event) for event in events)]
     admitted = [item for item in judged if isinstance(item, Admitted)]
     places = iter(await gateway.writer.write([item.record for item in admitted]))
@@ -382,7 +399,8 @@ def _person_key(
 
 def _probes(gateway: Gateway) -> list[Any]:
     async def unready() -> list[str]:
-        """Raise `Refused` if Kafka is away, or lacks a topic to which events go."""
+        """Raise `Refused` if Kafka is away, or lacks a topic to which events go. Say if the
+        register of sources is not read."""
         there = await gateway.writer.topics()
         missing = sorted(
             topic.name
@@ -395,9 +413,15 @@ def _probes(gateway: Gateway) -> list[Any]:
                 f"Topics are missing: {', '.join(missing)}. Run `yuekang topics create`.",
                 5,
             )
-        return []
+        return [] if gateway.followed is None else gateway.followed.unready()
 
-    return probes(gateway.writer.check, unready)
+    def check() -> None:
+        """Raise if the process no longer writes, or follows the register."""
+        gateway.writer.check()
+        if gateway.followed is not None:
+            gateway.followed.check()
+
+    return probes(check, unready)
 
 
 def _entrance(view_url: str) -> Any:

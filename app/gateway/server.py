@@ -7,6 +7,7 @@ from app.gateway.signatures import Signers, signing_keys
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings
+from app.sources.follow import RegisterFollower
 from app.topics.authentic import source_keys
 from app.web.serve import serve
 from app.web.tokens import trust_of
@@ -30,18 +31,21 @@ def make() -> Litestar:
 
 def gateway_options_of(settings: Settings) -> GatewayOptions:
     """Return what the gateway needs of the settings."""
+    mac_keys = source_keys(settings)
     return GatewayOptions(
         brokers=settings.brokers,
         rows_redis_url=settings.rows_redis_url,
         person_key_secret=settings.person_key_secret,
         person_key_version=settings.person_key_version,
         trust=trust_of(settings),
-        mac_keys=source_keys(settings),
+        mac_keys=mac_keys,
         signers=Signers(
             signing_keys(settings.signing_keys), required=settings.environment == "production"
         ),
         gateway_url=settings.gateway_url,
         view_url=settings.view_url,
+        followed=RegisterFollower(settings.brokers, mac_keys),
+        registered_only=settings.environment == "production",
     )
 
 

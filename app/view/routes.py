@@ -247,6 +247,7 @@ def _probes(view: Services) -> list[Any]:
         view.changes.check()
         view.writer.check()
         view.recorder.check()
+        view.check_register()
 
     async def unready() -> list[str]:
         """Say if Redis is away, or a partition is not projected up to a moment ago."""

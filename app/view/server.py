@@ -11,6 +11,7 @@ from app.process import metrics
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.settings import Settings, SettingsError
+from app.sources.follow import RegisterFollower
 from app.topics.authentic import source_keys
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.travel.assembly import travel_cards
@@ -53,18 +54,20 @@ def view_options_of(settings: Settings) -> ViewOptions:
     for source, token in _own_tokens(settings):
         if token:
             metrics.VIEW_TOKEN_ENDS.labels(source).set(told_by(token)[1].timestamp())
+    mac_keys = source_keys(settings)
     return ViewOptions(
         brokers=settings.brokers,
         redis_url=settings.redis_url,
         rows_redis_url=settings.rows_redis_url,
         trust=trust_of(settings),
-        mac_keys=source_keys(settings),
+        mac_keys=mac_keys,
         display_key=settings.display_keys,
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
         credentials_redis_url=settings.credentials_redis_url,
         watched=settings.watched,
+        followed=RegisterFollower(settings.brokers, mac_keys),
         make_cards=partial(travel_cards, settings),
         credential_key=settings.credential_key,
         credential_former_keys=[

@@ -21,6 +21,8 @@ from app.login.seal import Secrets
 from app.process.clock import Clock, now
 from app.process.kafka import Brokers
 from app.projection.holdings import Holdings
+from app.sources.follow import RegisterFollower
+from app.sources.register import Register
 from app.topics.authentic import SourceKeys
 from app.topics.writer import Writer
 from app.travel.cards import TravelCards, Visits
@@ -41,18 +43,24 @@ from app.view.releases import Releases
 from app.view.scans import Scans
 from app.view.trends import TrendReader
 from app.view.watch import AlertWatch, targets_of
-from app.web.tokens import Revocations, Tokens, Trust
+from app.web.tokens import Tokens, Trust
 from models.codes import Colour, Judgement, judge
 
 REDIS_CONNECTIONS_MAX = 16
+
+REGISTER_SECONDS_MAX = 5.0
+"""How long a view that starts waits for the register of sources; it takes a tenth of a second. If
+Kafka is away it goes on without: no colour waits for a name."""
 
 
 class ViewOptions(Struct, frozen=True, kw_only=True):
     """What a view needs to know. `now` gives the instant, with its zone.
 
-    `samples` gives the people to look at, in development. `gateway_docs_url` is where the gateway
-    shows its OpenAPI document, if it does. `watched` names the processes whose alerts are shown.
-    `write_down` takes the lines of the audit log; unless given, Kafka does.
+    `followed` keeps the register of sources, which names them on pages and says which tokens were
+    taken back; without it nobody is registered, and none was. `samples` gives the people to look
+    at, in development. `gateway_docs_url` is where the gateway shows its OpenAPI document, if it
+    does. `watched` names the processes whose alerts are shown. `write_down` takes the lines of the
+    audit log; unless given, Kafka does.
     """
 
     brokers: Brokers
@@ -74,7 +82,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     write_down: Write | None = None
     now: Clock = now
-    revocations: Revocations | None = None
+    followed: RegisterFollower | None = None
 
     def __repr__(self) -> str:
         return f"ViewOptions(brokers={self.brokers!r})"
@@ -88,6 +96,8 @@ class Services:
 
     def __init__(self, options: ViewOptions) -> None:
         self.now = options.now
+        self._followed = options.followed
+        self.register = Register() if options.followed is None else options.followed.register
         self.samples = options.samples
         self.gateway_url = options.login.gateway_url
         self.gateway_docs_url = options.gateway_docs_url
@@ -95,7 +105,7 @@ class Services:
         # The client's timeout must be longer than a blocking read waits.
         self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
         self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
-        self.tokens = Tokens(options.trust, options.revocations)
+        self.tokens = Tokens(options.trust, self.register)
         self.duty = Duty(
             options.login.session_key, self.tokens, options.login.view_url, options.now
         )
@@ -141,6 +151,11 @@ class Services:
         self._displays_writer = Writer(options.brokers)
         self.recorder = Recorder(self._displays_writer, options.mac_keys)
 
+    def check_register(self) -> None:
+        """Raise what ended the following of the register, if anything did: that is a bug."""
+        if self._followed is not None:
+            self._followed.check()
+
     async def _has_code(self, person: str) -> bool:
         """Say whether a person is known; one who cannot be looked up now counts as unknown."""
         try:
@@ -161,6 +176,9 @@ class Services:
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Follow the changes and hold a producer while the application runs."""
+        if self._followed is not None:
+            self._followed.start()
+            await self._followed.tried(REGISTER_SECONDS_MAX)
         self.writer.start()
         self._displays_writer.start()
         self.recorder.start()
@@ -173,6 +191,8 @@ class Services:
         await self.recorder.stop()
         await self._displays_writer.stop()
         await self.writer.stop()
+        if self._followed is not None:
+            await self._followed.stop()
         await self.cards.close()
         await self._follower.aclose()
         await self._rows.aclose()

@@ -34,6 +34,7 @@ KINDS: dict[str, Kind] = {
     "unsigned": Kind(401, "The request is not signed, as its source has to"),
     "wrong-digest": Kind(400, "The content is not the one that was signed"),
     "wrong-source": Kind(403, "The token is of another source"),
+    "source-unregistered": Kind(403, "The source is not in the register"),
     "not-found": Kind(404, "There is nothing at this address"),
     "method-not-allowed": Kind(405, "This address does not take this method"),
     "too-slow": Kind(408, "The body did not arrive in time"),
@@ -50,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "cursor": Kind(400, "The cursor is not one of this list"),
     "busy": Kind(503, "As much is in hand as may be"),
     "kafka-away": Kind(503, "Kafka did not confirm the write"),
+    "register-unread": Kind(503, "The register of sources is not read yet"),
     "refusals-away": Kind(503, "What became of what was sent cannot be known now"),
     # The event, by the codec's names; some of them occur in dead letters only
     "not-json": Kind(400, "This is not JSON"),

@@ -160,7 +160,8 @@ class Tokens:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._trust = trust
-        self._revocations = revocations or NothingTakenBack()
+        # An empty register has no length, and is one all the same.
+        self._revocations = NothingTakenBack() if revocations is None else revocations
         self._now = now
         own = [public_key(key) for key in trust.keys]
         self._own_ids = frozenset(key.kid for key in own)

@@ -19,6 +19,7 @@ from app.login.duty import DUTY_COOKIE, DUTY_LIFE, Duty, OnDuty
 from app.login.sessions import Session
 from app.projection.changes import PublicCause, PublicChange, PublicStatus
 from app.projection.trends import ChangesWithin
+from app.sources.register import Register
 from app.travel.cards import CodeSent, TravelCardAnswer
 from app.travel.refusals import CodeWrong
 from app.view.changes import ChangeFilter, NewestChanges, StreamPlace
@@ -221,6 +222,7 @@ class Stand:
         self.duty = Duty(bytes(32), Tokens(TRUST), "http://testserver.local", self.now)
         self.trail = Trail(Noted(), self.now)
         self.credential_keys = self
+        self.register = Register()
 
     def now(self) -> datetime:
         return self._at

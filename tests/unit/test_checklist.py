@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.sources.register import Register
 from app.view.codes import reason_answer
 from app.view.pages.sheet import ReasonSheet, sheet
-from app.view.pages.sum import Sum, sum_of
+from app.view.pages.sum import Sum
+from app.view.pages.sum import sum_of as sum_by_register
 from app.web.language import LANGUAGES, Language, Text
 from models.codes import ConditionKind, HealthCode, Interval, judge
 from models.events import ContactListed, NatResultReported, StatusEvent
@@ -22,6 +24,7 @@ from models.swabs import swabs_needed
 from support import builders as b
 from support.strategies import STEPS_MAX, at_step, worlds
 
+REGISTER = Register()
 TESTS = (ConditionKind.NEGATIVE_TEST, ConditionKind.TIME)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -82,7 +85,7 @@ def test_what_the_page_prints_can_be_followed(
     language: Language, world: list[StatusEvent], at: datetime
 ) -> None:
     for code, interval in followable(world, at):
-        shown = sheet(code, at, POLICIES[0].version)
+        shown = sheet(code, at, POLICIES[0].version, REGISTER)
         [reason] = [
             r
             for r in shown.reasons
@@ -136,6 +139,10 @@ def after(world: list[StatusEvent], taken_at: Sequence[datetime], at: datetime) 
         for number, at in enumerate(taken_at)
     ]
     return judged([*world, *taken], at)
+
+
+def sum_of(code: HealthCode, at: datetime) -> Sum | None:
+    return sum_by_register(code, at, REGISTER)
 
 
 def summed(code: HealthCode, at: datetime) -> Sum:
@@ -235,7 +242,7 @@ def test_what_an_authority_owes_since_days_is_said_in_words() -> None:
     [awaited] = told.wait_for
     assert awaited.overdue is not None
     assert awaited.overdue.of(LANGUAGES[0]) == "已超过最早日期 2 天，仍未办结"
-    [reason] = sheet(code, at, POLICIES[0].version).reasons
+    [reason] = sheet(code, at, POLICIES[0].version, REGISTER).reasons
     assert reason.lifts.of(LANGUAGES[1]) == "2 days past the earliest date, and still not done"
     assert reason.steps[0].overdue is not None
     assert summed(judged([order], b.day(10, 19)), b.day(10, 19)).green_at == b.day(10, 20)

@@ -7,15 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.sources.changes import change
+from app.sources.register import Register
 from app.topics.catalogue import CATALOGUE
 from app.view.pages import names
-from app.view.pages.contacts import contact_of
+from app.view.pages.contacts import contact_of, institution
 from app.web.language import LANGUAGES
 from models.codes import REFERENCE, EventRef, read_reference, reference_of
 from models.events import SOURCE
+from models.register import OfficialNames, RegisteredSource
 
 ZH, EN = LANGUAGES[:2]
 ROOT = Path(__file__).parents[2]
+NOBODY = Register()
+NAMES = OfficialNames("广州一所", "Guangzhou First")
 
 SAID = [
     ("/cdc/440100", "广州市疾病预防控制中心", "020-12345"),
@@ -32,10 +37,40 @@ SAID = [
 
 @pytest.mark.parametrize(("source", "name", "telephone"), SAID)
 def test_a_source_has_a_name_and_a_telephone(source: str, name: str, telephone: str) -> None:
-    contact = contact_of(source)
+    contact = contact_of(source, NOBODY)
     assert (contact.name.of(ZH), contact.telephone) == (name, telephone)
     assert not re.search(r"[\u4e00-\u9fff]", contact.name.of(EN))
     assert contact.link == "tel:" + telephone.replace("-", "")
+
+
+def registered(telephone: str | None) -> Register:
+    """A register with one laboratory in it, of Shenzhen."""
+    register = Register()
+    entry = RegisteredSource("/laboratories/440100-011", NAMES, "440300", telephone)
+    register.take(change(entry, "/operators/chen"))
+    return register
+
+
+def test_the_register_names_a_source_in_the_readers_language_and_its_telephone() -> None:
+    contact = contact_of("/laboratories/440100-011", registered("020-88888888-12"))
+    assert contact.name.of(ZH) == "广州一所"
+    assert contact.name.of(EN) == "Guangzhou First"
+    assert (contact.telephone, contact.link) == ("020-88888888-12", "tel:0208888888812")
+    other = contact_of("/laboratories/440100-012", registered("020-88888888"))
+    assert other.name.of(ZH) == "广州市核酸检测机构 012"
+
+
+def test_a_registered_source_without_a_telephone_has_its_citys() -> None:
+    assert contact_of("/laboratories/440100-011", registered(None)).telephone == "0755-12345"
+
+
+def test_an_institution_is_named_by_its_code_or_stands_as_it_was_written() -> None:
+    register = registered(None)
+    named = institution("/laboratories/440100-011", register)
+    assert not isinstance(named, str)
+    assert (named.of(ZH), named.of(EN)) == ("广州一所", "Guangzhou First")
+    for written in ("/laboratories/440100-012", "某检测机构", ""):
+        assert institution(written, register) == written
 
 
 def sources() -> set[str]:
@@ -50,14 +85,14 @@ def sources() -> set[str]:
 def test_every_source_of_the_catalogue_and_of_the_sample_can_be_called() -> None:
     assert len(sources()) > 8
     for source in sources():
-        assert re.fullmatch(r"0\d{2,3}-12345", contact_of(source).telephone), source
+        assert re.fullmatch(r"0\d{2,3}-12345", contact_of(source, NOBODY).telephone), source
 
 
 def test_every_city_and_province_has_a_telephone_of_its_own() -> None:
-    cities = {contact_of(f"/cdc/{code}").telephone for code in names.CITIES}
+    cities = {contact_of(f"/cdc/{code}", NOBODY).telephone for code in names.CITIES}
     assert len(cities) == len(names.CITIES)
     outside = set(names.PROVINCES) - {"71", "81", "82"}
-    provinces = {contact_of(f"/provinces/{code}").telephone for code in outside}
+    provinces = {contact_of(f"/provinces/{code}", NOBODY).telephone for code in outside}
     assert len(provinces) == len(outside)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from app.development.sample.samples import samples
 from app.login.sessions import Session
+from app.sources.register import Register
 from app.topics.schemas import asyncapi
 from app.view.pages import names, reference
 from app.view.pages.chart import chart, described
@@ -46,6 +47,7 @@ NOON = datetime(2026, 11, 24, 12, 0, tzinfo=ZONE)
 BEFORE = NOON - timedelta(days=3)
 LATER = NOON + timedelta(hours=6)
 ZH, EN = LANGUAGES[:2]
+REGISTER = Register()
 
 
 def code(*intervals: Interval, verified: datetime | None = BEFORE) -> HealthCode:
@@ -64,32 +66,38 @@ def interval(
 
 class TestSheet:
     def test_an_unknown_person_and_an_unverified_one_see_the_same(self) -> None:
-        assert sheet(None, NOON, "p") == NO_SHEET
-        assert sheet(code(interval(Reason.SUSPECTED_CASE), verified=None), NOON, "p") == NO_SHEET
+        assert sheet(None, NOON, "p", REGISTER) == NO_SHEET
+        assert (
+            sheet(code(interval(Reason.SUSPECTED_CASE), verified=None), NOON, "p", REGISTER)
+            == NO_SHEET
+        )
 
     def test_green_names_the_policy_and_when_it_changes_by_itself(self) -> None:
         later = Interval(Reason.HOME_QUARANTINE, LATER, EventRef("/q", "1"), "2020-04")
-        shown = sheet(code(later), NOON, "2020-04")
+        shown = sheet(code(later), NOON, "2020-04", REGISTER)
         assert (shown.colour, shown.reasons, shown.changes_at) == (Colour.GREEN, (), LATER)
         assert shown.policy == "2020-04"
 
     def test_reasons_stand_by_rank(self) -> None:
         shown = sheet(
-            code(interval(Reason.HOME_QUARANTINE), interval(Reason.SUSPECTED_CASE)), NOON, "p"
+            code(interval(Reason.HOME_QUARANTINE), interval(Reason.SUSPECTED_CASE)),
+            NOON,
+            "p",
+            REGISTER,
         )
         assert [reason.rank for reason in shown.reasons] == [2, 6]
 
     def test_a_condition_met_in_the_future_is_not_ticked_yet(self) -> None:
         waiting = Condition(ConditionKind.TIME, Owner.TIME, not_before=LATER, met_at=LATER)
         reasons = code(interval(Reason.HOME_QUARANTINE, waiting, end=LATER))
-        (before,) = sheet(reasons, NOON, "p").reasons
+        (before,) = sheet(reasons, NOON, "p", REGISTER).reasons
         assert not before.steps[0].met
         assert "自动解除" in before.lifts.of(ZH)
-        assert sheet(reasons, LATER, "p").colour is Colour.GREEN
+        assert sheet(reasons, LATER, "p", REGISTER).colour is Colour.GREEN
 
     def test_an_unmet_test_says_from_when_it_may_be_sampled(self) -> None:
         test = Condition(ConditionKind.NEGATIVE_TEST, Owner.LABORATORY, not_before=LATER)
-        (reason,) = sheet(code(interval(Reason.CLOSE_CONTACT, test)), NOON, "p").reasons
+        (reason,) = sheet(code(interval(Reason.CLOSE_CONTACT, test)), NOON, "p", REGISTER).reasons
         when = reason.steps[0].when
         assert when is not None
         assert when.of(ZH) == "须2026年11月24日 18:00起采样"
@@ -99,7 +107,7 @@ class TestSheet:
     def test_where_no_date_is_known_the_sheet_says_so(self) -> None:
         green = Condition(ConditionKind.PROVINCE_GREEN, Owner.PROVINCE)
         (reason,) = sheet(
-            code(interval(Reason.OUT_OF_PROVINCE_CODE, green, province="43")), NOON, "p"
+            code(interval(Reason.OUT_OF_PROVINCE_CODE, green, province="43")), NOON, "p", REGISTER
         ).reasons
         assert reason.name.of(ZH) == "外省健康码红黄码人员（湖南）"
         assert reason.steps[0].needs.of(EN) == "The code of Hunan turns green"
@@ -598,7 +606,9 @@ class TestClockOfTheView:
         reader = Reader()
         # In UTC, since the day is one of Asia/Shanghai whatever the clock's zone.
         at = (self.MIDNIGHT - before).astimezone(UTC)
-        view = cast(Services, SimpleNamespace(now=lambda: at, information=reader))
+        view = cast(
+            Services, SimpleNamespace(now=lambda: at, information=reader, register=REGISTER)
+        )
         await information_page(view, self.SESSION, EN)
         assert (Section.DISPLAYS in reader.wanted) is shown
         reader.wanted = []

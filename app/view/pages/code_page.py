@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Response
 
 from app.login.sessions import Session
+from app.sources.register import Register
 from app.view.displays import QR_VERSION
 from app.view.limits import DISPLAY_SECONDS, NOTICE_SECONDS
 from app.view.pages import names
@@ -69,7 +70,7 @@ async def code_page(
         if before != FAILED:
             view.recorder.record(session.person, view.now(), DisplayDetail(failure.cause))
         return failed_page(failure, language, view.now(), reload=reload)
-    says = sheet(read.code, read.at, policy_at(read.at).version)
+    says = sheet(read.code, read.at, policy_at(read.at).version, view.register)
     if says.colour is Colour.NONE:
         return page("grey.html", language, {**context, **_no_code(read.at)})
     if before != says.colour.value:
@@ -81,7 +82,9 @@ async def code_page(
         "epoch": view.holdings.epoch,
         "holder": view.credential_keys.tag_of(session.person),
     }
-    return page("coloured.html", language, {**context, **_coloured(says, read), **shown})
+    return page(
+        "coloured.html", language, {**context, **_coloured(says, read, view.register), **shown}
+    )
 
 
 def reloading(query: Mapping[str, str], now: datetime) -> str | None:
@@ -106,7 +109,7 @@ def failed_page(
     return page("grey.html", language, context, status=503, headers=headers)
 
 
-def _coloured(says: Sheet, read: Read) -> Context:
+def _coloured(says: Sheet, read: Read, register: Register) -> Context:
     reasons = [reason.name for reason in says.reasons]
     ranks = ",".join(str(reason.rank) for reason in says.reasons)
     old = read.lag_s is not None and read.lag_s > NOTICE_SECONDS
@@ -116,7 +119,7 @@ def _coloured(says: Sheet, read: Read) -> Context:
         "notice_s": NOTICE_SECONDS,
         "said": _now(says.state, *reasons),
         "sheet": says,
-        "sum": None if read.code is None else sum_of(read.code, read.at),
+        "sum": None if read.code is None else sum_of(read.code, read.at, register),
         "in_words": in_words,
         "says": names.SAYS[says.colour],
         "old": old,

@@ -1,11 +1,10 @@
-"""Whom a resident calls about what was reported: a name and a telephone, by source and city.
+"""Whom a resident calls about what was reported: a name and a telephone, from the register of
+sources.
 
-`contacts.json` has a telephone for a source as events name it, such as /cdc/440100, for a city of
-Guangdong or for a province (GB/T 2260). The closest counts. As it stands it has the government
-hotline of each, 12345, which passes the call on and answers day and night (国办发〔2020〕53 号).
-The area code before it is the city's, of another province its capital's (national numbering
-plan). Whoever knows an authority's own number puts it there. A register of sources will take the
-place of this module: nothing asks it anything but `contact_of`.
+For a source that is not registered, or without a telephone there, `contacts.json` has one by city
+of Guangdong or by province (GB/T 2260). It is the government's hotline, 12345, which passes the
+call on and answers day and night (国办发〔2020〕53 号). The area code before it is the city's, of
+another province its capital's (national numbering plan).
 """
 
 import re
@@ -14,9 +13,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from app.sources.register import Register
 from app.view.pages import names
-from app.web.language import Text
+from app.web.language import CHINESE, Text
 from app.web.language import gettext as _
+from models.register import OfficialNames
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,13 +48,35 @@ _HOME = "44"
 _PLACED = re.compile(r"/(?P<kind>[a-z-]+)/(?P<division>\d{2,6})(?:-(?P<number>\w+))?")
 
 
-def contact_of(source: str) -> Contact:
+def contact_of(source: str, register: Register) -> Contact:
     """Return whom to call about what `source` reported."""
-    found = _PLACED.fullmatch(source)
-    division = found["division"] if found else _HOME
-    city = division[:4] + "00"
-    line = next(_LINES[key] for key in (source, city, division[:2], _HOME) if key in _LINES)
-    return Contact(_name(source, found, city), line.telephone)
+    entry = register.of(source)
+    if entry is None:
+        found = _PLACED.fullmatch(source)
+        division = found["division"] if found else _HOME
+        return Contact(_name(source, found, _city(division)), _telephone(division))
+    return Contact(official(entry.name), entry.telephone or _telephone(entry.city))
+
+
+def official(name: OfficialNames) -> Text:
+    """A name of the register in the reader's language: Chinese, or what any other reads."""
+    return Text(lambda language: name.zh if language is CHINESE else name.en)
+
+
+def institution(written: str, register: Register) -> Text | str:
+    """Return the institution or place that an event names: by its code in the register, else as the
+    event has it."""
+    entry = register.of(written)
+    return written if entry is None else official(entry.name)
+
+
+def _telephone(division: str) -> str:
+    wanted = (_city(division), division[:2], _HOME)
+    return next(_LINES[key] for key in wanted if key in _LINES).telephone
+
+
+def _city(division: str) -> str:
+    return division[:4] + "00"
 
 
 def _name(source: str, found: re.Match[str] | None, city: str) -> Text:

@@ -6,6 +6,7 @@ from litestar import Response
 from msgspec import Struct
 
 from app.login.sessions import Session
+from app.sources.register import Register
 from app.view.pages import names
 from app.view.pages.contacts import Contact, contact_of
 from app.view.reading import Unavailable
@@ -60,28 +61,27 @@ async def course_page(view: Services, session: Session, language: Language) -> R
     context |= {
         "answer": answer,
         "as_of": exactly(answer.as_of),
-        "turns": [_shown(turn) for turn in reversed(answer.turns)],
+        "turns": [_shown(turn, view.register) for turn in reversed(answer.turns)],
     }
     return page("course.html", language, context)
 
 
-def _shown(turn: Turn) -> TurnShown:
+def _shown(turn: Turn, register: Register) -> TurnShown:
     return TurnShown(
         at=moment(turn.at),
         before=names.COLOURS[turn.before.colour],
         after=names.COLOURS[turn.after.colour],
         state=turn.after.colour,
-        began=tuple(_turned(interval, None) for interval in turn.began),
-        lifted=tuple(_ended(lifted) for lifted in turn.lifted),
+        began=tuple(_turned(interval, None, register) for interval in turn.began),
+        lifted=tuple(_ended(lifted, register) for lifted in turn.lifted),
     )
 
 
-def _ended(lifted: Lifted) -> ReasonTurned:
-    return _turned(lifted.interval, HOW[lifted.lifting])
+def _ended(lifted: Lifted, register: Register) -> ReasonTurned:
+    return _turned(lifted.interval, HOW[lifted.lifting], register)
 
 
-def _turned(interval: Interval, how: Text | None) -> ReasonTurned:
+def _turned(interval: Interval, how: Text | None, register: Register) -> ReasonTurned:
     event: EventRef = interval.opened_by
-    return ReasonTurned(
-        names.REASONS[interval.reason], how, contact_of(event.source), reference_of(event)
-    )
+    by = contact_of(event.source, register)
+    return ReasonTurned(names.REASONS[interval.reason], how, by, reference_of(event))

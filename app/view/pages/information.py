@@ -9,9 +9,11 @@ from litestar import Response
 from msgspec import Struct
 
 from app.login.sessions import Session
+from app.sources.register import Register
 from app.view.information import may_see
 from app.view.pages import names
 from app.view.pages.advice import Advice, advice_of
+from app.view.pages.contacts import institution
 from app.view.reading import SectionAnswer, Unavailable
 from app.view.services import Services
 from app.web.language import Language, Text, day, exactly, joined, moment, number, pgettext
@@ -136,7 +138,9 @@ async def everything_page(view: Services, session: Session, language: Language) 
         context |= {"failure": failure, "sections": ()}
         return page("everything.html", language, context, status=503, headers=headers)
     shown = [
-        SectionPrinted(SECTIONS[answer.section], exactly(answer.as_of), _lines(answer, at))
+        SectionPrinted(
+            SECTIONS[answer.section], exactly(answer.as_of), _lines(answer, at, view.register)
+        )
         for answer in found
     ]
     return page("everything.html", language, {**context, "failure": None, "sections": shown})
@@ -176,7 +180,7 @@ async def section_page(
         else:
             context["answer"] = answer
             context["as_of"] = exactly(answer.as_of)
-            context["lines"] = _lines(answer, at)
+            context["lines"] = _lines(answer, at, view.register)
             if section is Section.DECLARATIONS:
                 context["advice"] = _advice(answer, at)
     status_code = 503 if context["failure"] else 200
@@ -213,7 +217,7 @@ def _status(status: NationalStatusData) -> tuple[Text, Text]:
     return names.NATIONAL_STATUSES[status.status], moment(status.reported_at)
 
 
-def _lines(answer: SectionAnswer, at: datetime) -> tuple[SectionLine, ...]:
+def _lines(answer: SectionAnswer, at: datetime, register: Register) -> tuple[SectionLine, ...]:
     decode, say = _SAYS[answer.section]
     recent = None
     if answer.section is Section.NAT_RESULTS:
@@ -232,9 +236,20 @@ def _lines(answer: SectionAnswer, at: datetime) -> tuple[SectionLine, ...]:
         link = None
         if answer.section is Section.RELEASE_NOTICES:
             link = f"/me/notices/{reference_of(EventRef(item.source, item.id))}"
-        return SectionLine(say(data), item.newest, tuple(marks), link)
+        told = _with_names(say(data), register)
+        return SectionLine(told, item.newest, tuple(marks), link)
 
     return tuple(line(item) for item in answer.items)
+
+
+def _with_names(told: Told, register: Register) -> Told:
+    """Put names in place of what a line has as codes of the register."""
+
+    def named(said: Said) -> Said:
+        return institution(said, register) if isinstance(said, str) else said
+
+    facts = [(what, named(said)) for what, said in told.facts]
+    return Told(named(told.title), facts, told.number, told.shape)
 
 
 def _nat(data: NatResultDataV2) -> Told:

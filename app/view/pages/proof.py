@@ -16,8 +16,9 @@ from litestar.exceptions import NotFoundException
 from markupsafe import Markup
 
 from app.login.sessions import Session
+from app.sources.register import Register
 from app.view.pages import names
-from app.view.pages.contacts import contact_of
+from app.view.pages.contacts import contact_of, institution
 from app.view.proofs import Checked, ProofKind, Standing, expiry
 from app.view.reading import Unavailable
 from app.view.services import Services
@@ -98,7 +99,7 @@ async def negative_page(view: Services, session: Session, language: Language) ->
         return page("no_proof.html", language, {"title": NEGATIVE, "hours": hours, "failure": None})
     event = EventRef(found.source, found.id)
     context = _paper(view, session, ProofKind.NEGATIVE, event)
-    return page("proof.html", language, context | _tested(data, at))
+    return page("proof.html", language, context | _tested(data, at, view.register))
 
 
 def _away(title: Text, failure: Unavailable, language: Language) -> Response[str]:
@@ -114,7 +115,7 @@ def _paper(view: Services, session: Session, kind: ProofKind, event: EventRef) -
     return {
         "name": session.name,
         "ending": session.ending,
-        "issuer": contact_of(event.source),
+        "issuer": contact_of(event.source, view.register),
         "reference": reference_of(event),
         "address": address,
         "qr": _qr(address),
@@ -150,11 +151,11 @@ def _released(notice: ReleaseNotice) -> Context:
     return {"title": RELEASE, "facts": facts, "says": said, "until": None}
 
 
-def _tested(data: NatResultDataV2, at: datetime) -> Context:
+def _tested(data: NatResultDataV2, at: datetime, register: Register) -> Context:
     left = expiry(data.sampled_at) - at
     facts: Rows = [
         (_("检测结果"), names.RESULTS[data.result]),
-        (_("检测机构"), data.institution),
+        (_("检测机构"), institution(data.institution, register)),
         (_("采样时间"), moment(data.sampled_at)),
         (_("报告时间"), moment(data.reported_at)),
     ]
@@ -183,10 +184,10 @@ async def check_page(view: Services, request: AnyRequest) -> Response[str]:
         return page("check.html", language, context, status=503, headers=headers)
     sign, word, says = SAYS[checked.standing]
     context |= {"checked": checked, "sign": sign, "word": word, "says": says}
-    return page("check.html", language, context | {"facts": _found(checked)})
+    return page("check.html", language, context | {"facts": _found(checked, view.register)})
 
 
-def _found(checked: Checked) -> Rows:
+def _found(checked: Checked, register: Register) -> Rows:
     """What a check tells: whose record it is, by the masked name, and what that says."""
     proof = checked.proof
     if proof is None or checked.as_of is None:
@@ -199,7 +200,7 @@ def _found(checked: Checked) -> Rows:
     if checked.sampled_at is not None and checked.until is not None:
         facts.append((_("采样时间"), moment(checked.sampled_at)))
         facts.append((_("有效期至"), moment(checked.until)))
-    issuer = contact_of(proof.source)
+    issuer = contact_of(proof.source, register)
     facts.append((_("出具单位"), issuer.name))
     facts.append((_("电话"), issuer.telephone))
     facts.append((_("数据截至"), exactly(checked.as_of)))

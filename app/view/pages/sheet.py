@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from app.sources.register import Register
 from app.view.pages import names
 from app.view.pages.contacts import Contact, contact_of
 from app.web.language import Text, moment, ngettext, number
@@ -79,8 +80,9 @@ NO_SHEET = Sheet(Colour.NONE, 0, (), None, "")
 """The same for an unknown person and for someone whose identity is not verified."""
 
 
-def sheet(code: HealthCode | None, at: datetime, policy: str) -> Sheet:
-    """Read `code` at `at`; `policy` is the version in force, for a code without reasons."""
+def sheet(code: HealthCode | None, at: datetime, policy: str, register: Register) -> Sheet:
+    """Read `code` at `at`; `policy` is the version in force, for a code without reasons. `register`
+    names who reported."""
     if code is None:
         return NO_SHEET
     shown = judge(code, at)
@@ -90,21 +92,21 @@ def sheet(code: HealthCode | None, at: datetime, policy: str) -> Sheet:
         colour=shown.colour,
         version=code.version,
         reasons=tuple(
-            _reason(number, interval, at) for number, interval in enumerate(shown.open, 1)
+            _reason(number, interval, at, register) for number, interval in enumerate(shown.open, 1)
         ),
         changes_at=shown.changes_at,
         policy=", ".join(sorted({i.policy for i in shown.open})) or policy,
     )
 
 
-def _reason(place: int, interval: Interval, at: datetime) -> ReasonSheet:
+def _reason(place: int, interval: Interval, at: datetime, register: Register) -> ReasonSheet:
     return ReasonSheet(
         number=place,
         rank=int(interval.reason),
         name=_named(interval),
         since=moment(interval.start),
         counted_from=_counted_from(interval),
-        reported_by=contact_of(interval.opened_by.source),
+        reported_by=contact_of(interval.opened_by.source, register),
         reference=reference_of(interval.opened_by),
         evidence=f"{interval.opened_by.source} {interval.opened_by.id}",
         steps=tuple(

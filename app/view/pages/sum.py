@@ -10,6 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from app.sources.register import Register
 from app.view.pages import names
 from app.view.pages.contacts import Contact, contact_of
 from app.view.pages.sheet import overdue, overdue_days
@@ -95,8 +96,9 @@ class Sum(Struct, frozen=True):
         return not self.tasks or self.tasks[0].from_when is not None
 
 
-def sum_of(code: HealthCode, at: datetime) -> Sum | None:
-    """Sum up the reasons that are open at `at`; None if there are none."""
+def sum_of(code: HealthCode, at: datetime, register: Register) -> Sum | None:
+    """Sum up the reasons that are open at `at`; None if there are none. `register` names whom to
+    ask."""
     reasons = judge(code, at).open
     if not reasons:
         return None
@@ -116,7 +118,7 @@ def sum_of(code: HealthCode, at: datetime) -> Sum | None:
         by_itself=all(interval.end is not None for interval in reasons),
         undated=tuple(undated),
         tasks=tuple(_tasks(swabs, at)),
-        wait_for=tuple(_waits(reasons, at)),
+        wait_for=tuple(_waits(reasons, at, register)),
     )
 
 
@@ -157,7 +159,7 @@ def _tasks(swabs: Iterable[Swabbing], at: datetime) -> Iterator[Task]:
         yield Task(count == 0, None if swab.at <= at else moment(swab.at), numbers)
 
 
-def _waits(reasons: Sequence[Interval], at: datetime) -> Iterator[Awaited]:
+def _waits(reasons: Sequence[Interval], at: datetime, register: Register) -> Iterator[Awaited]:
     """Yield what others must do, once each, however many reasons wait for it."""
     found: dict[tuple[object, ...], tuple[Interval, Condition, list[int]]] = {}
     for place, interval in enumerate(reasons):
@@ -169,21 +171,29 @@ def _waits(reasons: Sequence[Interval], at: datetime) -> Iterator[Awaited]:
             key = condition.kind, owner, when, by_whom, interval.province
             found.setdefault(key, (interval, condition, []))[2].append(place + 1)
     for interval, condition, numbers in found.values():
-        yield _awaited(interval, condition, tuple(numbers), at)
+        contact = None
+        if condition.owner is not Owner.TIME:
+            contact = contact_of(interval.opened_by.source, register)
+        yield _awaited(interval, condition, tuple(numbers), contact, at)
 
 
-def _awaited(interval: Interval, condition: Condition, numbers: Numbers, at: datetime) -> Awaited:
+def _awaited(
+    interval: Interval,
+    condition: Condition,
+    numbers: Numbers,
+    contact: Contact | None,
+    at: datetime,
+) -> Awaited:
     when = condition.met_at or condition.not_before
     late = overdue(condition, at)
-    by_itself = condition.owner is Owner.TIME
     where = names.province(interval.province)
     return Awaited(
         needs=_needs(condition, interval),
         when=None if when is None or late else moment(minute_after(when)),
         who=names.OWNERS[condition.owner].filled(province=where),
         overdue=late,
-        contact=None if by_itself else contact_of(interval.opened_by.source),
-        reference=None if by_itself else reference_of(interval.opened_by),
+        contact=contact,
+        reference=None if contact is None else reference_of(interval.opened_by),
         counts_for=numbers,
     )
 

@@ -1,0 +1,84 @@
+"""Who is let in by the register of sources, and how much each may send.
+
+While the register is not read nobody is: a source that was closed must not slip in with a start.
+Once it is read, the tokens of who is closed are not taken (`app.web.tokens`). One that is not
+registered is let in where `registered_only` is false, and where the register is empty, so that
+nobody is shut out before anybody is registered.
+"""
+
+from datetime import UTC, datetime
+
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+from app.sources.register import Register
+from app.topics.catalogue import CATALOGUE
+from app.web.problems import Refused, retry_later
+from models.register import RegisteredSource
+
+RETRY_SECONDS = 2
+
+UNREGISTERED = frozenset({"portal", "identity-provider", "operator"})
+"""Authorities whose sources need no entry: a register without them must not stop logins, nor the
+operator who mends it."""
+
+
+class SourceGate:
+    """Lets sources in. Belongs to one event loop. Without a register everybody is let in.
+
+    Counts are in memory, since the gateway is one process.
+    """
+
+    def __init__(self, register: Register | None, registered_only: bool = False) -> None:
+        self._register = register
+        self._registered_only = registered_only
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def check(self, source: str) -> None:
+        """Raise `Refused` (403, 503) unless a source is let in."""
+        register = self._register
+        if register is None:
+            return
+        if not register.complete:
+            raise retry_later(
+                "register-unread",
+                "Who is let in is not known yet: the register of sources is not read. Send the "
+                "same again.",
+                RETRY_SECONDS,
+            )
+        needed = self._registered_only and CATALOGUE.authority_of(source) not in UNREGISTERED
+        if needed and len(register) and register.of(source) is None:
+            raise Refused(
+                "source-unregistered",
+                f"{source} is not in the register of sources. Ask the operator, who adds it with "
+                "`yuekang sources load`.",
+            )
+
+    async def spend_events(self, source: str, count: int) -> None:
+        """Count events that a source sends; raise `Refused` (429) above its own limit."""
+        entry = self._entry(source)
+        if entry is not None and (most := entry.limits.events_per_minute) is not None:
+            await self._spend(RateLimitItemPerMinute(most), source, count, "events")
+
+    async def spend_keys(self, source: str, count: int) -> None:
+        """Count person keys that a source asks for; raise `Refused` (429) above its own limit."""
+        entry = self._entry(source)
+        if entry is not None and (most := entry.limits.person_keys_per_day) is not None:
+            await self._spend(RateLimitItemPerDay(most), source, count, "person keys")
+
+    def _entry(self, source: str) -> RegisteredSource | None:
+        return None if self._register is None else self._register.of(source)
+
+    async def _spend(self, limit: RateLimitItem, source: str, count: int, what: str) -> None:
+        if await self._limiter.hit(limit, source, what, cost=count):
+            return
+        fewer = f" Ask with at most {limit.amount} at once." if count > limit.amount else ""
+        window = await self._limiter.get_window_stats(limit, source, what)
+        seconds = max(1, round(window.reset_time - datetime.now(UTC).timestamp()))
+        raise Refused(
+            "too-often",
+            f"{source} has {limit.amount} {what} a {limit.GRANULARITY.name}, by the register of "
+            f"sources; {window.remaining} are left for now.{fewer}",
+            headers={"Retry-After": str(seconds)},
+        )
