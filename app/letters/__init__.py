@@ -5,6 +5,7 @@ parked` and `yuekang partitions`.
 - `show`: what an operator sees of letters.
 - `mend`: which record is sent again for a letter; `resend`: sends it once and never twice.
 - `releases`: lets a parked source go on, or a partition that stands still.
+- `parking`: who is parked, where, since when and why; `workers`: how a command asks the workers.
 - `commands`, `partitions`: what an operator types.
 
 It promises that a letter is sent again at most once, whatever is killed, and that it never shows

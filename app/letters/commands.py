@@ -3,6 +3,7 @@
 Every command reads letters as a stream, so their number does not matter.
 """
 
+import asyncio
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,12 @@ from app.audit.entries import Act
 from app.audit.trail import note_command
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
+from app.letters.parking import NotParkedError, check_parked, parked_now, parkings
 from app.letters.releases import release as release_source
 from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
 from app.letters.show import print_letter, print_list
+from app.letters.workers import AtStatus, addresses_of
 from app.process.asking import ask_kafka, failed
 from app.process.kafka import Brokers
 from app.process.settings import Settings, variable_of
@@ -194,13 +197,33 @@ dead_letters = _commands(DEAD_LETTERS, "What was refused: list it, show it, send
 parked = _commands(PARKED, "What parked sources sent: list it, show it, release, send it again.")
 
 
+@parked.command("sources")
+def list_parked_sources(status: AtStatus = None, as_json: AsJson = False) -> None:
+    """List who is parked, where, since when and why.
+
+    Exits with 1 if a worker does not answer; what the others said is printed all the same.
+    """
+    found, silent = asyncio.run(parked_now(addresses_of(status)))
+    for each in ask_kafka(lambda brokers: parkings(brokers, found)) if found else []:
+        print(msgspec.json.encode(each).decode() if as_json else each)
+    if silent:
+        raise failed("\n".join(silent))
+    if not found and not as_json:
+        print("Nobody is parked.")
+
+
 @parked.command()
 def release(
     source: Annotated[str, typer.Argument(help="Such as /laboratories/440100-001.")],
+    status: AtStatus = None,
+    unasked: Annotated[
+        bool, typer.Option("--unasked", help="Release it without asking whether it is parked.")
+    ] = False,
 ) -> None:
     """Let a parked source go on: its new records are applied from then on.
 
-    The release bears the name of the operator whose token YUEKANG_TOKEN is, with the role release.
+    Exits with 1, and releases nothing, if it is not parked, or if no worker says that it is. The
+    release bears the name of the operator whose token YUEKANG_TOKEN is, with the role release.
 
     Send the records that were put aside with `resend --source SOURCE`. Exits with 1 if the worker
     has not applied the release in time; the release is written even then, and will be applied.
@@ -210,6 +233,11 @@ def release(
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"{source!r} is no source ({error}).") from None
     by, keys = operator_of_command(Settings.from_environment(), Role.RELEASE), operator_keys()
+    if not unasked:
+        try:
+            asyncio.run(check_parked(source, addresses_of(status)))
+        except NotParkedError as error:
+            raise failed(str(error)) from None
     if not ask_kafka(lambda brokers: release_source(brokers, keys, source, by, WAIT_SECONDS_MAX)):
         raise failed(
             f"The release of {source} is written, but no worker has applied it within "

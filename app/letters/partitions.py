@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-import httpx
 import msgspec
 import typer
 
 from app.engine.halts import PARTITIONS_PATH, Halt, HeldPartition
 from app.letters.releases import release_partition
+from app.letters.workers import AtStatus, addresses_of, ask_workers
 from app.process.asking import ask_kafka, failed
 from app.process.settings import Settings
 from app.process.terminal import escaped
@@ -31,19 +31,6 @@ SETTLE_SECONDS = 3.0
 is found within that."""
 
 ASK_SECONDS = 0.5
-ANSWER_SECONDS_MAX = 5.0
-WORKERS = ("worker", "lists-worker")
-"""What the names of the processes that hold partitions begin with, in YUEKANG_WATCHED."""
-
-Status = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--status",
-        metavar="URL",
-        help="A worker's status server, such as http://127.0.0.1:9101; once for each. Unless "
-        "given, all workers of YUEKANG_WATCHED: those of this machine, unless that is set.",
-    ),
-]
 
 partitions = typer.Typer(
     add_completion=False,
@@ -65,7 +52,7 @@ class WorkerAnswers(NamedTuple):
 
 @partitions.command("list")
 def list_partitions(
-    status: Status = None,
+    status: AtStatus = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, one partition a line.")
     ] = False,
@@ -74,7 +61,7 @@ def list_partitions(
 
     Exits with 1 if a worker does not answer; what the others said is printed all the same.
     """
-    found = asyncio.run(_asked(_addresses(status)))
+    found = asyncio.run(_asked(addresses_of(status)))
     if as_json:
         for each in found.held:
             print(msgspec.json.encode(each).decode())
@@ -102,7 +89,7 @@ def release(
             help="Write this one record to dead-letters, not applied, and go on after it.",
         ),
     ] = False,
-    status: Status = None,
+    status: AtStatus = None,
 ) -> None:
     """Let a partition go on that stands still: the record at which it stands is tried again.
 
@@ -128,7 +115,7 @@ def release(
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"This is no release: {error}.") from None
     by = operator_of_command(Settings.from_environment(), Role.RELEASE)
-    addresses = _addresses(status)
+    addresses = addresses_of(status)
     standing = _standing(asyncio.run(_asked(addresses)), data)
     print(_said(standing))
     keys = operator_keys()
@@ -192,37 +179,8 @@ async def _again(
         await asyncio.sleep(ASK_SECONDS)
 
 
-def _addresses(status: Sequence[str] | None) -> list[str]:
-    if status:
-        return [address.rstrip("/") for address in status]
-    watched = Settings.from_environment().watched
-    named = (each.split("=", 1) for each in watched.split(",") if each)
-    return [address for name, address in named if name.startswith(WORKERS)]
-
-
 async def _asked(addresses: Sequence[str]) -> WorkerAnswers:
-    """Ask each worker once, all at the same time."""
-    async with httpx.AsyncClient(timeout=ANSWER_SECONDS_MAX, trust_env=False) as http:
-        answers = await asyncio.gather(*(_partitions_of(http, each) for each in addresses))
-    found = WorkerAnswers([], [])
-    for answer in answers:
-        if isinstance(answer, str):
-            found.silent.append(answer)
-        else:
-            found.held.extend(answer)
-    return found
-
-
-async def _partitions_of(http: httpx.AsyncClient, address: str) -> list[HeldPartition] | str:
-    """Return what a worker holds, or a sentence on why that is not known."""
-    try:
-        answer = await http.get(address + PARTITIONS_PATH)
-        return msgspec.json.decode(answer.raise_for_status().content, type=list[HeldPartition])
-    except (httpx.HTTPStatusError, msgspec.DecodeError):
-        return f"{address} is no worker's status server."
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        why = str(error) or type(error).__name__
-        return f"The worker at {address} does not answer ({why}). Start it, or give --status."
+    return WorkerAnswers(*await ask_workers(addresses, PARTITIONS_PATH, HeldPartition))
 
 
 def _print_table(held: Sequence[HeldPartition]) -> None:

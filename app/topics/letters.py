@@ -44,6 +44,19 @@ _decode_sealed = msgspec.msgpack.Decoder(Sealed).decode
 class NotOpenedError(ValueError):
     """It is not the key that opens the letter."""
 
+PARKED_PATH = "/parked"
+"""Where a worker's status server tells its `ParkedSource`s."""
+
+
+class ParkedSource(Struct, frozen=True):
+    """A source that is parked in a partition of a topic since the record at `offset`, which reached
+    the limit."""
+
+    source: str
+    topic: str
+    partition: int
+    offset: int
+
 
 class Letter(Struct, frozen=True):
     """A record that was refused or put aside. `came_from` is None if time brought it about."""

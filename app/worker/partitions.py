@@ -7,8 +7,11 @@ restart mends it (docs/decisions/0026-halts.md). So /readyz says it and does not
 from aiokafka import TopicPartition
 from msgspec import json
 
+from agents.poison import tally_of
 from app.engine.halts import Halt, HeldPartition
 from app.engine.partition import Partition
+from app.engine.transaction import Transaction
+from app.topics.letters import ParkedSource
 from app.topology import TableApp
 
 
@@ -40,6 +43,20 @@ def held_partitions(app: TableApp) -> bytes:
             _described(table.settings.name, partition, table.lanes.halts)
             for table in app.held_tables
             for _, partition in sorted(table.held.items())
+        ]
+    )
+
+
+def parked_sources(app: TableApp) -> bytes:
+    """Return the `ParkedSource`s of every partition that is live here, as JSON."""
+    return json.encode(
+        [
+            ParkedSource(source, topic.name, number, offset)
+            for topic in app.topics_read()
+            for table in app.tables_of(topic)
+            for number, partition in sorted(table.held.items())
+            if partition.ready
+            for source, offset in tally_of(Transaction(partition.store), topic.name).parked.items()
         ]
     )
 

@@ -31,9 +31,10 @@ from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
 from app.topics.clock import BrokerClock, ClockWrong
+from app.topics.letters import PARKED_PATH
 from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
 from app.worker.lag import EndLostError, WorkerLag
-from app.worker.partitions import held_partitions, remarks_on
+from app.worker.partitions import held_partitions, parked_sources, remarks_on
 
 log = structlog.get_logger()
 
@@ -156,7 +157,10 @@ class WorkerStatus(Service):
             status_port,
             self._reasons,
             partial(remarks_on, app),
-            {PARTITIONS_PATH: partial(held_partitions, app)},
+            {
+                PARTITIONS_PATH: partial(held_partitions, app),
+                PARKED_PATH: partial(parked_sources, app),
+            },
         )
 
     async def on_start(self) -> None:

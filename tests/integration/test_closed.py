@@ -186,7 +186,9 @@ async def test_what_differs_is_told_and_put_right(kafka: Kafka) -> None:
 NEEDED = [
     ("read", "dead-letters", ("dead-letters", "list")),
     ("describe-configs", "scans", ("topics", "check")),
-    ("write", "source-releases", ("parked", "release", "/laboratories/x")),
+    ("write", "source-releases", ("parked", "release", "/laboratories/x", "--unasked")),
+    ("read", "sources", ("sources", "list")),
+    ("write", "sources", ("sources", "close", "/laboratories/x", "--reason", "-")),
     ("describe", "kafka-cluster", ("acls", "check")),
 ]
 

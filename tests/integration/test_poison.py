@@ -200,11 +200,20 @@ async def test_a_parked_source_is_released_and_its_events_sent_again_once(
     at = str(aside.partition), str(aside.offset)
     said = await run(kafka, "parked", "resend", *at, code=1)
     assert f"{BAD} is still parked" in said
-    said = await run(kafka, "parked", "release", BAD)
+    asked = "--status", worker.url
+    [line] = (await run(kafka, "parked", "sources", "--json", *asked)).splitlines()
+    parking = json.loads(line)
+    assert (parking["source"], parking["topic"]) == (BAD, TOPIC)
+    assert (parking["partition"], parking["reason"]) == (NUMBER, "invalid")
+    assert parking["since"].startswith("20")
+    said = await run(kafka, "parked", "release", "/laboratories/never", *asked, code=1)
+    assert f"/laboratories/never is not parked; nothing is released. Parked are: {BAD}." in said
+    said = await run(kafka, "parked", "release", BAD, *asked)
     assert "is released" in said
     told = [msgspec.json.decode(r.value or b"") for r in await everything(kafka, "source-releases")]
     assert {release["source"] for release in told} == {OPERATOR}
     assert await parked_is(worker, 0)
+    assert await run(kafka, "parked", "sources", *asked) == "Nobody is parked.\n"
     before = len(await everything(kafka, TOPIC))
     said = await run(kafka, "parked", "resend", "--source", BAD, "--dry-run", code=1)
     assert "1 would be sent, 0 sent before, 40 not sent." in said

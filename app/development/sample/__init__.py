@@ -8,5 +8,6 @@
 - `information`: what the people have in their health information.
 - `client`: the gateway as an agency uses it.
 - `publish`: sends the day through the gateway and on Kafka.
+- `sources`: who they are, in the register.
 - `command`: `yuekang sample`.
 """

@@ -13,10 +13,14 @@ from rich.table import Table
 
 from app.development.sample.day import PEOPLE_MAX, PEOPLE_MIN
 from app.development.sample.publish import SAMPLE_FILE, SampleSummary, load, publish_day
+from app.development.sample.sources import register_sample
 from app.gateway.client import Unreached
 from app.process.settings import Settings
 from app.process.terminal import progress_on
 from app.publish.lines import Misused
+from app.topics.authentic import source_keys
+from app.web.issuing import operator_of_command
+from app.web.tokens import Role
 
 
 def sample(
@@ -29,14 +33,17 @@ def sample(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Publish a sample day of a synthetic city through the gateway and on Kafka.
+    """Publish a sample day of a synthetic city through the gateway and on Kafka, and register its
+    sources.
 
     The second time it only adds a few people whose codes turn green within minutes. Exits with
     1 if an entrance fails or refuses what it should take.
     """
     settings = Settings.from_environment("token_private_key", "mac_key")
+    by = operator_of_command(settings, Role.REGISTER)
     console = Console(stderr=True)
     try:
+        asyncio.run(register_sample(settings.brokers, source_keys(settings), by))
         before = load(Path(settings.data_dir) / SAMPLE_FILE) if again else None
         if before is not None:
             people, seed = before.people, before.seed

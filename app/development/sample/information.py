@@ -69,14 +69,14 @@ def _igg(resident: Resident, random: Random) -> None:
     for days, result in ((random.uniform(30, 60), Result.NEGATIVE), (9.0, Result.POSITIVE)):
         sampled_at = resident.ago(days=days)
         at = sampled_at + timedelta(hours=7)
-        data = IggResultData(sampled_at, at, result, "样本检测机构 001")
+        data = IggResultData(sampled_at, at, result, "/laboratories/440100-001")
         resident.add(IggResultReported, "/laboratories/440100-001", at, data)
 
 
 def _certificate(resident: Resident, random: Random) -> None:
     at = resident.ago(days=random.uniform(40, 100))
     until = at + timedelta(days=365)
-    data = HealthCertificateData(resident.file("H"), "样本疾病预防控制中心", at, until)
+    data = HealthCertificateData(resident.file("H"), "/cdc/440100", at, until)
     resident.add(HealthCertificateIssued, NATIONAL_PLATFORM, at, data)
     at = resident.ago(days=20)
     status = NationalStatusData(NationalStatus.LOW, at)
@@ -99,7 +99,7 @@ def _entry_registration(resident: Resident, random: Random) -> None:
 
 def _border_entry(resident: Resident, random: Random) -> None:
     at = resident.ago(days=random.uniform(50, 100))
-    data = BorderEntryData("样本口岸", random.choice(("HK", "MO", "SG")), at)
+    data = BorderEntryData(IMMIGRATION, random.choice(("HK", "MO", "SG")), at)
     resident.add(BorderEntryRecorded, IMMIGRATION, at, data)
 
 

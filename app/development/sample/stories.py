@@ -160,10 +160,8 @@ class Resident:
         took = timedelta(minutes=self.random.randrange(180, 480))
         reported_at = min(sampled_at + took, self.now - timedelta(seconds=1))
         laboratory = self.random.randrange(LABORATORIES) + 1
-        data = NatResultData(
-            sampled_at, reported_at, result, f"样本检测机构 {laboratory:03d}", status
-        )
         source = f"/laboratories/440100-{laboratory:03d}"
+        data = NatResultData(sampled_at, reported_at, result, source, status)
         return self.add(NatResultReported, source, reported_at, data)
 
     def suspect(self, at: datetime) -> Draft:
