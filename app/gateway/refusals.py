@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -92,7 +92,7 @@ class Refusals:
             missed=page.missed,
         )
 
-    async def follow(self, source: str, after: str | None) -> AsyncIterator[bytes]:
+    async def follow(self, source: str, after: str | None) -> AsyncGenerator[bytes, None]:
         """Return the stream from a place on, or from now; raise `Refused` if it cannot begin."""
         _check(source)
         with _refusing():
@@ -113,7 +113,7 @@ class Refusals:
         async with self._turns:
             return await read_after(self._redis, source, after, PAGE_MAX)
 
-    async def _stream(self, source: str, first: RefusalsAfter) -> AsyncIterator[bytes]:
+    async def _stream(self, source: str, first: RefusalsAfter) -> AsyncGenerator[bytes, None]:
         if self._full(source):
             return  # others began at the same time; the client comes again, and is told
         self._streams[source] += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -59,6 +60,7 @@ from app.web.problems import FieldError, Problem, Refused
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
 from app.web.site import language_of, page
+from app.web.streams import while_let_in
 from app.web.tokens import Tokens, Trust
 
 log = structlog.get_logger()
@@ -109,9 +111,21 @@ class Gateway:
     async def authenticate(self, request: AnyRequest) -> tuple[str, bytes | None]:
         """Return the source whose token the request carries, and the SHA-256 of its content if that
         is signed; raise `Refused` (401), or as `SourceGate.check` does."""
+        source = await self._source_of(request)
+        return source, self._signers.check(source, request)
+
+    async def lets_in(self, request: AnyRequest) -> bool:
+        """Say whether who asked is still let in, as a stream asks that has begun."""
+        try:
+            await self._source_of(request)
+        except Refused:
+            return False
+        return True
+
+    async def _source_of(self, request: AnyRequest) -> str:
         source = (await access_of(self.tokens, request, "the source's", "SOURCE")).source
         self.sources.check(source)
-        return source, self._signers.check(source, request)
+        return source
 
 
 def create_gateway(options: GatewayOptions) -> Litestar:
@@ -299,8 +313,9 @@ def _entrances(gateway: Gateway) -> list[Any]:
             if EVENT_STREAM not in request.headers.get("accept", ""):
                 answer = await gateway.refusals.page(source, place, before, limit)
                 return Response(answer, headers={"cache-control": "no-store"})
+            told = await gateway.refusals.follow(source, place)
             return Stream(
-                await gateway.refusals.follow(source, place),
+                while_let_in(told, partial(gateway.lets_in, request)),
                 media_type=EVENT_STREAM,
                 headers={"cache-control": "no-store", "x-accel-buffering": "no"},
             )

@@ -119,6 +119,14 @@ class Duty:
             raise NotOnDuty(connection.scope["path"] + (f"?{query}" if query else ""))
         await operator_of(self._tokens, connection, Role.READ)
 
+    async def lets_in(self, connection: AnyConnection) -> bool:
+        """Say whether one on duty still asks, as a stream asks that has begun."""
+        try:
+            await self.check(connection)
+        except (NotOnDuty, Refused):
+            return False
+        return True
+
     def protect(self, *handlers: Any, **options: Any) -> Router:
         """Return a router of handlers for those on duty alone; `options` are Litestar's.
 

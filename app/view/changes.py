@@ -16,7 +16,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -220,7 +220,9 @@ class Changes:
         assert place is not None
         return NewestChanges(place, tuple(found[:NEWEST]), searched)
 
-    async def stream(self, begin: StreamPlace | None, wanted: ChangeFilter) -> AsyncIterator[bytes]:
+    async def stream(
+        self, begin: StreamPlace | None, wanted: ChangeFilter
+    ) -> AsyncGenerator[bytes, None]:
         """Yield a client's stream from its place on, for as long as it listens.
 
         It ends after `STREAM_SECONDS_MAX`; the client comes back with the place that it has.

@@ -1,5 +1,6 @@
 """The changes as they come, for the duty officer, and the public counts."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import get
@@ -15,6 +16,8 @@ from app.view.figures import PublicCountsAnswer, figures_answer
 from app.view.services import Services
 from app.web.problems import Refused
 from app.web.refusals import refusals
+from app.web.requests import AnyRequest
+from app.web.streams import while_let_in
 from models.events import DIVISION, SOURCE, SOURCE_LENGTH_MAX
 
 NO_STORE = {"cache-control": "no-store"}
@@ -68,6 +71,7 @@ def duty_routes(view: Services) -> list[Any]:
         },
     )
     async def changes(
+        request: AnyRequest,
         last_event_id: Annotated[
             str | None, HeaderParameter(name="Last-Event-ID", description="Where to resume.")
         ] = None,
@@ -88,8 +92,9 @@ def duty_routes(view: Services) -> list[Any]:
                 headers={"retry-after": str(limits.RETRY_STALE_SECONDS)},
             )
         wanted = ChangeFilter(city, None if reason is None else REASON_WORDS[reason], source)
+        told = view.changes.stream(place_of(last_event_id or after), wanted)
         return Stream(
-            view.changes.stream(place_of(last_event_id or after), wanted),
+            while_let_in(told, partial(view.duty.lets_in, request)),
             media_type="text/event-stream",
             headers={**NO_STORE, "x-accel-buffering": "no"},
         )
