@@ -96,7 +96,7 @@ class Gateway:
         self.followed = options.followed
         register = None if options.followed is None else options.followed.register
         self.tokens = Tokens(options.trust, register)
-        self.sources = SourceGate(register, options.registered_only)
+        self.sources = SourceGate(register, options.registered_only, options.now)
         self._signers = options.signers or Signers()
         self.admission = Admission(
             PersonKeys(options.person_key_secret, options.person_key_version),
@@ -112,7 +112,7 @@ class Gateway:
         """Return the source whose token the request carries, and the SHA-256 of its content if that
         is signed; raise `Refused` (401), or as `SourceGate.check` does."""
         source = await self._source_of(request)
-        return source, self._signers.check(source, request)
+        return source, self._signers.check(source, request, partial(self.sources.takes_key, source))
 
     async def lets_in(self, request: AnyRequest) -> bool:
         """Say whether who asked is still let in, as a stream asks that has begun."""

@@ -10,7 +10,7 @@ change nothing; so no list of nonces is kept.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -98,10 +98,13 @@ class Signers:
         }
         self._required = required
 
-    def check(self, source: str, request: AnyRequest) -> bytes | None:
+    def check(
+        self, source: str, request: AnyRequest, is_good: Callable[[str], bool] = lambda _: True
+    ) -> bytes | None:
         """Return the SHA-256 that the content must have, or None if it is not signed.
 
-        Raise `Refused` (401) if the source has to sign, and the request is not signed by it.
+        Raise `Refused` (401) if the source has to sign, and the request is not signed by it, or by
+        a key whose id is not good now.
         """
         verifier = self._verifiers.get(source)
         if verifier is None:
@@ -119,6 +122,8 @@ class Signers:
             except InvalidSignature as invalid:
                 why = str(invalid)
                 continue
+            if not is_good(str(signed.parameters["keyid"])):
+                raise _unsigned("By the register of sources its key is not valid now.")
             return _digest_in(signed.covered_components[f'"{DIGEST}"']) if has_content else None
         raise _unsigned(f"{why.rstrip('.')}." if why.isprintable() else "It cannot be read.")
 

@@ -12,6 +12,7 @@ from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+from app.process.clock import Clock, now
 from app.sources.register import Register
 from app.topics.catalogue import CATALOGUE
 from app.web.problems import Refused, retry_later
@@ -30,9 +31,12 @@ class SourceGate:
     Counts are in memory, since the gateway is one process.
     """
 
-    def __init__(self, register: Register | None, registered_only: bool = False) -> None:
+    def __init__(
+        self, register: Register | None, registered_only: bool = False, now: Clock = now
+    ) -> None:
         self._register = register
         self._registered_only = registered_only
+        self._now = now
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def check(self, source: str) -> None:
@@ -54,6 +58,15 @@ class SourceGate:
                 f"{source} is not in the register of sources. Ask the operator, who adds it with "
                 "`yuekang sources load`.",
             )
+
+    def takes_key(self, source: str, key_id: str) -> bool:
+        """Say whether a key may sign a source's requests now. Where the register names keys of the
+        source, only these may, each in its time."""
+        entry = self._entry(source)
+        if entry is None or not entry.keys:
+            return True
+        at = self._now()
+        return any(key.id == key_id and key.is_valid(at) for key in entry.keys)
 
     async def spend_events(self, source: str, count: int) -> None:
         """Count events that a source sends; raise `Refused` (429) above its own limit."""

@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,9 +17,14 @@ from app.cli import app as cli
 from app.gateway.body import Bodies
 from app.gateway.client import ONCE, GatewayClient
 from app.gateway.signatures import RequestSigner, Signers, key_id_of, signing_keys
+from app.gateway.sources import SourceGate
 from app.process.settings import Settings
+from app.sources.changes import change
+from app.sources.register import Register
 from app.web.problems import Refused, on_refused
+from models.register import OfficialNames, RegisteredSource, SourceKey
 from support.asgi import transport_to
+from support.tokens import OPERATOR
 
 PROVINCE, URL = "/provinces/43", "https://gateway.gd.example"
 KEY, OTHER_KEY = bytes(range(40, 72)), bytes(range(41, 73))
@@ -141,6 +147,40 @@ async def test_two_keys_of_a_source_are_taken_while_it_changes_its_own() -> None
     both = Signers({PROVINCE: [SIGNER.public, OTHER.public]})
     for signer in (SIGNER, OTHER):
         assert (await sent(signed(signer=signer), signers=both))[0] == 202
+
+
+def test_a_key_signs_in_its_time_where_the_register_names_any() -> None:
+    at = datetime(2022, 4, 20, tzinfo=UTC)
+    for keys, taken in (
+        ((), (True, True)),
+        ((SourceKey("a", at),), (True, False)),
+        ((SourceKey("a", at - timedelta(2), at), SourceKey("b", at)), (False, True)),
+        ((SourceKey("a", at + timedelta(1)),), (False, False)),
+    ):
+        register = Register()
+        entry = RegisteredSource(PROVINCE, OfficialNames("湘", "Hunan"), "430000", keys=keys)
+        register.take(change(entry, OPERATOR))
+        gate = SourceGate(register, now=lambda: at)
+        assert tuple(gate.takes_key(PROVINCE, key) for key in "ab") == taken
+        assert gate.takes_key("/provinces/44", "a"), "of whom the register says nothing"
+
+
+async def test_a_signature_by_a_key_that_is_not_valid_now_is_refused() -> None:
+    @post("/v1/events", status_code=202)
+    async def events(request: Request[Any, Any, Any]) -> bytes:
+        return Signers(KEYS).check(PROVINCE, request, is_good) or b""
+
+    def is_good(key_id: str) -> bool:
+        asked.append(key_id)
+        return False
+
+    asked: list[str] = []
+    app = Litestar([events], exception_handlers={Refused: on_refused})
+    async with httpx.AsyncClient(transport=transport_to(app), base_url=URL) as http:
+        answer = await http.post("/v1/events", content=BODY, headers=signed())
+    assert (answer.status_code, answer.json()["code"]) == (401, "unsigned")
+    assert "By the register of sources its key is not valid now." in answer.json()["detail"]
+    assert asked == [key_id_of(SIGNER.public)]
 
 
 async def test_who_has_to_sign() -> None:
