@@ -37,7 +37,7 @@ KEYS_OF: Mapping[str, frozenset[str]] = {
     "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "audit-log": frozenset({"audit_key"}),
-    "gateway": frozenset({"person_key_secret", "token_public_keys", "mac_key"}),
+    "gateway": frozenset({"person_key_secret", "token_public_keys", "mac_key", "former_mac_key"}),
     "view": frozenset(
         {
             "token_public_keys",

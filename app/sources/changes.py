@@ -1,7 +1,7 @@
 """An operator's changes: written to the topic, each by its key, and the whole read before."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,10 +60,29 @@ async def write(
     Return when all replicas in sync have them.
     """
     await note_entries(brokers, map(_line, changes))
-    values = [(key_of(each), msgspec.json.encode(each)) for each in changes]
+    values: dict[bytes, bytes | None]
+    values = {key_of(each).encode(): msgspec.json.encode(each) for each in changes}
+    values |= {f"token {token}".encode(): None for token in forgotten}
+    await _write(brokers, keys, values)
+
+
+async def sign_again(brokers: Brokers, keys: SourceKeys) -> int:
+    """Write what the register has once more, by the newest of the keys; return how many records.
+
+    Nobody else may change it meanwhile: what they say could be displaced by what was before.
+    """
+    newest: dict[bytes, bytes | None] = {}
+    async with reading(brokers, TOPIC.name, TOPIC.partitions) as reader:
+        async for record in reader.records():
+            if record.key is not None and keys.is_of_register(record):
+                newest[record.key] = record.value
+    await _write(brokers, keys, newest)
+    return len(newest)
+
+
+async def _write(brokers: Brokers, keys: SourceKeys, values: Mapping[bytes, bytes | None]) -> None:
     records = [
-        keys.signed(Record(TOPIC.name, key.encode(), value), REGISTER)
-        for key, value in [*values, *((f"token {token}", None) for token in forgotten)]
+        keys.signed(Record(TOPIC.name, key, value), REGISTER) for key, value in values.items()
     ]
     producer = AIOKafkaProducer(**brokers.client, acks="all", enable_idempotence=True)
     try:

@@ -19,6 +19,7 @@ from app.process.kafka import Brokers
 from app.process.settings import Settings
 from app.process.terminal import escaped
 from app.sources.changes import Data, change, read_register, write
+from app.sources.changes import sign_again as sign_register_again
 from app.sources.file import SourcesFileError, sources_in
 from app.sources.register import SOURCES_MAX, TAKEN_BACK_MAX, Register, is_over
 from app.topics.authentic import operator_keys
@@ -212,6 +213,18 @@ def take_back(
         return [data], f"The token {token_id} is taken back."
 
     _change(said)
+
+
+@sources.command("sign-again")
+def sign_again() -> None:
+    """Write the register once more, by another master key, before the former one is forgotten.
+
+    YUEKANG_FORMER_MAC_KEY has the former. Nobody else should change the register meanwhile.
+    """
+    operator_of_command(Settings.from_environment(), Role.REGISTER)
+    keys = operator_keys()
+    count = ask_kafka(lambda brokers: sign_register_again(brokers, keys))
+    print(f"Signed by the key of now: {count} records.")
 
 
 def _change(said: Callable[[Register], Said]) -> None:

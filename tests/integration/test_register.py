@@ -15,13 +15,13 @@ import pytest
 from app.audit.entries import Act, entry_in
 from app.process.ports import free_port
 from app.sources.follow import RegisterFollower
-from app.topics.authentic import REGISTER
+from app.topics.authentic import REGISTER, mac_variables
 from app.web.issuing import told_by
 from app.web.tokens import Role
 from models.register import SOURCE_CLOSED
 from support.brokers import NO_BROKERS, Kafka
 from support.gateways import LABORATORY, command, event, running_gateway
-from support.macs import KEYS
+from support.macs import KEYS, MAC_KEY
 from support.tokens import OPERATOR, TOKENS, TRUSTING, operator_token
 from support.views import Running, someone, view_environment
 from support.workers import everything
@@ -60,10 +60,12 @@ def view(
         assert running.end() == 0, running.log.read_text()
 
 
-def run(kafka: Kafka, *arguments: str) -> str:
+def run(kafka: Kafka, *arguments: str, **more: str) -> str:
+    own = {**TRUSTING, "YUEKANG_TOKEN": OF_OPERATOR}
+    environment = {**kafka.environment_of("operator"), **own}
     done = subprocess.run(
         command("sources", *arguments),
-        env={**kafka.environment_of("operator"), **TRUSTING, "YUEKANG_TOKEN": OF_OPERATOR},
+        env=environment | more,
         capture_output=True,
         text=True,
         timeout=60,
@@ -186,6 +188,18 @@ async def test_a_token_is_taken_back_within_seconds_and_rubbish_stops_nobody(
         await again.stop()
     finally:
         await following.stop()
+
+
+async def test_another_master_key_reads_on_once_the_register_is_signed_again(kafka: Kafka) -> None:
+    own = Kafka(kafka.brokers, f"{kafka.prefix}again-")
+    await own.create_topics()
+    run(own, "close", LABORATORY, "--reason", "Stolen.")
+    other = bytes(range(1, 33))
+    more = {**mac_variables(other), "YUEKANG_MAC_KEY_VERSION": "2"}
+    with_both = {**more, "YUEKANG_FORMER_MAC_KEY": MAC_KEY.hex()}
+    assert run(own, "list", **more).endswith("There are none.\n")
+    assert "Signed by the key of now: 1 records." in run(own, "sign-again", **with_both)
+    assert f"closed by {OPERATOR}" in run(own, "show", LABORATORY, **more)
 
 
 async def test_changes_lie_on_the_log_with_who_and_why_and_each_is_a_line_of_the_audit_log(
