@@ -44,6 +44,7 @@ _decode_sealed = msgspec.msgpack.Decoder(Sealed).decode
 class NotOpenedError(ValueError):
     """It is not the key that opens the letter."""
 
+
 PARKED_PATH = "/parked"
 """Where a worker's status server tells its `ParkedSource`s."""
 
