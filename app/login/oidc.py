@@ -32,7 +32,7 @@ from msgspec import Meta, Struct
 
 from app.login.failures import Failed
 from app.process.clock import Clock
-from app.process.settings import SAFE_URL
+from app.process.setting_types import SAFE_URL
 from app.process.tls import tls_context
 from app.web.jwks import ALGORITHMS, readable_keys
 from app.web.transport import Bounded

@@ -1,6 +1,7 @@
 """What each process has, whatever it does.
 
-- `settings`: every setting, from the environment or a file, checked as a whole.
+- `settings`: every setting, from the environment or a file, checked as a whole; `setting_types`:
+  what forms their texts have.
 - `kafka`: where Kafka is, and how a client shows it who it is.
 - `logs`: one JSON object a line, which never shows a person.
 - `metrics`: every metric, in one list.

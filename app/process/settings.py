@@ -21,123 +21,32 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.process.kafka import Brokers, Mechanism, Security
+from app.process.setting_types import (
+    LOCAL,
+    ClassPath,
+    LogKeys,
+    LogName,
+    NamedAddresses,
+    Networks,
+    NonEmpty,
+    Pem,
+    Port,
+    PublicKeys,
+    RedisUrl,
+    SafeUrl,
+    Scope,
+    SecretPem,
+    SecretText,
+    SecretToken,
+    Servers,
+    SigningKeys,
+    Slug,
+    TopicPrefix,
+)
 
 PREFIX = "YUEKANG_"
 PERSON_KEY_VERSION_MAX = 9999
 MAC_KEY_VERSION_MAX = 9999
-
-Port = Annotated[int, Meta(ge=1, le=65535, description="a port, 1 to 65535")]
-LOCAL = r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])"
-SAFE_URL = rf"^(https://[^\s/?#]+|http://{LOCAL}(:[0-9]{{1,5}})?)(/[^\s?#]*)?\Z"
-SafeUrl = Annotated[
-    str, Meta(pattern=SAFE_URL, description="an https address, or one of this machine")
-]
-Servers = Annotated[
-    str, Meta(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*\Z", description="host:port, separated by ,")
-]
-RedisUrl = Annotated[
-    str,
-    Meta(
-        pattern=r"^(rediss?|unix)://\S+\Z",
-        description="such as redis://127.0.0.1:6379/0 or rediss://user:password@host:6379/0",
-        extra={"secret": True},
-    ),
-]
-SmsDriver = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z",
-        description="a class as package.module:Class",
-    ),
-]
-Networks = Annotated[
-    str,
-    Meta(
-        pattern=r"^[^\s,]+(,[^\s,]+)*\Z",
-        description="addresses or networks, such as 10.0.0.5,10.1.0.0/16, separated by ,",
-    ),
-]
-Watched = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z-]+=https?://[^\s/,=]+(,[a-z-]+=https?://[^\s/,=]+)*\Z",
-        description="name=http://host:port, separated by ,",
-    ),
-]
-TopicPrefix = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*\Z",
-        max_length=64,
-        description="letters, digits, dots, hyphens and underscores, at most 64, such as staging-",
-    ),
-]
-Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
-Slug = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
-        max_length=32,
-        description="lower-case letters, digits and hyphens, at most 32",
-    ),
-]
-Scope = Annotated[
-    str,
-    Meta(
-        pattern=r"^openid( [!#-\[\]-~]+)*\Z",
-        max_length=200,
-        description="openid, then further scopes, each after a blank",
-    ),
-]
-PublicKeys = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9a-f]{64}(,[0-9a-f]{64})*\Z",
-        description="public keys of 32 bytes in hexadecimal, separated by ,",
-    ),
-]
-SigningKeys = Annotated[
-    str,
-    Meta(
-        pattern=r"^(/[a-z0-9-]+)+=[0-9a-f]{64}(,(/[a-z0-9-]+)+=[0-9a-f]{64})*\Z",
-        description="source=public key of 32 bytes in hexadecimal, separated by ,",
-    ),
-]
-SecretToken = Annotated[
-    str,
-    Meta(
-        pattern=r"^[!-~]{1,4096}\Z",
-        description="a token: ASCII without blanks, at most 4,096 characters",
-        extra={"secret": True},
-    ),
-]
-LogName = Annotated[
-    str, Meta(pattern=r"^[!-*\--~]{1,100}\Z", description="ASCII without blanks, commas and +")
-]
-_LOG_KEY = r"[!-*\--~]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"
-LogKeys = Annotated[
-    str,
-    Meta(
-        pattern=rf"^{_LOG_KEY}(,{_LOG_KEY})*\Z",
-        description="keys as `yuekang audit key` prints them, separated by ,",
-    ),
-]
-SecretText = Annotated[
-    str,
-    Meta(
-        pattern=r"^[ -~]{1,512}\Z",
-        description="1 to 512 characters of ASCII, without a line's end",
-        extra={"secret": True},
-    ),
-]
-"""The form that RFC 6749 (A.2) gives to a client's secret. A last newline would be part of the
-secret, and the provider would refuse it without a hint; so it is refused here. That of a
-`…_FILE` is left out, since editors write one."""
-_PEM = r"^-----BEGIN [A-Z ]+-----\s[ -~\s]+-----END [A-Z ]+-----\s*\Z"
-Pem = Annotated[str, Meta(pattern=_PEM, description="certificates in PEM")]
-SecretPem = Annotated[
-    str, Meta(pattern=_PEM, description="a private key in PEM", extra={"secret": True})
-]
 
 
 class SettingsError(Exception):
@@ -150,7 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     kafka: Servers = "127.0.0.1:29092"
     kafka_security: Security = "PLAINTEXT"
     kafka_mechanism: Mechanism = "SCRAM-SHA-512"
-    kafka_user: Text = ""
+    kafka_user: NonEmpty = ""
     kafka_password: SecretText = ""
     kafka_ca: Pem = ""
     """The authorities of the brokers' certificates; unless set, those that the system knows."""
@@ -165,14 +74,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     sessions_redis_url: RedisUrl = ""
     credentials_redis_url: RedisUrl = ""
     """Unless set, each of the three is the database after that of the one before (decision 30)."""
-    redis_user: Text = ""
+    redis_user: NonEmpty = ""
     redis_password: SecretText = ""
     """As whom a process goes to each Redis whose address names nobody."""
-    data_dir: Text = ".run/data"
-    gateway_host: Text = "127.0.0.1"
+    data_dir: NonEmpty = ".run/data"
+    gateway_host: NonEmpty = "127.0.0.1"
     gateway_port: Port = 8081
     gateway_url: SafeUrl = ""
-    view_host: Text = "127.0.0.1"
+    view_host: NonEmpty = "127.0.0.1"
     view_port: Port = 8080
     view_url: SafeUrl = ""
     """Where browsers find the view: logins return there, and requests must come from there."""
@@ -182,19 +91,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     oidc_issuer: SafeUrl = ""
     """The OpenID provider, as it names itself. In development the default is that of this machine.
     Elsewhere nobody can log in unless this is set."""
-    oidc_client_id: Text = "yuekang"
+    oidc_client_id: NonEmpty = "yuekang"
     oidc_client_secret: SecretText = ""
     """Unless set, the client is a public one, with PKCE alone."""
     oidc_scope: Scope = "openid profile"
     oidc_name: Slug = "gd"
     """The last part of the source `/identity-providers/…`, in whose name logins are published."""
-    oidc_number_claim: Text = "document_number"
-    oidc_type_claim: Text = "document_type"
-    oidc_name_claim: Text = "name"
-    oidc_birthday_claim: Text = "birthdate"
-    oidc_city_claim: Text = "city"
+    oidc_number_claim: NonEmpty = "document_number"
+    oidc_type_claim: NonEmpty = "document_type"
+    oidc_name_claim: NonEmpty = "name"
+    oidc_birthday_claim: NonEmpty = "birthdate"
+    oidc_city_claim: NonEmpty = "city"
     identity_provider_port: Port = 8082
-    status_host: Text = "127.0.0.1"
+    status_host: NonEmpty = "127.0.0.1"
     worker_session_seconds: Annotated[float, Meta(ge=2, le=60, description="2 to 60 s")] = 10.0
     """A worker that is not heard of for so long loses its partitions. It is short, since they stand
     still until then. A fold never holds up the heartbeat, which has a thread of its own. A broker
@@ -204,11 +113,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     lists_status_port: Port = 9103
     rows_status_port: Port = 9104
     audit_status_port: Port = 9105
-    watched: Watched = ""
+    watched: NamedAddresses = ""
     """The processes whose alerts the dashboard shows; unless set, those of this machine by their
     ports."""
     environment: Literal["production", "development"] = "production"
-    sms_driver: SmsDriver = ""
+    sms_driver: ClassPath = ""
     """Who takes messages to phones: a class of the carrier's (app.travel.sms). Nobody unless set;
     `yuekang development-view` keeps messages in the outbox."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -233,11 +142,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Ed25519 keys whose tokens are believed; two while one is changed."""
     token_private_key: bytes = b""
     """Makes tokens (`yuekang token`); no server is given it."""
-    token_audience: Text = "yuekang"
+    token_audience: NonEmpty = "yuekang"
     """What `aud` has in tokens that are for us."""
     oauth_issuer: SafeUrl = ""
     """An authorization server whose tokens are believed too, as it names itself."""
-    oauth_source_claim: Text = "source"
+    oauth_source_claim: NonEmpty = "source"
     """The claim of its tokens that has the source."""
     signing_keys: SigningKeys = ""
     """The keys with which sources sign their requests; two of a source while it changes its own."""
@@ -488,7 +397,7 @@ def _value(text: str, kind: Any) -> Any:
     if kind is Networks:
         for network in text.split(","):
             ip_network(network)
-    # Text becomes a number where a number is wanted.
+    # NonEmpty becomes a number where a number is wanted.
     return msgspec.convert(text, kind, strict=False)
 
 

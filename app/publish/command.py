@@ -19,7 +19,8 @@ from rich.table import Table
 
 from app.gateway.client import GatewayClient, Patience, Unreached
 from app.gateway.signatures import RequestSigner
-from app.process.settings import SAFE_URL, Settings, text_of
+from app.process.setting_types import SAFE_URL
+from app.process.settings import Settings, text_of
 from app.process.terminal import PERCENT, progress_on
 from app.publish.client import REQUEST_SECONDS_MAX, BatchSender, Sent
 from app.publish.ledger import FilePlace, Ledger

@@ -19,7 +19,7 @@ import structlog
 from joserfc.jwk import KeySet
 from msgspec import Struct
 
-from app.process.settings import SAFE_URL
+from app.process.setting_types import SAFE_URL
 from app.process.tls import tls_context
 from app.web.jwks import readable_keys
 from app.web.transport import Bounded

@@ -221,7 +221,7 @@ class Stand:
         self.releases = self
         self.duty = Duty(bytes(32), Tokens(TRUST), "http://testserver.local", self.now)
         self.trail = Trail(Noted(), self.now)
-        self.credential_keys = self
+        self.credential_keys = self.holdings = self
         self.register = Register()
 
     def now(self) -> datetime:
