@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
+LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url
+
 BENCH = .run/bench
 PEER = bench/peers/java
 KAFKA_VERSION = $(shell sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}' docker/kafka/pom.xml)
@@ -82,20 +85,18 @@ setup: .venv/stamp ## Install what is missing: system packages, virtual environm
 system:
 	@PYTHON=$(PYTHON) docker/install.sh $(PACKAGES)
 
-.venv/stamp: requirements.lock pyproject.toml setup.cfg | system
+.venv/stamp: requirements-dev.lock pyproject.toml setup.cfg | system
 	@echo "Setting up the virtual environment ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: .venv/stamp ## Write requirements.lock again from setup.cfg
-	@echo 'setuptools >=77,<90' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-emit-index-url --extra dev \
-		-o requirements.lock setup.cfg -
-	@echo 'setuptools >=77,<90' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-emit-index-url --extra bench \
-		-o bench/requirements.lock setup.cfg -
+lock: .venv/stamp ## Write the three locks again from setup.cfg
+	@echo 'setuptools >=77,<90' | $(LOCK) -o requirements.lock setup.cfg -
+	@echo 'setuptools >=77,<90' | $(LOCK) --extra dev -c requirements.lock \
+		-o requirements-dev.lock setup.cfg -
+	@echo 'setuptools >=77,<90' | $(LOCK) --extra bench -o bench/requirements.lock setup.cfg -
 
 clean: ## Remove what was set up and all data
 	rm -rf .venv .run build $(PEER)/target *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

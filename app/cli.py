@@ -1,10 +1,12 @@
 """The command `yuekang`: a line for each subcommand, whose code lives in the module that owns it.
 
-A module is imported only when its command runs, so `yuekang --help` reads this list alone.
+A module is imported only when its command runs, so `yuekang --help` reads this list alone. The
+image of production has no app/development, and so no command of it.
 """
 
 import importlib
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import typer
@@ -68,6 +70,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Measure from append on Kafka to visible over HTTP.",
     ),
 }
+
+
+DEVELOPMENT = "app.development"
+
+if find_spec(DEVELOPMENT) is None:
+    COMMANDS = {
+        name: (target, said)
+        for name, (target, said) in COMMANDS.items()
+        if not target.startswith(DEVELOPMENT)
+    }
 
 
 class LazyGroup(TyperGroup):
