@@ -18,7 +18,7 @@ OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) 
 	$(if $(SIDES),--sides $(SIDES)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help run test model faults lint messages bench bench-setup setup system lock clean
+.PHONY: help run test model faults lint messages bench bench-setup setup system lock sbom clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -97,6 +97,11 @@ lock: .venv/stamp ## Write the three locks again from setup.cfg
 	@echo 'setuptools >=77,<90' | $(LOCK) --extra dev -c requirements.lock \
 		-o requirements-dev.lock setup.cfg -
 	@echo 'setuptools >=77,<90' | $(LOCK) --extra bench -o bench/requirements.lock setup.cfg -
+
+sbom: .venv/stamp ## Write what is shipped, as CycloneDX: .run/sbom.cdx.json
+	@mkdir -p .run
+	@$(BIN)/python docker/sbom.py > .run/sbom.cdx.json
+	@echo "It is in .run/sbom.cdx.json."
 
 clean: ## Remove what was set up and all data
 	rm -rf .venv .run build $(PEER)/target *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
