@@ -1,0 +1,170 @@
+"""What code of production never does, whatever it is given: read from the sources, nothing is run.
+
+docs/security/asvs.md names these tests where a requirement is held by a thing's not being there.
+Each exception stands beside its rule, with a reason.
+"""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from app.development.stack.broker import ROOT
+
+ROOMS = ("app", "agents", "models")
+DEVELOPMENT = Path("app", "development")
+
+
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Path of each file of production → its tree."""
+    return {
+        str(path.relative_to(ROOT)): ast.parse(path.read_text())
+        for room in ROOMS
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if not path.relative_to(ROOT).is_relative_to(DEVELOPMENT)
+    }
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Yield each import: file, module."""
+    for path, tree in sources().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                yield from ((path, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield path, node.module or ""
+
+
+def calls() -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield each call: file, what is called, its named arguments as they are written."""
+    for path, tree in sources().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                named = {one.arg: ast.unparse(one.value) for one in node.keywords if one.arg}
+                yield path, ast.unparse(node.func), named
+
+
+def scripts() -> dict[str, str]:
+    """Scripts of ours that pages load, by name."""
+    return {
+        path.name: path.read_text()
+        for path in (ROOT / "app").rglob("*.js")
+        if not re.search(r"-\d+\.\d+\.\d+", path.name)  # others'; test_vendored holds them
+    }
+
+
+def test_each_of_many_files_is_read() -> None:
+    assert len(sources()) > 200
+    assert len([*calls()]) > 3_000
+    assert len(scripts()) > 20
+
+
+def test_no_text_is_run_as_code() -> None:
+    found = [(path, name) for path, name, _ in calls() if name in ("eval", "exec", "compile")]
+    assert found == []
+
+
+def test_no_program_is_started() -> None:
+    started = {"subprocess", "pty", "pexpect"}
+    assert [one for one in imports() if one[1].partition(".")[0] in started] == []
+    asked = re.compile(r"os\.(system|popen|spawn\w*|exec\w*|posix_spawn\w*)|.*create_subprocess\w*")
+    assert [path for path, name, _ in calls() if asked.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        *("pickle", "marshal", "shelve", "dill", "jsonpickle"),  # makes objects of any kind
+        *("xml", "lxml", "defusedxml"),  # entities
+        *("ldap", "ldap3", "smtplib", "imaplib", "pymemcache", "sqlite3", "graphql"),
+    ],
+)
+def test_what_this_reads_or_asks_is_not_used(reader: str) -> None:
+    assert [one for one in imports() if one[1].partition(".")[0] == reader] == []
+
+
+def test_yaml_is_read_into_types_alone() -> None:
+    assert [
+        one for one in calls() if re.fullmatch(r"yaml\.(unsafe_|full_)?load(_all)?", one[1])
+    ] == []
+
+
+GUESSABLE = {
+    "app/gateway/client.py": "how long to wait before the next try",
+    "app/process/ports.py": "which free port to try first",
+}
+
+
+def test_what_nobody_may_guess_is_from_the_operating_system() -> None:
+    assert {path for path, module in imports() if module == "random"} == GUESSABLE.keys()
+
+
+def test_hashes_are_those_that_are_approved() -> None:
+    used = {
+        name.removeprefix("hashlib.")
+        for _, name, _ in calls()
+        if re.fullmatch(r"hashlib\.\w+", name)
+    }
+    assert used == {"sha256", "blake2b", "pbkdf2_hmac"}
+    weak = re.compile(r"(MD5|SHA1|DES|ARC4|ECB|PKCS1v15)", re.IGNORECASE)
+    named = {(path, name) for path, name, _ in calls() if weak.fullmatch(name.rpartition(".")[2])}
+    assert named == set()
+
+
+def test_no_client_takes_any_certificate_or_follows_where_it_is_sent() -> None:
+    for path, name, named in calls():
+        assert named.get("verify") != "False", (path, name)
+        assert named.get("follow_redirects") in (None, "False"), (path, name)
+        assert "check_hostname" not in named, (path, name)
+        assert "unverified" not in name, (path, name)
+
+
+def test_nothing_is_served_with_debugging_on() -> None:
+    assert [(path, name) for path, name, named in calls() if "debug" in named] == []
+
+
+def test_no_template_prints_what_is_not_escaped() -> None:
+    marked = re.compile(r"\|\s*safe\b|autoescape\s+false", re.IGNORECASE)
+    pages = [path for ending in ("html", "svg") for path in (ROOT / "app").rglob(f"*.{ending}")]
+    assert len(pages) > 50
+    assert [path.name for path in pages if marked.search(path.read_text())] == []
+
+
+INSERTS_MARKUP = {
+    "charts.js": "a picture that our own server drew, with autoescape",
+    "dashboard.js": "a part of the page as our own server rendered it, with autoescape",
+}
+
+
+def test_scripts_put_text_into_pages_and_no_markup() -> None:
+    inserts = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write")
+    assert {name for name, text in scripts().items() if inserts.search(text)} == {*INSERTS_MARKUP}
+
+
+@pytest.mark.parametrize("word", [r"\beval\(", r"new Function", r"postMessage", r"__proto__"])
+def test_scripts_never_use(word: str) -> None:
+    assert [name for name, text in scripts().items() if re.search(word, text)] == []
+
+
+def test_what_is_logged_makes_no_line_of_its_own() -> None:
+    forged = 'x"}\n{"event": "forged"}\r\u2028'
+    program = (
+        "import logging, structlog, sys; from app.process.logs import configure; configure('info');"
+        "structlog.get_logger('a').warning('seen', value=sys.argv[1]);"
+        "logging.getLogger('b').warning('seen %s', sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, forged], capture_output=True, text=True, check=True
+    )
+    lines = [json.loads(line) for line in done.stderr.split("\n") if line]
+    assert lines[0]["value"] == forged
+    assert lines[1]["event"] == f"seen {forged}"
+    assert len(lines) == 2
+    assert all(line["timestamp"].endswith("Z") for line in lines)
