@@ -62,7 +62,7 @@ FORM_HEADERS = {
 """Headers that replace those above on a page with a form."""
 
 
-LANGUAGE_COOKIE = "lang"
+LANGUAGE_COOKIE = "__Host-lang"
 
 LANGUAGE_SECONDS = 365 * 24 * 3600
 

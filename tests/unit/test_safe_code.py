@@ -16,6 +16,10 @@ from pathlib import Path
 import pytest
 
 from app.development.stack.broker import ROOT
+from app.login.duty import DUTY_COOKIE
+from app.login.routes import LOGIN_COOKIE_PREFIX
+from app.login.sessions import COOKIE, DEVICE_COOKIE, PHONE_COOKIE
+from app.web.site import HEADERS, LANGUAGE_COOKIE
 
 ROOMS = ("app", "agents", "models")
 DEVELOPMENT = Path("app", "development")
@@ -137,6 +141,26 @@ def test_no_template_prints_what_is_not_escaped() -> None:
     assert [path.name for path in pages if marked.search(path.read_text())] == []
 
 
+def test_no_template_is_made_of_what_was_sent() -> None:
+    made = [one for one in calls() if one[1].endswith("from_string") or one[1] == "Template"]
+    assert made == []
+
+
+def test_handlers_are_of_named_methods_alone() -> None:
+    """Litestar answers 405 to any other, TRACE and CONNECT among them."""
+    named = {"get", "post", "put", "patch", "delete"}
+    taken = {
+        alias.name
+        for tree in sources().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("litestar")
+        for alias in node.names
+        if alias.name.islower()
+    }
+    assert named & taken
+    assert not {"route", "asgi", "websocket", "websocket_listener", "head"} & taken
+
+
 INSERTS_MARKUP = {
     "charts.js": "a picture that our own server drew, with autoescape",
     "dashboard.js": "a part of the page as our own server rendered it, with autoescape",
@@ -168,3 +192,33 @@ def test_what_is_logged_makes_no_line_of_its_own() -> None:
     assert lines[1]["event"] == f"seen {forged}"
     assert len(lines) == 2
     assert all(line["timestamp"].endswith("Z") for line in lines)
+
+
+def test_a_pages_policy_lets_nothing_foreign_in_and_nobody_frame_it() -> None:
+    policy = {directive.strip() for directive in HEADERS["content-security-policy"].split(";")}
+    assert {
+        "default-src 'self'",
+        "base-uri 'none'",
+        "object-src 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    } == policy
+
+
+MAKES_COOKIES = {
+    "app/login/sessions.py": "host_cookie, for all that have to do with a login",
+    "app/web/site.py": "the language that a reader chose",
+}
+
+
+def test_every_cookie_is_bound_to_this_host() -> None:
+    assert {path for path, name, _ in calls() if name == "Cookie"} == MAKES_COOKIES.keys()
+    for name in (
+        COOKIE,
+        PHONE_COOKIE,
+        DEVICE_COOKIE,
+        DUTY_COOKIE,
+        LOGIN_COOKIE_PREFIX,
+        LANGUAGE_COOKIE,
+    ):
+        assert name.startswith("__Host-"), name
