@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the base image yuekang/base from Debian's packages alone, where no image can be pulled.
-# Needs root, debootstrap and a Docker engine. Elsewhere, build with BASE=debian:bookworm-slim.
+# Needs root, debootstrap and a Docker engine. Elsewhere, name one with its digest (docker/Dockerfile).
 set -eu
 
 root=$(mktemp -d)
