@@ -1,6 +1,7 @@
 -- Take a place in a status list for one person. See app/projection/holdings.py.
 --
--- KEYS: filling, chunks, held of the person, asked of the asker, state
+-- KEYS: filling, chunks, held of the person, asked of the asker. Not the state, which the view may
+-- only read: whoever names a key to a script has to be let write it.
 -- ARGV: person, name of a next chunk, now (s), until (s), slack of a chunk (s), held at most,
 --       places of a chunk, seconds between two of one asker, phone, random places to try
 --
@@ -80,4 +81,4 @@ for i = 1, #on - held_max + 1 do
 end
 redis.call('HSET', held, chunk .. ':' .. place, till .. ' ' .. phone .. ' unread')
 redis.call('EXPIREAT', held, gone)
-return {chunk, place, redis.call('GET', KEYS[5]) or ''}
+return {chunk, place, redis.call('GET', 'yk:state') or ''}

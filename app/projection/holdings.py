@@ -179,7 +179,7 @@ class Holdings:
         """
         for _ in range(NAMES_MAX):
             found = await self._hold(
-                keys=[FILLING, CHUNKS, HELD + person, ASKED + asker, STATE],
+                keys=[FILLING, CHUNKS, HELD + person, ASKED + asker],
                 args=[
                     person,
                     secrets.token_hex(CHUNK_NAME_BYTES),
