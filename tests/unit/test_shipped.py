@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from app.development.stack.broker import ROOT
 
@@ -156,10 +157,12 @@ def test_without_the_folder_of_development_no_command_of_it_is_there(tmp_path: P
     (tmp_path / "app").mkdir()
     for name in ("__init__.py", "cli.py"):
         shutil.copy(ROOT / "app" / name, tmp_path / "app")
+    # Without the finder of an editable installation, which knows the folder from elsewhere.
+    libraries = Path(typer.__file__).parents[1]
     said = subprocess.run(
-        [sys.executable, "-c", "from app.cli import COMMANDS; print(*COMMANDS)"],
+        [sys.executable, "-S", "-c", "from app.cli import COMMANDS; print(*COMMANDS)"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path)},
+        env={"PYTHONPATH": f"{tmp_path}:{libraries}"},
         capture_output=True,
         text=True,
         check=True,
