@@ -14,7 +14,6 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
 
 from app.view.displays import QR_ERROR, QR_MASK, QR_VERSION
-from app.web.site import static_file
 from models.codes import HealthCode, read_reference, reference_of
 from support import people
 from support.browsing import Colour, colours, is_grey, word
@@ -153,8 +152,7 @@ def drawn(page: Page, texts: list[str], version: int) -> list[set[tuple[int, int
 @pytest.fixture
 def drawing(stage: Stage, page: Page) -> Page:
     """A page that has the script which draws, and nothing else."""
-    stage.open(page, None, "/livez")
-    page.add_script_tag(path=static_file("qr.js"))
+    stage.open_empty(page, "qr.js")
     return page
 
 

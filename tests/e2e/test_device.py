@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from playwright.sync_api import Browser, BrowserContext, Error, Page
 
-from app.web.site import static_file
 from support import people
 from support.browsing import PHONE
 from support.stage import Stage
@@ -28,8 +27,7 @@ SIGN = "async text => [...await deviceSign(new TextEncoder().encode(text))]"
 def opened(stage: Stage, context: BrowserContext) -> Page:
     """A page of the site that has the script, and nothing else."""
     page = context.new_page()
-    stage.open(page, None, "/livez")
-    page.add_script_tag(path=static_file("device.js"))
+    stage.open_empty(page, "device.js")
     return page
 
 

@@ -62,7 +62,7 @@ async def test_the_cookie_is_kept_for_a_year_and_says_the_language_alone(http: H
     [cookie] = answer.headers.get_list("set-cookie")
     words = {word.strip().lower() for word in cookie.split(";")}
     assert words == {
-        "lang=en",
+        "__host-lang=en",
         "path=/",
         "max-age=31536000",
         "secure",

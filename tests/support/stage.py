@@ -17,6 +17,7 @@ from playwright.sync_api import Page, Response
 from app.development.stack.processes import HttpProcess
 from app.login.duty import DASHBOARD, LOGIN_PAGE
 from app.process.ports import free_port
+from app.web.site import static_file
 from models.codes import HealthCode, StatusChange, changed
 from support.brokers import Kafka
 from support.gateways import PLAIN, command
@@ -168,6 +169,12 @@ class Stage:
                 [{"name": cookie.key, "value": value, "url": url, "secure": True}]
             )
         return page.goto(self.url + address)
+
+    def open_empty(self, page: Page, script: str) -> None:
+        """Open a page of the site that has a script, and nothing else; its headers forbid none."""
+        page.route("**/empty", lambda route: route.fulfill(content_type="text/html", body=""))
+        page.goto(f"{self.url}/empty")
+        page.add_script_tag(path=static_file(script))
 
     def put(self, *codes: HealthCode) -> str:
         """Append codes to the log; return the last one's person when the view shows it."""
