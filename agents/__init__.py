@@ -3,7 +3,8 @@
 - `people`, `lifts`: what changes a code, by events and by time.
 - `lists`: health information. `scans`: recorded scans.
 - `poison`, `dead_letters`: what is refused, put aside or forwarded.
-- `releases`: a parked source goes on.
+- `quotas`: what may open a reason is counted, and held above a limit.
+- `releases`: what operators let go on: a parked source, a partition, what is held.
 - `agent`: how chunks and due rows reach a table. `instants`: instants as Kafka and the store have
   them.
 

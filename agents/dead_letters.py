@@ -1,10 +1,11 @@
-"""A refused record goes to dead-letters, a parked source's to parked: the bytes as they came, with
-where and why in headers.
+"""A refused record goes to dead-letters, a parked source's to parked, and to held what is above a
+limit: the bytes as they came, with where and why in headers.
 
 Whatever was refused is sealed, since a name has no form by which it could be found."""
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 from nacl.public import PublicKey, SealedBox
@@ -12,9 +13,11 @@ from nacl.public import PublicKey, SealedBox
 from app.engine.transaction import Output, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
-from app.topics.catalogue import DEAD_LETTERS, PARKED, Topic
+from app.process.macs import MAC
+from app.topics.catalogue import DEAD_LETTERS, ON_HOLD, PARKED, Topic
 from app.topics.codec import Code, Refusal
 from app.topics.letters import SEALED, Sealed, attributes_of, encode_sealed
+from app.topics.openings import OPENING_MAC, Opening, of_source
 from app.topics.records import Header, Headers
 from models.events import Event, type_of
 from models.notices import Notice
@@ -29,6 +32,17 @@ HEADERS_MAX, HEADER_BYTES_MAX = 32, 1024
 no person key has so many bytes, and a letter must fit its topic."""
 
 _encode_json = msgspec.json.Encoder().encode
+
+
+class HasPlace(Protocol):
+    """What lies in an input, or lay there: a record, or an opening."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
 
 
 class DeadLetters:
@@ -74,6 +88,22 @@ class DeadLetters:
             letter = Output(PARKED, record.key, record.value, headers)
         transaction.emit(letter)
         transaction.count(metrics.WORKER_PARKED.labels(record.topic))
+
+    def hold(
+        self, transaction: Transaction, record: LogRecord, opening: Opening, detail: str
+    ) -> None:
+        """Put a record of openings on held as it is, with its MAC, so that it can go back as it is.
+
+        The letter's place is that of the event in its input, its reason the one that it opens.
+        """
+        mac = next(raw or b"" for name, raw in reversed(record.headers) if name == MAC)
+        headers = [
+            *_place(opening),
+            *_why(opening.reason.slug, detail, of_source(record)),
+            ("yk_refused", b"false"),
+            (OPENING_MAC, mac),
+        ]
+        transaction.emit(Output(ON_HOLD, opening.person.encode(), record.value, headers))
 
     def _refused(self, to: str, record: LogRecord, refusal: Refusal) -> Output:
         raw = record.value or b""
@@ -122,9 +152,10 @@ class DeadLetters:
         transaction: Transaction,
         key: bytes,
         notice: Notice,
-        record: LogRecord | None,
+        record: HasPlace | None,
     ) -> None:
-        """Write the dead letter of an event that the fold refused, or whose claim has no effect.
+        """Write the dead letter of an event that the fold refused or that is held, or whose claim
+        has no effect.
 
         `record` brought the notice about; it is None when time did.
         """
@@ -143,7 +174,7 @@ def _write(transaction: Transaction, reason: str, letter: Output) -> None:
     transaction.count(metrics.WORKER_DEAD_LETTERS.labels(str(reason)))
 
 
-def _place(record: LogRecord) -> list[Header]:
+def _place(record: HasPlace) -> list[Header]:
     return [
         ("yk_topic", record.topic.encode()),
         ("yk_partition", b"%d" % record.partition),

@@ -3,7 +3,8 @@
 Redelivery changes nothing: the table knows how far each topic was applied. A duplicate, a late or a
 reordered event ends in the state that its own order gives (models.person). A refused record goes to
 dead-letters, one of a parked source to parked, and one in the wrong partition to its own
-(agents.poison); the chunk goes on.
+(agents.poison); the chunk goes on. What may open a reason for red is folded when it comes back
+counted (agents.quotas), as of its first arrival; the detour changes no state, since order does not.
 """
 
 from collections import Counter
@@ -19,16 +20,19 @@ from agents.agent import add_agent
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from agents.poison import Poison
+from agents.quotas import send_to_be_counted
 from app.engine.transaction import DueFold, Fold, Output, Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
+from app.topics.openings import first_arrival
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
 from models.events import Event, StatusEvent
 from models.facts import Fact
 from models.person import FoldOutcome, Person, advance, fold, overfull, unknown
+from models.quotas import opening
 from models.rows import decode_page, decode_row, encode_page, encode_row, page_key
 
 _encode_json = msgspec.json.Encoder().encode
@@ -44,15 +48,23 @@ def register(app: YuekangApp, dead_letters: DeadLetters, keys: SourceKeys) -> No
             add_agent(app, f"fold-{topic.name}", topic, app.people, fold_topic)
 
 
-def chunk_fold(topic: Topic, dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
-    """Return the fold for records of `topic`."""
+def chunk_fold(
+    topic: Topic, dead_letters: DeadLetters, keys: SourceKeys, *, limited: bool = True
+) -> Fold:
+    """Return the fold for records of `topic`. Unless it is `limited`, what may open a reason is
+    folded at once and never counted: so peers in the benchmark fold."""
 
     def fold_records(transaction: Transaction, records: Records) -> Iterator[None]:
         transaction.read(record.key for record in records if record.key)
         people = People(transaction, dead_letters)
         poison = Poison(transaction, topic, dead_letters, keys)
-        for event, arrived_at, record in poison.accepted(records, people.knows):
-            people.apply(cast(StatusEvent, event), arrived_at, record)
+        for taken, arrived_at, record in poison.accepted(records, people.knows):
+            event = cast(StatusEvent, taken)
+            reason = opening(event) if limited else None
+            if reason is not None and first_arrival(record, keys) is None:
+                send_to_be_counted(transaction, record, event, reason)
+                continue
+            people.apply(event, arrived_at, record)
             yield
         yield from people.write()
         poison.write()

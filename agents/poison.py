@@ -24,6 +24,7 @@ from app.process.macs import MAC
 from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import Topic, partition_of
 from app.topics.codec import Code, Refusal, decode
+from app.topics.openings import first_arrival
 from app.topics.records import structured
 from app.topology import TableApp
 from models.checks import Fault
@@ -100,8 +101,9 @@ class Poison:
     def accepted(
         self, records: Records, known: Callable[[Event], bool] | None = None
     ) -> Iterator[tuple[Event, datetime, LogRecord]]:
-        """Yield each record to fold, as its event and its arrival. Refuse the others, put them
-        aside, or forward them.
+        """Yield each record to fold, as its event and its first arrival. Refuse the others, put
+        them aside, or forward them. What comes back counted (app.topics.openings) was taken when
+        it first came, and is not counted of its source again.
 
         `known` says whether somebody was heard of before. If not, the record may lie in another
         partition than its own: a producer with another partitioner than Kafka's default would split
@@ -117,6 +119,9 @@ class Poison:
             except NotAuthentic as error:
                 self._refuse_unknown(record, error)
                 continue
+            first = first_arrival(record, self._keys)
+            if first is not None:
+                arrived_at = instant(first)
             try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
                 check_author(event.source, author)
@@ -126,7 +131,7 @@ class Poison:
             except Refusal as refusal:
                 self._refuse(record, refusal, author)
                 continue
-            if self.watching and self.parks(record, event.source):
+            if self.watching and first is None and self.parks(record, event.source):
                 continue
             if right != record.partition:
                 self._forward(record, event, right)

@@ -1,8 +1,10 @@
-"""Let a parked source go on, or a partition that stands still, where an operator has released it.
+"""Let go on what an operator has released: a parked source, a partition that stands still. Note
+which operators approve what is held.
 
 Each partition of the topic has every release of a source, and each release folds into every table:
 what a partition counted of the source is forgotten, in all topics. A release of a partition lies in
-that partition alone, and is folded although the partition stands. No partition's release waits for
+that partition alone, and is folded although the partition stands. An approval lies in the partition
+of its source alone (agents.quotas). No partition's release waits for
 another's. A repeated release changes nothing, nor does one of what is not parked or does not stand.
 """
 
@@ -17,21 +19,29 @@ from msgspec.structs import asdict
 
 from agents.dead_letters import DeadLetters
 from agents.poison import check_author, tally_of, write_tally
+from agents.quotas import approve, openings_partition
 from app.engine.chunks import Chunk
 from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
 from app.process.consumer import LogRecord
 from app.topics.authentic import NotAuthentic, SourceKeys
-from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
+from app.topics.catalogue import CATALOGUE, OPENINGS, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
 from app.topology import TableApp, input_topics
-from models.sources import PartitionReleased, PartitionReleasedData, SourceReleased
+from models.sources import (
+    AnyRelease,
+    OpeningsApproved,
+    PartitionReleased,
+    PartitionReleasedData,
+    SourceReleased,
+)
 
 log = structlog.get_logger()
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
+QUOTAS = str(CATALOGUE.topics[OPENINGS].folds_into)
 
-_decode = msgspec.json.Decoder(SourceReleased | PartitionReleased).decode
+_decode = msgspec.json.Decoder(AnyRelease).decode
 
 
 def register(app: TableApp, dead_letters: DeadLetters | None, keys: SourceKeys) -> None:
@@ -90,11 +100,14 @@ def chunk_release(table: Table, dead_letters: DeadLetters | None, keys: SourceKe
                     if (data.table, data.partition) == (name, record.partition):
                         _release_partition(transaction, topics, data, by)
                         transaction.then(partial(table.lanes.go_on, data.partition, data.topic))
+                case OpeningsApproved(source=by, data=data):
+                    if name == QUOTAS and record.partition == openings_partition(data.source):
+                        approve(transaction, data, by, record.timestamp)
 
     return release
 
 
-def _release_in(record: LogRecord, keys: SourceKeys) -> SourceReleased | PartitionReleased:
+def _release_in(record: LogRecord, keys: SourceKeys) -> AnyRelease:
     """Return the release in a record; raise `Refusal` if it is not one, or no operator's."""
     try:
         author = keys.author(record)
@@ -103,7 +116,7 @@ def _release_in(record: LogRecord, keys: SourceKeys) -> SourceReleased | Partiti
     if CATALOGUE.authority_of(author) != TOPIC.authority:
         raise Refusal(Code.NO_AUTHORITY, f"{author} is no operator.", author)
     try:
-        release: SourceReleased | PartitionReleased = _decode(record.value or b"")
+        release: AnyRelease = _decode(record.value or b"")
     except msgspec.DecodeError as error:  # also JSON that is not a release
         raise Refusal(Code.INVALID, f"This is no release: {error}.", author) from None
     check_author(release.source, author)

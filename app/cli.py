@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List, show, send again what was refused.",
     ),
     "parked": ("app.letters.commands:parked", "The same for parked sources; release one."),
+    "held": (
+        "app.letters.commands:held",
+        "What is above a source's limit: list, show, approve it.",
+    ),
     "partitions": (
         "app.letters.partitions:partitions",
         "What workers hold and what stands still; let it go on.",

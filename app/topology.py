@@ -5,8 +5,11 @@
     case-reports        ─┤                     ┌─> health-codes   (compacted)
     contact-listings    ─┼─> agents/people ────┼─> status-changes
     quarantine-orders   ─┤     people table    ├─> dead-letters
-    provincial-codes    ─┘     + due rows      └─> parked
-                               (agents/lifts)
+    provincial-codes    ─┘     + due rows      ├─> parked
+            ^                  (agents/lifts)  └─> openings
+            └─────────────┐
+    openings            ──┴> agents/quotas ──────> held, dead-letters
+                               quotas table
     scans               ───> agents/scans ───────> dead-letters, parked
                                scans table
     source-releases     ───> agents/releases
@@ -28,9 +31,11 @@ A record that lies in another partition than its key's is written to its input t
 own (agents.poison).
 
 Each input topic has an agent of its own. All agents that fold into one table take turns per
-partition (app.engine.table), so no two ever interleave on the same person. All input topics are
-keyed by person, with two exceptions: telecom-visits is keyed by phone, and every partition of
-source-releases has every record. All have the same number of partitions, so one worker holds the
+partition (app.engine.table), so no two ever interleave on the same person. What may open a reason
+for red goes round by openings, where each source has one order, and comes back to its own topic and
+partition once it is counted. All input topics are keyed by person, with three exceptions:
+telecom-visits is keyed by phone, openings by source, and every partition of source-releases has
+every release of a source. All have the same number of partitions, so one worker holds the
 same partition of all of them.
 """
 
@@ -82,6 +87,7 @@ class YuekangApp(TableApp):
 
     people: Table
     scans: Table
+    quotas: Table
 
 
 class ListsApp(TableApp):
@@ -92,14 +98,14 @@ class ListsApp(TableApp):
 
 A = TypeVar("A", bound=TableApp)
 
-TABLES_OF = {APPLICATION: ("people", "scans"), LISTS_APPLICATION: ("lists",)}
+TABLES_OF = {APPLICATION: ("people", "scans", "quotas"), LISTS_APPLICATION: ("lists",)}
 """Application → its tables."""
 
 
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
     app = _create(YuekangApp, APPLICATION, settings, cluster_id)
-    app.people, app.scans = app.held_tables
+    app.people, app.scans, app.quotas = app.held_tables
     return app
 
 

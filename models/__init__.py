@@ -26,6 +26,7 @@ Which events reach the rules:
 - `checks`: what is wrong with one event by itself.
 - `sources`: which sources are parked, because they send too much that is wrong.
 - `register`: who a source is, whether it is let in, which tokens were taken back.
+- `quotas`: how much of what opens a reason one source may send; the rest waits for two operators.
 
 How a person is stored:
 

@@ -38,6 +38,7 @@ class Objection(StrEnum):
     IMPOSSIBLE_DATE = "impossible-date"
     NO_EFFECT = "no-effect"
     ROW_FULL = "row-full"
+    HELD = "held"
 
 
 OBJECTIONS = {

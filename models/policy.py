@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from models.codes import Reason
 from models.events import ListName, QuarantineKind
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -107,6 +108,21 @@ class Policy(Struct, frozen=True):
     """Most pages of one person's history; one more makes the oldest be given up (own decision: 64,
     a thousand events and more)."""
 
+    openings_max: dict[Reason, int]
+    """How many openings of a reason one source has in a window; what is above waits for two
+    operators (own decision: no source counts so many by hand. Of results 5,000 an hour, since a
+    large laboratory finds some hundreds on the worst of days; of a report that other people stand
+    behind 10,000, a tenth of what a city's CDC or command lists in a day (`person_keys` in
+    topics.yaml); of a province 50,000, which sends the list of its morning at once)."""
+
+    openings_window: timedelta
+    """The window in which openings are counted, by when they first arrived (own decision: an hour,
+    within which an operator looks; what comes in the next is within its own limit)."""
+
+    openings_windows_kept: int
+    """Windows with openings whose counts are kept, of a source and reason (own decision: those of
+    14 days without a pause, so that no partition is read so much later than another; some 3 KB)."""
+
     ended_kept: timedelta
     """How long an ended reason stays in the code, no longer shown. If a clock of ours runs ahead by
     less, it can take no reason from a reader whose clock is right (own decision)."""
@@ -149,6 +165,16 @@ POLICIES = (
         facts_of_source_max=128,
         history_kept=timedelta(days=400),
         pages_max=64,
+        openings_max={
+            Reason.CONFIRMED_OR_POSITIVE: 5_000,
+            Reason.SUSPECTED_CASE: 5_000,
+            Reason.CLOSE_CONTACT: 10_000,
+            Reason.OUT_OF_PROVINCE_CODE: 50_000,
+            Reason.CENTRALISED_QUARANTINE: 10_000,
+            Reason.HOME_QUARANTINE: 10_000,
+        },
+        openings_window=timedelta(hours=1),
+        openings_windows_kept=14 * 24,
         ended_kept=timedelta(days=2),
         nat_results_from=datetime.combine(date(2020, 4, 20), datetime.min.time(), ZONE),
         adult_years=18,

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from models.codes import Reason
 from models.events import EVENT_ID, SOURCE_LENGTH_MAX, Instant
 
 
@@ -145,6 +146,7 @@ class Tally(Struct, array_like=True):
 
 SOURCE_RELEASED: Final = "yuekang.source.released.v1"
 PARTITION_RELEASED: Final = "yuekang.partition.released.v1"
+OPENINGS_APPROVED: Final = "yuekang.openings.approved.v1"
 
 SOURCE_READ = r"/[A-Za-z0-9/._-]{1,95}"
 """What can be read as a source, even in a record that is refused for its source."""
@@ -212,6 +214,27 @@ class PartitionReleased(OperatorEvent, frozen=True, kw_only=True, tag=PARTITION_
     partition alone."""
 
     data: PartitionReleasedData
+
+
+class OpeningsApprovedData(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a source sent for one reason and first arrived at `until` or before; `why` it is
+    believed."""
+
+    source: SourceRead
+    reason: Annotated[str, Meta(pattern=f"^({'|'.join(reason.slug for reason in Reason)})$")]
+    until: Instant
+    why: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class OpeningsApproved(OperatorEvent, frozen=True, kw_only=True, tag=OPENINGS_APPROVED):
+    """An operator has looked at what is held of a source for one reason (models.quotas). It goes on
+    once a second operator has. Written to the partition of that source alone."""
+
+    data: OpeningsApprovedData
+
+
+AnyRelease = SourceReleased | PartitionReleased | OpeningsApproved
+"""What lies on source-releases."""
 
 
 def released(source: str, id: str, at: datetime, by: str) -> SourceReleased:

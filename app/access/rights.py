@@ -26,6 +26,8 @@ from app.topics.catalogue import (
     EVERY_TABLE,
     HEALTH_CODES,
     LISTS_APPLICATION,
+    ON_HOLD,
+    OPENINGS,
     PARKED,
     SOURCE_REGISTER,
     SOURCE_RELEASES,
@@ -152,10 +154,10 @@ def _audit_log() -> Rights:
 def _operator() -> Rights:
     yield from _checks_topics()
     own = (RESENT, SOURCE_RELEASES, SOURCE_REGISTER, AUDIT)
-    yield from topic(Operation.READ, DEAD_LETTERS, PARKED, *own)
+    yield from topic(Operation.READ, DEAD_LETTERS, PARKED, ON_HOLD, *own)
     # What is mended is sent again to where it was refused; `yuekang latency` publishes too.
     again = (t.name for t in events_topics())
-    yield from topic(Operation.WRITE, *again, *own)
+    yield from topic(Operation.WRITE, *again, OPENINGS, *own)
     yield Right(Resource.TRANSACTIONAL_ID, TRANSACTIONAL_ID, Operation.WRITE)
     for group in GROUPS:
         yield Right(Resource.GROUP, group.name, Operation.DESCRIBE)
@@ -164,7 +166,9 @@ def _operator() -> Rights:
 
 PROCESSES: Mapping[str, Callable[[], Rights]] = MappingProxyType(
     {
-        "worker": lambda: _folds(APPLICATION, HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED),
+        "worker": lambda: _folds(
+            APPLICATION, HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, ON_HOLD
+        ),
         "lists-worker": lambda: _folds(LISTS_APPLICATION, DEAD_LETTERS, PARKED),
         "projection": lambda: _projects(CODES),
         "rows": lambda: _projects(ROWS, CREDENTIALS),

@@ -42,6 +42,8 @@ LOG_ID = META + b"log"
 TALLY = META + b"tally:"
 """Begins the key of a tally (agents.poison); the input topic follows. The tally is of this topic's
 same partition."""
+HELD_NOW = META + b"held"
+"""The key of how many openings are held in a partition (agents.quotas), by reason."""
 
 DUE = struct.Struct(">q")
 """Microseconds of the epoch; 0: never. No value is negative, so bytes sort as the instants do."""

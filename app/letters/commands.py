@@ -1,11 +1,12 @@
 """`yuekang dead-letters` and `yuekang parked`: list, show, send again; and release a source.
+`yuekang held`: list, show, approve.
 
 Every command reads letters as a stream, so their number does not matter.
 """
 
 import asyncio
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,8 @@ from app.audit.trail import note_command
 from app.letters.marks import marks_of
 from app.letters.mend import Sending
 from app.letters.parking import NotParkedError, check_parked, parked_now, parkings
+from app.letters.releases import approve_openings, approved, still_parked
 from app.letters.releases import release as release_source
-from app.letters.releases import still_parked
 from app.letters.resend import ResendJob, ResendOutcome, Watcher, resend
 from app.letters.show import print_letter, print_list
 from app.letters.workers import AtStatus, addresses_of
@@ -28,7 +29,7 @@ from app.process.kafka import Brokers
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
 from app.topics.authentic import operator_keys
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, PARKED
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, ON_HOLD, PARKED
 from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import reading
 from app.topics.records import KafkaPlace
@@ -36,7 +37,7 @@ from app.topology import input_topics
 from app.web.issuing import operator_of_command, operator_running
 from app.web.tokens import Role
 from models.policy import ZONE
-from models.sources import SourceReleasedData
+from models.sources import OpeningsApprovedData, SourceReleasedData
 
 WAIT_SECONDS_MAX = 30.0
 """How long `release` waits for the worker."""
@@ -69,17 +70,20 @@ def _wanted(
     names = [t.name for t in input_topics()]
     if topic is not None and topic not in names:
         raise typer.BadParameter(f"There is no input topic {topic}; there are {', '.join(names)}.")
+    return LetterFilter(topic, reason, source, _instant(since))
+
+
+def _instant(text: str | None) -> datetime | None:
+    """Return the instant that an option names; without a zone it is in Asia/Shanghai."""
     try:
-        at = None if since is None else datetime.fromisoformat(since)
+        at = None if text is None else datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{since!r} is no time; write it as 2022-04-20T08:00.") from None
-    if at is not None and at.tzinfo is None:
-        at = at.replace(tzinfo=ZONE)
-    return LetterFilter(topic, reason, source, at)
+        raise typer.BadParameter(f"{text!r} is no time; write it as 2022-04-20T08:00.") from None
+    return at.replace(tzinfo=ZONE) if at is not None and at.tzinfo is None else at
 
 
 def _commands(topic: str, about: str) -> typer.Typer:
-    """Return the commands for the letters on `topic`."""
+    """Return the commands that list and show the letters on `topic`."""
     commands = typer.Typer(add_completion=False, no_args_is_help=True, help=about)
     partitions = CATALOGUE.topics[topic].partitions
 
@@ -137,6 +141,12 @@ def _commands(topic: str, about: str) -> typer.Typer:
         else:
             print_letter(letter)
 
+    return commands
+
+
+def _with_resend(commands: typer.Typer, topic: str) -> typer.Typer:
+    """Add the command that sends the letters on `topic` again."""
+
     @commands.command("resend")
     def resend_letters(
         partition: Annotated[int | None, typer.Argument(min=0)] = None,
@@ -193,8 +203,14 @@ def _commands(topic: str, about: str) -> typer.Typer:
     return commands
 
 
-dead_letters = _commands(DEAD_LETTERS, "What was refused: list it, show it, send it again.")
-parked = _commands(PARKED, "What parked sources sent: list it, show it, release, send it again.")
+dead_letters = _with_resend(
+    _commands(DEAD_LETTERS, "What was refused: list it, show it, send it again."), DEAD_LETTERS
+)
+parked = _with_resend(
+    _commands(PARKED, "What parked sources sent: list it, show it, release, send it again."),
+    PARKED,
+)
+held = _commands(ON_HOLD, "What is above a source's limit: list it, show it, approve it.")
 
 
 @parked.command("sources")
@@ -244,6 +260,48 @@ def release(
             f"{WAIT_SECONDS_MAX:g} s. Does one run?"
         )
     print(f"{source} is released. Send what was put aside: parked resend --source {source}")
+
+
+@held.command()
+def approve(
+    source: Annotated[str, typer.Argument(help="Such as /cdc/440100.")],
+    opens: Annotated[str, typer.Argument(metavar="REASON", help="Such as close-contact.")],
+    why: Annotated[str, typer.Option("--reason", help="Why it is believed.")],
+    until: Annotated[
+        str | None,
+        typer.Option(help="Only what was held by then, as for --since. Now if left out."),
+    ] = None,
+) -> None:
+    """Approve what is held of a source for one reason; with the second operator's it goes on.
+
+    The approval bears the name of the operator whose token YUEKANG_TOKEN is, with the role approve.
+    Two different operators must approve: the worker sees to that. What both have approved is then
+    sent on, each once; running this again goes on where it was interrupted. Exits with 1 if the
+    worker has not applied the approval in time.
+    """
+    at = _instant(until) or datetime.now(UTC)
+    try:
+        data = msgspec.convert(
+            {"source": source, "reason": opens, "until": at, "why": why}, OpeningsApprovedData
+        )
+    except msgspec.ValidationError as error:
+        raise typer.BadParameter(f"This cannot be approved ({error}).") from None
+    by, keys = operator_of_command(Settings.from_environment(), Role.APPROVE), operator_keys()
+    if not ask_kafka(lambda brokers: approve_openings(brokers, keys, data, by, WAIT_SECONDS_MAX)):
+        raise failed(
+            f"The approval is written, but no worker has applied it within {WAIT_SECONDS_MAX:g} s. "
+            "Does one run?"
+        )
+    found = ask_kafka(lambda brokers: approved(brokers, source, opens)).approved_until
+    if found is None:
+        print(f"Approved by {by}. It goes on once another operator has approved it too.")
+        return
+    both = datetime.fromtimestamp(found / 1_000, UTC)
+    outcome = _resend(ResendJob(ON_HOLD, None, LetterFilter(None, opens, source, until=both)))
+    print(
+        f"Approved by two operators up to {both.astimezone(ZONE):%Y-%m-%d %H:%M:%S}: "
+        f"{outcome.sent} go on now, {outcome.sent_before} went on before."
+    )
 
 
 def _private_key(file: Path | None, *, required: bool = True) -> bytes:

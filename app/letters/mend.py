@@ -10,13 +10,10 @@ from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Code, Refusal, decode, from_mapping, parse_strict
 from app.topics.letters import Letter
 from app.topics.numbers import carries_personal_number, searchable
+from app.topics.openings import RESENT_FROM, sent_back
 from app.topics.records import CLOUDEVENT, Header, Record
 from models.events import type_of
 from models.notices import Objection
-
-RESENT_FROM = "yk_resent_from"
-"""Header of a record that is sent again: the letter's topic, partition and offset. If the record is
-refused again, its new letter leaves this header out."""
 
 
 class NotSentError(Exception):
@@ -45,8 +42,16 @@ def mend(
     Without a `replacement` the record goes as it came, to its own topic and partition. A
     `replacement` is sent as an event, to the topic and partition of its type and person. With
     `force` a record is sent even if it would be refused again. Either gets a MAC of its source by
-    `keys`: the operator answers for it.
+    `keys`: the operator answers for it. What is held goes to openings as it lay there, with the MAC
+    of the worker that wrote it; two operators must have approved it, or it is held again.
     """
+    if letter.opening_mac is not None:
+        return _opening(letter, letter.opening_mac)
+    if letter.reason == Objection.HELD:
+        raise NotSentError(
+            "Its event is held, and goes on once two operators have approved it "
+            f"(yuekang held approve {letter.source} …)."
+        )
     if letter.reason == Code.WRONG_PARTITION and not letter.refused:
         raise NotSentError(
             "Its event was forwarded to its own partition and counts there. Nothing is there to "
@@ -60,6 +65,13 @@ def mend(
     if replacement is not None:
         return _replaced(letter, keys, replacement, now, force)
     return _as_it_came(letter, keys, now, force)
+
+
+def _opening(letter: Letter, mac: bytes) -> Sending:
+    back = sent_back(letter.source or "", letter.value, mac)
+    partition = partition_of(back.key or b"", CATALOGUE.topics[back.topic].partitions)
+    headers = (*back.headers, (RESENT_FROM, _origin(letter)))
+    return Sending(back.topic, partition, back.key, back.value, headers)
 
 
 def _as_it_came(letter: Letter, keys: SourceKeys, now: datetime, force: bool) -> Sending:
@@ -140,6 +152,9 @@ def _sending(
             f"{source or 'The source that it names'} is no source, so the worker would not know "
             "who made it. Mend it, and use --replace."
         ) from None
-    origin = f"{letter.place.topic}/{letter.place.partition}/{letter.place.offset}".encode()
-    headers = (*signed.headers, (RESENT_FROM, origin))
+    headers = (*signed.headers, (RESENT_FROM, _origin(letter)))
     return Sending(record.topic, partition, record.key, record.value, headers)
+
+
+def _origin(letter: Letter) -> bytes:
+    return f"{letter.place.topic}/{letter.place.partition}/{letter.place.offset}".encode()

@@ -1,7 +1,8 @@
-"""Let a parked source go on, or a partition that stands still.
+"""Let a parked source go on, or a partition that stands still; approve what is held.
 
 Each release is a line of the audit log first. That of a source is written to every partition, that
-of a partition to it alone. The worker applies it with its next chunk.
+of a partition to it alone, an approval to the partition of openings that has the source. The worker
+applies it with its next chunk.
 """
 
 import asyncio
@@ -20,16 +21,25 @@ from app.audit.trail import note_command
 from app.process.kafka import Brokers
 from app.projection.freshness import GROUPS, LISTS, PEOPLE, SCANS, Group
 from app.topics.authentic import SourceKeys
-from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
+from app.topics.catalogue import CATALOGUE, OPENINGS, PARKED, SOURCE_RELEASES, partition_of
 from app.topics.letters import Letter
 from app.topics.reading import reading
 from app.topics.records import Record
-from models.sources import PartitionReleased, PartitionReleasedData, released
+from models.quotas import Quota, milliseconds
+from models.sources import (
+    AnyRelease,
+    OpeningsApproved,
+    OpeningsApprovedData,
+    PartitionReleased,
+    PartitionReleasedData,
+    released,
+)
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 ASK_SECONDS = 0.5
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(AnyRelease).decode
 
 
 async def release(
@@ -62,6 +72,40 @@ async def release_partition(
     [place] = await _write(brokers, record, [data.partition])
     groups = [group for group in (PEOPLE, LISTS, SCANS) if group.table == data.table]
     return await _is_applied(brokers, {place.partition: place.offset}, groups, wait_seconds)
+
+
+async def approve_openings(
+    brokers: Brokers, keys: SourceKeys, data: OpeningsApprovedData, by: str, wait_seconds: float
+) -> bool:
+    """Approve what is held as the operator `by`; return whether the worker has applied that in
+    time."""
+    event = OpeningsApproved(id=str(uuid.uuid4()), time=datetime.now(UTC), source=by, data=data)
+    record = keys.signed(Record(TOPIC.name, data.source.encode(), _encode(event)), event.source)
+    details = {"id": event.id, "reason": data.reason, "until": data.until.isoformat()}
+    await note_command(brokers, by, Act.OPENINGS_APPROVED, data.source, data.why, details)
+    [place] = await _write(brokers, record, [_partition_of(data.source)])
+    return await _is_applied(brokers, {place.partition: place.offset}, [PEOPLE], wait_seconds)
+
+
+async def approved(brokers: Brokers, source: str, reason: str) -> Quota:
+    """Return who approves what is held of `source` for `reason`, as the worker knows it too."""
+    quota, number = Quota(), _partition_of(source)
+    async with reading(brokers, TOPIC.name, TOPIC.partitions) as reader:
+        async for record in reader.records():
+            if record.partition != number or record.key != source.encode():
+                continue
+            try:
+                release = _decode(record.value or b"")
+            except msgspec.DecodeError:  # the worker has refused it
+                continue
+            match release:
+                case OpeningsApproved(source=by, data=data) if data.reason == reason:
+                    quota.approve(by, min(milliseconds(data.until), record.timestamp))
+    return quota
+
+
+def _partition_of(source: str) -> int:
+    return partition_of(source.encode(), CATALOGUE.topics[OPENINGS].partitions)
 
 
 async def _write(

@@ -109,6 +109,16 @@ WORKER_SOURCES_NOT_PARKED = Counter(
     "Times that a source was to be parked and no more could be, by topic.",
     ["topic"],
 )
+WORKER_HELD = Counter(
+    "yuekang_worker_held_total",
+    "Events above the limit of their source that were put on held, by the reason that they open.",
+    ["reason"],
+)
+WORKER_OPENINGS_HELD = Gauge(
+    "yuekang_worker_openings_held",
+    "Events that are held in the partitions held here, by the reason that they open.",
+    ["reason"],
+)
 WORKER_ROWS_OVERFULL = Counter(
     "yuekang_worker_rows_overfull_total",
     "Times that a row was written with more events than policy has room for.",

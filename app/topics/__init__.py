@@ -11,7 +11,8 @@
 - `reading`: a topic read to its end; `ahead`: what lies from an offset on, of many partitions.
 - `clock`: how far this machine's clock is from the broker's.
 - `records`: a record, and an event as one.
-- `letters`: a dead letter or a parked record, as agents.dead_letters writes it.
+- `letters`: a dead letter, a parked or a held record, as agents.dead_letters writes it.
+- `openings`: what may open a reason, on its way to be counted, and the mark that it was.
 - `writer`: the producer of whoever publishes.
 - `commands`: `yuekang topics` and `yuekang schemas`.
 

@@ -15,13 +15,13 @@ from app.process.settings import text_of, variable_of
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, KEYED_BY_PHONE, ProvincialCodeData
 from models.register import SOURCE_CLOSED, SOURCE_OPENED, SOURCE_REGISTERED, TOKEN_TAKEN_BACK
-from models.sources import PARTITION_RELEASED, SOURCE_RELEASED
+from models.sources import OPENINGS_APPROVED, PARTITION_RELEASED, SOURCE_RELEASED
 
 PATH = Path(__file__).parents[2] / "topics.yaml"
 
 OF_OPERATORS = frozenset(
     {
-        *(SOURCE_RELEASED, PARTITION_RELEASED),
+        *(SOURCE_RELEASED, PARTITION_RELEASED, OPENINGS_APPROVED),
         *(SOURCE_REGISTERED, SOURCE_CLOSED, SOURCE_OPENED, TOKEN_TAKEN_BACK),
     }
 )
@@ -52,6 +52,8 @@ HEALTH_CODES = named("health-codes")
 STATUS_CHANGES = named("status-changes")
 DEAD_LETTERS = named("dead-letters")
 PARKED = named("parked")
+OPENINGS = named("openings")
+ON_HOLD = named("held")
 SOURCE_RELEASES = named("source-releases")
 SOURCE_REGISTER = named("sources")
 """Topics that the code knows by name; it takes the inputs from topics.yaml."""
@@ -83,12 +85,12 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     """One topic as the file has it."""
 
     holds: str
-    key: Literal["person", "subject", "none"]
+    key: Literal["person", "source", "subject", "none"]
     authority: str
     cleanup: Cleanup
     data_class: DataClass
     events: tuple[str, ...] = ()
-    folds_into: Literal["people", "scans", "lists", "every"] | None = None
+    folds_into: Literal["people", "scans", "quotas", "lists", "every"] | None = None
     stamped_by_log: bool = False
     partitions: Positive | None = None
     retention_days: Positive | None = None
@@ -247,7 +249,8 @@ class Catalogue:
             by_person = topic.key == "person" or topic.folds_into == EVERY_TABLE
             if topic.partitions != self.partitions and (topic.key == "person" or topic.folds_into):
                 yield f"{topic.name}: what is keyed by person has {self.partitions} partitions."
-            if topic.folds_into and not (by_person and topic.events):
+            on_its_way = topic.key == "source"  # its events lie in the topics that they came by
+            if topic.folds_into and not on_its_way and not (by_person and topic.events):
                 yield f"{topic.name}: what folds into a table is keyed by person and has events."
         listed = [type_ for topic in self.topics.values() for type_ in topic.events]
         if twice := {type_ for type_ in listed if listed.count(type_) > 1}:

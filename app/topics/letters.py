@@ -1,4 +1,4 @@
-"""The letters on dead-letters and parked, as agents.dead_letters writes them.
+"""The letters on dead-letters, parked and held, as agents.dead_letters writes them.
 
 A sealed one has its record within: key, value and own headers, in MessagePack, closed for the
 holder of the private key (NaCl's SealedBox). Letters of before that sealed the value alone.
@@ -16,6 +16,7 @@ from nacl.public import PrivateKey, SealedBox
 
 from app.process.consumer import LogRecord
 from app.topics.numbers import carries_personal_number
+from app.topics.openings import OPENING_MAC
 from app.topics.records import Header, Headers, KafkaPlace
 from models.events import EVENT_ID
 
@@ -60,7 +61,11 @@ class ParkedSource(Struct, frozen=True):
 
 
 class Letter(Struct, frozen=True):
-    """A record that was refused or put aside. `came_from` is None if time brought it about."""
+    """A record that was refused, put aside or held. `came_from` is None if time brought it about.
+
+    What is held has as `reason` the one that it would open, and as `opening_mac` the MAC that it
+    had on openings.
+    """
 
     place: KafkaPlace
     at: datetime
@@ -81,6 +86,7 @@ class Letter(Struct, frozen=True):
     """The length of the record's value as it is kept, sealed or not."""
     whole_sealed: bool = False
     is_tombstone: bool = False
+    opening_mac: bytes | None = None
 
 
 def letter_in(record: LogRecord) -> Letter:
@@ -117,6 +123,7 @@ def letter_in(record: LogRecord) -> Letter:
         type=type_,
         bytes_kept=kept,
         whole_sealed=sealed == SEALED,
+        opening_mac=ours.get(OPENING_MAC),
     )
 
 
@@ -184,6 +191,7 @@ class LetterFilter(Struct, frozen=True):
     reason: str | None = None
     source: str | None = None
     since: datetime | None = None
+    until: datetime | None = None
 
     def takes(self, letter: Letter) -> bool:
         """Say whether a letter is wanted."""
@@ -193,4 +201,5 @@ class LetterFilter(Struct, frozen=True):
             and self.reason in (None, letter.reason)
             and self.source in (None, letter.source)
             and (self.since is None or letter.at >= self.since)
+            and (self.until is None or letter.at <= self.until)
         )

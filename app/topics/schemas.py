@@ -25,8 +25,10 @@ from models.register import (
     TokenTakenBack,
 )
 from models.sources import (
+    OPENINGS_APPROVED,
     PARTITION_RELEASED,
     SOURCE_RELEASED,
+    OpeningsApproved,
     PartitionReleased,
     SourceReleased,
 )
@@ -58,6 +60,7 @@ CLASSES: dict[str, Any] = {
     SOURCE_CLOSED: SourceClosed,
     SOURCE_OPENED: SourceOpened,
     TOKEN_TAKEN_BACK: TokenTakenBack,
+    OPENINGS_APPROVED: OpeningsApproved,
     HEALTH_CODE: HealthCode,
 }
 """Name of a schema → its class."""

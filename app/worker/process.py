@@ -20,6 +20,7 @@ import agents.lifts
 import agents.lists
 import agents.people
 import agents.poison
+import agents.quotas
 import agents.releases
 import agents.scans
 from agents.dead_letters import DeadLetters
@@ -121,6 +122,7 @@ def make_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) -> Yue
     dead_letters = DeadLetters(settings.dead_letter_public_key)
     agents.people.register(app, dead_letters, app.keys)
     agents.scans.register(app, dead_letters, app.keys)
+    agents.quotas.register(app, dead_letters, app.keys)
     agents.releases.register(app, dead_letters, app.keys)
     agents.lifts.register(app, dead_letters, clock_agrees)
     agents.poison.register(app)

@@ -91,7 +91,7 @@ def _fold(name: str) -> Fold:
     if name == "counting":
         return count
     dead_letters = DeadLetters(bytes(PrivateKey.generate().public_key))
-    return chunk_fold(workload.INPUT, dead_letters, KEYS)
+    return chunk_fold(workload.INPUT, dead_letters, KEYS, limited=False)
 
 
 def main() -> None:

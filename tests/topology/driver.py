@@ -58,7 +58,7 @@ from aiokafka import TopicPartition
 from msgspec.structs import replace
 from nacl.public import PrivateKey
 
-from agents.instants import microseconds
+from agents.instants import instant, microseconds
 from app.engine.chunks import CHUNK_RECORDS_MAX
 from app.engine.halts import Halt
 from app.engine.store import APPLIED, DUE, TALLY, TOPIC_ID, Store
@@ -70,6 +70,7 @@ from app.topics.catalogue import (
     DEAD_LETTERS,
     EVERY_TABLE,
     HEALTH_CODES,
+    OPENINGS,
     PARKED,
     SOURCE_RELEASES,
     STATUS_CHANGES,
@@ -77,7 +78,7 @@ from app.topics.catalogue import (
     changelog_of,
     partition_of,
 )
-from app.topology import TableApp
+from app.topology import TableApp, input_topics
 from app.worker.process import make_app, make_lists_app
 from models.codes import HealthCode, StatusChange, StatusChanged, judge
 from models.events import Event, ListName
@@ -254,6 +255,13 @@ class Driver:
         event = released(source, f"release-{number}", self.now, "/operators/chen")
         self.send(msgspec.json.encode(event), SOURCE_RELEASES, key=source)
 
+    def write_again(self, record: Record) -> None:
+        """Append a record as it lay in another log, at its instant, for a worker to come."""
+        assert not self.running, "it is for one to come"
+        self.advance(to=max(self.now, instant(record.timestamp)))
+        place = TopicPartition(record.topic, record.partition)
+        self.log.append(place, record.key, record.value, record.headers)
+
     def redeliver(self, topic: str | None = None, since: int = 0) -> None:
         """Bring again what lies at offset `since` or after, of `topic` or of all topics, as after
         a rebalance before which no offset was committed."""
@@ -331,6 +339,13 @@ class Driver:
     def records(self, topic: str) -> list[Record]:
         """Return all records of any topic, inputs and changelogs too, in order of arrival."""
         return self.log.all_of(topic)
+
+    def inputs(self) -> list[Record]:
+        """Return all records of the inputs, in order of arrival: what sources sent, and what came
+        back to them. What went round by openings is left out."""
+        names = [topic.name for topic in input_topics() if topic.name != OPENINGS]
+        records = [record for name in names for record in self.records(name)]
+        return sorted(records, key=lambda record: record.timestamp)
 
     def code(self, person: str = PERSON, at: datetime | None = None) -> HealthCode:
         """Return the newest code told of a person; colour and reasons as they are read at `at`."""

@@ -12,7 +12,7 @@ from faust.types import TP
 from nacl.public import PrivateKey
 from structlog.testing import capture_logs
 
-from agents import lifts, people, releases, scans
+from agents import lifts, people, quotas, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from app.engine.store import DUE, TALLY
@@ -36,7 +36,10 @@ def test_a_chunk_tells_each_change_and_each_code_once(driver: Driver) -> None:
     driver.send(b.verified())
     driver.outputs(HEALTH_CODES)
     driver.outputs(STATUS_CHANGES)
-    driver.send_all([b.positive(b.day(2)), b.negative(b.day(4)), b.negative(b.day(6))])
+    driver.send(b.positive(b.day(2)))
+    assert driver.code().colour is Colour.RED
+    driver.outputs(HEALTH_CODES)
+    driver.send_all([b.negative(b.day(4)), b.negative(b.day(6))])
     [code], row = driver.outputs(HEALTH_CODES), driver.row()
     assert row is not None
     assert (code.colour, code.version) == (Colour.GREEN, row.code.version)
@@ -134,6 +137,7 @@ async def app(tmp_path: Path) -> Any:
 async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app: Any) -> None:
     people.register(app, LETTERS, KEYS)
     scans.register(app, LETTERS, KEYS)
+    quotas.register(app, LETTERS, KEYS)
     releases.register(app, LETTERS, KEYS)
     lifts.register(app, LETTERS, lambda: True)
     app.finalize()
@@ -160,7 +164,7 @@ async def test_its_tables_ask_over_one_connection_which_is_closed_with_them(
     for table in app.held_tables:
         monkeypatch.setattr(table, "stop", partial(close, "table"))
     await app.on_before_shutdown.send()
-    assert closed == ["table", "table", "topics"]
+    assert closed == [*["table"] * len(app.held_tables), "topics"]
 
 
 def test_a_partition_without_all_its_topics_is_refused() -> None:

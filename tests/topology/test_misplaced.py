@@ -172,6 +172,6 @@ def test_metrics_count_it_and_the_log_names_nobody(driver: Driver) -> None:
     outputs = metrics.WORKER_OUTPUTS.labels(TOPIC)
     before = letters._value.get(), outputs._value.get()
     with capture_logs() as logged:
-        driver.send(positive(), partition=ELSEWHERE)
+        driver.send(b.negative(b.day(2)), partition=ELSEWHERE)
     assert (letters._value.get(), outputs._value.get()) == (before[0] + 1, before[1] + 1)
     assert b.PERSON not in str(logged)

@@ -105,13 +105,17 @@ def live(folder: Path) -> Live:
 
 @pytest.fixture
 def replayed(folder: Path) -> Live:
-    """Read the same from nothing, long after it all; no worker ran in between."""
+    """Read the log of the same from nothing, long after it all; no worker ran in between."""
 
     def read(arrivals: Sequence[Arrival]) -> Life:
+        with Driver(folder / "written", at=BEGIN) as first:
+            for event, at in arrivals:
+                first.send(event, at=at)
+            written = first.inputs()
         with Driver(folder / "replayed", at=BEGIN) as driver:
             driver.stop()
-            for event, at in arrivals:
-                driver.send(event, at=at)
+            for record in written:
+                driver.write_again(record)
             driver.advance(to=END)
             driver.start()
             before = driver.changes()

@@ -51,6 +51,7 @@ def test_every_objection_of_the_slice_occurs(expected: workload.Expected) -> Non
     not_of_the_slice = {
         str(Objection.CLOSES_NOTHING),
         str(Objection.CORRECTION_OF_OTHER_KIND),
+        str(Objection.HELD),
         str(Objection.IMPOSSIBLE_DATE),
         str(Objection.NO_EFFECT),
         str(Objection.ROW_FULL),

@@ -20,6 +20,8 @@ from app.topics.catalogue import (
     DEAD_LETTERS,
     HEALTH_CODES,
     OF_OPERATORS,
+    ON_HOLD,
+    OPENINGS,
     PARKED,
     PATH,
     SOURCE_REGISTER,
@@ -44,7 +46,7 @@ from support.macs import MAC_KEY
 
 Json = dict[str, Any]
 
-LETTERS = (DEAD_LETTERS, PARKED)
+LETTERS = (DEAD_LETTERS, PARKED, ON_HOLD)
 
 RETRACTION = RetractionData(RetractionReason.DUPLICATE)
 
@@ -84,9 +86,10 @@ def test_a_retraction_goes_where_what_it_takes_back_goes() -> None:
 
 def test_the_topics_that_agents_read_and_write_are_in_it() -> None:
     assert {topic.name for topic in input_topics()} | {SOURCE_REGISTER} == {
-        topic.name for topic in CATALOGUE.topics.values() if topic.authority != "yuekang"
+        *(topic.name for topic in CATALOGUE.topics.values() if topic.authority != "yuekang"),
+        OPENINGS,
     }
-    written = {HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES}
+    written = {ON_HOLD, HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, RESENT, SOURCE_RELEASES}
     assert written <= CATALOGUE.topics.keys()
 
 
@@ -159,7 +162,7 @@ async def names():
     return {
         "known": [
             *(HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, SOURCE_RELEASES, RESENT),
-            *(CLOCK_CHECKS, AUDIT, SOURCE_REGISTER),
+            *(ON_HOLD, CLOCK_CHECKS, AUDIT, SOURCE_REGISTER),
         ],
         "read": [topic.name for app in apps for topic in app.topics_read()],
         "followed": [*CODES.topics, *ROWS.topics],

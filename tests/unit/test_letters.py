@@ -183,7 +183,7 @@ def test_what_the_fold_refused_is_not_sent_as_it_was() -> None:
     transaction = transaction_on(store)
     event = b.negative(b.day(2), source=SOURCE, id="twice")
     other = b.positive(b.day(2), source=SOURCE, id="twice")
-    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS)
+    fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS, limited=False)
     run(fold, transaction, [record(event, b.day(20)), record(other, b.day(20), 1)])
     told = next(t for t in transaction.outputs if t.topic == "dead-letters")
     letter = opened(written(told), bytes(KEY))
@@ -205,7 +205,7 @@ def test_what_was_forwarded_has_nothing_to_send() -> None:
 def test_a_claim_in_vain_has_nothing_to_send() -> None:
     transaction = transaction_on(Store())
     one = b.negative(b.day(2), source=SOURCE, supersedes="p", sequence=9)
-    other = b.positive(b.day(2), source="/laboratories/2", id="p", sequence=8)
+    other = b.negative(b.day(2), source="/laboratories/2", id="p", sequence=8)
     fold = people.chunk_fold(CATALOGUE.topics[TOPIC], LETTERS, KEYS)
     run(fold, transaction, [record(other, b.day(20)), record(one, b.day(20), 1)])
     letter = written(next(t for t in transaction.outputs if t.topic == "dead-letters"))

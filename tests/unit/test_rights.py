@@ -19,7 +19,7 @@ from app.access.rights import (
     publisher_rights,
     rights_of,
 )
-from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES
+from app.topics.catalogue import CATALOGUE, OPENINGS, SOURCE_RELEASES
 from app.topics.clock import CLOCK_CHECKS
 from app.topology import input_topics
 
@@ -39,6 +39,7 @@ def test_nobody_but_the_worker_writes_codes_changes_and_their_changelogs() -> No
     assert who(WRITE, "yuekang-lists-changelog") == {"lists-worker"}
     for name in ("dead-letters", "parked"):
         assert who(WRITE, name) == WORKERS
+    assert who(WRITE, "held") == {"worker"}
 
 
 def test_what_faces_the_internet_reads_the_register_alone_and_writes_four_topics() -> None:
@@ -73,6 +74,9 @@ def test_each_topic_has_a_writer_and_a_reader(topic: str) -> None:
 def test_an_input_is_written_by_entrances_and_by_who_puts_it_right(topic: str) -> None:
     if topic == SOURCE_RELEASES:
         assert who(WRITE, topic) == {"operator"}
+        return
+    if topic == OPENINGS:
+        assert who(WRITE, topic) == {"operator", "worker"}, "no source gets round the count"
         return
     of_view = {"view"} if topic in {"declarations", "displays", "scans"} else set[str]()
     (fold,) = who(WRITE, topic) & WORKERS

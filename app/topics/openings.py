@@ -1,0 +1,100 @@
+"""What may open a reason for red, on its way round by the topic `openings`, and the mark that it
+bears when it is back.
+
+    input, partition of the person      openings, partition of the source
+    event ──────────────────────────────> Opening (event, where it lay, when it came)
+    event, yk_counted <────────────────── counted, within the limit or approved
+
+Nobody but a worker can make the mark: a MAC under the workers' own key, over the time of the first
+arrival and over the record's own MAC, which covers all that the record says. So the event's author
+stays known by its own.
+"""
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.process.consumer import LogRecord
+from app.process.macs import MAC
+from app.topics.authentic import OURS, SourceKeys
+from app.topics.catalogue import OPENINGS
+from app.topics.records import CLOUDEVENT, Headers, Record
+from models.codes import Reason
+from models.events import Event
+
+COUNTED = "yk_counted"
+"""Header of a record that was counted: when it first arrived (ms since 1970), and the workers' MAC.
+What was held arrives when it is released. It is the last of its headers."""
+
+RESENT_FROM = "yk_resent_from"
+"""Header of a record that is sent again: the letter's topic, partition and offset. If the record is
+refused again, its new letter leaves this header out."""
+
+OPENING_MAC = "yk_opening_mac"
+"""Header of a held record: the MAC that it had on openings, with which it goes back there."""
+
+
+class Opening(Struct, frozen=True):
+    """An event that may open `reason`, where it lay, and when it first arrived there (ms since
+    1970). `event` is its JSON; `person` its key."""
+
+    topic: str
+    partition: int
+    offset: int
+    arrived: int
+    reason: Reason
+    person: str
+    event: msgspec.Raw
+
+
+encode_opening = msgspec.json.Encoder().encode
+decode_opening = msgspec.json.Decoder(Opening).decode
+"""Raise `msgspec.DecodeError` for what is no opening."""
+
+
+def opening_of(record: LogRecord, event: Event, reason: Reason) -> Opening:
+    """Return what goes to openings for the `event` in a record of an input."""
+    return Opening(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        reason,
+        event.partitionkey,
+        msgspec.Raw(msgspec.json.encode(event)),
+    )
+
+
+def as_counted(opening: Opening, source: str, arrived_at: int, keys: SourceKeys) -> Record:
+    """Return the record that goes back to the input: the event of `source`, and the mark that it
+    arrived at `arrived_at` (ms since 1970)."""
+    event = Record(opening.topic, opening.person.encode(), bytes(opening.event), CLOUDEVENT)
+    signed = keys.signed(event, source)
+    arrived = b"%d" % arrived_at
+    _, mac = keys.of(OURS).header(COUNTED, _mac_of(signed.headers), arrived, ())
+    return replace(signed, headers=(*signed.headers, (COUNTED, b"%b %b" % (arrived, mac))))
+
+
+def first_arrival(record: LogRecord, keys: SourceKeys) -> int | None:
+    """Return when a record of an input, whose own MAC is checked, first arrived (ms since 1970), if
+    a worker says that it was counted; None if not, or if nobody knows who says so."""
+    if not record.headers or record.headers[-1][0] != COUNTED:
+        return None
+    arrived, _, mac = (record.headers[-1][1] or b"").partition(b" ")
+    said = Record(COUNTED, _mac_of(record.headers), arrived, ((MAC, mac),))
+    return int(arrived) if keys.is_ours(said) else None
+
+
+def of_source(record: LogRecord) -> str:
+    """Return the source of a record of openings."""
+    return (record.key or b"").decode()
+
+
+def sent_back(source: str, value: bytes | None, mac: bytes) -> Record:
+    """Return the record that goes to openings again, as it lay there."""
+    return Record(OPENINGS, source.encode(), value, ((MAC, mac),))
+
+
+def _mac_of(headers: Headers) -> bytes | None:
+    """Return the MAC that a record bears, as `SourceKeys.author` finds it."""
+    return next((raw for name, raw in reversed(headers) if name == MAC), None)

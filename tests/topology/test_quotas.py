@@ -1,0 +1,394 @@
+"""What may turn a code red goes round by openings: counted, and held above the limit of its source
+until two different operators have approved it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from app.engine.store import DUE, HELD_NOW
+from app.process import metrics
+from app.topics.authentic import OURS
+from app.topics.catalogue import (
+from app.topics.letters import letter_in
+    CATALOGUE,
+    DEAD_LETTERS,
+    ON_HOLD,
+    OPENINGS,
+    SOURCE_RELEASES,
+    STATUS_CHANGES,
+    partition_of,
+)
+from app.topics.openings import COUNTED, OPENING_MAC, RESENT_FROM, decode_opening, sent_back
+from app.topics.records import Record, structured
+from models import policy
+from models.codes import Colour, Reason
+from models.events import Event
+from models.policy import POLICIES
+from models.quotas import Quota
+from models.sources import OpeningsApproved, OpeningsApprovedData
+from support import builders as b
+from support.macs import KEYS, signed
+from support.views import someone
+from topology.driver import HERE, START, Driver, Letter, made
+
+LIMIT = 3
+TOPIC = "contact-listings"
+SOURCE = "/cdc/440100"
+SLUG = Reason.CLOSE_CONTACT.slug
+THERE = partition_of(SOURCE.encode(), CATALOGUE.partitions)
+"""The partition that counts what `SOURCE` sends."""
+
+_quotas = msgspec.msgpack.Decoder(Quota)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of each reason in an hour."""
+    numbers = msgspec.structs.replace(
+        POLICIES[0], openings_max=dict.fromkeys(Reason, LIMIT), openings_windows_kept=4
+    )
+    monkeypatch.setattr(policy, "POLICIES", (numbers,))
+
+
+def listing(person: str, number: int = 1, source: str = SOURCE) -> Event:
+    event: Event = b.contact(
+        b.day(19), b.day(19), person=person, source=source, listing=f"L{number}", id=f"c{number}"
+    )
+    return event
+
+
+def listings(count: int) -> list[Event]:
+    """Of people who are verified, each in any partition."""
+    return [listing(someone(), number) for number in range(count)]
+
+
+def verified(events: Sequence[Event]) -> list[Event]:
+    return [b.verified(person=event.partitionkey) for event in events]
+
+
+def red(driver: Driver, events: Sequence[Event]) -> int:
+    """How many of these people are red."""
+    return sum(driver.code(e.partitionkey).colour is Colour.RED for e in events)
+
+
+def held(driver: Driver) -> list[Letter]:
+    return [
+        Letter(r, {n: (v or b"").decode() for n, v in r.headers}, letter_in(r))
+        for r in driver.records(ON_HOLD)
+    ]
+
+
+def quota(driver: Driver, source: str = SOURCE, slug: str = SLUG) -> Quota:
+    there = partition_of(source.encode(), CATALOGUE.partitions)
+    row = driver.rows("quotas", there)[f"{source} {slug}".encode()]
+    return _quotas.decode(row[DUE.size :])
+
+
+def approve(driver: Driver, by: str, source: str = SOURCE, **changes: Any) -> None:
+    data = OpeningsApprovedData(
+        **{"source": source, "reason": SLUG, "until": driver.now, "why": "an outbreak", **changes}
+    )
+    number = len(driver.log.all_of(SOURCE_RELEASES))
+    event = OpeningsApproved(id=f"a{number}", time=driver.now, source=by, data=data)
+    driver.send(msgspec.json.encode(event), SOURCE_RELEASES, partition=THERE)
+
+
+def send_again(driver: Driver, letters: Sequence[Letter]) -> None:
+    """As the operator's command does."""
+    for letter in letters:
+        source = letter.headers["yk_source"]
+        back = sent_back(source, letter.value, letter.headers[OPENING_MAC].encode())
+        marked = (*back.headers, (RESENT_FROM, b"held/0/0"))
+        driver.send(Record(back.topic, back.key, back.value, marked))
+
+
+CHEN, LI = "/operators/chen", "/operators/li"
+
+
+def test_an_opening_goes_round_and_turns_a_code_red_as_of_its_first_arrival(
+    driver: Driver,
+) -> None:
+    driver.send(b.verified())
+    sent = driver.send(listing(b.PERSON))
+    assert driver.code().reasons == (Reason.CLOSE_CONTACT,)
+    [opened] = driver.records(OPENINGS)
+    assert (opened.key, opened.partition) == (SOURCE.encode(), THERE)
+    assert KEYS.author(opened) == OURS
+    opening = decode_opening(opened.value or b"")
+    place = opening.topic, opening.partition, opening.offset, opening.arrived
+    assert place == (TOPIC, sent.partition, sent.offset, sent.timestamp)
+    [_, back] = driver.records(TOPIC)
+    assert (back.partition, back.key) == (sent.partition, sent.key)
+    assert KEYS.author(back) == SOURCE, "its own author is known"
+    row = driver.row()
+    assert row is not None
+    assert [fact.arrived_at for fact in row.facts][-1].timestamp() * 1_000 == sent.timestamp
+    assert quota(driver) == Quota({sent.timestamp // 3_600_000 * 3_600_000: 1})
+    assert driver.outputs(DEAD_LETTERS) == held(driver) == []
+
+
+def test_what_opens_nothing_is_folded_at_once(driver: Driver) -> None:
+    positive = b.positive(b.day(2))
+    driver.send(positive)
+    before = len(driver.records(OPENINGS))
+    for event in (
+        b.verified(),
+        b.negative(b.day(3)),
+        b.retracted(positive, b.day(4)),
+        b.discharged(b.day(5)),
+        b.provincial("green", b.day(5)),
+    ):
+        driver.send(event)
+    assert len(driver.records(OPENINGS)) == before
+
+
+def test_a_mark_that_no_worker_made_says_nothing(driver: Driver) -> None:
+    """A source cannot get round the limit, nor name a time for its event."""
+    sent = signed(structured(listing(b.PERSON)), SOURCE)
+    _, mac = KEYS.of(SOURCE).header(COUNTED, dict(sent.headers)["yk_mac"], b"1", ())
+    for mark in (b"1", b"", b"1 " + mac, mac):
+        driver.send(Record(sent.topic, sent.key, sent.value, (*sent.headers, (COUNTED, mark))))
+    assert len(driver.records(OPENINGS)) == 4
+
+
+def test_the_mark_of_another_event_says_nothing(driver: Driver) -> None:
+    driver.send(listing(b.PERSON))
+    mark = driver.records(TOPIC)[-1].headers[-1]
+    assert mark[0] == COUNTED
+    other = signed(structured(listing(b.PERSON, 2)), SOURCE)
+    driver.send(Record(other.topic, other.key, other.value, (*other.headers, mark)))
+    assert len(driver.records(OPENINGS)) == 2
+
+
+def test_what_is_above_the_limit_is_held_and_its_source_told(driver: Driver) -> None:
+    events = listings(LIMIT + 2)
+    driver.send_all(verified(events))
+    before = metrics.WORKER_HELD.labels(SLUG)._value.get()
+    sent = [driver.send(event) for event in events]
+    assert red(driver, events) == LIMIT
+    letters = held(driver)
+    assert [(letter.reason, letter.headers["yk_source"]) for letter in letters] == [
+        (SLUG, SOURCE)
+    ] * 2
+    assert [letter.key for letter in letters] == [e.partitionkey.encode() for e in events[LIMIT:]]
+    told = driver.outputs(DEAD_LETTERS)
+    assert [(t.reason, t.headers["yk_refused"], t.headers["yk_source"]) for t in told] == [
+        ("held", "false", SOURCE)
+    ] * 2
+    places = [(t.headers["yk_topic"], int(t.headers["yk_partition"]), t.offset) for t in told]
+    assert places == [(s.topic, s.partition, s.offset) for s in sent[LIMIT:]]
+    assert "two operators" in told[0].headers["yk_detail"]
+    assert quota(driver).held == 2
+    assert metrics.WORKER_HELD.labels(SLUG)._value.get() == before + 2
+    driver.advance(by=timedelta(seconds=1))
+    assert metrics.WORKER_OPENINGS_HELD.labels(SLUG)._value.get() == 2
+
+
+def test_another_source_another_reason_and_the_next_window_have_their_own(driver: Driver) -> None:
+    events = listings(LIMIT + 1)
+    others = [listing(someone(), number, "/cdc/440300") for number in range(LIMIT)]
+    orders = [b.ordered("home", b.day(19), b.day(30), person=someone()) for _ in range(LIMIT)]
+    later = listings(LIMIT)
+    for event in verified([*events, *others, *orders, *later]):
+        driver.send(event)
+    driver.send_all([*events, *others, *orders])
+    assert [red(driver, of) for of in (events, others, orders)] == [LIMIT] * 3
+    again = [msgspec.structs.replace(event, id=f"x{event.id}") for event in later]
+    driver.advance(by=timedelta(hours=1))
+    driver.send_all(again)
+    assert red(driver, later) == LIMIT
+    assert len(held(driver)) == 1
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_the_number_does_not_depend_on_how_records_are_spread(
+    driver: Driver, partitions: int
+) -> None:
+    people = iter(someone, None)
+    keys = [p for p in (next(people) for _ in range(200)) if _partition(p) < partitions][:12]
+    assert len({_partition(key) for key in keys}) == partitions
+    events = [listing(key, number) for number, key in enumerate(keys)]
+    driver.send_all(verified(events))
+    driver.send_all(events)
+    assert red(driver, events) == LIMIT
+    assert len(held(driver)) == len(events) - LIMIT
+
+
+def _partition(person: str) -> int:
+    return partition_of(person.encode(), CATALOGUE.partitions)
+
+
+def test_one_operator_is_not_enough_nor_is_the_same_twice(driver: Driver) -> None:
+    events = listings(LIMIT + 2)
+    driver.send_all([*verified(events), *events])
+    driver.send_all(events)
+    letters = held(driver)
+    send_again(driver, letters)
+    approve(driver, CHEN)
+    send_again(driver, held(driver)[-len(letters) :])
+    with capture_logs() as logged:
+        approve(driver, CHEN)
+    assert [
+        line["by"] for line in logged if line["event"] == "approval_needs_another_operator"
+    ] == [CHEN]
+    send_again(driver, held(driver)[-len(letters) :])
+    assert red(driver, events) == LIMIT
+    assert quota(driver).held == len(letters), "each is held again, and lost by nobody"
+
+
+def test_two_operators_let_all_go_on_as_of_their_release(driver: Driver) -> None:
+    events = listings(LIMIT + 2)
+    driver.send_all(verified(events))
+    driver.send_all(events)
+    approve(driver, CHEN)
+    driver.advance(by=timedelta(hours=5))
+    approve(driver, LI)
+    assert red(driver, events) == LIMIT, "nothing goes on by itself"
+    letters = held(driver)
+    send_again(driver, letters)
+    assert red(driver, events) == len(events)
+    assert quota(driver).held == 0
+    assert _now(driver) == {Reason.CLOSE_CONTACT: 0}
+    released = [driver.changes(letter.key.decode())[-1] for letter in letters if letter.key]
+    assert {change.at for change in released} == {driver.now}, "until then they were green"
+    assert len(driver.outputs(DEAD_LETTERS)) == 2, "the letters of before, and no more"
+
+
+def _now(driver: Driver) -> dict[int, int]:
+    row = driver.rows("quotas", THERE)[HELD_NOW]
+    return msgspec.msgpack.decode(row[DUE.size :], type=dict[int, int])
+
+
+def test_what_came_after_the_approval_is_not_approved(driver: Driver) -> None:
+    events = listings(LIMIT + 1)
+    driver.send_all(verified(events))
+    driver.send_all(events)
+    for by in (CHEN, LI):
+        approve(driver, by, until=driver.now + timedelta(days=9))
+    driver.advance(by=timedelta(minutes=1))
+    more = [listing(someone(), 100)]
+    driver.send_all([*verified(more), *more])
+    assert [letter.key for letter in held(driver)][-1] == more[0].partitionkey.encode()
+    send_again(driver, held(driver))
+    assert (red(driver, events), red(driver, more)) == (len(events), 0)
+
+
+def test_approvals_of_another_source_or_reason_say_nothing(driver: Driver) -> None:
+    events = listings(LIMIT + 1)
+    driver.send_all(verified(events))
+    driver.send_all(events)
+    for by in (CHEN, LI):
+        approve(driver, by, source="/cdc/440300")
+        approve(driver, by, reason="home-quarantine")
+    send_again(driver, held(driver))
+    assert red(driver, events) == LIMIT
+
+
+def test_nobody_but_a_worker_writes_to_openings(driver: Driver) -> None:
+    driver.send(listing(b.PERSON))
+    opened = driver.records(OPENINGS)[0]
+    forged = made(opened.value or b"", OPENINGS, key=opened.key, author=SOURCE)
+    driver.send(forged, partition=THERE)
+    [letter] = driver.outputs(DEAD_LETTERS)
+    assert letter.reason == "not-authentic"
+    assert len(driver.records(TOPIC)) == 2
+
+
+@pytest.fixture(params=["people", "quotas"])
+def dies_at(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_dying_in_either_transaction_loses_nothing_and_tells_nothing_twice(
+    driver: Driver, dies_at: str
+) -> None:
+    events = listings(LIMIT + 2)
+    driver.send_all(verified(events))
+    driver.outputs(STATUS_CHANGES)
+
+    async def die(producer: str) -> None:
+        if f"-{dies_at}-" in producer:
+            raise OSError("gone")
+
+    driver.log.before_commit = die
+    with pytest.raises(OSError, match="gone"):
+        driver.send_all(events)
+    assert red(driver, events) == 0
+    driver.log.before_commit = None
+    driver.start()
+    assert red(driver, events) == LIMIT
+    assert len(held(driver)) == len(driver.outputs(DEAD_LETTERS)) == 2
+    counts = Counter(change.person for change in driver.outputs(STATUS_CHANGES))
+    assert set(counts.values()) == {1}
+    assert len(counts) == LIMIT
+
+
+def test_redelivery_and_a_lost_store_change_nothing(driver: Driver) -> None:
+    events = listings(LIMIT + 2)
+    driver.send_all(verified(events))
+    driver.send_all(events)
+    before = [len(driver.records(t)) for t in (TOPIC, OPENINGS, ON_HOLD, DEAD_LETTERS)]
+    driver.redeliver()
+    driver.lose_store()
+    driver.redeliver()
+    assert [len(driver.records(t)) for t in (TOPIC, OPENINGS, ON_HOLD, DEAD_LETTERS)] == before
+
+
+def test_a_replay_of_openings_decides_the_same(driver: Driver, folder: Path) -> None:
+    events = listings(3 * LIMIT)
+    driver.send_all(verified(events))
+    for event in events:
+        driver.send(event, at=driver.now + timedelta(minutes=13))
+    openings = driver.records(OPENINGS)
+    with Driver(folder / "again", at=START) as again:
+        again.stop()
+        for record in openings:
+            again.write_again(record)
+        again.start()
+        assert [letter.value for letter in held(again)] == [letter.value for letter in held(driver)]
+        assert quota(again) == quota(driver)
+    assert held(driver)
+
+
+def test_a_source_that_is_parked_meanwhile_keeps_what_was_taken(driver: Driver) -> None:
+    """It was taken when it first came; what it sends from then on is put aside."""
+    event = listing(b.PERSON)
+    bad = made(b"{", TOPIC, key=b.PERSON, author=SOURCE)
+    driver.send(b.verified())
+    driver.send_all([event, *[bad] * 100])
+    assert SOURCE in driver.tally(TOPIC).parked
+    assert driver.code().colour is Colour.RED
+
+
+def test_what_an_operator_leaves_aside_is_held(driver: Driver, monkeypatch: Any) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.quotas.limit_of", broken)
+        driver.send(b.verified())
+        driver.send(listing(b.PERSON))
+        [halt] = driver.halts
+        assert (halt.table, halt.topic) == ("quotas", OPENINGS)
+        driver.release_partition(halt, "a bug", leave_aside=True)
+    assert driver.halts == []
+    [letter] = held(driver)
+    assert "a bug" in letter.headers["yk_detail"]
+    for by in (CHEN, LI):
+        approve(driver, by)
+    send_again(driver, [letter])
+    assert driver.code().colour is Colour.RED
+
+
+def test_one_in_a_wrong_partition_is_forwarded_and_then_counted(driver: Driver) -> None:
+    driver.send(b.verified())
+    driver.send(listing(b.PERSON), partition=(HERE + 1) % CATALOGUE.partitions)
+    assert driver.code().colour is Colour.RED
+    [opened] = driver.records(OPENINGS)
+    assert decode_opening(opened.value or b"").partition == HERE
