@@ -26,9 +26,16 @@ from app.process import metrics
 from app.process.consumer import Consumer
 from app.process.kafka import Brokers
 from app.process.tasks import end
+from app.projection.detours import Detour, Round
 from app.projection.state import Position
 from app.topics.ahead import Ahead, ends_of, look_ahead
-from app.topics.catalogue import APPLICATION, CATALOGUE, LISTS_APPLICATION, group_of
+from app.topics.catalogue import (
+    APPLICATION,
+    CATALOGUE,
+    LISTS_APPLICATION,
+    OPENINGS,
+    group_of,
+)
 
 INTERVAL_SECONDS = 1.0
 
@@ -45,10 +52,12 @@ ENDS_MAX = 60
 
 
 class Group(Struct, frozen=True):
-    """The consumer group of a worker, and the table that its input folds into."""
+    """The consumer group of a worker, and the table that its input folds into. Some of the input
+    goes round by the topic `detour`, if there is one."""
 
     name: str
     table: str
+    detour: str | None = None
 
     @property
     def inputs(self) -> list[TopicPartition]:
@@ -60,8 +69,16 @@ class Group(Struct, frozen=True):
             for number in range(topic.partitions)
         ]
 
+    @property
+    def on_its_way(self) -> list[TopicPartition]:
+        """Every partition of the topic by which some of the input goes round."""
+        if self.detour is None:
+            return []
+        partitions = CATALOGUE.topics[self.detour].partitions
+        return [TopicPartition(self.detour, number) for number in range(partitions)]
 
-PEOPLE = Group(group_of(APPLICATION), "people")
+
+PEOPLE = Group(group_of(APPLICATION), "people", OPENINGS)
 LISTS = Group(group_of(LISTS_APPLICATION), "lists")
 SCANS = Group(group_of(APPLICATION), "scans")
 GROUPS = (PEOPLE, LISTS)
@@ -161,11 +178,16 @@ class _Input:
 
 
 class Inputs:
-    """How far a group has applied its input, as Kafka says each time that it is asked."""
+    """How far a group has applied its input, as Kafka says each time that it is asked.
+
+    What was committed is always asked before where the topics end (app.projection.detours).
+    """
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._inputs = {tp: _Input() for tp in group.inputs}
+        self._inputs = {tp: _Input() for tp in (*group.inputs, *group.on_its_way)}
+        self._detour = Detour()
+        self._rounds = defaultdict[int, Round](Round)
 
     async def ask(self, admin: AIOKafkaAdminClient, consumer: Consumer) -> InputsApplied:
         """Ask once about all partitions together; raise a `KafkaError` if Kafka does not answer."""
@@ -183,20 +205,36 @@ class Inputs:
             at = {tp: self._inputs[tp].reached for tp in suspect}
             for tp, ahead in (await look_ahead(consumer, at)).items():
                 self._inputs[tp].looked(asked_at, committed[tp], ahead)
-        return InputsApplied(asked_at, self._until(), self._held_up())
+        until = self._back(asked_at, ends) if self._group.detour else self._taken()
+        return InputsApplied(asked_at, until, self._held_up())
 
-    def _until(self) -> dict[int, float]:
-        of_number: defaultdict[int, list[float | None]] = defaultdict(list)
-        for tp, input_ in self._inputs.items():
-            of_number[tp.partition].append(input_.until)
-        return {
-            number: min(known)
-            for number, instants in of_number.items()
-            if len(known := [at for at in instants if at is not None]) == len(instants)
-        }
+    def _taken(self) -> dict[int, float]:
+        """Return until when all of each partition is taken off the input."""
+        of_number: defaultdict[int, list[_Input]] = defaultdict(list)
+        for tp in self._group.inputs:
+            of_number[tp.partition].append(self._inputs[tp])
+        found = {number: _oldest(inputs) for number, inputs in of_number.items()}
+        return {number: until for number, until in found.items() if until is not None}
+
+    def _back(self, asked_at: float, ends: Mapping[TopicPartition, int]) -> dict[int, float]:
+        """Return until when all of each partition is applied, also what of it goes round."""
+        taken, on_its_way = self._taken(), self._group.on_its_way
+        counted = _oldest([self._inputs[tp] for tp in on_its_way])
+        seen = {tp: ends[tp] for tp in on_its_way if tp in ends}
+        self._detour.saw(asked_at, seen, counted)
+        for number in {tp.partition for tp in self._group.inputs}:
+            settled_at = self._detour.settled_at
+            self._rounds[number].saw(asked_at, taken.get(number), counted, settled_at)
+        return {n: of.until for n, of in self._rounds.items() if of.until is not None}
 
     def _held_up(self) -> dict[TopicPartition, HeldUp]:
         return {tp: input_.held_up for tp, input_ in self._inputs.items() if input_.held_up}
+
+
+def _oldest(inputs: Sequence[_Input]) -> float | None:
+    """Return the instant until which all of them are applied; None if that is not known of one."""
+    known = [input_.until for input_ in inputs if input_.until is not None]
+    return min(known) if len(known) == len(inputs) else None
 
 
 class Watch:

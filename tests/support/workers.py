@@ -118,18 +118,23 @@ async def until(kafka: Kafka, topic: str, found: Callable[[list[LogRecord]], T |
 class PeopleOf(Group, frozen=True):
     """The worker's group, on one module's topics."""
 
-    prefix: str
+    prefix: str = ""
 
     @property
     def inputs(self) -> list[TopicPartition]:
         """Every partition that the worker reads for its table."""
         return [TopicPartition(self.prefix + tp.topic, tp.partition) for tp in PEOPLE.inputs]
 
+    @property
+    def on_its_way(self) -> list[TopicPartition]:
+        """Every partition by which some of that goes round."""
+        return [TopicPartition(self.prefix + tp.topic, tp.partition) for tp in PEOPLE.on_its_way]
+
 
 async def drained(kafka: Kafka) -> None:
     """Wait until the group has committed all that is there, whoever holds which partition: one
     that was killed may still be given some, and they stand still until Kafka misses it."""
-    group = PeopleOf(kafka.named(PEOPLE.name), PEOPLE.table, kafka.prefix)
+    group = PeopleOf(kafka.named(PEOPLE.name), PEOPLE.table, PEOPLE.detour, kafka.prefix)
     admin = AIOKafkaAdminClient(**kafka.brokers.client)
     await admin.start()
     try:

@@ -15,7 +15,6 @@ from app.engine.store import DUE, HELD_NOW
 from app.process import metrics
 from app.topics.authentic import OURS
 from app.topics.catalogue import (
-from app.topics.letters import letter_in
     CATALOGUE,
     DEAD_LETTERS,
     ON_HOLD,
@@ -24,6 +23,7 @@ from app.topics.letters import letter_in
     STATUS_CHANGES,
     partition_of,
 )
+from app.topics.letters import letter_in
 from app.topics.openings import COUNTED, OPENING_MAC, RESENT_FROM, decode_opening, sent_back
 from app.topics.records import Record, structured
 from models import policy
