@@ -5,7 +5,8 @@
 -- ARGV: state as it must be ("" for none), state as it is to be, changes to keep,
 --       number of the first change, count of codes, count of changes,
 --       the codes ("" deletes one), the changes,
---       for each of the trends: instant at which it expires (s), field, how many to add
+--       for each of the trends: instant at which it expires (s), field, how many to add,
+--       for each partition whose count of held events changed: field of the counts, count
 
 local state, counts, changes = KEYS[1], KEYS[2], KEYS[3]
 if (redis.call('GET', state) or '') ~= ARGV[1] then
@@ -90,6 +91,10 @@ for i = 4 + codes_n, #KEYS do
   redis.call('HINCRBY', KEYS[i], bounded(KEYS[i], ARGV[at + 2]), ARGV[at + 3])
   redis.call('EXPIREAT', KEYS[i], ARGV[at + 1])
   at = at + 3
+end
+
+for i = at + 1, #ARGV, 2 do
+  redis.call('HSET', counts, ARGV[i], ARGV[i + 1])
 end
 
 redis.call('SET', state, ARGV[2])

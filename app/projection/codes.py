@@ -2,7 +2,8 @@
 
     yk:state           how far the log is projected (app.projection.state)
     yk:code:<person>   a head line of what is counted, then the HealthCode as on the log
-    yk:counts          people by colour, by reason, by city
+    yk:counts          people by colour, by reason, by city; held:<partition>, how many events that
+                       may open a reason are held there
     yk:changes         the latest changes, without the person, numbered without a gap
     yk:minute:<n>, yk:slot:<n>   how many changes there were when (app.projection.trends)
 
@@ -24,17 +25,22 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from app.engine.store import DUE, HELD_NOW
 from app.process import metrics
 from app.process.consumer import LogRecord
 from app.projection.changes import PublicChange, public
 from app.projection.state import STATE, State, StateGate, decode_state
 from app.projection.trends import trends_of
-from app.topics.catalogue import HEALTH_CODES
+from app.topics.catalogue import HEALTH_CODES, changelog_of
 from models.codes import Colour, HealthCode, Reason, StatusChange, StatusChanged
 
 COUNTS = "yk:counts"
 CHANGES = "yk:changes"
 CODE = "yk:code:"
+HELD_IN = "held:"
+"""What the count of what is held begins with; the partition follows."""
+
+QUOTAS_CHANGELOG = changelog_of("quotas")
 
 CHANGES_KEPT = 50_000
 """Changes that a client can resume over: 100 s at 500 changes/s, an ordinary day many times over;
@@ -56,11 +62,13 @@ class CodeBatch(Struct):
     codes: dict[str, bytes | None] = {}
     changes: list[PublicChange] = []
     corrections: list[StatusChange] = []
+    held: dict[int, int] = {}
+    """How many events are held (agents.quotas), by partition."""
 
     @property
     def size(self) -> int:
         """How many keys and entries it writes."""
-        return len(self.codes) + len(self.changes)
+        return len(self.codes) + len(self.changes) + len(self.held)
 
     @property
     def changes_told(self) -> int:
@@ -82,6 +90,7 @@ _encode_change = msgspec.json.Encoder().encode
 _decode_change = msgspec.json.Decoder(PublicChange).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_code = msgspec.json.Decoder(HealthCode).decode
+_decode_held = msgspec.msgpack.Decoder(dict[int, int]).decode
 _decode_changed = msgspec.json.Decoder(StatusChanged).decode
 
 
@@ -147,6 +156,7 @@ class CodeWriter:
             *(code or b"" for _, code in codes),
             *(_encode_change(change) for change in batch.changes),
             *(value for t in trends for value in (t.expires, t.field, t.more)),
+            *(value for number, n in batch.held.items() for value in (f"{HELD_IN}{number}", n)),
         ]
 
         async def write(last: bytes, to: bytes) -> Any:
@@ -206,12 +216,19 @@ async def wait_for_change(redis: Redis, after: int, milliseconds: int) -> None:
 
 
 def take_told(batch: CodeBatch, record: LogRecord) -> None:
-    """Add a record of health-codes or status-changes; raise `ValueError` if it is not one.
+    """Add a record of health-codes or status-changes, or of the quotas' changelog; raise
+    `ValueError` if it is not one.
 
-    Only the newest code of a person is left. A tombstone deletes what lies before it.
+    Only the newest code of a person is left. A tombstone deletes what lies before it. Of quotas,
+    how much is held is all that is told here.
     """
     if record.topic == HEALTH_CODES:
         _take_code(batch, record)
+        return
+    if record.topic == QUOTAS_CHANGELOG:
+        if record.key == HELD_NOW:
+            now = _decode_held((record.value or b"")[DUE.size :])
+            batch.held[record.partition] = sum(now.values())
         return
     change = _decode_changed(record.value or b"").data
     batch.changes.append(public(change))

@@ -18,7 +18,7 @@ from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.probes import StatusServer
 from app.process.settings import Settings
-from app.projection.codes import CodeBatch, CodeWriter, take_told
+from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
 from app.projection.follow import Model, Projection, Unfit
 from app.projection.freshness import LISTS, PEOPLE, SCANS
@@ -35,8 +35,8 @@ from app.topics.authentic import source_keys
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 
 CODES = Model(
-    topics=(HEALTH_CODES, STATUS_CHANGES),
-    groups={HEALTH_CODES: (PEOPLE,), STATUS_CHANGES: (PEOPLE,)},
+    topics=(HEALTH_CODES, STATUS_CHANGES, QUOTAS_CHANGELOG),
+    groups=dict.fromkeys((HEALTH_CODES, STATUS_CHANGES, QUOTAS_CHANGELOG), (PEOPLE,)),
     writer=lambda redis, gate: MeasuredCodeWriter(CodeWriter(redis, gate)),
     new_batch=CodeBatch,
     take=take_told,

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process.clock import Clock
-from app.projection.codes import read_counts
+from app.projection.codes import HELD_IN, read_counts
 from app.projection.state import State
 from app.projection.trends import ChangesWithin, read_minutes
 from app.topics.catalogue import HEALTH_CODES
@@ -50,6 +50,7 @@ class Counting:
             lags,
             state.epoch,
             state.changes,
+            sum(n for field, n in counts.items() if field.startswith(HELD_IN)),
         )
 
     async def minutes(self) -> list[ChangesOfMinute]:
@@ -108,7 +109,7 @@ class CountsAnswer(Struct, frozen=True):
     """People by colour, by reason (one may have several) and by city; changes per minute.
 
     A person counts by what status-changes last told of them. `lags` says how far each partition of
-    the log is counted.
+    the log is counted. `held` are events above the limit of their source, which count nowhere yet.
     """
 
     at: datetime
@@ -117,6 +118,7 @@ class CountsAnswer(Struct, frozen=True):
     cities: dict[str, CityCount]
     lags: list[PartitionLag]
     minutes: list[MinuteAnswer]
+    held: int
 
 
 def counts_answer(counts: Counts, minutes: list[ChangesOfMinute]) -> CountsAnswer:
@@ -128,4 +130,5 @@ def counts_answer(counts: Counts, minutes: list[ChangesOfMinute]) -> CountsAnswe
         dict(counts.cities),
         list(counts.lags),
         [MinuteAnswer(m.start.astimezone(UTC), m.to_red, m.other) for m in minutes],
+        counts.held,
     )

@@ -11,6 +11,9 @@ other city. The cuts follow from the figures of the cities as they are told, and
 total, or they would tell of the total itself. A reason is told by the same cuts, since whoever has
 it is one of all reds: a reason above a cut is a total above it.
 
+How many events are held above the limits of their sources is told by ten too, and by no city, no
+source and no reason.
+
 When they are told is in app.view.releases. The full numbers are the duty officer's
 (/duty/counts.json).
 """
@@ -67,6 +70,7 @@ class PublicFigures(Struct, frozen=True):
     reasons: Mapping[Reason, Rounded]
     red: Mapping[str, Rounded]
     green: Mapping[str, Rounded]
+    held: Rounded
 
 
 def rounded(number: int) -> Rounded:
@@ -96,6 +100,7 @@ def published(counts: Counts, cities: Sequence[str]) -> PublicFigures:
         {reason: within(counts.reasons.get(reason, 0), red_parts) for reason in Reason},
         by_red,
         by_green,
+        rounded(counts.held),
     )
 
 
@@ -141,7 +146,9 @@ class PublicCountsAnswer(Struct, frozen=True):
     """People by colour, reason (one may have several) and city, rounded.
 
     `made_at` is when they were counted: at most once a quarter of an hour, and once at least five
-    codes have changed. `other` is everybody of no city of Guangdong, or of an unknown one.
+    codes have changed. `other` is everybody of no city of Guangdong, or of an unknown one. `held`
+    are events that would turn codes red, are more than their source may send, and wait for two
+    operators.
     """
 
     made_at: datetime
@@ -149,6 +156,7 @@ class PublicCountsAnswer(Struct, frozen=True):
     reasons: dict[str, PublicCountAnswer]
     red: dict[str, PublicCountAnswer]
     green: dict[str, PublicCountAnswer]
+    held: PublicCountAnswer
 
 
 def figures_answer(figures: PublicFigures) -> PublicCountsAnswer:
@@ -163,4 +171,5 @@ def figures_answer(figures: PublicFigures) -> PublicCountsAnswer:
         said({reason.slug: cell for reason, cell in figures.reasons.items()}),
         said(figures.red),
         said(figures.green),
+        PublicCountAnswer(figures.held.least, figures.held.most),
     )

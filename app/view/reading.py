@@ -72,6 +72,8 @@ class Counts(Struct, frozen=True):
     lags: Sequence[PartitionLag]
     epoch: str = ""
     changes: int = 0
+    held: int = 0
+    """Events that may open a reason and wait for two operators (models.quotas)."""
 
 
 class ChangesOfMinute(Struct, frozen=True):

@@ -78,6 +78,7 @@ ROSE: dict[str, Mapping[tuple[str, str], float]] = {
     "gone": {("yuekang_worker_records_gone_total", "identities"): 3.0},
     "replaced": {("yuekang_worker_producers_replaced_total", "people"): 11.0},
     "parked": {("yuekang_worker_sources_parked", "laboratory-results"): 1.0},
+    "held": {("yuekang_worker_openings_held", "close-contact"): 1.0},
     "not-parked": {("yuekang_worker_sources_not_parked_total", "x"): 1.0},
     "letters": {(LETTERS, "invalid"): 96.0},
     "partitioner": {(LETTERS, "wrong-partition"): 1.0},

@@ -26,6 +26,10 @@ HOW: tuple[Text, ...] = (
     ),
     _("一人可同时有多个红码原因，因此各原因之和可大于红码人数。"),
     _("城市按实名登录时登记的城市计，不是现在所在的城市。"),
+    _(
+        "一个来源一小时内上报的红码事由超过上限时，超出部分暂不生效，"
+        "须经两名操作员批准；此处只公布件数。"
+    ),
 )
 """How the figures are made, in sentences."""
 
@@ -46,6 +50,7 @@ async def figures_page(releases: Releases, request: AnyRequest) -> Response[byte
             "made_at": exactly(figures.made_at),
             "colours": [(names.COLOURS[c], said(n)) for c, n in figures.colours.items()],
             "reasons": [(names.REASONS[r], said(n)) for r, n in figures.reasons.items()],
+            "held": said(figures.held),
             "cities": [
                 *((names.city(c), said(figures.red[c]), said(figures.green[c])) for c in places),
                 (_("其他或未知"), said(figures.red[ELSEWHERE]), said(figures.green[ELSEWHERE])),

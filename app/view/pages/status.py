@@ -21,6 +21,7 @@ NAMES: Mapping[str, Text] = {
     "held-up": _("来源未结束的事务（秒）"),
     "halted": _("等待放行的分区"),
     "parked": _("被停放的来源"),
+    "held": _("超出来源上限、待批准的事件"),
     "not-parked": _("停放名额已满"),
     "letters": _("一小时内的死信"),
     "partitioner": _("分区方式不符的记录"),
@@ -48,6 +49,9 @@ MEANINGS: Mapping[str, Text] = {
     "partitions-stand-still": _("部分人员的码停止更新；五分钟后不再显示颜色。"),
     "a-source-holds-an-input-up": _("某来源的事务一直没有结束，其后的事件都在等待。"),
     "a-source-is-parked": _("该来源报来的一切都不再生效，直到人工放行。"),
+    "a-source-is-above-its-limit": _(
+        "某来源一小时内上报的红码事由超过上限；超出部分暂不生效，须经两名操作员批准。"
+    ),
     "sources-cannot-see-all-that-was-refused": _("死信的来源过多，有些来源看不到自己的。"),
     "a-source-uses-another-partitioner": _("没有丢失，但该来源的记录要转送一次。"),
     "records-are-not-authentic": _(
