@@ -106,8 +106,8 @@ async def reading(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await consumer.start()
     try:
+        await consumer.start()
         await _let_in(consumer, topic)
         tps = [TopicPartition(topic, number) for number in range(partitions)]
         consumer.assign(tps)

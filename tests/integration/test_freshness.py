@@ -177,7 +177,8 @@ async def test_what_was_appended_before_an_open_transaction_is_no_matter_of_its(
         await producer.begin_transaction()
         await group.append(producer)
         answer = await group.stood()
-        assert (answer.until[1], answer.held_up) == (first, {})
+        assert (1 in answer.until, answer.held_up) == (False, {}), "what went round is not known"
+        assert first < answer.asked_at
         await producer.abort_transaction()
 
 
@@ -211,7 +212,8 @@ async def test_a_group_that_has_committed_nothing_has_not_judged_its_backlog(
             group.begin("people-g1")
         for _ in range(2):
             answer = await group.ask()
-            assert answer.until[1] == since < answer.asked_at
+            assert 1 not in answer.until, "what of it went round before nobody has seen"
+            assert since < answer.asked_at
             await asyncio.sleep(0.1)
         await group.commit(1)
         answer = await group.ask()
@@ -250,9 +252,9 @@ async def test_a_topic_made_anew_that_is_shorter_than_the_offset_is_not_applied(
     group: Group,
 ) -> None:
     async with group.producer() as producer:
-        since = await group.append(producer)
+        await group.append(producer)
     await group.commit(7)
-    assert (await group.ask()).until[1] == since
+    assert 1 not in (await group.ask()).until
 
 
 async def test_who_comes_on_comes_on_by_the_ends_that_were_seen(group: Group) -> None:
