@@ -1,7 +1,7 @@
 """What an operator asks the running system; each question is a command.
 
 - `client`: how a command asks the view as the operator.
-- `explain`: why a person's code is what it is.
+- `explain`: why a person's code is what it is; `held`: what is held of them, and counts nowhere.
 - `reconciliation`: whose data wait to be pushed to the national platform.
 - `latency`: how long it takes from the log to what a person sees.
 

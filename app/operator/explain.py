@@ -1,5 +1,7 @@
 """`yuekang explain PERSON`: why a code is, or was, what it is, as the view explains it."""
 
+import asyncio
+import logging
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -8,11 +10,14 @@ from typing import Annotated
 
 import msgspec
 import typer
+from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from app.operator.client import ask
+from app.operator.held import HeldEvent, held_about
+from app.process.kafka import Brokers
 from app.process.settings import Settings
 from app.view.codes import ConditionAnswer, ReasonAnswer
 from app.view.explanations import EventAnswer, ExplanationAnswer, SideAnswer
@@ -58,7 +63,8 @@ def explain(
 ) -> None:
     """Say why a person's code is, or was, what it is: the reasons, how they lift, the events.
 
-    For a past instant it also says what was shown then, what is known now about then, and which
+    What is held above a limit counts nowhere, and is said at the end, as Kafka has it. For a past
+    instant it also says what was shown then, what is known now about then, and which
     events make the two differ.
 
     It asks the view with an operator's token, which has the role explain: YUEKANG_TOKEN, or one
@@ -79,6 +85,7 @@ def explain(
     console = Console(highlight=False)
     if wanted is None:
         _print(found, console)
+        _print_held(found, settings.brokers, console)
     else:
         _print_one(found, wanted, console)
 
@@ -145,6 +152,33 @@ def _print(found: ExplanationAnswer, console: Console) -> None:
                 console.print(f"  {_span(reason)}")
     _print_events(found, console)
     _print_difference(found, console)
+
+
+def _print_held(found: ExplanationAnswer, brokers: Brokers, console: Console) -> None:
+    """Say what is held and so counts nowhere, as Kafka has it."""
+    known = {(event.source, event.id) for event in found.events}
+    known |= {(event.source, event.id) for event in found.not_known}
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is said below
+    try:
+        events = asyncio.run(held_about(brokers, found.person, known))
+    except (KafkaError, OSError, TimeoutError) as error:
+        console.print(f"\nWhether something is held is not known. {brokers.trouble(error)}")
+        return
+    if events:
+        console.print()
+        console.print(_held(events))
+
+
+def _held(events: Sequence[HeldEvent]) -> Table:
+    table = _table(
+        "Held: above the limit of its source, so it does not count",
+        *("since", "would open", "type", "event"),
+        caption="it counts once two operators have approved it (yuekang held)",
+    )
+    for event in events:
+        row = _time(event.since), event.reason, _type(event.type), _event(event.source, event.id)
+        table.add_row(*row)
+    return table
 
 
 def _colour(side: SideAnswer) -> str:
