@@ -31,6 +31,7 @@ from faults.workload import Workload
 from oracle.audit import Audit
 from oracle.found import Differences
 from oracle.inputs import Gaps
+from oracle.layout import CHANGELOGS
 
 REDIS_SECONDS_MAX = 30.0
 SETTLE_SECONDS_MAX = 15.0
@@ -298,7 +299,7 @@ class Suite:
             Held(worker.name, directory, table, number): worker.pid
             for worker in self.stage.workers
             if worker.running and worker.pid is not None
-            for table in ("people", "scans")
+            for table in CHANGELOGS
             for directory in worker.tables.glob("*/g*")
             for number in self._assigned.get((worker.pid, table), ())
         }

@@ -39,6 +39,7 @@ from oracle.layout import (
     INPUTS,
     NUMBERS,
     Transaction,
+    arrived,
     decoded,
     microseconds,
     places_of,
@@ -46,16 +47,18 @@ from oracle.layout import (
     topic_ids_of,
 )
 from oracle.letters import Letters
+from oracle.quotas import Quotas, goes_round
 from oracle.reading import Reader, newest_rows, uncommitted
 from oracle.readmodel import ReadModel
-from oracle.replay import arrival, unlike_codes
+from oracle.replay import unlike_codes
 from oracle.sources import Sources
 from oracle.stores import compare_rows, compare_store
 from support.held import Held, is_page
 
 Input = tuple[str, int]
 
-ASIDE = ("dead-letters", "parked")
+ASIDE = ("dead-letters", "parked", "held")
+NOT_OF_PEOPLE = ("scans", "source-releases", "openings")
 OUTPUTS = ("health-codes", "status-changes", *ASIDE)
 
 _decode_code = msgspec.json.Decoder(HealthCode).decode
@@ -101,6 +104,7 @@ class Audit:
         }
         self.letters = Letters()
         self._sources = Sources(self.letters)
+        self._quotas = Quotas(self.letters)
         self.records = 0
         self.told = 0
         self.by_time = 0
@@ -221,7 +225,8 @@ class Audit:
         number = transaction.number
         rows = {r.key: r.value for r in transaction.records if not (r.key or b"").startswith(META)}
         places = list(places_of(transaction))
-        pages = {key: rows.pop(key) for key in list(rows) if is_page(key or b"")}
+        paged = [key for key in rows if transaction.table == "people" and is_page(key or b"")]
+        pages = {key: rows.pop(key) for key in paged}
         work: dict[bytes, Person] = {}
         before: dict[bytes, Person | None] = {}
         self._turned = {}
@@ -236,6 +241,9 @@ class Audit:
             self.by_time += 1
             for key, value in rows.items():
                 self._advance(number, key or b"", value, work, before)
+        if transaction.table == "quotas":
+            self._quotas.compare(number, rows, transaction.records, self.found)
+            rows = {}
         self._compare_pages(number, pages)
         for key, row in rows.items():
             self._compare(number, key or b"", row, work.pop(key or b"", None), before)
@@ -295,6 +303,9 @@ class Audit:
         if record.topic == "source-releases":
             self._sources.release(table, record)
             return
+        if record.topic == "openings":
+            self._quotas.take(record)
+            return
         place = record.topic, record.partition, record.offset
         event, refusal = decoded(record)
         if not self._sources.goes_on(record, event, refusal, self.found):
@@ -302,7 +313,10 @@ class Audit:
             return
         if record.topic == "scans":
             return
-        key, arrived_at = event.partitionkey.encode(), arrival(record)
+        if goes_round(record, event):
+            self._quotas.sent(record)
+            return
+        key, arrived_at = event.partitionkey.encode(), arrived(record)
         row = self._row(record.partition, key, work, before)
         outcome = fold(
             row or unknown(event.partitionkey, arrived_at),
@@ -439,12 +453,12 @@ class Audit:
     def _compare_free(self) -> None:
         """Fold what arrived in its order of arrival, and compare where it ends."""
         for record in sorted(self._arrived, key=lambda r: (r.timestamp, r.topic, r.offset)):
-            if record.topic in ("scans", "source-releases") or place_of(record) in self._aside:
+            if record.topic in NOT_OF_PEOPLE or place_of(record) in self._aside:
                 continue
             event, refusal = decoded(record)
-            if refusal is not None:
+            if refusal is not None or goes_round(record, event):
                 continue
-            key, arrived_at = event.partitionkey.encode(), arrival(record)
+            key, arrived_at = event.partitionkey.encode(), arrived(record)
             free = self._free.setdefault(key, Held(event.partitionkey, arrived_at))
             free.fold(event, arrived_at)
             self._touched.add(key)
@@ -489,7 +503,7 @@ class Audit:
 
     def compare_store(self, directory: Path, table: str, number: int) -> None:
         """Compare a store, which its worker may hold open, with the changelog's newest rows."""
-        rows = self.rows[number] if table == "people" else {}
+        rows = {"people": self.rows, "quotas": self._quotas.rows}.get(table, {}).get(number, {})
         last = self.changelog_last.get((table, number), -1)
         where = f"{table}[{number}]"
         path = directory / table / str(number)

@@ -10,11 +10,13 @@ from app.engine.store import APPLIED, DUE, TOPIC_ID
 from app.process.consumer import LogRecord
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode
+from app.topics.openings import first_arrival
 from oracle.replay import arrival
+from support.macs import KEYS
 
 NUMBERS = range(CATALOGUE.partitions)
 INPUTS = {topic.name: topic for topic in CATALOGUE.topics.values() if topic.folds_into}
-CHANGELOGS = {"people": "yuekang-people-changelog", "scans": "yuekang-scans-changelog"}
+CHANGELOGS = {table: f"yuekang-{table}-changelog" for table in ("people", "scans", "quotas")}
 FORWARDED_FROM = "yk_forwarded_from"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,12 +56,18 @@ def decoded(record: LogRecord) -> tuple[Any, Refusal | None]:
     """Return the event of a record, or why it is refused."""
     topic = INPUTS[record.topic]
     try:
-        event = decode(record.value, record.key, record.headers, topic, arrival(record))
+        event = decode(record.value, record.key, record.headers, topic, arrived(record))
     except Refusal as refusal:
         return None, refusal
     if is_misplaced(record) and FORWARDED_FROM in dict(record.headers):
         return None, Refusal(Code.WRONG_PARTITION, "")
     return event, None
+
+
+def arrived(record: LogRecord) -> datetime:
+    """Return when a record counts as arrived: when it first did, if it comes back counted."""
+    first = first_arrival(record, KEYS)
+    return arrival(record) if first is None else datetime.fromtimestamp(first / 1_000, UTC)
 
 
 def is_misplaced(record: LogRecord) -> bool:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from app.process.consumer import LogRecord
 from app.topics.codec import Code
+from app.topics.openings import COUNTED, decode_opening
 from models.notices import Notice
 from oracle.found import Differences
 from oracle.inputs import Place
@@ -51,7 +52,17 @@ class Letters:
             self.expect(Letter("dead-letters", place, str(notice.objection), notice.refused, event))
 
     def take_input(self, record: LogRecord) -> None:
-        """Keep the bytes of an input record; note that it was forwarded, if it was."""
+        """Keep the bytes of an input record; note that it was forwarded, was sent to be counted, or
+        comes back, if it is so."""
+        if record.topic == "openings":
+            told = decode_opening(record.value or b"")
+            place = told.topic, told.partition, told.offset
+            self._found[Letter("openings", place, "sent", False, None)] += 1
+            return
+        if COUNTED in dict(record.headers):
+            said = msgspec.json.decode(record.value or b"")
+            event = said["source"], said["id"]
+            self._found[Letter(record.topic, None, "counted", False, event)] += 1
         self._inputs[record.topic, record.partition, record.offset].append(record.value or b"")
         mark = dict(record.headers).get(FORWARDED_FROM)
         if mark is not None and not is_misplaced(record):
@@ -59,14 +70,14 @@ class Letters:
             self._found[_forwarded((topic, int(number), int(offset)))] += 1
 
     def take(self, record: LogRecord) -> None:
-        """Note a record of dead-letters or parked."""
+        """Note a record of dead-letters, parked or held."""
         self.count += 1
         said = {name: raw.decode() for name, raw in record.headers if name.startswith("yk_")}
         place = None
         if "yk_topic" in said:
             place = said["yk_topic"], int(said["yk_partition"]), int(said["yk_offset"])
         raw, event = record.value or b"", None
-        by_fold = said["yk_reason"] not in {*Code, "parked"}
+        by_fold = said["yk_reason"] not in {*Code, "parked"} and record.topic != "held"
         if by_fold:
             event = said["yk_source"], said["yk_id"]
         refused = said["yk_refused"] == "true"
