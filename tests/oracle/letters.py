@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from app.process.consumer import LogRecord
 from app.topics.codec import Code
 from app.topics.openings import COUNTED, decode_opening
