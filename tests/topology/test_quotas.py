@@ -2,8 +2,9 @@
 until two different operators have approved it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -210,9 +211,8 @@ def test_another_source_another_reason_and_the_next_window_have_their_own(driver
 def test_the_number_does_not_depend_on_how_records_are_spread(
     driver: Driver, partitions: int
 ) -> None:
-    people = iter(someone, None)
-    keys = [p for p in (next(people) for _ in range(200)) if _partition(p) < partitions][:12]
-    assert len({_partition(key) for key in keys}) == partitions
+    of_each = 12 // partitions
+    keys = [key for part in range(partitions) for key in islice(people_of(part), of_each)]
     events = [listing(key, number) for number, key in enumerate(keys)]
     driver.send_all(verified(events))
     driver.send_all(events)
@@ -220,8 +220,11 @@ def test_the_number_does_not_depend_on_how_records_are_spread(
     assert len(held(driver)) == len(events) - LIMIT
 
 
-def _partition(person: str) -> int:
-    return partition_of(person.encode(), CATALOGUE.partitions)
+def people_of(partition: int) -> Iterator[str]:
+    """People whose records lie in a partition."""
+    for person in iter(someone, None):
+        if partition_of(person.encode(), CATALOGUE.partitions) == partition:
+            yield person
 
 
 def test_one_operator_is_not_enough_nor_is_the_same_twice(driver: Driver) -> None:
