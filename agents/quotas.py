@@ -189,13 +189,13 @@ class Quotas:
             return
         event = _decode_event(opening.event)
         notice = above_limit(event, opening.reason, limit)
-        self._hold(record, opening, quota, notice.detail)
+        self._hold(record, opening, notice.detail)
         self._dead_letters.notify(self._transaction, opening.person.encode(), notice, opening)
 
     def leave_aside(self, record: LogRecord, why: str) -> None:
         """Hold a record that an operator leaves aside, so that nothing is lost."""
-        opening, _, quota = self._read(record)
-        self._hold(record, opening, quota, f"An operator leaves it aside: {why}")
+        opening, _, _ = self._read(record)
+        self._hold(record, opening, f"An operator leaves it aside: {why}")
 
     def write(self) -> Iterator[None]:
         """Write the rows that changed, and how much is held; yield between rows."""
@@ -211,11 +211,11 @@ class Quotas:
 
     def _take_again(self, record: LogRecord, opening: Opening, source: str, quota: Quota) -> None:
         """Let what was held go on if enough operators approve it, as of now; else hold it again."""
-        self._count_held(opening, quota, -1)
+        self._count_held(opening, -1)
         if quota.approved(opening.arrived):
             self._go_on(opening, source, record.timestamp)
         else:
-            self._hold(record, opening, quota, "It was sent again, and two operators are needed.")
+            self._hold(record, opening, "It was sent again, and two operators are needed.")
 
     def _go_on(self, opening: Opening, source: str, arrived: int) -> None:
         back = as_counted(opening, source, arrived, self._keys)
@@ -223,12 +223,11 @@ class Quotas:
             Output(back.topic, back.key, back.value, back.headers, opening.partition)
         )
 
-    def _hold(self, record: LogRecord, opening: Opening, quota: Quota, why: str) -> None:
+    def _hold(self, record: LogRecord, opening: Opening, why: str) -> None:
         self._dead_letters.hold(self._transaction, record, opening, why)
         self._transaction.count(metrics.WORKER_HELD.labels(opening.reason.slug))
-        self._count_held(opening, quota, 1)
+        self._count_held(opening, 1)
 
-    def _count_held(self, opening: Opening, quota: Quota, by: int) -> None:
-        quota.held = max(0, quota.held + by)
+    def _count_held(self, opening: Opening, by: int) -> None:
         of_reason = self._now.get(opening.reason, 0) + by
         self._now[int(opening.reason)] = max(0, of_reason)

@@ -104,12 +104,11 @@ class Quota(Struct, array_like=True):
     log stamps records.
 
     `windows` has, by its beginning, what arrived in each window, whether it was within the limit or
-    not. `held` is how many wait. `approvals` has until which arrival each of the two operators
+    not. `approvals` has until which arrival each of the two operators
     approves who approve the latest.
     """
 
     windows: dict[int, int] = {}
-    held: int = 0
     approvals: dict[str, int] = {}
 
     def count(self, arrived: int, limit: QuotaLimit) -> bool:

@@ -269,7 +269,7 @@ def approve(
     why: Annotated[str, typer.Option("--reason", help="Why it is believed.")],
     until: Annotated[
         str | None,
-        typer.Option(help="Only what was held by then, as for --since. Now if left out."),
+        typer.Option(help="Only what arrived by then, as for --since. Now if left out."),
     ] = None,
 ) -> None:
     """Approve what is held of a source for one reason; with the second operator's it goes on.
@@ -292,12 +292,13 @@ def approve(
             f"The approval is written, but no worker has applied it within {WAIT_SECONDS_MAX:g} s. "
             "Does one run?"
         )
-    found = ask_kafka(lambda brokers: approved(brokers, source, opens)).approved_until
+    found = ask_kafka(lambda brokers: approved(brokers, keys, source, opens)).approved_until
     if found is None:
         print(f"Approved by {by}. It goes on once another operator has approved it too.")
         return
     both = datetime.fromtimestamp(found / 1_000, UTC)
-    outcome = _resend(ResendJob(ON_HOLD, None, LetterFilter(None, opens, source, until=both)))
+    wanted = LetterFilter(None, opens, source)
+    outcome = _resend(ResendJob(ON_HOLD, None, wanted, arrived_by=found))
     print(
         f"Approved by two operators up to {both.astimezone(ZONE):%Y-%m-%d %H:%M:%S}: "
         f"{outcome.sent} go on now, {outcome.sent_before} went on before."
@@ -374,6 +375,6 @@ def _resend(job: ResendJob) -> ResendOutcome:
             if not job.dry_run:
                 about = str(job.place or job.topic)
                 await note_command(brokers, by, Act.LETTERS_RESENT, about, details=_said_of(job))
-            return await resend(brokers, keys, job, await still_parked(brokers), watcher)
+            return await resend(brokers, keys, job, await still_parked(brokers, keys), watcher)
 
         return ask_kafka(run)

@@ -8,7 +8,7 @@ applies it with its next chunk.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,9 +18,10 @@ from aiokafka.structs import RecordMetadata
 
 from app.audit.entries import Act
 from app.audit.trail import note_command
+from app.process.consumer import LogRecord
 from app.process.kafka import Brokers
 from app.projection.freshness import GROUPS, LISTS, PEOPLE, SCANS, Group
-from app.topics.authentic import SourceKeys
+from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import CATALOGUE, OPENINGS, PARKED, SOURCE_RELEASES, partition_of
 from app.topics.letters import Letter
 from app.topics.reading import reading
@@ -32,6 +33,7 @@ from models.sources import (
     OpeningsApprovedData,
     PartitionReleased,
     PartitionReleasedData,
+    SourceReleased,
     released,
 )
 
@@ -87,19 +89,13 @@ async def approve_openings(
     return await _is_applied(brokers, {place.partition: place.offset}, [PEOPLE], wait_seconds)
 
 
-async def approved(brokers: Brokers, source: str, reason: str) -> Quota:
+async def approved(brokers: Brokers, keys: SourceKeys, source: str, reason: str) -> Quota:
     """Return who approves what is held of `source` for `reason`, as the worker knows it too."""
     quota, number = Quota(), _partition_of(source)
-    async with reading(brokers, TOPIC.name, TOPIC.partitions) as reader:
-        async for record in reader.records():
-            if record.partition != number or record.key != source.encode():
-                continue
-            try:
-                release = _decode(record.value or b"")
-            except msgspec.DecodeError:  # the worker has refused it
-                continue
-            match release:
-                case OpeningsApproved(source=by, data=data) if data.reason == reason:
+    async for record, release in _releases(brokers, keys):
+        match release:
+            case OpeningsApproved(source=by, data=data) if record.partition == number:
+                if (data.source, data.reason) == (source, reason):
                     quota.approve(by, min(milliseconds(data.until), record.timestamp))
     return quota
 
@@ -139,7 +135,7 @@ async def _is_applied(
         await asyncio.sleep(ASK_SECONDS)
 
 
-async def still_parked(brokers: Brokers) -> Callable[[Letter], bool]:
+async def still_parked(brokers: Brokers, keys: SourceKeys) -> Callable[[Letter], bool]:
     """Return a function that says whether a letter's source is still parked.
 
     It is, unless the source was released since the letter. Only releases that the worker has
@@ -148,10 +144,10 @@ async def still_parked(brokers: Brokers) -> Callable[[Letter], bool]:
     newest: dict[tuple[int, str], datetime] = {}
     applied = await _applied(brokers, GROUPS)
     ends = {number: applied.get(number, 0) for number in range(TOPIC.partitions)}
-    async with reading(brokers, TOPIC.name, TOPIC.partitions, ends) as reader:
-        async for record in reader.records():
+    async for record, release in _releases(brokers, keys, ends):
+        if isinstance(release, SourceReleased):
             at = datetime.fromtimestamp(record.timestamp / 1_000, UTC)
-            newest[record.partition, (record.key or b"").decode(errors="replace")] = at
+            newest[record.partition, release.data.source] = at
 
     def parked(letter: Letter) -> bool:
         released_at = newest.get((letter.place.partition, letter.source or ""))
@@ -159,6 +155,20 @@ async def still_parked(brokers: Brokers) -> Callable[[Letter], bool]:
         return on_parked and (released_at is None or released_at < letter.at)
 
     return parked
+
+
+async def _releases(
+    brokers: Brokers, keys: SourceKeys, ends: Mapping[int, int] | None = None
+) -> AsyncIterator[tuple[LogRecord, AnyRelease]]:
+    """Yield what operators have written, up to `ends`; leave out what the worker refuses."""
+    async with reading(brokers, TOPIC.name, TOPIC.partitions, ends) as reader:
+        async for record in reader.records():
+            try:
+                release, author = _decode(record.value or b""), keys.author(record)
+            except (msgspec.DecodeError, NotAuthentic):
+                continue
+            if release.source == author:
+                yield record, release
 
 
 async def _applied(brokers: Brokers, groups: Iterable[Group]) -> dict[int, int]:

@@ -25,6 +25,7 @@ from app.process.producers import TransactionalProducer, unawaited
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import APPLICATION, CATALOGUE, group_of
 from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
+from app.topics.openings import decode_opening
 from app.topics.reading import Reader, reading
 from app.topics.records import KafkaPlace
 
@@ -51,6 +52,17 @@ class ResendJob(Struct, frozen=True):
     dry_run: bool = False
     private_key: bytes = b""
     """Opens what is sealed; without it a sealed letter is not sent, unless it is replaced."""
+    arrived_by: int | None = None
+    """Of what is held, only what first arrived by then (ms since 1970): so far it is approved."""
+
+    def takes(self, letter: Letter) -> bool:
+        """Say whether a letter is to be sent."""
+        if not self.wanted.takes(letter):
+            return False
+        return (
+            self.arrived_by is None
+            or decode_opening(letter.value or b"").arrived <= self.arrived_by
+        )
 
 
 class ResendOutcome(Struct):
@@ -131,7 +143,7 @@ async def _batches(reader: Reader, job: ResendJob) -> AsyncIterator[list[Letter]
     size = 0
     async for record in reader.records(job.wanted.since):
         letter = letter_in(record)
-        if job.wanted.takes(letter):
+        if job.takes(letter):
             batch.append(letter)
             size += len(letter.value or b"")
         if len(batch) >= BATCH_LETTERS_MAX or size >= BATCH_BYTES_MAX:

@@ -191,7 +191,6 @@ class LetterFilter(Struct, frozen=True):
     reason: str | None = None
     source: str | None = None
     since: datetime | None = None
-    until: datetime | None = None
 
     def takes(self, letter: Letter) -> bool:
         """Say whether a letter is wanted."""
@@ -201,5 +200,4 @@ class LetterFilter(Struct, frozen=True):
             and self.reason in (None, letter.reason)
             and self.source in (None, letter.source)
             and (self.since is None or letter.at >= self.since)
-            and (self.until is None or letter.at <= self.until)
         )

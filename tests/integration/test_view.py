@@ -269,7 +269,7 @@ async def test_everybody_is_told_rounded_counts_of_the_quarter_of_an_hour(
     await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(12)))
     first = await http.get("/v1/counts")
     assert first.headers["cache-control"] == "public, max-age=60"
-    assert first.json().keys() == {"made_at", "colours", "reasons", "red", "green"}
+    assert first.json().keys() == {"made_at", "colours", "reasons", "red", "green", "held"}
     assert first.json()["red"]["440100"] == {"least": 10, "most": 19}
     assert first.json()["red"]["440300"] == {"least": 0, "most": 9}
     await model.put(*(health_code(someone(), reason(), city="440106") for _ in range(10)))

@@ -65,7 +65,6 @@ class Quotas:
         place = told.topic, told.partition, told.offset
         self._letters.expect(Letter("held", place, told.reason.slug, False, None))
         self._letters.expect(Letter("dead-letters", place, "held", False, _event_of(told)))
-        quota.held += 1
         now = self._now[record.partition]
         now[int(told.reason)] = now.get(int(told.reason), 0) + 1
 

@@ -185,7 +185,7 @@ def test_what_is_above_the_limit_is_held_and_its_source_told(driver: Driver) -> 
     places = [(t.headers["yk_topic"], int(t.headers["yk_partition"]), t.offset) for t in told]
     assert places == [(s.topic, s.partition, s.offset) for s in sent[LIMIT:]]
     assert "two operators" in told[0].headers["yk_detail"]
-    assert quota(driver).held == 2
+    assert _now(driver)[Reason.CLOSE_CONTACT] == 2
     assert metrics.WORKER_HELD.labels(SLUG)._value.get() == before + 2
     driver.advance(by=timedelta(seconds=1))
     assert metrics.WORKER_OPENINGS_HELD.labels(SLUG)._value.get() == 2
@@ -242,7 +242,9 @@ def test_one_operator_is_not_enough_nor_is_the_same_twice(driver: Driver) -> Non
     ] == [CHEN]
     send_again(driver, held(driver)[-len(letters) :])
     assert red(driver, events) == LIMIT
-    assert quota(driver).held == len(letters), "each is held again, and lost by nobody"
+    assert _now(driver)[Reason.CLOSE_CONTACT] == len(letters), (
+        "each is held again, and lost by nobody"
+    )
 
 
 def test_two_operators_let_all_go_on_as_of_their_release(driver: Driver) -> None:
@@ -256,7 +258,6 @@ def test_two_operators_let_all_go_on_as_of_their_release(driver: Driver) -> None
     letters = held(driver)
     send_again(driver, letters)
     assert red(driver, events) == len(events)
-    assert quota(driver).held == 0
     assert _now(driver) == {Reason.CLOSE_CONTACT: 0}
     released = [driver.changes(letter.key.decode())[-1] for letter in letters if letter.key]
     assert {change.at for change in released} == {driver.now}, "until then they were green"

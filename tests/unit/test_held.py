@@ -1,30 +1,52 @@
 """What an operator is told of a person's events that are held, and what is sent of them."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
+from app.letters import releases
 from app.letters.mend import NotSentError, mend
+from app.letters.resend import ResendJob
 from app.operator.held import still_held
+from app.process.consumer import LogRecord
 from app.process.macs import MAC
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, ON_HOLD, OPENINGS, partition_of
+from app.topics.authentic import OURS
+from app.topics.catalogue import (
+    CATALOGUE,
+    DEAD_LETTERS,
+    ON_HOLD,
+    OPENINGS,
+    PARKED,
+    SOURCE_RELEASES,
+    partition_of,
+)
 from app.topics.codec import encode
 from app.topics.letters import Letter, LetterFilter
 from app.topics.openings import RESENT_FROM, Opening, encode_opening
-from app.topics.records import KafkaPlace
+from app.topics.records import KafkaPlace, Record
 from models.codes import Reason
+from models.sources import AnyRelease, OpeningsApproved, OpeningsApprovedData, released
 from support import builders as b
+from support.brokers import NO_BROKERS
 from support.macs import KEYS
 
 NOW = datetime(2022, 3, 20, tzinfo=UTC)
-SOURCE = "/cdc/440100"
+SOURCE, CHEN = "/cdc/440100", "/operators/chen"
 
 
-def held(id: str, at: datetime = NOW) -> Letter:
+def held(id: str, at: datetime = NOW, arrived: int = 0) -> Letter:
     event = b.contact(b.day(2), id=id, source=SOURCE)
     opening = Opening(
-        "contact-listings", 1, 7, 0, Reason.CLOSE_CONTACT, b.PERSON, msgspec.Raw(encode(event))
+        "contact-listings",
+        1,
+        7,
+        arrived,
+        Reason.CLOSE_CONTACT,
+        b.PERSON,
+        msgspec.Raw(encode(event)),
     )
     return Letter(
         place=KafkaPlace(ON_HOLD, 1, 3),
@@ -66,7 +88,43 @@ def test_the_letter_to_its_source_is_nothing_to_send() -> None:
         mend(told, KEYS, NOW)
 
 
-def test_only_what_was_held_by_an_instant_is_wanted() -> None:
-    wanted = LetterFilter(until=NOW)
-    assert wanted.takes(held("one"))
-    assert not wanted.takes(held("one", NOW.replace(hour=1)))
+def test_what_is_sent_is_what_arrived_by_an_instant_whenever_it_was_held() -> None:
+    job = ResendJob(ON_HOLD, None, LetterFilter(), arrived_by=1_000)
+    assert job.takes(held("one", NOW.replace(hour=1), arrived=1_000))
+    assert not job.takes(held("one", arrived=1_001))
+
+
+async def test_an_approval_releases_no_parked_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = OpeningsApprovedData(SOURCE, Reason.CLOSE_CONTACT.slug, NOW, "an outbreak")
+    approval = OpeningsApproved(id="a1", time=NOW, source=CHEN, data=data)
+    letter = msgspec.structs.replace(held("one"), place=KafkaPlace(PARKED, 1, 3))
+    assert (await parked_after(monkeypatch, approval))(letter)
+    assert (await parked_after(monkeypatch, released(SOURCE, "r1", NOW, CHEN), OURS))(letter)
+    assert not (await parked_after(monkeypatch, released(SOURCE, "r1", NOW, CHEN)))(letter)
+
+
+async def parked_after(
+    monkeypatch: pytest.MonkeyPatch, release: AnyRelease, author: str = CHEN
+) -> Callable[[Letter], bool]:
+    """Return what says who is still parked, once `author` has written `release`."""
+    record = KEYS.signed(
+        Record(SOURCE_RELEASES, SOURCE.encode(), msgspec.json.encode(release)), author
+    )
+    at = int(NOW.timestamp() * 1_000) + 1
+    headers = list(record.headers)
+    lies = LogRecord(record.topic, 1, 0, at, 0, record.key, record.value, None, 0, 0, headers)
+
+    class Read:
+        async def records(self) -> AsyncIterator[LogRecord]:
+            yield lies
+
+    @asynccontextmanager
+    async def reading(*_: object) -> AsyncIterator[Read]:
+        yield Read()
+
+    async def applied(*_: object) -> dict[int, int]:
+        return {1: 1}
+
+    monkeypatch.setattr(releases, "reading", reading)
+    monkeypatch.setattr(releases, "_applied", applied)
+    return await releases.still_parked(NO_BROKERS, KEYS)
