@@ -198,6 +198,6 @@ async def _assert_told_of(halt: dict[str, Any], worker: Worker) -> None:
     listed = partitions(worker, "list", "--json")
     assert listed.returncode == 0, listed.stderr
     held = [json.loads(line) for line in listed.stdout.splitlines()]
-    assert len(held) == 2 * PARTITIONS
+    assert len(held) == 3 * PARTITIONS
     assert [each["partition"] for each in held if each["state"] == "halted"] == [NUMBER]
     assert f"people   {NUMBER}         halted      " in partitions(worker, "list").stdout
