@@ -11,7 +11,7 @@ and each is known at an asking only of what the one before had brought about by 
 3. at a later asking `c` all that was appended to the input before `b` was applied.
 
 At `c`, then, all that was appended before `u` is applied, or held. Each asking costs a step, some
-3 s in all; so where nothing went round since `b`, what is known of the input holds at once.
+2 s in all; so where nothing went round since `b`, what is known of the input holds at once.
 """
 
 from collections import deque
