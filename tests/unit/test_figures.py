@@ -198,3 +198,10 @@ def test_the_total_of_the_province_is_told_to_twenty(red: list[int]) -> None:
 
 def test_the_cities_are_those_that_have_a_name() -> None:
     assert set(CITIES_SHOWN) == names.CITIES.keys()
+
+
+@pytest.mark.parametrize(("number", "least"), [(0, 0), (9, 0), (10, 10), (37, 30), (5_000, 5_000)])
+def test_what_is_held_is_told_by_ten_and_below_ten_not_at_all(number: int, least: int) -> None:
+    world = Counts(NOON, {}, {}, {}, [], held=number)
+    told = figures_answer(published(world, CITIES_SHOWN)).held
+    assert (told.least, told.most) == (least, least + 9)
