@@ -129,7 +129,7 @@ class Poison:
                 if known is not None and not known(event):
                     right = _right_partition(record, self._topic)
             except Refusal as refusal:
-                self._refuse(record, refusal, author)
+                self._refuse(record, refusal, author, counts=first is None)
                 continue
             if self.watching and first is None and self.parks(record, event.source):
                 continue
@@ -144,15 +144,16 @@ class Poison:
         refusal = Refusal(Code.NOT_AUTHENTIC, f"{error} {_MAKE_IT}")
         self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
 
-    def _refuse(self, record: LogRecord, refusal: Refusal, author: str) -> None:
-        """Write a refused record of `author` to dead-letters, or to parked."""
-        self.watching = True
+    def _refuse(self, record: LogRecord, refusal: Refusal, author: str, *, counts: bool) -> None:
+        """Write a refused record of `author` to dead-letters, or to parked; `counts` against it."""
         refusal.source = author
         if author in self._tally.parked:
             self._dead_letters.park(self._transaction, self._topic, record, author, refusal)
         else:
             self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
-        self._count(record, author, True)
+        if counts:
+            self.watching = True
+            self._count(record, author, True)
 
     def _leave_aside(self, record: LogRecord, reason: str) -> None:
         refusal = Refusal(Code.LEFT_ASIDE, f"An operator leaves it aside: {reason}")

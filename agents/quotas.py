@@ -88,7 +88,11 @@ def chunk_count(dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
                 refusal = Refusal(Code.NOT_AUTHENTIC, NOT_OURS)
                 dead_letters.refuse(transaction, TOPIC, record, refusal)
             elif left_aside is not None:
-                quotas.leave_aside(record, left_aside)
+                try:
+                    quotas.leave_aside(record, left_aside)
+                except msgspec.DecodeError as error:  # who has it so cannot hold it
+                    why = f"An operator leaves it aside: {left_aside} ({error})"
+                    dead_letters.refuse(transaction, TOPIC, record, Refusal(Code.LEFT_ASIDE, why))
             else:
                 quotas.take(record)
         yield from quotas.write()
@@ -136,6 +140,10 @@ def held_now(transaction: Transaction) -> dict[int, int]:
     return {} if stored is None else _decode_now(stored)
 
 
+def _was_held(record: LogRecord) -> bool:
+    return any(name == RESENT_FROM for name, _ in record.headers)
+
+
 class QuotaRows:
     """The rows that one chunk touches, decoded once and written once."""
 
@@ -179,7 +187,7 @@ class Quotas:
         """Let a record go on, or hold it. Raise `msgspec.DecodeError` for one that no worker of
         this release can have written."""
         opening, source, quota = self._read(record)
-        if any(name == RESENT_FROM for name, _ in record.headers):
+        if _was_held(record):
             self._take_again(record, opening, source, quota)
             return
         limit = limit_of(source, opening.reason, instant(opening.arrived))
@@ -193,8 +201,13 @@ class Quotas:
         self._dead_letters.notify(self._transaction, opening.person.encode(), notice, opening)
 
     def leave_aside(self, record: LogRecord, why: str) -> None:
-        """Hold a record that an operator leaves aside, so that nothing is lost."""
+        """Hold a record that an operator leaves aside, so that nothing is lost.
+
+        Raise `msgspec.DecodeError` for one that cannot be read.
+        """
         opening, _, _ = self._read(record)
+        if _was_held(record):
+            self._count_held(opening, -1)
         self._hold(record, opening, f"An operator leaves it aside: {why}")
 
     def write(self) -> Iterator[None]:

@@ -41,6 +41,9 @@ log = structlog.get_logger()
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 QUOTAS = str(CATALOGUE.topics[OPENINGS].folds_into)
 
+UNNAMED_OPERATOR = "/operator"
+"""Of releases of before; it may be anybody, so it is no second operator."""
+
 _decode = msgspec.json.Decoder(AnyRelease).decode
 
 
@@ -120,6 +123,8 @@ def _release_in(record: LogRecord, keys: SourceKeys) -> AnyRelease:
     except msgspec.DecodeError as error:  # also JSON that is not a release
         raise Refusal(Code.INVALID, f"This is no release: {error}.", author) from None
     check_author(release.source, author)
+    if isinstance(release, OpeningsApproved) and author == UNNAMED_OPERATOR:
+        raise Refusal(Code.NO_AUTHORITY, "Two operators approve, each by name.", author)
     return release
 
 

@@ -303,6 +303,8 @@ def approve(
         f"Approved by two operators up to {both.astimezone(ZONE):%Y-%m-%d %H:%M:%S}: "
         f"{outcome.sent} go on now, {outcome.sent_before} went on before."
     )
+    if outcome.not_sent:
+        raise failed(f"{outcome.not_sent} did not go on; why is said above of each.")
 
 
 def _private_key(file: Path | None, *, required: bool = True) -> bytes:

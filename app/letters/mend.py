@@ -46,7 +46,7 @@ def mend(
     of the worker that wrote it; two operators must have approved it, or it is held again.
     """
     if letter.opening_mac is not None:
-        return _opening(letter, letter.opening_mac)
+        return _opening(letter, letter.opening_mac, keys)
     if letter.reason == Objection.HELD:
         raise NotSentError(
             "Its event is held, and goes on once two operators have approved it "
@@ -67,8 +67,13 @@ def mend(
     return _as_it_came(letter, keys, now, force)
 
 
-def _opening(letter: Letter, mac: bytes) -> Sending:
+def _opening(letter: Letter, mac: bytes, keys: SourceKeys) -> Sending:
     back = sent_back(letter.source or "", letter.value, mac)
+    if not keys.is_ours(back):
+        raise NotSentError(
+            "The key with which a worker signed it is not here, so the workers would refuse it. "
+            f"Give the master key of that time ({variable_of('former_mac_key')})."
+        )
     partition = partition_of(back.key or b"", CATALOGUE.topics[back.topic].partitions)
     headers = (*back.headers, (RESENT_FROM, _origin(letter)))
     return Sending(back.topic, partition, back.key, back.value, headers)

@@ -47,8 +47,8 @@ class Round:
     def __init__(self) -> None:
         self.until: float | None = None
         """Until when all that was appended is applied, or held (s since 1970)."""
-        self._taken = deque[Known](maxlen=KEPT_MAX)
-        self._back = deque[Known](maxlen=KEPT_MAX)
+        self._taken = deque[Known]()
+        self._back = deque[Known]()
 
     def saw(
         self, at: float, taken: float | None, counted: float | None, settled_at: float | None
@@ -57,14 +57,22 @@ class Round:
         counted, and since when nothing goes round."""
         if taken is None:
             return
-        self._taken.append((at, taken))
+        _keep(self._taken, (at, taken))
         if counted is not None and (newest := _newest(self._taken, counted)) is not None:
-            self._back.append((at, newest))
+            _keep(self._back, (at, newest))
         found = _newest(self._back, taken)
         if settled_at is not None and settled_at <= taken:
             found = taken
         if found is not None:
             self.until = max(found, self.until or found)
+
+
+def _keep(known: deque[Known], newest: Known) -> None:
+    """Keep what is known; where it is full, in place of the newest. The oldest is what the next step
+    waits for: whoever dropped it would wait for ever."""
+    if len(known) == KEPT_MAX:
+        known.pop()
+    known.append(newest)
 
 
 def _newest(known: deque[Known], asked_until: float) -> float | None:

@@ -85,6 +85,7 @@ class Group(Struct, frozen=True):
 PEOPLE = Group(group_of(APPLICATION), "people", OPENINGS)
 LISTS = Group(group_of(LISTS_APPLICATION), "lists")
 SCANS = Group(group_of(APPLICATION), "scans")
+QUOTAS = Group(group_of(APPLICATION), "quotas")
 GROUPS = (PEOPLE, LISTS)
 
 log = structlog.get_logger()

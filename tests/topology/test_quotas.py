@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from app.engine.store import DUE, HELD_NOW
+from app.engine.store import DUE, HELD_NOW, TALLY
 from app.process import metrics
 from app.topics.authentic import OURS
 from app.topics.catalogue import (
@@ -24,6 +24,7 @@ from app.topics.catalogue import (
     STATUS_CHANGES,
     partition_of,
 )
+from app.topics.codec import Code, Refusal, decode
 from app.topics.letters import letter_in
 from app.topics.openings import COUNTED, OPENING_MAC, RESENT_FROM, decode_opening, sent_back
 from app.topics.records import Record, structured
@@ -388,6 +389,62 @@ def test_what_an_operator_leaves_aside_is_held(driver: Driver, monkeypatch: Any)
         approve(driver, by)
     send_again(driver, [letter])
     assert driver.code().colour is Colour.RED
+
+
+def test_what_cannot_be_read_is_left_aside_as_a_dead_letter(driver: Driver) -> None:
+    """A record of a later release that was rolled back, say."""
+    driver.send(b.verified())
+    driver.send(listing(b.PERSON))
+    [opened] = driver.records(OPENINGS)
+    later = msgspec.json.encode({**msgspec.json.decode(opened.value or b""), "reason": 99})
+    driver.send(KEYS.signed(Record(OPENINGS, opened.key, later, ()), OURS), author=None)
+    [halt] = driver.halts
+    driver.release_partition(halt, "a rollback", leave_aside=True)
+    assert driver.halts == []
+    assert driver.outputs(DEAD_LETTERS)[-1].headers["yk_reason"] == Code.LEFT_ASIDE
+    driver.send(listing(someone(), 2))
+    assert len(driver.records(OPENINGS)) == 3, "the next is counted"
+
+
+def test_what_is_left_aside_again_is_held_once(driver: Driver, monkeypatch: Any) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError
+
+    events = listings(LIMIT + 1)
+    driver.send_all([*verified(events), *events])
+    [letter] = held(driver)
+    with monkeypatch.context() as patch:
+        patch.setattr("models.quotas.Quota.approved", broken)
+        send_again(driver, [letter])
+        [halt] = driver.halts
+        driver.release_partition(halt, "a bug", leave_aside=True)
+    assert _now(driver) == {Reason.CLOSE_CONTACT: 1}
+
+
+def test_who_approves_has_a_name(driver: Driver) -> None:
+    events = listings(LIMIT + 1)
+    driver.send_all([*verified(events), *events])
+    approve(driver, CHEN)
+    approve(driver, "/operator")
+    assert quota(driver).approvals.keys() == {CHEN}
+    assert driver.outputs(DEAD_LETTERS)[-1].headers["yk_reason"] == Code.NO_AUTHORITY
+
+
+def test_a_counted_event_that_is_refused_counts_against_nobody(
+    driver: Driver, monkeypatch: Any
+) -> None:
+    driver.send(b.verified())
+    before = driver.rows("people", HERE).get(TALLY + TOPIC.encode())
+
+    def refuses(record: Any, key: Any, headers: Any, *others: Any) -> Any:
+        if any(name == COUNTED for name, _ in headers):
+            raise Refusal(Code.INVALID, "a codec of later")
+        return decode(record, key, headers, *others)
+
+    monkeypatch.setattr("agents.poison.decode", refuses)
+    driver.send(listing(b.PERSON))
+    assert driver.outputs(DEAD_LETTERS)[-1].headers["yk_reason"] == Code.INVALID
+    assert driver.rows("people", HERE).get(TALLY + TOPIC.encode()) == before
 
 
 def test_one_in_a_wrong_partition_is_forwarded_and_then_counted(driver: Driver) -> None:

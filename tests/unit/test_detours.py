@@ -2,10 +2,11 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.projection.detours import Detour, Round
+from app.projection.detours import KEPT_MAX, Detour, Round
 
 
 def test_where_nothing_goes_round_what_is_known_of_the_input_holds_at_once() -> None:
@@ -39,6 +40,20 @@ def test_where_something_goes_round_all_the_time_it_comes_on_all_the_same() -> N
         detour.saw(at, {0: second}, at - 1)
         round_.saw(at, at - 1, at - 1, detour.settled_at)
     assert round_.until == 96.0, "three steps behind"
+
+
+@pytest.mark.parametrize("lag", [20, KEPT_MAX - 1, KEPT_MAX + 10, 3 * KEPT_MAX])
+def test_who_is_behind_for_long_comes_on_all_the_same(lag: int) -> None:
+    """A lag of longer than all askings that are kept is a longer step, and no end."""
+    detour, round_ = Detour(), Round()
+    ages = []
+    for second in range(2_000):
+        at = float(second)
+        detour.saw(at, {0: second}, at - 1)
+        round_.saw(at, at - min(lag, second), at - 1, detour.settled_at)
+        ages.append(at - (round_.until or 0))
+    assert max(ages[-300:]) <= 3 * lag + 5
+    assert max(ages[-300:]) <= max(ages[600:900]) + 1, "it does not grow"
 
 
 def test_what_is_not_known_is_not_told() -> None:

@@ -61,8 +61,13 @@ def held(id: str, at: datetime = NOW, arrived: int = 0) -> Letter:
         key=b.PERSON.encode(),
         value=encode_opening(opening),
         own_headers=(),
-        opening_mac=b"1 /yuekang 00",
+        opening_mac=mac_of(encode_opening(opening)),
     )
+
+
+def mac_of(value: bytes) -> bytes:
+    """The MAC that a worker made for openings."""
+    return KEYS.of(OURS).header(OPENINGS, SOURCE.encode(), value, ())[1]
 
 
 def test_what_is_held_is_told_once_and_what_went_on_is_not() -> None:
@@ -77,7 +82,16 @@ def test_it_goes_back_to_openings_as_it_lay_there() -> None:
     sending = mend(letter, KEYS, NOW)
     assert (sending.topic, sending.key, sending.value) == (OPENINGS, SOURCE.encode(), letter.value)
     assert sending.partition == partition_of(SOURCE.encode(), CATALOGUE.partitions)
-    assert sending.headers == ((MAC, b"1 /yuekang 00"), (RESENT_FROM, b"held/1/3"))
+    assert sending.headers == (
+        (MAC, mac_of(letter.value or b"")),
+        (RESENT_FROM, b"held/1/3"),
+    )
+
+
+def test_what_the_workers_would_refuse_is_not_sent() -> None:
+    of_before = msgspec.structs.replace(held("one"), opening_mac=b"1 /yuekang 00")
+    with pytest.raises(NotSentError, match="YUEKANG_FORMER_MAC_KEY"):
+        mend(of_before, KEYS, NOW)
 
 
 def test_the_letter_to_its_source_is_nothing_to_send() -> None:
