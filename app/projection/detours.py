@@ -68,7 +68,7 @@ class Round:
 
 
 def _keep(known: deque[Known], newest: Known) -> None:
-    """Keep what is known; where it is full, in place of the newest. The oldest is what the next step
+    """Keep what is known; if full, in place of the newest. The oldest is what the next step
     waits for: whoever dropped it would wait for ever."""
     if len(known) == KEPT_MAX:
         known.pop()
