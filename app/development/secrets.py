@@ -32,8 +32,8 @@ OPERATOR = "operator"
 IDENTITY_PROVIDER = "identity-provider"
 
 KEYS_OF: Mapping[str, frozenset[str]] = {
-    "projection": frozenset({"yuekang_mac_key"}),
-    "rows": frozenset({"yuekang_mac_key"}),
+    "projection": frozenset({"yuekang_mac_key", "former_yuekang_mac_key"}),
+    "rows": frozenset({"yuekang_mac_key", "former_yuekang_mac_key"}),
     "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "audit-log": frozenset({"audit_key"}),
@@ -52,6 +52,7 @@ KEYS_OF: Mapping[str, frozenset[str]] = {
             "portal_mac_key",
             "terminal_mac_key",
             "register_mac_key",
+            "former_register_mac_key",
         }
     ),
     IDENTITY_PROVIDER: frozenset({"oidc_client_secret"}),
@@ -69,7 +70,10 @@ KAFKA_PASSWORD, REDIS_PASSWORD = variable_of("kafka_password"), variable_of("red
 FORMER = frozenset({"YUEKANG_TOKEN_KEY"})
 """Variables that no process knows any more; they are left out of an older file."""
 
-MASTER_KEY = variable_of("mac_key")
+MASTER_KEY, FORMER_MASTER_KEY = variable_of("mac_key"), variable_of("former_mac_key")
+MASTER_KEY_VERSION = variable_of("mac_key_version")
+"""No secret, but of no use without the key: who is given one of its keys is told it as well."""
+
 PRIVATE_KEY, PUBLIC_KEYS = "YUEKANG_TOKEN_PRIVATE_KEY", "YUEKANG_TOKEN_PUBLIC_KEYS"
 
 TOKENS = {
@@ -88,7 +92,8 @@ def development_secrets(directory: Path) -> dict[str, str]:
     found = _read(path)
     kept = {name: value for name, value in found.items() if name not in FORMER}
     wanted = {**_made(), **kept, **_known(OPERATOR, found)}
-    wanted |= mac_variables(bytes.fromhex(wanted[MASTER_KEY]))
+    former = bytes.fromhex(wanted.get(FORMER_MASTER_KEY, ""))
+    wanted |= mac_variables(bytes.fromhex(wanted[MASTER_KEY]), former)
     issuer = TokenIssuer(bytes.fromhex(wanted[PRIVATE_KEY]))
     wanted.setdefault(PUBLIC_KEYS, issuer.public.hex())
     for name, source in TOKENS.items():
@@ -118,6 +123,8 @@ def _own(directory: Path, name: str, keys: Mapping[str, str]) -> dict[str, str]:
     found = _read(path)
     variables = map(variable_of, sorted(KEYS_OF[name]))
     given = {variable: keys[variable] for variable in variables if variable in keys}
+    if MASTER_KEY_VERSION in keys and any(key.endswith("mac_key") for key in KEYS_OF[name]):
+        given[MASTER_KEY_VERSION] = keys[MASTER_KEY_VERSION]
     own = {**ENVIRONMENT, **given, **_known(name, found)}
     if own != found:
         _write(path, own)

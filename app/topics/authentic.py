@@ -31,6 +31,9 @@ the view has that one, and with it can make no release."""
 GIVEN_ALONE = ("portal", "terminal", "yuekang", "register")
 """The authorities whose keys are settings of their own, for processes without the master key."""
 
+CHECKED_ALONE = ("yuekang", "register")
+"""Those of them whose records such a process checks, also of the master key before."""
+
 _USE = b"yuekang mac: "
 """Keeps this use of a key apart from any other."""
 
@@ -45,7 +48,12 @@ def source_keys(settings: Settings) -> "SourceKeys":
     if settings.mac_key:
         return SourceKeys.of_master(settings.mac_key, version, settings.former_mac_key)
     given = {authority: getattr(settings, f"{authority}_mac_key") for authority in GIVEN_ALONE}
-    return SourceKeys({version: {authority: key for authority, key in given.items() if key}})
+    former = {name: getattr(settings, f"former_{name}_mac_key") for name in CHECKED_ALONE}
+    return SourceKeys({version: _set(given), version - 1: _set(former)})
+
+
+def _set(keys: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return {authority: key for authority, key in keys.items() if key}
 
 
 def operator_keys() -> "SourceKeys":
@@ -53,10 +61,15 @@ def operator_keys() -> "SourceKeys":
     return source_keys(Settings.from_environment("mac_key"))
 
 
-def mac_variables(master: bytes) -> dict[str, str]:
-    """Return the variables of a master key and of the keys that derive from it."""
-    keys = {f"{name}_mac_key": authority_key(master, name) for name in GIVEN_ALONE}
-    return {variable_of(name): key.hex() for name, key in {"mac_key": master, **keys}.items()}
+def mac_variables(master: bytes, former: bytes = b"") -> dict[str, str]:
+    """Return the variables of a master key and of the keys that derive from it; and of the `former`
+    master key, if there is one."""
+    keys = {"mac_key": master}
+    keys |= {f"{name}_mac_key": authority_key(master, name) for name in GIVEN_ALONE}
+    if former:
+        keys["former_mac_key"] = former
+        keys |= {f"former_{name}_mac_key": authority_key(former, name) for name in CHECKED_ALONE}
+    return {variable_of(name): key.hex() for name, key in keys.items()}
 
 
 class Authored(Protocol):

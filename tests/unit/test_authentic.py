@@ -13,7 +13,16 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.process.macs import MAC, message
-from app.topics.authentic import NotAuthentic, SourceKeys, authority_key, source_key
+from app.process.settings import Settings
+from app.topics.authentic import (
+    OURS,
+    NotAuthentic,
+    SourceKeys,
+    authority_key,
+    mac_variables,
+    source_key,
+    source_keys,
+)
 from app.topics.records import Headers, Record, binary, structured
 from support import builders as b
 from support.macs import ENVIRONMENT, KEYS, MAC_KEY
@@ -207,3 +216,19 @@ def test_the_lines_in_java_make_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.encode() == dict(KEYS.signed(record, LABORATORY).headers)[MAC]
+
+
+def test_who_has_single_keys_takes_those_of_the_master_key_before_too() -> None:
+    """A projection that is built again reads codes of both."""
+    former, master = bytes(32), bytes(range(32))
+    variables = mac_variables(master, former) | {"YUEKANG_MAC_KEY_VERSION": "2"}
+    masters = {"YUEKANG_MAC_KEY", "YUEKANG_FORMER_MAC_KEY"}
+    assert variables.keys() > masters
+    single = {name: value for name, value in variables.items() if name not in masters}
+    keys = source_keys(Settings.from_environment(environ=single))
+    code = Record("health-codes", b"p", b"{}", ())
+    for of, version in ((former, 1), (master, 2)):
+        assert keys.is_ours(SourceKeys.of_master(of, version).signed(code, OURS))
+    assert keys.of(OURS).head == b"2 /yuekang"
+    stranger = SourceKeys.of_master(bytes(31) + b"1", 1)
+    assert not keys.is_ours(stranger.signed(code, OURS))

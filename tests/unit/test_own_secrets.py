@@ -18,6 +18,8 @@ from app.development.secrets import (
 from app.development.stack.broker import ROOT
 from app.development.stack.stack import own_environment
 from app.process.settings import KEYS, Settings, variable_of
+from app.topics.authentic import OURS, REGISTER, SourceKeys, source_keys
+from app.topics.records import Record
 
 OF_SERVERS = {"kafka": "admin", "redis": "redis", "rows-redis": "redis"}
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
@@ -80,3 +82,23 @@ def test_a_container_has_the_file_of_what_runs_in_it(folder: Path, service: str)
     else:
         assert names == [f"{OF_SERVERS.get(service, service)}.env"]
     assert all((folder / "secrets" / each).exists() for each in names)
+
+
+def test_while_the_master_key_is_changed_each_has_what_derives_from_both(folder: Path) -> None:
+    path = folder / "secrets.env"
+    made = path.read_text()
+    former = next(line for line in made.splitlines() if line.startswith("YUEKANG_MAC_KEY="))
+    changed = f"{former.replace('MAC_KEY', 'FORMER_MAC_KEY')}\nYUEKANG_MAC_KEY_VERSION=2\n"
+    path.write_text(made.replace(former, "YUEKANG_MAC_KEY=" + "ab" * 32) + changed)
+    given = process_secrets(folder)
+    assert {name for name, own in given.items() if "YUEKANG_MAC_KEY_VERSION" in own} == {
+        *("worker", "lists-worker", "projection", "rows", "gateway", "view")
+    }
+    code = Record("health-codes", b"p", b"{}", ())
+    old = SourceKeys.of_master(bytes.fromhex(former.partition("=")[2].strip("'\"")))
+    for name in ("worker", "projection", "rows"):
+        keys = source_keys(Settings.from_environment(environ=given[name]))
+        assert keys.is_ours(old.signed(code, OURS))
+        assert keys.of(OURS).head == b"2 /yuekang"
+    view = source_keys(Settings.from_environment(environ=given["view"]))
+    assert view.author(old.signed(Record("sources", b"k", b"{}", ()), REGISTER)) == REGISTER
