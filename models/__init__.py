@@ -44,6 +44,6 @@ What bears on no code:
 - `information`: what a resident is shown of their health information.
 - `travel`: the travel card.
 - `documents`: which document numbers can exist.
-- `phones`: which mobile phone numbers can exist, and where one may not be.
+- `phones`: which mobile phone numbers can exist, and how one is left out of a text.
 - `personal`: where a text carries the number of a document or a phone, however it is written.
 """

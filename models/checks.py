@@ -12,7 +12,6 @@ from typing import NamedTuple, get_args, get_type_hints
 from msgspec import Struct
 
 from models.events import (
-    ABOUT_A_PHONE,
     ContactListedData,
     DeclarationData,
     DeclarationKind,
@@ -28,7 +27,6 @@ from models.events import (
     QuarantineTransferredData,
     RetractionData,
 )
-from models.phones import holds_phone_number
 
 
 class Fault(Struct, frozen=True):
@@ -137,7 +135,6 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
     - a certificate that ends before it is issued;
     - a declaration to nobody, or a personal one to somebody;
     - a display whose detail does not belong to its outcome;
-    - a telecom's id that looks like a phone number;
     - a correction of itself;
     - a retraction that names nothing.
     """
@@ -150,10 +147,6 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
                 yield Fault(field, f"{instant.isoformat()} is before {EARLIEST_DAY}, the earliest.")
             elif instant > arrived_at + (AHEAD_MAX if field in _PLANNED else CLOCK_SKEW):
                 yield Fault(field, f"{instant.isoformat()} lies too far in the future.")
-    if type(event) in ABOUT_A_PHONE:
-        for field, text in (("id", event.id), ("supersedes", event.supersedes)):
-            if text is not None and holds_phone_number(text):
-                yield Fault(field, "it has the form of a phone number; give it another.")
     if event.supersedes == event.id:
         yield Fault("supersedes", "an event cannot correct itself; name the earlier event's id.")
     match data:

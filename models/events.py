@@ -731,11 +731,10 @@ Event = StatusEvent | ScanRecorded | ListedEvent
 EVENT_TYPES: dict[str, type[Event]] = {cls.__struct_config__.tag: cls for cls in get_args(Event)}
 """Type attribute → class, for every event that may be published."""
 
-ABOUT_A_PHONE = frozenset({TelecomVisitReported, TelecomVisitRetracted})
-"""Events about a phone (models.phones); all others are about a person."""
-
-KEYED_BY_PHONE = frozenset(str(cls.__struct_config__.tag) for cls in ABOUT_A_PHONE)
-"""The types of `ABOUT_A_PHONE`."""
+KEYED_BY_PHONE = frozenset(
+    str(cls.__struct_config__.tag) for cls in (TelecomVisitReported, TelecomVisitRetracted)
+)
+"""The types of the events about a phone (models.phones); all others are about a person."""
 
 
 def type_of(event: Event) -> str:

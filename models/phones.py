@@ -1,4 +1,4 @@
-"""Mobile phone numbers of the mainland: which can exist, and where one may not be.
+"""Mobile phone numbers of the mainland: which can exist, and how one is left out of a text.
 
 A phone is not a document: it logs nobody in, and two people may have had the same number one after
 the other. So it has its own type beside `models.events.DocumentType`, and its own key. By that key
@@ -70,15 +70,11 @@ def parse_phone(number: str) -> Phone:
     return Phone("".join(match.groups()))
 
 
-def holds_phone_number(text: str) -> bool:
-    """Say whether something in `text` has the form of a phone's number, in one piece.
-
-    Seven of a hundred numbers of 11 digits have it, so this is a guess. app.topics.codec says what
-    it is used for and what not.
-    """
-    return _IN_TEXT.search(text) is not None
-
-
 def without_phone_numbers(text: str) -> str:
-    """Return `text` with an ellipsis for each thing that `holds_phone_number` finds."""
+    """Return `text` with an ellipsis for each thing in it that has the form of a phone's number, in
+    one piece.
+
+    Seven of a hundred numbers of 11 digits have it, so this is a guess. What an event may not carry
+    is another question: models.personal answers it.
+    """
     return _IN_TEXT.sub("…", text)

@@ -27,8 +27,7 @@ from app.topics.records import Headers
 from app.topics.schemas import expectation
 from app.topics.strict_json import NotStrict
 from models.checks import Fault, faults, misfits
-from models.events import EVENT_TYPES, KEYED_BY_PHONE, Event, type_of
-from models.phones import holds_phone_number
+from models.events import EVENT_TYPES, Event, type_of
 from models.sources import SOURCE_READ
 
 
@@ -148,7 +147,8 @@ def source_in(value: bytes | None, headers: Headers) -> str | None:
 def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) -> Event:
     """Return the event that `parsed` JSON says, or raise `Refusal`.
 
-    `topic` is where it was found; None if it is not in a topic yet.
+    `topic` is where it was found; None if it is not in a topic yet. Numbers of people are not
+    looked for: whoever calls this asks `carries_personal_number` too.
     """
     if not isinstance(parsed, dict):
         raise Refusal(Code.NOT_A_CLOUDEVENT, "The value is JSON but no object.")
@@ -176,15 +176,8 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
         raise _no_data(parsed, type_)
     if "document" in data:
         raise document_number(_source_of(parsed), "data.document")
-    kept = in_one_way(parsed)
-    if type_ in KEYED_BY_PHONE and _passes_over_phone(parsed, kept):
-        raise Refusal(
-            Code.INVALID,
-            "An extension has the form of a phone number; leave it out.",
-            _source_of(parsed),
-        )
     try:
-        event = msgspec.convert(kept, known)
+        event = msgspec.convert(in_one_way(parsed), known)
     except msgspec.ValidationError as error:
         fault = _fault(str(error), type_)
         raise Refusal(
@@ -205,17 +198,6 @@ def _no_data(parsed: Mapping[str, Any], type_: str) -> Refusal:
     expected = expectation(type_, "data") or "Expected: an object with the fields of its type."
     fault = Fault("data", f"{what}. {expected}")
     return Refusal(Code.INVALID, f"data: {fault.detail}", _source_of(parsed), (fault,))
-
-
-def _passes_over_phone(parsed: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
-    """Say whether what is passed over of a telecom's event may hold a phone's number. On Kafka it
-    would lie in the topic."""
-    passed = {name: value for name, value in parsed.items() if name not in kept}
-    return bool(passed) and holds_phone_number(_TRACE.sub("", encode(passed).decode()))
-
-
-_TRACE = re.compile(r"[0-9a-f]{16,}")
-"""What identifies a trace or a part of it (W3C Trace Context): any digits, and no number."""
 
 
 def _check(event: Event, arrived_at: datetime) -> None:

@@ -11,7 +11,6 @@ from models.phones import (
     MOBILE_PHONE_NUMBER,
     Phone,
     PhoneError,
-    holds_phone_number,
     parse_phone,
     without_phone_numbers,
 )
@@ -95,22 +94,20 @@ def test_a_phone_key_has_the_form_of_a_person_key_and_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "holds"),
+    ("text", "without"),
     [
-        ("13800138000", True),
-        ("+8613800138000", True),
-        ("8613800138000", True),
-        ("008613800138000", True),
-        ("call 13800138000, please", True),
-        ("V-13800138000-1", True),
-        ("12800138000", False),
-        ("213800138000", False),
-        ("138001380001", False),
-        ("159-2022-0310", False),
-        ("2022-03-10T13:00:00.138001+08:00", False),
-        ("", False),
+        ("13800138000", "…"),
+        ("+8613800138000", "+…"),
+        ("008613800138000", "…"),
+        ("call 13800138000, please", "call …, please"),
+        ("V-13800138000-1", "V-…-1"),
+        ("12800138000", "12800138000"),
+        ("213800138000", "213800138000"),
+        ("138001380001", "138001380001"),
+        ("159-2022-0310", "159-2022-0310"),
+        ("2022-03-10T13:00:00.138001+08:00", "2022-03-10T13:00:00.138001+08:00"),
+        ("", ""),
     ],
 )
-def test_what_looks_like_a_phone_number_in_a_text(text: str, holds: bool) -> None:
-    assert holds_phone_number(text) is holds
-    assert not holds_phone_number(without_phone_numbers(text))
+def test_a_text_without_phone_numbers(text: str, without: str) -> None:
+    assert without_phone_numbers(text) == without
