@@ -12,7 +12,7 @@ topic has lost meanwhile is not kept.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import structlog
 from aiokafka import TopicPartition
@@ -137,6 +137,6 @@ class RegisterFollower:
                     await asyncio.sleep(0)
 
 
-def _seen_at(consumer: Consumer, of: Iterable[TopicPartition] = PARTITIONS) -> float:
+def _seen_at(consumer: Consumer) -> float:
     """Return when the broker last said where each partition ends (s since 1970)."""
-    return min((consumer.last_poll_timestamp(tp) or 0) / 1_000 for tp in of)
+    return min((consumer.last_poll_timestamp(tp) or 0) / 1_000 for tp in PARTITIONS)
