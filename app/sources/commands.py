@@ -196,9 +196,9 @@ def take_back(
     """Take one token back. Exits with 1 if it was taken back already, or its time is over."""
     now = datetime.now(UTC)
     ends = now + LIFE_MAX if until is None else _instant(until)
-    if ends <= now:
-        raise failed(f"The token ended on {_moment(ends)} by itself. Nothing is written.")
     data = _checked({"token": token_id, "until": ends, "reason": reason}, TakenBackData)
+    if is_over(data, now):
+        raise failed(f"The token ended on {_moment(ends)} by itself. Nothing is written.")
 
     def said(register: Register) -> Said:
         good = _good(register.tokens(), now)
@@ -265,7 +265,7 @@ def _instant(text: str) -> datetime:
 
 
 def _good(tokens: Sequence[TokenTakenBack], now: datetime) -> list[TokenTakenBack]:
-    return [each for each in tokens if each.data.until > now]
+    return [each for each in tokens if not is_over(each.data, now)]
 
 
 def _list_tokens(register: Register, as_json: bool) -> None:

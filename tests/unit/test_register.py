@@ -345,6 +345,15 @@ def test_a_token_is_taken_back_until_its_end_and_then_forgotten(
     assert "is taken back" in run("take-back", "t", "--reason", "x", "--until", longer)
 
 
+def test_a_token_that_a_clock_behind_would_still_take_is_taken_back_and_listed(
+    log: list[RegisterChange],
+) -> None:
+    ended = f"{datetime.now(UTC) - LEEWAY / 2:%Y-%m-%dT%H:%M:%S%z}"
+    assert "is taken back" in run("take-back", "t", "--reason", "Lost.", "--until", ended)
+    assert "Lost." in run("list", "--tokens")
+    assert "taken back already" in run("take-back", "t", "--reason", "x", "--until", ended, code=1)
+
+
 def test_no_more_is_written_than_the_register_has_room_for(
     log: list[RegisterChange], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
