@@ -1,4 +1,5 @@
-"""Who is given person keys, of what, and how many: as topics.yaml says for each authority.
+"""Who is given person keys, of what, and how many: as topics.yaml says for each authority, and the
+register for a source of its own.
 
 A person key opens nothing by itself. With sight of Kafka or Redis it is the code of a known
 document number, and numbers can be enumerated. So a source gets keys only if it writes to Kafka
@@ -37,16 +38,22 @@ class KeyLimits:
             )
         return limit
 
-    async def spend(self, source: str, count: int) -> None:
-        """Count `count` keys for `source`, or raise `Refused` (403, 429)."""
+    async def spend(self, source: str, count: int, own_day: int | None = None) -> None:
+        """Count `count` keys for `source`, or raise `Refused` (403, 429).
+
+        `own_day` is how many the register gives it in a day. The lesser of the two days is the one
+        limit of a day, and it is asked last: what is refused costs nothing of the day.
+        """
         limit = self.limit_of(source)
-        for item in (RateLimitItemPerMinute(limit.minute), RateLimitItemPerDay(limit.day)):
+        day = limit.day if own_day is None else min(limit.day, own_day)
+        for item in (RateLimitItemPerMinute(limit.minute), RateLimitItemPerDay(day)):
             if not await self._limiter.hit(item, source, cost=count):
+                fewer = f" Ask for at most {item.amount} at once." if count > item.amount else ""
                 window = await self._limiter.get_window_stats(item, source)
                 seconds = max(1, round(window.reset_time - datetime.now(UTC).timestamp()))
                 raise Refused(
                     "too-often",
                     f"{source} gets {item.amount} person keys a {item.GRANULARITY.name}; "
-                    f"{window.remaining} are left for now.",
+                    f"{window.remaining} are left for now.{fewer}",
                     headers={"Retry-After": str(seconds)},
                 )

@@ -265,8 +265,8 @@ def _entrances(gateway: Gateway) -> list[Any]:
                 )
             async with gateway.bodies.of(request, digest) as body:
                 documents = _documents(body)
-            await gateway.sources.spend_keys(source, len(documents))
-            await gateway.key_limits.spend(source, len(documents))
+            own_day = gateway.sources.keys_a_day(source)
+            await gateway.key_limits.spend(source, len(documents), own_day)
             results = [_person_key(gateway, limit, n, item) for n, item in enumerate(documents)]
             refused = sum(isinstance(result, Problem) for result in results)
             metrics.GATEWAY_PERSON_KEYS.inc(len(results) - refused)

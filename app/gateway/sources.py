@@ -8,7 +8,7 @@ nobody is shut out before anybody is registered.
 
 from datetime import UTC, datetime
 
-from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
@@ -71,27 +71,27 @@ class SourceGate:
     async def spend_events(self, source: str, count: int) -> None:
         """Count events that a source sends; raise `Refused` (429) above its own limit."""
         entry = self._entry(source)
-        if entry is not None and (most := entry.limits.events_per_minute) is not None:
-            await self._spend(RateLimitItemPerMinute(most), source, count, "events")
-
-    async def spend_keys(self, source: str, count: int) -> None:
-        """Count person keys that a source asks for; raise `Refused` (429) above its own limit."""
-        entry = self._entry(source)
-        if entry is not None and (most := entry.limits.person_keys_per_day) is not None:
-            await self._spend(RateLimitItemPerDay(most), source, count, "person keys")
-
-    def _entry(self, source: str) -> RegisteredSource | None:
-        return None if self._register is None else self._register.of(source)
-
-    async def _spend(self, limit: RateLimitItem, source: str, count: int, what: str) -> None:
-        if await self._limiter.hit(limit, source, what, cost=count):
+        most = None if entry is None else entry.limits.events_per_minute
+        if most is None:
             return
-        fewer = f" Ask with at most {limit.amount} at once." if count > limit.amount else ""
-        window = await self._limiter.get_window_stats(limit, source, what)
+        limit = RateLimitItemPerMinute(most)
+        if await self._limiter.hit(limit, source, cost=count):
+            return
+        fewer = f" Ask with at most {most} at once." if count > most else ""
+        window = await self._limiter.get_window_stats(limit, source)
         seconds = max(1, round(window.reset_time - datetime.now(UTC).timestamp()))
         raise Refused(
             "too-often",
-            f"{source} has {limit.amount} {what} a {limit.GRANULARITY.name}, by the register of "
-            f"sources; {window.remaining} are left for now.{fewer}",
+            f"{source} has {most} events a minute, by the register of sources; "
+            f"{window.remaining} are left for now.{fewer}",
             headers={"Retry-After": str(seconds)},
         )
+
+    def keys_a_day(self, source: str) -> int | None:
+        """Return how many person keys a source may ask for in a day; None if the register does not
+        say."""
+        entry = self._entry(source)
+        return None if entry is None else entry.limits.person_keys_per_day
+
+    def _entry(self, source: str) -> RegisteredSource | None:
+        return None if self._register is None else self._register.of(source)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import pytest
 from litestar.testing import TestClient
 
+from app.gateway.key_limits import KeyLimits
 from app.gateway.routes import GatewayOptions, create_gateway
 from app.gateway.sources import SourceGate
 from app.sources.changes import change
 from app.sources.follow import RegisterFollower
 from app.sources.register import Register
+from app.topics.catalogue import CATALOGUE, KeyLimit
 from app.web.issuing import told_by
 from app.web.problems import KINDS, Refused
 from models.register import (
@@ -67,6 +69,20 @@ SAID = [
 ]
 
 
+def gateway_options() -> GatewayOptions:
+    """A gateway in production, without Kafka; its register is not read."""
+    return GatewayOptions(
+        brokers=NO_BROKERS,
+        rows_redis_url=NO_REDIS,
+        person_key_secret=SECRET,
+        person_key_version=1,
+        trust=TRUST,
+        mac_keys=KEYS,
+        followed=RegisterFollower(NO_BROKERS, KEYS),
+        registered_only=True,
+    )
+
+
 def answer(gate: SourceGate, source: str) -> str | None:
     try:
         gate.check(source)
@@ -86,33 +102,47 @@ def test_who_is_let_in(
 
 
 async def test_a_source_has_its_own_limits_and_no_other_is_held_up_by_them() -> None:
-    gate = SourceGate(known(events_per_minute=3, person_keys_per_day=1))
+    gate = SourceGate(known(events_per_minute=3))
     await gate.spend_events(ONE, 3)
-    await gate.spend_keys(ONE, 1)
     with pytest.raises(Refused, match="3 events a minute, by the register") as refused:
         await gate.spend_events(ONE, 1)
     assert int(refused.value.headers["Retry-After"]) >= 1
-    with pytest.raises(Refused, match="1 person keys a day"):
-        await gate.spend_keys(ONE, 1)
     for _ in range(2):
         await gate.spend_events(OTHER, 1_000)
     with pytest.raises(Refused, match="Ask with at most 3 at once"):
         await gate.spend_events(ONE, 4)
 
 
+async def test_a_source_gets_no_more_person_keys_a_day_than_the_register_gives() -> None:
+    gate, limits = SourceGate(known(person_keys_per_day=5)), KeyLimits()
+    await limits.spend(ONE, 4, gate.keys_a_day(ONE))
+    with pytest.raises(Refused, match="5 person keys a day; 1 are left for now"):
+        await limits.spend(ONE, 2, gate.keys_a_day(ONE))
+    with pytest.raises(Refused, match="Ask for at most 5 at once"):
+        await limits.spend(ONE, 6, gate.keys_a_day(ONE))
+    await limits.spend(OTHER, 6, gate.keys_a_day(OTHER))
+
+
+def test_what_is_above_the_minute_costs_nothing_of_the_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = KeyLimit("document", minute=1, day=100)
+    monkeypatch.setattr(type(CATALOGUE), "key_limit", lambda *_: small)
+    options = gateway_options()
+    assert options.followed is not None
+    options.followed.register.become(known(person_keys_per_day=2))
+    headers = {"authorization": f"Bearer {TOKENS.token_for(ONE)}"}
+    with TestClient(create_gateway(options)) as http:
+        for count, status in ((2, 429), (2, 429), (1, 200)):
+            body = {"documents": [CARD] * count}
+            assert http.post("/v1/person-keys", json=body, headers=headers).status_code == status
+
+
 def test_every_entrance_is_shut_and_says_why() -> None:
     """No Kafka is there: each is shut before anything is written."""
-    followed = RegisterFollower(NO_BROKERS, KEYS)
-    options = GatewayOptions(
-        brokers=NO_BROKERS,
-        rows_redis_url=NO_REDIS,
-        person_key_secret=SECRET,
-        person_key_version=1,
-        trust=TRUST,
-        mac_keys=KEYS,
-        followed=followed,
-        registered_only=True,
-    )
+    options = gateway_options()
+    followed = options.followed
+    assert followed is not None
     token = TOKENS.token_for(ONE)
     token_id, ends = told_by(token)
     taken_back = known()
