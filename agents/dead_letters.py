@@ -1,5 +1,5 @@
 """A refused record goes to dead-letters, a parked source's to parked, and to held what is above a
-limit: the bytes as they came, with where and why in headers.
+limit: sealed if it was refused, else as it came, with where and why in headers.
 
 Whatever was refused is sealed, since a name has no form by which it could be found."""
 

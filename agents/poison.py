@@ -1,4 +1,4 @@
-"""Bound the poison: park a source that sends too much of it; stand still if too many name none.
+"""Bound the poison: park a source that sends too much of it.
 
 What is valid and lies in another partition than its own is no poison: it is forwarded there, in the
 transaction of its chunk, so exactly once.

@@ -4,8 +4,8 @@ which operators approve what is held.
 Each partition of the topic has every release of a source, and each release folds into every table:
 what a partition counted of the source is forgotten, in all topics. A release of a partition lies in
 that partition alone, and is folded although the partition stands. An approval lies in the partition
-of its source alone (agents.quotas). No partition's release waits for
-another's. A repeated release changes nothing, nor does one of what is not parked or does not stand.
+of its source alone (agents.quotas). No partition's release waits for another's. A repeated release
+changes nothing, nor does one of what is not parked or does not stand.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

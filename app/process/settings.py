@@ -400,7 +400,7 @@ def _value(text: str, kind: Any) -> Any:
     if kind is Networks:
         for network in text.split(","):
             ip_network(network)
-    # NonEmpty becomes a number where a number is wanted.
+    # Text becomes a number where a number is wanted.
     return msgspec.convert(text, kind, strict=False)
 
 
