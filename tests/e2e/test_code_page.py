@@ -111,7 +111,9 @@ def ink(page: Page) -> Colour:
 
 def scanned(page: Page) -> str:
     """What a camera reads from the whole screen."""
-    (read,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
+    # As a gate does, which takes no other form: in a picture's lines some find a barcode of goods.
+    picture = Image.open(io.BytesIO(page.screenshot()))
+    (read,) = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
     return read.text
 
 
