@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 from litestar import Litestar
@@ -17,8 +18,10 @@ from litestar import Litestar
 from app.gateway.person_keys import PersonKeys
 from app.gateway.reference import document
 from app.gateway.routes import GatewayOptions, create_gateway
-from app.gateway.signatures import RequestSigner
+from app.gateway.signatures import RequestSigner, Signers
 from app.process.ports import free_port
+from app.topics.records import KafkaPlace, Record
+from app.topics.writer import Writer
 from models.documents import Document
 from models.events import DocumentType
 from models.phones import MOBILE_PHONE_NUMBER, Phone
@@ -113,6 +116,40 @@ def gateway_alone() -> Litestar:
         mac_keys=KEYS,
     )
     return create_gateway(options)
+
+
+class Written(Writer):
+    """Takes what a gateway writes, in place of Kafka."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_BROKERS)
+        self.records: list[Record] = []
+
+    async def write(self, records: Sequence[Record]) -> list[KafkaPlace]:
+        self.records += records
+        return [KafkaPlace(record.topic, 0, len(self.records)) for record in records]
+
+    def take(self) -> list[Record]:
+        """Return what was written since the last call."""
+        taken, self.records = self.records, []
+        return taken
+
+
+def gateway_that_writes(**options: Any) -> tuple[Litestar, Written]:
+    """A gateway in this process with what it has written; one province has to sign."""
+    written = Written()
+    whole = {
+        "brokers": NO_BROKERS,
+        "rows_redis_url": NO_REDIS,
+        "person_key_secret": SECRET,
+        "person_key_version": 1,
+        "trust": TRUST,
+        "mac_keys": KEYS,
+        "signers": Signers({PROVINCE: [RequestSigner(PROVINCE_KEY).public]}),
+        **options,
+    }
+    with patch("app.gateway.routes.Writer", lambda _: written):
+        return create_gateway(GatewayOptions(**whole)), written
 
 
 @cache
