@@ -29,21 +29,10 @@ from support.tokens import MAKING
 NAMES = tuple(CATALOGUE.topics)
 
 
-def known(kafka: Kafka, process: str) -> Brokers:
-    """The brokers, for a process."""
-    variables = kafka.known_as(process)
-    return replace(
-        kafka.brokers,
-        mechanism="SCRAM-SHA-512",
-        user=variables["YUEKANG_KAFKA_USER"],
-        password=variables["YUEKANG_KAFKA_PASSWORD"],
-    )
-
-
 STRANGERS: dict[str, Callable[[Kafka], Brokers]] = {
     "nobody": lambda kafka: Brokers(kafka.brokers.servers),
-    "a wrong password": lambda kafka: replace(known(kafka, "worker"), password="guessed"),
-    "no such user": lambda kafka: replace(known(kafka, "worker"), user="stranger"),
+    "a wrong password": lambda kafka: replace(kafka.brokers_of("worker"), password="guessed"),
+    "no such user": lambda kafka: replace(kafka.brokers_of("worker"), user="stranger"),
     "the super user, guessed": lambda kafka: replace(kafka.brokers, password="guessed"),
 }
 
@@ -59,7 +48,7 @@ async def test_a_stranger_gets_nothing(kafka: Kafka, who: str) -> None:
 async def test_without_a_right_even_who_is_known_sees_nothing(kafka: Kafka) -> None:
     other = Kafka(kafka.brokers, f"{kafka.prefix}other-")
     await other.create_topics()
-    admin = AIOKafkaAdminClient(**known(other, "view").client)
+    admin = AIOKafkaAdminClient(**other.brokers_of("view").client)
     await admin.start()
     try:
         assert all(name.startswith(other.prefix) for name in await admin.list_topics())
@@ -72,7 +61,7 @@ async def test_without_a_right_even_who_is_known_sees_nothing(kafka: Kafka) -> N
 
 async def writable(kafka: Kafka, process: str) -> list[str]:
     """The topics to which a process can write a record."""
-    async with AIOKafkaProducer(**known(kafka, process).client) as producer:
+    async with AIOKafkaProducer(**kafka.brokers_of(process).client) as producer:
         answers = await asyncio.gather(
             *(producer.send_and_wait(kafka.named(name), b"tried", b"key") for name in NAMES),
             return_exceptions=True,
@@ -90,7 +79,7 @@ async def writable(kafka: Kafka, process: str) -> list[str]:
 
 async def readable(kafka: Kafka, process: str) -> list[str]:
     """The topics from which a process can fetch."""
-    consumer = Consumer(**known(kafka, process).client)
+    consumer = Consumer(**kafka.brokers_of(process).client)
     await consumer.start()
     try:
         request = FetchRequest(0, 0, 1, 0, [(kafka.named(name), [(0, 0, 1)]) for name in NAMES])
@@ -123,7 +112,7 @@ async def test_nobody_takes_the_fence_of_another(kafka: Kafka, process: str) -> 
     fences = {"yuekang-g1-people-0": "worker", "yuekang-lists-g1-lists-0": "lists-worker"}
     for fence, owner in fences.items():
         producer = AIOKafkaProducer(
-            **known(kafka, process).client, transactional_id=kafka.named(fence)
+            **kafka.brokers_of(process).client, transactional_id=kafka.named(fence)
         )
         try:
             await producer.start()
@@ -136,7 +125,7 @@ async def test_nobody_takes_the_fence_of_another(kafka: Kafka, process: str) -> 
 
 @pytest.mark.parametrize("process", PROCESSES)
 async def test_nobody_makes_topics_or_rights(kafka: Kafka, process: str) -> None:
-    mine = known(kafka, process)
+    mine = kafka.brokers_of(process)
     with pytest.raises(KafkaError, match="uthoriz"):
         await create(mine, [Acl(f"User:{mine.user}", "topic", "*", "all")])
     if process != "operator":

@@ -61,6 +61,16 @@ class Kafka:
         user = self.prefix + process
         return _known_as(replace(self.brokers, mechanism="SCRAM-SHA-512", user=user))
 
+    def brokers_of(self, process: str) -> Brokers:
+        """Return the brokers, for a process."""
+        known = self.known_as(process)
+        return replace(
+            self.brokers,
+            mechanism="SCRAM-SHA-512",
+            user=known["YUEKANG_KAFKA_USER"],
+            password=known["YUEKANG_KAFKA_PASSWORD"],
+        )
+
     def environment_of(self, process: str) -> dict[str, str]:
         """What tells a process where to go, and as whom."""
         return {**self.environment, **self.known_as(process)}
