@@ -18,7 +18,7 @@ OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) 
 	$(if $(SIDES),--sides $(SIDES)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help run test model faults lint messages bench bench-setup setup system lock sbom clean
+.PHONY: help run test model faults tries lint messages bench bench-setup setup system lock sbom clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -65,6 +65,10 @@ faults: setup ## Set up, and run the fault suite: ROUNDS=100 SEED=..., its mutan
 	PYTHONPATH=.:tests $(BIN)/python -m faults late --rounds 200
 	PYTHONPATH=.:tests $(BIN)/python -m faults mutants
 	PYTHONPATH=.:tests $(BIN)/python -m faults report
+
+tries: PACKAGES = --faults
+tries: setup ## Set up, and try to forge, replay and misattribute: TRIES=10000 SEED=...
+	PYTHONPATH=.:tests $(BIN)/python -m tries --tries $(or $(TRIES),10000) --seed "$(SEED)"
 
 lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff check --no-cache

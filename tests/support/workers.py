@@ -1,6 +1,7 @@
 """A worker as its own process, and what it leaves on Kafka."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,6 +41,10 @@ class Worker(HttpProcess):
     def give_up_its_place(self) -> None:
         """Let it leave its group when it ends: without its file it does not come back."""
         give_up_places(self.directory / "data")
+
+    def forget(self) -> None:
+        """Take away its stores: at its next start it reads the changelog from the beginning."""
+        shutil.rmtree(self.directory / "data" / "tables")
 
     async def readiness(self) -> str:
         """Return what it says of itself."""
