@@ -120,7 +120,7 @@ def _release_in(record: LogRecord, keys: SourceKeys) -> AnyRelease:
         raise Refusal(Code.NO_AUTHORITY, f"{author} is no operator.", author)
     try:
         release: AnyRelease = _decode(record.value or b"")
-    except msgspec.DecodeError as error:  # also JSON that is not a release
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # also JSON that is not a release
         raise Refusal(Code.INVALID, f"This is no release: {error}.", author) from None
     check_author(release.source, author)
     if isinstance(release, OpeningsApproved) and author == UNNAMED_OPERATOR:

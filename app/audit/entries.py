@@ -98,5 +98,5 @@ def entry_in(leaf: bytes) -> AuditEntry | None:
     """Return the line that a leaf is; None if it is not one of ours."""
     try:
         return msgspec.json.decode(leaf, type=AuditEntry)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -165,7 +165,7 @@ async def _releases(
         async for record in reader.records():
             try:
                 release, author = _decode(record.value or b""), keys.author(record)
-            except (msgspec.DecodeError, NotAuthentic):
+            except (msgspec.DecodeError, UnicodeDecodeError, NotAuthentic):
                 continue
             if release.source == author:
                 yield record, release

@@ -160,7 +160,7 @@ def _signature_of(digits: str) -> bytes:
 async def _body(request: AnyRequest, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await request.body(), type=kind)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Refused("bad-request", "See static/own.js for what is sent here.") from None
 
 

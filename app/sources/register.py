@@ -108,7 +108,7 @@ class Register:
             return
         try:
             change = _decode(record.value)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             _unreadable(str(error))
             return
         if key_of(change).encode() != record.key:

@@ -33,7 +33,7 @@ def carries_personal_number(raw: bytes) -> bool:
     if _OTHER in rough:
         raw = respelt(raw.decode(errors="replace")).encode(errors="replace")
         rough = raw.translate(_ROUGH, _GAPS)
-    return _is_suspicious(raw, rough) and holds_personal_number(raw.decode())
+    return _is_suspicious(raw, rough) and holds_personal_number(raw.decode(errors="replace"))
 
 
 def fields_with_personal_number(value: Any, path: str = "") -> Iterator[str]:

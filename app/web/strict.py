@@ -47,9 +47,13 @@ class StrictRequest(Request[Any, Any, Any]):
             return await super().body()
 
     async def form(self) -> FormMultiDict:
-        """Return the fields of a form; raise `Refused` (408) after `BODY_SECONDS_MAX`."""
+        """Return the fields of a form; raise `Refused`: 408 after `BODY_SECONDS_MAX`, 400 for a
+        field that cannot be read in the encoding it is said to have."""
         async with _in_time():
-            return await super().form()
+            try:
+                return await super().form()
+            except (UnicodeDecodeError, LookupError):
+                raise Refused("bad-request", "A field of the form is not UTF-8.") from None
 
     async def json(self) -> Any:
         """Return the body; raise `Refused` or `ValidationException` if it is not as it must be."""
@@ -57,6 +61,8 @@ class StrictRequest(Request[Any, Any, Any]):
             body = await super().json()
         except RecursionError:
             raise Refused("too-deep", "The body lies too deep in itself.") from None
+        except UnicodeDecodeError:
+            raise Refused("bad-request", "The body is not UTF-8.") from None
         data = self.route_handler.parsed_fn_signature.parameters["data"]
         try:
             msgspec.convert(body, data.annotation)

@@ -235,7 +235,7 @@ class Tokens:
             if issuer != OWN_ISSUER:
                 named = msgspec.json.decode(payload, type=dict[str, Any])
                 source = named.get(self._trust.source_claim)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise InvalidToken(f"Its claims are not those of an access token: {error}.") from None
         self._check_claims(claims, issuer)
         return _access_of(claims, source, key_id)
