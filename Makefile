@@ -18,7 +18,7 @@ OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) 
 	$(if $(SIDES),--sides $(SIDES)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help run test model faults tries lint messages bench bench-setup setup system lock sbom clean
+.PHONY: help run test model faults tries fuzz lint messages bench bench-setup setup system lock sbom clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -69,6 +69,9 @@ faults: setup ## Set up, and run the fault suite: ROUNDS=100 SEED=..., its mutan
 tries: PACKAGES = --faults
 tries: setup ## Set up, and try to forge, replay and misattribute: TRIES=10000 SEED=...
 	PYTHONPATH=.:tests $(BIN)/python -m tries --tries $(or $(TRIES),10000) --seed "$(SEED)"
+
+fuzz: .venv/stamp ## Fuzz what reads inputs from outside: INPUTS=1000000 SEED=...; some minutes
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz --inputs $(or $(INPUTS),1000000) --seed "$(SEED)"
 
 lint: .venv/stamp ## Run the checks that run no code
 	$(BIN)/ruff check --no-cache
