@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from math import ceil
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -66,7 +67,7 @@ async def _each(inputs: int, seed: str) -> dict[str, Found]:
     for kind, share, once in chosen:
         one = found[kind] = Found()
         counted: Counter[str] = Counter()
-        for number in range(max(1, round(inputs * share / whole))):
+        for number in range(ceil(inputs * share / whole)):
             name = f"{seed} {kind} {number}"
             random = Random(name)
             begun = time.process_time()
