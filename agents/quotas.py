@@ -90,7 +90,7 @@ def chunk_count(dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
             elif left_aside is not None:
                 try:
                     quotas.leave_aside(record, left_aside)
-                except msgspec.DecodeError as error:  # who has it so cannot hold it
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:  # it cannot be held
                     why = f"An operator leaves it aside: {left_aside} ({error})"
                     dead_letters.refuse(transaction, TOPIC, record, Refusal(Code.LEFT_ASIDE, why))
             else:

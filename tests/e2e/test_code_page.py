@@ -113,7 +113,7 @@ def scanned(page: Page) -> str:
     """What a camera reads from the whole screen."""
     # As a gate does, which takes no other form: in a picture's lines some find a barcode of goods.
     picture = Image.open(io.BytesIO(page.screenshot()))
-    (read,) = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
+    (read,) = zxingcpp.read_barcodes(picture, formats=zxingcpp.barcode_formats_from_str("QRCode"))
     return read.text
 
 
