@@ -197,10 +197,12 @@ def test_the_java_peer_tells_what_the_models_tell(peer: Peer) -> None:
         ("yuekang.nat-result.reported.v1", True),
         ("yuekang.nat-result.retracted.v1", True),
     }
-    # The slice has no files, a source of one kind alone, no swab of weeks ago, and small rows.
+    # The slice has no files, a source of one kind alone, no limit of a source, no swab of weeks ago,
+    # and small rows.
     outside = {
         "closes-nothing",
         "correction-of-other-kind",
+        "held",
         "impossible-date",
         "no-effect",
         "row-full",
