@@ -90,7 +90,7 @@ class TokenIssuer:
             "client_id": source,
             "iat": at,
             "exp": at + int(life.total_seconds()),
-            "jti": secrets.token_urlsafe(TOKEN_ID_BYTES),
+            "jti": secrets.token_hex(TOKEN_ID_BYTES),  # which no command takes for an option
             **({"roles": roles} if roles else {}),
         }
         header = {"alg": OWN_ALGORITHM, "typ": "at+jwt", "kid": self._key.kid}

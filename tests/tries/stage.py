@@ -118,7 +118,8 @@ class Stage:
         await self._park(random)
         await self.quiet()
         for topic in input_topics():
-            self.honest += await everything(self.kafka, topic.name)
+            if topic.authority != "yuekang":  # what goes round there, the workers write
+                self.honest += await everything(self.kafka, topic.name)
 
     async def _park(self, random: Random) -> None:
         """Let a laboratory send so much rubbish that it is put aside."""
