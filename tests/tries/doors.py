@@ -159,7 +159,10 @@ class Doors:
             return f"{answer.status_code} {answer.json().get('code')}", False
         said = answer.json()
         place = (self._stage.plain(said["topic"]), said["partition"], said["offset"])
-        self._stage.placed[place] = REPLAYED, (SAME,) if kept else ("conflict",)
+        # A positive goes round, and what the fold says of it names the place of its copy.
+        round_ = not kept and event["data"]["result"] == "positive"
+        allowed = (SAME,) if kept or round_ else ("conflict",)
+        self._stage.placed[place] = REPLAYED, allowed
         return PLACED
 
     async def session(self, random: Random) -> End:
