@@ -197,7 +197,7 @@ def test_the_java_peer_tells_what_the_models_tell(peer: Peer) -> None:
         ("yuekang.nat-result.reported.v1", True),
         ("yuekang.nat-result.retracted.v1", True),
     }
-    # The slice has no files, a source of one kind alone, no limit of a source, no swab of weeks ago,
+    # The slice has no files, a source of one kind alone and without a limit, no swab of weeks ago,
     # and small rows.
     outside = {
         "closes-nothing",
