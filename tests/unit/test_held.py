@@ -1,6 +1,6 @@
 """What an operator is told of a person's events that are held, and what is sent of them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from app.letters.resend import ResendJob
 from app.operator.held import still_held
 from app.process.consumer import LogRecord
 from app.process.macs import MAC
+from app.projection.freshness import Group
 from app.topics.authentic import OURS
 from app.topics.catalogue import (
     CATALOGUE,
@@ -28,7 +29,13 @@ from app.topics.letters import Letter, LetterFilter
 from app.topics.openings import RESENT_FROM, Opening, encode_opening
 from app.topics.records import KafkaPlace, Record
 from models.codes import Reason
-from models.sources import AnyRelease, OpeningsApproved, OpeningsApprovedData, released
+from models.sources import (
+    AnyRelease,
+    OpeningsApproved,
+    OpeningsApprovedData,
+    PartitionReleasedData,
+    released,
+)
 from support import builders as b
 from support.brokers import NO_BROKERS
 from support.macs import KEYS
@@ -142,3 +149,24 @@ async def parked_after(
     monkeypatch.setattr(releases, "reading", reading)
     monkeypatch.setattr(releases, "_applied", applied)
     return await releases.still_parked(NO_BROKERS, KEYS)
+
+
+@pytest.mark.parametrize("table", ["people", "scans", "lists", "quotas"])
+async def test_a_released_partition_is_waited_for_in_each_table(
+    monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    class Place:
+        partition, offset = 2, 5
+
+    async def written(*_: object) -> list[type[Place]]:
+        return [Place]
+
+    async def applied(_: object, groups: Iterable[Group]) -> dict[int, int]:
+        return {Place.partition: Place.offset + 1} if list(groups) else {}
+
+    async def noted(*_: object) -> None: ...
+
+    for name, stub in (("note_command", noted), ("_write", written), ("_applied", applied)):
+        monkeypatch.setattr(releases, name, stub)
+    data = PartitionReleasedData(table, Place.partition, "it was mended")
+    assert await releases.release_partition(NO_BROKERS, KEYS, data, CHEN, 0.0)
