@@ -13,11 +13,10 @@ from nacl.public import PublicKey, SealedBox
 from app.engine.transaction import Output, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
-from app.process.macs import MAC
 from app.topics.catalogue import DEAD_LETTERS, ON_HOLD, PARKED, Topic
 from app.topics.codec import Code, Refusal
 from app.topics.letters import SEALED, Sealed, attributes_of, encode_sealed
-from app.topics.openings import OPENING_MAC, Opening, of_source
+from app.topics.openings import OPENING_MAC, Opening, mac_in, of_source
 from app.topics.records import Header, Headers
 from models.events import Event, type_of
 from models.notices import Notice
@@ -96,12 +95,11 @@ class DeadLetters:
 
         The letter's place is that of the event in its input, its reason the one that it opens.
         """
-        mac = next(raw or b"" for name, raw in reversed(record.headers) if name == MAC)
         headers = [
             *_place(opening),
             *_why(opening.reason.slug, detail, of_source(record)),
             ("yk_refused", b"false"),
-            (OPENING_MAC, mac),
+            (OPENING_MAC, mac_in(record.headers) or b""),
         ]
         transaction.emit(Output(ON_HOLD, opening.person.encode(), record.value, headers))
 

@@ -24,7 +24,7 @@ from app.engine.transaction import Fold, Output, Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
 from app.topics.authentic import SourceKeys
-from app.topics.catalogue import CATALOGUE, OPENINGS, partition_of
+from app.topics.catalogue import CATALOGUE, OPENINGS
 from app.topics.codec import Code, Refusal
 from app.topics.openings import (
     RESENT_FROM,
@@ -34,6 +34,7 @@ from app.topics.openings import (
     encode_opening,
     of_source,
     opening_of,
+    openings_partition,
 )
 from app.topology import YuekangApp
 from models.codes import Reason
@@ -122,11 +123,6 @@ def approve(
         log.warning("openings_approved", **where)
     for _ in row.write():
         pass
-
-
-def openings_partition(source: str) -> int:
-    """Return the partition of openings, and of the table, that has all of a source."""
-    return partition_of(source.encode(), TOPIC.partitions)
 
 
 def quota_key(source: str, reason: str) -> bytes:

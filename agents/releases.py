@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 
 from agents.dead_letters import DeadLetters
 from agents.poison import check_author, tally_of, write_tally
-from agents.quotas import approve, openings_partition
+from agents.quotas import approve
 from app.engine.chunks import Chunk
 from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
@@ -27,6 +27,7 @@ from app.process.consumer import LogRecord
 from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import CATALOGUE, OPENINGS, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
+from app.topics.openings import openings_partition
 from app.topology import TableApp, input_topics
 from models.sources import (
     AnyRelease,

@@ -10,7 +10,7 @@ from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Code, Refusal, decode, from_mapping, parse_strict
 from app.topics.letters import Letter
 from app.topics.numbers import carries_personal_number, searchable
-from app.topics.openings import RESENT_FROM, sent_back
+from app.topics.openings import RESENT_FROM, openings_partition, sent_back
 from app.topics.records import CLOUDEVENT, Header, Record
 from models.events import type_of
 from models.notices import Objection
@@ -74,9 +74,10 @@ def _opening(letter: Letter, mac: bytes, keys: SourceKeys) -> Sending:
             "The key with which a worker signed it is not here, so the workers would refuse it. "
             f"Give the master key of that time ({variable_of('former_mac_key')})."
         )
-    partition = partition_of(back.key or b"", CATALOGUE.topics[back.topic].partitions)
     headers = (*back.headers, (RESENT_FROM, _origin(letter)))
-    return Sending(back.topic, partition, back.key, back.value, headers)
+    return Sending(
+        back.topic, openings_partition(letter.source or ""), back.key, back.value, headers
+    )
 
 
 def _as_it_came(letter: Letter, keys: SourceKeys, now: datetime, force: bool) -> Sending:

@@ -22,8 +22,9 @@ from app.process.consumer import LogRecord
 from app.process.kafka import Brokers
 from app.projection.freshness import GROUPS, LISTS, PEOPLE, QUOTAS, SCANS, Group
 from app.topics.authentic import NotAuthentic, SourceKeys
-from app.topics.catalogue import CATALOGUE, OPENINGS, PARKED, SOURCE_RELEASES, partition_of
+from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from app.topics.letters import Letter
+from app.topics.openings import openings_partition
 from app.topics.reading import reading
 from app.topics.records import Record
 from models.quotas import Quota, milliseconds
@@ -85,23 +86,19 @@ async def approve_openings(
     record = keys.signed(Record(TOPIC.name, data.source.encode(), _encode(event)), event.source)
     details = {"id": event.id, "reason": data.reason, "until": data.until.isoformat()}
     await note_command(brokers, by, Act.OPENINGS_APPROVED, data.source, data.why, details)
-    [place] = await _write(brokers, record, [_partition_of(data.source)])
+    [place] = await _write(brokers, record, [openings_partition(data.source)])
     return await _is_applied(brokers, {place.partition: place.offset}, [PEOPLE], wait_seconds)
 
 
 async def approved(brokers: Brokers, keys: SourceKeys, source: str, reason: str) -> Quota:
     """Return who approves what is held of `source` for `reason`, as the worker knows it too."""
-    quota, number = Quota(), _partition_of(source)
+    quota, number = Quota(), openings_partition(source)
     async for record, release in _releases(brokers, keys):
         match release:
             case OpeningsApproved(source=by, data=data) if record.partition == number:
                 if (data.source, data.reason) == (source, reason):
                     quota.approve(by, min(milliseconds(data.until), record.timestamp))
     return quota
-
-
-def _partition_of(source: str) -> int:
-    return partition_of(source.encode(), CATALOGUE.topics[OPENINGS].partitions)
 
 
 async def _write(

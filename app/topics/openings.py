@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from app.process.consumer import LogRecord
 from app.process.macs import MAC
 from app.topics.authentic import OURS, SourceKeys
-from app.topics.catalogue import OPENINGS
+from app.topics.catalogue import CATALOGUE, OPENINGS, partition_of
 from app.topics.records import CLOUDEVENT, Headers, Record
 from models.codes import Reason
 from models.events import Event
@@ -71,7 +71,7 @@ def as_counted(opening: Opening, source: str, arrived_at: int, keys: SourceKeys)
     event = Record(opening.topic, opening.person.encode(), bytes(opening.event), CLOUDEVENT)
     signed = keys.signed(event, source)
     arrived = b"%d" % arrived_at
-    _, mac = keys.of(OURS).header(COUNTED, _mac_of(signed.headers), arrived, ())
+    _, mac = keys.of(OURS).header(COUNTED, mac_in(signed.headers), arrived, ())
     return replace(signed, headers=(*signed.headers, (COUNTED, b"%b %b" % (arrived, mac))))
 
 
@@ -81,8 +81,14 @@ def first_arrival(record: LogRecord, keys: SourceKeys) -> int | None:
     if not record.headers or record.headers[-1][0] != COUNTED:
         return None
     arrived, _, mac = (record.headers[-1][1] or b"").partition(b" ")
-    said = Record(COUNTED, _mac_of(record.headers), arrived, ((MAC, mac),))
+    said = Record(COUNTED, mac_in(record.headers), arrived, ((MAC, mac),))
     return int(arrived) if keys.is_ours(said) else None
+
+
+def openings_partition(source: str) -> int:
+    """Return the partition of openings, and of the table that counts them, that has all of a
+    source."""
+    return partition_of(source.encode(), CATALOGUE.topics[OPENINGS].partitions)
 
 
 def of_source(record: LogRecord) -> str:
@@ -95,6 +101,6 @@ def sent_back(source: str, value: bytes | None, mac: bytes) -> Record:
     return Record(OPENINGS, source.encode(), value, ((MAC, mac),))
 
 
-def _mac_of(headers: Headers) -> bytes | None:
+def mac_in(headers: Headers) -> bytes | None:
     """Return the MAC that a record bears, as `SourceKeys.author` finds it."""
     return next((raw for name, raw in reversed(headers) if name == MAC), None)
