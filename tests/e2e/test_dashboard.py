@@ -288,9 +288,12 @@ def test_the_list_can_be_held_still(stage: Stage, desk: Page) -> None:
 
 
 def test_it_opens_with_the_last_50_changes_and_goes_on_from_there(stage: Stage, desk: Page) -> None:
-    stage.tell(*(change(source="/cdc/opening") for _ in range(60)))
+    where = "?source=/cdc/opening"
     rows = desk.locator("#changes tbody tr")
-    open_live(stage, desk, "?source=/cdc/opening")
+    open_live(stage, desk, where)
+    stage.tell(*(change(source="/cdc/opening") for _ in range(60)))
+    expect(desk.locator("[data-at]")).to_have_count(60)
+    open_live(stage, desk, where)
     expect(desk.locator("[data-at]")).to_have_count(50)
     stage.tell(change(city="441900", source="/cdc/opening"))
     expect(rows.first).to_contain_text("东莞")
