@@ -65,7 +65,7 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, keys: SourceKeys) -> Fol
     def fold_records(transaction: Transaction, records: Records) -> Iterator[None]:
         lists = Lists(transaction, dead_letters)
         poison = Poison(transaction, topic, dead_letters, keys)
-        for event, arrived_at, record in poison.accepted(records, lists.knows):
+        for event, arrived_at, _, record in poison.accepted(records, lists.knows):
             lists.add(cast(ListedEvent, event), arrived_at, record)
             yield
         yield from lists.write()

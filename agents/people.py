@@ -4,7 +4,8 @@ Redelivery changes nothing: the table knows how far each topic was applied. A du
 reordered event ends in the state that its own order gives (models.person). A refused record goes to
 dead-letters, one of a parked source to parked, and one in the wrong partition to its own
 (agents.poison); the chunk goes on. What may open a reason for red is folded when it comes back
-counted (agents.quotas), as of its first arrival; the detour changes no state, since order does not.
+counted (agents.quotas), as of its first arrival; until then the person's code says since when it is
+incomplete. Everybody else's is not touched.
 """
 
 from collections import Counter
@@ -26,12 +27,21 @@ from app.process import metrics
 from app.process.consumer import LogRecord
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
-from app.topics.openings import first_arrival
+from app.topics.openings import CountedMark, way_of
 from app.topology import YuekangApp, input_topics
 from models.codes import changed
 from models.events import Event, StatusEvent
 from models.facts import Fact
-from models.person import FoldOutcome, Person, advance, fold, overfull, unknown
+from models.person import (
+    FoldOutcome,
+    Person,
+    advance,
+    fold,
+    fold_back,
+    overfull,
+    send_away,
+    unknown,
+)
 from models.quotas import opening
 from models.rows import decode_page, decode_row, encode_page, encode_row, page_key
 
@@ -58,13 +68,15 @@ def chunk_fold(
         transaction.read(record.key for record in records if record.key)
         people = People(transaction, dead_letters)
         poison = Poison(transaction, topic, dead_letters, keys)
-        for taken, arrived_at, record in poison.accepted(records, people.knows):
-            event = cast(StatusEvent, taken)
-            reason = opening(event) if limited else None
-            if reason is not None and first_arrival(record, keys) is None:
+        for taken, arrived_at, mark, record in poison.accepted(records, people.knows):
+            event = cast(StatusEvent, taken)  # or None, beside a mark: it is held, or refused
+            if mark is not None:
+                people.apply_back(event, arrived_at, record, mark)
+            elif limited and (reason := opening(event)) is not None:
                 send_to_be_counted(transaction, record, event, reason)
-                continue
-            people.apply(event, arrived_at, record)
+                people.send_away(event, arrived_at, record)
+            else:
+                people.apply(event, arrived_at, record)
             yield
         yield from people.write()
         poison.write()
@@ -111,9 +123,27 @@ class People:
         assert key is not None
         row = self._row(key) or unknown(event.partitionkey, arrived_at)
         outcome = fold(row, event, arrived_at, partial(self._page, event.partitionkey))
-        if outcome.person.facts is row.facts and not outcome.changes and not outcome.notices:
-            return  # a duplicate: nothing to write, nothing to tell
-        self._take(key, outcome, record)
+        self._take_what_is_new(key, row, outcome, record)
+
+    def send_away(self, event: StatusEvent, arrived_at: datetime, record: LogRecord) -> None:
+        """Note that an event has left, to be counted before it is folded."""
+        key = record.key
+        assert key is not None
+        row = self._row(key) or unknown(event.partitionkey, arrived_at)
+        way = way_of(record, event.source)
+        self._rows[key] = self._changed[key] = send_away(row, way, record.offset, arrived_at)
+
+    def apply_back(
+        self, event: StatusEvent | None, arrived_at: datetime, record: LogRecord, mark: CountedMark
+    ) -> None:
+        """Fold an event that comes back counted, and tell what follows; None if it is held."""
+        key = record.key
+        assert key is not None
+        person = key.decode()
+        row = self._row(key) or unknown(person, arrived_at)
+        pages = partial(self._page, person)
+        outcome = fold_back(row, mark.way, mark.offset, event, arrived_at, pages)
+        self._take_what_is_new(key, row, outcome, record)
 
     def advance(self, key: bytes, until: datetime) -> None:
         """Tell what changed by time alone."""
@@ -149,6 +179,19 @@ class People:
         stored = self._transaction.get(page_key(person, number))
         assert stored is not None, "a page of which its row knows exists"
         return decode_page(stored)
+
+    def _take_what_is_new(
+        self, key: bytes, row: Person, outcome: FoldOutcome, record: LogRecord
+    ) -> None:
+        person = outcome.person
+        if (
+            person.facts is row.facts
+            and person.outstanding is row.outstanding
+            and not outcome.changes
+            and not outcome.notices
+        ):
+            return  # a duplicate: nothing to write, nothing to tell
+        self._take(key, outcome, record)
 
     def _take(self, key: bytes, outcome: FoldOutcome, record: LogRecord | None) -> None:
         person = outcome.person

@@ -24,7 +24,7 @@ from app.process.macs import MAC
 from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import Topic, partition_of
 from app.topics.codec import Code, Refusal, decode
-from app.topics.openings import first_arrival
+from app.topics.openings import CountedMark, counted_mark
 from app.topics.records import structured
 from app.topology import TableApp
 from models.checks import Fault
@@ -100,10 +100,13 @@ class Poison:
 
     def accepted(
         self, records: Records, known: Callable[[Event], bool] | None = None
-    ) -> Iterator[tuple[Event, datetime, LogRecord]]:
+    ) -> Iterator[tuple[Event | None, datetime, CountedMark | None, LogRecord]]:
         """Yield each record to fold, as its event and its first arrival. Refuse the others, put
-        them aside, or forward them. What comes back counted (app.topics.openings) was taken when
-        it first came, and is not counted of its source again.
+        them aside, or forward them.
+
+        What comes back counted (app.topics.openings) was taken when it first came, and is not
+        counted of its source again. It is yielded with its mark, and without an event where nothing
+        is left to fold: what is held, or refused now.
 
         `known` says whether somebody was heard of before. If not, the record may lie in another
         partition than its own: a producer with another partitioner than Kafka's default would split
@@ -112,16 +115,19 @@ class Poison:
         for record in records:
             arrived_at = instant(record.timestamp)
             if (reason := self._tally.left_aside.pop(record.offset, None)) is not None:
-                self._leave_aside(record, reason)
+                if (left := self._leave_aside(record, reason)) is not None:
+                    yield None, arrived_at, left, record
                 continue
             try:
                 author = self._keys.author(record)
             except NotAuthentic as error:
                 self._refuse_unknown(record, error)
                 continue
-            first = first_arrival(record, self._keys)
-            if first is not None:
-                arrived_at = instant(first)
+            if (mark := counted_mark(record, author, self._keys)) is not None:
+                arrived_at = instant(mark.arrived)
+                if record.value is None:
+                    yield None, arrived_at, mark, record
+                    continue
             try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
                 check_author(event.source, author)
@@ -129,14 +135,16 @@ class Poison:
                 if known is not None and not known(event):
                     right = _right_partition(record, self._topic)
             except Refusal as refusal:
-                self._refuse(record, refusal, author, counts=first is None)
+                self._refuse(record, refusal, author, counts=mark is None)
+                if mark is not None:
+                    yield None, arrived_at, mark, record
                 continue
-            if self.watching and first is None and self.parks(record, event.source):
+            if self.watching and mark is None and self.parks(record, event.source):
                 continue
             if right != record.partition:
                 self._forward(record, event, right)
                 continue
-            yield event, arrived_at, record
+            yield event, arrived_at, mark, record
 
     def _refuse_unknown(self, record: LogRecord, error: NotAuthentic) -> None:
         """Write a record to dead-letters whose author nobody knows. It counts against
@@ -155,11 +163,15 @@ class Poison:
             self.watching = True
             self._count(record, author, True)
 
-    def _leave_aside(self, record: LogRecord, reason: str) -> None:
+    def _leave_aside(self, record: LogRecord, reason: str) -> CountedMark | None:
+        """Write a record to dead-letters that an operator leaves aside; return its mark."""
+        mark = None
         refusal = Refusal(Code.LEFT_ASIDE, f"An operator leaves it aside: {reason}")
         with suppress(NotAuthentic):
             refusal.source = self._keys.author(record)
+            mark = counted_mark(record, refusal.source, self._keys)
         self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
+        return mark
 
     def parks(self, record: LogRecord, source: str) -> bool:
         """Say whether a valid record is of a parked source; if so, it is put aside."""

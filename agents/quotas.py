@@ -30,12 +30,14 @@ from app.topics.openings import (
     RESENT_FROM,
     Opening,
     as_counted,
+    as_held,
     decode_opening,
     encode_opening,
     of_source,
     opening_of,
     openings_partition,
 )
+from app.topics.records import Record
 from app.topology import YuekangApp
 from models.codes import Reason
 from models.events import StatusEvent
@@ -227,13 +229,16 @@ class Quotas:
             self._hold(record, opening, "It was sent again, and two operators are needed.")
 
     def _go_on(self, opening: Opening, source: str, arrived: int) -> None:
-        back = as_counted(opening, source, arrived, self._keys)
+        self._send_back(opening, as_counted(opening, source, arrived, self._keys))
+
+    def _send_back(self, opening: Opening, back: Record) -> None:
         self._transaction.emit(
             Output(back.topic, back.key, back.value, back.headers, opening.partition)
         )
 
     def _hold(self, record: LogRecord, opening: Opening, why: str) -> None:
         self._dead_letters.hold(self._transaction, record, opening, why)
+        self._send_back(opening, as_held(opening, of_source(record), self._keys))
         self._transaction.count(metrics.WORKER_HELD.labels(opening.reason.slug))
         self._count_held(opening, 1)
 

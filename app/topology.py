@@ -101,10 +101,6 @@ A = TypeVar("A", bound=TableApp)
 TABLES_OF = {APPLICATION: ("people", "scans", "quotas"), LISTS_APPLICATION: ("lists",)}
 """Application → its tables."""
 
-COMMIT_SECONDS = {APPLICATION: 0.5, LISTS_APPLICATION: 1.0}
-"""Application → how often its offsets are committed. What goes round by openings is known to be
-applied by three commits, one after another (app.projection.detours)."""
-
 
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
@@ -134,7 +130,6 @@ def _create(kind: type[A], name: str, settings: Settings, cluster_id: str) -> A:
         data_dir,
         settings.worker_session_seconds,
         [topic.name for topic in topics],
-        COMMIT_SECONDS[name],
     )
     table_settings = [
         TableSettings(

@@ -190,9 +190,11 @@ class Interval(Struct, frozen=True, omit_defaults=True):
 class HealthCode(Struct, frozen=True, omit_defaults=True):
     """A person's code as the topic health-codes carries it; read it with `judge`.
 
-    `version` grows by one with every change of the code; `judged_at` is the instant of that
-    change. `colour` and `reasons` are what status-changes last told, in `told_version` (for
-    counting, not for showing). An interval leaves it some time after its end (policy).
+    `version` grows by one with every change of the code; `judged_at` is the instant of the last
+    change but of `complete_until`. `colour` and `reasons` are what status-changes last told, in
+    `told_version` (for counting, not for showing). An interval leaves it some time after its end
+    (policy). `complete_until`: an event that arrived then is still to be counted against its
+    source's limit, and the code may lack all that arrived since; None if it lacks nothing.
     """
 
     person: str
@@ -204,6 +206,7 @@ class HealthCode(Struct, frozen=True, omit_defaults=True):
     verified_since: Instant | None = None
     city: str | None = None
     intervals: tuple[Interval, ...] = ()
+    complete_until: Instant | None = None
 
 
 class Judgement(Struct, frozen=True):

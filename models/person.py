@@ -63,6 +63,7 @@ from models.history import (
 )
 from models.idle import Idle, Obstacle
 from models.notices import Notice, conflict, no_effect, row_full
+from models.outstanding import Outstanding, came_back, complete_until, left
 from models.policy import policy_at
 from models.reasons import Assessment, assess, may_open, opens_nothing
 from models.results import is_final, swab_too_old
@@ -78,7 +79,8 @@ class Person(Struct, frozen=True, array_like=True):
     `facts` are sorted by (source, id), each identity once. A row is `plain` while it holds nothing
     but who someone is, and results that open nothing. `closed_at` is when the last reason ended
     that tests can lift, None if one is open or to come. `looked_at` is when the row was last looked
-    through for what may leave it, and `looked_size` how many facts it had then.
+    through for what may leave it, and `looked_size` how many facts it had then. `outstanding`
+    is what is still to be counted before it is folded.
     """
 
     code: HealthCode
@@ -90,6 +92,7 @@ class Person(Struct, frozen=True, array_like=True):
     looked_at: datetime | None = None
     looked_size: int = 0
     history: History = History()
+    outstanding: tuple[Outstanding, ...] = ()
 
     @property
     def events(self) -> list[StatusEvent]:
@@ -154,6 +157,46 @@ def fold(
         if (known := find(past, identity(new))) is not None:
             return _known_before(outcome, event, new, known)
     return _folded(outcome, event, new, past)
+
+
+def send_away(row: Person, way: str, place: int, arrived_at: datetime) -> Person:
+    """Return `row` once an event from `place` has left by `way`, to be counted before it is
+    folded."""
+    return _told_anew(row, _with_outstanding(row, left(row.outstanding, way, place, arrived_at)))
+
+
+def fold_back(
+    row: Person,
+    way: str,
+    place: int,
+    event: StatusEvent | None,
+    arrived_at: datetime,
+    pages: Pages = _no_pages,
+) -> FoldOutcome:
+    """Fold `event` as `fold` does, which had left from `place` by `way` and is back; None if it is
+    held, so that the code waits for it no longer."""
+    back = _with_outstanding(row, came_back(row.outstanding, way, place, arrived_at))
+    outcome = FoldOutcome(back) if event is None else fold(back, event, arrived_at, pages)
+    return replace(outcome, person=_told_anew(row, outcome.person))
+
+
+def _with_outstanding(row: Person, outstanding: tuple[Outstanding, ...]) -> Person:
+    if outstanding == row.outstanding:
+        return row
+    return replace(
+        row,
+        outstanding=outstanding,
+        code=replace(row.code, complete_until=complete_until(outstanding)),
+    )
+
+
+def _told_anew(before: Person, after: Person) -> Person:
+    """Return `after` with another version of its code than `before`, if it is complete until
+    another instant."""
+    code = after.code
+    if code.complete_until == before.code.complete_until or code.version > before.code.version:
+        return after
+    return replace(after, code=replace(code, version=code.version + 1))
 
 
 def _says_nothing_new(row: Person, event: StatusEvent) -> bool:

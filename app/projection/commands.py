@@ -21,7 +21,7 @@ from app.process.settings import Settings
 from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
 from app.projection.follow import Model, Projection, Unfit
-from app.projection.freshness import LISTS, PEOPLE, SCANS
+from app.projection.freshness import LISTS, PEOPLE, QUOTAS, SCANS
 from app.projection.holdings import HoldingsWriter
 from app.projection.rows import (
     LISTS_CHANGELOG,
@@ -36,7 +36,7 @@ from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 
 CODES = Model(
     topics=(HEALTH_CODES, STATUS_CHANGES, QUOTAS_CHANGELOG),
-    groups=dict.fromkeys((HEALTH_CODES, STATUS_CHANGES, QUOTAS_CHANGELOG), (PEOPLE,)),
+    groups={HEALTH_CODES: (PEOPLE,), STATUS_CHANGES: (PEOPLE,), QUOTAS_CHANGELOG: (QUOTAS,)},
     writer=lambda redis, gate: MeasuredCodeWriter(CodeWriter(redis, gate)),
     new_batch=CodeBatch,
     take=take_told,

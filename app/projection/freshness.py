@@ -26,22 +26,16 @@ from app.process import metrics
 from app.process.consumer import Consumer
 from app.process.kafka import Brokers
 from app.process.tasks import end
-from app.projection.detours import Detour, Round
 from app.projection.state import Position
 from app.topics.ahead import Ahead, ends_of, look_ahead
 from app.topics.catalogue import (
     APPLICATION,
     CATALOGUE,
     LISTS_APPLICATION,
-    OPENINGS,
     group_of,
 )
 
 INTERVAL_SECONDS = 1.0
-
-DETOUR_INTERVAL_SECONDS = 0.5
-"""The same of a group some of whose input goes round: an asking is a step of three there
-(app.projection.detours), and its worker commits as often."""
 
 SUSPECT_SECONDS = 2.0
 """How long a partition may stand before its log is looked into: what is left may be a marker, which
@@ -56,12 +50,10 @@ ENDS_MAX = 60
 
 
 class Group(Struct, frozen=True):
-    """The consumer group of a worker, and the table that its input folds into. Some of the input
-    goes round by the topic `detour`, if there is one."""
+    """The consumer group of a worker, and the table that its input folds into."""
 
     name: str
     table: str
-    detour: str | None = None
 
     @property
     def inputs(self) -> list[TopicPartition]:
@@ -73,16 +65,8 @@ class Group(Struct, frozen=True):
             for number in range(topic.partitions)
         ]
 
-    @property
-    def on_its_way(self) -> list[TopicPartition]:
-        """Every partition of the topic by which some of the input goes round."""
-        if self.detour is None:
-            return []
-        partitions = CATALOGUE.topics[self.detour].partitions
-        return [TopicPartition(self.detour, number) for number in range(partitions)]
 
-
-PEOPLE = Group(group_of(APPLICATION), "people", OPENINGS)
+PEOPLE = Group(group_of(APPLICATION), "people")
 LISTS = Group(group_of(LISTS_APPLICATION), "lists")
 SCANS = Group(group_of(APPLICATION), "scans")
 QUOTAS = Group(group_of(APPLICATION), "quotas")
@@ -183,16 +167,11 @@ class _Input:
 
 
 class Inputs:
-    """How far a group has applied its input, as Kafka says each time that it is asked.
-
-    What was committed is always asked before where the topics end (app.projection.detours).
-    """
+    """How far a group has applied its input, as Kafka says each time that it is asked."""
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._inputs = {tp: _Input() for tp in (*group.inputs, *group.on_its_way)}
-        self._detour = Detour()
-        self._rounds = defaultdict[int, Round](Round)
+        self._inputs = {tp: _Input() for tp in group.inputs}
 
     async def ask(self, admin: AIOKafkaAdminClient, consumer: Consumer) -> InputsApplied:
         """Ask once about all partitions together; raise a `KafkaError` if Kafka does not answer."""
@@ -210,27 +189,14 @@ class Inputs:
             at = {tp: self._inputs[tp].reached for tp in suspect}
             for tp, ahead in (await look_ahead(consumer, at)).items():
                 self._inputs[tp].looked(asked_at, committed[tp], ahead)
-        until = self._back(asked_at, ends) if self._group.detour else self._taken()
-        return InputsApplied(asked_at, until, self._held_up())
+        return InputsApplied(asked_at, self._until(), self._held_up())
 
-    def _taken(self) -> dict[int, float]:
-        """Return until when all of each partition is taken off the input."""
+    def _until(self) -> dict[int, float]:
         of_number: defaultdict[int, list[_Input]] = defaultdict(list)
         for tp in self._group.inputs:
             of_number[tp.partition].append(self._inputs[tp])
         found = {number: _oldest(inputs) for number, inputs in of_number.items()}
         return {number: until for number, until in found.items() if until is not None}
-
-    def _back(self, asked_at: float, ends: Mapping[TopicPartition, int]) -> dict[int, float]:
-        """Return until when all of each partition is applied, also what of it goes round."""
-        taken, on_its_way = self._taken(), self._group.on_its_way
-        counted = _oldest([self._inputs[tp] for tp in on_its_way])
-        seen = {tp: ends[tp] for tp in on_its_way if tp in ends}
-        self._detour.saw(asked_at, seen, counted)
-        for number in {tp.partition for tp in self._group.inputs}:
-            settled_at = self._detour.settled_at
-            self._rounds[number].saw(asked_at, taken.get(number), counted, settled_at)
-        return {n: of.until for n, of in self._rounds.items() if of.until is not None}
 
     def _held_up(self) -> dict[TopicPartition, HeldUp]:
         return {tp: input_.held_up for tp, input_ in self._inputs.items() if input_.held_up}
@@ -243,7 +209,7 @@ def _oldest(inputs: Sequence[_Input]) -> float | None:
 
 
 class Watch:
-    """Asks once a second, or twice, while it runs; `newest` is the last answer, None at first."""
+    """Asks once a second while it runs; `newest` is the last answer, None at first."""
 
     def __init__(self, brokers: Brokers, group: Group) -> None:
         self._brokers = brokers
@@ -254,7 +220,6 @@ class Watch:
     async def run(self) -> None:
         """Ask until cancelled. While Kafka is away the last answer stays, and grows old."""
         inputs = Inputs(self._group)
-        seconds = DETOUR_INTERVAL_SECONDS if self._group.detour else INTERVAL_SECONDS
         while True:
             admin = AIOKafkaAdminClient(**self._brokers.client)
             consumer = Consumer(**self._brokers.client)
@@ -264,10 +229,10 @@ class Watch:
                 while True:
                     self.newest = await inputs.ask(admin, consumer)
                     self._tell(self.newest)
-                    await asyncio.sleep(seconds)
+                    await asyncio.sleep(INTERVAL_SECONDS)
             except (KafkaError, OSError) as error:
                 log.warning("freshness_unknown", seldom=True, error=type(error).__name__)
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(INTERVAL_SECONDS)
             finally:
                 await consumer.stop()
                 await admin.close()

@@ -4,11 +4,14 @@ bears when it is back.
     input, partition of the person      openings, partition of the source
     event ──────────────────────────────> Opening (event, where it lay, when it came)
     event, yk_counted <────────────────── counted, within the limit or approved
+    nothing, yk_counted <──────────────── held
 
-Nobody but a worker can make the mark: a MAC under the workers' own key, over the time of the first
-arrival and over the record's own MAC, which covers all that the record says. So the event's author
-stays known by its own.
+Nobody but a worker can make the mark: a MAC under the workers' own key, over what the mark says and
+over the record's own MAC, which covers all that the record says. So the event's author stays known
+by its own.
 """
+
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -23,8 +26,8 @@ from models.codes import Reason
 from models.events import Event
 
 COUNTED = "yk_counted"
-"""Header of a record that was counted: when it first arrived (ms since 1970), and the workers' MAC.
-What was held arrives when it is released. It is the last of its headers."""
+"""Header of a record that was counted: when it first arrived (ms since 1970), the offset at which
+that was, and the workers' MAC. It is the last of its headers."""
 
 RESENT_FROM = "yk_resent_from"
 """Header of a record that is sent again: the letter's topic, partition and offset. If the record is
@@ -65,24 +68,52 @@ def opening_of(record: LogRecord, event: Event, reason: Reason) -> Opening:
     )
 
 
+class CountedMark(NamedTuple):
+    """What the mark says: when the event first arrived (ms since 1970), and at which offset of its
+    input it lay then; and the way by which it went round. What was held arrives when it goes on."""
+
+    arrived: int
+    offset: int
+    way: str
+
+
 def as_counted(opening: Opening, source: str, arrived_at: int, keys: SourceKeys) -> Record:
     """Return the record that goes back to the input: the event of `source`, and the mark that it
     arrived at `arrived_at` (ms since 1970)."""
-    event = Record(opening.topic, opening.person.encode(), bytes(opening.event), CLOUDEVENT)
-    signed = keys.signed(event, source)
-    arrived = b"%d" % arrived_at
-    _, mac = keys.of(OURS).header(COUNTED, mac_in(signed.headers), arrived, ())
-    return replace(signed, headers=(*signed.headers, (COUNTED, b"%b %b" % (arrived, mac))))
+    return _marked(opening, source, bytes(opening.event), arrived_at, keys)
 
 
-def first_arrival(record: LogRecord, keys: SourceKeys) -> int | None:
-    """Return when a record of an input, whose own MAC is checked, first arrived (ms since 1970), if
-    a worker says that it was counted; None if not, or if nobody knows who says so."""
+def as_held(opening: Opening, source: str, keys: SourceKeys) -> Record:
+    """Return the record that goes back to the input in place of an event that is held: nothing, and
+    the mark. So the person's code waits for it no longer."""
+    return _marked(opening, source, None, opening.arrived, keys)
+
+
+def _marked(
+    opening: Opening, source: str, value: bytes | None, arrived_at: int, keys: SourceKeys
+) -> Record:
+    signed = keys.signed(Record(opening.topic, opening.person.encode(), value, CLOUDEVENT), source)
+    mark = b"%d-%d" % (arrived_at, opening.offset)
+    _, mac = keys.of(OURS).header(COUNTED, mac_in(signed.headers), mark, ())
+    return replace(signed, headers=(*signed.headers, (COUNTED, b"%b %b" % (mark, mac))))
+
+
+def counted_mark(record: LogRecord, source: str, keys: SourceKeys) -> CountedMark | None:
+    """Return the mark of a record of an input, which `source` has made by its own MAC, if a worker
+    made it; None if it has no mark, or if nobody knows who says so."""
     if not record.headers or record.headers[-1][0] != COUNTED:
         return None
-    arrived, _, mac = (record.headers[-1][1] or b"").partition(b" ")
-    said = Record(COUNTED, mac_in(record.headers), arrived, ((MAC, mac),))
-    return int(arrived) if keys.is_ours(said) else None
+    mark, _, mac = (record.headers[-1][1] or b"").partition(b" ")
+    if not keys.is_ours(Record(COUNTED, mac_in(record.headers), mark, ((MAC, mac),))):
+        return None
+    arrived, offset = mark.split(b"-")
+    return CountedMark(int(arrived), int(offset), way_of(record, source))
+
+
+def way_of(record: LogRecord, source: str) -> str:
+    """Return by which way an event of `source` leaves the input of `record`, and comes back there:
+    what goes by one way keeps its order."""
+    return f"{record.topic}/{openings_partition(source)}"
 
 
 def openings_partition(source: str) -> int:

@@ -100,6 +100,8 @@ class Codes:
         partition, code = (None, None) if stored is None else read_code(stored)
         # A missing person may be in any partition, and may just not have arrived.
         known = oldest(positions) if partition is None else positions[partition].known_until
+        if known is not None and code is not None and code.complete_until is not None:
+            known = min(known, code.complete_until.timestamp())
         at = self._now()
         if known is None or at.timestamp() - known > REFUSE_SECONDS:
             raise Unavailable("stale", RETRY_STALE_SECONDS)

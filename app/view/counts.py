@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.process.clock import Clock
-from app.projection.codes import HELD_IN, read_counts
-from app.projection.state import State
+from app.projection.codes import HELD_IN, QUOTAS_CHANGELOG, read_counts
+from app.projection.state import State, oldest
 from app.projection.trends import ChangesWithin, read_minutes
 from app.topics.catalogue import HEALTH_CODES
 from app.view.limits import REFUSE_SECONDS, RETRY_STALE_SECONDS, RETRY_STORE_SECONDS
@@ -76,13 +76,18 @@ def _of_minute(minute: ChangesWithin) -> ChangesOfMinute:
 
 
 def lags_of(state: State, at: datetime) -> list[PartitionLag]:
-    """Return how far each partition of health-codes is behind at `at`."""
+    """Return how far each partition of health-codes is behind at `at`.
+
+    What is still to be counted against the limit of a source may be about anybody, so the figures
+    of every partition lack it.
+    """
+    counted = oldest(state.positions[QUOTAS_CHANGELOG])
     return [
         PartitionLag(number, None, None)
-        if (until := position.known_until) is None
+        if counted is None or (known := position.known_until) is None
         else PartitionLag(
             number,
-            datetime.fromtimestamp(until, ZONE),
+            datetime.fromtimestamp(until := min(known, counted), ZONE),
             round(max(0.0, at.timestamp() - until), 3),
         )
         for number, position in enumerate(state.positions[HEALTH_CODES])

@@ -34,6 +34,12 @@ class PersonAsOf(Struct, frozen=True):
     row: Person | None
     as_of: datetime
 
+    @classmethod
+    def of(cls, row: Person, as_of: datetime) -> "PersonAsOf":
+        """Return a row that was read as of `as_of`; it may lack what is still to be counted."""
+        until = row.code.complete_until
+        return cls(row, as_of if until is None else min(as_of, until))
+
 
 async def fetch_person(redis: Redis, person: str) -> PersonAsOf:
     """Return all that is held about a person; raise `Unavailable`."""
@@ -43,7 +49,7 @@ async def fetch_person(redis: Redis, person: str) -> PersonAsOf:
         return PersonAsOf(None, rows.as_of)
     row = decode_row(stored)
     if not row.history.numbers:
-        return PersonAsOf(row, rows.as_of)
+        return PersonAsOf.of(row, rows.as_of)
     # Pages are written before the row that tells of them. One that was given up since is empty.
     keys = [page_key(person, number).decode() for number in row.history.numbers]
     pages = dict(zip(keys, (await fetch_rows(redis, PEOPLE, keys)).values, strict=True))
@@ -53,7 +59,7 @@ async def fetch_person(redis: Redis, person: str) -> PersonAsOf:
         assert stored is not None, "a page of which its row knows exists"
         return decode_page(stored)
 
-    return PersonAsOf(whole(row, page), rows.as_of)
+    return PersonAsOf.of(whole(row, page), rows.as_of)
 
 
 async def fetch_high(redis: Redis, first: int, count: int) -> High:

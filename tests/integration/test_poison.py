@@ -163,7 +163,7 @@ async def test_a_bad_source_is_parked_while_others_flow_also_when_killed_in_the_
         kafka, TOPIC, [(p := someone(), encode(b.positive(b.day(2), person=p, source=BAD)))]
     )
     for person in people:
-        assert (await code_of(kafka, person, 2)).colour is Colour.RED
+        assert (await code_of(kafka, person, 3)).colour is Colour.RED
     await until(kafka, "parked", lambda records: len(records) >= 41)
     inputs = [r for r in await everything(kafka, TOPIC) if b'"' + BAD.encode() in (r.value or b"")]
     dead, aside = await letters(kafka, "dead-letters"), await letters(kafka, "parked")
@@ -275,7 +275,7 @@ async def test_a_mended_dead_letter_turns_the_code_as_its_event_says_and_once(
     replaced = (*at, "--replace", str(mended))
     assert "1 would be sent" in await run(kafka, "dead-letters", "resend", *replaced, "--dry-run")
     assert "1 sent, 0 sent before" in await run(kafka, "dead-letters", "resend", *replaced)
-    assert (await code_of(kafka, person, 2)).colour is Colour.RED
+    assert (await code_of(kafka, person, 3)).colour is Colour.RED
     assert "0 sent, 1 sent before" in await run(kafka, "dead-letters", "resend", *replaced)
     assert len(await sent_of(kafka, person)) == 2
     assert "There is no letter" in await run(kafka, "dead-letters", "show", "0", "99999", code=1)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from app.credentials.bounds import PROOF_CLOCK_SECONDS, PROOF_SECONDS
@@ -170,6 +171,23 @@ async def test_older_than_the_first_limit_is_marked_older_than_the_second_refuse
     assert code["lag_s"] > STALE_SECONDS
     clock.ahead = timedelta(seconds=REFUSE_SECONDS + 1)
     await assert_refused(http, person)
+
+
+async def test_who_waits_for_what_is_counted_is_as_old_as_that_and_nobody_else(
+    http: Http, model: Model
+) -> None:
+    """One of whom something is counted since long ago has no colour; everybody else has theirs."""
+    short, long = (
+        replace(health_code(someone()), complete_until=now() - timedelta(seconds=since))
+        for since in (STALE_SECONDS + 1, REFUSE_SECONDS + 1)
+    )
+    other = health_code(someone())
+    await model.put(short, long, other)
+    code = await code_of(http, short.person)
+    assert (code["colour"], code["stale"]) == ("green", True)
+    assert datetime.fromisoformat(code["as_of"]) == short.complete_until
+    await assert_refused(http, long.person)
+    assert (await code_of(http, other.person))["stale"] is False
 
 
 async def test_someone_unknown_is_not_denied_a_code_by_old_data(

@@ -185,13 +185,13 @@ async def test_what_fell_due_while_no_worker_ran_is_told_once_with_its_instant(
     end = datetime.now(UTC) + timedelta(seconds=3)
     order = b.ordered("home", b.day(1), end, person=person)
     await send(kafka, [b.verified(person=person), order])
-    assert (await code_of(kafka, person, 2)).colour is Colour.RED
+    assert (await code_of(kafka, person, 3)).colour is Colour.RED
     worker.stop()
     assert worker.exited() == 0, worker.tail()
     await asyncio.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 1)
     worker.start()
     await asyncio.to_thread(worker.wait_ready)
-    code = await code_of(kafka, person, 3)
+    code = await code_of(kafka, person, 4)
     assert code.colour is Colour.GREEN
     changes = await changes_of(kafka, person)
     assert [c.data.at for c in changes][-1] == end
@@ -230,7 +230,7 @@ async def test_a_view_without_a_worker_says_how_old_it_is(
         async with asyncio.timeout(30):
             while await age(place.partition) > 4:
                 await asyncio.sleep(0.2)
-    assert (await code_of(kafka, person, 2)).colour is Colour.RED
+    assert (await code_of(kafka, person, 3)).colour is Colour.RED
     await redis.aclose()
 
 
@@ -272,7 +272,7 @@ async def test_from_a_corrections_arrival_to_its_green_is_measured(
             await code_of(kafka, person)
         await send(kafka, list(positives.values()))
         for person in people:
-            await code_of(kafka, person, 2)
+            await code_of(kafka, person, 3)
         begun = time.monotonic()
         await send(
             kafka,
@@ -369,7 +369,7 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(
     asyncio.run(made_again(kafka, topic))
     asyncio.run(send(kafka, [b.positive(b.day(3), person=person)]))
     with running_worker(kafka, tmp_path) as worker:
-        assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
+        assert asyncio.run(code_of(kafka, person, 3)).colour is Colour.RED
         assert "input_made_again" in worker.log.read_text()
 
 
@@ -422,7 +422,7 @@ def test_the_log_and_not_the_group_says_where_reading_goes_on(
 
     asyncio.run(take_and_die())
     with running_worker(kafka, tmp_path):
-        assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
+        assert asyncio.run(code_of(kafka, person, 3)).colour is Colour.RED
 
 
 def test_what_was_deleted_before_it_was_read_is_said(
@@ -449,7 +449,7 @@ def test_what_was_deleted_before_it_was_read_is_said(
     asyncio.run(delete(7))
     asyncio.run(send(kafka, [b.positive(b.day(3), person=person)]))
     with running_worker(kafka, tmp_path) as worker:
-        assert asyncio.run(code_of(kafka, person, 2)).colour is Colour.RED
+        assert asyncio.run(code_of(kafka, person, 3)).colour is Colour.RED
         [told] = [
             json.loads(line)
             for line in worker.log.read_text().splitlines()

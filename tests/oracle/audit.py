@@ -26,9 +26,10 @@ from aiokafka import TopicPartition
 
 from app.engine.store import DUE, META
 from app.process.consumer import LogRecord
+from app.topics.openings import way_of
 from models.codes import HealthCode, StatusChange, StatusChanged, changed
 from models.facts import Fact
-from models.person import Person, advance, fold, unknown, whole
+from models.person import FoldOutcome, Person, advance, fold, fold_back, send_away, unknown, whole
 from models.rows import decode_page, decode_row, page_key
 from oracle.chains import Chains, unlike, versions
 from oracle.found import Differences
@@ -41,6 +42,7 @@ from oracle.layout import (
     Transaction,
     arrived,
     decoded,
+    mark_in,
     microseconds,
     places_of,
     tables_of,
@@ -307,29 +309,38 @@ class Audit:
             self._quotas.take(record)
             return
         place = record.topic, record.partition, record.offset
-        event, refusal = decoded(record)
-        if not self._sources.goes_on(record, event, refusal, self.found):
-            self._aside.add(place_of(record))
-            return
-        if record.topic == "scans":
-            return
-        if goes_round(record, event):
+        event: Any = None
+        mark = mark_in(record)
+        if mark is not None and record.value is None:
+            self._aside.add(place_of(record))  # it is held: nothing to fold
+        else:
+            event, refusal = decoded(record)
+            if not self._sources.goes_on(record, event, refusal, self.found):
+                self._aside.add(place_of(record))
+                return
+            if record.topic == "scans":
+                return
+        key, arrived_at = record.key or b"", arrived(record)
+        known = self._row(record.partition, key, work, before)
+        row = known or unknown(key.decode(), arrived_at)
+        pages = partial(self._page, record.partition, key.decode())
+        if mark is not None:
+            outcome = fold_back(row, mark.way, mark.offset, event, arrived_at, pages)
+        elif goes_round(record, event):
             self._quotas.sent(record)
-            return
-        key, arrived_at = event.partitionkey.encode(), arrived(record)
-        row = self._row(record.partition, key, work, before)
-        outcome = fold(
-            row or unknown(event.partitionkey, arrived_at),
-            event,
-            arrived_at,
-            partial(self._page, record.partition, event.partitionkey),
-        )
+            way = way_of(record, event.source)
+            outcome = FoldOutcome(send_away(row, way, record.offset, arrived_at))
+        else:
+            outcome = fold(row, event, arrived_at, pages)
         for page, facts in outcome.pages.items():
-            self._turned[page_key(event.partitionkey, page)] = facts
+            self._turned[page_key(key.decode(), page)] = facts
         self.letters.expect_notices(outcome.notices, place)
-        self._expect_changes(key, row, outcome.changes, arrived_at)
+        self._expect_changes(key, known, outcome.changes, arrived_at)
         told = outcome.changes or outcome.notices
-        if row is None or told or outcome.person.facts != row.facts:
+        if told or (outcome.person.facts, outcome.person.outstanding) != (
+            row.facts,
+            row.outstanding,
+        ):
             work[key] = outcome.person  # else it came twice, and what nobody was told may stay
 
     def _advance(
@@ -471,6 +482,10 @@ class Audit:
 
     def _compare_end(self, key: bytes) -> None:
         number = next((number for number, rows in self.rows.items() if key in rows), None)
+        if number is not None and key not in self._free:
+            row = decode_row(self.rows[number][key][DUE.size :])
+            if not row.facts:
+                return  # all that was said of them is held
         if number is None or key not in self._free:
             self.found.add("replay", f"{key!r}: {'missing' if number is None else 'invented'}")
             return

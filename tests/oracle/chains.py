@@ -39,6 +39,7 @@ def unlike(row: Person, expected: Person) -> str:
         name
         for name, same in (
             ("facts", row.facts == expected.facts),
+            ("outstanding", row.outstanding == expected.outstanding),
             (f"code v{row.code.version} not v{expected.code.version}", row.code == expected.code),
             (
                 f"judged {row.judged_at} not {expected.judged_at}",

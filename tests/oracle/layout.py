@@ -8,9 +8,10 @@ from aiokafka.partitioner import murmur2
 
 from app.engine.store import APPLIED, DUE, TOPIC_ID
 from app.process.consumer import LogRecord
+from app.topics.authentic import NotAuthentic
 from app.topics.catalogue import CATALOGUE, EVERY_TABLE
 from app.topics.codec import Code, Refusal, decode
-from app.topics.openings import first_arrival
+from app.topics.openings import CountedMark, counted_mark
 from oracle.replay import arrival
 from support.macs import KEYS
 
@@ -66,8 +67,16 @@ def decoded(record: LogRecord) -> tuple[Any, Refusal | None]:
 
 def arrived(record: LogRecord) -> datetime:
     """Return when a record counts as arrived: when it first did, if it comes back counted."""
-    first = first_arrival(record, KEYS)
-    return arrival(record) if first is None else datetime.fromtimestamp(first / 1_000, UTC)
+    mark = mark_in(record)
+    return arrival(record) if mark is None else datetime.fromtimestamp(mark.arrived / 1_000, UTC)
+
+
+def mark_in(record: LogRecord) -> CountedMark | None:
+    """Return the mark of a record that comes back counted, or is held; None of any other."""
+    try:
+        return counted_mark(record, KEYS.author(record), KEYS)
+    except NotAuthentic:
+        return None
 
 
 def is_misplaced(record: LogRecord) -> bool:

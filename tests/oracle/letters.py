@@ -61,14 +61,17 @@ class Letters:
             place = told.topic, told.partition, told.offset
             self._found[Letter("openings", place, "sent", False, None)] += 1
             return
-        if COUNTED in dict(record.headers):
+        if (mark := dict(record.headers).get(COUNTED)) is not None and record.value is None:
+            place = record.topic, record.partition, int(mark.split(b" ")[0].split(b"-")[1])
+            self._found[Letter(record.topic, place, "held", False, None)] += 1
+        elif mark is not None:
             said = msgspec.json.decode(record.value or b"")
             event = said["source"], said["id"]
             self._found[Letter(record.topic, None, "counted", False, event)] += 1
         self._inputs[record.topic, record.partition, record.offset].append(record.value or b"")
-        mark = dict(record.headers).get(FORWARDED_FROM)
-        if mark is not None and not is_misplaced(record):
-            topic, number, offset = mark.decode().split("/")
+        forwarded = dict(record.headers).get(FORWARDED_FROM)
+        if forwarded is not None and not is_misplaced(record):
+            topic, number, offset = forwarded.decode().split("/")
             self._found[_forwarded((topic, int(number), int(offset)))] += 1
 
     def take(self, record: LogRecord) -> None:

@@ -15,11 +15,11 @@ import msgspec
 from app.engine.store import DUE, HELD_NOW
 from app.process.consumer import LogRecord
 from app.topics.catalogue import partition_of
-from app.topics.openings import RESENT_FROM, Opening, decode_opening, first_arrival
+from app.topics.openings import RESENT_FROM, Opening, decode_opening
 from models.quotas import Quota, limit_of, opening
 from oracle.found import Differences
+from oracle.layout import mark_in
 from oracle.letters import Letter, Letters
-from support.macs import KEYS
 from support.records import PARTITIONS
 
 _decode_quota = msgspec.msgpack.Decoder(Quota).decode
@@ -30,7 +30,7 @@ Rows = Mapping[bytes | None, bytes | None]
 
 def goes_round(record: LogRecord, event: Any) -> bool:
     """Say whether an event is to be counted before it is folded."""
-    return opening(event) is not None and first_arrival(record, KEYS) is None
+    return opening(event) is not None and mark_in(record) is None
 
 
 class Quotas:
@@ -64,6 +64,7 @@ class Quotas:
             return
         place = told.topic, told.partition, told.offset
         self._letters.expect(Letter("held", place, told.reason.slug, False, None))
+        self._letters.expect(Letter(told.topic, place, "held", False, None))
         self._letters.expect(Letter("dead-letters", place, "held", False, _event_of(told)))
         now = self._now[record.partition]
         now[int(told.reason)] = now.get(int(told.reason), 0) + 1

@@ -10,10 +10,9 @@ from app.engine.store import DUE, TALLY
 from app.process.consumer import LogRecord
 from app.topics.authentic import NotAuthentic
 from app.topics.codec import Refusal
-from app.topics.openings import first_arrival
 from models.sources import AnyRelease, PartitionReleased, SourceReleased, Tally
 from oracle.found import Differences
-from oracle.layout import INPUTS, is_misplaced, tables_of
+from oracle.layout import INPUTS, is_misplaced, mark_in, tables_of
 from oracle.letters import Letter, Letters
 from support.macs import KEYS
 
@@ -43,7 +42,7 @@ class Sources:
         except NotAuthentic:
             self._letters.expect(Letter("dead-letters", place, "not-authentic", True, None))
             return False
-        if first_arrival(record, KEYS) is not None and refusal is None:
+        if mark_in(record) is not None and refusal is None:
             return True  # it was taken when it first came
         parked = source in tally.parked
         if refusal is not None or parked:

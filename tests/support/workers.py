@@ -18,7 +18,7 @@ from app.engine import records
 from app.engine.membership import MEMBER
 from app.process.consumer import LogRecord
 from app.process.ports import free_port
-from app.projection.freshness import PEOPLE, Group, Inputs
+from app.projection.freshness import PEOPLE, QUOTAS, Group, Inputs
 from app.topics.admin import partition_counts
 from app.topics.catalogue import CATALOGUE
 from app.topics.reading import reading
@@ -120,26 +120,24 @@ async def until(kafka: Kafka, topic: str, found: Callable[[list[LogRecord]], T |
         return value
 
 
-class PeopleOf(Group, frozen=True):
-    """The worker's group, on one module's topics."""
+class GroupOf(Group, frozen=True):
+    """A worker's group, on one module's topics."""
 
     prefix: str = ""
 
     @property
     def inputs(self) -> list[TopicPartition]:
         """Every partition that the worker reads for its table."""
-        return [TopicPartition(self.prefix + tp.topic, tp.partition) for tp in PEOPLE.inputs]
-
-    @property
-    def on_its_way(self) -> list[TopicPartition]:
-        """Every partition by which some of that goes round."""
-        return [TopicPartition(self.prefix + tp.topic, tp.partition) for tp in PEOPLE.on_its_way]
+        return [TopicPartition(self.prefix + tp.topic, tp.partition) for tp in super().inputs]
 
 
 async def drained(kafka: Kafka) -> None:
     """Wait until the group has committed all that is there, whoever holds which partition: one
     that was killed may still be given some, and they stand still until Kafka misses it."""
-    group = PeopleOf(kafka.named(PEOPLE.name), PEOPLE.table, PEOPLE.detour, kafka.prefix)
+    people, quotas = (
+        Inputs(GroupOf(kafka.named(group.name), group.table, kafka.prefix))
+        for group in (PEOPLE, QUOTAS)
+    )
     admin = AIOKafkaAdminClient(**kafka.brokers.client)
     await admin.start()
     try:
@@ -147,10 +145,11 @@ async def drained(kafka: Kafka) -> None:
             asyncio.timeout(60),
             AIOKafkaConsumer(**kafka.brokers.client) as consumer,
         ):
-            inputs = Inputs(group)
-            while (judged := await inputs.ask(admin, consumer)).until != dict.fromkeys(
-                range(CATALOGUE.partitions), judged.asked_at
-            ):
-                await asyncio.sleep(0.5)
+            # What goes round is off its input, then counted, then back and applied.
+            for inputs in (people, quotas, people):
+                while (judged := await inputs.ask(admin, consumer)).until != dict.fromkeys(
+                    range(CATALOGUE.partitions), judged.asked_at
+                ):
+                    await asyncio.sleep(0.5)
     finally:
         await admin.close()

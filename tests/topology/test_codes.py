@@ -18,7 +18,7 @@ def test_a_published_event_turns_a_code_red(driver: Driver) -> None:
         (Reason.CONFIRMED_OR_POSITIVE,),
         "440100",
     )
-    assert code.version == 2
+    assert code.version == 3
     [interval] = code.intervals
     assert interval.opened_by.id == positive.id
     changes = driver.changes()
@@ -37,11 +37,11 @@ def test_a_positive_of_someone_not_verified_gives_no_code(driver: Driver) -> Non
 def test_a_correction_equals_never_having_sent(driver: Driver) -> None:
     positive = b.positive(b.day(2))
     driver.send_all([b.verified(), positive])
-    assert (driver.code().version, driver.code().colour) == (2, Colour.RED)
+    assert (driver.code().version, driver.code().colour) == (3, Colour.RED)
     driver.send(b.retracted(positive, b.day(3)))
     code = driver.code()
     assert (code.colour, code.reasons, code.intervals) == (Colour.GREEN, (), ())
-    assert code.version == 3
+    assert code.version == 4
 
 
 def test_a_correction_may_come_before_what_it_corrects(driver: Driver) -> None:
@@ -81,7 +81,7 @@ def test_a_reason_ends_at_its_instant_and_that_is_told_once(driver: Driver) -> N
     driver.advance(to=end - timedelta(microseconds=1))
     assert driver.code().colour is Colour.RED
     driver.advance(to=end)
-    assert (driver.code().version, driver.code().colour) == (3, Colour.GREEN)
+    assert (driver.code().version, driver.code().colour) == (4, Colour.GREEN)
     changes = driver.changes()
     assert [c.after.colour for c in changes] == [Colour.GREEN, Colour.RED, Colour.GREEN]
     assert changes[-1].at == end

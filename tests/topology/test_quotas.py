@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from agents.instants import instant
 from app.engine.store import DUE, HELD_NOW, TALLY
 from app.process import metrics
 from app.topics.authentic import OURS
@@ -135,6 +136,75 @@ def test_an_opening_goes_round_and_turns_a_code_red_as_of_its_first_arrival(
     assert driver.outputs(DEAD_LETTERS) == held(driver) == []
 
 
+def test_a_code_says_since_when_it_waits_and_no_other_waits_with_it(
+    driver: Driver, monkeypatch: Any
+) -> None:
+    """A partition of openings that nobody counts makes those alone old of whom it has something."""
+
+    def broken(*_: object) -> None:
+        raise KeyError
+
+    one, other = someone(), someone()
+    driver.send_all([b.verified(person=one), b.verified(person=other)])
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.quotas.limit_of", broken)
+        sent = driver.send(listing(one))
+        [halt] = driver.halts
+        driver.send(b.negative(b.day(19), person=other))
+        driver.send(b.negative(b.day(19), person=one))
+        assert driver.code(one).complete_until == instant(sent.timestamp)
+        assert driver.code(other).complete_until is None
+        driver.lose_store()
+        assert driver.code(one).complete_until == instant(sent.timestamp)
+    driver.release_partition(halt, "it is mended")
+    assert (driver.code(one).colour, driver.code(one).complete_until) == (Colour.RED, None)
+
+
+def test_nobody_waits_for_what_is_held(driver: Driver) -> None:
+    events = listings(LIMIT + 1)
+    driver.send_all([*verified(events), *events])
+    [letter] = held(driver)
+    code = driver.code((letter.key or b"").decode())
+    assert (code.colour, code.complete_until) == (Colour.GREEN, None)
+    back = driver.records(TOPIC)[-1]
+    assert (back.key, back.value) == (letter.key, None)
+    for by in (CHEN, LI):
+        approve(driver, by)
+    send_again(driver, [letter])
+    code = driver.code((letter.key or b"").decode())
+    assert (code.colour, code.complete_until) == (Colour.RED, None)
+
+
+def test_nobody_waits_for_what_is_refused_when_it_is_back(driver: Driver, monkeypatch: Any) -> None:
+    def refuses(record: Any, key: Any, headers: Any, *others: Any) -> Any:
+        if any(name == COUNTED for name, _ in headers):
+            raise Refusal(Code.INVALID, "a codec of later")
+        return decode(record, key, headers, *others)
+
+    monkeypatch.setattr("agents.poison.decode", refuses)
+    driver.send(b.verified())
+    driver.send(listing(b.PERSON))
+    assert driver.outputs(DEAD_LETTERS)[-1].reason == Code.INVALID
+    assert (driver.code().colour, driver.code().complete_until) == (Colour.GREEN, None)
+
+
+def test_nobody_waits_for_what_is_left_aside_when_it_is_back(
+    driver: Driver, monkeypatch: Any
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError
+
+    driver.send(b.verified())
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.people.fold_back", broken)
+        driver.send(listing(b.PERSON))
+        [halt] = driver.halts
+        assert halt.topic == TOPIC
+    driver.release_partition(halt, "a bug", leave_aside=True)
+    assert driver.outputs(DEAD_LETTERS)[-1].reason == Code.LEFT_ASIDE
+    assert (driver.code().colour, driver.code().complete_until) == (Colour.GREEN, None)
+
+
 def test_what_opens_nothing_is_folded_at_once(driver: Driver) -> None:
     positive = b.positive(b.day(2))
     driver.send(positive)
@@ -153,10 +223,11 @@ def test_what_opens_nothing_is_folded_at_once(driver: Driver) -> None:
 def test_a_mark_that_no_worker_made_says_nothing(driver: Driver) -> None:
     """A source cannot get round the limit, nor name a time for its event."""
     sent = signed(structured(listing(b.PERSON)), SOURCE)
-    _, mac = KEYS.of(SOURCE).header(COUNTED, dict(sent.headers)["yk_mac"], b"1", ())
-    for mark in (b"1", b"", b"1 " + mac, mac):
+    _, mac = KEYS.of(SOURCE).header(COUNTED, dict(sent.headers)["yk_mac"], b"1-1", ())
+    marks = (b"1-1", b"1", b"", b"1-1 " + mac, mac)
+    for mark in marks:
         driver.send(Record(sent.topic, sent.key, sent.value, (*sent.headers, (COUNTED, mark))))
-    assert len(driver.records(OPENINGS)) == 4
+    assert len(driver.records(OPENINGS)) == len(marks)
 
 
 def test_the_mark_of_another_event_says_nothing(driver: Driver) -> None:

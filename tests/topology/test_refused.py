@@ -45,7 +45,7 @@ def test_what_is_broken_is_a_dead_letter_and_all_beside_it_goes_on(
         assert raw == (record.value or b"")
         assert letter.key == record.key
     assert ("yk_tombstone" in said) == (record.value is None)
-    assert (driver.code().version, driver.code().colour) == (2, Colour.RED)
+    assert (driver.code().version, driver.code().colour) == (3, Colour.RED)
 
 
 def test_binary_mode_is_refused_with_its_headers(driver: Driver) -> None:

@@ -77,7 +77,7 @@ def test_an_input_is_written_by_entrances_and_by_who_puts_it_right(topic: str) -
         return
     if topic == OPENINGS:
         assert who(WRITE, topic) == {"operator", "worker"}, "no source gets round the count"
-        assert who(READ, topic) == {"projection", "rows", "worker"}
+        assert who(READ, topic) == {"projection", "worker"}
         return
     of_view = {"view"} if topic in {"declarations", "displays", "scans"} else set[str]()
     (fold,) = who(WRITE, topic) & WORKERS
