@@ -10,6 +10,7 @@ incomplete. Everybody else's is not touched.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -38,6 +39,7 @@ from models.person import (
     advance,
     fold,
     fold_back,
+    holds,
     overfull,
     send_away,
     unknown,
@@ -72,7 +74,7 @@ def chunk_fold(
             event = cast(StatusEvent, taken)  # or None, beside a mark: it is held, or refused
             if mark is not None:
                 people.apply_back(event, arrived_at, record, mark)
-            elif limited and (reason := opening(event)) is not None:
+            elif limited and (reason := opening(event)) is not None and not people.holds(event):
                 send_to_be_counted(transaction, record, event, reason)
                 people.send_away(event, arrived_at, record)
             else:
@@ -112,6 +114,11 @@ class People:
         """Say whether there is a row that `event` folds into."""
         return self._row(event.partitionkey.encode()) is not None
 
+    def holds(self, event: StatusEvent) -> bool:
+        """Say whether an event was folded before: a copy changes nothing, and is not counted."""
+        row = self._row(event.partitionkey.encode())
+        return row is not None and holds(row, event)
+
     def apply(
         self,
         event: StatusEvent,
@@ -143,7 +150,8 @@ class People:
         row = self._row(key) or unknown(person, arrived_at)
         pages = partial(self._page, person)
         outcome = fold_back(row, mark.way, mark.offset, event, arrived_at, pages)
-        self._take_what_is_new(key, row, outcome, record)
+        first = replace(record, offset=mark.offset)  # where its source knows it
+        self._take_what_is_new(key, row, outcome, first)
 
     def advance(self, key: bytes, until: datetime) -> None:
         """Tell what changed by time alone."""

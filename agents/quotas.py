@@ -5,9 +5,8 @@ source is told. That is one transaction with the row that counts it, so whatever
 one way and once. All that a source sends lies in one partition of openings, and is counted in that
 order by when it first came. A replay of that log decides the same.
 
-Redelivery changes nothing, since the table knows how far openings was applied. An event that its
-source sends twice is counted twice. What was held and comes again goes on if two operators have
-approved it, and is not counted; else it is held again.
+Redelivery changes nothing, since the table knows how far openings was applied. What was held and
+comes again goes on if two operators have approved it, and is not counted; else it is held again.
 """
 
 from collections.abc import Iterator

@@ -159,6 +159,11 @@ def fold(
     return _folded(outcome, event, new, past)
 
 
+def holds(row: Person, event: StatusEvent) -> bool:
+    """Say whether an event of this identity was folded into `row`, and is in it still."""
+    return find(row.facts, (event.source, event.id)) is not None
+
+
 def send_away(row: Person, way: str, place: int, arrived_at: datetime) -> Person:
     """Return `row` once an event from `place` has left by `way`, to be counted before it is
     folded."""

@@ -92,7 +92,7 @@ async def turn_red(kafka: Kafka, number: int, positive: Callable[..., Any] = b.p
     """Let somebody of this partition be verified and then turn red."""
     person = someone(number)
     await send(kafka, [b.verified(person=person), positive(b.day(2), person=person)])
-    assert await colour_of(kafka, person, 2) is Colour.RED
+    assert await colour_of(kafka, person, 3) is Colour.RED
 
 
 def aside(records: Sequence[LogRecord], topic: str, reason: str | None = None) -> list[int]:
@@ -172,7 +172,7 @@ async def test_a_record_that_a_bug_cannot_fold_is_left_aside_and_old_codes_are_i
     assert "It does not stand still there" in wrong.stderr
     said = partitions(worker, "release", "people", str(NUMBER), *record, str(halt["offset"]))
     assert said.returncode == 0, said.stderr
-    assert await colour_of(kafka, person, 2) is Colour.RED, "what lies behind it is applied"
+    assert await colour_of(kafka, person, 3) is Colour.RED, "what lies behind it is applied"
     dead = await everything(kafka, "dead-letters")
     assert aside(dead, topic, "left-aside") == [halt["offset"]]
     [letter] = [letter_in(r) for r in dead if aside([r], topic, "left-aside")]

@@ -29,7 +29,17 @@ from app.process.consumer import LogRecord
 from app.topics.openings import way_of
 from models.codes import HealthCode, StatusChange, StatusChanged, changed
 from models.facts import Fact
-from models.person import FoldOutcome, Person, advance, fold, fold_back, send_away, unknown, whole
+from models.person import (
+    FoldOutcome,
+    Person,
+    advance,
+    fold,
+    fold_back,
+    holds,
+    send_away,
+    unknown,
+    whole,
+)
 from models.rows import decode_page, decode_row, page_key
 from oracle.chains import Chains, unlike, versions
 from oracle.found import Differences
@@ -325,8 +335,9 @@ class Audit:
         row = known or unknown(key.decode(), arrived_at)
         pages = partial(self._page, record.partition, key.decode())
         if mark is not None:
+            place = record.topic, record.partition, mark.offset
             outcome = fold_back(row, mark.way, mark.offset, event, arrived_at, pages)
-        elif goes_round(record, event):
+        elif goes_round(record, event) and not holds(row, event):
             self._quotas.sent(record)
             way = way_of(record, event.source)
             outcome = FoldOutcome(send_away(row, way, record.offset, arrived_at))

@@ -7,6 +7,7 @@ The error's message names the person, as an error of Python's own may.
 from typing import Any
 
 import agents.people
+import models.person
 from app.worker.process import worker
 from models.events import StatusEvent
 from models.person import FoldOutcome, Person, fold
@@ -22,7 +23,8 @@ def install_bug() -> None:
             raise KeyError(event.partitionkey)
         return fold(row, event, *others)
 
-    vars(agents.people)["fold"] = buggy
+    for module in (agents.people, models.person):
+        vars(module)["fold"] = buggy
 
 
 def main() -> None:

@@ -160,6 +160,16 @@ def test_a_code_says_since_when_it_waits_and_no_other_waits_with_it(
     assert (driver.code(one).colour, driver.code(one).complete_until) == (Colour.RED, None)
 
 
+def test_a_copy_of_what_was_folded_does_not_go_round_again(driver: Driver) -> None:
+    """Nobody who plays a record again makes a code old by it, nor uses up its source's limit."""
+    driver.send(b.verified())
+    driver.send(listing(b.PERSON))
+    before = driver.code(), quota(driver)
+    driver.send(listing(b.PERSON))
+    assert (driver.code(), quota(driver)) == before
+    assert len(driver.records(OPENINGS)) == 1
+
+
 def test_nobody_waits_for_what_is_held(driver: Driver) -> None:
     events = listings(LIMIT + 1)
     driver.send_all([*verified(events), *events])
@@ -173,6 +183,16 @@ def test_nobody_waits_for_what_is_held(driver: Driver) -> None:
     send_again(driver, [letter])
     code = driver.code((letter.key or b"").decode())
     assert (code.colour, code.complete_until) == (Colour.RED, None)
+
+
+def test_what_is_told_of_one_that_is_back_names_where_it_first_lay(driver: Driver) -> None:
+    """Two of one identity leave at once: the second is refused where its source sent it."""
+    driver.send(b.verified())
+    one = listing(b.PERSON)
+    driver.send_all([one, msgspec.structs.replace(one, time=b.day(18))])
+    [letter] = driver.outputs(DEAD_LETTERS)
+    _, second, *_ = driver.records(TOPIC)
+    assert (letter.reason, letter.offset) == ("conflict", second.offset)
 
 
 def test_nobody_waits_for_what_is_refused_when_it_is_back(driver: Driver, monkeypatch: Any) -> None:
@@ -225,8 +245,9 @@ def test_a_mark_that_no_worker_made_says_nothing(driver: Driver) -> None:
     sent = signed(structured(listing(b.PERSON)), SOURCE)
     _, mac = KEYS.of(SOURCE).header(COUNTED, dict(sent.headers)["yk_mac"], b"1-1", ())
     marks = (b"1-1", b"1", b"", b"1-1 " + mac, mac)
-    for mark in marks:
-        driver.send(Record(sent.topic, sent.key, sent.value, (*sent.headers, (COUNTED, mark))))
+    for number, mark in enumerate(marks):
+        other = signed(structured(listing(b.PERSON, number)), SOURCE)
+        driver.send(Record(other.topic, other.key, other.value, (*other.headers, (COUNTED, mark))))
     assert len(driver.records(OPENINGS)) == len(marks)
 
 

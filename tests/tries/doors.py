@@ -159,9 +159,7 @@ class Doors:
             return f"{answer.status_code} {answer.json().get('code')}", False
         said = answer.json()
         place = (self._stage.plain(said["topic"]), said["partition"], said["offset"])
-        # A positive goes round, and what the fold says of it names the place of its copy.
-        round_ = not kept and event["data"]["result"] == "positive"
-        allowed = (SAME,) if kept or round_ else ("conflict",)
+        allowed = (SAME,) if kept else ("conflict",)
         self._stage.placed[place] = REPLAYED, allowed
         return PLACED
 
