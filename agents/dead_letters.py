@@ -13,7 +13,7 @@ from nacl.public import PublicKey, SealedBox
 from app.engine.transaction import Output, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
-from app.topics.catalogue import DEAD_LETTERS, ON_HOLD, PARKED, Topic
+from app.topics.catalogue import DEAD_LETTERS, ON_HOLD, PARKED
 from app.topics.codec import Code, Refusal
 from app.topics.letters import SEALED, Sealed, attributes_of, encode_sealed
 from app.topics.openings import OPENING_MAC, Opening, mac_in, of_source
@@ -58,23 +58,20 @@ class DeadLetters:
     def refuse(
         self,
         transaction: Transaction,
-        topic: Topic,
         record: LogRecord,
         refusal: Refusal,
     ) -> None:
-        """Write the dead letter of a record of `topic` that is refused."""
+        """Write the dead letter of a record that is refused."""
         _write(transaction, refusal.code, self._refused(DEAD_LETTERS, record, refusal))
 
     def park(
         self,
         transaction: Transaction,
-        topic: Topic,
         record: LogRecord,
         source: str,
         refusal: Refusal | None = None,
     ) -> None:
-        """Put a record of `topic` aside because its source is parked; `refusal` says why if
-        invalid."""
+        """Put a record aside because its source is parked; `refusal` says why if it is invalid."""
         if refusal is not None:
             letter = self._refused(PARKED, record, refusal)
         else:

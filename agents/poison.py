@@ -3,7 +3,7 @@
 What is valid and lies in another partition than its own is no poison: it is forwarded there, in the
 transaction of its chunk, so exactly once.
 
-The tally of a topic partition (models.sources) is a row of its table, written in the transaction of
+The tally of a topic partition (models.parking) is a row of its table, written in the transaction of
 the chunk that changed it. So it is the same after a restart, a rebalance or a kill.
 """
 
@@ -29,7 +29,7 @@ from app.topics.records import structured
 from app.topology import TableApp
 from models.checks import Fault
 from models.events import Event
-from models.sources import Tally, Verdict
+from models.parking import Tally, Verdict
 
 log = structlog.get_logger()
 
@@ -150,15 +150,15 @@ class Poison:
         """Write a record to dead-letters whose author nobody knows. It counts against
         nobody: else a stranger could have a source parked."""
         refusal = Refusal(Code.NOT_AUTHENTIC, f"{error} {_MAKE_IT}")
-        self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
+        self._dead_letters.refuse(self._transaction, record, refusal)
 
     def _refuse(self, record: LogRecord, refusal: Refusal, author: str, *, counts: bool) -> None:
         """Write a refused record of `author` to dead-letters, or to parked; `counts` against it."""
         refusal.source = author
         if author in self._tally.parked:
-            self._dead_letters.park(self._transaction, self._topic, record, author, refusal)
+            self._dead_letters.park(self._transaction, record, author, refusal)
         else:
-            self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
+            self._dead_letters.refuse(self._transaction, record, refusal)
         if counts:
             self.watching = True
             self._count(record, author, True)
@@ -170,14 +170,14 @@ class Poison:
         with suppress(NotAuthentic):
             refusal.source = self._keys.author(record)
             mark = counted_mark(record, refusal.source, self._keys)
-        self._dead_letters.refuse(self._transaction, self._topic, record, refusal)
+        self._dead_letters.refuse(self._transaction, record, refusal)
         return mark
 
     def parks(self, record: LogRecord, source: str) -> bool:
         """Say whether a valid record is of a parked source; if so, it is put aside."""
         parked = source in self._tally.parked
         if parked:
-            self._dead_letters.park(self._transaction, self._topic, record, source)
+            self._dead_letters.park(self._transaction, record, source)
         self._count(record, source, False)
         return parked
 

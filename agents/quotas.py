@@ -40,8 +40,8 @@ from app.topics.records import Record
 from app.topology import YuekangApp
 from models.codes import Reason
 from models.events import StatusEvent
+from models.operators import OpeningsApprovedData
 from models.quotas import Quota, above_limit, limit_of, milliseconds
-from models.sources import OpeningsApprovedData
 
 TOPIC = CATALOGUE.topics[OPENINGS]
 
@@ -88,13 +88,13 @@ def chunk_count(dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
             left_aside = tally.left_aside.pop(record.offset, None)
             if not keys.is_ours(record):
                 refusal = Refusal(Code.NOT_AUTHENTIC, NOT_OURS)
-                dead_letters.refuse(transaction, TOPIC, record, refusal)
+                dead_letters.refuse(transaction, record, refusal)
             elif left_aside is not None:
                 try:
                     quotas.leave_aside(record, left_aside)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:  # it cannot be held
                     why = f"An operator leaves it aside: {left_aside} ({error})"
-                    dead_letters.refuse(transaction, TOPIC, record, Refusal(Code.LEFT_ASIDE, why))
+                    dead_letters.refuse(transaction, record, Refusal(Code.LEFT_ASIDE, why))
             else:
                 quotas.take(record)
         yield from quotas.write()

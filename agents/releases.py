@@ -29,7 +29,7 @@ from app.topics.catalogue import CATALOGUE, OPENINGS, SOURCE_RELEASES
 from app.topics.codec import Code, Refusal
 from app.topics.openings import openings_partition
 from app.topology import TableApp, input_topics
-from models.sources import (
+from models.operators import (
     AnyRelease,
     OpeningsApproved,
     PartitionReleased,
@@ -41,9 +41,6 @@ log = structlog.get_logger()
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 QUOTAS = str(CATALOGUE.topics[OPENINGS].folds_into)
-
-UNNAMED_OPERATOR = "/operator"
-"""Of releases of before; it may be anybody, so it is no second operator."""
 
 _decode = msgspec.json.Decoder(AnyRelease).decode
 
@@ -94,7 +91,7 @@ def chunk_release(table: Table, dead_letters: DeadLetters | None, keys: SourceKe
                 event = _release_in(record, keys)
             except Refusal as refusal:
                 if dead_letters is not None:
-                    dead_letters.refuse(transaction, TOPIC, record, refusal)
+                    dead_letters.refuse(transaction, record, refusal)
                 continue
             match event:
                 case SourceReleased(source=by, data=data):
@@ -124,8 +121,6 @@ def _release_in(record: LogRecord, keys: SourceKeys) -> AnyRelease:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # also JSON that is not a release
         raise Refusal(Code.INVALID, f"This is no release: {error}.", author) from None
     check_author(release.source, author)
-    if isinstance(release, OpeningsApproved) and author == UNNAMED_OPERATOR:
-        raise Refusal(Code.NO_AUTHORITY, "Two operators approve, each by name.", author)
     return release
 
 

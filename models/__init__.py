@@ -25,7 +25,8 @@ These are the rules. A code depends on nothing else:
 Which events reach the rules:
 
 - `checks`: what is wrong with one event by itself.
-- `sources`: which sources are parked, because they send too much that is wrong.
+- `parking`: which sources are parked, because they send too much that is wrong.
+- `operators`: what an operator says by name, and what they let go on.
 - `register`: who a source is, whether it is let in, which tokens were taken back.
 - `quotas`: how much of what opens a reason one source may send; the rest waits for two operators.
 

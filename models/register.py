@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from models.events import SOURCE, SOURCE_LENGTH_MAX, Instant
-from models.sources import OperatorEvent
+from models.operators import OperatorEvent
 
 SOURCE_REGISTERED: Final = "yuekang.source.registered.v1"
 SOURCE_CLOSED: Final = "yuekang.source.closed.v1"

@@ -36,8 +36,8 @@ from app.topics.records import KafkaPlace
 from app.topology import input_topics
 from app.web.issuing import operator_of_command, operator_running
 from app.web.tokens import Role
+from models.operators import OpeningsApprovedData, SourceReleasedData
 from models.policy import ZONE
-from models.sources import OpeningsApprovedData, SourceReleasedData
 
 WAIT_SECONDS_MAX = 30.0
 """How long `release` waits for the worker."""

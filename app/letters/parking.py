@@ -1,6 +1,6 @@
 """Who is parked now, where, since when and why.
 
-The workers know who is parked: it stands in their tallies (models.sources). Since when and why says
+The workers know who is parked: it stands in their tallies (models.parking). Since when and why says
 the dead letter of the record that reached the limit.
 """
 

@@ -20,8 +20,8 @@ from app.process.terminal import escaped
 from app.topics.authentic import operator_keys
 from app.web.issuing import operator_of_command
 from app.web.tokens import Role
+from models.operators import PartitionReleasedData
 from models.policy import ZONE
-from models.sources import PartitionReleasedData
 
 WAIT_SECONDS_MAX = 30.0
 """How long `release` waits for the worker."""

@@ -27,8 +27,7 @@ from app.topics.letters import Letter
 from app.topics.openings import openings_partition
 from app.topics.reading import reading
 from app.topics.records import Record
-from models.quotas import Quota, milliseconds
-from models.sources import (
+from models.operators import (
     AnyRelease,
     OpeningsApproved,
     OpeningsApprovedData,
@@ -37,6 +36,7 @@ from models.sources import (
     SourceReleased,
     released,
 )
+from models.quotas import Quota, milliseconds
 
 TOPIC = CATALOGUE.topics[SOURCE_RELEASES]
 ASK_SECONDS = 0.5

@@ -12,7 +12,7 @@
     yk:parked-in:<topic>:<partition>  the sources that are parked there
 
 `yuekang rows` writes them with the rows (app.projection.rows, rows.lua). Letters come from
-dead-letters; who is parked comes from the tallies (models.sources) in the tables' changelogs.
+dead-letters; who is parked comes from the tallies (models.parking) in the tables' changelogs.
 
 A source's letters are in one order in each partition and in no order over all. So a cursor is a
 place in each partition, and stays right when Redis is emptied and filled again.

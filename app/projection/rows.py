@@ -30,7 +30,7 @@ from app.topics.catalogue import DEAD_LETTERS, changelog_of
 from models.events import ListName, NationalStatus
 from models.information import national_status
 from models.lists import Listing
-from models.sources import Tally
+from models.parking import Tally
 
 ROW = "yk:row:"
 HIGH = "yk:high"

@@ -14,8 +14,8 @@ from msgspec import Meta, Struct
 from app.process.settings import text_of, variable_of
 from models.codes import STATUS_CHANGED
 from models.events import EVENT_TYPES, KEYED_BY_PHONE, ProvincialCodeData
+from models.operators import OPENINGS_APPROVED, PARTITION_RELEASED, SOURCE_RELEASED
 from models.register import SOURCE_CLOSED, SOURCE_OPENED, SOURCE_REGISTERED, TOKEN_TAKEN_BACK
-from models.sources import OPENINGS_APPROVED, PARTITION_RELEASED, SOURCE_RELEASED
 
 PATH = Path(__file__).parents[2] / "topics.yaml"
 

@@ -28,7 +28,7 @@ from app.topics.schemas import expectation
 from app.topics.strict_json import NotStrict
 from models.checks import Fault, faults, misfits
 from models.events import EVENT_TYPES, Event, type_of
-from models.sources import SOURCE_READ
+from models.operators import SOURCE_READ
 
 
 class Code(StrEnum):

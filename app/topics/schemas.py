@@ -14,6 +14,14 @@ import msgspec
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, Topic
 from models.codes import STATUS_CHANGED, HealthCode, StatusChanged
 from models.events import EVENT_TYPES
+from models.operators import (
+    OPENINGS_APPROVED,
+    PARTITION_RELEASED,
+    SOURCE_RELEASED,
+    OpeningsApproved,
+    PartitionReleased,
+    SourceReleased,
+)
 from models.register import (
     SOURCE_CLOSED,
     SOURCE_OPENED,
@@ -23,14 +31,6 @@ from models.register import (
     SourceOpened,
     SourceRegistered,
     TokenTakenBack,
-)
-from models.sources import (
-    OPENINGS_APPROVED,
-    PARTITION_RELEASED,
-    SOURCE_RELEASED,
-    OpeningsApproved,
-    PartitionReleased,
-    SourceReleased,
 )
 
 Json = dict[str, Any]

@@ -25,7 +25,8 @@ from app.topics.codec import encode
 from app.topics.records import Record, binary, structured
 from faults.stories import STORIES, Teller
 from models.events import Event
-from models.sources import SOURCE_LIMIT, released
+from models.operators import released
+from models.parking import SOURCE_LIMIT
 from oracle.inputs import Place
 from support import builders as b
 from support.macs import signed

@@ -333,7 +333,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from app.topics.authentic import operator_keys
 from app.letters.releases import release, release_partition
 from app.process.settings import Settings
-from models.sources import PartitionReleasedData
+from models.operators import PartitionReleasedData
 brokers, keys, by = Settings.from_environment().brokers, operator_keys(), sys.argv[1]
 data = PartitionReleasedData("people", 2, "mended", "case-reports", 7)
 for done in (

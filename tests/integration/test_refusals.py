@@ -20,7 +20,8 @@ from app.gateway.answers import Missed, ToldLetter
 from app.gateway.client import GatewayClient, Patience
 from app.process.ports import free_port
 from app.topics.codec import encode
-from models.sources import SOURCE_LIMIT, released
+from models.operators import released
+from models.parking import SOURCE_LIMIT
 from support import builders as b
 from support.brokers import Kafka
 from support.gateways import NUMBER, Json, command, environment, event, running_gateway

@@ -10,7 +10,8 @@ from app.engine.store import DUE, TALLY
 from app.process.consumer import LogRecord
 from app.topics.authentic import NotAuthentic
 from app.topics.codec import Refusal
-from models.sources import AnyRelease, PartitionReleased, SourceReleased, Tally
+from models.operators import AnyRelease, PartitionReleased, SourceReleased
+from models.parking import Tally
 from oracle.found import Differences
 from oracle.layout import INPUTS, is_misplaced, mark_in, tables_of
 from oracle.letters import Letter, Letters

@@ -16,7 +16,7 @@ from app.projection.state import Position, State, StateGate
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS
 from app.topics.codec import Code, Refusal
 from models.notices import Notice, Objection
-from models.sources import Tally
+from models.parking import Tally
 from support import builders as b
 from support.records import record
 from support.stores import Store, transaction_on
@@ -42,7 +42,7 @@ def refused(
     if value is None:
         value = msgspec.json.encode(b.positive(b.day(2), id=f"e{offset}", source=LABORATORY))
     one = record(value, now(), offset, TOPIC.name, b.PERSON.encode(), headers)
-    WRITER.refuse(transaction, TOPIC, one, Refusal(code, detail, source))
+    WRITER.refuse(transaction, one, Refusal(code, detail, source))
     return transaction.outputs[0]
 
 

@@ -83,9 +83,10 @@ from app.worker.process import make_app, make_lists_app
 from models.codes import HealthCode, StatusChange, StatusChanged, judge
 from models.events import Event, ListName
 from models.lists import Listing
+from models.operators import PartitionReleased, PartitionReleasedData, released
+from models.parking import Tally
 from models.person import Person
 from models.rows import decode_row
-from models.sources import PartitionReleased, PartitionReleasedData, Tally, released
 from support.builders import PERSON, day
 from support.log import Log, Record
 from support.macs import MAC_KEY, signed

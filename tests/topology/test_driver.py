@@ -17,7 +17,7 @@ from app.topics.codec import encode
 from app.topics.records import structured
 from models.codes import Colour
 from models.events import ListName
-from models.sources import released
+from models.operators import released
 from support import builders as b
 from support.log import Consumer, Log, Producer
 from support.macs import MAC_KEY

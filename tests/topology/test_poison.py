@@ -14,7 +14,8 @@ from app.topics.catalogue import DEAD_LETTERS, PARKED, SOURCE_RELEASES
 from app.topics.codec import encode
 from app.topics.records import Record, binary
 from models.events import ScanData, ScanRecorded
-from models.sources import LEFT_ASIDE_MAX, Tally, released
+from models.operators import released
+from models.parking import LEFT_ASIDE_MAX, Tally
 from support import builders as b
 from topology.driver import HERE, START, Driver, made
 

@@ -32,9 +32,9 @@ from app.topics.records import Record, structured
 from models import policy
 from models.codes import Colour, Reason
 from models.events import Event
+from models.operators import OpeningsApproved, OpeningsApprovedData
 from models.policy import POLICIES
 from models.quotas import Quota
-from models.sources import OpeningsApproved, OpeningsApprovedData
 from support import builders as b
 from support.macs import KEYS, signed
 from support.views import someone
@@ -99,7 +99,7 @@ def approve(driver: Driver, by: str, source: str = SOURCE, **changes: Any) -> No
     )
     number = len(driver.log.all_of(SOURCE_RELEASES))
     event = OpeningsApproved(id=f"a{number}", time=driver.now, source=by, data=data)
-    driver.send(msgspec.json.encode(event), SOURCE_RELEASES, partition=THERE)
+    driver.send(msgspec.json.encode(event), SOURCE_RELEASES, partition=THERE, author=by)
 
 
 def send_again(driver: Driver, letters: Sequence[Letter]) -> None:
@@ -513,13 +513,16 @@ def test_what_is_left_aside_again_is_held_once(driver: Driver, monkeypatch: Any)
     assert _now(driver) == {Reason.CLOSE_CONTACT: 1}
 
 
-def test_who_approves_has_a_name(driver: Driver) -> None:
+@pytest.mark.parametrize(
+    "other", ["/operator", "/operators/chen\n", "/operators/Chen", "/operators/chen/2"]
+)
+def test_who_approves_has_a_name_and_one_spelling_of_it(driver: Driver, other: str) -> None:
     events = listings(LIMIT + 1)
     driver.send_all([*verified(events), *events])
     approve(driver, CHEN)
-    approve(driver, "/operator")
+    approve(driver, other)
     assert quota(driver).approvals.keys() == {CHEN}
-    assert driver.outputs(DEAD_LETTERS)[-1].headers["yk_reason"] == Code.NO_AUTHORITY
+    assert driver.outputs(DEAD_LETTERS)[-1].headers["yk_reason"] == Code.INVALID
 
 
 def test_a_counted_event_that_is_refused_counts_against_nobody(

@@ -12,7 +12,8 @@ from app.engine.chunks import Chunk
 from app.topics.catalogue import SOURCE_RELEASES
 from app.worker.partitions import halted_inputs
 from models.codes import Colour
-from models.sources import Tally, released
+from models.operators import released
+from models.parking import Tally
 from support import builders as b
 from topology.driver import HERE, START, Driver
 from topology.worker import Worker

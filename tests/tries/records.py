@@ -25,8 +25,8 @@ from app.topics.catalogue import (
 )
 from app.topics.codec import encode
 from app.topics.records import Record
+from models.operators import SourceReleased, SourceReleasedData
 from models.register import ClosedData, OpenedData, key_of
-from models.sources import SourceReleased, SourceReleasedData
 from support import builders as b
 from support.gateways import LABORATORY
 from support.macs import KEYS

@@ -41,7 +41,7 @@ from models.events import (
     RetractionData,
     RetractionReason,
 )
-from models.sources import SOURCE_RELEASED
+from models.operators import SOURCE_RELEASED
 from support.macs import MAC_KEY
 
 Json = dict[str, Any]

@@ -29,7 +29,7 @@ from app.topics.letters import Letter, LetterFilter
 from app.topics.openings import RESENT_FROM, Opening, encode_opening
 from app.topics.records import KafkaPlace, Record
 from models.codes import Reason
-from models.sources import (
+from models.operators import (
     AnyRelease,
     OpeningsApproved,
     OpeningsApprovedData,

@@ -90,9 +90,7 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
     headers = (("content-type", b"application/cloudevents+json"), ("trace", b"1"))
     transaction = transaction_on(Store())
     one = record(value, b.day(20), 5, TOPIC, b.PERSON.encode(), headers)
-    LETTERS.refuse(
-        transaction, CATALOGUE.topics[TOPIC], one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE)
-    )
+    LETTERS.refuse(transaction, one, Refusal(Code.NOT_JSON, "It was a bug.", SOURCE))
     sending = mend(opened(written(transaction.outputs[0]), bytes(KEY)), KEYS, NOW)
     assert (sending.topic, sending.partition) == (TOPIC, one.partition)
     assert (sending.key, sending.value) == (b.PERSON.encode(), value)
@@ -105,7 +103,7 @@ def test_what_was_refused_and_is_valid_goes_as_it_came_to_where_it_came_from() -
 def test_what_is_put_aside_goes_as_it_came() -> None:
     transaction = transaction_on(Store())
     one = record(valid(), b.day(20), 5, TOPIC, b.PERSON.encode())
-    LETTERS.park(transaction, CATALOGUE.topics[TOPIC], one, SOURCE)
+    LETTERS.park(transaction, one, SOURCE)
     letter = written(transaction.outputs[0])
     assert not letter.refused
     assert mend(letter, KEYS, NOW).value == one.value

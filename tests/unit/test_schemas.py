@@ -24,6 +24,14 @@ from app.topics.schemas import HEALTH_CODE, asyncapi, example, expectation, json
 from models.codes import NO_CODE, STATUS_CHANGED, Cause, HealthCode, StatusChange, StatusChanged
 from models.codes import changed as told
 from models.events import EVENT_TYPES, Event
+from models.operators import (
+    OPENINGS_APPROVED,
+    PARTITION_RELEASED,
+    SOURCE_RELEASED,
+    OpeningsApproved,
+    PartitionReleased,
+    SourceReleased,
+)
 from models.register import (
     SOURCE_CLOSED,
     SOURCE_OPENED,
@@ -33,14 +41,6 @@ from models.register import (
     SourceOpened,
     SourceRegistered,
     TokenTakenBack,
-)
-from models.sources import (
-    OPENINGS_APPROVED,
-    PARTITION_RELEASED,
-    SOURCE_RELEASED,
-    OpeningsApproved,
-    PartitionReleased,
-    SourceReleased,
 )
 from support import builders, strategies
 

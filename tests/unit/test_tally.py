@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.sources import (
-    COUNTED_MAX,
-    PARKED_MAX,
-    Tally,
-    Verdict,
-)
+from models.parking import COUNTED_MAX, PARKED_MAX, Tally, Verdict
 
 A, B = "/laboratories/1", "/laboratories/2"
 GOOD, BAD = False, True
