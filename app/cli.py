@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Keep the codes in Redis up to date with the log.",
     ),
     "rows": ("app.projection.commands:rows", "Keep all else in Redis up to date with the log."),
-    "audit-log": ("app.audit.commands:audit_log", "Keep the audit log's tree, and sign it."),
+    "audit-log": ("app.audit.process:audit_log", "Keep the audit log's tree, and sign it."),
     "gateway": ("app.gateway.server:gateway", "Serve the entrance for agencies over HTTP."),
     "view": ("app.view.server:view", "Serve codes, the dashboard and the API pages."),
     "development-view": (
@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "app.letters.partitions:partitions",
         "What workers hold and what stands still; let it go on.",
     ),
-    "audit": ("app.audit.commands:audit", "Who asked about whom: list it, verify it."),
+    "audit": ("app.operator.audit:audit", "Who asked about whom: list it, verify it."),
     "sources": ("app.sources.commands:sources", "The register: list, load, close, take back."),
     "topics": ("app.topics.commands:topics", "Make or check the topics of topics.yaml."),
     "acls": ("app.access.commands:acls", "Who may do what on Kafka: show, apply or check it."),

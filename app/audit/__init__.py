@@ -7,7 +7,7 @@
 - `checkpoints`: its signed head (C2SP tlog-checkpoint, signed-note).
 - `follow`: the one process that takes lines from the topic into the tree, and signs.
 - `verify`: compares topic, tree and checkpoints, and names the first line that differs.
-- `commands`: `yuekang audit-log` and `yuekang audit`.
+- `process`: `yuekang audit-log`. The commands that read the log are `app.operator.audit`.
 
 It promises that what cannot be written down is neither answered nor done, that the lines of the
 tree are those of the topic in their order, and that an older checkpoint, kept elsewhere, shows any

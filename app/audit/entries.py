@@ -43,6 +43,7 @@ class Act(StrEnum):
     SOURCE_CLOSED = "source-closed"
     SOURCE_OPENED = "source-opened"
     TOKEN_TAKEN_BACK = "token-taken-back"
+    REGISTER_SIGNED_AGAIN = "register-signed-again"
     OPENINGS_APPROVED = "openings-approved"
     DUTY_BEGUN = "duty-begun"
     KEY_CHANGED = "key-changed"

@@ -28,13 +28,13 @@ from app.process.asking import ask_kafka, failed
 from app.process.kafka import Brokers
 from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
+from app.sources.operators import operator_by_token, operator_of_command, operator_running
 from app.topics.authentic import operator_keys
 from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, ON_HOLD, PARKED
 from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import reading
 from app.topics.records import KafkaPlace
 from app.topology import input_topics
-from app.web.issuing import operator_of_command, operator_running
 from app.web.tokens import Role
 from models.operators import OpeningsApprovedData, SourceReleasedData
 from models.policy import ZONE
@@ -187,7 +187,7 @@ def _with_resend(commands: typer.Typer, topic: str) -> typer.Typer:
             raise typer.BadParameter("PARTITION OFFSET says which; leave the other options out.")
         key = _private_key(key_file, required=False)
         job = ResendJob(topic, one, wanted, _read(replace), force, dry_run, key)
-        outcome = _resend(job)
+        outcome = _resend(job, operator_running(Settings.from_environment()))
         if as_json:
             print(msgspec.json.encode(outcome).decode())
         else:
@@ -274,10 +274,10 @@ def approve(
 ) -> None:
     """Approve what is held of a source for one reason; with the second operator's it goes on.
 
-    The approval bears the name of the operator whose token YUEKANG_TOKEN is, with the role approve.
-    Two different operators must approve: the worker sees to that. What both have approved is then
-    sent on, each once; running this again goes on where it was interrupted. Exits with 1 if the
-    worker has not applied the approval in time.
+    The approval bears the name of the operator whose token YUEKANG_TOKEN is, with the role approve;
+    nothing but a token names them. Two different operators must approve: the worker sees to that.
+    What both have approved is then sent on, each once; running this again goes on where it was
+    interrupted. Exits with 1 if the worker has not applied the approval in time.
     """
     at = _instant(until) or datetime.now(UTC)
     try:
@@ -286,7 +286,7 @@ def approve(
         )
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"This cannot be approved ({error}).") from None
-    by, keys = operator_of_command(Settings.from_environment(), Role.APPROVE), operator_keys()
+    by, keys = operator_by_token(Settings.from_environment(), Role.APPROVE), operator_keys()
     if not ask_kafka(lambda brokers: approve_openings(brokers, keys, data, by, WAIT_SECONDS_MAX)):
         raise failed(
             f"The approval is written, but no worker has applied it within {WAIT_SECONDS_MAX:g} s. "
@@ -298,7 +298,7 @@ def approve(
         return
     both = datetime.fromtimestamp(found / 1_000, UTC)
     wanted = LetterFilter(None, opens, source)
-    outcome = _resend(ResendJob(ON_HOLD, None, wanted, arrived_by=found))
+    outcome = _resend(ResendJob(ON_HOLD, None, wanted, arrived_by=found), by)
     print(
         f"Approved by two operators up to {both.astimezone(ZONE):%Y-%m-%d %H:%M:%S}: "
         f"{outcome.sent} go on now, {outcome.sent_before} went on before."
@@ -344,9 +344,9 @@ def _said_of(job: ResendJob) -> dict[str, str]:
     return chosen | {name: "yes" for name, is_so in how.items() if is_so}
 
 
-def _resend(job: ResendJob) -> ResendOutcome:
+def _resend(job: ResendJob, by: str) -> ResendOutcome:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    by, keys = operator_running(Settings.from_environment()), operator_keys()
+    keys = operator_keys()
     shown = 0
 
     def tell(letter: Letter, what: str) -> None:

@@ -17,8 +17,8 @@ from app.letters.workers import AtStatus, addresses_of, ask_workers
 from app.process.asking import ask_kafka, failed
 from app.process.settings import Settings
 from app.process.terminal import escaped
+from app.sources.operators import operator_of_command
 from app.topics.authentic import operator_keys
-from app.web.issuing import operator_of_command
 from app.web.tokens import Role
 from models.operators import PartitionReleasedData
 from models.policy import ZONE

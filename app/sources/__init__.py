@@ -4,6 +4,7 @@
 - `follow`: keeps that up with the topic `sources`.
 - `changes`: writes an operator's changes to the topic, and reads it whole.
 - `file`: sources in a file, to begin with or to change many.
+- `operators`: who runs a command, as the register lets them.
 - `commands`: `yuekang sources`.
 
 It promises that whoever follows it sees a change within seconds while Kafka answers, and that

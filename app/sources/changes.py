@@ -9,7 +9,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from app.audit.entries import Act, AuditEntry
-from app.audit.trail import command_entry, note_entries
+from app.audit.trail import command_entry, note_command, note_entries
 from app.process.kafka import Brokers
 from app.process.producers import close
 from app.sources.register import Register
@@ -66,8 +66,9 @@ async def write(
     await _write(brokers, keys, values)
 
 
-async def sign_again(brokers: Brokers, keys: SourceKeys) -> int:
-    """Write what the register has once more, by the newest of the keys; return how many records.
+async def sign_again(brokers: Brokers, keys: SourceKeys, by: str) -> int:
+    """Write what the register has once more, by the newest of the keys, as the operator `by`; a
+    line of the audit log says so first. Return how many records.
 
     Nobody else may change it meanwhile: what they say could be displaced by what was before.
     """
@@ -76,6 +77,8 @@ async def sign_again(brokers: Brokers, keys: SourceKeys) -> int:
         async for record in reader.records():
             if record.key is not None and keys.is_of_register(record):
                 newest[record.key] = record.value
+    details = {"records": str(len(newest))}
+    await note_command(brokers, by, Act.REGISTER_SIGNED_AGAIN, TOPIC.name, details=details)
     await _write(brokers, keys, newest)
     return len(newest)
 

@@ -21,10 +21,10 @@ from app.process.terminal import escaped
 from app.sources.changes import Data, change, read_register, write
 from app.sources.changes import sign_again as sign_register_again
 from app.sources.file import SourcesFileError, sources_in
+from app.sources.operators import operator_of_command
 from app.sources.register import SOURCES_MAX, TAKEN_BACK_MAX, Register, is_over
 from app.topics.authentic import operator_keys
 from app.topics.catalogue import CATALOGUE
-from app.web.issuing import operator_of_command
 from app.web.tokens import LIFE_MAX, Role
 from models.policy import ZONE
 from models.register import (
@@ -221,9 +221,8 @@ def sign_again() -> None:
 
     YUEKANG_FORMER_MAC_KEY has the former. Nobody else should change the register meanwhile.
     """
-    operator_of_command(Settings.from_environment(), Role.REGISTER)
-    keys = operator_keys()
-    count = ask_kafka(lambda brokers: sign_register_again(brokers, keys))
+    by, keys = operator_of_command(Settings.from_environment(), Role.REGISTER), operator_keys()
+    count = ask_kafka(lambda brokers: sign_register_again(brokers, keys, by))
     print(f"Signed by the key of now: {count} records.")
 
 

@@ -1,12 +1,11 @@
 """Makes access tokens (RFC 9068) with a private key of ours, for sources without an authorization
 server. `app.web.tokens` says which are believed.
 
-Commands alone make them: no server is given the private key. A command that an operator runs shows
-the operator's own token, YUEKANG_TOKEN. Where the private key is at hand, as in development, it
-makes one in the name of whoever runs it.
+Commands alone make them: no server is given the private key. A command that asks the view shows the
+operator's own token, YUEKANG_TOKEN. Where the private key is at hand, as in development, it makes
+one in the name of whoever runs it. `app.sources.operators` says who runs a command.
 """
 
-import asyncio
 import base64
 import getpass
 import re
@@ -29,13 +28,10 @@ from app.web.tokens import (
     OPERATORS,
     OWN_ALGORITHM,
     OWN_ISSUER,
-    Access,
-    InvalidToken,
     Role,
-    Tokens,
+    is_operator,
     is_source,
     public_key,
-    trust_of,
 )
 from models.events import SOURCE_LENGTH_MAX
 
@@ -77,7 +73,8 @@ class TokenIssuer:
         if not timedelta(minutes=1) <= life <= LIFE_MAX:
             raise ValueError(f"A token is good for a minute to {LIFE_MAX.days} days.")
         roles = sorted(set(roles))
-        if bool(roles) != source.startswith(OPERATORS):
+        named = is_operator(source)
+        if bool(roles) != named or source.startswith(OPERATORS) != named:
             raise ValueError(
                 f"An operator ({OPERATORS}NAME) has one role or more of {', '.join(Role)}; no "
                 "other source has any."
@@ -145,48 +142,17 @@ def operator_token(settings: Settings) -> str:
             f"There is no token. Set YUEKANG_TOKEN to your own ({OPERATORS}NAME), or "
             "YUEKANG_TOKEN_PRIVATE_KEY to the key that makes it."
         )
-    return issuer_of(settings).token_for(OPERATORS + _whoever_runs_this(), Role, COMMAND_LIFE)
+    return issuer_of(settings).token_for(login_operator(), Role, COMMAND_LIFE)
 
 
-def operator_of_command(settings: Settings, role: Role) -> str:
-    """Return the operator who runs a command, `/operators/…`; raise `SettingsError` unless the
-    token is valid and has the role."""
-    token = operator_token(settings)
-    if not text_of("YUEKANG_TOKEN"):
-        return OPERATORS + _whoever_runs_this()
-    access = _access_of(settings, token)
-    if role not in access.roles:
-        has = ", ".join(sorted(access.roles)) or "none"
-        raise SettingsError(
-            f"YUEKANG_TOKEN is of {access.source}, whose roles are: {has}. This needs an operator "
-            f"({OPERATORS}NAME) with the role {role}."
-        )
-    return access.source
-
-
-def operator_running(settings: Settings) -> str:
-    """Return as whom a command is written down that Kafka's rights alone let be run: as the token
-    says, and without one by the login's name. Raise `SettingsError` for a token that is not valid.
-    """
-    if token := text_of("YUEKANG_TOKEN"):
-        return _access_of(settings, token).source
-    return OPERATORS + _whoever_runs_this()
-
-
-def _access_of(settings: Settings, token: str) -> Access:
-    try:
-        return asyncio.run(Tokens(trust_of(settings)).access_of(token))
-    except InvalidToken as invalid:
-        raise SettingsError(f"YUEKANG_TOKEN is no valid token. {invalid}") from None
-
-
-def _whoever_runs_this() -> str:
-    """Return the login's name as a source can have it."""
+def login_operator() -> str:
+    """Return the operator whom the login's name names, /operators/…, as a source can have it."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):  # a container's user may have none
         name = ""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:OPERATOR_LENGTH_MAX] or "operator"
+    short = re.sub(r"[^a-z0-9]+", "-", name.lower())[:OPERATOR_LENGTH_MAX].strip("-")
+    return OPERATORS + (short or "operator")
 
 
 def _text(raw: bytes) -> str:

@@ -33,6 +33,7 @@ from app.process.settings import Settings, SettingsError
 from app.web.authorization import AuthorizationServer
 from app.web.jwks import ALGORITHMS, UNREADABLE
 from models.events import SOURCE, SOURCE_LENGTH_MAX
+from models.operators import OPERATOR
 
 OWN_ISSUER = "yuekang"
 OWN_ALGORITHM = "Ed25519"  # RFC 9864; "EdDSA" said no more than the family
@@ -258,6 +259,11 @@ def is_source(text: object) -> bool:
     return isinstance(text, str) and len(text) <= SOURCE_LENGTH_MAX and bool(SOURCE.fullmatch(text))
 
 
+def is_operator(source: str) -> bool:
+    """Say whether a source is an operator by name, in the one spelling that their events bear."""
+    return len(source) <= SOURCE_LENGTH_MAX and bool(OPERATOR.fullmatch(source))
+
+
 def _key_id(token: str) -> str:
     """Return the key that the token names; raise `InvalidToken` unless it is an access token."""
     try:
@@ -277,7 +283,7 @@ def _access_of(claims: _Claims, source: object, key_id: str) -> Access:
     roles = frozenset(role for role in Role if role in claims.roles)
     return Access(
         source,
-        roles if source.startswith(OPERATORS) else frozenset(),
+        roles if is_operator(source) else frozenset(),
         claims.jti,
         key_id,
         datetime.fromtimestamp(claims.exp, UTC),

@@ -19,7 +19,7 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
-from app.audit import commands, entries, follow, tiles
+from app.audit import entries, follow, tiles
 from app.audit.checkpoints import NoteSigner, read_checkpoint
 from app.audit.entries import Act, AuditEntry, entry_in
 from app.audit.follow import AuditLog
@@ -27,6 +27,7 @@ from app.audit.tiles import TileFolder
 from app.audit.trail import Trail
 from app.audit.verify import Anchor, Verified
 from app.cli import app as cli
+from app.operator import audit
 from app.process.files import write_whole
 from app.process.kafka import Brokers
 from app.process.ports import free_port
@@ -36,6 +37,7 @@ from app.web.openapi import document_of
 from support.audits import SIGNER, Noted, line, lines_on
 from support.brokers import Kafka
 from support.gateways import command
+from support.registers import registering
 from support.rows import put_rows
 from support.tokens import MAKING, OPERATOR, OPERATOR_HEADERS, TOKENS
 from support.views import (
@@ -111,15 +113,16 @@ async def test_what_cannot_be_written_down_has_no_answer(
 
 @pytest.fixture
 async def own(broker: Brokers, monkeypatch: pytest.MonkeyPatch) -> Kafka:
-    """A topic of the test's own, by which this process calls it too."""
+    """A topic of the test's own, by which this process calls it too; in its register is nobody."""
     kafka = Kafka(broker, f"audit-{secrets.token_hex(4)}-")
     name = kafka.named("audit")
     await make_topic(kafka)
-    for module in (entries, follow, commands):
+    for module in (entries, follow, audit):
         monkeypatch.setattr(module, "AUDIT", name)
-    for module in (follow, commands):
+    for module in (follow, audit):
         monkeypatch.setattr(module, "PARTITION", TopicPartition(name, 0))
     monkeypatch.setattr(follow, "SIGN_SECONDS", 0.05)
+    registering(monkeypatch)
     return kafka
 
 
@@ -172,7 +175,7 @@ async def verify(kafka: Kafka, files: TileFolder, *notes: bytes) -> Verified:
     """As the command does."""
     known = [SIGNER.verifier, OTHER.verifier]
     anchors = [Anchor("kept", read_checkpoint(note, known)) for note in notes]
-    return await commands._verified(files, known, anchors, kafka.brokers)
+    return await audit._verified(files, known, anchors, kafka.brokers)
 
 
 def kept_lines(files: TileFolder) -> list[AuditEntry | None]:

@@ -17,6 +17,7 @@ from app.process.probes import StatusServer
 from app.topics.authentic import SourceKeys
 from app.topics.letters import PARKED_PATH, ParkedSource
 from support.macs import ENVIRONMENT
+from support.registers import registering
 from support.tokens import OPERATOR, TRUSTING, operator_token
 
 SINCE = datetime(2022, 4, 20, tzinfo=UTC)
@@ -63,6 +64,7 @@ def released(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     for name, value in {**ENVIRONMENT, **TRUSTING, "YUEKANG_TOKEN": operator_token()}.items():
         monkeypatch.setenv(name, value)
+    registering(monkeypatch)
     monkeypatch.setattr(commands, "release_source", release)
     monkeypatch.setattr(commands, "parkings", parkings)
     return done

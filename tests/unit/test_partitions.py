@@ -13,7 +13,9 @@ from app.engine.halts import PARTITIONS_PATH, Halt, HeldPartition, halt_of
 from app.letters.partitions import partitions
 from app.process.ports import free_port
 from app.process.probes import StatusServer
-from support.macs import MAC_KEY
+from app.sources.register import Register
+from support.macs import ENVIRONMENT, MAC_KEY
+from support.registers import registering
 from support.tokens import MAKING
 
 SINCE = datetime(2022, 4, 20, 8, tzinfo=UTC)
@@ -29,6 +31,11 @@ HELD = [
     HeldPartition("lists", 0, "being-taken", []),
     HeldPartition("lists", 1, "halted", [OF_A_RELEASE]),
 ]
+
+
+@pytest.fixture(autouse=True)
+def register(monkeypatch: pytest.MonkeyPatch) -> Register:
+    return registering(monkeypatch)
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ async def address() -> AsyncIterator[str]:
 
 async def run(address: str, *arguments: str) -> Result:
     def invoked() -> Result:
-        environment = {"YUEKANG_KAFKA": "127.0.0.1:1", **MAKING}
+        environment = {"YUEKANG_KAFKA": "127.0.0.1:1", **MAKING, **ENVIRONMENT}
         return CliRunner().invoke(partitions, [*arguments, "--status", address], env=environment)
 
     return await asyncio.to_thread(invoked)

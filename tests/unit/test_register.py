@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from app.process.kafka import Brokers
 from app.process.settings import Settings
-from app.sources import commands, register
+from app.sources import commands, operators, register
 from app.sources.changes import Data, change
 from app.sources.file import SOURCES_FILE, SourcesFileError, sources_in
 from app.sources.register import Register
@@ -269,7 +269,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[RegisterChange]:
     for name, value in {**ENVIRONMENT, **TRUSTING, "YUEKANG_TOKEN": operator_token()}.items():
         monkeypatch.setenv(name, value)
 
-    monkeypatch.setattr(commands, "read_register", read)
+    for module in (commands, operators):
+        monkeypatch.setattr(module, "read_register", read)
     monkeypatch.setattr(commands, "write", write)
     return written
 

@@ -22,7 +22,7 @@ from app.cli import app as cli
 from app.development.secrets import KEYS_OF
 from app.process.settings import Settings, SettingsError
 from app.web import authorization
-from app.web.issuing import TOKEN_LIFE, TokenIssuer, operator_of_command, operator_running, told_by
+from app.web.issuing import TOKEN_LIFE, TokenIssuer, told_by
 from app.web.tokens import (
     LEEWAY,
     LIFE_MAX,
@@ -376,51 +376,6 @@ def test_the_command_makes_a_key_and_tells_the_public_half() -> None:
     assert run("token-key").stdout == f"YUEKANG_TOKEN_PUBLIC_KEYS={TOKENS.public.hex()}\n"
     done = run("token", LABORATORY, YUEKANG_TOKEN_PRIVATE_KEY="0f" * 33)
     assert "Ed25519 takes 32" in str(done.exception)
-
-
-def test_a_release_has_the_operator_of_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(token_public_keys=TOKENS.public.hex())
-
-    def with_token(token: str) -> str:
-        monkeypatch.setenv("YUEKANG_TOKEN", token)
-        return operator_of_command(settings, Role.RELEASE)
-
-    assert with_token(operator_token(Role.RELEASE)) == OPERATOR
-    for token, says in (
-        (operator_token(Role.READ), "role release"),
-        (TOKENS.token_for(LABORATORY), "role release"),
-        (OTHER_TOKENS.token_for(OPERATOR, Role), "no valid token"),
-        ("", "There is no token"),
-    ):
-        with pytest.raises(SettingsError, match=says):
-            with_token(token)
-
-
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [("chen", "chen"), ("Chen.Li", "chen-li"), ("陈", "operator"), ("-", "operator")],
-)
-def test_where_the_key_is_at_hand_a_release_has_who_runs_it(
-    monkeypatch: pytest.MonkeyPatch, name: str, source: str
-) -> None:
-    monkeypatch.delenv("YUEKANG_TOKEN", raising=False)
-    monkeypatch.setenv("LOGNAME", name)
-    settings = Settings(token_private_key=PRIVATE_KEY)
-    assert operator_of_command(settings, Role.RELEASE) == f"/operators/{source}"
-
-
-def test_a_command_that_needs_no_role_is_written_down_as_the_token_or_the_login(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    settings = Settings(token_public_keys=TOKENS.public.hex())
-    monkeypatch.setenv("LOGNAME", "li")
-    monkeypatch.setenv("YUEKANG_TOKEN", "")
-    assert operator_running(settings) == "/operators/li"
-    monkeypatch.setenv("YUEKANG_TOKEN", operator_token(Role.READ))
-    assert operator_running(settings) == OPERATOR
-    monkeypatch.setenv("YUEKANG_TOKEN", OTHER_TOKENS.token_for(OPERATOR, Role))
-    with pytest.raises(SettingsError, match="no valid token"):
-        operator_running(settings)
 
 
 def test_no_server_is_given_what_makes_a_token() -> None:

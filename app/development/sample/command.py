@@ -18,8 +18,8 @@ from app.gateway.client import Unreached
 from app.process.settings import Settings
 from app.process.terminal import progress_on
 from app.publish.lines import Misused
+from app.sources.operators import operator_of_command
 from app.topics.authentic import source_keys
-from app.web.issuing import operator_of_command
 from app.web.tokens import Role
 
 

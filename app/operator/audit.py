@@ -1,4 +1,4 @@
-"""`yuekang audit-log`, the process that keeps the log, and `yuekang audit`, which reads it.
+"""`yuekang audit`, which reads the log of who asked about whom, verifies it and lets it go on.
 
 The commands read the log's folder, or a copy of it; `verify` and `resume` ask Kafka too. Exit
 codes: 0 all is as it was signed, 1 it is not or cannot be said, 2 wrong usage or settings.
@@ -6,7 +6,6 @@ codes: 0 all is as it was signed, 1 it is not or cannot be said, 2 wrong usage o
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,32 +21,27 @@ from aiokafka.errors import KafkaError
 from app.audit.checkpoints import (
     Checkpoint,
     CheckpointError,
-    KeyFormatError,
-    NoteSigner,
     NoteVerifier,
     read_checkpoint,
-    read_verifier,
 )
 from app.audit.entries import AUDIT, Act, AuditEntry, entry_in, leaf_of
 from app.audit.follow import (
     PARTITION,
-    AuditLog,
     TopicMismatchError,
     check_continues,
     topic_consumer,
 )
 from app.audit.merkle import leaf_hash
+from app.audit.process import folder_of, former_of, note_signer_of, verifier_in
 from app.audit.tiles import FolderTakenError, Head, TileFolder, TilesDamagedError, Tree
 from app.audit.trail import note_command
 from app.audit.verify import Anchor, TopicCopy, Verified, verified
+from app.process.asking import failed
 from app.process.kafka import Brokers
-from app.process.logs import configure
-from app.process.memory import look_seldom
-from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.process.terminal import escaped
+from app.sources.operators import operator_running
 from app.topics.reading import reading
-from app.web.issuing import operator_running
 from models.policy import ZONE
 
 SETTLE_TRIES, SETTLE_SECONDS = 10, 0.2
@@ -75,31 +69,6 @@ Key = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def audit_log() -> None:
-    """Take lines from the topic into the tree, and sign its head, until a signal ends it."""
-    settings = Settings.from_environment("audit_key")
-    configure(settings.log_level)
-    look_seldom()
-    files = TileFolder(_folder(settings, None))
-    kept = AuditLog(settings.brokers, files, _signer(settings), _former(settings))
-    status = StatusServer(settings.status_host, settings.audit_status_port, kept.reasons)
-    try:
-        with files.taken():
-            asyncio.run(_serve(kept, status))
-    except FolderTakenError as error:
-        raise _failed(str(error)) from None
-
-
-async def _serve(kept: AuditLog, status: StatusServer) -> None:
-    await status.start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, kept.stop)
-    try:
-        await kept.run()
-    finally:
-        await status.stop()
-
-
 @audit.command("list")
 def list_entries(
     about: Annotated[
@@ -117,7 +86,7 @@ def list_entries(
     folder: Folder = None,
 ) -> None:
     """List the lines, the oldest first, each with its number. It checks nothing: see `verify`."""
-    files = TileFolder(_folder(Settings.from_environment(), folder))
+    files = TileFolder(folder_of(Settings.from_environment(), folder))
     start = since and since.replace(tzinfo=ZONE)
     try:
         leaves = chain.from_iterable(files.kept_leaves(files.head().size))
@@ -126,7 +95,7 @@ def list_entries(
             if _wanted(entry, about, by, what, start):
                 print(_line(number, leaf, entry, as_json))
     except TilesDamagedError as error:
-        raise _failed(str(error)) from None
+        raise failed(str(error)) from None
 
 
 def _wanted(
@@ -160,14 +129,14 @@ def _line(number: int, leaf: bytes, entry: AuditEntry | None, as_json: bool) -> 
 @audit.command()
 def checkpoint(folder: Folder = None) -> None:
     """Print the newest checkpoint. Keep it where the log's keepers cannot change it."""
-    files = TileFolder(_folder(Settings.from_environment(), folder))
+    files = TileFolder(folder_of(Settings.from_environment(), folder))
     sys.stdout.write(_newest(files).decode())
 
 
 @audit.command()
 def key() -> None:
     """Print the public key of the log, for whoever verifies it."""
-    print(_signer(Settings.from_environment("audit_key")).verifier)
+    print(note_signer_of(Settings.from_environment("audit_key")).verifier)
 
 
 @audit.command()
@@ -190,7 +159,7 @@ def verify(
     """
     settings = Settings.from_environment(*([] if keys else ["audit_key"]))
     verifiers = _verifiers(settings, keys)
-    files = TileFolder(_folder(settings, folder))
+    files = TileFolder(folder_of(settings, folder))
     # The client logs each failure to connect as an error; below it is told once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
@@ -202,13 +171,13 @@ def verify(
             _verified(files, verifiers, anchors, None if no_topic else settings.brokers)
         )
     except (CheckpointError, TilesDamagedError) as error:
-        raise _failed(str(error)) from None
+        raise failed(str(error)) from None
     except KafkaError as error:
-        raise _failed(
+        raise failed(
             f"{settings.brokers.trouble(error)} Or compare the files alone: --no-topic."
         ) from None
     except OSError as error:
-        raise _failed(f"{error.filename or settings.brokers}: {error.strerror or error}.") from None
+        raise failed(f"{error.filename or settings.brokers}: {error.strerror or error}.") from None
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:
@@ -269,7 +238,7 @@ def resume(
     """
     settings = Settings.from_environment()
     by = operator_running(settings)
-    files = TileFolder(_folder(settings, folder))
+    files = TileFolder(folder_of(settings, folder))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         with files.taken():
@@ -280,11 +249,11 @@ def resume(
             if begin is not None:
                 files.write_head(Head(head.size, begin, head.size))
     except (FolderTakenError, TilesDamagedError) as error:
-        raise _failed(str(error)) from None
+        raise failed(str(error)) from None
     except (KafkaError, OSError) as error:
-        raise _failed(f"{error or type(error).__name__}. The log was not resumed.") from None
+        raise failed(f"{error or type(error).__name__}. The log was not resumed.") from None
     if begin is None:
-        raise _failed("The topic goes on from what is in the log; there is nothing to resume.")
+        raise failed("The topic goes on from what is in the log; there is nothing to resume.")
     print(f"Entry {head.size} will be the topic's record {begin}. Start `yuekang audit-log` again.")
 
 
@@ -306,35 +275,15 @@ async def _resumed(brokers: Brokers, by: str, head: Head, tree: Tree, reason: st
     return None
 
 
-def _folder(settings: Settings, given: Path | None) -> Path:
-    return given or Path(settings.data_dir) / "audit"
-
-
-def _signer(settings: Settings) -> NoteSigner:
-    return NoteSigner(settings.audit_origin, settings.audit_key)
-
-
-def _former(settings: Settings) -> list[NoteVerifier]:
-    texts = filter(None, settings.audit_former_keys.split(","))
-    return [_verifier(text, "YUEKANG_AUDIT_FORMER_KEYS") for text in texts]
-
-
 def _verifiers(settings: Settings, keys: Sequence[str] | None) -> list[NoteVerifier]:
     if keys:
-        return [_verifier(text, "--key") for text in keys]
-    return [_signer(settings).verifier, *_former(settings)]
-
-
-def _verifier(text: str, where: str) -> NoteVerifier:
-    try:
-        return read_verifier(text)
-    except KeyFormatError as error:
-        raise typer.BadParameter(f"{text!r}: {error}.", param_hint=where) from None
+        return [verifier_in(text, "--key") for text in keys]
+    return [note_signer_of(settings).verifier, *former_of(settings)]
 
 
 def _newest(files: TileFolder) -> bytes:
     if (note := files.checkpoint()) is None:
-        raise _failed(
+        raise failed(
             f"There is no checkpoint in {files.folder}. Does `yuekang audit-log` run there?"
         )
     return note
@@ -345,8 +294,3 @@ def _read(note: bytes, verifiers: Sequence[NoteVerifier], name: str) -> Checkpoi
         return read_checkpoint(note, verifiers)
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from None
-
-
-def _failed(message: str) -> typer.Exit:
-    print(message, file=sys.stderr)
-    return typer.Exit(1)
