@@ -19,6 +19,7 @@ from app.topics.authentic import REGISTER, mac_variables
 from app.web.issuing import told_by
 from app.web.tokens import Role
 from models.register import SOURCE_CLOSED
+from support.audits import lines_on
 from support.brokers import NO_BROKERS, Kafka
 from support.gateways import LABORATORY, command, event, running_gateway
 from support.macs import KEYS, MAC_KEY
@@ -27,6 +28,7 @@ from support.views import Running, someone, view_environment
 from support.workers import everything
 
 OTHER = "/laboratories/440100-002"
+LI = "/operators/li"
 FILE = f"""
 {LABORATORY}: {{name: {{zh: 一所, en: First}}, city: "440100", telephone: 020-12345}}
 /cdc/440100: {{name: {{zh: 疾控, en: CDC}}, city: "440100"}}
@@ -60,19 +62,23 @@ def view(
         assert running.end() == 0, running.log.read_text()
 
 
-def run(kafka: Kafka, *arguments: str, **more: str) -> str:
+def done(kafka: Kafka, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, as an operator who may change the register."""
     own = {**TRUSTING, "YUEKANG_TOKEN": OF_OPERATOR}
-    environment = {**kafka.environment_of("operator"), **own}
-    done = subprocess.run(
-        command("sources", *arguments),
-        env=environment | more,
+    return subprocess.run(
+        command(*arguments),
+        env={**kafka.environment_of("operator"), **own, **more},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+
+
+def run(kafka: Kafka, *arguments: str, **more: str) -> str:
+    ended = done(kafka, "sources", *arguments, **more)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def answered(gateway: str, source: str) -> tuple[int, str]:
@@ -200,6 +206,41 @@ async def test_another_master_key_reads_on_once_the_register_is_signed_again(kaf
     assert run(own, "list", **more).endswith("There are none.\n")
     assert "Signed by the key of now: 1 records." in run(own, "sign-again", **with_both)
     assert f"closed by {OPERATOR}" in run(own, "show", LABORATORY, **more)
+    *_, line = await lines_on(own)
+    assert (line.by, line.what, line.about) == (
+        *(OPERATOR, Act.REGISTER_SIGNED_AGAIN, own.named("sources")),
+    )
+    assert line.details["records"] == "1"
+
+
+IN_AN_OPERATORS_NAME = (
+    ("dead-letters", "show", "0", "0"),
+    ("parked", "release", LABORATORY, "--unasked"),
+    ("held", "approve", "/cdc/440100", "close-contact", "--reason", "An outbreak."),
+    ("sources", "close", OTHER, "--reason", "Stolen."),
+)
+
+
+async def test_a_closed_operator_and_a_token_taken_back_run_no_command(kafka: Kafka) -> None:
+    own = Kafka(kafka.brokers, f"{kafka.prefix}closed-")
+    await own.create_topics()
+    token, other = operator_token(name=LI), operator_token(name=LI)
+
+    def refused(token: str) -> set[tuple[int, str]]:
+        ends = [done(own, *command, YUEKANG_TOKEN=token) for command in IN_AN_OPERATORS_NAME]
+        assert not any(end.stdout for end in ends)
+        return {(end.returncode, end.stderr) for end in ends}
+
+    run(own, "close", LI, "--reason", "Left the service.")
+    says = f"The register of sources refuses {LI}. "
+    assert refused(token) == {(2, f"{says}{LI} is closed: Left the service.\n")}
+    run(own, "open", LI)
+    run(own, "take-back", told_by(token)[0], "--reason", "Lost.")
+    assert refused(token) == {(2, f"{says}The token was taken back: Lost.\n")}
+    assert {r.value for r in await everything(own, "source-releases")} == set()
+    assert {line.by for line in await lines_on(own)} == {OPERATOR}
+    assert "no letter" in done(own, *IN_AN_OPERATORS_NAME[0], YUEKANG_TOKEN=other).stderr
+    assert {line.by for line in await lines_on(own)} == {OPERATOR, LI}
 
 
 async def test_changes_lie_on_the_log_with_who_and_why_and_each_is_a_line_of_the_audit_log(
