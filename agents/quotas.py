@@ -113,7 +113,7 @@ def approve(
     quota = row.of(key)
     before = quota.approved_until
     alone = set(quota.approvals) == {by}
-    quota.approve(by, min(milliseconds(data.until), approved_at))
+    quota.approve(by, min(milliseconds(data.until), approved_at), data.subject)
     row.changed(key)
     where = {"source": data.source, "reason": data.reason, "by": by}
     if alone:

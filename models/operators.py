@@ -102,12 +102,13 @@ class PartitionReleased(OperatorEvent, frozen=True, kw_only=True, tag=PARTITION_
 
 class OpeningsApprovedData(Struct, frozen=True, forbid_unknown_fields=True):
     """What a source sent for one reason and first arrived at `until` or before; `why` it is
-    believed."""
+    believed. `subject` is by what whoever issued the operator's token knows them."""
 
     source: SourceRead
     reason: Annotated[str, Meta(pattern=f"^({'|'.join(reason.slug for reason in Reason)})$")]
     until: Instant
     why: Annotated[str, Meta(min_length=1, max_length=200)]
+    subject: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
 
 
 class OpeningsApproved(OperatorEvent, frozen=True, kw_only=True, tag=OPENINGS_APPROVED):

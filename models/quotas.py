@@ -105,11 +105,12 @@ class Quota(Struct, array_like=True):
 
     `windows` has, by its beginning, what arrived in each window, whether it was within the limit or
     not. `approvals` has until which arrival each of the two operators
-    approves who approve the latest.
+    approves who approve the latest; `subjects` by what whoever issued their tokens knows them.
     """
 
     windows: dict[int, int] = {}
     approvals: dict[str, int] = {}
+    subjects: dict[str, str] = {}
 
     def count(self, arrived: int, limit: QuotaLimit) -> bool:
         """Count an opening that first arrived at `arrived`; say whether it is within the limit.
@@ -126,11 +127,23 @@ class Quota(Struct, array_like=True):
         self.windows[begin] = self.windows.get(begin, 0) + 1
         return self.windows[begin] <= limit.most
 
-    def approve(self, by: str, until: int) -> None:
-        """Note that the operator `by` approves what first arrived at `until` or before."""
+    def approve(self, by: str, until: int, subject: str | None = None) -> None:
+        """Note that the operator `by` approves what first arrived at `until` or before.
+
+        Two names of one subject are one operator, who goes by the later one from then on.
+        """
+        for other in [name for name, known in self.subjects.items() if known == subject]:
+            until = max(until, self.approvals[other])
+            self._forget(other)
         self.approvals[by] = max(until, self.approvals.get(by, until))
+        if subject is not None:
+            self.subjects[by] = subject
         if len(self.approvals) > APPROVERS:
-            del self.approvals[min(self.approvals, key=lambda name: self.approvals[name])]
+            self._forget(min(self.approvals, key=lambda name: self.approvals[name]))
+
+    def _forget(self, by: str) -> None:
+        self.approvals.pop(by, None)
+        self.subjects.pop(by, None)
 
     @property
     def approved_until(self) -> int | None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from msgspec.structs import replace as replaced
 from rich.console import Console
 
 from app.audit.entries import Act
@@ -286,7 +287,8 @@ def approve(
         )
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"This cannot be approved ({error}).") from None
-    by, keys = operator_by_token(Settings.from_environment(), Role.APPROVE), operator_keys()
+    access, keys = operator_by_token(Settings.from_environment(), Role.APPROVE), operator_keys()
+    by, data = access.source, replaced(data, subject=access.subject)
     if not ask_kafka(lambda brokers: approve_openings(brokers, keys, data, by, WAIT_SECONDS_MAX)):
         raise failed(
             f"The approval is written, but no worker has applied it within {WAIT_SECONDS_MAX:g} s. "

@@ -97,7 +97,8 @@ async def approved(brokers: Brokers, keys: SourceKeys, source: str, reason: str)
         match release:
             case OpeningsApproved(source=by, data=data) if record.partition == number:
                 if (data.source, data.reason) == (source, reason):
-                    quota.approve(by, min(milliseconds(data.until), record.timestamp))
+                    until = min(milliseconds(data.until), record.timestamp)
+                    quota.approve(by, until, data.subject)
     return quota
 
 

@@ -32,7 +32,7 @@ def operator_of_command(settings: Settings, role: Role) -> str:
     refuses. Exit with 1 if the register cannot be read.
     """
     if text_of("YUEKANG_TOKEN"):
-        return operator_by_token(settings, role)
+        return operator_by_token(settings, role).source
     if not settings.token_private_key:
         raise SettingsError(
             f"There is no token. Set YUEKANG_TOKEN to your own ({OPERATORS}NAME), or "
@@ -41,9 +41,9 @@ def operator_of_command(settings: Settings, role: Role) -> str:
     return _let_in(settings, login_operator())
 
 
-def operator_by_token(settings: Settings, role: Role) -> str:
-    """Return the operator who runs a command that needs two: by a token of theirs and by nothing
-    else, since whoever has the private key of tokens could be a second one by another login.
+def operator_by_token(settings: Settings, role: Role) -> Access:
+    """Return what says who runs a command that needs two operators: a token and nothing else, since
+    whoever has the private key of tokens could be a second one by another login.
 
     Raise and exit as `operator_of_command` does.
     """
@@ -60,7 +60,8 @@ def operator_by_token(settings: Settings, role: Role) -> str:
             f"YUEKANG_TOKEN is of {access.source}, whose roles are: {has}. This needs an operator "
             f"({OPERATORS}NAME) with the role {role}."
         )
-    return _let_in(settings, access.source, access.token_id)
+    _let_in(settings, access.source, access.token_id)
+    return access
 
 
 def operator_running(settings: Settings) -> str:

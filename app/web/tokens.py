@@ -67,10 +67,12 @@ class Access(Struct, frozen=True):
     """What a valid token says: for which source it speaks, as what, until when.
 
     `roles` has what an operator may do, and is empty for any other source. `token_id` is the name
-    by which the token can be taken back; `key_id` that of the key which signed it.
+    by which the token can be taken back; `key_id` that of the key which signed it. `subject` is by
+    what whoever issued it knows its holder: in a token of ours the source.
     """
 
     source: str
+    subject: str
     roles: frozenset[Role]
     token_id: str
     key_id: str
@@ -283,6 +285,7 @@ def _access_of(claims: _Claims, source: object, key_id: str) -> Access:
     roles = frozenset(role for role in Role if role in claims.roles)
     return Access(
         source,
+        claims.sub,
         roles if is_operator(source) else frozenset(),
         claims.jti,
         key_id,

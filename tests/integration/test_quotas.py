@@ -43,6 +43,7 @@ LIMIT = POLICIES[-1].openings_max[Reason.SUSPECTED_CASE]
 ABOVE = 30
 FIRST, SECOND = "/cdc/440100", "/cdc/440300"
 SLUG = Reason.SUSPECTED_CASE.slug
+RELEASES = "source-releases"
 SECONDS_MAX = 120.0
 CHEN, LI = "/operators/chen", "/operators/li"
 
@@ -230,6 +231,9 @@ async def test_two_operators_let_it_go_on_and_each_once(
     acts = [msgspec.json.decode(r.value or b"") for r in await everything(kafka, "audit")]
     approvals = [act["by"] for act in acts if act["what"] == "openings-approved"]
     assert approvals == [CHEN, CHEN, LI, LI]
+    events = [msgspec.json.decode(r.value or b"") for r in await everything(kafka, RELEASES)]
+    said = [(event["source"], event["data"]["subject"]) for event in events]
+    assert said == [(by, by) for by in approvals], "each says whose token it was"
 
 
 async def test_spread_over_partitions_and_workers_it_is_the_same_number(

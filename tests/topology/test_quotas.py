@@ -513,6 +513,17 @@ def test_what_is_left_aside_again_is_held_once(driver: Driver, monkeypatch: Any)
     assert _now(driver) == {Reason.CLOSE_CONTACT: 1}
 
 
+def test_two_names_of_one_who_holds_both_tokens_let_nothing_go_on(driver: Driver) -> None:
+    events = listings(LIMIT + 1)
+    driver.send_all([*verified(events), *events])
+    approve(driver, CHEN, subject="b5c1")
+    approve(driver, LI, subject="b5c1")
+    send_again(driver, held(driver))
+    assert quota(driver).approved_until is None
+    approve(driver, CHEN, subject="77aa")
+    assert quota(driver).approved_until == driver.now.timestamp() * 1_000
+
+
 @pytest.mark.parametrize(
     "other", ["/operator", "/operators/chen\n", "/operators/Chen", "/operators/chen/2"]
 )

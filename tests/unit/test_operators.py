@@ -309,7 +309,7 @@ def test_a_token_in_a_file_names_who_approves(
     file.write_text(tokens.operator_token(Role.APPROVE, name=LI) + "\n")
     monkeypatch.delenv("YUEKANG_TOKEN")
     monkeypatch.setenv("YUEKANG_TOKEN_FILE", str(file))
-    assert operator_by_token(settings(), Role.APPROVE) == LI
+    assert operator_by_token(settings(), Role.APPROVE).source == LI
 
 
 @pytest.mark.parametrize(

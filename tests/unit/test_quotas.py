@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from support import builders as b
 HOUR = 3_600_000
 LIMIT = QuotaLimit(most=3, window=timedelta(hours=1), kept=48)
 SOURCE = "/laboratories/440100-001"
+CHEN, LI, WANG = "/operators/chen", "/operators/li", "/operators/wang"
 
 POSITIVE = b.positive(b.day(2))
 
@@ -120,6 +122,22 @@ def test_two_different_operators_approve_up_to_the_earlier_of_their_instants() -
     assert quota.approved_until == 700
     assert quota.approved(700)
     assert not quota.approved(701)
+
+
+def test_two_names_of_one_subject_are_one_operator() -> None:
+    """Whoever issued their tokens knows them by one name of its own; another source claim, or
+    another attribute there, makes no second operator of them."""
+    quota = Quota()
+    quota.approve(CHEN, 500, "b5c1")
+    quota.approve(LI, 700, "b5c1")
+    assert quota.approved_until is None
+    quota.approve(WANG, 600, "77aa")
+    assert quota.approved_until == 600
+    quota.approve(CHEN, 100, "b5c1")
+    assert quota.approved_until == 600, "what two have approved stays approved"
+    assert quota.approvals == {CHEN: 700, WANG: 600}
+    assert msgspec.convert(msgspec.to_builtins(quota), Quota) == quota
+    assert msgspec.convert([{}, {CHEN: 5}], Quota).approvals == {CHEN: 5}, "a row of before"
 
 
 @given(
