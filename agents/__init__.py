@@ -2,6 +2,7 @@
 
 - `people`, `lifts`: what changes a code, by events and by time.
 - `lists`: health information. `scans`: recorded scans.
+- `submissions`: what agencies write to Kafka themselves, on its way to the inputs.
 - `poison`, `dead_letters`: what is refused, put aside or forwarded.
 - `quotas`: what may open a reason is counted, and held above a limit.
 - `releases`: what operators let go on: a parked source, a partition, what is held.

@@ -16,7 +16,8 @@ from app.process.consumer import LogRecord
 from app.topics.catalogue import DEAD_LETTERS, ON_HOLD, PARKED
 from app.topics.codec import Code, Refusal
 from app.topics.letters import SEALED, Sealed, attributes_of, encode_sealed
-from app.topics.openings import OPENING_MAC, Opening, mac_in, of_source
+from app.topics.marks import mac_in
+from app.topics.openings import OPENING_MAC, Opening, of_source
 from app.topics.records import Header, Headers
 from models.events import Event, type_of
 from models.notices import Notice

@@ -26,6 +26,7 @@ from app.topics.catalogue import Topic, partition_of
 from app.topics.codec import Code, Refusal, decode
 from app.topics.openings import CountedMark, counted_mark
 from app.topics.records import structured
+from app.topics.submissions import as_they_came
 from app.topology import TableApp
 from models.checks import Fault
 from models.events import Event
@@ -112,7 +113,7 @@ class Poison:
         partition than its own: a producer with another partitioner than Kafka's default would split
         a person in two. It is enough to look the first time, since nobody gets a row elsewhere.
         """
-        for record in records:
+        for record in as_they_came(records, self._keys):
             arrived_at = instant(record.timestamp)
             if (reason := self._tally.left_aside.pop(record.offset, None)) is not None:
                 if (left := self._leave_aside(record, reason)) is not None:

@@ -12,6 +12,8 @@
                                quotas table
     scans               ───> agents/scans ───────> dead-letters, parked
                                scans table
+    submissions         ───> agents/submissions ─> every input of an agency,
+                               submissions table   dead-letters, parked
     source-releases     ───> agents/releases
                                every table
 
@@ -87,6 +89,7 @@ class YuekangApp(TableApp):
 
     people: Table
     scans: Table
+    submissions: Table
     quotas: Table
 
 
@@ -98,14 +101,17 @@ class ListsApp(TableApp):
 
 A = TypeVar("A", bound=TableApp)
 
-TABLES_OF = {APPLICATION: ("people", "scans", "quotas"), LISTS_APPLICATION: ("lists",)}
+TABLES_OF = {
+    APPLICATION: ("people", "scans", "submissions", "quotas"),
+    LISTS_APPLICATION: ("lists",),
+}
 """Application → its tables."""
 
 
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
     app = _create(YuekangApp, APPLICATION, settings, cluster_id)
-    app.people, app.scans, app.quotas = app.held_tables
+    app.people, app.scans, app.submissions, app.quotas = app.held_tables
     return app
 
 

@@ -3,8 +3,8 @@
 Topics, groups and transactional ids come from topics.yaml, the graph (`app.topology`), and what
 projections follow. `PROCESSES` says in a line each what is done with them.
 
-An agency that writes to Kafka itself is no process of ours: `publisher_rights` gives it the topics
-of its authority. That is a right to write and no proof of who an event is from.
+An agency that writes to Kafka itself is no process of ours: `publisher_rights` lets it write to
+submissions and nowhere else. That is a right to write and no proof of who an event is from.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +32,7 @@ from app.topics.catalogue import (
     SOURCE_REGISTER,
     SOURCE_RELEASES,
     STATUS_CHANGES,
+    SUBMISSIONS,
     TOPIC_PREFIX,
     Topic,
     changelog_of,
@@ -105,10 +106,11 @@ def _checks_topics() -> Iterator[Right]:
 
 def _folds(application: str, *outputs: str) -> Iterator[Right]:
     """A stream processor: it reads inputs and changelogs, and writes in transactions. What lies in
-    another partition than its own it writes to its input again."""
+    another partition than its own it writes to its input again; a submission it writes to its input
+    whatever the partition."""
     tables, group = TABLES_OF[application], group_of(application)
     inputs = _inputs(application)
-    own = [name for name in inputs if name != SOURCE_RELEASES]
+    own = [name for name in inputs if name not in (SOURCE_RELEASES, SUBMISSIONS)]
     changelogs = [changelog_of(table) for table in tables]
     yield from _checks_topics()
     yield from topic(Operation.READ, *inputs, *changelogs)
@@ -157,7 +159,7 @@ def _operator() -> Rights:
     yield from topic(Operation.READ, DEAD_LETTERS, PARKED, ON_HOLD, *own)
     # What is mended is sent again to where it was refused; `yuekang latency` publishes too.
     again = (t.name for t in events_topics())
-    yield from topic(Operation.WRITE, *again, OPENINGS, *own)
+    yield from topic(Operation.WRITE, *again, SUBMISSIONS, OPENINGS, *own)
     yield Right(Resource.TRANSACTIONAL_ID, TRANSACTIONAL_ID, Operation.WRITE)
     for group in GROUPS:
         yield Right(Resource.GROUP, group.name, Operation.DESCRIBE)
@@ -167,7 +169,9 @@ def _operator() -> Rights:
 PROCESSES: Mapping[str, Callable[[], Rights]] = MappingProxyType(
     {
         "worker": lambda: _folds(
-            APPLICATION, HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, ON_HOLD
+            APPLICATION,
+            *(HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, ON_HOLD),
+            *(t.name for t in events_topics()),  # what was submitted, also what bears on no code
         ),
         "lists-worker": lambda: _folds(LISTS_APPLICATION, DEAD_LETTERS, PARKED),
         "projection": lambda: _projects(CODES),
@@ -197,10 +201,9 @@ def rights_of(process: str) -> list[Right]:
 def publisher_rights(authority: str) -> list[Right]:
     """Return what an agency does that writes to Kafka itself; raise `KeyError` for an authority
     that has no topic of events."""
-    names = [t.name for t in events_topics() if t.authority == authority]
-    if not names:
+    if authority not in {t.authority for t in events_topics()}:
         raise KeyError(authority)
-    return sorted(topic(Operation.WRITE, *names))
+    return list(topic(Operation.WRITE, SUBMISSIONS))
 
 
 def principal_of(process: str) -> str:

@@ -21,12 +21,13 @@ from app.process.settings import Settings
 from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
 from app.projection.follow import Model, Projection, Unfit
-from app.projection.freshness import LISTS, PEOPLE, QUOTAS, SCANS
+from app.projection.freshness import LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS
 from app.projection.holdings import HoldingsWriter
 from app.projection.rows import (
     LISTS_CHANGELOG,
     PEOPLE_CHANGELOG,
     SCANS_CHANGELOG,
+    SUBMISSIONS_CHANGELOG,
     RowBatch,
     RowWriter,
     take_row,
@@ -45,12 +46,16 @@ CODES = Model(
 
 
 ROWS = Model(
-    topics=(PEOPLE_CHANGELOG, LISTS_CHANGELOG, SCANS_CHANGELOG, DEAD_LETTERS),
+    topics=(
+        *(PEOPLE_CHANGELOG, LISTS_CHANGELOG, SCANS_CHANGELOG, SUBMISSIONS_CHANGELOG),
+        DEAD_LETTERS,
+    ),
     groups={
         PEOPLE_CHANGELOG: (PEOPLE,),
         LISTS_CHANGELOG: (LISTS,),
         SCANS_CHANGELOG: (SCANS,),
-        DEAD_LETTERS: (PEOPLE, SCANS, LISTS),
+        SUBMISSIONS_CHANGELOG: (SUBMISSIONS,),
+        DEAD_LETTERS: (PEOPLE, SCANS, SUBMISSIONS, LISTS),
     },
     writer=RowWriter,
     new_batch=RowBatch,

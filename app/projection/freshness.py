@@ -69,6 +69,7 @@ class Group(Struct, frozen=True):
 PEOPLE = Group(group_of(APPLICATION), "people")
 LISTS = Group(group_of(LISTS_APPLICATION), "lists")
 SCANS = Group(group_of(APPLICATION), "scans")
+SUBMISSIONS = Group(group_of(APPLICATION), "submissions")
 QUOTAS = Group(group_of(APPLICATION), "quotas")
 GROUPS = (PEOPLE, LISTS)
 

@@ -36,7 +36,7 @@ ROW = "yk:row:"
 HIGH = "yk:high"
 
 PEOPLE_CHANGELOG, LISTS_CHANGELOG = changelog_of("people"), changelog_of("lists")
-SCANS_CHANGELOG = changelog_of("scans")
+SCANS_CHANGELOG, SUBMISSIONS_CHANGELOG = changelog_of("scans"), changelog_of("submissions")
 
 TABLES = {PEOPLE_CHANGELOG: "people", LISTS_CHANGELOG: "lists"}
 """The topics from which the rows come."""

@@ -28,14 +28,26 @@ OF_OPERATORS = frozenset(
 """The types of the events that operators write."""
 
 DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
 COMPACTION_LAG_MS = 7 * DAY_MS
 """A tombstone or a newer row removes the older one from disk within this time."""
+
+SEGMENT_MS = HOUR_MS
+"""How long a segment of a bounded topic is written to. The broker drops a segment as a whole, once
+its newest record is as old as retention.ms; so its oldest lies there for both together."""
+
+DROPPING_MS = HOUR_MS
+"""What a broker may take beyond that: it looks every five minutes (log.retention.check.interval.ms)
+and takes a file off the disk a minute later (file.delete.delay.ms)."""
 
 BATCH_BYTES_MAX = 1024 * 1024
 """Least max.message.bytes: what the broker takes as one batch of records."""
 
 EVERY_TABLE = "every"
 """What a topic folds into if every partition of it has every record."""
+
+EVERY_AUTHORITY = "every"
+"""The authority of a topic that takes the events of all inputs, each from who may publish it."""
 
 TOPIC_PREFIX = text_of(variable_of("topic_prefix"))
 """What every name on the broker begins with: a topic's, a group's, a fence's. The name of a store's
@@ -52,6 +64,7 @@ HEALTH_CODES = named("health-codes")
 STATUS_CHANGES = named("status-changes")
 DEAD_LETTERS = named("dead-letters")
 PARKED = named("parked")
+SUBMISSIONS = named("submissions")
 OPENINGS = named("openings")
 ON_HOLD = named("held")
 SOURCE_RELEASES = named("source-releases")
@@ -90,8 +103,9 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     cleanup: Cleanup
     data_class: DataClass
     events: tuple[str, ...] = ()
-    folds_into: Literal["people", "scans", "quotas", "lists", "every"] | None = None
+    folds_into: Literal["people", "scans", "submissions", "quotas", "lists", "every"] | None = None
     stamped_by_log: bool = False
+    bounded: bool = False
     partitions: Positive | None = None
     retention_days: Positive | None = None
     value_bytes_max: Positive | None = None
@@ -127,6 +141,7 @@ class Topic(Struct, frozen=True):
     events: tuple[str, ...]
     folds_into: str | None
     stamped_by_log: bool
+    bounded: bool
     retention_days: int | None
     cleanup: Cleanup
     data_class: DataClass
@@ -141,13 +156,26 @@ class Topic(Struct, frozen=True):
             "min.insync.replicas": str(max(1, self.replication_factor - 1)),
         }
         if self.retention_days is not None:
-            settings["retention.ms"] = str(self.retention_days * DAY_MS)
+            kept_ms = self.retention_days * DAY_MS
+            if self.bounded:
+                kept_ms -= SEGMENT_MS + DROPPING_MS
+                settings["segment.ms"] = str(SEGMENT_MS)
+            settings["retention.ms"] = str(kept_ms)
         if self.cleanup == "compact":
             settings["max.compaction.lag.ms"] = str(COMPACTION_LAG_MS)
         if self.folds_into is not None or self.stamped_by_log:
             # An event counts as arrived when the log has it, whatever its producer's clock says.
             settings["message.timestamp.type"] = "LogAppendTime"
         return settings
+
+    @property
+    def takes_every_event(self) -> bool:
+        """Whether it takes the events of all inputs."""
+        return self.authority == EVERY_AUTHORITY
+
+    def takes(self, type_: str) -> bool:
+        """Say whether events of a known type may lie in it."""
+        return self.takes_every_event or type_ in self.events
 
 
 class Catalogue:
@@ -169,6 +197,7 @@ class Catalogue:
                 events=entry.events,
                 folds_into=entry.folds_into,
                 stamped_by_log=entry.stamped_by_log,
+                bounded=entry.bounded,
                 retention_days=entry.retention_days,
                 cleanup=entry.cleanup,
                 data_class=entry.data_class,
@@ -240,17 +269,20 @@ class Catalogue:
             if limit.minute > limit.day:
                 yield f"person_keys: {authority} has more in a minute than in a day."
         for topic in self.topics.values():
-            if topic.authority not in self.authorities:
+            if topic.authority not in (*self.authorities, EVERY_AUTHORITY):
                 yield f"{topic.name}: authority {topic.authority} is not among the authorities."
             if unknown := set(topic.events) - known:
                 yield f"{topic.name}: unknown event types {', '.join(sorted(unknown))}."
             if (topic.cleanup == "delete") != (topic.retention_days is not None):
                 yield f"{topic.name}: cleanup delete needs retention_days, compact takes none."
+            if topic.bounded and topic.retention_days is None:
+                yield f"{topic.name}: what is bounded has retention_days."
             by_person = topic.key == "person" or topic.folds_into == EVERY_TABLE
             if topic.partitions != self.partitions and (topic.key == "person" or topic.folds_into):
                 yield f"{topic.name}: what is keyed by person has {self.partitions} partitions."
             on_its_way = topic.key == "source"  # its events lie in the topics that they came by
-            if topic.folds_into and not on_its_way and not (by_person and topic.events):
+            has_events = topic.events or topic.takes_every_event
+            if topic.folds_into and not on_its_way and not (by_person and has_events):
                 yield f"{topic.name}: what folds into a table is keyed by person and has events."
         listed = [type_ for topic in self.topics.values() for type_ in topic.events]
         if twice := {type_ for type_ in listed if listed.count(type_) > 1}:

@@ -164,7 +164,7 @@ def from_mapping(parsed: Any, arrived_at: datetime, topic: Topic | None = None) 
     known = EVENT_TYPES.get(type_)
     if known is None:
         raise Refusal(Code.UNKNOWN_TYPE, _unknown(type_), _source_of(parsed))
-    if topic is not None and type_ not in topic.events:
+    if topic is not None and not topic.takes(type_):
         right = CATALOGUE.topic_of(type_).name
         raise Refusal(
             Code.WRONG_TOPIC, f"{type_} belongs to {right}, not {topic.name}.", _source_of(parsed)

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from app.process.consumer import LogRecord
 from app.process.macs import MAC
-from app.topics.authentic import OURS, SourceKeys
+from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, OPENINGS, partition_of
-from app.topics.records import CLOUDEVENT, Headers, Record
+from app.topics.marks import marked, marked_text
+from app.topics.records import CLOUDEVENT, Record
 from models.codes import Reason
 from models.events import Event
 
@@ -92,19 +92,16 @@ def as_held(opening: Opening, source: str, keys: SourceKeys) -> Record:
 def _marked(
     opening: Opening, source: str, value: bytes | None, arrived_at: int, keys: SourceKeys
 ) -> Record:
-    signed = keys.signed(Record(opening.topic, opening.person.encode(), value, CLOUDEVENT), source)
+    event = Record(opening.topic, opening.person.encode(), value, CLOUDEVENT)
     mark = b"%d-%d" % (arrived_at, opening.offset)
-    _, mac = keys.of(OURS).header(COUNTED, mac_in(signed.headers), mark, ())
-    return replace(signed, headers=(*signed.headers, (COUNTED, b"%b %b" % (mark, mac))))
+    return marked(keys.signed(event, source), COUNTED, mark, keys)
 
 
 def counted_mark(record: LogRecord, source: str, keys: SourceKeys) -> CountedMark | None:
     """Return the mark of a record of an input, which `source` has made by its own MAC, if a worker
     made it; None if it has no mark, or if nobody knows who says so."""
-    if not record.headers or record.headers[-1][0] != COUNTED:
-        return None
-    mark, _, mac = (record.headers[-1][1] or b"").partition(b" ")
-    if not keys.is_ours(Record(COUNTED, mac_in(record.headers), mark, ((MAC, mac),))):
+    mark = marked_text(record, COUNTED, keys)
+    if mark is None:
         return None
     arrived, offset = mark.split(b"-")
     return CountedMark(int(arrived), int(offset), way_of(record, source))
@@ -130,8 +127,3 @@ def of_source(record: LogRecord) -> str:
 def sent_back(source: str, value: bytes | None, mac: bytes) -> Record:
     """Return the record that goes to openings again, as it lay there."""
     return Record(OPENINGS, source.encode(), value, ((MAC, mac),))
-
-
-def mac_in(headers: Headers) -> bytes | None:
-    """Return the MAC that a record bears, as `SourceKeys.author` finds it."""
-    return next((raw for name, raw in reversed(headers) if name == MAC), None)

@@ -4,7 +4,7 @@ Both derive from the classes in models/ and from topics.yaml. What a schema cann
 sample comes before its report, say) is in `models.checks.faults`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from models.register import (
 Json = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+OPERATOR = "operator"
+
 BINDING = "0.5.0"
 """Version of AsyncAPI's bindings for Kafka."""
 
@@ -144,25 +146,32 @@ def asyncapi() -> Json:
         "defaultContentType": "application/cloudevents+json",
         "channels": {topic.name: _channel(topic) for topic in CATALOGUE.topics.values()},
         "operations": {
-            f"{'publish' if topic.folds_into else 'follow'}-{topic.name}": {
-                "action": "send" if topic.folds_into else "receive",
-                "channel": {"$ref": f"#/channels/{topic.name}"},
-                "summary": (
-                    f"Published by sources with the authority {topic.authority}: "
-                    f"{', '.join(CATALOGUE.authorities[topic.authority])}"
-                    if topic.folds_into
-                    else f"Written by {_writer(topic)} alone; read with "
-                    "isolation.level=read_committed."
-                ),
-            }
+            name: operation
             for topic in CATALOGUE.topics.values()
-            if _messages(topic)
+            for name, operation in _operations(topic)
         },
         "components": {
             "messages": {name: _message(name) for name in CLASSES},
             "schemas": _definitions(CLASSES, "#/components/schemas/{name}"),
         },
     }
+
+
+def _operations(topic: Topic) -> Iterator[tuple[str, Json]]:
+    """Yield what others than Yuekang do with a topic, by name. Its inputs are no channel of theirs:
+    they send to the gateway, or to submissions."""
+    channel = {"$ref": f"#/channels/{topic.name}"}
+    if topic.takes_every_event:
+        said = "Published by sources that write to Kafka themselves (docs/kafka.md)."
+        yield f"publish-{topic.name}", {"action": "send", "channel": channel, "summary": said}
+    elif topic.authority == OPERATOR and topic.folds_into:
+        sources = ", ".join(CATALOGUE.authorities[OPERATOR])
+        said = f"Published by sources with the authority {OPERATOR}: {sources}"
+        yield f"publish-{topic.name}", {"action": "send", "channel": channel, "summary": said}
+    elif _messages(topic) and not topic.folds_into:
+        writer = "operators" if topic.authority == OPERATOR else "Yuekang"
+        said = f"Written by {writer} alone; read with isolation.level=read_committed."
+        yield f"follow-{topic.name}", {"action": "receive", "channel": channel, "summary": said}
 
 
 def _channel(topic: Topic) -> Json:
@@ -193,11 +202,14 @@ def _channel(topic: Topic) -> Json:
     }
 
 
-def _writer(topic: Topic) -> str:
-    return "operators" if topic.authority == "operator" else "Yuekang"
-
-
 def _messages(topic: Topic) -> tuple[str, ...]:
+    if topic.takes_every_event:
+        return tuple(
+            type_
+            for each in CATALOGUE.topics.values()
+            for type_ in each.events
+            if type_ in EVENT_TYPES
+        )
     return (HEALTH_CODE,) if topic.name == HEALTH_CODES else topic.events
 
 

@@ -23,6 +23,7 @@ import agents.poison
 import agents.quotas
 import agents.releases
 import agents.scans
+import agents.submissions
 from agents.dead_letters import DeadLetters
 from app.engine.halts import PARTITIONS_PATH
 from app.engine.waits import Worker
@@ -122,6 +123,7 @@ def make_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) -> Yue
     dead_letters = DeadLetters(settings.dead_letter_public_key)
     agents.people.register(app, dead_letters, app.keys)
     agents.scans.register(app, dead_letters, app.keys)
+    agents.submissions.register(app, dead_letters, app.keys)
     agents.quotas.register(app, dead_letters, app.keys)
     agents.releases.register(app, dead_letters, app.keys)
     agents.lifts.register(app, dead_letters, clock_agrees)

@@ -112,7 +112,6 @@ BREAKAGES: tuple[Breakage, ...] = (
     Breakage("old-specversion", "not-a-cloudevent", _with(specversion="0.3")),
     Breakage("unknown-type", "unknown-type", _with(type="yuekang.antibody.reported.v1")),
     Breakage("unknown-version", "unknown-type", _with(type="yuekang.nat-result.reported.v9")),
-    Breakage("other-topic", "wrong-topic", _with(type="yuekang.case.suspected.v1")),
     Breakage("field-missing", "invalid", _without("data", "result")),
     Breakage("sequence-missing", "invalid", _without("sequence")),
     Breakage("wrong-type", "invalid", _with_data(institution=7)),

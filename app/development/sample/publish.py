@@ -44,6 +44,7 @@ from app.process.settings import Settings
 from app.process.terminal import Progress
 from app.topics.admin import cluster_id_of
 from app.topics.authentic import SourceKeys, source_keys
+from app.topics.catalogue import SUBMISSIONS
 from app.topics.records import binary, structured
 from app.web.issuing import tokens_by
 from models.codes import Colour, Reason
@@ -301,7 +302,7 @@ class Publication:
             source = event.source
             record = binary(event) if int(entry.sequence) % BINARY_EVERY == 0 else structured(event)
             self._tally.kafka += 1
-        record = self._mac_keys.signed(record, source)
+        record = self._mac_keys.signed(replace(record, topic=SUBMISSIONS), source)
         sent: asyncio.Future[Any] = await self._producer.send(
             record.topic, record.value, record.key, headers=list(record.headers)
         )
