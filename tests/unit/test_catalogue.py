@@ -17,6 +17,7 @@ from app.letters.marks import RESENT
 from app.process.settings import Settings, variable_of
 from app.topics.catalogue import (
     CATALOGUE,
+    DAY_MS,
     DEAD_LETTERS,
     HEALTH_CODES,
     OF_OPERATORS,
@@ -27,10 +28,12 @@ from app.topics.catalogue import (
     SOURCE_REGISTER,
     SOURCE_RELEASES,
     STATUS_CHANGES,
+    SUBMISSIONS,
     Catalogue,
     CatalogueError,
 )
 from app.topics.clock import CLOCK_CHECKS
+from app.topics.codec import Refusal, from_mapping
 from app.topology import TableApp, create_app, create_lists_app, input_topics
 from models import lists
 from models.codes import STATUS_CHANGED
@@ -133,7 +136,25 @@ def test_what_folds_is_stamped_by_the_log_and_kept_for_a_time() -> None:
     assert CATALOGUE.topics[CLOCK_CHECKS].settings["message.timestamp.type"] == "LogAppendTime"
     for topic in input_topics():
         assert topic.settings["message.timestamp.type"] == "LogAppendTime"
-        assert int(topic.settings["retention.ms"]) == (topic.retention_days or 0) * 86_400_000
+        kept = int(topic.settings["retention.ms"])
+        assert topic.bounded or kept == (topic.retention_days or 0) * DAY_MS
+
+
+def test_a_submission_is_gone_within_a_day_at_a_broker_that_looks_once_an_hour() -> None:
+    topic = CATALOGUE.topics[SUBMISSIONS]
+    kept, written_to = (int(topic.settings[f"{name}.ms"]) for name in ("retention", "segment"))
+    assert kept + written_to + 60 * 60 * 1000 <= DAY_MS
+    assert kept >= 20 * 60 * 60 * 1000, "a worker that is away has most of a day to come back"
+    assert [t.name for t in CATALOGUE.topics.values() if t.bounded] == [SUBMISSIONS]
+
+
+def test_a_submission_may_be_any_event_of_a_source_and_nothing_else() -> None:
+    topic = CATALOGUE.topics[SUBMISSIONS]
+    assert all(topic.takes(type_) for type_ in EVENT_TYPES)
+    for type_ in (STATUS_CHANGED, *OF_OPERATORS):
+        event = {"specversion": "1.0", "type": type_, "data": {}}
+        with pytest.raises(Refusal, match="unknown-type"):
+            from_mapping(event, datetime.now(UTC), topic)
 
 
 def test_the_broker_takes_every_value_that_the_catalogue_allows() -> None:
@@ -300,6 +321,10 @@ SCAN = "yuekang.scan.recorded.v1"
         (
             {"topics.scans.key": "none"},
             "scans: what folds into a table is keyed by person and has events.",
+        ),
+        (
+            {"topics.health-codes.bounded": True},
+            "health-codes: what is bounded has retention_days.",
         ),
         ({"authorities.terminal": []}, "authority terminal: its sources"),
         ({"authorities.terminal": ["*"]}, "authority terminal: its sources"),

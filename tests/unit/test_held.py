@@ -151,7 +151,7 @@ async def parked_after(
     return await releases.still_parked(NO_BROKERS, KEYS)
 
 
-@pytest.mark.parametrize("table", ["people", "scans", "lists", "quotas"])
+@pytest.mark.parametrize("table", ["people", "scans", "submissions", "lists", "quotas"])
 async def test_a_released_partition_is_waited_for_in_each_table(
     monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:

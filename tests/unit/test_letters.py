@@ -12,7 +12,7 @@ from nacl.public import PrivateKey, SealedBox
 from typer import Exit
 from typer.testing import CliRunner
 
-from agents import people
+from agents import people, submissions
 from agents.dead_letters import DeadLetters
 from app.engine.transaction import Fold, Output, Records, Transaction
 from app.letters import commands
@@ -23,7 +23,7 @@ from app.process.asking import ask_kafka
 from app.process.kafka import Brokers
 from app.process.producers import FENCED
 from app.process.terminal import escaped
-from app.topics.catalogue import CATALOGUE, partition_of
+from app.topics.catalogue import CATALOGUE, SUBMISSIONS, partition_of
 from app.topics.codec import Code, Refusal, encode
 from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import Range
@@ -158,6 +158,35 @@ def test_a_record_on_the_wrong_partition_goes_to_the_right_one() -> None:
     place = KafkaPlace(TOPIC, (right + 1) % 4, 5)
     letter = msgspec.structs.replace(refused(BROKEN), value=valid(), came_from=place)
     assert mend(letter, KEYS, NOW).partition == right
+
+
+def of_submission(value: bytes) -> Letter:
+    """The letter of what an agency wrote to Kafka itself, opened."""
+    transaction = transaction_on(Store())
+    one = record(value, b.day(20), 5, SUBMISSIONS, b.PERSON.encode(), (), SOURCE)
+    run(submissions.chunk_copy(LETTERS, KEYS), transaction, [one])
+    [told] = transaction.outputs
+    return opened(written(told), bytes(KEY))
+
+
+def test_a_submission_goes_back_to_submissions_where_it_is_checked_again() -> None:
+    broken, right = of_submission(BROKEN), valid()
+    assert "would be refused again: invalid" in why_not(broken)
+    for letter, value, force in (
+        (msgspec.structs.replace(broken, value=right), right, False),
+        (broken, BROKEN, True),
+    ):
+        sending = mend(letter, KEYS, NOW, None, force)
+        assert (sending.topic, sending.value) == (SUBMISSIONS, value)
+        sent = Record(sending.topic, sending.key, sending.value, sending.headers)
+        assert KEYS.author(sent) == SOURCE
+
+
+def test_a_mended_submission_goes_to_its_input_since_it_is_checked_here() -> None:
+    right = valid()
+    sending = mend(of_submission(BROKEN), KEYS, NOW, right)
+    assert (sending.topic, sending.value) == (TOPIC, right)
+    assert KEYS.author(Record(TOPIC, sending.key, sending.value, sending.headers)) == SOURCE
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis import given
 from jsonschema import Draft202012Validator, FormatChecker
 from typer.testing import CliRunner
 
-from app.topics.catalogue import CATALOGUE, OPENINGS
+from app.topics.catalogue import CATALOGUE, SOURCE_RELEASES, SUBMISSIONS
 from app.topics.codec import Refusal, decode, encode, from_mapping
 from app.topics.commands import DIRECTORY, files
 from app.topics.commands import schemas as command
@@ -298,13 +298,18 @@ MESSAGE_OBJECT = {
 """The fields of a message, https://www.asyncapi.com/docs/reference/specification/v3.0.0."""
 
 
-def test_every_topic_with_events_is_sent_to_or_received_from() -> None:
+def test_others_send_to_submissions_and_to_no_input_of_theirs() -> None:
     operations = asyncapi()["operations"]
     for topic in CATALOGUE.topics.values():
         sent, received = f"publish-{topic.name}" in operations, f"follow-{topic.name}" in operations
         public = bool(topic.events) or topic.name == "health-codes"
-        inputs = topic.folds_into is not None and topic.name != OPENINGS
-        assert (sent, received) == (inputs, public and not topic.folds_into)
+        assert sent == (topic.name in {SUBMISSIONS, SOURCE_RELEASES})
+        assert received == (public and not topic.folds_into)
+
+
+def test_a_submission_is_any_event_that_a_source_may_publish() -> None:
+    channel = asyncapi()["channels"][SUBMISSIONS]
+    assert channel["messages"].keys() == EVENT_TYPES.keys()
 
 
 # The files

@@ -130,7 +130,7 @@ def test_every_topic_with_personal_data_is_in_the_assessment_with_its_time() -> 
             assert whose
             assert why
             days = topic.retention_days
-            assert kept == (f"{days} days" if days else "no end"), topic.name
+            assert kept == (f"{days} day{'s' * (days > 1)}" if days else "no end"), topic.name
 
 
 @pytest.mark.parametrize("article", ["24", "31", "44", "45", "46", "47", "48", "49", "50"])
