@@ -5,8 +5,8 @@ which keeps nothing for longer than a day (decision 28). A copy is written in th
 chunk, so exactly once; what its source sends twice is copied twice, and the fold knows it. It lies
 in its key's own partition of the input, wherever it was submitted, and counts from when it was.
 
-What sources are counted for here has a table of its own, so no code waits for its turn behind
-submissions.
+All this is a process of its own: what is refused costs more than what is folded, and a flood of it
+would take that time from codes.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from app.engine.transaction import Fold, Output, Records, Transaction
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, SUBMISSIONS, partition_of
 from app.topics.submissions import as_copied
-from app.topology import YuekangApp
+from app.topology import SubmissionsApp
 
 TOPIC = CATALOGUE.topics[SUBMISSIONS]
 
 
-def register(app: YuekangApp, dead_letters: DeadLetters, keys: SourceKeys) -> None:
+def register(app: SubmissionsApp, dead_letters: DeadLetters, keys: SourceKeys) -> None:
     """Add the agent for submissions."""
     fold = chunk_copy(dead_letters, keys)
     add_agent(app, "copy-submissions", TOPIC, app.submissions, fold)

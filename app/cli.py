@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function or module:Typer, one line of help)
     "up": ("app.development.stack.up:up", "Start everything on this machine, until Ctrl-C."),
     "worker": ("app.worker.process:worker", "Run the stream processor that codes come from."),
+    "submissions-worker": (
+        "app.worker.process:submissions_worker",
+        "Check what agencies write to Kafka themselves.",
+    ),
     "lists-worker": ("app.worker.process:lists_worker", "Run the stream processor of all else."),
     "projection": (
         "app.projection.commands:projection",

@@ -12,12 +12,15 @@
                                quotas table
     scans               ───> agents/scans ───────> dead-letters, parked
                                scans table
-    submissions         ───> agents/submissions ─> every input of an agency,
-                               submissions table   dead-letters, parked
     source-releases     ───> agents/releases
                                every table
 
-and, in a process of its own, so that no flood of it can delay a colour:
+in a process of its own, so that no flood of what is refused can delay a colour:
+
+    submissions         ───> agents/submissions ─> every input of an agency,
+                               submissions table   dead-letters, parked
+
+and in a third, likewise:
 
     antibody-results    ─┐
     health-certificates ─┤
@@ -59,6 +62,7 @@ from app.topics.catalogue import (
     CATALOGUE,
     EVERY_TABLE,
     LISTS_APPLICATION,
+    SUBMISSIONS_APPLICATION,
     TOPIC_PREFIX,
     Topic,
     changelog_of,
@@ -89,8 +93,13 @@ class YuekangApp(TableApp):
 
     people: Table
     scans: Table
-    submissions: Table
     quotas: Table
+
+
+class SubmissionsApp(TableApp):
+    """What checks submissions. Make it with `create_submissions_app`, once per event loop."""
+
+    submissions: Table
 
 
 class ListsApp(TableApp):
@@ -102,7 +111,8 @@ class ListsApp(TableApp):
 A = TypeVar("A", bound=TableApp)
 
 TABLES_OF = {
-    APPLICATION: ("people", "scans", "submissions", "quotas"),
+    APPLICATION: ("people", "scans", "quotas"),
+    SUBMISSIONS_APPLICATION: ("submissions",),
     LISTS_APPLICATION: ("lists",),
 }
 """Application → its tables."""
@@ -111,7 +121,14 @@ TABLES_OF = {
 def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
     app = _create(YuekangApp, APPLICATION, settings, cluster_id)
-    app.people, app.scans, app.submissions, app.quotas = app.held_tables
+    app.people, app.scans, app.quotas = app.held_tables
+    return app
+
+
+def create_submissions_app(settings: Settings, cluster_id: str) -> SubmissionsApp:
+    """Make the app that checks submissions, in the same way."""
+    app = _create(SubmissionsApp, SUBMISSIONS_APPLICATION, settings, cluster_id)
+    (app.submissions,) = app.held_tables
     return app
 
 

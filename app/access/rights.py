@@ -33,6 +33,7 @@ from app.topics.catalogue import (
     SOURCE_RELEASES,
     STATUS_CHANGES,
     SUBMISSIONS,
+    SUBMISSIONS_APPLICATION,
     TOPIC_PREFIX,
     Topic,
     changelog_of,
@@ -106,8 +107,7 @@ def _checks_topics() -> Iterator[Right]:
 
 def _folds(application: str, *outputs: str) -> Iterator[Right]:
     """A stream processor: it reads inputs and changelogs, and writes in transactions. What lies in
-    another partition than its own it writes to its input again; a submission it writes to its input
-    whatever the partition."""
+    another partition than its own it writes to its input again, a submission in any case."""
     tables, group = TABLES_OF[application], group_of(application)
     inputs = _inputs(application)
     own = [name for name in inputs if name not in (SOURCE_RELEASES, SUBMISSIONS)]
@@ -169,9 +169,10 @@ def _operator() -> Rights:
 PROCESSES: Mapping[str, Callable[[], Rights]] = MappingProxyType(
     {
         "worker": lambda: _folds(
-            APPLICATION,
-            *(HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, ON_HOLD),
-            *(t.name for t in events_topics()),  # what was submitted, also what bears on no code
+            APPLICATION, HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS, PARKED, ON_HOLD
+        ),
+        "submissions-worker": lambda: _folds(
+            SUBMISSIONS_APPLICATION, DEAD_LETTERS, PARKED, *(t.name for t in events_topics())
         ),
         "lists-worker": lambda: _folds(LISTS_APPLICATION, DEAD_LETTERS, PARKED),
         "projection": lambda: _projects(CODES),

@@ -35,6 +35,7 @@ KEYS_OF: Mapping[str, frozenset[str]] = {
     "projection": frozenset({"yuekang_mac_key", "former_yuekang_mac_key"}),
     "rows": frozenset({"yuekang_mac_key", "former_yuekang_mac_key"}),
     "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
+    "submissions-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "lists-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "audit-log": frozenset({"audit_key"}),
     "gateway": frozenset({"person_key_secret", "token_public_keys", "mac_key", "former_mac_key"}),

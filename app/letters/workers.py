@@ -11,7 +11,7 @@ import typer
 from app.process.settings import Settings
 
 ANSWER_SECONDS_MAX = 5.0
-WORKERS = ("worker", "lists-worker")
+WORKERS = ("worker", "submissions-worker", "lists-worker")
 """What the names of the processes that hold partitions begin with, in YUEKANG_WATCHED."""
 
 AtStatus = Annotated[

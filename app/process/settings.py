@@ -113,6 +113,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     lists_status_port: Port = 9103
     rows_status_port: Port = 9104
     audit_status_port: Port = 9105
+    submissions_status_port: Port = 9106
     watched: NamedAddresses = ""
     """The processes whose alerts the dashboard shows; unless set, those of this machine by their
     ports."""
@@ -189,6 +190,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             ports = {
                 "worker": self.worker_status_port,
                 "projection": self.projection_status_port,
+                "submissions-worker": self.submissions_status_port,
                 "lists-worker": self.lists_status_port,
                 "rows": self.rows_status_port,
                 "audit-log": self.audit_status_port,

@@ -32,6 +32,7 @@ from app.topics.catalogue import (
     APPLICATION,
     CATALOGUE,
     LISTS_APPLICATION,
+    SUBMISSIONS_APPLICATION,
     group_of,
 )
 
@@ -69,9 +70,9 @@ class Group(Struct, frozen=True):
 PEOPLE = Group(group_of(APPLICATION), "people")
 LISTS = Group(group_of(LISTS_APPLICATION), "lists")
 SCANS = Group(group_of(APPLICATION), "scans")
-SUBMISSIONS = Group(group_of(APPLICATION), "submissions")
+SUBMISSIONS = Group(group_of(SUBMISSIONS_APPLICATION), "submissions")
 QUOTAS = Group(group_of(APPLICATION), "quotas")
-GROUPS = (PEOPLE, LISTS)
+GROUPS = (PEOPLE, SUBMISSIONS, LISTS)
 
 log = structlog.get_logger()
 

@@ -72,7 +72,9 @@ SOURCE_REGISTER = named("sources")
 """Topics that the code knows by name; it takes the inputs from topics.yaml."""
 
 APPLICATION, LISTS_APPLICATION = "yuekang", "yuekang-lists"
-"""The worker that codes come from, and the worker for what bears on no code."""
+SUBMISSIONS_APPLICATION = "yuekang-submissions"
+"""The worker that codes come from, the worker for what bears on no code, and the one for what
+agencies write to Kafka themselves."""
 
 PORTAL = "/portal"
 """The source of events and requests for keys that the pages send for residents."""

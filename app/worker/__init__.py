@@ -1,4 +1,5 @@
-"""The stream processors: `yuekang worker`, which codes come from, and `yuekang lists-worker`.
+"""The stream processors: `yuekang worker`, which codes come from, `yuekang submissions-worker` and
+`yuekang lists-worker`.
 
 - `process`: a Faust app with its agents, and its probes.
 - `lag`: how far it is behind the log, and whether that moves; this decides whether it is ready.

@@ -1,8 +1,9 @@
-"""The processes `yuekang worker` and `yuekang lists-worker`: a Faust app with its agents, and its
-status server.
+"""The processes `yuekang worker`, `submissions-worker` and `lists-worker`: a Faust app with its
+agents, and its status server.
 
-Codes come from the first. The second is for all that bears on no code. It gives way to the first if
-both run on one machine, so that no flood of it can delay a colour.
+Codes come from the first. The second checks what agencies write to Kafka themselves, the third is
+for all that bears on no code. Both give way to the first if they run on one machine, so that no
+flood there can delay a colour.
 """
 
 import asyncio
@@ -34,7 +35,15 @@ from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
 from app.topics.clock import BrokerClock, ClockWrong
 from app.topics.letters import PARKED_PATH
-from app.topology import ListsApp, TableApp, YuekangApp, create_app, create_lists_app
+from app.topology import (
+    ListsApp,
+    SubmissionsApp,
+    TableApp,
+    YuekangApp,
+    create_app,
+    create_lists_app,
+    create_submissions_app,
+)
 from app.worker.lag import EndLostError, WorkerLag
 from app.worker.partitions import held_partitions, parked_sources, remarks_on
 
@@ -49,7 +58,7 @@ CHECK_SECONDS = 1.0
 often."""
 
 NICENESS = 10
-"""Of the process for what bears on no code: it gets a tenth of a core that the other wants too."""
+"""Of the processes that give way: one gets a tenth of a core that the first wants too."""
 
 
 ClockAgrees: TypeAlias = Callable[[], bool]
@@ -66,6 +75,16 @@ def worker() -> None:
     """
     settings = Settings.from_environment("dead_letter_public_key", "mac_key")
     _run(settings, settings.worker_status_port, make_app)
+
+
+def submissions_worker() -> None:
+    """Run the stream processor that checks what agencies write to Kafka themselves.
+
+    What is taken it copies to its input. Exits with 1 as `worker` does.
+    """
+    os.nice(NICENESS)
+    settings = Settings.from_environment("dead_letter_public_key", "mac_key")
+    _run(settings, settings.submissions_status_port, make_submissions_app)
 
 
 def lists_worker() -> None:
@@ -123,10 +142,21 @@ def make_app(settings: Settings, cluster: str, clock_agrees: ClockAgrees) -> Yue
     dead_letters = DeadLetters(settings.dead_letter_public_key)
     agents.people.register(app, dead_letters, app.keys)
     agents.scans.register(app, dead_letters, app.keys)
-    agents.submissions.register(app, dead_letters, app.keys)
     agents.quotas.register(app, dead_letters, app.keys)
     agents.releases.register(app, dead_letters, app.keys)
     agents.lifts.register(app, dead_letters, clock_agrees)
+    agents.poison.register(app)
+    return app
+
+
+def make_submissions_app(
+    settings: Settings, cluster: str, clock_agrees: ClockAgrees
+) -> SubmissionsApp:
+    """Make the app that checks submissions, in the same way. Nothing in it is due at a time."""
+    app = create_submissions_app(settings, cluster)
+    dead_letters = DeadLetters(settings.dead_letter_public_key)
+    agents.submissions.register(app, dead_letters, app.keys)
+    agents.releases.register(app, None, app.keys)
     agents.poison.register(app)
     return app
 

@@ -46,7 +46,11 @@ INPUT = "laboratory-results"
 
 @pytest.fixture(scope="module")
 def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    with running_worker(kafka, tmp_path_factory.mktemp("worker")) as running:
+    people, submissions = (tmp_path_factory.mktemp(name) for name in ("people", "submissions"))
+    with (
+        running_worker(kafka, people) as running,
+        running_worker(kafka, submissions, "submissions-worker"),
+    ):
         yield running
 
 

@@ -30,9 +30,9 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = free_ports(12)
+        self.ports = free_ports(13)
         kafka, controller, redis, rows_redis, gateway, view = self.ports[:6]
-        worker, projection, lists, rows, provider, audit = self.ports[6:]
+        worker, projection, lists, rows, provider, audit, submissions = self.ports[6:]
         self._rows_redis = f"redis://127.0.0.1:{rows_redis}/0"
         self.view = f"http://127.0.0.1:{view}"
         self.status = {
@@ -40,6 +40,7 @@ class Up:
             "gateway": f"http://127.0.0.1:{gateway}",
             "worker": f"http://127.0.0.1:{worker}",
             "projection": f"http://127.0.0.1:{projection}",
+            "submissions-worker": f"http://127.0.0.1:{submissions}",
             "lists-worker": f"http://127.0.0.1:{lists}",
             "rows": f"http://127.0.0.1:{rows}",
             "audit-log": f"http://127.0.0.1:{audit}",
@@ -56,6 +57,7 @@ class Up:
             "YUEKANG_VIEW_PORT": str(view),
             "YUEKANG_WORKER_STATUS_PORT": str(worker),
             "YUEKANG_PROJECTION_STATUS_PORT": str(projection),
+            "YUEKANG_SUBMISSIONS_STATUS_PORT": str(submissions),
             "YUEKANG_LISTS_STATUS_PORT": str(lists),
             "YUEKANG_ROWS_STATUS_PORT": str(rows),
             "YUEKANG_AUDIT_STATUS_PORT": str(audit),

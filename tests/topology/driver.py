@@ -18,7 +18,7 @@ A first test is ten lines. In tests/topology every test may ask for the fixture 
 driver is asked. The driver begins on `b.day(20)`, and events may lie before that: an event counts
 as arrived at the driver's instant, never at its own.
 
-**What is real.** The apps of `yuekang worker` and `yuekang lists-worker` with all their agents and
+**What is real.** The apps of `yuekang worker` and of the two beside it with all their agents and
 timers, the engine's tables and partitions, and RocksDB. **What stands for something else:** Kafka
 is `support.log`, the consumer group and its fetches are this file. What needs a real broker, a real
 process or two workers at once is for tests/integration.
@@ -79,7 +79,7 @@ from app.topics.catalogue import (
     partition_of,
 )
 from app.topology import TableApp, input_topics
-from app.worker.process import make_app, make_lists_app
+from app.worker.process import make_app, make_lists_app, make_submissions_app
 from models.codes import HealthCode, StatusChange, StatusChanged, judge
 from models.events import Event, ListName
 from models.lists import Listing
@@ -135,8 +135,13 @@ class Letter(NamedTuple):
 
 MAKERS: dict[str, Callable[[Settings, str], TableApp]] = {
     "worker": partial(make_app, clock_agrees=lambda: True),
+    "submissions-worker": partial(make_submissions_app, clock_agrees=lambda: True),
     "lists-worker": partial(make_lists_app, clock_agrees=lambda: True),
 }
+
+
+OTHERS = {"lists": "lists-worker", "submissions": "submissions-worker"}
+"""The workers of the tables that are not of the first."""
 
 
 class Driver:
@@ -529,7 +534,7 @@ def _kinds_of(topic: Topic) -> list[str]:
     """Return the workers that read a topic."""
     if topic.folds_into == EVERY_TABLE:
         return list(MAKERS)
-    return ["lists-worker" if topic.folds_into == "lists" else "worker"]
+    return [OTHERS.get(str(topic.folds_into), "worker")]
 
 
 def _read(record: Record) -> Any:

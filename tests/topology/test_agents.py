@@ -12,7 +12,7 @@ from faust.types import TP
 from nacl.public import PrivateKey
 from structlog.testing import capture_logs
 
-from agents import lifts, people, quotas, releases, scans, submissions
+from agents import lifts, people, quotas, releases, scans
 from agents.dead_letters import DeadLetters
 from agents.instants import microseconds
 from app.engine.store import DUE, TALLY
@@ -137,7 +137,6 @@ async def app(tmp_path: Path) -> Any:
 async def test_every_input_topic_has_one_agent_and_every_table_its_changelog(app: Any) -> None:
     people.register(app, LETTERS, KEYS)
     scans.register(app, LETTERS, KEYS)
-    submissions.register(app, LETTERS, KEYS)
     quotas.register(app, LETTERS, KEYS)
     releases.register(app, LETTERS, KEYS)
     lifts.register(app, LETTERS, lambda: True)

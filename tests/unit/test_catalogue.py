@@ -34,7 +34,13 @@ from app.topics.catalogue import (
 )
 from app.topics.clock import CLOCK_CHECKS
 from app.topics.codec import Refusal, from_mapping
-from app.topology import TableApp, create_app, create_lists_app, input_topics
+from app.topology import (
+    TableApp,
+    create_app,
+    create_lists_app,
+    create_submissions_app,
+    input_topics,
+)
 from models import lists
 from models.codes import STATUS_CHANGED
 from models.events import (
@@ -107,7 +113,8 @@ async def test_every_table_that_topics_fold_into_is_held_with_its_changelog(
     tmp_path: Path,
 ) -> None:
     settings = Settings(data_dir=str(tmp_path), mac_key=MAC_KEY)
-    apps: list[TableApp] = [create_app(settings, "cluster"), create_lists_app(settings, "cluster")]
+    makers = create_app, create_submissions_app, create_lists_app
+    apps: list[TableApp] = [make(settings, "cluster") for make in makers]
     for topic in input_topics():
         folded_by = [app for app in apps if topic in app.topics_read()]
         assert len(folded_by) == (len(apps) if topic.name == SOURCE_RELEASES else 1), topic.name
@@ -174,11 +181,12 @@ from app.projection.freshness import GROUPS
 from app.projection.commands import CODES, ROWS
 from app.topics.catalogue import *
 from app.topics.clock import CLOCK_CHECKS
-from app.topology import create_app, create_lists_app, input_topics
+from app.topology import create_app, create_lists_app, create_submissions_app, input_topics
 
 async def names():
     settings = Settings(data_dir=sys.argv[1], mac_key=bytes(32))
-    apps = [make(settings, "c") for make in (create_app, create_lists_app)]
+    makers = create_app, create_submissions_app, create_lists_app
+    apps = [make(settings, "c") for make in makers]
     tables = [table.settings for app in apps for table in app.held_tables]
     return {
         "known": [

@@ -24,7 +24,7 @@ from app.topics.clock import CLOCK_CHECKS
 from app.topology import input_topics
 
 READ, WRITE = Operation.READ, Operation.WRITE
-WORKERS = {"worker", "lists-worker"}
+WORKERS = {"worker", "submissions-worker", "lists-worker"}
 
 
 def who(operation: Operation, topic: str) -> set[str]:
@@ -81,11 +81,11 @@ def test_an_input_is_written_by_entrances_and_by_who_puts_it_right(topic: str) -
         return
     if topic == SUBMISSIONS:
         assert who(WRITE, topic) == {"operator"}, "of ours; agencies have none of these names"
-        assert who(READ, topic) == {"rows", "worker"}
+        assert who(READ, topic) == {"rows", "submissions-worker"}
         return
     of_view = {"view"} if topic in {"declarations", "displays", "scans"} else set[str]()
     (fold,) = who(READ, topic) & WORKERS
-    assert who(WRITE, topic) == {"gateway", "operator", "worker", fold} | of_view
+    assert who(WRITE, topic) == {"gateway", "operator", "submissions-worker", fold} | of_view
 
 
 def test_nobody_may_change_topics_rights_or_the_cluster() -> None:
@@ -113,7 +113,11 @@ def test_a_fence_and_a_group_belong_to_one_process() -> None:
         for right in rights_of(process)
         if right.resource is Resource.GROUP and right.operation is READ
     ]
-    assert sorted(groups) == sorted({*groups}) == ["yuekang-g1", "yuekang-lists-g1"]
+    assert (
+        sorted(groups)
+        == sorted({*groups})
+        == [*("yuekang-g1", "yuekang-lists-g1", "yuekang-submissions-g1")]
+    )
 
 
 def test_a_right_is_told_once_and_not_beside_what_includes_it() -> None:

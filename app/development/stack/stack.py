@@ -118,6 +118,8 @@ class Stack:
         status = f"http://{settings.status_host}"
         self.projection = process("projection", f"{status}:{settings.projection_status_port}")
         self.worker = process("worker", f"{status}:{settings.worker_status_port}")
+        port = settings.submissions_status_port
+        self.submissions_worker = process("submissions-worker", f"{status}:{port}")
         self.lists_worker = process("lists-worker", f"{status}:{settings.lists_status_port}")
         self.rows = process("rows", f"{status}:{settings.rows_status_port}")
         self.audit_log = process("audit-log", f"{status}:{settings.audit_status_port}")
@@ -126,6 +128,7 @@ class Stack:
         self.services = [
             self.projection,
             self.worker,
+            self.submissions_worker,
             self.rows,
             self.lists_worker,
             self.audit_log,
@@ -135,7 +138,8 @@ class Stack:
         if _has_identity_provider(settings):
             self.services.append(process(IDENTITY_PROVIDER, settings.development_issuer))
         # The workers end before the projections, which tell of their work.
-        self._last = (self.worker, self.lists_worker, self.projection, self.rows, self.audit_log)
+        workers = (self.worker, self.submissions_worker, self.lists_worker)
+        self._last = (*workers, self.projection, self.rows, self.audit_log)
         self._restarts: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._started: dict[str, float] = {}
@@ -304,6 +308,12 @@ def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str
             "YUEKANG_PROJECTION_STATUS_PORT",
             settings.status_host,
             settings.projection_status_port,
+        ),
+        (
+            "the submissions worker's status",
+            "YUEKANG_SUBMISSIONS_STATUS_PORT",
+            settings.status_host,
+            settings.submissions_status_port,
         ),
         (
             "the lists worker's status",

@@ -81,6 +81,7 @@ MEANINGS: Mapping[str, Text] = {
 PROCESSES: Mapping[str, Text] = {
     "worker": _("处理进程"),
     "projection": _("读模型进程"),
+    "submissions-worker": _("直报事件检查进程"),
     "lists-worker": _("健康信息处理进程"),
     "rows": _("健康信息读模型进程"),
     "audit-log": _("审计日志进程"),
