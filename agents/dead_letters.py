@@ -25,7 +25,7 @@ from models.phones import without_phone_numbers
 
 VALUE_BYTES_MAX = 3 * 1024 * 1024
 """Raw bytes kept of a refused record. A larger one is cut, and its header tells length and hash.
-The whole record stays at its place in the input topic for as long as that topic keeps it."""
+The whole record stays at its place for as long as its topic keeps it."""
 
 HEADERS_MAX, HEADER_BYTES_MAX = 32, 1024
 """Headers kept of a refused record: in binary mode they are half of the event. A longer key is cut:
@@ -50,7 +50,7 @@ class DeadLetters:
 
     Only the holder of the private key can read one. In the open are where it stood, why it was
     refused, and its id and type where these have the form of one. Of what is parked, the valid is
-    open. The refused record itself stays in its input topic until that topic drops it.
+    open. The refused record itself stays in its topic until that drops it: on submissions, a day.
     """
 
     def __init__(self, public_key: bytes) -> None:

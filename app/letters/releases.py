@@ -20,7 +20,7 @@ from app.audit.entries import Act
 from app.audit.trail import note_command
 from app.process.consumer import LogRecord
 from app.process.kafka import Brokers
-from app.projection.freshness import GROUPS, LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS, Group
+from app.projection.freshness import GROUPS, LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS_GROUP, Group
 from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from app.topics.letters import Letter
@@ -73,7 +73,7 @@ async def release_partition(
     about = f"{data.table}[{data.partition}]"
     await note_command(brokers, by, Act.PARTITION_RELEASED, about, data.reason, details)
     [place] = await _write(brokers, record, [data.partition])
-    every = (PEOPLE, QUOTAS, LISTS, SCANS, SUBMISSIONS)
+    every = (PEOPLE, QUOTAS, LISTS, SCANS, SUBMISSIONS_GROUP)
     groups = [group for group in every if group.table == data.table]
     return await _is_applied(brokers, {place.partition: place.offset}, groups, wait_seconds)
 

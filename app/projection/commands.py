@@ -21,7 +21,7 @@ from app.process.settings import Settings
 from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
 from app.projection.follow import Model, Projection, Unfit
-from app.projection.freshness import LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS
+from app.projection.freshness import LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS_GROUP
 from app.projection.holdings import HoldingsWriter
 from app.projection.rows import (
     LISTS_CHANGELOG,
@@ -54,8 +54,8 @@ ROWS = Model(
         PEOPLE_CHANGELOG: (PEOPLE,),
         LISTS_CHANGELOG: (LISTS,),
         SCANS_CHANGELOG: (SCANS,),
-        SUBMISSIONS_CHANGELOG: (SUBMISSIONS,),
-        DEAD_LETTERS: (PEOPLE, SCANS, SUBMISSIONS, LISTS),
+        SUBMISSIONS_CHANGELOG: (SUBMISSIONS_GROUP,),
+        DEAD_LETTERS: (PEOPLE, SCANS, SUBMISSIONS_GROUP, LISTS),
     },
     writer=RowWriter,
     new_batch=RowBatch,

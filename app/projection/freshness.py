@@ -70,9 +70,9 @@ class Group(Struct, frozen=True):
 PEOPLE = Group(group_of(APPLICATION), "people")
 LISTS = Group(group_of(LISTS_APPLICATION), "lists")
 SCANS = Group(group_of(APPLICATION), "scans")
-SUBMISSIONS = Group(group_of(SUBMISSIONS_APPLICATION), "submissions")
+SUBMISSIONS_GROUP = Group(group_of(SUBMISSIONS_APPLICATION), "submissions")
 QUOTAS = Group(group_of(APPLICATION), "quotas")
-GROUPS = (PEOPLE, SUBMISSIONS, LISTS)
+GROUPS = (PEOPLE, SUBMISSIONS_GROUP, LISTS)
 
 log = structlog.get_logger()
 

@@ -12,6 +12,8 @@
 - `clock`: how far this machine's clock is from the broker's.
 - `records`: a record, and an event as one.
 - `letters`: a dead letter, a parked or a held record, as agents.dead_letters writes it.
+- `submissions`: what agencies write themselves, on its way to its input.
+- `arrivals`: when a record first arrived, as a worker says that writes it once more.
 - `openings`: what may open a reason, on its way to be counted, and the mark that it was.
 - `writer`: the producer of whoever publishes.
 - `commands`: `yuekang topics` and `yuekang schemas`.

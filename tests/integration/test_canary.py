@@ -1,9 +1,9 @@
 """A person whose number, name and phone go through every entrance, and lie nowhere afterwards.
 
-What an agency writes to Kafka itself lies in its input topic, at places that are known here: those
-records alone are left out. So are the file of people whom the development provider knows and the
-messages of its carrier, which are there to hold such things. A name in a field of free text has no
-form, and is found by nobody (decision 28): none is sent there.
+What an agency writes to Kafka itself lies on submissions for a day, at places that are known here:
+those records alone are left out. So are the file of people whom the development provider knows and
+the messages of its carrier, which are there to hold such things. A name in a field of free text has
+no form, and is found by nobody (decision 28): none is sent there.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from app.process.consumer import Consumer
 from app.process.settings import Settings
 from app.topics.admin import partition_counts
 from app.topics.authentic import SourceKeys
+from app.topics.catalogue import SUBMISSIONS
 from app.topics.records import Record
 from app.topics.writer import Writer
 from models.documents import Document
@@ -223,7 +224,7 @@ class Canary:
                 value = json.dumps(said, ensure_ascii=number % 2 == 0).encode()
                 key = (NUMBER if number % 3 == 0 else said["partitionkey"]).encode()
                 headers = (("x-name", NAME.encode()),) if number % 2 else ()
-                plain = Record("laboratory-results", key, value, headers)
+                plain = Record(SUBMISSIONS, key, value, headers)
                 for record in (plain, keys.signed(plain, LABORATORY)):
                     [place] = await _written(writer, record)
                     self.left.add((place.topic, place.partition, place.offset))

@@ -216,10 +216,10 @@ async def test_it_ends_at_once_though_a_client_swallows_the_cancellation() -> No
         await watch.stop()
 
 
-def test_unless_set_all_seven_processes_of_this_machine_are_watched() -> None:
+def test_unless_set_all_eight_processes_of_this_machine_are_watched() -> None:
     found = targets_of(Settings().watched)
     assert found["worker"] == "http://127.0.0.1:9101"
-    assert len(found) == 7
+    assert len(found) == 8
     composed = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
     environment = composed["services"]["view"]["environment"]
     assert targets_of(environment["YUEKANG_WATCHED"]).keys() == found.keys()
