@@ -125,6 +125,7 @@ def _projects(*models: Model) -> Iterator[Right]:
     """A projection: it reads the topics of its models, and looks how far the groups are that write
     them, in all that these have committed. What stands it looks into, which is reading."""
     groups = {group for model in models for of in model.groups.values() for group in of}
+    groups |= {group.upstream for group in groups if group.upstream is not None}
     inputs = {tp.topic for group in groups for tp in group.inputs}
     yield from topic(Operation.READ, *{name for model in models for name in model.topics}, *inputs)
     for application in TABLES_OF:

@@ -6,7 +6,7 @@
 - `changes`: a change without its person; `trends`: how many there were when, for eight days.
 - `rows`, `rows.lua`: the rows of the tables, from which health information is read.
 - `refusals`: what became of what each source sent, beside the rows.
-- `freshness`: until when a worker has applied its input.
+- `freshness`: until when a worker has applied its input; `upstream`: what is copied there first.
 - `holdings`, `holdings.lua`: which credentials are out, and what turns them off.
 - `corrections`: how long a mistaken red lasts once its correction is here.
 

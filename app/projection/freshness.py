@@ -27,6 +27,7 @@ from app.process.consumer import Consumer
 from app.process.kafka import Brokers
 from app.process.tasks import end
 from app.projection.state import Position
+from app.projection.upstream import Upstream
 from app.topics.ahead import Ahead, ends_of, look_ahead
 from app.topics.catalogue import (
     APPLICATION,
@@ -51,10 +52,12 @@ ENDS_MAX = 60
 
 
 class Group(Struct, frozen=True):
-    """The consumer group of a worker, and the table that its input folds into."""
+    """The consumer group of a worker, and the table that its input folds into. Some of the input
+    may be copied there by another group, from the same partitions of its own: `upstream`."""
 
     name: str
     table: str
+    upstream: "Group | None" = None
 
     @property
     def inputs(self) -> list[TopicPartition]:
@@ -67,10 +70,10 @@ class Group(Struct, frozen=True):
         ]
 
 
-PEOPLE = Group(group_of(APPLICATION), "people")
-LISTS = Group(group_of(LISTS_APPLICATION), "lists")
-SCANS = Group(group_of(APPLICATION), "scans")
 SUBMISSIONS_GROUP = Group(group_of(SUBMISSIONS_APPLICATION), "submissions")
+PEOPLE = Group(group_of(APPLICATION), "people", SUBMISSIONS_GROUP)
+LISTS = Group(group_of(LISTS_APPLICATION), "lists", SUBMISSIONS_GROUP)
+SCANS = Group(group_of(APPLICATION), "scans", SUBMISSIONS_GROUP)
 QUOTAS = Group(group_of(APPLICATION), "quotas")
 GROUPS = (PEOPLE, SUBMISSIONS_GROUP, LISTS)
 
@@ -83,11 +86,13 @@ class InputsApplied(Struct, frozen=True):
 
     A partition is missing if that is not known. `held_up` has the inputs that a transaction
     of their source holds up, which is still open: where it begins, and since when (s since 1970).
+    `reached`: up to which offset each input is applied.
     """
 
     asked_at: float
     until: dict[int, float]
     held_up: dict[TopicPartition, "HeldUp"] = {}
+    reached: dict[TopicPartition, int] = {}
 
 
 class HeldUp(Struct, frozen=True):
@@ -174,9 +179,13 @@ class Inputs:
     def __init__(self, group: Group) -> None:
         self._group = group
         self._inputs = {tp: _Input() for tp in group.inputs}
+        self._copied_by = None if group.upstream is None else Inputs(group.upstream)
+        self._upstreams = defaultdict[int, Upstream](Upstream)
 
     async def ask(self, admin: AIOKafkaAdminClient, consumer: Consumer) -> InputsApplied:
         """Ask once about all partitions together; raise a `KafkaError` if Kafka does not answer."""
+        if self._copied_by is not None:
+            self._take_upstream(await self._copied_by.ask(admin, consumer))
         offsets = await admin.list_consumer_group_offsets(self._group.name)
         committed = {tp: max(0, offsets[tp].offset) if tp in offsets else 0 for tp in self._inputs}
         asked_at = time.time()
@@ -191,14 +200,24 @@ class Inputs:
             at = {tp: self._inputs[tp].reached for tp in suspect}
             for tp, ahead in (await look_ahead(consumer, at)).items():
                 self._inputs[tp].looked(asked_at, committed[tp], ahead)
-        return InputsApplied(asked_at, self._until(), self._held_up())
+        reached = {tp: input_.reached for tp, input_ in self._inputs.items()}
+        return InputsApplied(asked_at, self._until(), self._held_up(), reached)
+
+    def _take_upstream(self, answer: InputsApplied) -> None:
+        for tp, reached in answer.reached.items():
+            if (taken_until := answer.until.get(tp.partition)) is not None:
+                self._upstreams[tp.partition].saw(answer.asked_at, taken_until, reached)
 
     def _until(self) -> dict[int, float]:
         of_number: defaultdict[int, list[_Input]] = defaultdict(list)
         for tp in self._group.inputs:
             of_number[tp.partition].append(self._inputs[tp])
         found = {number: _oldest(inputs) for number, inputs in of_number.items()}
-        return {number: until for number, until in found.items() if until is not None}
+        known = {number: until for number, until in found.items() if until is not None}
+        if self._copied_by is None:
+            return known
+        with_submitted = {n: self._upstreams[n].until(applied) for n, applied in known.items()}
+        return {number: until for number, until in with_submitted.items() if until is not None}
 
     def _held_up(self) -> dict[TopicPartition, HeldUp]:
         return {tp: input_.held_up for tp, input_ in self._inputs.items() if input_.held_up}

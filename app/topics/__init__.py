@@ -13,7 +13,7 @@
 - `records`: a record, and an event as one.
 - `letters`: a dead letter, a parked or a held record, as agents.dead_letters writes it.
 - `submissions`: what agencies write themselves, on its way to its input.
-- `arrivals`: when a record first arrived, as a worker says that writes it once more.
+- `marks`: what a worker says of a record that it writes once more, such as when it first arrived.
 - `openings`: what may open a reason, on its way to be counted, and the mark that it was.
 - `writer`: the producer of whoever publishes.
 - `commands`: `yuekang topics` and `yuekang schemas`.

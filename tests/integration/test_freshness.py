@@ -40,7 +40,7 @@ class Group:
     def begin(self, name: str) -> None:
         """Go on as a group that nobody has asked of."""
         self.name = self._kafka.named(name)
-        self._inputs = Inputs(GroupOf(self.name, PEOPLE.table, self._kafka.prefix))
+        self._inputs = Inputs(GroupOf(self.name, PEOPLE.table, prefix=self._kafka.prefix))
 
     async def ask(self) -> InputsApplied:
         """Ask once."""
@@ -48,7 +48,7 @@ class Group:
 
     def watch(self) -> Watch:
         """Return what asks once a second."""
-        people = GroupOf(self.name, PEOPLE.table, self._kafka.prefix)
+        people = GroupOf(self.name, PEOPLE.table, prefix=self._kafka.prefix)
         return Watch(self._kafka.brokers, people)
 
     async def stood(self) -> InputsApplied:

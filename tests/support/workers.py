@@ -135,7 +135,7 @@ async def drained(kafka: Kafka) -> None:
     """Wait until the group has committed all that is there, whoever holds which partition: one
     that was killed may still be given some, and they stand still until Kafka misses it."""
     people, quotas = (
-        Inputs(GroupOf(kafka.named(group.name), group.table, kafka.prefix))
+        Inputs(GroupOf(kafka.named(group.name), group.table, prefix=kafka.prefix))
         for group in (PEOPLE, QUOTAS)
     )
     admin = AIOKafkaAdminClient(**kafka.brokers.client)
