@@ -119,6 +119,7 @@ def test_the_image_of_production_is_given_no_test_and_nothing_of_development(ima
         "topics.yaml",
         "README.md",
         "LICENSE",
+        "docker/ready.sh",
     }
     assert copied <= allowed | {"app", "agents", "models"}
     assert "requirements-dev" not in stages[image]

@@ -224,3 +224,6 @@ def test_unless_set_all_eight_processes_of_this_machine_are_watched() -> None:
     environment = composed["services"]["view"]["environment"]
     assert targets_of(environment["YUEKANG_WATCHED"]).keys() == found.keys()
     assert Settings(watched=environment["YUEKANG_WATCHED"])
+    for name, address in found.items():
+        check = composed["services"][name]["healthcheck"]["test"]
+        assert check == ["CMD", "docker/ready.sh", address.rpartition(":")[2]]
