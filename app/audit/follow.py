@@ -88,7 +88,7 @@ class AuditLog:
                 # Nothing may be added to such a tree, nor signed. It may be put back meanwhile.
                 self._say(str(error))
             except (KafkaError, TimeoutError) as error:
-                self._say(f"Kafka does not give the topic ({type(error).__name__}).")
+                self._say(await self._brokers.told(error))
             except OSError as error:
                 # What was half written is written again, with the same bytes.
                 self._say(f"The tree cannot be written: {error.strerror or error}.")

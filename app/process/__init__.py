@@ -2,7 +2,8 @@
 
 - `settings`: every setting, from the environment or a file, checked as a whole; `setting_types`:
   what forms their texts have.
-- `kafka`: where Kafka is, and how a client shows it who it is.
+- `kafka`: where Kafka is, and how a client shows it who it is; `handshakes`: which certificate was
+  refused, where there is no connection.
 - `logs`: one JSON object a line, which never shows a person.
 - `metrics`: every metric, in one list.
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.

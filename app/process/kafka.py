@@ -4,6 +4,7 @@ Every client of Kafka is made with `Brokers.client`, Faust's with `Brokers` itse
 (`app.engine.app`). So none can be forgotten when a broker is closed to strangers.
 """
 
+import asyncio
 import os
 import ssl
 from functools import lru_cache
@@ -12,10 +13,13 @@ from typing import Any, Literal, TypeAlias
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 from msgspec import Struct
+
+from app.process import handshakes
 
 Security: TypeAlias = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism: TypeAlias = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
@@ -27,6 +31,9 @@ UNAUTHORISED = (
     TransactionalIdAuthorizationFailed,
 )
 """What Kafka answers to whom it knows and does not let."""
+
+UNREACHED = (KafkaConnectionError, OSError)
+"""What says that there is no connection, a time that is over among them, but not why."""
 
 
 class Brokers(Struct, frozen=True):
@@ -83,7 +90,11 @@ class Brokers(Struct, frozen=True):
         return {"bootstrap_servers": self.servers, **known}
 
     def trouble(self, error: BaseException) -> str:
-        """Say in a sentence or two what is wrong, and what to do."""
+        """Say in a sentence or two what is wrong, and what to do.
+
+        Where there is no TLS connection it shakes hands with the brokers again, which may take
+        seconds: aiokafka keeps to itself what was refused. In an event loop use `told`.
+        """
         said = str(error) or type(error).__name__
         if isinstance(error, UNAUTHORISED):
             who = self.user if self.by_password else "this client"
@@ -91,10 +102,24 @@ class Brokers(Struct, frozen=True):
                 f"Kafka at {self.servers} does not let {who} do that ({said}). `yuekang acls "
                 "check` says which rights are missing; `yuekang acls apply` gives them."
             )
+        if (refused := self.refused(error)) is not None:
+            return refused
         also = ""
         if self.by_password:
             also = ", or YUEKANG_KAFKA_USER and its password if the broker's log refuses that user"
         return f"Kafka at {self.servers}: {said}. Start it, or set YUEKANG_KAFKA{also}."
+
+    def refused(self, error: BaseException) -> str | None:
+        """Say what certificate is refused, if that is why there was no connection."""
+        if (tls := self.tls) is not None and isinstance(error, UNREACHED):
+            for server in self.servers.split(","):
+                if (refusal := handshakes.refusal(server, tls)) is not None:
+                    return f"Kafka at {server} {handshakes.told(refusal, self.certificate)}"
+        return None
+
+    async def told(self, error: BaseException) -> str:
+        """Return what `trouble` says, without holding up the event loop."""
+        return await asyncio.to_thread(self.trouble, error)
 
 
 @lru_cache(maxsize=8)  # reading the authorities takes 20 ms of CPU time

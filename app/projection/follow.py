@@ -155,7 +155,9 @@ class Projection:
                 await self._connect_and_follow()
             except Moved as moved:
                 self._note("moved", str(moved))
-            except (RedisError, KafkaError, OSError, TimeoutError) as error:
+            except KafkaError as error:
+                self._note(type(error).__name__, await self._brokers.told(error))
+            except (RedisError, OSError, TimeoutError) as error:
                 self._note(type(error).__name__, f"{type(error).__name__}: {error}")
             await asyncio.sleep(AGAIN_SECONDS)
 

@@ -87,8 +87,8 @@ class RegisterFollower:
             try:
                 await self._read_and_follow()
             except (KafkaError, OSError, TimeoutError) as error:
-                self._trouble = f"Kafka: {error or type(error).__name__}."
-                log.warning("register_away", seldom=True, error=type(error).__name__)
+                self._trouble = await self._brokers.told(error)
+                log.warning("register_away", seldom=True, why=self._trouble)
             self._tried.set()
             await asyncio.sleep(AGAIN_SECONDS)
 

@@ -178,7 +178,7 @@ class Writer:
                 log.info("kafka_connected", seconds=round(time.monotonic() - started, 3))
                 await self._broken.wait()
             except (KafkaError, OSError) as error:
-                log.warning("kafka_away", seldom=True, error=type(error).__name__)
+                log.warning("kafka_away", seldom=True, why=await self._brokers.told(error))
                 await asyncio.sleep(RECONNECT_SECONDS)
             finally:
                 metrics.WRITER_KAFKA_CONNECTED.set(0)

@@ -241,5 +241,7 @@ async def _look_at(brokers: Brokers, clock: BrokerClock) -> tuple[str, list[str]
             except UNAUTHORISED:  # no waiting mends that
                 raise
             except (KafkaError, OSError) as error:
+                if await asyncio.to_thread(brokers.refused, error):  # nor that
+                    raise
                 log.info("broker_does_not_answer", error=str(error))
                 await asyncio.sleep(0.5)

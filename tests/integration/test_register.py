@@ -162,7 +162,7 @@ async def test_who_cannot_reach_kafka_knows_nobody_and_says_so() -> None:
     await following.tried(30.0)
     assert time.monotonic() - begun < 10, "it waits for no more than a failure"
     [said] = following.unready()
-    assert said.startswith("The register of sources is not read yet. Kafka: ")
+    assert said.startswith("The register of sources is not read yet. Kafka at ")
     following.check()
     await following.stop()
 
