@@ -6,6 +6,6 @@
 - `commands`: `yuekang acls`.
 - `redis_users`: what each process does on Redis, as lines of its file of users.
 
-It promises that no process is let into more than its code goes to: a test compares with what the
-broker was asked for. It imports the rooms whose rights it tells.
+It promises that no process is let into more on Kafka than its code goes to: a test compares with
+what a broker was asked for. It imports the rooms whose rights it tells.
 """

@@ -107,10 +107,11 @@ def _checks_topics() -> Iterator[Right]:
 
 def _folds(application: str, *outputs: str) -> Iterator[Right]:
     """A stream processor: it reads inputs and changelogs, and writes in transactions. What lies in
-    another partition than its own it writes to its input again, a submission in any case."""
+    another partition than its own it writes to its input again (a scan may lie in any), and a
+    submission in any case."""
     tables, group = TABLES_OF[application], group_of(application)
     inputs = _inputs(application)
-    own = [name for name in inputs if name not in (SOURCE_RELEASES, SUBMISSIONS)]
+    own = [name for name in inputs if name not in (SOURCE_RELEASES, SUBMISSIONS, SCANS_TOPIC)]
     changelogs = [changelog_of(table) for table in tables]
     yield from _checks_topics()
     yield from topic(Operation.READ, *inputs, *changelogs)

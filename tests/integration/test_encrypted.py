@@ -1,5 +1,5 @@
 """The whole over TLS, to a Kafka and a Redis that know their clients by certificates: what works,
-and in which words a certificate is refused."""
+in which words a certificate is refused, and that each right on Kafka is needed."""
 
 import asyncio
 import subprocess
@@ -25,20 +25,14 @@ from app.topics.commands import topics
 from app.worker.process import BROKER_SECONDS_MAX
 from support.brokers import PASSWORD
 from support.certificates import DAY, HERE
-from support.encrypted import BY_PASSWORD, PORTS, Encrypted, principal_of, variables
+from support.encrypted import BY_PASSWORD, PORTS, PRINCIPALS, Encrypted, variables
 from support.gateways import CARD, LABORATORY, PERSON, PLAIN, command, event, result
 from support.macs import KEYS
 from support.tokens import OPERATOR_HEADERS, bearer
+from support.used_rights import Doings, Used, derived, used
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 60.0
 IDENTITY_PROVIDER = "/identity-providers/gd"
-
-PRINCIPALS = [
-    word
-    for process in PROCESSES
-    if process != BY_PASSWORD
-    for word in ("--principal", f"{process}={principal_of(process)}")
-]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +67,7 @@ def run(command: object, brokers: Brokers, *arguments: str) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def processes(encrypted: Encrypted) -> Iterator[dict[str, HttpProcess]]:
     """All seven, and ready."""
+    asyncio.run(Doings(encrypted).begin_changelogs())
     found = {name: encrypted.process(name) for name in PORTS}
     for process in found.values():
         process.start()
@@ -239,3 +234,44 @@ async def test_who_waits_for_redis_says_which_certificate_is_refused(
     make, wanted = REDIS_REFUSALS[who]
     brokers = encrypted.brokers_of("projection")
     await says(Projection(brokers, make(encrypted), CODES, KEYS.is_ours), wanted)
+
+
+ELSEWHERE = {("worker", "write", "held"), ("operator", "write", "openings")}
+"""Rights that take more than 5,000 events to be used. In test_quotas a worker and an operator use
+them, who have no other rights than these."""
+
+
+async def test_each_right_is_used_and_what_is_not_is_not_given(
+    encrypted: Encrypted, processes: dict[str, HttpProcess]
+) -> None:
+    """The rest of what is done on Kafka is done, and the broker's log says with which rights."""
+    doings = Doings(encrypted)
+    doings.publish()
+    doings.go_to_the_view()
+    await doings.write_wrongly()
+    log = encrypted.broker.log
+    shown_elsewhere = {
+        (process, right)
+        for process, right in derived()
+        if (process, right.operation, right.name) in ELSEWHERE
+    }
+    assert len(shown_elsewhere) == len(ELSEWHERE)
+
+    async def all_used(*of: str) -> set[Used]:
+        """Wait until all is used that these processes may do; return what is not."""
+        wanted = {each for each in derived() - shown_elsewhere if each[0] in of}
+        until = time.monotonic() + SECONDS_MAX
+        while (left := wanted - used(log)) and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+        return left
+
+    assert not await all_used("worker", "lists-worker", "gateway", "view")
+    await doings.send_again()
+    await asyncio.to_thread(doings.command)
+    for name in ("worker", "lists-worker", "audit-log"):
+        processes[name].stop()
+    await doings.leave_unread()
+    await doings.change_the_audit_key()
+    assert not await all_used(*PROCESSES)
+    assert not used(log) & shown_elsewhere, "what is used here need not be shown elsewhere"
+    assert " is Denied " not in log.read_text(), "nobody lacks a right"

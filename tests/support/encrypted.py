@@ -45,6 +45,15 @@ def principal_of(process: str) -> str:
     return f"User:{process}" if process == BY_PASSWORD else f"User:CN={process},O=yuekang"
 
 
+PRINCIPALS = [
+    word
+    for process in PROCESSES
+    if process != BY_PASSWORD
+    for word in ("--principal", f"{process}={principal_of(process)}")
+]
+"""What `yuekang acls` is told: who is known by which name."""
+
+
 class EncryptedBroker(Broker):
     """Has three more listeners, and tells its log who was let do what."""
 
