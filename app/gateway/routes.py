@@ -59,6 +59,7 @@ from app.web.probes import probes
 from app.web.problems import FieldError, Problem, Refused
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
+from app.web.security_txt import security_txt
 from app.web.site import language_of, page
 from app.web.streams import while_let_in
 from app.web.tokens import Tokens, Trust
@@ -83,6 +84,7 @@ class GatewayOptions(Struct, frozen=True, kw_only=True):
     view_url: str = ""
     followed: RegisterFollower | None = None
     registered_only: bool = False
+    security_txt: str = ""
     now: Clock = now
 
     def __repr__(self) -> str:
@@ -147,6 +149,7 @@ def create_gateway(options: GatewayOptions) -> Litestar:
         route_handlers=[
             *_entrances(gateway),
             *_probes(gateway),
+            *security_txt(options.security_txt, options.now),
             _entrance(options.view_url),
             explanation,
         ],

@@ -44,6 +44,7 @@ def gateway_options_of(settings: Settings) -> GatewayOptions:
         ),
         gateway_url=settings.gateway_url,
         view_url=settings.view_url,
+        security_txt=settings.security_txt,
         followed=RegisterFollower(settings.brokers, mac_keys),
         registered_only=settings.environment == "production",
     )

@@ -3,6 +3,8 @@
 A type with `extra={"secret": True}` is never shown.
 """
 
+import re
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
@@ -119,3 +121,20 @@ Pem = Annotated[str, Meta(pattern=_PEM, description="certificates in PEM")]
 SecretPem = Annotated[
     str, Meta(pattern=_PEM, description="a private key in PEM", extra={"secret": True})
 ]
+_EXPIRES = r"^Expires: (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))[ \r]*$"
+SecurityTxt = Annotated[
+    str,
+    Meta(
+        # Once Expires, at least once Contact, each at the beginning of a line (RFC 9116, 2.5).
+        pattern=rf"(?ms)\A(?!.*^Expires:.*^Expires:)(?=.*{_EXPIRES})"
+        r"(?=.*^Contact: (https://|mailto:|tel:)\S)",
+        description="a security.txt (RFC 9116), with Contact: as https, mailto or tel, and one "
+        "Expires: such as 2022-12-31T00:00:00Z",
+    ),
+]
+
+
+def security_txt_end(text: str) -> datetime:
+    """Return when a security.txt expires; raise `ValueError` if no such instant exists."""
+    (end,) = re.findall(f"(?m){_EXPIRES}", text)
+    return datetime.fromisoformat(end)

@@ -38,10 +38,12 @@ from app.process.setting_types import (
     SecretPem,
     SecretText,
     SecretToken,
+    SecurityTxt,
     Servers,
     SigningKeys,
     Slug,
     TopicPrefix,
+    security_txt_end,
 )
 
 PREFIX = "YUEKANG_"
@@ -121,6 +123,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     sms_driver: ClassPath = ""
     """Who takes messages to phones: a class of the carrier's (app.travel.sms). Nobody unless set;
     `yuekang development-view` keeps messages in the outbox."""
+    security_txt: SecurityTxt = ""
+    """Whom to tell of a hole: gateway and view serve it at /.well-known/security.txt."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     person_key_version: Annotated[
         int,
@@ -297,6 +301,9 @@ OTHERS = frozenset({"YUEKANG_TOKEN", "YUEKANG_KAFKA_CONTROLLER_PORT"})
 
 REDIS_URLS = ("redis_url", "rows_redis_url", "sessions_redis_url", "credentials_redis_url")
 
+UNCHECKED = r"[?&]ssl_(cert_reqs=(?!required\b)|check_hostname=(?!(?i:true|yes|1)\b))"
+"""What of an address of Redis takes any server for the right one."""
+
 FILE = "_FILE"
 FILE_BYTES_MAX = 64 * 1024
 
@@ -361,6 +368,9 @@ def _faults_of_redis(settings: Settings) -> Iterator[str]:
         yield "YUEKANG_REDIS_USER is set, but YUEKANG_REDIS_PASSWORD is not."
     if settings.environment != "production":
         return
+    for name in REDIS_URLS:
+        if re.search(UNCHECKED, getattr(settings, name)):
+            yield f"{variable_of(name)} has certificates unchecked: leave that out of it."
     servers: dict[str, str] = {}  # an address that was not set is of a server before it
     for name in REDIS_URLS:
         url = getattr(settings, name)
@@ -403,7 +413,10 @@ def _value(text: str, kind: Any) -> Any:
         for network in text.split(","):
             ip_network(network)
     # Text becomes a number where a number is wanted.
-    return msgspec.convert(text, kind, strict=False)
+    value = msgspec.convert(text, kind, strict=False)
+    if kind is SecurityTxt:
+        security_txt_end(text)
+    return value
 
 
 def _expected(name: str, kind: Any) -> str:

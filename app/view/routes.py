@@ -43,6 +43,7 @@ from app.web.probes import probes
 from app.web.problems import Refused, on_failure, on_refused
 from app.web.refusals import explanation, refusals
 from app.web.requests import AnyRequest
+from app.web.security_txt import security_txt
 from app.web.site import keep_language, language_of
 from app.web.strict import StrictRequest
 from app.web.tokens import Role
@@ -116,6 +117,7 @@ def create_view(options: ViewOptions) -> Litestar:
             *terminal_routes(view),
             *duty_routes(view),
             *_probes(view),
+            *security_txt(options.security_txt, options.now),
             explanation,
             *login_routes(view.login),
             *status_routes(view.statuses, view.credential_keys),

@@ -67,6 +67,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         sessions_redis_url=settings.sessions_redis_url,
         credentials_redis_url=settings.credentials_redis_url,
         watched=settings.watched,
+        security_txt=settings.security_txt,
         followed=RegisterFollower(settings.brokers, mac_keys),
         make_cards=partial(travel_cards, settings),
         credential_key=settings.credential_key,

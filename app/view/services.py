@@ -83,6 +83,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     write_down: Write | None = None
     now: Clock = now
     followed: RegisterFollower | None = None
+    security_txt: str = ""
 
     def __repr__(self) -> str:
         return f"ViewOptions(brokers={self.brokers!r})"

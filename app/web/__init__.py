@@ -8,7 +8,7 @@
 - `requests`: the type of a request; `addresses`: from which address it comes.
 - `language`: the languages of the pages; the catalogues lie in `locale`.
 - `serve`: how a face is served; `connections`: how many may be open, and for how long silent;
-  `probes`: whether it lives, and whether it is ready.
+  `probes`: whether it lives, and whether it is ready; `security_txt`: whom to tell of a hole.
 - `site`: how a page is made and sent; `templates` and `static` hold what several pages share.
 - `head`: HEAD, wherever GET is taken; `headers`: what every answer has; `streams`: what ends a
   stream.

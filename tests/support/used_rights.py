@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from app.access.commands import acls
 from app.access.rights import PROCESSES, Right, events_topics, rights_of
 from app.audit.checkpoints import NoteSigner
-from app.audit.commands import audit
 from app.audit.follow import AuditLog
 from app.audit.tiles import TileFolder
 from app.development.secrets import ADMINISTRATOR
 from app.letters import resend as sending
 from app.letters.commands import held, parked
 from app.letters.releases import still_parked
+from app.operator.audit import audit
 from app.process.macs import MAC
 from app.process.settings import Settings
 from app.sources.commands import sources
@@ -37,7 +37,7 @@ from app.topics.schemas import example
 from app.topology import TABLES_OF
 from app.view.displays import Displays
 from models.events import EVENT_TYPES
-from models.sources import SOURCE_LIMIT
+from models.parking import SOURCE_LIMIT
 from support.encrypted import AUDIT_KEY, PRINCIPALS, Encrypted, principal_of
 from support.gateways import LABORATORY, PLAIN
 from support.macs import KEYS, signed

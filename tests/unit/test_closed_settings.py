@@ -145,6 +145,17 @@ def test_in_production_redis_elsewhere_is_asked_by_tls_alone(name: str) -> None:
         assert getattr(read(**{name: url}), name) == url
 
 
+@pytest.mark.parametrize("end", ["ssl_cert_reqs=none", "ssl_check_hostname=False"])
+def test_in_production_a_redis_shows_whose_it_is(end: str) -> None:
+    url = f"rediss://r:1/0?ssl_ca_certs=/etc/ca.pem&{end}"
+    assert "YUEKANG_ROWS_REDIS_URL has certificates unchecked" in fault(
+        redis_url="rediss://r:1/0?ssl_cert_reqs=required&ssl_check_hostname=true",
+        rows_redis_url=url,
+        sessions_redis_url="rediss://r:1/2",
+    )
+    read(redis_url=url, environment="development")
+
+
 def test_a_process_goes_to_each_redis_as_one_user_unless_an_address_names_another() -> None:
     settings = read(
         redis_url="rediss://r:1/0?ssl_ca_certs=/ca.pem",
