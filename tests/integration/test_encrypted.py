@@ -66,7 +66,7 @@ def run(command: object, brokers: Brokers, *arguments: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def processes(encrypted: Encrypted) -> Iterator[dict[str, HttpProcess]]:
-    """All seven, and ready."""
+    """All of them, and ready."""
     asyncio.run(Doings(encrypted).begin_changelogs())
     found = {name: encrypted.process(name) for name in PORTS}
     for process in found.values():
@@ -265,10 +265,10 @@ async def test_each_right_is_used_and_what_is_not_is_not_given(
             await asyncio.sleep(0.2)
         return left
 
-    assert not await all_used("worker", "lists-worker", "gateway", "view")
+    assert not await all_used("worker", "submissions-worker", "lists-worker", "gateway", "view")
     await doings.send_again()
     await asyncio.to_thread(doings.command)
-    for name in ("worker", "lists-worker", "audit-log"):
+    for name in ("worker", "submissions-worker", "lists-worker", "audit-log"):
         processes[name].stop()
     await doings.leave_unread()
     await doings.change_the_audit_key()

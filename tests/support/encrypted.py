@@ -31,6 +31,7 @@ AUDIT_KEY = bytes(range(90, 122))
 
 PORTS = {
     "worker": "YUEKANG_WORKER_STATUS_PORT",
+    "submissions-worker": "YUEKANG_SUBMISSIONS_STATUS_PORT",
     "lists-worker": "YUEKANG_LISTS_STATUS_PORT",
     "projection": "YUEKANG_PROJECTION_STATUS_PORT",
     "rows": "YUEKANG_ROWS_STATUS_PORT",

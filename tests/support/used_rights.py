@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import msgspec
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
@@ -28,7 +29,14 @@ from app.operator.audit import audit
 from app.process.macs import MAC
 from app.process.settings import Settings
 from app.sources.commands import sources
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, OPENINGS, changelog_of, partition_of
+from app.topics.catalogue import (
+    CATALOGUE,
+    DEAD_LETTERS,
+    OPENINGS,
+    SUBMISSIONS,
+    changelog_of,
+    partition_of,
+)
 from app.topics.commands import topics
 from app.topics.letters import LetterFilter
 from app.topics.reading import reading
@@ -132,8 +140,9 @@ class Doings:
         assert answer.is_success, (path, answer.text)
 
     async def write_wrongly(self) -> None:
-        """A record of each topic in a partition that is not its own, and without its MAC; and from
-        a source of each worker so many that cannot be read that it is parked."""
+        """A record of each topic in a partition that is not its own, and without its MAC, and the
+        same as submissions; and from a source of each worker so many that cannot be read that it
+        is parked."""
         async with AIOKafkaProducer(**self._administrator.client) as producer:
             for topic in events_topics():
                 record, *_ = [each async for each in self._records(topic.name)]
@@ -141,7 +150,14 @@ class Doings:
                 await _send(producer, record, (own + 1) % topic.partitions)
                 bare = tuple(header for header in record.headers if header[0] != MAC)
                 await _send(producer, Record(topic.name, record.key, record.value, bare))
-            for name, source in (("laboratory-results", LABORATORY), ("displays", "/portal")):
+                submission = Record(SUBMISSIONS, record.key, record.value, ())
+                await _send(producer, signed(submission, author_of(record)))
+            await _send(producer, submission)
+            for name, source in (
+                ("laboratory-results", LABORATORY),
+                ("displays", "/portal"),
+                (SUBMISSIONS, LABORATORY),
+            ):
                 record = signed(Record(name, SOMEONE.encode(), b"{", ()), source)
                 for _ in range(SOURCE_LIMIT.in_a_row + 2):
                     await _send(producer, record)
@@ -164,7 +180,7 @@ class Doings:
         operator = self._encrypted.brokers_of("operator")
         parked_now = await still_parked(operator, KEYS)
         outcome = await sending.resend(operator, KEYS, job, parked_now, nothing)
-        assert outcome.sent == len(events_topics()), outcome
+        assert outcome.sent == len(events_topics()) + 1, outcome
 
     def command(self) -> None:
         """The commands of an operator."""
@@ -187,8 +203,8 @@ class Doings:
             for topic in events_topics():
                 record, *_ = [each async for each in self._records(topic.name)]
                 await _send(producer, record)
-            nothing = Record(OPENINGS, b"k", b"{}", ())
-            await _send(producer, nothing)
+            for name in (OPENINGS, SUBMISSIONS):
+                await _send(producer, Record(name, b"k", b"{}", ()))
 
     async def change_the_audit_key(self) -> None:
         """The audit log's keeper as it begins with another key, once its process has ended."""
@@ -206,6 +222,11 @@ class Doings:
                 await asyncio.sleep(0.05)
         kept.stop()
         await task
+
+
+def author_of(record: Record) -> str:
+    """Return the source of an event in structured mode."""
+    return str(msgspec.json.decode(record.value or b"")["source"])
 
 
 async def _send(producer: AIOKafkaProducer, record: Record, partition: int | None = None) -> None:
