@@ -56,7 +56,17 @@ BY_THE_VIEW = {"explain", "reconciliation", "latency"}
 
 IN_NO_NAME = {
     # processes
-    *("up", "worker", "lists-worker", "projection", "rows", "audit-log", "gateway", "view"),
+    *(
+        "up",
+        "worker",
+        "submissions-worker",
+        "lists-worker",
+        "projection",
+        "rows",
+        "audit-log",
+        "gateway",
+        "view",
+    ),
     *("development-view", "identity-provider", "outbox"),
     # a source's own, by its own token
     *("publish", "refusals"),
