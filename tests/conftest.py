@@ -34,6 +34,7 @@ os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 LONGEST = (
     "test_stack",
+    "test_encrypted",
     "test_accessible",
     "test_changes",
     "test_projection",
