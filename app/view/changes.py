@@ -300,7 +300,8 @@ class Changes:
                 away = False
             except (RedisError, OSError, TimeoutError) as error:
                 if not away:
-                    log.warning("changes_not_followed", error=type(error).__name__)
+                    why = f"{type(error).__name__}: {error}"
+                    log.warning("changes_not_followed", why=why)
                 away = True
                 await asyncio.sleep(AGAIN_SECONDS)
 

@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from litestar.testing import AsyncTestClient
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from app.access.commands import acls
@@ -22,6 +24,7 @@ from app.projection.commands import CODES
 from app.projection.follow import Projection
 from app.sources.follow import RegisterFollower
 from app.topics.commands import topics
+from app.view.routes import create_view
 from app.worker.process import BROKER_SECONDS_MAX
 from support.brokers import PASSWORD
 from support.certificates import DAY, HERE
@@ -30,6 +33,7 @@ from support.gateways import CARD, LABORATORY, PERSON, PLAIN, command, event, re
 from support.macs import KEYS
 from support.tokens import OPERATOR_HEADERS, bearer
 from support.used_rights import Doings, Used, derived, used
+from support.views import now, options_over
 
 SECONDS_MAX = 60.0
 IDENTITY_PROVIDER = "/identity-providers/gd"
@@ -234,6 +238,15 @@ async def test_who_waits_for_redis_says_which_certificate_is_refused(
     make, wanted = REDIS_REFUSALS[who]
     brokers = encrypted.brokers_of("projection")
     await says(Projection(brokers, make(encrypted), CODES, KEYS.is_ours), wanted)
+
+
+async def test_a_view_says_in_its_log_which_certificate_is_refused(encrypted: Encrypted) -> None:
+    app = create_view(options_over(encrypted.redis.bare_url, now))
+    with capture_logs() as lines:
+        async with AsyncTestClient(app) as http, asyncio.timeout(SECONDS_MAX):
+            assert (await http.get("/readyz")).text == "Redis does not answer.\n"
+            while not any("certificate verify failed" in line.get("why", "") for line in lines):
+                await asyncio.sleep(0.02)
 
 
 ELSEWHERE = {("worker", "write", "held"), ("operator", "write", "openings")}
