@@ -234,25 +234,27 @@ class Changes:
             told, ends = 0.0, time.monotonic() + self._stream_seconds_max
             async for steps in self._turns(begin):
                 text = b"".join(_texts(steps, wanted))
-                if not text:
+                now = time.monotonic()
+                if not text and now - told >= self._heartbeat_seconds:
                     # An id alone moves the client's place on and counts as no event.
-                    if time.monotonic() - told < self._heartbeat_seconds:
-                        continue
-                    text = b": alive\nid: %s\n\n" % str(steps[-1][0]).encode()
-                told = time.monotonic()
-                yield text
-                if told >= ends:
+                    place = b"id: %s\n" % str(steps[-1][0]).encode() if steps else b""
+                    text = b": alive\n%b\n" % place
+                if text:
+                    told = now
+                    yield text
+                if now >= ends:
                     return
         finally:
             self.clients -= 1
             metrics.VIEW_CLIENTS.set(self.clients)
 
     async def _turns(self, place: StreamPlace | None) -> AsyncIterator[Sequence[Step]]:
-        """Yield what a client is given at a time, at least one step each."""
+        """Yield what a client is given at a time; nothing where nothing can be read."""
         while not self._stopped:
             news, newest = self._news, self._place
             if newest is None:
                 await _either(news, self._heartbeat_seconds)
+                yield ()
             elif place is None:
                 place = newest
                 yield [(place, None)]
@@ -262,8 +264,9 @@ class Changes:
             elif place.number == newest.number:
                 await _either(news, self._heartbeat_seconds)
                 yield [(place, None)]
-            elif steps := await self._after(place):
-                place = steps[-1][0]
+            else:
+                if steps := await self._after(place):
+                    place = steps[-1][0]
                 yield steps
 
     async def _after(self, place: StreamPlace) -> Sequence[Step]:

@@ -23,6 +23,7 @@ from app.gateway.messages import (
 )
 from app.login import guards
 from app.topics.catalogue import CATALOGUE
+from app.view.changes import Changes
 from app.view.limits import VIEW_BODY_BYTES_MAX
 from app.view.pages import reference
 from app.view.routes import create_view
@@ -30,7 +31,7 @@ from app.web import site, strict
 from support.asgi import transport_to
 from support.gateways import CARD, LABORATORY, NO_REDIS, gateway_alone
 from support.tokens import OPERATOR_HEADERS, bearer
-from support.views import now, options_over, resident, someone
+from support.views import now, on_duty, options_over, resident, someone
 
 TERMINAL = bearer("/terminals/440100-001")
 EVENTS, KEYS = "/v1/events", "/v1/person-keys"
@@ -117,6 +118,26 @@ async def test_a_client_of_changes_for_whom_there_is_no_place() -> None:
     async with client(view(clients_max=0)) as http:
         answer = await http.get("/v1/changes", headers=OPERATOR_HEADERS)
         assert (answer.status_code, answer.json()["code"]) == (503, "too-many-clients")
+        await lives(http)
+
+
+async def test_a_client_of_changes_that_listens_for_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Changes.__init__, "__defaults__", (10, 10, 0.01, 0.05))
+    async with client(view(heartbeat_seconds=0.01)) as http:
+        answer = await asyncio.wait_for(http.get("/v1/changes", headers=OPERATOR_HEADERS), 5)
+        assert answer.text.startswith("retry: ")
+        await lives(http)
+
+
+@pytest.mark.parametrize("size", ["", "wide", "narrow", "9" * 1_000])
+async def test_a_picture_of_any_size(size: str) -> None:
+    async with client(view()) as http:
+        answer = await http.get(f"/dashboard/chart.svg?size={size}", headers=on_duty())
+        assert answer.headers["content-type"].startswith("image/svg+xml"), (
+            "it says that none is there"
+        )
         await lives(http)
 
 

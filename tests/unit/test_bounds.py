@@ -12,6 +12,7 @@ from limits import RateLimitItemPerMinute
 from litestar import Litestar, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import JSONBody
+from redis.asyncio import Redis
 
 from app.development.stack.up import _held
 from app.login import guards
@@ -28,6 +29,7 @@ from app.web.problems import Refused, on_failure, on_http_exception, on_refused
 from app.web.site import without_unseen
 from app.web.strict import StrictRequest
 from support.asgi import transport_to
+from support.gateways import NO_REDIS
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -179,6 +181,24 @@ async def test_a_stream_of_changes_ends_and_goes_on_where_it_was() -> None:
     assert told.startswith(b"retry: ")
     assert b"id: 00000000-7\n" in told
     assert changes.clients == 0
+
+
+@pytest.mark.parametrize("place", [None, StreamPlace("0" * 8, 3)], ids=["no model", "no Redis"])
+async def test_a_stream_for_which_nothing_can_be_read_is_alive_and_ends(
+    place: StreamPlace | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.view.changes.AGAIN_SECONDS", 0.01)
+    redis = Redis.from_url(NO_REDIS)
+    changes = Changes(redis, redis, heartbeat_seconds=0.01, stream_seconds_max=0.1)
+    changes._place = place and StreamPlace("0" * 8, 7)
+
+    async def all_of(stream: AsyncIterator[bytes]) -> bytes:
+        return b"".join([part async for part in stream])
+
+    told = await asyncio.wait_for(all_of(changes.stream(place, ChangeFilter())), 5)
+    assert b": alive\n\n" in told
+    assert changes.clients == 0
+    await redis.aclose()
 
 
 def test_the_same_figures_are_drawn_once() -> None:
