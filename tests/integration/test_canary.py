@@ -211,7 +211,7 @@ class Canary:
     async def write_to_kafka(self) -> None:
         """Do as an agency that writes itself, and wrongly: numbers in values, headers and keys."""
         secrets = process_secrets(self._up.data)
-        environ = {**self._up.environment, **secrets["gateway"]}
+        environ = {**self._up.environment, **secrets["gateway"], **secrets["admin"]}
         settings = Settings.from_environment(environ=environ)
         keys = SourceKeys.of_master(settings.mac_key)
         writer = Writer(settings.brokers)
