@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -392,11 +392,19 @@ def _signed(url: str, user: str, password: str) -> str:
 
 
 def _database(url: str) -> str:
-    """Return the address of the database that comes after that of `url`."""
-    match = re.fullmatch(r"(\w+://[^/?]+)(?:/(\d*))?(\?.*)?", url)
-    if match is None:  # a socket's path, say, in which a number need not be the database's
-        return url
-    return f"{match[1]}/{int(match[2] or 0) + 1}{match[3] or ''}"
+    """Return the address of the database that comes after that of `url`.
+
+    As redis-py reads it, `db` in the query counts before the path. A socket's path has none.
+    """
+    scheme, server, path, text, _ = urlsplit(url)
+    query = dict(parse_qsl(text))
+    of_path = path.strip("/")
+    if scheme != "unix" and "db" not in query and re.fullmatch(r"\d*", of_path):
+        path = f"/{int(of_path or 0) + 1}"
+    else:
+        query["db"] = str(int(query.get("db") or 0) + 1)
+    end = f"?{urlencode(query, safe='/:')}" if query else ""
+    return f"{scheme}://{server}{path}{end}"
 
 
 def _key(text: str) -> bytes:

@@ -1,6 +1,7 @@
 """Settings: every fault at once, and no secret ever shown."""
 
 import pytest
+from redis import Redis
 
 from app.development.stack.broker import ROOT
 from app.process.settings import (
@@ -61,10 +62,24 @@ def test_an_address_follows_host_and_port_unless_it_is_set() -> None:
         ("redis://localhost:1/0", "redis://localhost:1/1", "redis://localhost:1/2"),
         ("redis://localhost:1", "redis://localhost:1/1", "redis://localhost:1/2"),
         ("rediss://u:p@a:1/3?x=y", "rediss://u:p@a:1/4?x=y", "rediss://u:p@a:1/5?x=y"),
+        (
+            "rediss://a:1?ca=/f.pem&db=3",
+            "rediss://a:1?ca=/f.pem&db=4",
+            "rediss://a:1?ca=/f.pem&db=5",
+        ),
+        ("redis://[::1]/7?db=3", "redis://[::1]/7?db=4", "redis://[::1]/7?db=5"),
+        ("unix:///r/redis.sock", "unix:///r/redis.sock?db=1", "unix:///r/redis.sock?db=2"),
+        ("unix://u@/r/1?db=8", "unix://u@/r/1?db=9", "unix://u@/r/1?db=10"),
     ],
 )
 def test_the_other_databases_come_after_the_first(redis_url: str, rows: str, sessions: str) -> None:
     settings = read(redis_url=redis_url)
+    databases = [
+        Redis.from_url(url).connection_pool.connection_kwargs.get("db", 0)
+        for url in (settings.redis_url, settings.rows_redis_url, settings.sessions_redis_url)
+    ]
+    first = databases[0]
+    assert databases == [first, first + 1, first + 2], "as the client reads them"
     assert (settings.rows_redis_url, settings.sessions_redis_url) == (rows, sessions)
     apart = read(redis_url=redis_url, rows_redis_url="redis://127.0.0.1:2/7")
     assert apart.rows_redis_url == "redis://127.0.0.1:2/7"
