@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from litestar import MediaType, Response, Router, get
+from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
@@ -30,6 +31,9 @@ from app.view.services import Services
 from app.web.requests import AnyRequest
 from app.web.site import HEADERS, STATIC, language_of
 from models.information import Section
+
+PATH_LENGTH_MAX = 200
+"""Of a static file's address; the longest has some 40."""
 
 
 def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> list[Router]:
@@ -117,9 +121,20 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     ]
     pages = Router("/", route_handlers=handlers, include_in_schema=False)
     files = create_static_files_router(
-        "/static", directories=[*STATIC], include_in_schema=False, after_request=_keep
+        "/static",
+        directories=[*STATIC],
+        include_in_schema=False,
+        before_request=_may_be_a_file,
+        after_request=_keep,
     )
     return [pages, files]
+
+
+def _may_be_a_file(request: AnyRequest) -> None:
+    """Refuse what can be no file's name: the system raises `ValueError` for it, or `OSError`."""
+    path = request.scope["path"]
+    if "\0" in path or len(path) > PATH_LENGTH_MAX:
+        raise NotFoundException
 
 
 def _keep(response: Response[Any]) -> Response[Any]:
