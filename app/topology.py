@@ -67,6 +67,7 @@ from app.topics.catalogue import (
     Topic,
     changelog_of,
     group_of,
+    input_topics,
 )
 
 
@@ -170,11 +171,6 @@ def _create(kind: type[A], name: str, settings: Settings, cluster_id: str) -> A:
     app.keys = keys
     app.held_tables = make_tables(app, table_settings, partial(whole_partitions, topics))
     return app
-
-
-def input_topics() -> tuple[Topic, ...]:
-    """Return the topics that agents of any app read, in the catalogue's order."""
-    return tuple(topic for topic in CATALOGUE.topics.values() if topic.folds_into is not None)
 
 
 def whole_partitions(topics: Iterable[Topic], assigned: set[TP]) -> set[int]:

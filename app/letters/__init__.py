@@ -10,6 +10,6 @@
 
 It promises that a letter is sent again at most once, whatever is killed, and that it never shows
 content that a letter keeps sealed. It imports `app.projection` (how far workers are), `app.engine`
-(what stands still), `app.topology` (the inputs), `app.sources` (who runs a command), `app.audit`,
-`app.topics`, `app.web`, `app.process` and `models`.
+(what stands still), `app.sources` (who runs a command), `app.audit`, `app.topics`, `app.web`,
+`app.process` and `models`.
 """

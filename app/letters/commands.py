@@ -31,11 +31,10 @@ from app.process.settings import Settings, variable_of
 from app.process.terminal import OPEN_END, escaped, progress_on
 from app.sources.operators import operator_by_token, operator_of_command, operator_running
 from app.topics.authentic import operator_keys
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, ON_HOLD, PARKED
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, ON_HOLD, PARKED, input_topics
 from app.topics.letters import Letter, LetterFilter, NotOpenedError, letter_in, opened
 from app.topics.reading import reading
 from app.topics.records import KafkaPlace
-from app.topology import input_topics
 from app.web.tokens import Role
 from models.operators import OpeningsApprovedData, SourceReleasedData
 from models.policy import ZONE

@@ -306,6 +306,11 @@ def partition_of(key: bytes, partitions: int) -> int:
 CATALOGUE = Catalogue.load()
 
 
+def input_topics() -> tuple[Topic, ...]:
+    """Return the topics that agents of any app read, in the catalogue's order."""
+    return tuple(topic for topic in CATALOGUE.topics.values() if topic.folds_into is not None)
+
+
 def group_of(application: str) -> str:
     """Return the consumer group of a worker."""
     return f"{named(application)}-g{CATALOGUE.generation}"

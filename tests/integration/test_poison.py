@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from app.letters import commands
 from app.process.consumer import LogRecord
 from app.process.kafka import Brokers
+from app.topics.catalogue import input_topics
 from app.topics.codec import encode
 from app.topics.letters import Letter, letter_in, opened
 from app.topics.openings import COUNTED
-from app.topology import input_topics
 from app.web.tokens import Role
 from models.codes import Colour, HealthCode
 from oracle import replay

@@ -29,11 +29,10 @@ from app.process.kafka import Brokers
 from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
 from app.topics.authentic import OURS
-from app.topics.catalogue import changelog_of, partition_of
+from app.topics.catalogue import changelog_of, input_topics, partition_of
 from app.topics.codec import encode
 from app.topics.letters import letter_in, opened
 from app.topics.records import structured
-from app.topology import input_topics
 from models.codes import Colour, HealthCode, StatusChanged
 from models.events import Event
 from oracle import replay

@@ -19,9 +19,14 @@ from app.access.rights import (
     publisher_rights,
     rights_of,
 )
-from app.topics.catalogue import CATALOGUE, OPENINGS, SOURCE_RELEASES, SUBMISSIONS
+from app.topics.catalogue import (
+    CATALOGUE,
+    OPENINGS,
+    SOURCE_RELEASES,
+    SUBMISSIONS,
+    input_topics,
+)
 from app.topics.clock import CLOCK_CHECKS
-from app.topology import input_topics
 
 READ, WRITE = Operation.READ, Operation.WRITE
 WORKERS = {"worker", "submissions-worker", "lists-worker"}
