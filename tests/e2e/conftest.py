@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.process.settings import Settings
-from app.projection.codes import CodeBatch, CodeWriter, stored
+from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, stored
 from app.projection.state import Position, StateGate
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES
 from models.codes import HealthCode, reference_of
@@ -151,7 +151,7 @@ def where(stage: Stage, informed: str, stale: tuple[Stage, str], failing: Stage)
 async def _projected_once(kafka: Kafka, redis_url: str, code: HealthCode, as_of: float) -> None:
     positions = {
         kafka.named(topic): (Position(1, as_of, as_of),) * CATALOGUE.topics[topic].partitions
-        for topic in (HEALTH_CODES, STATUS_CHANGES)
+        for topic in (HEALTH_CODES, STATUS_CHANGES, QUOTAS_CHANGELOG)
     }
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         writer = CodeWriter(client, StateGate(client, "log", "gone"))
