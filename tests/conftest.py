@@ -60,6 +60,8 @@ LONGEST = (
     "test_audit",
     "test_information",
     "test_login",
+    "test_at_night",
+    "test_gate",
     "test_explanations",
     "test_form_pages",
     "test_closed",

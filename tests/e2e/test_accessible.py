@@ -1,7 +1,7 @@
-"""What holds for every page and state: accessible, and narrow enough."""
+"""What holds for every page and state: accessible, and narrow enough. By night: test_at_night."""
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from support.browsing import EVERY, SMALL_TARGETS, Where, assert_accessible
 
@@ -17,15 +17,6 @@ def test_320_px_are_enough_and_axe_finds_nothing(
     assert narrow.evaluate(SMALL_TARGETS) == []
     if not which.startswith("/api"):  # one look at these takes axe seconds; they get it below
         assert_accessible(narrow)
-
-
-@pytest.mark.parametrize("which", EVERY)
-def test_axe_finds_nothing_on_a_desk_at_night(where: Where, browser: Browser, which: str) -> None:
-    with browser.new_context(color_scheme="dark", reduced_motion="reduce") as context:
-        page = context.new_page()
-        where(which).open(page)
-        assert_accessible(page)
-        assert page.evaluate("document.getAnimations().length") == 0
 
 
 def test_axe_finds_nothing_where_the_colour_was_taken_away(
