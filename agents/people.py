@@ -27,9 +27,9 @@ from app.engine.transaction import DueFold, Fold, Output, Records, Transaction
 from app.process import metrics
 from app.process.consumer import LogRecord
 from app.topics.authentic import SourceKeys
-from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic
+from app.topics.catalogue import HEALTH_CODES, STATUS_CHANGES, Topic, input_topics
 from app.topics.openings import CountedMark, way_of
-from app.topology import YuekangApp, input_topics
+from app.topology import YuekangApp
 from models.codes import changed
 from models.events import Event, StatusEvent
 from models.facts import Fact

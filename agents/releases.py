@@ -25,10 +25,10 @@ from app.engine.table import Table
 from app.engine.transaction import Fold, Records, Transaction
 from app.process.consumer import LogRecord
 from app.topics.authentic import NotAuthentic, SourceKeys
-from app.topics.catalogue import CATALOGUE, OPENINGS, SOURCE_RELEASES
+from app.topics.catalogue import CATALOGUE, OPENINGS, SOURCE_RELEASES, input_topics
 from app.topics.codec import Code, Refusal
 from app.topics.openings import openings_partition
-from app.topology import TableApp, input_topics
+from app.topology import TableApp
 from models.operators import (
     AnyRelease,
     OpeningsApproved,

@@ -76,9 +76,10 @@ from app.topics.catalogue import (
     STATUS_CHANGES,
     Topic,
     changelog_of,
+    input_topics,
     partition_of,
 )
-from app.topology import TableApp, input_topics
+from app.topology import TableApp
 from app.worker.process import make_app, make_lists_app, make_submissions_app
 from models.codes import HealthCode, StatusChange, StatusChanged, judge
 from models.events import Event, ListName

@@ -18,9 +18,16 @@ from agents.instants import microseconds
 from app.engine.store import DUE, TALLY
 from app.process import metrics
 from app.process.settings import Settings
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, EVERY_TABLE, HEALTH_CODES, STATUS_CHANGES
+from app.topics.catalogue import (
+    CATALOGUE,
+    DEAD_LETTERS,
+    EVERY_TABLE,
+    HEALTH_CODES,
+    STATUS_CHANGES,
+    input_topics,
+)
 from app.topics.codec import Code
-from app.topology import create_app, input_topics, whole_partitions
+from app.topology import create_app, whole_partitions
 from models.codes import Colour, Reason
 from models.events import ScanData, ScanRecorded
 from models.policy import POLICIES

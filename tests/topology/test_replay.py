@@ -8,9 +8,15 @@ import msgspec
 import pytest
 
 from app.development.sample.broken import BREAKAGES
-from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, HEALTH_CODES, PARKED, STATUS_CHANGES
+from app.topics.catalogue import (
+    CATALOGUE,
+    DEAD_LETTERS,
+    HEALTH_CODES,
+    PARKED,
+    STATUS_CHANGES,
+    input_topics,
+)
 from app.topics.records import Record
-from app.topology import input_topics
 from models.codes import HealthCode
 from oracle import replay
 from support import builders as b

@@ -19,6 +19,7 @@ from app.topics.catalogue import (
     OPENINGS,
     PARKED,
     SUBMISSIONS,
+    input_topics,
     partition_of,
 )
 from app.topics.codec import encode
@@ -26,7 +27,6 @@ from app.topics.openings import COUNTED
 from app.topics.records import Record, binary, structured
 from app.topics.schemas import example
 from app.topics.submissions import SUBMITTED
-from app.topology import input_topics
 from models.codes import Colour, Reason
 from models.events import EVENT_TYPES, Event
 from models.quotas import Quota

@@ -17,9 +17,8 @@ from app.gateway.signatures import RequestSigner
 from app.process.consumer import LogRecord
 from app.sources.changes import change
 from app.topics.authentic import REGISTER
-from app.topics.catalogue import CATALOGUE, SOURCE_REGISTER, partition_of
+from app.topics.catalogue import CATALOGUE, SOURCE_REGISTER, input_topics, partition_of
 from app.topics.codec import encode
-from app.topology import input_topics
 from models.register import ClosedData, OfficialNames, RegisteredSource, key_of
 from support import builders as b
 from support.brokers import Kafka

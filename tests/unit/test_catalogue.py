@@ -31,16 +31,11 @@ from app.topics.catalogue import (
     SUBMISSIONS,
     Catalogue,
     CatalogueError,
+    input_topics,
 )
 from app.topics.clock import CLOCK_CHECKS
 from app.topics.codec import Refusal, from_mapping
-from app.topology import (
-    TableApp,
-    create_app,
-    create_lists_app,
-    create_submissions_app,
-    input_topics,
-)
+from app.topology import TableApp, create_app, create_lists_app, create_submissions_app
 from models import lists
 from models.codes import STATUS_CHANGED
 from models.events import (
@@ -181,7 +176,8 @@ from app.projection.freshness import GROUPS
 from app.projection.commands import CODES, ROWS
 from app.topics.catalogue import *
 from app.topics.clock import CLOCK_CHECKS
-from app.topology import create_app, create_lists_app, create_submissions_app, input_topics
+from app.topics.catalogue import input_topics
+from app.topology import create_app, create_lists_app, create_submissions_app
 
 async def names():
     settings = Settings(data_dir=sys.argv[1], mac_key=bytes(32))
