@@ -4,8 +4,8 @@ Redelivery changes nothing: the table knows how far each topic was applied. A du
 reordered event ends in the state that its own order gives (models.person). A refused record goes to
 dead-letters, one of a parked source to parked, and one in the wrong partition to its own
 (agents.poison); the chunk goes on. What may open a reason for red is folded when it comes back
-counted (agents.quotas), as of its first arrival; until then the person's code says since when it is
-incomplete. Everybody else's is not touched.
+counted (agents.quotas), as of its first arrival; meanwhile the person's code says until when it is
+complete. Everybody else's is not touched.
 """
 
 from collections import Counter
@@ -119,36 +119,25 @@ class People:
         row = self._row(event.partitionkey.encode())
         return row is not None and holds(row, event)
 
-    def apply(
-        self,
-        event: StatusEvent,
-        arrived_at: datetime,
-        record: LogRecord,
-    ) -> None:
+    def apply(self, event: StatusEvent, arrived_at: datetime, record: LogRecord) -> None:
         """Fold one event, and tell what follows."""
-        key = record.key
-        assert key is not None
-        row = self._row(key) or unknown(event.partitionkey, arrived_at)
-        outcome = fold(row, event, arrived_at, partial(self._page, event.partitionkey))
+        key, row = self._of(record, arrived_at)
+        outcome = fold(row, event, arrived_at, partial(self._page, row.code.person))
         self._take_what_is_new(key, row, outcome, record)
 
     def send_away(self, event: StatusEvent, arrived_at: datetime, record: LogRecord) -> None:
         """Note that an event has left, to be counted before it is folded."""
-        key = record.key
-        assert key is not None
-        row = self._row(key) or unknown(event.partitionkey, arrived_at)
+        key, row = self._of(record, arrived_at)
         way = way_of(record, event.source)
         self._rows[key] = self._changed[key] = send_away(row, way, record.offset, arrived_at)
 
     def apply_back(
         self, event: StatusEvent | None, arrived_at: datetime, record: LogRecord, mark: CountedMark
     ) -> None:
-        """Fold an event that comes back counted, and tell what follows; None if it is held."""
-        key = record.key
-        assert key is not None
-        person = key.decode()
-        row = self._row(key) or unknown(person, arrived_at)
-        pages = partial(self._page, person)
+        """Fold an event that comes back counted, and tell what follows; None where nothing is left
+        to fold."""
+        key, row = self._of(record, arrived_at)
+        pages = partial(self._page, row.code.person)
         outcome = fold_back(row, mark.way, mark.offset, event, arrived_at, pages)
         first = replace(record, offset=mark.offset)  # where its source knows it
         self._take_what_is_new(key, row, outcome, first)
@@ -173,6 +162,12 @@ class People:
             self._transaction.put(key, encode_row(row), due)
             if row.code.version != self._versions[key]:
                 self._transaction.emit_newest(Output(HEALTH_CODES, key, _encode_json(row.code)))
+
+    def _of(self, record: LogRecord, arrived_at: datetime) -> tuple[bytes, Person]:
+        """Return the key of a record, and the row there, which may be of somebody unknown."""
+        key = record.key
+        assert key is not None, "what is accepted has a key"
+        return key, self._row(key) or unknown(key.decode(), arrived_at)
 
     def _row(self, key: bytes) -> Person | None:
         if key in self._rows:

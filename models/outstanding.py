@@ -1,9 +1,10 @@
 """What of a person's events is on its way to be counted against its source's limit (models.quotas),
 and not back yet.
 
-Until it is back, or held, the code lacks it, and says so: it is complete only until then. Events
-that leave by one way come back in the order in which they left. So of each way its first and its
-last place are enough, however many are between them.
+Until an event is back, folded or held, the code may lack it, and says so: it is complete until the
+instant at which that event arrived. A way is an input with the partition in which its events are
+counted. Events that leave by one way come back in the order in which they left. So of each way the
+first and the last offset are enough, however many are between them.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from msgspec import Struct
 
 
 class Outstanding(Struct, frozen=True, array_like=True):
-    """Events that left by one way: the places of the first and the last, and when the first
-    arrived."""
+    """Events that left by one way: the offsets of the first and the last in their input, and when
+    the first arrived."""
 
     way: str
     first: int
@@ -22,30 +23,30 @@ class Outstanding(Struct, frozen=True, array_like=True):
     since: datetime
 
 
-def left(
-    outstanding: Sequence[Outstanding], way: str, place: int, at: datetime
+def sent_away(
+    outstanding: Sequence[Outstanding], way: str, offset: int, at: datetime
 ) -> tuple[Outstanding, ...]:
-    """Return what is outstanding once an event of `at` has left by `way` from `place`."""
+    """Return what is outstanding once the event at `offset`, which arrived at `at`, has left."""
     before = [each for each in outstanding if each.way == way]
     others = [each for each in outstanding if each.way != way]
-    first = min([place, *(each.first for each in before)])
+    first = min([offset, *(each.first for each in before)])
     since = min([at, *(each.since for each in before)])
-    return (*others, Outstanding(way, first, place, since))
+    return (*others, Outstanding(way, first, offset, since))
 
 
 def came_back(
-    outstanding: Sequence[Outstanding], way: str, place: int, at: datetime
+    outstanding: Sequence[Outstanding], way: str, offset: int, at: datetime
 ) -> tuple[Outstanding, ...]:
-    """Return what is outstanding once the event that arrived at `at` is back at `place`, or held.
+    """Return what is outstanding once the event at `offset`, which arrived at `at`, is back.
 
     All that left before it by the same way is back too. What comes again later changes nothing.
     """
     kept = []
     for each in outstanding:
-        if each.way != way or place < each.first:
+        if each.way != way or offset < each.first:
             kept.append(each)
-        elif place < each.last:
-            kept.append(Outstanding(way, place + 1, each.last, max(each.since, at)))
+        elif offset < each.last:
+            kept.append(Outstanding(way, offset + 1, each.last, max(each.since, at)))
     return tuple(kept)
 
 

@@ -63,7 +63,7 @@ from models.history import (
 )
 from models.idle import Idle, Obstacle
 from models.notices import Notice, conflict, no_effect, row_full
-from models.outstanding import Outstanding, came_back, complete_until, left
+from models.outstanding import Outstanding, came_back, complete_until, sent_away
 from models.policy import policy_at
 from models.reasons import Assessment, assess, may_open, opens_nothing
 from models.results import is_final, swab_too_old
@@ -164,25 +164,28 @@ def holds(row: Person, event: StatusEvent) -> bool:
     return find(row.facts, (event.source, event.id)) is not None
 
 
-def send_away(row: Person, way: str, place: int, arrived_at: datetime) -> Person:
-    """Return `row` once an event from `place` has left by `way`, to be counted before it is
+def send_away(row: Person, way: str, offset: int, arrived_at: datetime) -> Person:
+    """Return `row` once the event at `offset` has left by `way`, to be counted before it is
     folded."""
-    return _told_anew(row, _with_outstanding(row, left(row.outstanding, way, place, arrived_at)))
+    outstanding = sent_away(row.outstanding, way, offset, arrived_at)
+    return _of_newer_version(row, _with_outstanding(row, outstanding))
 
 
 def fold_back(
     row: Person,
     way: str,
-    place: int,
+    offset: int,
     event: StatusEvent | None,
     arrived_at: datetime,
     pages: Pages = _no_pages,
 ) -> FoldOutcome:
-    """Fold `event` as `fold` does, which had left from `place` by `way` and is back; None if it is
-    held, so that the code waits for it no longer."""
-    back = _with_outstanding(row, came_back(row.outstanding, way, place, arrived_at))
+    """Fold `event` as `fold` does, which had left from `offset` by `way` and is back.
+
+    None where nothing is left to fold, since it is held or refused: the code waits no longer.
+    """
+    back = _with_outstanding(row, came_back(row.outstanding, way, offset, arrived_at))
     outcome = FoldOutcome(back) if event is None else fold(back, event, arrived_at, pages)
-    return replace(outcome, person=_told_anew(row, outcome.person))
+    return replace(outcome, person=_of_newer_version(row, outcome.person))
 
 
 def _with_outstanding(row: Person, outstanding: tuple[Outstanding, ...]) -> Person:
@@ -195,8 +198,8 @@ def _with_outstanding(row: Person, outstanding: tuple[Outstanding, ...]) -> Pers
     )
 
 
-def _told_anew(before: Person, after: Person) -> Person:
-    """Return `after` with another version of its code than `before`, if it is complete until
+def _of_newer_version(before: Person, after: Person) -> Person:
+    """Return `after` with a newer version of its code than `before`, if it is complete until
     another instant."""
     code = after.code
     if code.complete_until == before.code.complete_until or code.version > before.code.version:
