@@ -71,7 +71,7 @@ def chunk_fold(
         people = People(transaction, dead_letters)
         poison = Poison(transaction, topic, dead_letters, keys)
         for taken, arrived_at, mark, record in poison.accepted(records, people.knows):
-            event = cast(StatusEvent, taken)  # or None, beside a mark: it is held, or refused
+            event = cast(StatusEvent, taken)  # or None beside a mark
             if mark is not None:
                 people.apply_back(event, arrived_at, record, mark)
             elif limited and (reason := opening(event)) is not None and not people.holds(event):

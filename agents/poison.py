@@ -10,6 +10,7 @@ the chunk that changed it. So it is the same after a restart, a rebalance or a k
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -83,6 +84,19 @@ def write_tally(transaction: Transaction, topic: str, tally: Tally) -> None:
         transaction.put(key, row)
 
 
+class Taken(NamedTuple):
+    """A record to fold: its event, and when that first arrived.
+
+    What comes back counted has its `mark` (app.topics.openings). It has no event where nothing is
+    left to fold, since it is held, or refused now.
+    """
+
+    event: Event | None
+    arrived_at: datetime
+    mark: CountedMark | None
+    record: LogRecord
+
+
 class Poison:
     """Counts the records of one chunk, and writes what is refused or put aside.
 
@@ -101,13 +115,11 @@ class Poison:
 
     def accepted(
         self, records: Records, known: Callable[[Event], bool] | None = None
-    ) -> Iterator[tuple[Event | None, datetime, CountedMark | None, LogRecord]]:
-        """Yield each record to fold, as its event and its first arrival. Refuse the others, put
-        them aside, or forward them.
+    ) -> Iterator[Taken]:
+        """Yield each record to fold. Refuse the others, put them aside, or forward them.
 
-        What comes back counted (app.topics.openings) was taken when it first came, and is not
-        counted of its source again. It is yielded with its mark, and without an event where nothing
-        is left to fold: what is held, or refused now.
+        What comes back with a mark was taken when it first came: it is not counted of its source
+        again.
 
         `known` says whether somebody was heard of before. If not, the record may lie in another
         partition than its own: a producer with another partitioner than Kafka's default would split
@@ -116,8 +128,8 @@ class Poison:
         for record in as_they_came(records, self._keys):
             arrived_at = instant(record.timestamp)
             if (reason := self._tally.left_aside.pop(record.offset, None)) is not None:
-                if (left := self._leave_aside(record, reason)) is not None:
-                    yield None, arrived_at, left, record
+                if (mark := self._leave_aside(record, reason)) is not None:
+                    yield Taken(None, arrived_at, mark, record)
                 continue
             try:
                 author = self._keys.author(record)
@@ -127,7 +139,7 @@ class Poison:
             if (mark := counted_mark(record, author, self._keys)) is not None:
                 arrived_at = instant(mark.arrived)
                 if record.value is None:
-                    yield None, arrived_at, mark, record
+                    yield Taken(None, arrived_at, mark, record)
                     continue
             try:
                 event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
@@ -138,14 +150,14 @@ class Poison:
             except Refusal as refusal:
                 self._refuse(record, refusal, author, counts=mark is None)
                 if mark is not None:
-                    yield None, arrived_at, mark, record
+                    yield Taken(None, arrived_at, mark, record)
                 continue
             if self.watching and mark is None and self.parks(record, event.source):
                 continue
             if right != record.partition:
                 self._forward(record, event, right)
                 continue
-            yield event, arrived_at, mark, record
+            yield Taken(event, arrived_at, mark, record)
 
     def _refuse_unknown(self, record: LogRecord, error: NotAuthentic) -> None:
         """Write a record to dead-letters whose author nobody knows. It counts against
@@ -185,14 +197,10 @@ class Poison:
     def _forward(self, record: LogRecord, event: Event, right: int) -> None:
         """Write an event again in its own partition, and tell its source. It is valid: only where
         it lay was wrong."""
-        again = structured(event)
-        mark = FORWARDED_FROM, f"{record.topic}/{record.partition}/{record.offset}".encode()
-        mac = self._keys.of(event.source).header(
-            record.topic, again.key, again.value, again.headers
-        )
-        self._transaction.emit(
-            Output(record.topic, again.key, again.value, (*again.headers, mac, mark), right)
-        )
+        again = self._keys.signed(structured(event), event.source)
+        origin = f"{record.topic}/{record.partition}/{record.offset}".encode()
+        headers = (*again.headers, (FORWARDED_FROM, origin))
+        self._transaction.emit(Output(again.topic, again.key, again.value, headers, right))
         self._dead_letters.misplaced(self._transaction, record, event, right)
 
     def write(self) -> None:

@@ -34,7 +34,8 @@ def chunk_copy(dead_letters: DeadLetters, keys: SourceKeys) -> Fold:
 
     def copy(transaction: Transaction, records: Records) -> Iterator[None]:
         poison = Poison(transaction, TOPIC, dead_letters, keys)
-        for event, _, _, record in poison.accepted(records):
+        for taken in poison.accepted(records):
+            event, record = taken.event, taken.record
             assert event is not None, "nothing comes back to submissions with a mark"
             yield
             again = as_copied(event, record.timestamp, keys)
