@@ -1,9 +1,10 @@
 """Count what may open a reason for red, per source and reason; hold what is above the limit.
 
-A record of openings goes back to the input that it came by, marked as counted, or to held; its
-source is told. That is one transaction with the row that counts it, so whatever is killed, it goes
-one way and once. All that a source sends lies in one partition of openings, and is counted in that
-order by when it first came. A replay of that log decides the same.
+A record of openings goes back to the input that it came by, marked as counted. Or it goes to held:
+its source is told, and the mark goes back alone, so that no code waits for it. Either is one
+transaction with the row that counts it; so whatever is killed, one of them happens, once. All that
+a source sends lies in one partition of openings, and is counted in that order by when it first
+came. A replay of that log decides the same.
 
 Redelivery changes nothing, since the table knows how far openings was applied. What was held and
 comes again goes on if two operators have approved it, and is not counted; else it is held again.
@@ -73,8 +74,8 @@ def send_to_be_counted(
 ) -> None:
     """Write an event that may open `reason` to openings, in the partition of its source."""
     value = encode_opening(opening_of(record, event, reason))
-    place = openings_partition(event.source)
-    transaction.emit(Output(OPENINGS, event.source.encode(), value, (), place))
+    partition = openings_partition(event.source)
+    transaction.emit(Output(OPENINGS, event.source.encode(), value, (), partition))
 
 
 def chunk_count(dead_letters: DeadLetters, keys: SourceKeys) -> Fold:

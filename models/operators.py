@@ -102,7 +102,7 @@ class PartitionReleased(OperatorEvent, frozen=True, kw_only=True, tag=PARTITION_
 
 class OpeningsApprovedData(Struct, frozen=True, forbid_unknown_fields=True):
     """What a source sent for one reason and first arrived at `until` or before; `why` it is
-    believed. `subject` is by what whoever issued the operator's token knows them."""
+    believed. `subject` is the `sub` of the operator's token."""
 
     source: SourceRead
     reason: Annotated[str, Meta(pattern=f"^({'|'.join(reason.slug for reason in Reason)})$")]

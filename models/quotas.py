@@ -104,8 +104,8 @@ class Quota(Struct, array_like=True):
     log stamps records.
 
     `windows` has, by its beginning, what arrived in each window, whether it was within the limit or
-    not. `approvals` has until which arrival each of the two operators
-    approves who approve the latest; `subjects` by what whoever issued their tokens knows them.
+    not. `approvals` has the two operators who approve the latest, each with the arrival until which
+    they do; `subjects` has the `sub` of their tokens, where it is known.
     """
 
     windows: dict[int, int] = {}

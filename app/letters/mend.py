@@ -10,7 +10,7 @@ from app.topics.catalogue import CATALOGUE, DEAD_LETTERS, partition_of
 from app.topics.codec import Code, Refusal, decode, from_mapping, parse_strict
 from app.topics.letters import Letter
 from app.topics.numbers import carries_personal_number, searchable
-from app.topics.openings import RESENT_FROM, openings_partition, sent_back
+from app.topics.openings import RESENT_FROM, as_it_lay, openings_partition
 from app.topics.records import CLOUDEVENT, Header, Record
 from models.events import type_of
 from models.notices import Objection
@@ -68,7 +68,7 @@ def mend(
 
 
 def _opening(letter: Letter, mac: bytes, keys: SourceKeys) -> Sending:
-    back = sent_back(letter.source or "", letter.value, mac)
+    back = as_it_lay(letter.source or "", letter.value, mac)
     if not keys.is_ours(back):
         raise NotSentError(
             "The key with which a worker signed it is not here, so the workers would refuse it. "

@@ -70,7 +70,8 @@ def opening_of(record: LogRecord, event: Event, reason: Reason) -> Opening:
 
 class CountedMark(NamedTuple):
     """What the mark says: when the event first arrived (ms since 1970), and at which offset of its
-    input it lay then; and the way by which it went round. What was held arrives when it goes on."""
+    input it lay then. What was held arrives when it goes on. `way` is that by which it went round,
+    as its record tells by where it lies and whose it is."""
 
     arrived: int
     offset: int
@@ -80,36 +81,36 @@ class CountedMark(NamedTuple):
 def as_counted(opening: Opening, source: str, arrived_at: int, keys: SourceKeys) -> Record:
     """Return the record that goes back to the input: the event of `source`, and the mark that it
     arrived at `arrived_at` (ms since 1970)."""
-    return _marked(opening, source, bytes(opening.event), arrived_at, keys)
+    return _back(opening, source, bytes(opening.event), arrived_at, keys)
 
 
 def as_held(opening: Opening, source: str, keys: SourceKeys) -> Record:
     """Return the record that goes back to the input in place of an event that is held: nothing, and
     the mark. So the person's code waits for it no longer."""
-    return _marked(opening, source, None, opening.arrived, keys)
+    return _back(opening, source, None, opening.arrived, keys)
 
 
-def _marked(
+def _back(
     opening: Opening, source: str, value: bytes | None, arrived_at: int, keys: SourceKeys
 ) -> Record:
-    event = Record(opening.topic, opening.person.encode(), value, CLOUDEVENT)
-    mark = b"%d-%d" % (arrived_at, opening.offset)
-    return marked(keys.signed(event, source), COUNTED, mark, keys)
+    record = Record(opening.topic, opening.person.encode(), value, CLOUDEVENT)
+    said = b"%d-%d" % (arrived_at, opening.offset)
+    return marked(keys.signed(record, source), COUNTED, said, keys)
 
 
 def counted_mark(record: LogRecord, source: str, keys: SourceKeys) -> CountedMark | None:
     """Return the mark of a record of an input, which `source` has made by its own MAC, if a worker
     made it; None if it has no mark, or if nobody knows who says so."""
-    mark = marked_text(record, COUNTED, keys)
-    if mark is None:
+    said = marked_text(record, COUNTED, keys)
+    if said is None:
         return None
-    arrived, offset = mark.split(b"-")
+    arrived, offset = said.split(b"-")
     return CountedMark(int(arrived), int(offset), way_of(record, source))
 
 
 def way_of(record: LogRecord, source: str) -> str:
-    """Return by which way an event of `source` leaves the input of `record`, and comes back there:
-    what goes by one way keeps its order."""
+    """Return by which way an event of `source` leaves the input of `record` and comes back there:
+    the input, and the partition of openings between. What goes by one way keeps its order."""
     return f"{record.topic}/{openings_partition(source)}"
 
 
@@ -124,6 +125,6 @@ def of_source(record: LogRecord) -> str:
     return (record.key or b"").decode()
 
 
-def sent_back(source: str, value: bytes | None, mac: bytes) -> Record:
-    """Return the record that goes to openings again, as it lay there."""
+def as_it_lay(source: str, value: bytes | None, mac: bytes) -> Record:
+    """Return the record of what is held, as it lay on openings and goes there again."""
     return Record(OPENINGS, source.encode(), value, ((MAC, mac),))

@@ -27,7 +27,7 @@ from app.topics.catalogue import (
 )
 from app.topics.codec import Code, Refusal, decode
 from app.topics.letters import letter_in
-from app.topics.openings import COUNTED, OPENING_MAC, RESENT_FROM, decode_opening, sent_back
+from app.topics.openings import COUNTED, OPENING_MAC, RESENT_FROM, as_it_lay, decode_opening
 from app.topics.records import Record, structured
 from models import policy
 from models.codes import Colour, Reason
@@ -106,7 +106,7 @@ def send_again(driver: Driver, letters: Sequence[Letter]) -> None:
     """As the operator's command does."""
     for letter in letters:
         source = letter.headers["yk_source"]
-        back = sent_back(source, letter.value, letter.headers[OPENING_MAC].encode())
+        back = as_it_lay(source, letter.value, letter.headers[OPENING_MAC].encode())
         marked = (*back.headers, (RESENT_FROM, b"held/0/0"))
         driver.send(Record(back.topic, back.key, back.value, marked))
 
