@@ -36,7 +36,6 @@ PARKED_MAX = 1_000
 reaches its limit is not parked. Its count begins again, and its invalid events are dead letters as
 before (own decision)."""
 
-
 LEFT_ASIDE_MAX = 100
 """Records of a topic partition that wait to be left aside. Where so many cannot be folded, the fold
 is at fault and not they (own decision)."""

@@ -1,5 +1,4 @@
-"""Why a broker and a client do not trust each other: aiokafka says only that there is no
-connection."""
+"""Why a broker and this process have no TLS connection, which aiokafka does not say."""
 
 import socket
 import ssl
@@ -37,7 +36,7 @@ def refusal(server: str, context: ssl.SSLContext) -> ssl.SSLError | None:
 
 
 def told(error: ssl.SSLError, certificate: str) -> str:
-    """Say what was refused and who acts, in sentences that go on after the broker's name.
+    """Say what was refused and what to set, in sentences that go on after the broker's name.
 
     `certificate` is the client's own in PEM, or "".
     """

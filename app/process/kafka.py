@@ -93,7 +93,7 @@ class Brokers(Struct, frozen=True):
         """Say in a sentence or two what is wrong, and what to do.
 
         Where there is no TLS connection it shakes hands with the brokers again, which may take
-        seconds: aiokafka keeps to itself what was refused. In an event loop use `told`.
+        seconds. In an event loop use `told`.
         """
         said = str(error) or type(error).__name__
         if isinstance(error, UNAUTHORISED):
@@ -110,7 +110,8 @@ class Brokers(Struct, frozen=True):
         return f"Kafka at {self.servers}: {said}. Start it, or set YUEKANG_KAFKA{also}."
 
     def refused(self, error: BaseException) -> str | None:
-        """Say what certificate is refused, if that is why there was no connection."""
+        """Say what was refused in a TLS handshake, if that is why there was no connection; None if
+        not, or if nobody answers. It may take seconds."""
         if (tls := self.tls) is not None and isinstance(error, UNREACHED):
             for server in self.servers.split(","):
                 if (refusal := handshakes.refusal(server, tls)) is not None:

@@ -52,8 +52,8 @@ ENDS_MAX = 60
 
 
 class Group(Struct, frozen=True):
-    """The consumer group of a worker, and the table that its input folds into. Some of the input
-    may be copied there by another group, from the same partitions of its own: `upstream`."""
+    """The consumer group of a worker, and the table that its input folds into. `upstream` is the
+    group that copies some of it there, from partitions of the same numbers, if one does."""
 
     name: str
     table: str
@@ -76,6 +76,7 @@ LISTS = Group(group_of(LISTS_APPLICATION), "lists", SUBMISSIONS_GROUP)
 SCANS = Group(group_of(APPLICATION), "scans", SUBMISSIONS_GROUP)
 QUOTAS = Group(group_of(APPLICATION), "quotas")
 GROUPS = (PEOPLE, SUBMISSIONS_GROUP, LISTS)
+"""One for each consumer group; the first has scans and quotas too."""
 
 log = structlog.get_logger()
 
@@ -105,9 +106,7 @@ class HeldUp(Struct, frozen=True):
 def _of_all(answers: Sequence[InputsApplied | None]) -> InputsApplied | None:
     """Return what is known of several groups together; None if one has not answered yet."""
     known = [answer for answer in answers if answer is not None]
-    if len(known) < len(answers):
-        return None
-    if not known:
+    if not known or len(known) < len(answers):
         return None
     numbers = set[int].intersection(*(set(answer.until) for answer in known))
     return InputsApplied(
@@ -179,13 +178,13 @@ class Inputs:
     def __init__(self, group: Group) -> None:
         self._group = group
         self._inputs = {tp: _Input() for tp in group.inputs}
-        self._copied_by = None if group.upstream is None else Inputs(group.upstream)
+        self._of_upstream = None if group.upstream is None else Inputs(group.upstream)
         self._upstreams = defaultdict[int, Upstream](Upstream)
 
     async def ask(self, admin: AIOKafkaAdminClient, consumer: Consumer) -> InputsApplied:
         """Ask once about all partitions together; raise a `KafkaError` if Kafka does not answer."""
-        if self._copied_by is not None:
-            self._take_upstream(await self._copied_by.ask(admin, consumer))
+        if self._of_upstream is not None:
+            self._take_upstream(await self._of_upstream.ask(admin, consumer))
         offsets = await admin.list_consumer_group_offsets(self._group.name)
         committed = {tp: max(0, offsets[tp].offset) if tp in offsets else 0 for tp in self._inputs}
         asked_at = time.time()
@@ -214,7 +213,7 @@ class Inputs:
             of_number[tp.partition].append(self._inputs[tp])
         found = {number: _oldest(inputs) for number, inputs in of_number.items()}
         known = {number: until for number, until in found.items() if until is not None}
-        if self._copied_by is None:
+        if self._of_upstream is None:
             return known
         with_submitted = {n: self._upstreams[n].until(applied) for n, applied in known.items()}
         return {number: until for number, until in with_submitted.items() if until is not None}

@@ -1,23 +1,23 @@
-"""Until when what is copied to an input by another group is applied too.
+"""Until when an input is applied to which another group copies, with what is not copied yet.
 
 What agencies submit on Kafka is copied to its input (agents.submissions), in the partition of the
-same number. Until it is applied there it counts as unread. Two things follow one another:
+same number. Until it is applied there it counts as unread. It is learned in two steps:
 
 1. at an asking `a` all that was submitted before `u` was taken, so its copies lay in the input;
 2. at a later asking all that was appended to the input before `a` was applied.
 
-Then all that was submitted before `u` is applied. That is a step of a second; so where nothing was
-submitted since `a`, what is known of the input holds at once.
+Then all that was submitted before `u` is applied. The second step comes a second after the first.
+Where nothing was submitted since `a` there is no need of it: what is known of the input holds.
 """
 
 from collections import deque
 
 KEPT_MAX = 60
-"""Askings that are kept. Who is behind for longer comes on in longer steps."""
+"""Askings that are kept, as ends are (app.projection.freshness)."""
 
 
 class Upstream:
-    """One partition of submissions."""
+    """What is known of one partition of submissions: until when it was taken, asking by asking."""
 
     def __init__(self) -> None:
         self._taken = deque[tuple[float, float]]()

@@ -49,7 +49,7 @@ def operator_by_token(settings: Settings, role: Role) -> Access:
     """
     if not (token := text_of("YUEKANG_TOKEN")):
         raise SettingsError(
-            f"This takes two operators, each with a token of their own, and here is none. Set "
+            "This takes two operators, each with a token of their own, and here is none. Set "
             "YUEKANG_TOKEN, or YUEKANG_TOKEN_FILE, to yours; whoever keeps the private key of "
             f"tokens makes it: `yuekang token {OPERATORS}NAME --role {role}`."
         )

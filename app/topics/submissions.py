@@ -1,7 +1,7 @@
 """What an agency writes to Kafka itself, on its way from `submissions` to its input.
 
-It is not read twice: what lies in the input is the event alone, in structured mode, without any
-other header. It arrived when it was submitted, not when it was copied.
+The copy is the event alone, in structured mode: what else the submission had, which nobody has
+checked, stays behind. It arrived when it was submitted, not when it was copied.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,8 +1,8 @@
 """Kafka and Redis that talk TLS alone, and the processes as they go to them.
 
 Kafka has a listener at which a client is known by its certificate, and one for passwords. Each
-process but `lists-worker` goes by its certificate, to Redis as well. A third listener shows the
-certificate of another address, and takes anybody.
+process but `lists-worker` goes to the first. A third listener shows the certificate of another
+address, and takes anybody. Redis asks all for one certificate, and each for its password.
 """
 
 import os
