@@ -20,7 +20,7 @@ These are the rules. A code depends on nothing else:
 - `facts`: an event in a person's row, with its arrival, in few bytes.
 - `history`: what leaves a row, and when it must be read again.
 - `outstanding`: what of a person is still to be counted, so until when the code is complete.
-- `person`: what is held about one person, and how one more event folds into it.
+- `person`: what is known about one person, and how one more event folds into it.
 
 Which events reach the rules:
 

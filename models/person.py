@@ -1,4 +1,4 @@
-"""What is held about one person, and how one more event folds into it.
+"""What is known about one person, and how one more event folds into it.
 
 A row holds the events that can still bear on the code, each with its arrival, and the code. The
 code is that of all events ever accepted, so it does not depend on their order, number or time of

@@ -33,7 +33,7 @@ UNAUTHORISED = (
 """What Kafka answers to whom it knows and does not let."""
 
 UNREACHED = (KafkaConnectionError, OSError)
-"""What says that there is no connection, a time that is over among them, but not why."""
+"""What says that there is no connection but not why; a time that is over is among them."""
 
 
 class Brokers(Struct, frozen=True):

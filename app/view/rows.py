@@ -42,7 +42,7 @@ class PersonAsOf(Struct, frozen=True):
 
 
 async def fetch_person(redis: Redis, person: str) -> PersonAsOf:
-    """Return all that is held about a person; raise `Unavailable`."""
+    """Return all that is known about a person; raise `Unavailable`."""
     rows = await fetch_rows(redis, PEOPLE, [person])
     [stored] = rows.values
     if stored is None:

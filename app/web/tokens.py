@@ -67,8 +67,8 @@ class Access(Struct, frozen=True):
     """What a valid token says: for which source it speaks, as what, until when.
 
     `roles` has what an operator may do, and is empty for any other source. `token_id` is the name
-    by which the token can be taken back; `key_id` that of the key which signed it. `subject` is by
-    what whoever issued it knows its holder: in a token of ours the source.
+    by which the token can be taken back; `key_id` that of the key which signed it. `subject` is
+    its `sub`, by which its issuer knows its holder: in a token of ours the source.
     """
 
     source: str
