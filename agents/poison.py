@@ -100,7 +100,7 @@ class Taken(NamedTuple):
 class Poison:
     """Counts the records of one chunk, and writes what is refused or put aside.
 
-    While `watching` is false, nothing is counted or parked, and valid records are of no interest.
+    Valid records are of no interest, and nothing is counted or parked, until one is refused.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Poison:
         self._dead_letters = dead_letters
         self._keys = keys
         self._tally = tally_of(transaction, topic.name)
-        self.watching = bool(self._tally)
+        self._watching = bool(self._tally)
 
     def accepted(
         self, records: Records, known: Callable[[Event], bool] | None = None
@@ -152,7 +152,7 @@ class Poison:
                 if mark is not None:
                     yield Taken(None, arrived_at, mark, record)
                 continue
-            if self.watching and mark is None and self.parks(record, event.source):
+            if self._watching and mark is None and self._parks(record, event.source):
                 continue
             if right != record.partition:
                 self._forward(record, event, right)
@@ -173,7 +173,7 @@ class Poison:
         else:
             self._dead_letters.refuse(self._transaction, record, refusal)
         if counts:
-            self.watching = True
+            self._watching = True
             self._count(record, author, True)
 
     def _leave_aside(self, record: LogRecord, reason: str) -> CountedMark | None:
@@ -186,7 +186,7 @@ class Poison:
         self._dead_letters.refuse(self._transaction, record, refusal)
         return mark
 
-    def parks(self, record: LogRecord, source: str) -> bool:
+    def _parks(self, record: LogRecord, source: str) -> bool:
         """Say whether a valid record is of a parked source; if so, it is put aside."""
         parked = source in self._tally.parked
         if parked:
@@ -205,7 +205,7 @@ class Poison:
 
     def write(self) -> None:
         """Write the tally, if it changed."""
-        if self.watching:
+        if self._watching:
             write_tally(self._transaction, self._topic.name, self._tally)
 
     def _count(self, record: LogRecord, source: str, invalid: bool) -> None:

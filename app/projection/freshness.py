@@ -4,9 +4,10 @@ where the log ends.
 The end is the high watermark: what a transaction holds back that is still open counts as not
 applied, or a source that hangs would go unseen.
 
-An offset is committed after everything before it is on the changelog and on health-codes. Ask here
-first, then read either topic to its end: what you read is complete up to the instant returned, even
-if no worker is running.
+An offset is committed after everything before it is on the changelog and on health-codes, or the
+code there says that it lacks it (models.outstanding). Ask here first, then read either topic to its
+end: what you read is complete up to the instant returned, except for what a code says of itself.
+That holds even if no worker is running.
 """
 
 import asyncio

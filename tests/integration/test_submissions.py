@@ -1,4 +1,4 @@
-"""An agency writes to Kafka itself: to submissions alone, which keeps nothing for a day.
+"""An agency writes to Kafka itself: to submissions alone, where nothing lies longer than a day.
 
 It is an agency as docs/kafka.md has it: a user of the broker with `publisher_rights`, the key of
 its source, and the ten lines of that document.
