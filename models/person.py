@@ -183,7 +183,7 @@ def fold_back(
 
     None where nothing is left to fold, since it is held or refused: the code waits no longer.
     """
-    back = _with_outstanding(row, came_back(row.outstanding, way, offset, arrived_at))
+    back = _with_outstanding(row, came_back(row.outstanding, way, offset))
     outcome = FoldOutcome(back) if event is None else fold(back, event, arrived_at, pages)
     return replace(outcome, person=_of_newer_version(row, outcome.person))
 
