@@ -17,7 +17,8 @@ class World:
         self._input: list[float | None] = []
         """When what lies there was submitted; None if it came by the gateway."""
         self._copied = self._applied = 0
-        self._ends = list[tuple[float, int, int]]()
+        self._submissions_ends = list[tuple[float, int]]()
+        self._input_ends = list[tuple[float, int]]()
 
     def step(self) -> None:
         """Let something happen."""
@@ -33,12 +34,15 @@ class World:
             case 3 if self._applied < len(self._input):
                 self._applied += 1
 
-    def ask(self) -> tuple[float, float, int]:
-        """Until when each is done with, as the ends that were seen tell it, and how far."""
-        self._ends.append((self.now, len(self._submitted), len(self._input)))
-        taken = max(at for at, end, _ in self._ends if end <= self._copied or at == 0)
-        applied = max(at for at, _, end in self._ends if end <= self._applied or at == 0)
-        return taken, applied, self._copied
+    def ask_submissions(self) -> tuple[float, int]:
+        """Until when they are taken, as the ends that were seen tell it, and how far."""
+        self._submissions_ends.append((self.now, len(self._submitted)))
+        return _until(self._submissions_ends, self._copied), self._copied
+
+    def ask_input(self) -> float:
+        """Until when it is applied, as the ends that were seen tell it."""
+        self._input_ends.append((self.now, len(self._input)))
+        return _until(self._input_ends, self._applied)
 
     def oldest_unapplied(self) -> float | None:
         """When the first was submitted that is not applied."""
@@ -46,15 +50,23 @@ class World:
         return min([*self._submitted[self._copied :], *waiting], default=None)
 
 
+def _until(ends: list[tuple[float, int]], reached: int) -> float:
+    return max(at for at, end in ends if end <= reached or at == 0)
+
+
 @pytest.mark.parametrize("seed", range(200))
 def test_what_was_submitted_and_is_not_applied_is_never_claimed(seed: int) -> None:
     world, upstream, known = World(Random(seed)), Upstream(), 0
-    world.ask()
+    world.ask_submissions()
+    world.ask_input()
     for _ in range(400):
         world.step()
         if world.now % 1 < 0.15:
-            taken, applied, reached = world.ask()
+            taken, reached = world.ask_submissions()
             upstream.saw(world.now, taken, reached)
+            for _ in range(seed % 4):  # an answer takes its time, and the world does not wait
+                world.step()
+            applied = world.ask_input()
             until = upstream.until(applied)
             oldest = world.oldest_unapplied()
             if until is not None:
@@ -69,6 +81,12 @@ def test_where_nothing_is_submitted_it_is_as_new_as_the_input() -> None:
     for second in range(5):
         upstream.saw(float(second), float(second), 7)
         assert upstream.until(float(second)) == second
+
+
+def test_nothing_is_known_of_what_was_submitted_since_it_was_asked_about() -> None:
+    upstream = Upstream()
+    upstream.saw(1.0, 1.0, 7)
+    assert upstream.until(1.4) == 1.0
 
 
 def test_what_flows_is_a_step_behind() -> None:
