@@ -130,8 +130,11 @@ class Quota(Struct, array_like=True):
     def approve(self, by: str, until: int, subject: str | None = None) -> None:
         """Note that the operator `by` approves what first arrived at `until` or before.
 
-        Two names of one subject are one operator, who goes by the later one from then on.
+        Two names of one subject are one operator, who goes by the later one from then on. One name
+        of two subjects is the later one's: what the other approved by it counts no more.
         """
+        if subject is not None and self.subjects.get(by, subject) != subject:
+            self._forget(by)
         for other in [name for name, known in self.subjects.items() if known == subject]:
             until = max(until, self.approvals[other])
             self._forget(other)

@@ -162,5 +162,25 @@ def test_what_two_have_approved_stays_approved_and_nothing_more_is(
         before = -1 if second is None else second
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([CHEN, LI, WANG]), st.sampled_from("xyz"), st.integers(0, 99)),
+        max_size=20,
+    )
+)
+def test_whatever_names_operators_go_by_two_of_them_approve_all_that_goes_on(
+    approvals: list[tuple[str, str, int]],
+) -> None:
+    """Also where a name is given to somebody else, as when a source claim changes."""
+    quota, latest = Quota(), dict[str, int]()
+    for by, subject, until in approvals:
+        quota.approve(by, until, subject)
+        latest[subject] = max(until, latest.get(subject, 0))
+        second = sorted(latest.values())[-2] if len(latest) > 1 else -1
+        assert (quota.approved_until or -1) <= second
+        assert sorted(quota.subjects) == sorted(quota.approvals)
+        assert len(set(quota.subjects.values())) == len(quota.subjects) <= 2
+
+
 def test_milliseconds_are_those_of_the_log() -> None:
     assert milliseconds(datetime.fromtimestamp(1_650_000_000.123, UTC)) == 1_650_000_000_123
