@@ -136,6 +136,10 @@ class People:
     ) -> None:
         """Fold an event that comes back counted, and tell what follows; None where nothing is left
         to fold."""
+        if mark.offset is None:  # nothing waits for it
+            if event is not None:
+                self.apply(event, arrived_at, record)
+            return
         key, row = self._of(record, arrived_at)
         pages = partial(self._page, row.code.person)
         outcome = fold_back(row, mark.way, mark.offset, event, arrived_at, pages)

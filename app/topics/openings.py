@@ -70,11 +70,12 @@ def opening_of(record: LogRecord, event: Event, reason: Reason) -> Opening:
 
 class CountedMark(NamedTuple):
     """What the mark says: when the event first arrived (ms since 1970), and at which offset of its
-    input it lay then. What was held arrives when it goes on. `way` is that by which it went round,
-    as its record tells by where it lies and whose it is."""
+    input it lay then: None in a mark of before rows noted what is away. What was held arrives when
+    it goes on. `way` is that by which it went round, as its record tells by where it lies and whose
+    it is."""
 
     arrived: int
-    offset: int
+    offset: int | None
     way: str
 
 
@@ -104,8 +105,8 @@ def counted_mark(record: LogRecord, source: str, keys: SourceKeys) -> CountedMar
     said = marked_text(record, COUNTED, keys)
     if said is None:
         return None
-    arrived, offset = said.split(b"-")
-    return CountedMark(int(arrived), int(offset), way_of(record, source))
+    arrived, _, offset = said.partition(b"-")
+    return CountedMark(int(arrived), int(offset) if offset else None, way_of(record, source))
 
 
 def way_of(record: LogRecord, source: str) -> str:

@@ -334,10 +334,10 @@ class Audit:
         known = self._row(record.partition, key, work, before)
         row = known or unknown(key.decode(), arrived_at)
         pages = partial(self._page, record.partition, key.decode())
-        if mark is not None:
+        if mark is not None and mark.offset is not None:
             place = record.topic, record.partition, mark.offset
             outcome = fold_back(row, mark.way, mark.offset, event, arrived_at, pages)
-        elif goes_round(record, event) and not holds(row, event):
+        elif mark is None and goes_round(record, event) and not holds(row, event):
             self._quotas.sent(record)
             way = way_of(record, event.source)
             outcome = FoldOutcome(send_away(row, way, record.offset, arrived_at))

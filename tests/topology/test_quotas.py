@@ -27,6 +27,7 @@ from app.topics.catalogue import (
 )
 from app.topics.codec import Code, Refusal, decode
 from app.topics.letters import letter_in
+from app.topics.marks import marked
 from app.topics.openings import COUNTED, OPENING_MAC, RESENT_FROM, as_it_lay, decode_opening
 from app.topics.records import Record, structured
 from models import policy
@@ -258,6 +259,19 @@ def test_the_mark_of_another_event_says_nothing(driver: Driver) -> None:
     other = signed(structured(listing(b.PERSON, 2)), SOURCE)
     driver.send(Record(other.topic, other.key, other.value, (*other.headers, mark)))
     assert len(driver.records(OPENINGS)) == 2
+
+
+def test_a_mark_of_before_says_when_and_not_where(driver: Driver) -> None:
+    """It lies on the log until its topic drops it, and is folded in a replay."""
+    driver.send(b.verified())
+    event, arrived = listing(b.PERSON), int((START - timedelta(hours=1)).timestamp() * 1_000)
+    before = marked(signed(structured(event), SOURCE), COUNTED, b"%d" % arrived, KEYS)
+    driver.send(before)
+    assert (driver.halts, driver.records(OPENINGS)) == ([], [])
+    assert (driver.code().colour, driver.code().complete_until) == (Colour.RED, None)
+    row = driver.row()
+    assert row is not None
+    assert [fact.arrived_at for fact in row.facts if fact.id == event.id] == [instant(arrived)]
 
 
 def test_what_is_above_the_limit_is_held_and_its_source_told(driver: Driver) -> None:
