@@ -119,7 +119,7 @@ def approve(
     where = {"source": data.source, "reason": data.reason, "by": by}
     if alone:
         log.warning("approval_needs_another_operator", **where)
-    elif quota.approved_until == before:
+    elif (quota.approved_until or 0) <= (before or 0):
         log.warning("approval_noted", **where)
     else:
         log.warning("openings_approved", **where)

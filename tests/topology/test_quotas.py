@@ -536,6 +536,10 @@ def test_two_names_of_one_who_holds_both_tokens_let_nothing_go_on(driver: Driver
     assert quota(driver).approved_until is None
     approve(driver, CHEN, subject="77aa")
     assert quota(driver).approved_until == driver.now.timestamp() * 1_000
+    with capture_logs() as logged:
+        approve(driver, LI, subject="77aa")
+    assert quota(driver).approved_until is None
+    assert "openings_approved" not in [line["event"] for line in logged]
 
 
 @pytest.mark.parametrize(
