@@ -2,13 +2,14 @@
 reaches no input, whatever is wrong with it."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from agents.instants import instant
 from agents.quotas import quota_key
 from app.development.sample.broken import BREAKAGES, Breakage
 from app.engine.store import DUE
@@ -29,7 +30,7 @@ from app.topics.schemas import example
 from app.topics.submissions import SUBMITTED
 from models.codes import Colour, Reason
 from models.events import EVENT_TYPES, Event
-from models.quotas import Quota
+from models.quotas import Quota, limit_of
 from support import builders as b
 from support.log import Record as Lying
 from support.macs import KEYS, signed
@@ -128,6 +129,31 @@ def test_it_arrived_when_it_was_submitted_and_not_when_it_was_copied(driver: Dri
     key = quota_key(SOURCE, Reason.CONFIRMED_OR_POSITIVE.slug)
     quota = _quotas.decode(driver.rows("quotas", there)[key][DUE.size :])
     assert quota == Quota({sent[1].timestamp // 3_600_000 * 3_600_000: 1})
+
+
+def test_a_code_waits_for_what_was_submitted_though_what_came_later_is_back(
+    driver: Driver, monkeypatch: Any
+) -> None:
+    """The copy lies behind what came by the gateway meanwhile, and is counted after it."""
+
+    def stands_at_the_first(source: str, reason: Reason, at: datetime) -> Any:
+        if at == instant(first.timestamp):
+            raise KeyError
+        return limit_of(source, reason, at)
+
+    driver.send(b.verified())
+    driver.stop()
+    first = driver.send(submitted(positive(1)))
+    driver.advance(by=timedelta(hours=1))
+    driver.send(positive(2))
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.quotas.limit_of", stands_at_the_first)
+        driver.start()
+        [halt] = driver.halts
+        assert [fact_id for fact_id, _ in row_facts(driver)][-1] == "e2", "the later one is back"
+        assert driver.code().complete_until == instant(first.timestamp)
+    driver.release_partition(halt, "it is mended")
+    assert driver.code().complete_until is None
 
 
 def test_nobody_but_a_worker_says_when_an_event_was_submitted(driver: Driver) -> None:
