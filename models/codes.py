@@ -194,7 +194,9 @@ class HealthCode(Struct, frozen=True, omit_defaults=True):
     change but of `complete_until`. `colour` and `reasons` are what status-changes last told, in
     `told_version` (for counting, not for showing). An interval leaves it some time after its end
     (policy). `complete_until`: an event that arrived then is still to be counted against its
-    source's limit, and the code may lack all that arrived since; None if it lacks nothing.
+    source's limit, and the code may lack all that arrived since; None if it lacks nothing. How
+    often that changes is of the moment: a replay ends in the same code, and may count other
+    versions.
     """
 
     person: str

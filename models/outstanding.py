@@ -36,9 +36,7 @@ def sent_away(
     `offset`."""
     before = [each for each in outstanding if each.way == way]
     others = [each for each in outstanding if each.way != way]
-    if (
-        before and offset <= before[-1].last
-    ):  # the topic was made again: its offsets begin at 0 again
+    if before and offset <= before[-1].last:  # the topic was made again: it begins at 0
         joined = before
     elif len(before) == BATCHES_MAX:
         joined = before[-1:]

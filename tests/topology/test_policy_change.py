@@ -257,9 +257,11 @@ def test_each_lift_is_told_once_and_the_chain_has_no_gap(name: str, live: Live) 
 def test_a_replay_from_nothing_ends_in_the_same(name: str, live: Live, replayed: Live) -> None:
     arrivals = LIVES[name][0]
     lived, again = live(arrivals), replayed(arrivals)
-    assert again.told == lived.told
-    assert again.row.code == lived.row.code
+    assert again.chain == lived.chain
     assert again.row.facts == lived.row.facts
+    # Versions count also how often the code waited for what was counted, which is of the moment.
+    one, other = (replace(of.row.code, version=0, told_version=0) for of in (again, lived))
+    assert one == other
 
 
 @pytest.mark.parametrize("name", [name for name in LIVES if LIVES[name] is not EASED])
