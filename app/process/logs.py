@@ -78,6 +78,13 @@ def _raised(record: logging.LogRecord) -> str:
     return " ".join([type(error).__name__, *(f"{each.filename}:{each.lineno}" for each in where)])
 
 
+def keep_off_stdout() -> None:
+    """Have a command's log on stderr, as text: what it prints to stdout is its answer, which others
+    read. Structlog's own default is stdout."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def configure(level: str) -> None:
     """Set up logging for this process; `level` is a name such as info."""
     shared: list[structlog.typing.Processor] = [

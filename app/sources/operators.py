@@ -16,6 +16,7 @@ import logging
 from aiokafka.errors import KafkaError
 
 from app.process.asking import failed
+from app.process.logs import keep_off_stdout
 from app.process.settings import Settings, SettingsError, text_of
 from app.sources.changes import read_register
 from app.sources.register import Register
@@ -108,6 +109,7 @@ def _register(settings: Settings, operator: str) -> Register:
             f"{unknown}sources cannot be checked without a key. Set YUEKANG_REGISTER_MAC_KEY, or "
             "YUEKANG_MAC_KEY, as the gateway and the view have it."
         ) from None
+    keep_off_stdout()
     # The client logs each failure to connect as an error; below it is told once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:

@@ -231,16 +231,17 @@ class Changes:
         metrics.VIEW_CLIENTS.set(self.clients)
         try:
             yield b"retry: %d\n\n" % RECONNECT_MS
-            told, ends = 0.0, time.monotonic() + self._stream_seconds_max
+            told, alive, ends = 0.0, 0.0, time.monotonic() + self._stream_seconds_max
             async for steps in self._turns(begin):
                 text = b"".join(_texts(steps, wanted))
                 now = time.monotonic()
-                if not text and now - told >= self._heartbeat_seconds:
+                if not text and steps and now - told >= self._heartbeat_seconds:
                     # An id alone moves the client's place on and counts as no event.
-                    place = b"id: %s\n" % str(steps[-1][0]).encode() if steps else b""
-                    text = b": alive\n%b\n" % place
+                    text = b": alive\nid: %s\n\n" % str(steps[-1][0]).encode()
+                elif not text and now - alive >= self._heartbeat_seconds:
+                    text = b": alive\n\n"  # nothing can be read
                 if text:
-                    told = now
+                    told, alive = now if steps else told, now
                     yield text
                 if now >= ends:
                     return

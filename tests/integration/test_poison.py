@@ -232,7 +232,7 @@ async def test_a_parked_source_is_released_and_its_events_sent_again_once(
     assert "would be refused again: invalid: data.result" in said
     said = await run(kafka, "parked", "resend", *at)
     assert said == "0 sent, 1 sent before, 0 not sent.\n"
-    assert (await code_of(kafka, person)).reasons
+    assert (await code_of(kafka, person, 2)).reasons
     sent = await sent_of(kafka, person)
     assert [r.value for r in sent] == [aside.value, aside.value]
     listed = [

@@ -191,6 +191,7 @@ class Doings:
             (parked, ["list"]),
             (held, ["list"]),
             (parked, ["release", LABORATORY, "--unasked"]),
+            (parked, ["sources"]),
             (sources, ["close", LABORATORY, "--reason", "tried"]),
             (audit, ["verify", "--folder", str(self._audit)]),
         ):
