@@ -401,6 +401,7 @@ def shown_card(travel: tuple[Stage, Outbox], page: Page) -> None:
     field.fill(newest_code(outbox))
     page.keyboard.press("Enter")
     expect(page.locator(".phone")).to_have_text("138****8000")
+    page.wait_for_load_state()  # with its scripts: without them the clock does not run
 
 
 def test_no_way_back_or_on_asks_to_send_a_form_again(
