@@ -13,7 +13,8 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from app.login.devices import OF_PERSON
-from app.login.sessions import FAMILY, OVER
+from app.login.ended import ENDED
+from app.login.sessions import FAMILY
 from app.projection.codes import CHANGES, CODE, COUNTS
 from app.projection.holdings import ASKED, CHUNK, CHUNKS, FILLING, HELD, HOLDERS, TAKEN
 from app.projection.refusals import CUT, LETTERS, OF_SOURCE, PARKED_IN, PARKED_OF, TOLD_SOURCES
@@ -71,8 +72,9 @@ USERS: Mapping[str, RedisRights] = MappingProxyType(
             (
                 CHUNKS,
                 FILLING,
+                ENDED,
                 *(f"{each}*" for each in (CHUNK, HOLDERS, HELD, TAKEN, ASKED)),
-                *(f"{each}*" for each in (OVER, FAMILY, OF_PERSON)),
+                *(f"{each}*" for each in (FAMILY, OF_PERSON)),
                 *(f"{each}*" for each in (f"{LIMITS}:", KEY, REFERRED, f"{COUNTED}:")),
                 RELEASE,
             ),

@@ -7,7 +7,8 @@
     GET  /logged-out          says so, and leads to the provider's own logout
     GET  /v1/session          who is logged in, and until when
 
-- `seal`: how a cookie is closed and opened; `sessions`: the session, its cookie, what ended early.
+- `seal`: how a cookie is closed and opened; `sessions`: the session and its cookie; `ended`: which
+  sessions ended before their time, followed into memory.
 - `oidc`: the provider by its discovery document, and which of its answers can be believed;
   `claims`: from such an answer to a document, a name, a birthday.
 - `registration`: the gateway makes a person key of the document; then its number is forgotten.

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.login.ended import Ended
 from app.login.seal import Broken, Seal, Secrets
 from app.login.sessions import DEVICE_COOKIE, FAMILY, Away, Session, Whole, host_cookie
 from app.process.clock import Clock
@@ -111,7 +112,8 @@ class Devices:
     Raises `NoDevice`, and `Away` if Redis does not answer.
     """
 
-    def __init__(self, key: Secrets, redis: Redis, now: Clock) -> None:
+    def __init__(self, key: Secrets, redis: Redis, ended: Ended, now: Clock) -> None:
+        self._ended = ended
         self._cookies = Seal(key, b"yuekang device", Device)
         self._challenges = Seal(key, b"yuekang again", Challenge)
         self._redis = redis
@@ -258,9 +260,11 @@ class Devices:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.srem(OF_PERSON + person, family)
                 pipe.delete(FAMILY + family)
+                await self._ended.tell(pipe, family)
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             raise Away from None
+        self._ended.note(family)
 
     def _cookie(self, device: Device) -> Cookie:
         left = min(UNUSED, device.until - self._now())

@@ -20,7 +20,8 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions, SessionStore
+from app.login.ended import Ended
+from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions
 from app.web.problems import Refused, retry_later
 from app.web.requests import AnyConnection, AnyRequest
 
@@ -59,16 +60,16 @@ class SessionsAway(Exception):
 class Guard:
     """Lets requests with a session through. `view_url` is where browsers find us."""
 
-    def __init__(self, sessions: Sessions, store: SessionStore, view_url: str) -> None:
+    def __init__(self, sessions: Sessions, ended: Ended, view_url: str) -> None:
         self.sessions = sessions
-        self._store = store
+        self._ended = ended
         self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())
         self.same_origin = same_origin(origin_of(view_url))
 
-    async def session_of(self, connection: AnyConnection) -> Session:
-        """Return the session of who is logged in; raise `NoSession`, or `Away` if it is unknown."""
-        session = self.sessions.read(connection.cookies.get(COOKIE))
-        if await self._store.is_over(session):
+    def session_of(self, cookie: str | None) -> Session:
+        """Return the session in a cookie; raise `NoSession`, or `Away` if it is unknown."""
+        session = self.sessions.read(cookie)
+        if self._ended.is_over(session):
             raise NoSession
         return session
 
@@ -133,7 +134,7 @@ def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         connection: AnyConnection = ASGIConnection(scope)
         try:
-            session = await guard.session_of(connection)
+            session = guard.session_of(connection.cookies.get(COOKIE))
         except NoSession:
             raise _no_session(connection) from None
         except Away:

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from app.login.again import FORGET, LOGGED_OUT, again_page, device_routes
 from app.login.claims import NoDocument, identity_of
 from app.login.devices import Devices
+from app.login.ended import Ended
 from app.login.failures import STATUSES, Failed, Why
 from app.login.guards import (
     HOME,
@@ -41,7 +42,6 @@ from app.login.sessions import (
     NoSession,
     Session,
     Sessions,
-    SessionStore,
     host_cookie,
 )
 from app.process import metrics
@@ -81,7 +81,8 @@ class SessionAnswer(Struct, frozen=True):
 
 
 class Login:
-    """What the handlers share. Make it in the event loop's process; `close` it in the loop.
+    """What the handlers share. Make it in the event loop's process; `start` and `close` it in the
+    loop.
 
     `redis` is the database of sessions. `has_code` says whether a person has a code; then a login
     publishes nothing. `now` gives the instant, with its zone.
@@ -99,9 +100,9 @@ class Login:
     ) -> None:
         self.now = now
         self.sessions = Sessions(options.session_key, now)
-        self.store = SessionStore(redis)
-        self.guard = Guard(self.sessions, self.store, options.view_url)
-        self.devices = Devices(options.session_key, redis, now)
+        self.ended = Ended(redis)
+        self.guard = Guard(self.sessions, self.ended, options.view_url)
+        self.devices = Devices(options.session_key, redis, self.ended, now)
         self._view_url = options.view_url.rstrip("/")
         self._states = Seal(options.session_key, b"yuekang login", LoginState)
         self._names = options.claim_names
@@ -117,8 +118,14 @@ class Login:
             to_gateway,
         )
 
+    async def start(self) -> None:
+        """Begin to follow which sessions end; wait a moment for the first answer."""
+        self.ended.start()
+        await self.ended.heard()
+
     async def close(self) -> None:
         """Close all connections except the one to Redis."""
+        await self.ended.stop()
         if self._party:
             await self._party.close()
         await self._registration.close()
@@ -175,7 +182,7 @@ class Login:
         device = self.devices.read(request.cookies.get(DEVICE_COOKIE))
         try:
             with suppress(NoSession):
-                await self.store.end(self.sessions.read(request.cookies.get(COOKIE)))
+                await self.ended.end(self.sessions.read(request.cookies.get(COOKIE)))
             return await self.devices.family_of(device, person)
         except Away:
             raise Failed("sessions", "the former session cannot be ended") from None
@@ -192,7 +199,7 @@ class Login:
             if session.family:
                 await self.devices.end(session.person, session.family)
             else:
-                await self.store.end(session)
+                await self.ended.end(session)
 
     async def end_device(self, request: AnyRequest, unless_of: str = "") -> bool:
         """End the own phone that this browser is, if it is one, and not of `unless_of`; say so."""

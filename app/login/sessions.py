@@ -1,7 +1,7 @@
-"""A session: who is logged in, sealed into a cookie; and which sessions ended before their time.
+"""A session: who is logged in, sealed into a cookie.
 
 Nothing is stored for a session, so it outlives every process, and the loss of Redis
-(docs/decisions/0010-sessions.md). Only a logout is stored, for as long as the cookie would be good.
+(docs/decisions/0010-sessions.md). Only its end before its time is told (app.login.ended).
 """
 
 import secrets
@@ -11,8 +11,6 @@ from typing import Annotated
 from litestar.datastructures import Cookie
 from msgspec import Meta, Struct
 from msgspec.structs import replace
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.login.seal import Broken, Seal, Secrets
 from app.process.clock import Clock
@@ -42,9 +40,6 @@ DEVICE_COOKIE = "__Host-device"
 
 SEEN_FOR = timedelta(minutes=30)
 """How long after a face scan health information is shown; then it is asked for again."""
-
-OVER = "session:over:"
-"""Prefix of the keys of sessions that were ended. The keys hold nothing."""
 
 FAMILY = "session:device:"
 """Prefix of the keys of people's own phones (app.login.devices)."""
@@ -96,7 +91,7 @@ class NoSession(Exception):
 
 
 class Away(Exception):
-    """Redis does not answer, so the end of a session can be neither looked up nor stored."""
+    """Redis does not answer, so it is not known which sessions ended, and none can be ended."""
 
 
 class Sessions:
@@ -181,31 +176,3 @@ def host_cookie(name: str, value: str, left: timedelta) -> Cookie:
         httponly=True,
         samesite="lax",  # strict would hide it from the request that comes back from the provider
     )
-
-
-class SessionStore:
-    """Which sessions were ended before their time, in `redis`. Raises `Away` if Redis is away."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-
-    async def end(self, session: Session) -> None:
-        """End a session, in every copy of its cookie. Ending it again does nothing."""
-        until = int(session.expires_at.timestamp()) + 1
-        try:
-            await self._redis.set(OVER + session.id, b"", exat=until)
-        except (RedisError, OSError, TimeoutError):
-            raise Away from None
-
-    async def is_over(self, session: Session) -> bool:
-        """Say whether a session was ended, or the phone that it is of."""
-        try:
-            if not session.family:
-                return bool(await self._redis.exists(OVER + session.id))
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.exists(OVER + session.id)
-                pipe.exists(FAMILY + session.family)
-                over, phone = await pipe.execute()
-        except (RedisError, OSError, TimeoutError):
-            raise Away from None
-        return bool(over) or not phone

@@ -245,10 +245,11 @@ def _people(view: Services) -> list[Any]:
 
 def _probes(view: Services) -> list[Any]:
     def check() -> None:
-        """Raise if the process no longer follows the changes, writes or records."""
+        """Raise if the process no longer follows changes and logouts, writes or records."""
         view.changes.check()
         view.writer.check()
         view.recorder.check()
+        view.login.ended.check()
         view.check_register()
 
     async def unready() -> list[str]:

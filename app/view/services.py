@@ -185,6 +185,7 @@ class Services:
         self.recorder.start()
         self.changes.start()
         self.watch.start()
+        await self.login.start()
         await self.holdings.learn_epoch()
         yield
         await self.watch.stop()

@@ -24,6 +24,7 @@ from app.login.devices import (
     UNUSED,
     Devices,
 )
+from app.login.ended import Ended
 from app.login.sessions import COOKIE, DEVICE_COOKIE, IDLE, LIFE, SEEN_FOR, Away, Sessions
 from app.process.ports import free_port
 from support.logins import (
@@ -399,7 +400,7 @@ async def test_while_redis_is_away_nothing_is_said_and_the_phone_is_kept(
 ) -> None:
     challenge = await challenged(site, phone)
     nobody = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
-    devices = Devices(SESSION_KEY, nobody, site.clock)
+    devices = Devices(SESSION_KEY, nobody, Ended(nobody), site.clock)
     device = devices.read(phone.browser.cookies[DEVICE_COOKIE])
     assert device is not None
     with pytest.raises(Away):

@@ -90,5 +90,5 @@ async def test_whatever_a_resident_does_leaves_no_key_beside_the_codes(
     assert await keys_of(redis_url) == before
     made = await keys_of(settings.sessions_redis_url)
     made |= await keys_of(settings.credentials_redis_url)
-    for prefix in (b"session:over:", b"declared:", b"declarations:", b"yk:held:"):
+    for prefix in (b"session:ended", b"declared:", b"declarations:", b"yk:held:"):
         assert any(key.startswith(prefix) for key in made), prefix

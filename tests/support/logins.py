@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
@@ -264,6 +264,7 @@ class Site:
         self.clock = Clock()
         self.gateway = Gateway()
         self._to_provider = to_provider
+        self._browsers = 0
 
         async def has_code(_: str) -> bool:
             return known
@@ -312,15 +313,31 @@ class Site:
 
     def browser(self) -> "Browser":
         """A browser with no cookies yet."""
-        return Browser(self._view, self._to_provider)
+        return Browser(self, self._view, self._to_provider)
+
+    async def opened(self) -> None:
+        """The first browser is opened: as when a view starts."""
+        self._browsers += 1
+        if self._browsers == 1:
+            await self.login.start()
+
+    async def closed(self) -> None:
+        """The last browser is closed: as when a view ends."""
+        self._browsers -= 1
+        if self._browsers == 0:
+            await self.login.ended.stop()
 
 
 class Browser(httpx.AsyncClient):
     """Follows redirects, keeps cookies, and says where its requests come from."""
 
     def __init__(
-        self, view: httpx.AsyncBaseTransport, provider: httpx.AsyncBaseTransport | None
+        self,
+        site: Site,
+        view: httpx.AsyncBaseTransport,
+        provider: httpx.AsyncBaseTransport | None,
     ) -> None:
+        self._site = site
         mounts = {f"all://{urlsplit(VIEW).hostname}": view}
         super().__init__(
             base_url=VIEW,
@@ -330,6 +347,14 @@ class Browser(httpx.AsyncClient):
             timeout=60.0,
             event_hooks={"response": [self._trust_loopback]},
         )
+
+    async def __aenter__(self) -> Self:
+        await self._site.opened()
+        return await super().__aenter__()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await super().__aexit__(*raised)
+        await self._site.closed()
 
     async def _trust_loopback(self, _: httpx.Response) -> None:
         """As browsers do, and Python does not: a loopback address is as good as TLS."""

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from litestar import Litestar, get, post
 from litestar.testing import TestClient
 
+from app.login.ended import Ended
 from app.login.guards import HOME, Guard, origin_of, own_path
-from app.login.sessions import Sessions, SessionStore
+from app.login.sessions import Sessions
 from app.web.problems import Refused, on_refused
 from support.logins import SESSION_KEY, VIEW, Clock
 
@@ -81,7 +82,7 @@ def test_an_origin_is_as_browsers_write_it(url: str, origin: str) -> None:
 @pytest.fixture(scope="module")
 def http() -> Any:
     store: Any = None
-    guard = Guard(Sessions(SESSION_KEY, Clock()), SessionStore(store), VIEW)
+    guard = Guard(Sessions(SESSION_KEY, Clock()), Ended(store), VIEW)
 
     @get("/thing", guards=[guard.same_origin])
     async def read() -> str:

@@ -7,7 +7,6 @@ from http.cookies import SimpleCookie
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
-from redis.asyncio import Redis
 
 from app.login.seal import SEALED_LENGTH_MAX, Broken, Seal
 from app.login.sessions import (
@@ -17,13 +16,10 @@ from app.login.sessions import (
     LIFE,
     PHONE_COOKIE,
     RENEW,
-    Away,
     NoSession,
     Session,
     Sessions,
-    SessionStore,
 )
-from app.process.ports import free_port
 from models.events import DocumentType
 from support.logins import CARD, SESSION_KEY, Clock, person_of
 
@@ -217,39 +213,3 @@ def test_a_log_line_with_a_session_names_nobody(sessions: Sessions) -> None:
     shown = repr(begun(sessions))
     assert PERSON not in shown
     assert "陈" not in shown
-
-
-# Which are over
-
-
-async def test_an_ended_session_is_over_everywhere_and_no_other(
-    sessions: Sessions, redis_url: str
-) -> None:
-    async with Redis.from_url(redis_url) as redis, Redis.from_url(redis_url) as elsewhere:
-        session, other = begun(sessions), begun(sessions)
-        store = SessionStore(redis)
-        assert not await store.is_over(session)
-        await store.end(session)
-        await store.end(session)
-        assert await SessionStore(elsewhere).is_over(session)
-        assert not await store.is_over(other)
-
-
-async def test_that_it_is_over_is_kept_until_it_would_be_anyway(
-    sessions: Sessions, redis_url: str
-) -> None:
-    async with Redis.from_url(redis_url) as redis:
-        session = begun(sessions)
-        await SessionStore(redis).end(session)
-        [key] = [key async for key in redis.scan_iter(match=f"*{session.id}")]
-        left = await redis.ttl(key)
-        assert LIFE.total_seconds() <= left <= LIFE.total_seconds() + 2
-        assert PERSON.encode() not in key
-        assert await redis.get(key) == b""
-
-
-@pytest.mark.parametrize("family", ["", "f" * 32])
-async def test_without_redis_nothing_is_said(sessions: Sessions, family: str) -> None:
-    async with Redis.from_url(f"redis://127.0.0.1:{free_port()}/2", socket_timeout=1) as redis:
-        with pytest.raises(Away):
-            await SessionStore(redis).is_over(replace(begun(sessions), family=family))

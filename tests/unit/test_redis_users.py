@@ -57,7 +57,7 @@ WRITES = {
     "view": {
         "yk:held:p1-a",
         "yk:chunk:0f",
-        "session:over:x",
+        "session:ended",
         "session:devices:p1-a",
         "travel:code:x",
         "declared:p1-a:1",

@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar
 
 from app.gateway.signatures import RequestSigner
-from app.login.sessions import SessionStore
+from app.login.ended import Ended
 from app.topics.catalogue import CATALOGUE
 from app.view.routes import ENDLESS, create_view
 from app.web.tokens import Role
@@ -184,10 +184,7 @@ def test_every_route_has_a_row(face: str) -> None:
 
 @pytest.fixture(autouse=True)
 def no_session_was_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def is_over(*_: object) -> bool:
-        return False
-
-    monkeypatch.setattr(SessionStore, "is_over", is_over)
+    monkeypatch.setattr(Ended, "is_over", lambda *_: False)
 
 
 def shows(role: str, method: str, path: str) -> Headers:
