@@ -10,7 +10,7 @@ from joserfc import jws
 
 from agents.releases import _release_in
 from app.audit.entries import entry_in
-from app.login.sessions import SessionStore
+from app.login.ended import Ended
 from app.sources.register import Register
 from app.topics.catalogue import CATALOGUE, SOURCE_REGISTER, SOURCE_RELEASES
 from app.topics.codec import Refusal, decode
@@ -88,10 +88,7 @@ FORM = b'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n%b\r\n--b--\
 
 @pytest.mark.parametrize("stray", STRAY[:3])
 async def test_the_view_answers_400(stray: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def is_over(*_: object) -> bool:
-        return False
-
-    monkeypatch.setattr(SessionStore, "is_over", is_over)
+    monkeypatch.setattr(Ended, "is_over", lambda *_: False)
     view = create_view(options_over(NO_REDIS, now))
     own = {
         **resident(someone()),
