@@ -7,13 +7,19 @@ seals, and what either sealed can be opened.
 
 import base64
 import hashlib
+import os
 from contextlib import suppress
 from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
+from nacl.bindings import (
+    crypto_secretbox,
+    crypto_secretbox_KEYBYTES,
+    crypto_secretbox_NONCEBYTES,
+    crypto_secretbox_open,
+)
 from nacl.exceptions import CryptoError
-from nacl.secret import SecretBox
 
 LABEL_BYTES_MAX = 16  # of blake2b
 SEALED_LENGTH_MAX = 3_072
@@ -30,26 +36,31 @@ class Broken(Exception):
 
 
 class Boxes:
-    """Seals and opens bytes for one use."""
+    """Seals and opens bytes for one use, as `nacl.secret.SecretBox` does: a nonce, then the box.
+
+    Its bindings are called themselves: that halves what a session and a display cost.
+    """
 
     def __init__(self, secrets: Secrets, label: bytes) -> None:
         if len(label) > LABEL_BYTES_MAX:
             raise ValueError(f"The label {label!r} has more than {LABEL_BYTES_MAX} bytes.")
-        self._boxes = [
-            SecretBox(hashlib.blake2b(secret, digest_size=32, person=label).digest())
+        self._keys = [
+            hashlib.blake2b(secret, digest_size=crypto_secretbox_KEYBYTES, person=label).digest()
             for secret in all_of(secrets)
         ]
 
     def close(self, plain: bytes) -> bytes:
         """Return `plain` sealed with the first secret."""
-        return bytes(self._boxes[0].encrypt(plain))
+        nonce = os.urandom(crypto_secretbox_NONCEBYTES)
+        return nonce + crypto_secretbox(plain, nonce, self._keys[0])
 
     def open(self, sealed: bytes) -> bytes:
         """Return what was sealed with one of the secrets, or raise `CryptoError`."""
-        for box in self._boxes[:-1]:
+        nonce, box = sealed[:crypto_secretbox_NONCEBYTES], sealed[crypto_secretbox_NONCEBYTES:]
+        for key in self._keys[:-1]:
             with suppress(CryptoError):
-                return box.decrypt(sealed)
-        return self._boxes[-1].decrypt(sealed)
+                return crypto_secretbox_open(box, nonce, key)
+        return crypto_secretbox_open(box, nonce, self._keys[-1])
 
 
 def all_of(secrets: Secrets) -> tuple[bytes, ...]:

@@ -42,6 +42,10 @@ DARK = {Colour.RED: "#b00f1b", Colour.GREEN: "#0b6b2e"}
 """The same as in the page's design (static/tokens.css); the contrast on white is above 6 to 1."""
 
 
+_DIGITS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
+_DIGEST_BYTES = 20
+
+
 class InvalidDisplay(Exception):
     """The text is not a token that this key made."""
 
@@ -85,7 +89,8 @@ class Displays:
             bytes([FORMAT])
             + made_at.to_bytes(5, "big")
             + int(version).to_bytes(2, "big")
-            + base64.b32decode(digest.upper())
+            # A person key's letters as digits to the base of 32; base64.b32decode takes 2 µs.
+            + int(digest.translate(_DIGITS), 32).to_bytes(_DIGEST_BYTES, "big")
             + _padded(ending, ENDING_LENGTH)
             + _padded(name, NAME_BYTES_MAX)
         )
