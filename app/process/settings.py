@@ -116,6 +116,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     rows_status_port: Port = 9104
     audit_status_port: Port = 9105
     submissions_status_port: Port = 9106
+    replica_status_port: Port = 9107
+    replica: NonEmpty = ""
+    """The folder of this machine's replica of the codes; unless set, they are read from Redis."""
+    replica_bytes: Annotated[
+        int, Meta(ge=2**20, le=2**46, description="bytes, from 1 MiB to 64 TiB")
+    ] = 2**38
+    """The most that the replica may come to. It takes room as it grows, and none before."""
     watched: NamedAddresses = ""
     """The processes whose alerts the dashboard shows; unless set, those of this machine by their
     ports."""

@@ -3,6 +3,7 @@
 - `commands`: the two processes, and what each follows; `follow`: how both follow the log.
 - `state`: how far a model is, and the gate that every write of one goes through.
 - `codes`, `codes.lua`: everybody's code, the counts and the changes, as they lie in Redis.
+- `replica`: the codes once more, in files of the machine that shows them; how they are read.
 - `changes`: a change without its person; `trends`: how many there were when, for eight days.
 - `rows`, `rows.lua`: the rows of the tables, from which health information is read.
 - `refusals`: what became of what each source sent, beside the rows.
