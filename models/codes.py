@@ -224,14 +224,19 @@ class Judgement(Struct, frozen=True):
         return Status(self.colour, tuple(sorted({interval.reason for interval in self.open})))
 
 
+_GREEN = Judgement(Colour.GREEN, (), None)
+
+
 def judge(code: HealthCode, at: datetime) -> Judgement:
     """Read `code` at `at`: `NONE` if not verified by then, else red if a reason is open, else
     green."""
     intervals = code.intervals
+    verified = code.verified_since is not None and code.verified_since <= at
+    if verified and not intervals:  # as nearly everybody's
+        return _GREEN
     open_now = tuple(
         sorted((i for i in intervals if i.is_open(at)), key=lambda i: (i.reason, i.start))
     )
-    verified = code.verified_since is not None and code.verified_since <= at
     red_or_green = Colour.RED if open_now else Colour.GREEN
     edges = [code.verified_since, *(edge for i in intervals for edge in (i.start, i.end))]
     ahead = (edge for edge in edges if edge is not None and edge > at)

@@ -18,7 +18,7 @@ from app.process.logs import configure
 from app.process.settings import Settings, SettingsError
 from app.travel.assembly import cards_by
 from app.travel.sms import driver_of
-from app.view.routes import create_view
+from app.view.routes import create_face
 from app.view.server import behind_proxies, serve_view, view_options_of, view_settings
 from app.view.services import ViewOptions
 from models.policy import HIGH_RISK
@@ -28,7 +28,7 @@ def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = settings_of_development()
     configure(settings.log_level)
-    return behind_proxies(create_view(development_options(settings)), settings.trusted_proxies)
+    return behind_proxies(create_face(development_options(settings)), settings.trusted_proxies)
 
 
 def development_options(settings: Settings) -> ViewOptions:

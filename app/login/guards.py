@@ -151,8 +151,7 @@ def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
                 headers["cache-control"] = "no-store"
                 # A route that ends the session has the last word on its cookie.
                 if renewed and not _sets_cookie(headers):
-                    header = guard.sessions.cookie(renewed).to_header(header="")
-                    headers.add("set-cookie", header)
+                    headers.add("set-cookie", guard.sessions.set_cookie(renewed))
             await send(message)
 
         await next_app(scope, receive, send_on)

@@ -86,6 +86,9 @@ class Session(Struct, frozen=True, array_like=True):
         return f"Session({self.issued_at:%Y-%m-%dT%H:%M})"
 
 
+_SET_COOKIE = COOKIE + "=%s; HttpOnly; Max-Age=%d; Path=/; SameSite=lax; Secure"
+
+
 class NoSession(Exception):
     """A request has no good session: it has none, or one that expired, was ended, or is forged."""
 
@@ -153,6 +156,11 @@ class Sessions:
         """Return the cookie; the browser forgets it when the session expires."""
         left = min(session.expires_at - self._now(), IDLE)
         return host_cookie(COOKIE, self._seal.close(session), left)
+
+    def set_cookie(self, session: Session) -> str:
+        """Return the value of Set-Cookie, as `cookie` has it; a tenth of its cost."""
+        left = min(session.expires_at - self._now(), IDLE)
+        return _SET_COOKIE % (self._seal.close(session), max(0, int(left.total_seconds())))
 
     @staticmethod
     def no_cookies() -> list[Cookie]:

@@ -5,10 +5,10 @@ person, so nobody can ask about another.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, delete, get, patch, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, HeaderParameter, JSONBody
 from msgspec import Struct
 
 from app.login.guards import FRESH, LoggedIn
@@ -24,6 +24,7 @@ from app.view.information import InformationAnswer, may_see
 from app.view.limits import DISPLAY_SECONDS
 from app.view.reading import SectionAnswer
 from app.view.services import Services
+from app.view.showing import DisplayAnswer, State, display_answer, read_to_show
 from app.web.problems import Refused
 from app.web.refusals import refusals
 from models.codes import Colour
@@ -31,6 +32,13 @@ from models.information import Section
 
 EXPORT = "yuekang-health-information.json"
 EPOCH = "x-epoch"
+DISPLAY = "/v1/me/display"
+
+
+Before = Annotated[
+    State | None,
+    HeaderParameter(name="X-Before", description="The state that is shown already."),
+]
 
 
 class TokenAnswer(Struct, frozen=True):
@@ -67,6 +75,22 @@ def me_routes(view: Services) -> list[Any]:
         """
         answer = codes.code_answer(session.person, await view.codes.read(session.person))
         return Response(answer, headers={EPOCH: view.holdings.epoch})
+
+    @get(
+        DISPLAY,
+        operation_id="showMyCode",
+        summary="Show my code: all that a phone needs for it in one answer",
+        response_description="My code, and a token that was made now, to be drawn as a QR.",
+        responses=refusals("no-session", "sessions-away", "code-unavailable"),
+    )
+    async def display(session: LoggedIn, before: Before = None) -> Response[DisplayAnswer]:
+        """It is recorded as a display (亮码), or as one that failed.
+
+        Whoever asks again by themselves says in `x-before` which state they show: that is no new
+        display. The header `x-epoch` is that of `readMyCode`.
+        """
+        read = await read_to_show(view, session, before)
+        return Response(display_answer(view, session, read), headers={EPOCH: view.holdings.epoch})
 
     @get(
         "/v1/me/token",
@@ -183,7 +207,7 @@ def me_routes(view: Services) -> list[Any]:
         method("/v1/me/declarations/{id:str}", include_in_schema=False, status_code=409)(unchanging)
         for method in (put, patch, delete)
     ]
-    return [code, token, drawing, everything, one, export, declare, *changes]
+    return [code, display, token, drawing, everything, one, export, declare, *changes]
 
 
 async def information_of(view: Services, session: Session) -> InformationAnswer:

@@ -32,8 +32,8 @@ class Read(Struct, frozen=True):
 
     code: HealthCode | None
     at: datetime
-    as_of: datetime | None
-    lag_s: float | None
+    as_of: datetime
+    lag_s: float
     stale: bool
     positions: tuple[Position, ...] = ()
     """How far the read model was, of each partition of health-codes."""

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import PathParameter, QueryParameter
+from litestar.types import ASGIApp
 from redis.exceptions import RedisError
 
 from app.audit.entries import Act
@@ -27,6 +28,7 @@ from app.view import codes, counts, limits, problems
 from app.view.codes import CodeAnswer
 from app.view.duty import duty_routes
 from app.view.explanations import ExplanationAnswer
+from app.view.hot_path import HotPath
 from app.view.me import me_routes
 from app.view.pages.code_page import failed_page
 from app.view.pages.missing import on_page_missing, on_page_unknown
@@ -108,9 +110,19 @@ _COMPRESSION = CompressionConfig(
 )
 
 
-def create_view(options: ViewOptions) -> Litestar:
-    """Make the application; it connects when it starts."""
+def create_face(options: ViewOptions) -> ASGIApp:
+    """Make all that a view serves: the hot path, and the framework behind it."""
     view = Services(options)
+    return HotPath(framework(view, options), view)
+
+
+def create_view(options: ViewOptions) -> Litestar:
+    """Make the framework's application alone; it connects when it starts."""
+    return framework(Services(options), options)
+
+
+def framework(view: Services, options: ViewOptions) -> Litestar:
+    """Make the framework's application over `view`, which it starts and stops."""
     app = Litestar(
         route_handlers=[
             *_people(view),

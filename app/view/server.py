@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from litestar.types import ASGIApp
@@ -15,7 +16,7 @@ from app.sources.follow import RegisterFollower
 from app.topics.authentic import source_keys
 from app.topics.catalogue import IDENTITY_PROVIDERS, PORTAL
 from app.travel.assembly import travel_cards
-from app.view.routes import create_view
+from app.view.routes import create_face
 from app.view.services import ViewOptions
 from app.web.issuing import told_by
 from app.web.serve import serve
@@ -36,7 +37,7 @@ def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = view_settings()
     configure(settings.log_level)
-    app = behind_proxies(create_view(view_options_of(settings)), settings.trusted_proxies)
+    app = behind_proxies(create_face(view_options_of(settings)), settings.trusted_proxies)
     look_seldom()
     return app
 
@@ -65,6 +66,7 @@ def view_options_of(settings: Settings) -> ViewOptions:
         gateway_docs_url=f"{settings.gateway_url}/openapi.json",
         login=login_options_of(settings),
         sessions_redis_url=settings.sessions_redis_url,
+        replica=Path(settings.replica) if settings.replica else None,
         credentials_redis_url=settings.credentials_redis_url,
         watched=settings.watched,
         security_txt=settings.security_txt,

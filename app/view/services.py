@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from litestar import Litestar
 from msgspec import Struct
@@ -21,6 +22,7 @@ from app.login.seal import Secrets
 from app.process.clock import Clock, now
 from app.process.kafka import Brokers
 from app.projection.holdings import Holdings
+from app.projection.replica import Replica
 from app.sources.follow import RegisterFollower
 from app.sources.register import Register
 from app.topics.authentic import SourceKeys
@@ -58,9 +60,10 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
 
     `followed` keeps the register of sources, which names them on pages and says which tokens were
     taken back; without it nobody is registered, and none was. `samples` gives the people to look
-    at, in development. `gateway_docs_url` is where the gateway shows its OpenAPI document, if it
-    does. `watched` names the processes whose alerts are shown. `write_down` takes the lines of the
-    audit log; unless given, Kafka does.
+    at, in development. `replica` is the folder of the replica of the codes on this machine,
+    if there is one. `gateway_docs_url` is where the gateway shows its OpenAPI document, if it does.
+    `watched` names the processes whose alerts are shown. `write_down` takes the lines of the audit
+    log; unless given, Kafka does.
     """
 
     brokers: Brokers
@@ -78,6 +81,7 @@ class ViewOptions(Struct, frozen=True, kw_only=True):
     samples: Callable[[], Sequence[Sample]] = tuple
     gateway_docs_url: str | None = None
     watched: str = ""
+    replica: Path | None = None
     clients_max: int = limits.CLIENTS_MAX
     heartbeat_seconds: float = limits.HEARTBEAT_SECONDS
     write_down: Write | None = None
@@ -110,7 +114,8 @@ class Services:
         self.duty = Duty(
             options.login.session_key, self.tokens, options.login.view_url, options.now
         )
-        self.codes = Codes(self.redis, options.now)
+        self.replica = None if options.replica is None else Replica(options.replica)
+        self.codes = Codes(self.redis, options.now, self.replica)
         self.writer = Writer(options.brokers, limits.RECORD_SECONDS_MAX)
         self.trail = Trail(options.write_down or self.writer.write, options.now)
         self.explanations = Explanations(self._rows, self.trail, options.now)
@@ -202,6 +207,8 @@ class Services:
         await self._sessions.aclose()
         await self._credentials.aclose()
         await self.redis.aclose()
+        if self.replica is not None:
+            self.replica.close()
 
 
 def _redis(url: str, seconds_max: float) -> Redis:

@@ -17,12 +17,17 @@ HSTS = {"strict-transport-security": "max-age=31536000"}
 """For a year a browser asks over https alone (RFC 6797)."""
 
 
+def headers_of(address: str) -> dict[str, str]:
+    """Return what every answer has, for what browsers find at `address`."""
+    return {**NOTHING, **(HSTS if address.startswith("https://") else {})}
+
+
 def hardened(address: str) -> Callable[[Message, Scope], Awaitable[None]]:
     """Return a hook for `before_send`, for what browsers find at `address`.
 
     A header that an answer has already stays as it is.
     """
-    every = {**NOTHING, **(HSTS if address.startswith("https://") else {})}
+    every = headers_of(address)
 
     async def harden(message: Message, _: Scope) -> None:
         if message["type"] == "http.response.start":

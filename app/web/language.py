@@ -68,6 +68,7 @@ LANGUAGES = (CHINESE, _translated("en", "en_GB"))
 """A further language needs a catalogue and an entry here."""
 
 
+@lru_cache(maxsize=1_024)  # browsers say the same few; a header has 64 KB at most
 def negotiate(asked: str | None, accept_language: str, kept: str | None = None) -> Language:
     """Choose by `?lang=`, else by what the browser kept of an earlier choice, else by
     Accept-Language (RFC 9110, 12.5.4), else Chinese."""
@@ -145,7 +146,12 @@ def joined(separator: Text, parts: Iterable[Text]) -> Text:
 
 def number(value: float, pattern: str | None = None) -> Text:
     """A number with separators; `pattern` is one of Unicode's, such as `#,##0.0`."""
-    return Text(lambda language: format_decimal(value, pattern, locale=language.locale))
+    return Text(lambda language: _formatted(value, pattern, language))
+
+
+@lru_cache(maxsize=8_192)  # a lag in ms is one of 5,000: uncached, as much as a code costs
+def _formatted(value: float, pattern: str | None, language: Language) -> str:
+    return format_decimal(value, pattern, locale=language.locale)
 
 
 def day(instant: datetime) -> Text:

@@ -18,7 +18,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie, MutableScopeHeaders
 from litestar.types import Message, Scope
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from msgspec import Struct
 
 from app.web.language import (
@@ -81,7 +81,11 @@ OWN_PAGES: dict[str, Text] = {
 @pass_context
 def _said(context: Context, value: object) -> object:
     """Say a text in the page's first language; anything else is printed as it is."""
-    said = value.of(context["language"]) if isinstance(value, Text) else value
+    return _said_in(value, context["language"])
+
+
+def _said_in(value: object, language: Language) -> object:
+    said = value.of(language) if isinstance(value, Text) else value
     if isinstance(said, str) and not said.isascii() and not hasattr(said, "__html__"):
         return without_unseen(said)
     return said
@@ -139,7 +143,7 @@ def anchor(*parts: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
-def _ms(at: datetime) -> int:
+def ms(at: datetime) -> int:
     """Milliseconds since the epoch, rounded up so that a script never acts before the instant."""
     return math.ceil(at.timestamp() * 1000)
 
@@ -162,7 +166,7 @@ _ENVIRONMENT.globals.update(
     pgettext=pgettext,
     ngettext=ngettext,
 )
-_ENVIRONMENT.filters.update(ms=_ms, commonmark=_commonmark)
+_ENVIRONMENT.filters.update(ms=ms, commonmark=_commonmark)
 
 
 def language_of(request: AnyRequest) -> Language:
@@ -205,6 +209,21 @@ def render(template: str, language: Language, context: Mapping[str, object]) -> 
     return _ENVIRONMENT.get_template(template).render(language=language, **context)
 
 
+def said(value: object, language: Language) -> str:
+    """Return what a template would print of a value."""
+    return str(escape(_said_in(value, language)))
+
+
+def page_headers(language: Language) -> dict[str, str]:
+    """Return the headers of a page about a person or an instant, which no cache stores."""
+    return {
+        **HEADERS,
+        "cache-control": "no-store",
+        "content-language": language.tag,
+        "vary": VARY,
+    }
+
+
 def page(
     template: str,
     language: Language,
@@ -218,13 +237,7 @@ def page(
         render(template, language, context),
         status_code=status,
         media_type=MediaType.HTML,
-        headers={
-            **HEADERS,
-            "cache-control": "no-store",
-            "content-language": language.tag,
-            "vary": VARY,
-            **(headers or {}),
-        },
+        headers={**page_headers(language), **(headers or {})},
     )
 
 

@@ -275,13 +275,13 @@ def test_page_that_still_holds_is_not_fetched_again(stage: Stage, page: Page) ->
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     pass_time(page, seconds=45)
-    assert asked.count(f"{stage.url}/v1/me/code") >= 3
+    assert asked.count(f"{stage.url}/v1/me/display") >= 3
     assert f"{stage.url}/code" not in asked
 
 
 def test_a_reason_that_ends_by_time_lifts_at_its_instant(stage: Stage, page: Page) -> None:
     page.route(
-        "**/v1/me/code", lambda route: route.abort()
+        "**/v1/me/display", lambda route: route.abort()
     )  # nothing but the clock can tell the page
     lost = iter([True])
 
@@ -349,7 +349,7 @@ def test_view_that_fails_while_the_page_is_open_takes_the_colour_away(
     stage: Stage, page: Page
 ) -> None:
     open_code(stage, page, people.green(someone()))
-    page.route("**/v1/me/code", lambda route: route.fulfill(status=503, body="{}"))
+    page.route("**/v1/me/display", lambda route: route.fulfill(status=503, body="{}"))
     page.route(PAGE, lambda route: route.fulfill(status=502, body="proxy"))
     page.clock.run_for(LOST_MS)
     expect(page.locator("h1 .first")).to_have_text("亮码失败")

@@ -101,7 +101,7 @@ def test_the_qr_turns_by_itself_and_asks_nobody(stage: Stage, page: Page) -> Non
     second = proved(page)
     assert second.claims == first.claims
     assert 20 <= (second.shown_at - first.shown_at).total_seconds() <= 30
-    assert set(asked) == {"/v1/me/code"}
+    assert set(asked) == {"/v1/me/display"}
 
 
 def test_each_refresh_has_a_place_of_its_own_and_a_new_load_has_the_one_of_before(
@@ -277,7 +277,7 @@ def test_a_model_that_was_built_again_is_asked_for_another_credential(
         response = route.fetch()
         route.fulfill(response=response, headers={**response.headers, "x-epoch": "another"})
 
-    page.route("**/v1/me/code", answer)
+    page.route("**/v1/me/display", answer)
     with page.expect_response("**/v1/me/credential"):
         page.clock.run_for(6_000)
     page.wait_for_timeout(500)

@@ -102,7 +102,14 @@ class Canary:
 
     async def act_as_resident(self, http: httpx.AsyncClient) -> None:
         """Show the code, declare, and ask for the travel card of the phone."""
-        for path in ("/code", "/me", "/v1/me/code", "/v1/me/token", "/v1/me/export"):
+        for path in (
+            "/code",
+            "/me",
+            "/v1/me/code",
+            "/v1/me/display",
+            "/v1/me/token",
+            "/v1/me/export",
+        ):
             assert (await http.get(self._view + path)).status_code == 200, path
         own = {"origin": self._view}
         form: dict[str, Any] = {

@@ -201,7 +201,7 @@ async def test_someone_unknown_is_not_denied_a_code_by_old_data(
 
 
 async def assert_refused(http: Http, person: str) -> None:
-    paths = ("/v1/me/code", "/v1/me/code.svg", "/v1/me/token")
+    paths = ("/v1/me/code", "/v1/me/code.svg", "/v1/me/display", "/v1/me/token")
     for path in (f"/v1/people/{person}/code", *paths):
         answer = await http.get(path, headers={**OPERATOR_HEADERS, **resident(person)})
         assert answer.status_code == 503
@@ -393,6 +393,7 @@ async def test_openapi_document_names_every_route_and_problem(http: Http, model:
         "/v1/people/{person}/explanation",
         "/v1/me/code",
         "/v1/me/code.svg",
+        "/v1/me/display",
         "/v1/me/token",
         "/v1/me/credential",
         "/v1/credential-keys",

@@ -242,8 +242,7 @@ class Stand:
 
     async def read(self, person: str) -> Read:
         self._check()
-        lag_s = None if self._silent else 0.4
-        return Read(self._code, NOON, None if self._silent else NOON, lag_s, self._stale)
+        return Read(self._code, NOON, NOON, 0.4, self._stale)
 
     def token(self, person: str, name: str, ending: str) -> str:
         return "token"
@@ -447,7 +446,6 @@ STATES: dict[str, tuple[Stand, str]] = {
     "green": (Stand(code()), CODE_PAGE),
     "green-until": (Stand(code(SOON)), CODE_PAGE),
     "stale": (Stand(code(), stale=True), f"{CODE_PAGE}?reload=off"),
-    "stale-since-ever": (Stand(code(), stale=True, silent=True), CODE_PAGE),
     "no-code": (Stand(), CODE_PAGE),
     "store": (Stand(cause="store"), CODE_PAGE),
     "too-old": (Stand(cause="stale"), CODE_PAGE),

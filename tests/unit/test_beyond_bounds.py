@@ -143,11 +143,7 @@ async def test_a_picture_of_any_size(size: str) -> None:
 
 async def test_a_resident_who_asks_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "RESIDENT_MAX", RateLimitItemPerMinute(5))
-
-    async def is_over(*_: object) -> bool:
-        return False
-
-    monkeypatch.setattr("app.login.sessions.SessionStore.is_over", is_over)
+    monkeypatch.setattr("app.login.ended.Ended.is_over", lambda *_: False)
     person, other = someone(), someone()
     async with client(view()) as http:
         for _ in range(5):

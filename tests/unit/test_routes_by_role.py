@@ -112,7 +112,13 @@ VIEW: dict[str, Row] = {
     ),
     **dict.fromkeys(
         [
-            *("GET /v1/session", "GET /v1/me/code", "GET /v1/me/token", "GET /v1/me/code.svg"),
+            *(
+                "GET /v1/session",
+                "GET /v1/me/code",
+                "GET /v1/me/display",
+                "GET /v1/me/token",
+                "GET /v1/me/code.svg",
+            ),
             *("GET /v1/me/information", "GET /v1/me/information/{section}", "GET /v1/me/export"),
             *("POST /v1/me/declarations", "PUT /v1/me/declarations/{id}"),
             *("PATCH /v1/me/declarations/{id}", "DELETE /v1/me/declarations/{id}"),

@@ -16,11 +16,11 @@ from app.view.pages.sheet import Sheet, sheet
 from app.view.pages.sum import in_words, sum_of
 from app.view.reading import Read, Unavailable
 from app.view.services import Services
+from app.view.showing import read_to_show
 from app.web.language import Language, Text, clock, exactly, joined, moment, number, today
 from app.web.language import gettext as _
-from app.web.site import page
+from app.web.site import ms, page
 from models.codes import Colour
-from models.events import DisplayDetail
 from models.policy import ZONE, policy_at
 
 RELOAD_S = 10
@@ -38,11 +38,6 @@ LOG_IN = (  # manual, 二
     _("登录后本页会自动更新。"),
 )
 
-BEFORE = "x-before"
-"""In this header a script that asks for the page again says which state the page had."""
-
-FAILED = "unavailable"
-
 Context = dict[str, Any]
 
 
@@ -59,32 +54,19 @@ async def code_page(
     Each is recorded as a display. It is not recorded if the page asks again by itself and had the
     same state `before` (a colour, or none).
     """
-    context: Context = {
-        "name": session.name,
-        "ending": session.ending,
-        "reload_s": RELOAD_S if reload else None,
-    }
+    reload_s = RELOAD_S if reload else None
     try:
-        read = await view.codes.read(session.person)
+        read = await read_to_show(view, session, before)
     except Unavailable as failure:
-        if before != FAILED:
-            view.recorder.record(session.person, view.now(), DisplayDetail(failure.cause))
         return failed_page(failure, language, view.now(), reload=reload)
     says = sheet(read.code, read.at, policy_at(read.at).version, view.register)
     if says.colour is Colour.NONE:
-        return page("grey.html", language, {**context, **_no_code(read.at)})
-    if before != says.colour.value:
-        view.recorder.record(session.person, view.now(), DisplayDetail(says.colour.value))
-    shown = {
-        "token": view.displays.token(session.person, session.name, session.ending),
-        "qr_valid_s": DISPLAY_SECONDS,
-        "qr_version": QR_VERSION,
-        "epoch": view.holdings.epoch,
-        "holder": view.credential_keys.tag_of(session.person),
+        return page("grey.html", language, {**_no_code(read.at), "reload_s": reload_s})
+    context = {
+        **lasting(says, read, view.register, reload_s),
+        **changing(view, session, read, says),
     }
-    return page(
-        "coloured.html", language, {**context, **_coloured(says, read, view.register), **shown}
-    )
+    return page("coloured.html", language, context)
 
 
 def reloading(query: Mapping[str, str], now: datetime) -> str | None:
@@ -109,47 +91,73 @@ def failed_page(
     return page("grey.html", language, context, status=503, headers=headers)
 
 
-def _coloured(says: Sheet, read: Read, register: Register) -> Context:
+def lasting(says: Sheet, read: Read, register: Register, reload_s: int | None) -> Context:
+    """Return what stands on the page of a colour, but for what `changing` has."""
     reasons = [reason.name for reason in says.reasons]
-    ranks = ",".join(str(reason.rank) for reason in says.reasons)
-    old = read.lag_s is not None and read.lag_s > NOTICE_SECONDS
-    return _frame(says.colour.value, says.state, read.at) | {
-        # A script compares this with the JSON answer, to know whether the page still holds.
-        "key": f"{says.colour.value} {says.version} {ranks} {str(old).lower()}",
+    return _frame(says.colour.value, says.state) | {
+        "reload_s": reload_s,
+        "qr_valid_s": DISPLAY_SECONDS,
+        "qr_version": QR_VERSION,
         "notice_s": NOTICE_SECONDS,
         "said": _now(says.state, *reasons),
         "sheet": says,
         "sum": None if read.code is None else sum_of(read.code, read.at, register),
         "in_words": in_words,
         "says": names.SAYS[says.colour],
-        "old": old,
-        "as_of": exactly(read.as_of) if read.as_of else None,
-        "lag": None if read.lag_s is None else number(read.lag_s, "0.0"),
+        "old": read.lag_s > NOTICE_SECONDS,
         "changes_at": says.changes_at,
         "changes": moment(says.changes_at) if says.changes_at else None,
     }
 
 
-def _no_code(at: datetime) -> Context:
-    return _frame("none", _("无码"), at) | {
-        "key": "none",
-        "says": names.SAYS[Colour.NONE],
-        "story": (_("没有找到经实名认证的记录，因此不显示红码或绿码。"), _("怎么办：")),
-        "steps": LOG_IN,
+def changing(view: Services, session: Session, read: Read, says: Sheet) -> dict[str, str | Text]:
+    """Return what differs between two pages of one state: whose it is, and the instant."""
+    ranks = ",".join(str(reason.rank) for reason in says.reasons)
+    old = str(read.lag_s > NOTICE_SECONDS).lower()
+    return {
+        "name": session.name,
+        "ending": session.ending,
+        "token": view.displays.token(session.person, session.name, session.ending),
+        "epoch": view.holdings.epoch,
+        "holder": view.credential_keys.tag_of(session.person),
+        # A script compares this with the JSON answer, to know whether the page still holds.
+        "key": f"{says.colour.value} {says.version} {ranks} {old}",
+        "version": str(says.version),
+        "policy": says.policy,
+        "as_of": exactly(read.as_of),
+        "lag": number(read.lag_s, "0.0"),
+        **_instant(read.at),
     }
+
+
+def _no_code(at: datetime) -> Context:
+    return (
+        _frame("none", _("无码"))
+        | _instant(at)
+        | {
+            "key": "none",
+            "says": names.SAYS[Colour.NONE],
+            "story": (_("没有找到经实名认证的记录，因此不显示红码或绿码。"), _("怎么办：")),
+            "steps": LOG_IN,
+        }
+    )
 
 
 def _failed(failure: Unavailable, at: datetime) -> Context:
     retry_at = at + timedelta(seconds=failure.retry_after_s)
     retry = _("请在 {when} 之后再试").filled(when=clock(retry_at))
-    return _frame("unavailable", _("亮码失败"), at) | {
-        "says": names.CAUSES[failure.cause],
-        "story": (retry, _("到时本页会自动重试。"), _("这不代表您的码变为红码。")),
-        "retry_at": retry_at,
-    }
+    return (
+        _frame("unavailable", _("亮码失败"))
+        | _instant(at)
+        | {
+            "says": names.CAUSES[failure.cause],
+            "story": (retry, _("到时本页会自动重试。"), _("这不代表您的码变为红码。")),
+            "retry_at": retry_at,
+        }
+    )
 
 
-def _frame(state: str, title: Text, at: datetime) -> Context:
+def _frame(state: str, title: Text) -> Context:
     """What the pages of all states have; each state adds its own."""
     absent = ("changes_at", "retry_at", "qr_valid_s", "notice_s", "steps", "token")
     return dict.fromkeys(absent) | {
@@ -157,7 +165,13 @@ def _frame(state: str, title: Text, at: datetime) -> Context:
         "key": state,
         "title": title,
         "said": _now(title),
-        "at": at.astimezone(ZONE),
+    }
+
+
+def _instant(at: datetime) -> dict[str, str | Text]:
+    return {
+        "now_ms": str(ms(at)),
+        "at_iso": at.astimezone(ZONE).isoformat(),
         "hands": clock(at),
         "date": today(at),
     }

@@ -14,7 +14,7 @@ from app.login.duty import duty_login_routes
 from app.login.guards import FRESH, LoggedIn
 from app.topics.schemas import asyncapi
 from app.view.pages.agency import agency_page
-from app.view.pages.code_page import BEFORE, code_page, reloading
+from app.view.pages.code_page import code_page, reloading
 from app.view.pages.course import course_page
 from app.view.pages.declare import declare_routes
 from app.view.pages.duty import duty_pages
@@ -28,6 +28,7 @@ from app.view.pages.reference import api_page, event_page, events_page
 from app.view.pages.statements import STATEMENTS, statement_page
 from app.view.pages.travel import travel_card_routes
 from app.view.services import Services
+from app.view.showing import BEFORE
 from app.web.requests import AnyRequest
 from app.web.site import HEADERS, STATIC, language_of
 from models.information import Section

@@ -44,18 +44,19 @@
     wallet.renew(main.dataset, ahead).then((another) => another && turn());
   }
 
-  // Returns the whole answer, or null if none came.
-  async function ask(url, accept) {
+  // Returns the whole answer, or null if none came. `before` is the state that the server has told
+  // already, so that one display is not counted as two.
+  async function ask(url, accept, before) {
     const signal = AbortSignal.timeout(ANSWER_MS);
     try {
-      const headers = { Accept: accept, "X-Before": main.dataset.state };
+      const headers = { Accept: accept, "X-Before": before ?? main.dataset.state };
       const answer = await fetch(url, { headers, cache: "no-store", signal });
       if (answer.status === 401) {
         forget();
         location.reload(); // logged out, or away for too long: leads to the login
       }
       const epoch = answer.headers.get("x-epoch") ?? "";
-      return { ok: answer.ok, text: await answer.text(), epoch };
+      return { status: answer.status, text: await answer.text(), epoch };
     } catch {
       return null;
     }
@@ -76,8 +77,8 @@
   }
 
   // Puts the page's newest state in place.
-  async function refresh() {
-    const answer = await ask(location.href, "text/html");
+  async function refresh(before) {
+    const answer = await ask(location.href, "text/html", before);
     if (!answer) return;
     const page = parsed(answer.text, "text/html");
     const fresh = page.getElementById("state");
@@ -109,11 +110,6 @@
     drawn = Date.now();
   }
 
-  async function redraw() {
-    const answer = await ask(main.dataset.again, "application/json");
-    if (answer?.ok) draw(JSON.parse(answer.text).token);
-  }
-
   function keyOf({ colour, version, reasons, lag_s }) {
     const old = lag_s !== null && lag_s > Number(main.dataset.notice);
     return colour === "none" ? colour : `${colour} ${version} ${reasons.map((r) => r.rank)} ${old}`;
@@ -121,20 +117,19 @@
 
   async function check() {
     if (now() < Number(main.dataset.retry ?? 0)) return;
-    const answer = await ask(main.dataset.code, "application/json");
+    const answer = await ask(main.dataset.display, "application/json");
     if (!answer) return;
-    if (!answer.ok || keyOf(JSON.parse(answer.text)) !== main.dataset.key) return refresh();
+    if (answer.status !== 200) return refresh(answer.status === 503 ? "unavailable" : undefined);
+    const shown = JSON.parse(answer.text);
+    if (keyOf(shown.code) !== main.dataset.key) return refresh(shown.code.colour);
     main.dataset.epoch = answer.epoch;
     confirm();
-    const age = Date.now() - drawn;
-    const valid = Number(main.dataset.qrValid);
-    if (age > valid) return refresh(); // it could not be redrawn in time
-    if (age > valid / 2) return redraw();
+    if (shown.token && Date.now() - drawn > Number(main.dataset.qrValid) / 2) draw(shown.token);
   }
 
   // One question at a time. If no answer comes nothing happens here: `tick` takes the colour away.
   async function alone(question) {
-    if (asking || document.hidden || !main.dataset.code) return;
+    if (asking || document.hidden || !main.dataset.display) return;
     asking = true;
     try {
       await question();
@@ -161,7 +156,7 @@
     // Asks each second until it is answered: a question may be lost, or come while another is open.
     const lost = main.dataset.state === "unavailable"; // this page asks at its own pace
     const midnight = DAY.format(now()) !== DAY.format(Number(main.dataset.now)); // its date is over
-    if ((midnight && !lost) || now() >= Number(main.dataset.changes ?? Infinity)) alone(refresh);
+    if ((midnight && !lost) || now() >= Number(main.dataset.changes ?? Infinity)) alone(() => refresh());
   }
 
   function run() {
@@ -172,7 +167,7 @@
   function wake() {
     if (document.hidden) return;
     tick();
-    alone(refresh);
+    alone(() => refresh());
   }
 
   async function copy({ target }) {

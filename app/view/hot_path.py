@@ -1,0 +1,180 @@
+"""The hot path: what phones ask by the thousand each second, answered before the framework.
+
+    GET /v1/me/display   the code, its reasons, a token and their age, in one answer
+    GET /code            the page of a green code
+
+It asks nothing and waits for nothing; all it needs is in memory or in the replica on this machine:
+
+1. The session is opened from its cookie (app.login.sessions). Which sessions ended is known
+   (app.login.ended).
+2. The code is read from the replica, with how far that is (app.projection.replica).
+3. It is judged at this instant (models.codes).
+4. A token is sealed (app.view.displays).
+5. The answer is encoded (app.view.showing), or put together from rendered pieces
+   (app.view.pages.green).
+6. The display is put into the recorder's queue (app.view.recorder).
+
+Only the plain case is answered here. Whatever is not (no session, no code, an old one, somebody who
+asks too often, a question with parameters) goes on to the framework, which alone knows how to
+refuse. So the framework's answer is the specification, and tests hold both to the same answer.
+"""
+
+import gzip
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from app.login.guards import HOME
+from app.login.sessions import COOKIE, Away, NoSession, Session
+from app.view.codes import note_read
+from app.view.me import DISPLAY, EPOCH
+from app.view.pages.green import green_page
+from app.view.reading import Read
+from app.view.services import Services
+from app.view.showing import BEFORE, FAILED, STATES, display_answer, record_shown
+from app.web.headers import headers_of
+from app.web.language import LANGUAGES, negotiate
+from app.web.site import LANGUAGE_COOKIE, VARY, page_headers
+from models.codes import Colour
+
+SELDOM_SECONDS = 2.0
+SELDOM_MAX = 2
+"""Whoever asks more than twice in two seconds is answered by the framework, whose limiter counts
+them. A phone asks once in five seconds."""
+
+ASKED_MAX = 100_000
+"""People counted within those two seconds; some 12 MB. If there are more, counting begins again."""
+
+GZIP_LEVEL = 1
+"""A page of 6.2 KB becomes 2.6 KB; at the level 4 of other pages 2.5 KB, at half as much again of
+its time."""
+
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[Headers, bytes]
+
+_BEFORE = BEFORE.encode()
+_ASKED = frozenset({b"cookie", _BEFORE, b"accept-language", b"accept-encoding"})
+_encode = msgspec.json.Encoder().encode
+
+
+class HotPath:
+    """An ASGI application in front of `app`, for one event loop."""
+
+    def __init__(self, app: ASGIApp, view: Services) -> None:
+        self._app = app
+        self._view = view
+        self._answers: Mapping[str, Callable[[dict[bytes, str]], Answer | None]] = {
+            DISPLAY: self._display,
+            HOME: self._page,
+        }
+        every = headers_of(view.view_url)
+        self._json = _as_bytes(
+            {**every, "content-type": "application/json", "cache-control": "no-store"}
+        )
+        html = {**every, "content-type": "text/html; charset=utf-8"}
+        packed = {"content-encoding": "gzip", "vary": f"{VARY}, accept-encoding"}
+        self._html = {
+            (language, gzipped): _as_bytes({**html, **page_headers(language), **more})
+            for language in LANGUAGES
+            for gzipped, more in ((False, {}), (True, packed))
+        }
+        self._asked: dict[str, int] = {}
+        self._asked_since = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a plain question; hand everything else on."""
+        found = self._answer(scope) if scope["type"] == ScopeType.HTTP else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        headers, body = found
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _answer(self, scope: HTTPScope) -> Answer | None:
+        answer = self._answers.get(scope["path"])
+        if answer is None or scope["method"] != "GET" or scope["query_string"]:
+            return None
+        asked = _asked(scope["headers"])
+        return None if asked is None else answer(asked)
+
+    def _display(self, asked: dict[bytes, str]) -> Answer | None:
+        if asked.get(_BEFORE, FAILED) not in STATES:
+            return None
+        found = self._read(asked)
+        if found is None:
+            return None
+        session, read = found
+        answer = display_answer(self._view, session, read)
+        self._shown(session, read, answer.code.colour, asked)
+        epoch = EPOCH.encode(), self._view.holdings.epoch.encode()
+        return [*self._json, epoch, *self._renewed(session)], _encode(answer)
+
+    def _page(self, asked: dict[bytes, str]) -> Answer | None:
+        found = self._read(asked)
+        if found is None:
+            return None
+        session, read = found
+        kept = _cookie(asked, LANGUAGE_COOKIE)
+        language = negotiate(None, asked.get(b"accept-language", ""), kept)
+        page = green_page(self._view, session, read, language)
+        if page is None:
+            return None
+        self._shown(session, read, Colour.GREEN, asked)
+        if gzipped := "gzip" in asked.get(b"accept-encoding", ""):
+            page = gzip.compress(page, GZIP_LEVEL, mtime=0)
+        return [*self._html[language, gzipped], *self._renewed(session)], page
+
+    def _read(self, asked: dict[bytes, str]) -> tuple[Session, Read] | None:
+        """Return whose code is asked for, and the code if it is there and fresh."""
+        try:
+            session = self._view.login.guard.session_of(_cookie(asked, COOKIE))
+        except (NoSession, Away):
+            return None
+        if not self._asks_seldom(session.person):
+            return None
+        read = self._view.codes.read_here(session.person, self._view.now())
+        return None if read is None or read.stale or read.code is None else (session, read)
+
+    def _asks_seldom(self, person: str) -> bool:
+        now = time.monotonic()
+        if now - self._asked_since > SELDOM_SECONDS or len(self._asked) >= ASKED_MAX:
+            self._asked, self._asked_since = {}, now
+        times = self._asked[person] = self._asked.get(person, 0) + 1
+        return times <= SELDOM_MAX
+
+    def _shown(self, session: Session, read: Read, colour: Colour, asked: dict[bytes, str]) -> None:
+        note_read(read)
+        record_shown(self._view, session, read.at, colour, asked.get(_BEFORE))
+
+    def _renewed(self, session: Session) -> Headers:
+        sessions = self._view.login.sessions
+        renewed = sessions.renewed(session)
+        return [] if renewed is None else [(b"set-cookie", sessions.set_cookie(renewed).encode())]
+
+
+def _as_bytes(headers: Mapping[str, str]) -> Headers:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _asked(headers: Iterable[Any]) -> dict[bytes, str] | None:
+    """Return the headers that bear on an answer; None if one of them comes twice."""
+    found: dict[bytes, str] = {}
+    for name, value in headers:
+        if name in _ASKED:
+            if name in found:
+                return None
+            found[name] = value.decode("latin-1")
+    return found
+
+
+def _cookie(asked: dict[bytes, str], name: str) -> str | None:
+    """Return the value of a cookie; None if there is none, or there are two of the name."""
+    start = f"{name}="
+    values = [pair for pair in asked.get(b"cookie", "").split("; ") if pair.startswith(start)]
+    return values[0].removeprefix(start) if len(values) == 1 else None

@@ -1,0 +1,324 @@
+"""The hot path answers as the framework does, or not at all."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from app.login.sessions import COOKIE, RENEW, Session, Sessions
+from app.process.ports import free_port
+from app.view import recorder
+from app.view.displays import Display, Displays
+from app.view.hot_path import SELDOM_MAX, HotPath
+from app.view.limits import NOTICE_SECONDS, REFUSE_SECONDS, STALE_SECONDS
+from app.view.routes import framework
+from app.view.services import Services
+from models.codes import HealthCode
+from models.events import DisplayDetail, DocumentType
+from support import replicas
+from support.asgi import transport_to
+from support.views import (
+    DISPLAY_KEY,
+    SESSION_KEY,
+    Model,
+    health_code,
+    now,
+    options_over,
+    reason,
+    someone,
+)
+
+NOW = now()
+HOT = ("/v1/me/display", "/code")
+JSON = {"accept": "application/json"}
+HTML = {
+    "accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "accept-language": "en-GB,en;q=0.9,zh-CN;q=0.8",
+    "accept-encoding": "gzip, deflate, br, zstd",
+    "sec-fetch-mode": "navigate",
+}
+
+
+class Face:
+    """A view's hot path with the framework behind it, at an instant that stands still."""
+
+    def __init__(self, view: Services, app: Any) -> None:
+        self.passed = 0
+
+        async def behind(*asked: Any) -> None:
+            self.passed += 1
+            await app(*asked)
+
+        self.view = view
+        self.hot = HotPath(behind, view)
+        hot: Any = self.hot
+        self.front = httpx.AsyncClient(transport=transport_to(hot), base_url="https://x")
+        self.behind = httpx.AsyncClient(transport=transport_to(app), base_url="https://x")
+
+    def find_now(self) -> None:
+        """Look for a replica again, without the pause."""
+        assert self.view.replica is not None
+        self.view.replica._look_at = 0.0
+
+    async def both(
+        self, path: str, headers: Mapping[str, str], method: str = "GET"
+    ) -> tuple[httpx.Response, httpx.Response, bool]:
+        """Return the answers of the face and of the framework alone, and if the first was hot."""
+        self.hot._asked.clear()
+        before = self.passed
+        front = await self.front.request(method, path, headers=dict(headers))
+        hot = self.passed == before
+        behind = await self.behind.request(method, path, headers=dict(headers))
+        for client in (self.front, self.behind):
+            client.cookies.clear()
+        return front, behind, hot
+
+
+@pytest.fixture
+async def face(
+    redis_url: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Face]:
+    monkeypatch.setattr(recorder, "END_SECONDS_MAX", 0.0)  # there is no Kafka to wait for
+    options = options_over(redis_url, lambda: NOW, replica=tmp_path)
+    view = Services(options)
+    app = framework(view, options)
+    async with view.running(app):
+        yield Face(view, app)
+
+
+async def put(face: Face, model: Model, folder: Path, *codes: HealthCode, old: float = 0.4) -> None:
+    """Write codes by data of `old` seconds ago into Redis and into the replica."""
+    as_of = NOW - timedelta(seconds=old)
+    await model.put(*codes, as_of=as_of)
+    replicas.put(folder, codes, as_of.timestamp())
+    face.find_now()
+
+
+def session(person: str, name: str = "样*甲", ending: str = "1234", used: float = 0) -> Session:
+    sessions = Sessions(SESSION_KEY, lambda: NOW - timedelta(seconds=used))
+    return sessions.begin(person, name, None, DocumentType.RESIDENT_IDENTITY_CARD, ending)
+
+
+def logged_in(of: Session) -> dict[str, str]:
+    sealed = Sessions(SESSION_KEY, lambda: NOW).cookie(of).value
+    return {"cookie": f"{COOKIE}={sealed}"}
+
+
+def plain(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], Any]:
+    """Return an answer without what differs each time, and with what is sealed opened."""
+    headers = [
+        (name, re.sub(rf"(?<={COOKIE}=)[^;]+", opened, value))
+        for name, value in answer.headers.multi_items()
+        if name not in ("content-length", "vary")
+    ]
+    text = re.sub(r'(?<=token":")[^"]+|(?<=data-token=")[^"]+', opened, answer.text)
+    vary = {word.strip().lower() for word in answer.headers.get("vary", "").split(",")}
+    return answer.status_code, sorted([*headers, ("vary", str(sorted(vary)))]), text
+
+
+def opened(sealed: re.Match[str]) -> str:
+    text = sealed.group()
+    try:
+        return repr(display(text))
+    except Exception:
+        return str(msgspec.structs.asdict(Sessions(SESSION_KEY, lambda: NOW).read(text)))
+
+
+def display(token: str) -> dict[str, Any]:
+    read: Display = Displays(DISPLAY_KEY, lambda: NOW).read(token)
+    return msgspec.structs.asdict(read)
+
+
+CODES = {
+    "green": health_code(someone()),
+    "green of a thousand changes": health_code(someone(), version=1_234),
+    "red": health_code(someone(), reason()),
+    "red, and ends": health_code(someone(), reason(end=NOW + timedelta(hours=3))),
+    "was red": health_code(someone(), reason(end=NOW - timedelta(hours=3))),
+    "will be red": health_code(someone(), reason(start=NOW + timedelta(hours=3))),
+    "not verified": health_code(someone(), verified=False),
+    "incomplete": msgspec.structs.replace(
+        health_code(someone()), complete_until=NOW - timedelta(seconds=3)
+    ),
+    "incomplete for long": msgspec.structs.replace(
+        health_code(someone()), complete_until=NOW - timedelta(seconds=90)
+    ),
+}
+"""What a person may have; hot or not, the answer is the framework's."""
+
+SAID = {
+    "a script": JSON,
+    "a browser": HTML,
+    "another language": {**HTML, "accept-language": "zh-CN"},
+    "no language": {"accept": "*/*"},
+    "no compression": {**HTML, "accept-encoding": "identity"},
+    "red before": {**HTML, "x-before": "red"},
+    "green before": {**JSON, "x-before": "green"},
+    "anything before": {**JSON, "x-before": "x" * 300},
+}
+
+
+@pytest.mark.parametrize("stands", CODES)
+async def test_every_answer_is_the_frameworks(
+    face: Face, model: Model, tmp_path: Path, stands: str
+) -> None:
+    code = CODES[stands]
+    await put(face, model, tmp_path, code)
+    who = logged_in(session(code.person))
+    for path, (said, headers) in product(HOT, SAID.items()):
+        front, behind, hot = await face.both(path, {**headers, **who})
+        assert plain(front) == plain(behind), (path, said)
+        stale = stands == "incomplete for long"
+        green = stands in ("green", "green of a thousand changes", "was red", "incomplete")
+        known = said != "anything before" or path != HOT[0]
+        assert hot == (known and not stale and (green or path == HOT[0])), (path, said)
+
+
+SESSIONS = {
+    "no ending": session(CODES["green"].person, ending=""),
+    "a name to escape": session(CODES["green"].person, name="<b>&\"'\u202e甲"),
+    "a long name": session(CODES["green"].person, name="长" * 40),
+    "to be renewed": session(CODES["green"].person, used=RENEW.total_seconds() + 1),
+}
+
+
+async def test_whoever_asks_is_answered_as_the_framework_does(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    await put(face, model, tmp_path, CODES["green"])
+    for path, (who, of) in product(HOT, SESSIONS.items()):
+        front, behind, hot = await face.both(path, {**HTML, **logged_in(of)})
+        assert plain(front) == plain(behind), (path, who)
+        assert hot, (path, who)
+        assert ("set-cookie" in front.headers) == (who == "to be renewed")
+
+
+GOOD = logged_in(session(CODES["green"].person))["cookie"]
+COOKIES = {
+    "none": "",
+    "forged": GOOD[:-9] + "A" * 9,
+    "expired": logged_in(session(CODES["green"].person, used=13 * 3600))["cookie"],
+    "unused": logged_in(session(CODES["green"].person, used=31 * 60))["cookie"],
+    "of another name": f"x{GOOD}",
+    "within another": f'x="{GOOD}"',
+    "twice": f"{GOOD}; {COOKIE}=x",
+    "twice, the good one last": f"{COOKIE}=x; {GOOD}",
+    "quoted": GOOD.replace("=", '="', 1) + '"',
+    "without a space": f"a=b;{GOOD}",
+    "beside others": f"a=b; __Host-lang=en; {GOOD}; c=d",
+}
+
+
+async def test_a_cookie_opens_what_it_opens_in_the_framework(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    await put(face, model, tmp_path, CODES["green"])
+    for path, (what, cookie) in product(HOT, COOKIES.items()):
+        front, behind, hot = await face.both(path, {**HTML, "cookie": cookie} if cookie else HTML)
+        assert plain(front) == plain(behind), (path, what)
+        assert hot == (what == "beside others"), (path, what)
+
+
+async def test_a_session_that_ended_is_over_here_too(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    await put(face, model, tmp_path, CODES["green"])
+    ended = session(CODES["green"].person)
+    await face.view.login.ended.end(ended)
+    for path in HOT:
+        front, behind, hot = await face.both(path, {**JSON, **logged_in(ended)})
+        assert plain(front) == plain(behind)
+        assert (front.status_code, hot) == (401, False)
+
+
+ASKED = [
+    *(("GET", f"{path}{query}") for path, query in product(HOT, ("?lang=en", "?", "?x=1", "/"))),
+    *product(("HEAD", "POST", "DELETE"), HOT),
+]
+
+
+async def test_what_is_not_plain_is_the_frameworks(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    await put(face, model, tmp_path, CODES["green"])
+    for method, path in ASKED:
+        front, behind, hot = await face.both(path, {**HTML, "cookie": GOOD}, method)
+        assert plain(front) == plain(behind), (method, path)
+        assert hot == path.endswith("?"), (method, path)
+
+
+async def test_what_is_old_is_told_by_the_framework(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    for old in (0, STALE_SECONDS + 1, NOTICE_SECONDS + 1, REFUSE_SECONDS + 1):
+        await put(face, model, tmp_path, CODES["green"], old=old)
+        for path in HOT:
+            front, behind, hot = await face.both(path, {**HTML, "cookie": GOOD})
+            assert plain(front) == plain(behind), (old, path)
+            assert hot == (old < STALE_SECONDS), (old, path)
+            assert front.status_code == (200 if old < REFUSE_SECONDS else 503), (old, path)
+
+
+async def test_where_the_replica_is_old_redis_is_asked(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    green = CODES["green"]
+    red = health_code(green.person, reason(), version=2)
+    replicas.put(tmp_path, [green], (NOW - timedelta(seconds=20)).timestamp())
+    face.find_now()
+    for redis_s, colour, lag_s, stale in ((0, "red", 0, False), (40, "green", 20, True)):
+        await model.put(red, as_of=NOW - timedelta(seconds=redis_s))
+        front, _, hot = await face.both(HOT[0], {**JSON, "cookie": GOOD})
+        code = front.json()["code"]
+        assert (code["colour"], code["lag_s"], code["stale"], hot) == (colour, lag_s, stale, False)
+
+
+async def test_where_redis_is_gone_the_replica_goes_on(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    face.view.codes._redis = Redis.from_url(f"redis://127.0.0.1:{free_port()}/0")
+    for old, hot, status, stale in (
+        (1, True, 200, False),
+        (20, False, 200, True),
+        (400, 0, 503, 0),
+    ):
+        replicas.put(tmp_path, [CODES["green"]], (NOW - timedelta(seconds=old)).timestamp())
+        face.find_now()
+        front, _, was_hot = await face.both(HOT[0], {**JSON, "cookie": GOOD})
+        assert (was_hot, front.status_code) == (hot, status)
+        assert status == 503 or front.json()["code"]["stale"] is stale
+
+
+async def test_who_asks_too_often_is_counted_by_the_framework(
+    face: Face, model: Model, tmp_path: Path
+) -> None:
+    await put(face, model, tmp_path, CODES["green"])
+    for _ in range(SELDOM_MAX):
+        await face.front.get(HOT[0], headers={**JSON, "cookie": GOOD})
+    assert face.passed == 0
+    await face.front.get(HOT[0], headers={**JSON, "cookie": GOOD})
+    assert face.passed == 1
+
+
+async def test_each_display_is_recorded_once(face: Face, model: Model, tmp_path: Path) -> None:
+    await put(face, model, tmp_path, CODES["green"], CODES["red"])
+    recorded: list[tuple[str, datetime, str]] = []
+
+    def record(person: str, at: datetime, detail: DisplayDetail) -> None:
+        recorded.append((person, at, detail.value))
+
+    face.view.recorder.record = record  # type: ignore[method-assign]
+    for name in ("green", "red"):
+        for path, before in product(HOT, ("unavailable", "red", "green", "none")):
+            recorded.clear()
+            headers = {**HTML, **logged_in(session(CODES[name].person)), "x-before": before}
+            await face.both(path, headers)
+            wanted = [] if before == name else [(CODES[name].person, NOW, name)] * 2
+            assert recorded == wanted, (name, path, before)
