@@ -244,6 +244,11 @@ VIEW_READS_AT_ONCE = Histogram(
     "Codes in one read of Redis.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
+VIEW_SHED = Counter(
+    "yuekang_view_shed_total",
+    "Requests refused since more was asked than could be answered, by what was asked for.",
+    ["kind"],
+)
 VIEW_SCANS = Counter(
     "yuekang_view_scans_total",
     "Scans answered, by whether Kafka confirmed their record in time.",

@@ -36,6 +36,7 @@ from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import Unavailable
 from app.view.reconciliation import RECONCILIATION, ReconciliationAnswer
 from app.view.services import Services, ViewOptions
+from app.view.shedding import Shedding
 from app.view.terminals import terminal_routes
 from app.web.head import answering_head
 from app.web.headers import hardened
@@ -111,9 +112,9 @@ _COMPRESSION = CompressionConfig(
 
 
 def create_face(options: ViewOptions) -> ASGIApp:
-    """Make all that a view serves: the hot path, and the framework behind it."""
+    """Make all that a view serves: what is refused in a rush, the hot path, the framework."""
     view = Services(options)
-    return HotPath(framework(view, options), view)
+    return Shedding(HotPath(framework(view, options), view), view.rush, view.view_url, view.now)
 
 
 def create_view(options: ViewOptions) -> Litestar:

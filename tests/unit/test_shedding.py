@@ -1,0 +1,122 @@
+"""In a rush what can wait is refused first, and a colour last."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+from litestar.types import Receive, Scope, Send
+
+from app.view import shedding
+from app.view.routes import create_view
+from app.view.rush import MANY, TICK_SECONDS, Rush
+from app.view.shedding import BOUNDS, Kind, Shedding, kind_of
+from support.asgi import transport_to
+from support.views import now, options_over
+
+URL = "https://code.example"
+
+KINDS = {
+    **dict.fromkeys(("/v1/me/display", "/v1/me/code", "/v1/me/token"), Kind.COLOUR),
+    **dict.fromkeys(("/v1/scans", "/v1/s", "/v1/s/0f", "/v1/credential-keys"), Kind.COLOUR),
+    **dict.fromkeys(("/v1/me/code.svg", "/v1/me/information", "/v1/me/export"), Kind.DRAWN),
+    **dict.fromkeys(("/v1/me/information/nat", "/me", "/me/everything", "/me/nat"), Kind.DRAWN),
+    **dict.fromkeys(("/check", "/counts"), Kind.DRAWN),
+    **dict.fromkeys(("/", "/code", "/declare", "/travel-card", "/gate", "/dashboard"), Kind.PAGE),
+    **dict.fromkeys(("/v1/counts", "/v1/session", "/v1/people/x/code"), Kind.JSON),
+    **dict.fromkeys(("/v1/me/declarations", "/v1/me/credential"), Kind.JSON),
+    **dict.fromkeys(("/livez", "/readyz", "/metrics", "/v1/changes", "/problems/busy"), None),
+    **dict.fromkeys(("/static/code.js", "/login", "/login/callback", "/logout"), None),
+}
+
+
+@pytest.fixture
+def rush() -> Rush:
+    return Rush()
+
+
+@pytest.fixture
+async def http(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(shedding, "HOLD_SECONDS", 0.05)
+
+    async def behind(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    app: Any = Shedding(behind, rush, URL, now)
+    async with httpx.AsyncClient(transport=transport_to(app), base_url=URL) as client:
+        yield client
+
+
+async def test_what_can_wait_goes_first_and_a_colour_last(http: Any, rush: Rush) -> None:
+    assert list(BOUNDS) == [Kind.DRAWN, Kind.PAGE, Kind.JSON, Kind.COLOUR]
+    assert list(BOUNDS.values()) == sorted(BOUNDS.values())
+    for late_s in (0.0, *BOUNDS.values(), 10.0):
+        rush.late_s = late_s
+        for path, kind in KINDS.items():
+            assert kind_of(path) is kind, path
+            answer = await http.get(path)
+            refused = kind is not None and late_s >= BOUNDS[kind]
+            assert answer.status_code == (503 if refused else 200), (path, late_s)
+
+
+@pytest.mark.parametrize("path", [path for path, kind in KINDS.items() if kind])
+async def test_a_refusal_says_so_and_when_to_come_again(http: Any, rush: Rush, path: str) -> None:
+    rush.late_s = 10.0
+    began = time.monotonic()
+    answer = await http.get(path, headers={"accept-language": "en"})
+    assert time.monotonic() - began >= 0.05, "it is held for a moment"
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["cache-control"] == "no-store"
+    assert "default-src" in answer.headers["content-security-policy"]
+    assert answer.headers["strict-transport-security"]
+    assert "亮码失败" in answer.text
+    if path.startswith("/v1/"):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == "code-unavailable"
+    else:
+        assert answer.headers["content-language"] == "en-GB"
+        assert answer.text.startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(("asked", "rushes"), [(MANY, True), (MANY // 8, False)])
+async def test_a_loop_that_is_late_for_many_is_a_rush(rush: Rush, asked: int, rushes: bool) -> None:
+    rush.start()
+    try:
+        for _ in range(4):
+            for _ in range(asked):
+                rush.asked()
+            time.sleep(0.15)  # noqa: ASYNC251 (what answers to many come to)
+            await asyncio.sleep(0)
+        assert (rush.late_s >= 0.1) is rushes
+        await asyncio.sleep(5 * TICK_SECONDS)
+        assert rush.late_s == 0.0, "it is over as soon as it is over"
+    finally:
+        rush.stop()
+
+
+async def test_one_long_step_is_no_rush(rush: Rush) -> None:
+    rush.start()
+    try:
+        for _ in range(10 * MANY):
+            rush.asked()
+        time.sleep(0.3)  # noqa: ASYNC251
+        await asyncio.sleep(0)
+        assert rush.late_s < 0.05
+    finally:
+        rush.stop()
+
+
+def test_each_address_of_the_view_has_a_kind_on_purpose() -> None:
+    """Whoever adds an address decides how long it can wait; most can as long as a page."""
+    paths = {route.path for route in create_view(options_over("redis://nobody", now)).routes}
+    waits = {path for path in paths if kind_of(path) in (Kind.COLOUR, None)}
+    assert waits == {
+        *("/livez", "/readyz", "/metrics", "/static/{file_path:path}"),
+        *("/v1/changes", "/problems/{code:str}", "/v1/s", "/v1/s/{chunk:str}"),
+        *("/v1/me/display", "/v1/me/code", "/v1/me/token", "/v1/scans", "/v1/credential-keys"),
+        *("/login", "/login/callback", "/login/failed/{why:str}", "/login/device"),
+        *("/login/again", "/logout"),
+    }
