@@ -10,6 +10,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from app.process.kafka import Brokers
+from app.process.logs import keep_off_stdout
 from app.process.producers import FENCED
 from app.process.settings import Settings
 
@@ -18,9 +19,11 @@ EXIT_INTERRUPTED = 130  # as shells do for Ctrl-C
 T = TypeVar("T")
 
 
-def ask_kafka(question: Callable[[Brokers], Coroutine[Any, Any, T]]) -> T:
-    """Ask Kafka; if that fails, print a message and exit with 1."""
+def ask_kafka(question: Callable[[Brokers], Coroutine[Any, Any, T]], unanswered: str = "") -> T:
+    """Ask Kafka. If that fails, print why, after a sentence on what then is `unanswered`; exit with
+    1. What is logged meanwhile is on stderr, since what a command prints is its answer."""
     brokers = Settings.from_environment().brokers
+    keep_off_stdout()
     # The client logs each failure to connect as an error; below it is told once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
@@ -30,7 +33,8 @@ def ask_kafka(question: Callable[[Brokers], Coroutine[Any, Any, T]]) -> T:
             "Another resend has begun and shut this one out; what it was about to send is not sent."
         ) from None
     except (KafkaError, OSError) as error:
-        raise failed(f"{brokers.trouble(error)} Then run this again.") from None
+        why = f"{brokers.trouble(error)} Then run this again."
+        raise failed(f"{unanswered} {why}".lstrip()) from None
     except KeyboardInterrupt:
         print("Interrupted. Run it again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None

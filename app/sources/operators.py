@@ -11,12 +11,8 @@ takes a token alone.
 """
 
 import asyncio
-import logging
 
-from aiokafka.errors import KafkaError
-
-from app.process.asking import failed
-from app.process.logs import keep_off_stdout
+from app.process.asking import ask_kafka
 from app.process.settings import Settings, SettingsError, text_of
 from app.sources.changes import read_register
 from app.sources.register import Register
@@ -109,13 +105,6 @@ def _register(settings: Settings, operator: str) -> Register:
             f"{unknown}sources cannot be checked without a key. Set YUEKANG_REGISTER_MAC_KEY, or "
             "YUEKANG_MAC_KEY, as the gateway and the view have it."
         ) from None
-    keep_off_stdout()
-    # The client logs each failure to connect as an error; below it is told once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
-        return asyncio.run(read_register(settings.brokers, keys))
-    except (KafkaError, OSError) as error:
-        raise failed(
-            f"{unknown}sources cannot be read. {settings.brokers.trouble(error)} Then run this "
-            "again."
-        ) from None
+    return ask_kafka(
+        lambda brokers: read_register(brokers, keys), f"{unknown}sources cannot be read."
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaConnectionError
 from nacl.public import PrivateKey, SealedBox
@@ -340,3 +341,20 @@ def test_what_kafka_refuses_is_said_in_one_line(
     assert not out
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_what_is_logged_while_kafka_is_asked_is_no_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def question(brokers: Brokers) -> str:
+        structlog.get_logger().warning("passed_over", topic="dead-letters")
+        return "answer"
+
+    structlog.reset_defaults()
+    try:
+        assert ask_kafka(question) == "answer"
+    finally:
+        structlog.reset_defaults()
+    out, err = capsys.readouterr()
+    assert not out
+    assert "passed_over" in err
