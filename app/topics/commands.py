@@ -3,20 +3,15 @@
 Both exit with 1 if something differs or cannot be done, and say what.
 """
 
-import asyncio
-import logging
-import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from app.process.kafka import Brokers
+from app.process.asking import ask_kafka
 from app.process.settings import Settings
 from app.topics.admin import create_topics, differences
 from app.topics.authentic import authority_key, source_key
@@ -56,7 +51,7 @@ def list_topics(as_json: AsJson = False) -> None:
 @topics.command()
 def create(as_json: AsJson = False) -> None:
     """Make the topics that the broker lacks; one that exists is never changed."""
-    made = _ask(create_topics)
+    made = ask_kafka(create_topics)
     if as_json:
         _print_json({"made": made})
     else:
@@ -66,7 +61,8 @@ def create(as_json: AsJson = False) -> None:
 @topics.command("check")
 def check_topics(as_json: AsJson = False) -> None:
     """Say how the broker's topics differ from topics.yaml."""
-    _tell(_ask(differences), f"All {len(CATALOGUE.topics)} topics are as they should be.", as_json)
+    wrong = ask_kafka(differences)
+    _tell(wrong, f"All {len(CATALOGUE.topics)} topics are as they should be.", as_json)
 
 
 @schemas.command()
@@ -125,18 +121,6 @@ def _difference(expected: bytes | None, found: bytes | None) -> str | None:
     if expected is None:
         return "there is no such type"
     return None if found == expected else "it is out of date"
-
-
-def _ask(question: Callable[[Brokers], Coroutine[Any, Any, list[str]]]) -> list[str]:
-    """Ask the broker; exit with 1 and a message if it does not answer or refuses."""
-    brokers = Settings.from_environment().brokers
-    # The client logs each failure to connect as an error; below, it is told once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
-        return asyncio.run(question(brokers))
-    except (KafkaError, OSError) as error:
-        print(brokers.trouble(error), file=sys.stderr)
-        raise typer.Exit(1) from None
 
 
 def _tell(wrong: list[str], good: str, as_json: bool) -> None:
