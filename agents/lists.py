@@ -65,8 +65,8 @@ def chunk_fold(topic: Topic, dead_letters: DeadLetters, keys: SourceKeys) -> Fol
     def fold_records(transaction: Transaction, records: Records) -> Iterator[None]:
         lists = Lists(transaction, dead_letters)
         poison = Poison(transaction, topic, dead_letters, keys)
-        for event, arrived_at, _, record in poison.accepted(records, lists.knows):
-            lists.add(cast(ListedEvent, event), arrived_at, record)
+        for taken in poison.accepted(records, lists.knows):
+            lists.add(cast(ListedEvent, taken.event), taken.arrived_at, taken.record)
             yield
         yield from lists.write()
         poison.write()
