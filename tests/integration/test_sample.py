@@ -18,18 +18,14 @@ from support.brokers import Kafka
 from support.gateways import running_gateway
 from support.macs import KEYS
 from support.tokens import TOKENS
-from support.workers import Worker, everything, running_worker, until
+from support.workers import Worker, everything, running_workers, until
 
 PEOPLE = 600
 
 
 @pytest.fixture(scope="module")
 def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    people, submissions = (tmp_path_factory.mktemp(name) for name in ("people", "submissions"))
-    with (
-        running_worker(kafka, people) as running,
-        running_worker(kafka, submissions, "submissions-worker"),
-    ):
+    with running_workers(kafka, tmp_path_factory.mktemp("workers")) as running:
         yield running
 
 

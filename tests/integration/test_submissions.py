@@ -36,7 +36,7 @@ from support import builders as b
 from support.brokers import PASSWORD, Kafka
 from support.macs import MAC_KEY
 from support.views import someone
-from support.workers import DEAD_LETTER_KEY, Worker, everything, running_worker, send, until
+from support.workers import DEAD_LETTER_KEY, Worker, everything, running_workers, send, until
 
 SOURCE = "/laboratories/440100-001"
 KEY = source_key(authority_key(MAC_KEY, "laboratory"), SOURCE)
@@ -46,11 +46,7 @@ INPUT = "laboratory-results"
 
 @pytest.fixture(scope="module")
 def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    people, submissions = (tmp_path_factory.mktemp(name) for name in ("people", "submissions"))
-    with (
-        running_worker(kafka, people) as running,
-        running_worker(kafka, submissions, "submissions-worker"),
-    ):
+    with running_workers(kafka, tmp_path_factory.mktemp("workers")) as running:
         yield running
 
 

@@ -91,6 +91,16 @@ def running_worker(kafka: Kafka, directory: Path, name: str = "worker") -> Itera
     assert worker.exited() == 0, worker.tail()
 
 
+@contextmanager
+def running_workers(kafka: Kafka, directory: Path) -> Iterator[Worker]:
+    """Run a worker, and beside it the one that takes what agencies write to Kafka themselves."""
+    with (
+        running_worker(kafka, directory / "people") as worker,
+        running_worker(kafka, directory / "submissions", "submissions-worker"),
+    ):
+        yield worker
+
+
 async def send(kafka: Kafka, events: Sequence[Event], **settings: Any) -> None:
     """Append events to their topics, in order."""
     async with kafka.producer(**settings) as producer:
