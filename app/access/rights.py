@@ -42,7 +42,7 @@ from app.topics.catalogue import (
 from app.topics.clock import CLOCK_CHECKS
 from app.topology import TABLES_OF
 from app.view.declarations import DECLARATIONS_TOPIC
-from app.view.recorder import DISPLAYS_TOPIC
+from app.view.display_writer import DISPLAYS_TOPIC
 from app.view.scans import SCANS_TOPIC
 from models.events import EVENT_TYPES
 

@@ -118,6 +118,11 @@ class SourceKeys:
             }
         )
 
+    def alone(self, authority: str) -> tuple[int, bytes]:
+        """Return the newest key of an authority with its version, for a process that needs no
+        other; raise `KeyError` if it is not here."""
+        return self._version, self._keys[self._version][authority]
+
     def of(self, source: str) -> MacKey:
         """Return the newest key of a source; raise `KeyError` if it is not here."""
         return self._key_of(b"%d %b" % (self._version, source.encode()))

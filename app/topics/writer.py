@@ -23,6 +23,7 @@ from app.process import metrics
 from app.process.kafka import Brokers
 from app.process.producers import close
 from app.process.tasks import end
+from app.topics.catalogue import partition_of
 from app.topics.records import KafkaPlace, Record
 from app.web.problems import Refused, retry_later
 
@@ -119,6 +120,48 @@ class Writer:
             raise _away(f"It answered with {type(error).__name__}.") from None
         return [KafkaPlace(m.topic, m.partition, m.offset) for m in metadata]
 
+    async def write_in_batches(self, records: Sequence[Record]) -> None:
+        """Write many records of one topic, those of a key in order; nothing else joins them.
+
+        For many it takes a third of the CPU time of `write`: no future for each record. Raise
+        `Refused` (503) if Kafka does not confirm all in time; some may still have been written.
+        Then the producer is replaced, so that what is written again never piles up in it.
+        """
+        self.check()
+        producer = self._producer
+        if producer is None:
+            raise _away("It cannot be reached.")
+        try:
+            async with asyncio.timeout(self._write_seconds_max):
+                await asyncio.gather(*await self._send_in_batches(producer, records))
+        except TimeoutError as error:
+            self._fail(producer, error)
+            raise _away(f"It did not answer within {self._write_seconds_max:g} s.") from None
+        except KafkaError as error:
+            self._fail(producer, error)
+            raise _away(f"It answered with {type(error).__name__}.") from None
+
+    async def _send_in_batches(
+        self, producer: AIOKafkaProducer, records: Sequence[Record]
+    ) -> "list[asyncio.Future[RecordMetadata]]":
+        """Hand records to the producer; return the futures of the broker's word on each batch."""
+        topic = records[0].topic
+        partitions = len(await producer.partitions_for(topic))
+        batches: list[tuple[int, Any]] = []
+        filling: dict[int, Any] = {}
+        for record in records:
+            assert record.key is not None, "its key says where it lies"
+            partition = partition_of(record.key, partitions)
+            batch = filling.get(partition)
+            if batch is None or not _joins(batch, record):
+                batch = filling[partition] = producer.create_batch()
+                batches.append((partition, batch))
+                _joins(batch, record)  # the first always does
+        return [
+            await producer.send_batch(batch, topic, partition=partition)
+            for partition, batch in batches
+        ]
+
     async def _send(
         self, producer: AIOKafkaProducer, record: Record
     ) -> "asyncio.Future[RecordMetadata]":
@@ -184,6 +227,15 @@ class Writer:
                 metrics.WRITER_KAFKA_CONNECTED.set(0)
                 self._producer = None
                 await close(producer)
+
+
+def _joins(batch: Any, record: Record) -> bool:
+    """Add a record to a batch of aiokafka's; say whether there was room for it."""
+    headers = list(record.headers)
+    return (
+        batch.append(timestamp=None, key=record.key, value=record.value, headers=headers)
+        is not None
+    )
 
 
 _AGAIN = "Send the same again; an event that was written already stays one event."

@@ -155,9 +155,7 @@ class Services:
             options.now,
         )
         self.declarations = Declarations(self._sessions, self.writer, options.mac_keys, options.now)
-        # A producer of its own: a scan never waits behind a peak of displays.
-        self._displays_writer = Writer(options.brokers)
-        self.recorder = Recorder(self._displays_writer, options.mac_keys)
+        self.recorder = Recorder(options.brokers, options.mac_keys)
 
     def check_register(self) -> None:
         """Raise what ended the following of the register, if anything did: that is a bug."""
@@ -188,7 +186,6 @@ class Services:
             self._followed.start()
             await self._followed.tried(REGISTER_SECONDS_MAX)
         self.writer.start()
-        self._displays_writer.start()
         self.recorder.start()
         self.changes.start()
         self.watch.start()
@@ -200,7 +197,6 @@ class Services:
         await self.watch.stop()
         await self.changes.stop()
         await self.recorder.stop()
-        await self._displays_writer.stop()
         await self.writer.stop()
         if self._followed is not None:
             await self._followed.stop()
