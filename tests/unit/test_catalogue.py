@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from aiokafka.partitioner import DefaultPartitioner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.audit.entries import AUDIT
 from app.letters.marks import RESENT
@@ -32,6 +35,7 @@ from app.topics.catalogue import (
     Catalogue,
     CatalogueError,
     input_topics,
+    partition_of,
 )
 from app.topics.clock import CLOCK_CHECKS
 from app.topics.codec import Refusal, from_mapping
@@ -379,3 +383,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_an_unchanged_copy_is_the_same_catalogue(tmp_path: Path) -> None:
     assert Catalogue.load(written({}, tmp_path)).topics == CATALOGUE.topics
+
+
+@given(st.binary(max_size=80), st.integers(1, 1_000))
+def test_a_key_lies_where_kafkas_default_partitioner_puts_it(key: bytes, partitions: int) -> None:
+    numbers = list(range(partitions))
+    assert partition_of(key, partitions) == DefaultPartitioner()(key, numbers, numbers)
