@@ -20,8 +20,8 @@ they are older than a limit, no colour is shown at all (亮码失败).
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: the refusals that the view words itself.
 - `reading`: the answers of those who read, and the error if nothing can be read.
-- `information`, `rows`, `me`, `declarations`, `recorder`: a resident's own data, and what they
-  tell.
+- `information`, `rows`, `me`, `declarations`: a resident's own data, and what they tell.
+- `recorder`, `display_writer`: that a code was shown, and the process that writes it to Kafka.
 - `proofs`: what a resident shows to somebody else, and how that is checked.
 - `services`: all of these, as handlers and pages share them.
 - `duty`: what the duty officer's programs ask for; `trends`: what was usual, and is not now;

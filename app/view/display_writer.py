@@ -1,9 +1,9 @@
 """The process that writes a view's displays (亮码) to Kafka: `python -m app.view.display_writer`.
 
-The view (app.view.recorder) starts it, and speaks with it through pipes. In: once a `Told`, then a
-`Frame` at a time, each as msgpack after its length. Out: a `Counts` for each frame, when Kafka has
-all of it. The events, their MACs and their batches are made here, on another core than colours, and
-with a lower priority. It ends with its input, so with the view, and heeds no signal before.
+The view (app.view.recorder) starts it, and speaks with it through pipes. In: `WriterSettings`, then
+a `Frame` at a time, each as msgpack after its length. Out: a `Written` for each frame, when Kafka
+has all of it. The events, their MACs and their batches are made here, on another core than colours,
+and with a lower priority. It ends with its input, so with the view, and heeds no signal before.
 
 The id of a display is its frame's with its place there. So a frame that is written again, by this
 process or by the next one, is the same displays.
@@ -40,7 +40,7 @@ NICENESS = 10
 AGAIN_SECONDS = 0.5
 
 SIZE = struct.Struct(">I")
-COUNTS = struct.Struct(">II")
+WRITTEN = struct.Struct(">II")
 
 _AUTHORITY = CATALOGUE.authority_of(PORTAL) or ""
 
@@ -48,7 +48,7 @@ Row = tuple[str, datetime, DisplayDetail]
 """Whose code was shown, when, and what of it."""
 
 
-class Told(Struct, frozen=True, array_like=True):
+class WriterSettings(Struct, frozen=True, array_like=True):
     """What this process is told at its start: through a pipe, where nobody else sees it."""
 
     brokers: Brokers
@@ -57,7 +57,7 @@ class Told(Struct, frozen=True, array_like=True):
     log_level: str
 
     def __repr__(self) -> str:
-        return f"Told(brokers={self.brokers!r})"
+        return f"WriterSettings(brokers={self.brokers!r})"
 
 
 class Frame(Struct, frozen=True, array_like=True):
@@ -67,16 +67,16 @@ class Frame(Struct, frozen=True, array_like=True):
     rows: list[Row]
 
 
-class Counts(NamedTuple):
+class Written(NamedTuple):
     """How many displays were written, by what came of them."""
 
     shown: int
     failed: int
 
 
-def told(brokers: Brokers, mac_keys: SourceKeys, log_level: str) -> Told:
+def settings_of(brokers: Brokers, mac_keys: SourceKeys, log_level: str) -> WriterSettings:
     """Return what this process needs: of all keys the portal's alone."""
-    return Told(brokers, *mac_keys.alone(_AUTHORITY), log_level)
+    return WriterSettings(brokers, *mac_keys.alone(_AUTHORITY), log_level)
 
 
 def records_of(frame: Frame, keys: SourceKeys) -> Iterator[Record]:
@@ -98,11 +98,11 @@ def records_of(frame: Frame, keys: SourceKeys) -> Iterator[Record]:
         yield Record(DISPLAYS_TOPIC, to, value, (*CLOUDEVENT, mac))
 
 
-def counts_of(frame: Frame) -> Counts:
+def count(frame: Frame) -> Written:
     """Count the displays of a frame by what came of them."""
     green, red = DisplayDetail.GREEN, DisplayDetail.RED
     shown = sum(detail is green or detail is red for _, _, detail in frame.rows)
-    return Counts(shown, len(frame.rows) - shown)
+    return Written(shown, len(frame.rows) - shown)
 
 
 def sized(message: bytes) -> bytes:
@@ -118,14 +118,14 @@ async def _messages() -> asyncio.StreamReader:
 
 
 async def _next(messages: asyncio.StreamReader) -> bytes:
-    """Return the next message; raise `IncompleteReadError` at the end."""
+    """Return the next message; raise `EOFError` at the end."""
     [size] = SIZE.unpack(await messages.readexactly(SIZE.size))
     return await messages.readexactly(size)
 
 
 async def _serve() -> None:
     messages = await _messages()
-    asked = msgspec.msgpack.decode(await _next(messages), type=Told)
+    asked = msgspec.msgpack.decode(await _next(messages), type=WriterSettings)
     logs.configure(asked.log_level)
     keys = SourceKeys({asked.mac_key_version: {_AUTHORITY: asked.mac_key}})
     frames = msgspec.msgpack.Decoder(Frame)
@@ -136,7 +136,7 @@ async def _serve() -> None:
             frame = frames.decode(await _next(messages))
             if not await _written(writer, list(records_of(frame, keys)), messages):
                 return
-            os.write(sys.stdout.fileno(), COUNTS.pack(*counts_of(frame)))
+            os.write(sys.stdout.fileno(), WRITTEN.pack(*count(frame)))
     finally:
         await writer.stop()
 

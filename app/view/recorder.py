@@ -25,7 +25,7 @@ from app.process import metrics
 from app.process.kafka import Brokers
 from app.process.tasks import end
 from app.topics.authentic import SourceKeys
-from app.view.display_writer import COUNTS, Counts, Frame, Row, sized, told
+from app.view.display_writer import WRITTEN, Frame, Row, Written, settings_of, sized
 from models.events import DisplayDetail
 
 WAITING_MAX = 50_000
@@ -130,7 +130,7 @@ class Recorder:
         assert process.stdin is not None
         try:
             level = logging.getLevelName(logging.getLogger().getEffectiveLevel())
-            process.stdin.write(sized(_encode(told(self._brokers, self._mac_keys, level))))
+            process.stdin.write(sized(_encode(settings_of(self._brokers, self._mac_keys, level))))
             yield process
         finally:
             process.stdin.close()
@@ -149,10 +149,10 @@ class Recorder:
             self._under_way = frame
             process.stdin.write(sized(_encode(frame)))
             await process.stdin.drain()
-            counts = Counts(*COUNTS.unpack(await process.stdout.readexactly(COUNTS.size)))
+            written = Written(*WRITTEN.unpack(await process.stdout.readexactly(WRITTEN.size)))
             self._under_way = None
-            metrics.VIEW_DISPLAYS.labels("shown").inc(counts.shown)
-            metrics.VIEW_DISPLAYS.labels("failed").inc(counts.failed)
+            metrics.VIEW_DISPLAYS.labels("shown").inc(written.shown)
+            metrics.VIEW_DISPLAYS.labels("failed").inc(written.failed)
 
     async def _next_frame(self) -> Frame | None:
         """Gather a frame; return None if all is over."""

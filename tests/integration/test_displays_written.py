@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from app.development.stack.broker import Broker
 from app.process import metrics
@@ -184,15 +185,18 @@ async def test_a_broker_that_is_gone_for_seconds_loses_no_display_up_to_the_boun
 
 
 async def test_a_view_that_is_told_to_end_writes_what_it_has_shown(
-    kafka: Kafka, redis_url: str, model: Model, tmp_path: Path
+    kafka: Kafka, redis_url: str, tmp_path: Path
 ) -> None:
     """The last display is shown just before; the first has the writer's process started."""
     first, last = someone(), someone()
     with running_view(kafka, redis_url, tmp_path) as view:
         view.wait_live()
-        await model.put(health_code(first), health_code(last))
+        async with Redis.from_url(redis_url) as client:
+            model = Model(client, kafka.prefix)
+            await model.begin()
+            await model.put(health_code(first), health_code(last))
         async with httpx.AsyncClient(base_url=view.address, timeout=PATIENCE_SECONDS) as http:
-            page = await http.get("/code", headers=resident(first))
+            await http.get("/code", headers=resident(first))
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while 'displays_total{outcome="shown"} 1.0' not in view.get("/metrics")[1]:
                     await asyncio.sleep(0.05)

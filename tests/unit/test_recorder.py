@@ -16,7 +16,7 @@ from app.process import metrics
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import decode
 from app.view import recorder
-from app.view.display_writer import COUNTS, SIZE, Frame, Row, counts_of, records_of, sized, told
+from app.view.display_writer import SIZE, WRITTEN, Frame, Row, count, records_of, settings_of, sized
 from app.view.recorder import Recorder
 from models.events import DisplayDetail, DisplayRecorded, Outcome
 from support.brokers import NO_BROKERS
@@ -70,7 +70,7 @@ def test_each_display_is_one_event_that_a_worker_takes(rows: list[Row]) -> None:
         assert event.data.detail is detail
         shown = detail in {DisplayDetail.GREEN, DisplayDetail.RED}
         assert event.data.outcome is (Outcome.SHOWN if shown else Outcome.FAILED)
-    assert counts_of(frame) == (
+    assert count(frame) == (
         sum(event.data.outcome is Outcome.SHOWN for event in events),
         sum(event.data.outcome is Outcome.FAILED for event in events),
     )
@@ -78,7 +78,7 @@ def test_each_display_is_one_event_that_a_worker_takes(rows: list[Row]) -> None:
 
 
 def test_what_the_process_is_told_has_no_key_but_the_portals_and_shows_none() -> None:
-    asked = told(NO_BROKERS, KEYS, "INFO")
+    asked = settings_of(NO_BROKERS, KEYS, "INFO")
     assert asked.mac_key == KEYS.alone("portal")[1]
     assert asked.mac_key.hex() not in repr(asked)
     assert repr(asked.mac_key) not in repr(asked)
@@ -164,7 +164,7 @@ while True:
                 out.flush()
                 death("within")
     death("after")
-    os.write(1, struct.pack({COUNTS.format!r}, len(rows), 0))
+    os.write(1, struct.pack({WRITTEN.format!r}, len(rows), 0))
 """
 """Takes frames as the process does, and writes their rows to a file; ends at a third of them."""
 
