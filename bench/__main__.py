@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.development.stack.processes import StackError
 from bench import (
     compare,
+    displays,
     flood,
     freshness,
     garbage,
@@ -59,6 +60,7 @@ class Part(StrEnum):
     WATCHERS = "watchers"
     FRESHNESS = "freshness"
     LOOP = "loop"
+    DISPLAYS = "displays"
 
 
 class Terminal:
@@ -162,6 +164,8 @@ def main(
                     found = freshness.measure(DIRECTORY / "freshness", terminal)
                 case Part.LOOP:
                     found = loop.measure(DIRECTORY / "loop", terminal)
+                case Part.DISPLAYS:
+                    found = displays.measure(DIRECTORY / "displays", terminal)
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

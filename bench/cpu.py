@@ -43,3 +43,22 @@ def thread_cpu_seconds(pid: int) -> dict[str, float]:
             name = head.partition("(")[2]
             found[name] = found.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / TICKS
     return found
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Return the CPU time of one process, own and kernel's; raise `OSError` if it is gone."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def children(named: str) -> list[int]:
+    """Return the processes that this one has started and whose command line holds `named`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                command = (entry / "cmdline").read_text()
+                if int(fields[1]) == os.getpid() and named in command:
+                    found.append(int(entry.name))
+    return found

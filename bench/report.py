@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from app.operator.latency.report import Report
 from bench import (
+    displays,
     flood,
     freshness,
     garbage,
@@ -93,6 +94,7 @@ TYPES: Mapping[str, Any] = {
     "watchers": watchers.Watching,
     "freshness": freshness.Asked,
     "loop": loop.Found,
+    "displays": displays.Found,
 }
 
 
@@ -137,6 +139,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from freshness.lines(found["freshness"])
     if "loop" in found:
         yield from loop.lines(found["loop"])
+    if "displays" in found:
+        yield from displays.lines(found["displays"])
     yield from _machine(parts)
 
 

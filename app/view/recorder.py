@@ -95,6 +95,11 @@ class Recorder:
             _LOST.inc()
             self._dropping.on()
 
+    @property
+    def waiting(self) -> int:
+        """How many displays wait to be handed on."""
+        return len(self._waiting)
+
     def pause(self, seconds: float) -> None:
         """Hand nothing on for `seconds` from now, so that the machine has colours alone to do.
 
