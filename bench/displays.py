@@ -54,7 +54,7 @@ SECONDS_MAX = 600.0
 
 class Shown(Struct, frozen=True):
     """A run on the loop. CPU in seconds: of the thread that has the loop, and of the writer.
-    `displays` were recorded, of which Kafka has `written` and `lost` were dropped."""
+    `displays` were recorded; Kafka has `written` of them, and `lost` were dropped."""
 
     round: int
     displays: int

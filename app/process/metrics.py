@@ -261,7 +261,7 @@ VIEW_SCAN_OUTCOMES = Counter(
 )
 VIEW_DISPLAYS = Counter(
     "yuekang_view_displays_total",
-    "Displays (亮码) to be recorded, by outcome: shown, failed, or lost since too many waited.",
+    "Displays (亮码), by outcome: recorded as shown or as failed, or lost since too many waited.",
     ["outcome"],
 )
 

@@ -40,7 +40,7 @@ NICENESS = 10
 AGAIN_SECONDS = 0.5
 
 SIZE = struct.Struct(">I")
-WRITTEN = struct.Struct(">II")
+ANSWER = struct.Struct(">II")
 
 _AUTHORITY = CATALOGUE.authority_of(PORTAL) or ""
 
@@ -136,7 +136,7 @@ async def _serve() -> None:
             frame = frames.decode(await _next(messages))
             if not await _written(writer, list(records_of(frame, keys)), messages):
                 return
-            os.write(sys.stdout.fileno(), WRITTEN.pack(*count(frame)))
+            os.write(sys.stdout.fileno(), ANSWER.pack(*count(frame)))
     finally:
         await writer.stop()
 

@@ -25,7 +25,7 @@ from app.process import metrics
 from app.process.kafka import Brokers
 from app.process.tasks import end
 from app.topics.authentic import SourceKeys
-from app.view.display_writer import WRITTEN, Frame, Row, Written, settings_of, sized
+from app.view.display_writer import ANSWER, Frame, Row, Written, settings_of, sized
 from models.events import DisplayDetail
 
 WAITING_MAX = 50_000
@@ -154,7 +154,7 @@ class Recorder:
             self._under_way = frame
             process.stdin.write(sized(_encode(frame)))
             await process.stdin.drain()
-            written = Written(*WRITTEN.unpack(await process.stdout.readexactly(WRITTEN.size)))
+            written = Written(*ANSWER.unpack(await process.stdout.readexactly(ANSWER.size)))
             self._under_way = None
             metrics.VIEW_DISPLAYS.labels("shown").inc(written.shown)
             metrics.VIEW_DISPLAYS.labels("failed").inc(written.failed)

@@ -16,7 +16,7 @@ from app.process import metrics
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import decode
 from app.view import recorder
-from app.view.display_writer import SIZE, WRITTEN, Frame, Row, count, records_of, settings_of, sized
+from app.view.display_writer import SIZE, ANSWER, Frame, Row, count, records_of, settings_of, sized
 from app.view.recorder import Recorder
 from models.events import DisplayDetail, DisplayRecorded, Outcome
 from support.brokers import NO_BROKERS
@@ -164,7 +164,7 @@ while True:
                 out.flush()
                 death("within")
     death("after")
-    os.write(1, struct.pack({WRITTEN.format!r}, len(rows), 0))
+    os.write(1, struct.pack({ANSWER.format!r}, len(rows), 0))
 """
 """Takes frames as the process does, and writes their rows to a file; ends at a third of them."""
 
