@@ -48,7 +48,7 @@ STRETCH_SECONDS = 10.0
 
 WRITER = (sys.executable, "-m", "app.view.display_writer")
 
-_LOST = metrics.VIEW_DISPLAYS.labels("lost")
+_SHOWN, _FAILED, _LOST = map(metrics.VIEW_DISPLAYS.labels, ("shown", "failed", "lost"))
 _encode = msgspec.msgpack.Encoder().encode
 
 log = structlog.get_logger()
@@ -156,8 +156,8 @@ class Recorder:
             await process.stdin.drain()
             written = Written(*ANSWER.unpack(await process.stdout.readexactly(ANSWER.size)))
             self._under_way = None
-            metrics.VIEW_DISPLAYS.labels("shown").inc(written.shown)
-            metrics.VIEW_DISPLAYS.labels("failed").inc(written.failed)
+            _SHOWN.inc(written.shown)
+            _FAILED.inc(written.failed)
 
     async def _next_frame(self) -> Frame | None:
         """Gather a frame; return None if all is over."""

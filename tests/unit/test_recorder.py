@@ -16,7 +16,7 @@ from app.process import metrics
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import decode
 from app.view import recorder
-from app.view.display_writer import SIZE, ANSWER, Frame, Row, count, records_of, settings_of, sized
+from app.view.display_writer import ANSWER, SIZE, Frame, Row, count, records_of, settings_of, sized
 from app.view.recorder import Recorder
 from models.events import DisplayDetail, DisplayRecorded, Outcome
 from support.brokers import NO_BROKERS
