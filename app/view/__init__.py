@@ -9,14 +9,17 @@
     GET  /v1/counts                       people by colour, reason and city, rounded, for everybody
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
-To show a code it reads Redis (app.projection.codes), and nothing else that could be away. Expiry is
-computed at the instant of reading (models.codes.judge). Every answer says how fresh its data is; if
+To show a code it reads the replica on this machine (app.projection.replica), or Redis; nothing else
+that could be away. Expiry is computed at the instant of reading (models.codes.judge). Every answer says how fresh its data is; if
 they are older than a limit, no colour is shown at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.
 - `explanations`, `reconciliation`: a person's row explained; the people whose data are still to be
   pushed to the national platform.
+- `hot_path`: what phones ask by the thousand, from the request to the bytes; `showing`: the same
+  for the framework, which is its specification; `shedding`, `rush`: what is refused when more is
+  asked than can be answered.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: the refusals that the view words itself.
 - `reading`: the answers of those who read, and the error if nothing can be read.

@@ -34,9 +34,9 @@ def green_page(view: Services, session: Session, read: Read, language: Language)
     if says.colour is not Colour.GREEN or says.changes_at is not None:
         return None
     found = changing(view, session, read, says)
+    now = {place: said(value, language) for place, value in found.items()}
     pieces = [*_pieces(language, *found, has_ending=bool(session.ending))]
-    for at in range(1, len(pieces), 2):
-        pieces[at] = said(found[pieces[at]], language)
+    pieces[1::2] = [now[place] for place in pieces[1::2]]
     return "".join(pieces).encode()
 
 
