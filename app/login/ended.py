@@ -17,12 +17,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.login.sessions import LIFE, Away, Session
+from app.login.sessions import SESSION_LIFE, Away, Session
 from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 
 ENDED = "session:ended"
 
-KEPT = LIFE + timedelta(minutes=5)
+KEPT = SESSION_LIFE + timedelta(minutes=5)
 """As long as a session can last, and by how much the clocks of this machine and of Redis may
 differ. A million logouts within that time take some 110 MB here."""
 

@@ -36,7 +36,7 @@ class Broken(Exception):
 
 
 class Boxes:
-    """Seals and opens bytes for one use, as `nacl.secret.SecretBox` does: a nonce, then the box.
+    """Seals and opens bytes for one use, as NaCl's SecretBox does: a nonce, then the box.
 
     Its bindings are called themselves: that halves what a session and a display cost.
     """

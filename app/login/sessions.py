@@ -16,7 +16,7 @@ from app.login.seal import Broken, Seal, Secrets
 from app.process.clock import Clock
 from models.events import DocumentType
 
-LIFE = timedelta(hours=12)
+SESSION_LIFE = timedelta(hours=12)
 """From a login until the next one is due, however much the session is used: a working day."""
 
 IDLE = timedelta(minutes=30)
@@ -127,7 +127,7 @@ class Sessions:
             secrets.token_hex(ID_BYTES),
             issued_at=at,
             used_at=at,
-            expires_at=at + LIFE,
+            expires_at=at + SESSION_LIFE,
             ending=ending,
             seen_at=seen_at or at,
             family=family,

@@ -10,8 +10,9 @@
     /livez, /readyz, /metrics, /openapi.json, /problems/{code}, and the pages
 
 To show a code it reads the replica on this machine (app.projection.replica), or Redis; nothing else
-that could be away. Expiry is computed at the instant of reading (models.codes.judge). Every answer says how fresh its data is; if
-they are older than a limit, no colour is shown at all (亮码失败).
+that could be away. Expiry is computed at the instant of reading
+(models.codes.judge). Every answer says how fresh its data is; if they are older than a limit, no
+colour is shown at all (亮码失败).
 
 - `limits`: how old, how many, how long.
 - `codes`, `counts`, `changes`: what is read, each with its form over HTTP.

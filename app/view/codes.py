@@ -1,7 +1,7 @@
 """A person's code at the instant of asking.
 
-It is read from the replica on this machine, in microseconds. Where there is none, or it is old, it
-is read from Redis: reads that arrive in one turn of the event loop become one MGET. Either way the
+It is read from the replica on this machine, in microseconds. Where that is away or old, it is
+read from Redis: reads that arrive in one turn of the event loop become one MGET. Either way the
 state of the read model comes along, so a code and its age are always of the same instant.
 """
 

@@ -31,7 +31,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from app.login.guards import HOME
 from app.login.sessions import COOKIE, Away, NoSession, Session
 from app.view.codes import note_read
-from app.view.me import DISPLAY, EPOCH
+from app.view.me import DISPLAY, EPOCH_HEADER
 from app.view.pages.green import green_page
 from app.view.reading import Read
 from app.view.services import Services
@@ -111,7 +111,7 @@ class HotPath:
         session, read = found
         answer = display_answer(self._view, session, read)
         self._shown(session, read, answer.code.colour, asked)
-        epoch = EPOCH.encode(), self._view.holdings.epoch.encode()
+        epoch = EPOCH_HEADER.encode(), self._view.holdings.epoch.encode()
         return [*self._json, epoch, *self._renewed(session)], _encode(answer)
 
     def _page(self, asked: dict[bytes, str]) -> Answer | None:
@@ -173,7 +173,7 @@ def _asked(headers: Iterable[Any]) -> dict[bytes, str] | None:
 
 
 def _cookie(asked: dict[bytes, str], name: str) -> str | None:
-    """Return the value of a cookie; None if there is none, or there are two of the name."""
+    """Return the value of a cookie; None unless there is one of the name."""
     start = f"{name}="
     values = [pair for pair in asked.get(b"cookie", "").split("; ") if pair.startswith(start)]
     return values[0].removeprefix(start) if len(values) == 1 else None

@@ -24,19 +24,19 @@ from app.view.information import InformationAnswer, may_see
 from app.view.limits import DISPLAY_SECONDS
 from app.view.reading import SectionAnswer
 from app.view.services import Services
-from app.view.showing import DisplayAnswer, State, display_answer, read_to_show
+from app.view.showing import DisplayAnswer, Shown, display_answer, read_to_show
 from app.web.problems import Refused
 from app.web.refusals import refusals
 from models.codes import Colour
 from models.information import Section
 
 EXPORT = "yuekang-health-information.json"
-EPOCH = "x-epoch"
+EPOCH_HEADER = "x-epoch"
 DISPLAY = "/v1/me/display"
 
 
 Before = Annotated[
-    State | None,
+    Shown | None,
     HeaderParameter(name="X-Before", description="The state that is shown already."),
 ]
 
@@ -74,7 +74,7 @@ def me_routes(view: Services) -> list[Any]:
         are unknown here.
         """
         answer = codes.code_answer(session.person, await view.codes.read(session.person))
-        return Response(answer, headers={EPOCH: view.holdings.epoch})
+        return Response(answer, headers={EPOCH_HEADER: view.holdings.epoch})
 
     @get(
         DISPLAY,
@@ -90,7 +90,9 @@ def me_routes(view: Services) -> list[Any]:
         display. The header `x-epoch` is that of `readMyCode`.
         """
         read = await read_to_show(view, session, before)
-        return Response(display_answer(view, session, read), headers={EPOCH: view.holdings.epoch})
+        return Response(
+            display_answer(view, session, read), headers={EPOCH_HEADER: view.holdings.epoch}
+        )
 
     @get(
         "/v1/me/token",

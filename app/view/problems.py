@@ -6,7 +6,7 @@ from app.view.reading import Unavailable, UnavailableCause
 from app.web.problems import Problem, Refused, on_refused
 from app.web.requests import AnyRequest
 
-CAUSES: dict[UnavailableCause, str] = {
+CAUSE_DETAILS: dict[UnavailableCause, str] = {
     "store": "Where codes are kept does not answer, or is being built again.",
     "stale": "What is known is too old to show a colour by it.",
     "busy": "More people ask at this moment than can be answered.",
@@ -16,4 +16,6 @@ CAUSES: dict[UnavailableCause, str] = {
 def on_unavailable(request: AnyRequest, failure: Unavailable) -> Response[Problem]:
     """Answer 亮码失败: why, and when to ask again. No colour, not even the last one."""
     retry = {"Retry-After": str(failure.retry_after_s)}
-    return on_refused(request, Refused("code-unavailable", CAUSES[failure.cause], headers=retry))
+    return on_refused(
+        request, Refused("code-unavailable", CAUSE_DETAILS[failure.cause], headers=retry)
+    )

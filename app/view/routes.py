@@ -117,11 +117,6 @@ def create_face(options: ViewOptions) -> ASGIApp:
     return Shedding(HotPath(framework(view, options), view), view.rush, view.view_url, view.now)
 
 
-def create_view(options: ViewOptions) -> Litestar:
-    """Make the framework's application alone; it connects when it starts."""
-    return framework(Services(options), options)
-
-
 def framework(view: Services, options: ViewOptions) -> Litestar:
     """Make the framework's application over `view`, which it starts and stops."""
     app = Litestar(

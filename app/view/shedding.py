@@ -21,7 +21,7 @@ from app.process import metrics
 from app.process.clock import Clock
 from app.view.limits import RETRY_BUSY_SECONDS
 from app.view.pages.code_page import failed_page
-from app.view.problems import CAUSES
+from app.view.problems import CAUSE_DETAILS
 from app.view.reading import Unavailable
 from app.view.rush import Rush
 from app.web.headers import headers_of
@@ -30,7 +30,7 @@ from app.web.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, Problem
 from app.web.site import language_of
 
 
-class Kind(StrEnum):
+class Waits(StrEnum):
     """What is asked for, by how long it can wait."""
 
     DRAWN = "drawn"
@@ -39,7 +39,7 @@ class Kind(StrEnum):
     COLOUR = "colour"
 
 
-BOUNDS = {Kind.DRAWN: 0.05, Kind.PAGE: 0.1, Kind.JSON: 0.2, Kind.COLOUR: 1.0}
+BOUNDS = {Waits.DRAWN: 0.05, Waits.PAGE: 0.1, Waits.JSON: 0.2, Waits.COLOUR: 1.0}
 """From this lateness of the event loop on (s) a kind is refused. All that 4,000 connections can ask
 of the hot path at one time takes 0.2 s."""
 
@@ -49,17 +49,17 @@ NEVER = re.compile(r"/(livez|readyz|metrics|static/.*|v1/changes|login.*|logout.
 """What is never refused here: probes, what a page is made of, what bounds itself, who comes in."""
 
 _KINDS = (
-    (Kind.COLOUR, re.compile(r"/v1/(me/(display|code|token)|scans|s|s/.*|credential-keys)")),
-    (Kind.DRAWN, re.compile(r"/(me|me/.*|v1/me/(code\.svg|information.*|export)|check|counts)")),
-    (Kind.JSON, re.compile(r"/v1/.*")),
+    (Waits.COLOUR, re.compile(r"/v1/(me/(display|code|token)|scans|s|s/.*|credential-keys)")),
+    (Waits.DRAWN, re.compile(r"/(me|me/.*|v1/me/(code\.svg|information.*|export)|check|counts)")),
+    (Waits.JSON, re.compile(r"/v1/.*")),
 )
 
 
-def kind_of(path: str) -> Kind | None:
+def kind_of(path: str) -> Waits | None:
     """Return what is asked for at an address; None for what is never refused."""
     if NEVER.fullmatch(path):
         return None
-    return next((kind for kind, form in _KINDS if form.fullmatch(path)), Kind.PAGE)
+    return next((kind for kind, form in _KINDS if form.fullmatch(path)), Waits.PAGE)
 
 
 class Shedding:
@@ -71,7 +71,7 @@ class Shedding:
         self._now = now
         self._headers = headers_of(view_url)
         self._pages: dict[Language, tuple[int, dict[str, str], bytes]] = {}
-        detail, kind = CAUSES["busy"], KINDS["code-unavailable"]
+        detail, kind = CAUSE_DETAILS["busy"], KINDS["code-unavailable"]
         code = "code-unavailable"
         self._problem = msgspec.json.encode(
             Problem(f"{TYPE_PREFIX}{code}", kind.title, kind.status, code, detail)
@@ -81,7 +81,7 @@ class Shedding:
         """Refuse if there is a rush, and hand on otherwise."""
         if scope["type"] == ScopeType.HTTP:
             self._rush.asked()
-            if self._rush.late_s >= BOUNDS[Kind.DRAWN]:
+            if self._rush.late_s >= BOUNDS[Waits.DRAWN]:
                 kind = kind_of(scope["path"])
                 if kind is not None and self._rush.late_s >= BOUNDS[kind]:
                     metrics.VIEW_SHED.labels(kind.value).inc()
@@ -90,8 +90,8 @@ class Shedding:
                     return
         await self._app(scope, receive, send)
 
-    async def _refuse(self, scope: HTTPScope, kind: Kind, send: Send) -> None:
-        page = kind is not Kind.COLOUR and not scope["path"].startswith("/v1/")
+    async def _refuse(self, scope: HTTPScope, kind: Waits, send: Send) -> None:
+        page = kind is not Waits.COLOUR and not scope["path"].startswith("/v1/")
         headers, body = self._page(language_of(Request(scope))) if page else self._json()
         named = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 503, "headers": named})

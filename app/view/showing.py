@@ -19,10 +19,10 @@ from models.events import DisplayDetail
 BEFORE = "x-before"
 """In this header a script that asks again says which state its page had."""
 
-State = Literal["red", "green", "none", "unavailable"]
-STATES: frozenset[str] = frozenset(get_args(State))
+Shown = Literal["red", "green", "none", "unavailable"]
+STATES: frozenset[str] = frozenset(get_args(Shown))
 
-FAILED: State = "unavailable"
+FAILED: Shown = "unavailable"
 
 
 class DisplayAnswer(Struct, frozen=True):

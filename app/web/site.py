@@ -209,7 +209,7 @@ def render(template: str, language: Language, context: Mapping[str, object]) -> 
     return _ENVIRONMENT.get_template(template).render(language=language, **context)
 
 
-def said(value: object, language: Language) -> str:
+def printed(value: object, language: Language) -> str:
     """Return what a template would print of a value."""
     return str(escape(_said_in(value, language)))
 

@@ -7,13 +7,12 @@ from random import Random
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from app.view.routes import create_view
 from app.web.problems import KINDS
 from fuzz.inputs import EVENTS, NOW, Crash
 from fuzz.mutator import mutated, mutated_json, written
 from support.gateways import NO_REDIS, PROVINCE, gateway_that_writes
 from support.tokens import bearer
-from support.views import now, options_over, resident, someone
+from support.views import create_view, now, options_over, resident, someone
 
 
 class Gateway:

@@ -8,9 +8,8 @@ from redis.asyncio import Redis
 
 from app.process.settings import Settings
 from app.view.releases import RELEASE
-from app.view.routes import create_view
 from support.audits import Noted
-from support.views import Http, Model, now, options_over
+from support.views import Http, Model, create_view, now, options_over
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ from app.process.files import write_whole
 from app.process.kafka import Brokers
 from app.process.ports import free_port
 from app.topics.writer import Writer
-from app.view.routes import create_view
 from app.web.openapi import document_of
 from support.audits import SIGNER, Noted, line, lines_on
 from support.brokers import Kafka
@@ -43,6 +42,7 @@ from support.tokens import MAKING, OPERATOR, OPERATOR_HEADERS, TOKENS
 from support.views import (
     Model,
     Running,
+    create_view,
     health_code,
     now,
     options_over,

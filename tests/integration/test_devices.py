@@ -25,7 +25,7 @@ from app.login.devices import (
     Devices,
 )
 from app.login.ended import Ended
-from app.login.sessions import COOKIE, DEVICE_COOKIE, IDLE, LIFE, SEEN_FOR, Away, Sessions
+from app.login.sessions import COOKIE, DEVICE_COOKIE, IDLE, SEEN_FOR, SESSION_LIFE, Away, Sessions
 from app.process.ports import free_port
 from support.logins import (
     CARD,
@@ -127,7 +127,7 @@ async def test_after_days_no_face_is_asked_for(site: Site, phone: Phone) -> None
     session = Sessions(SESSION_KEY, site.clock).read(phone.browser.cookies[COOKIE])
     assert session.person == person_of(CARD)
     assert (session.name, session.ending) == ("陈*明", CARD[-4:])
-    assert session.expires_at - session.issued_at == LIFE
+    assert session.expires_at - session.issued_at == SESSION_LIFE
     assert session.seen_at is not None
     assert site.clock() - session.seen_at > timedelta(days=30), "no face was seen since"
 

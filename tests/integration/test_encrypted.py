@@ -24,7 +24,6 @@ from app.projection.commands import CODES
 from app.projection.follow import Projection
 from app.sources.follow import RegisterFollower
 from app.topics.commands import topics
-from app.view.routes import create_view
 from app.worker.process import BROKER_SECONDS_MAX
 from support.brokers import PASSWORD
 from support.certificates import DAY, HERE
@@ -33,7 +32,7 @@ from support.gateways import CARD, LABORATORY, PERSON, PLAIN, command, event, re
 from support.macs import KEYS
 from support.tokens import OPERATOR_HEADERS, bearer
 from support.used_rights import Doings, Used, derived, used
-from support.views import now, options_over
+from support.views import create_view, now, options_over
 
 SECONDS_MAX = 60.0
 IDENTITY_PROVIDER = "/identity-providers/gd"

@@ -19,12 +19,11 @@ from app.view import declarations
 from app.view.declarations import DECLARATIONS_TOPIC
 from app.view.pages.declare import owner_of
 from app.view.reading import Unavailable
-from app.view.routes import create_view
 from models.codes import EventRef, reference_of
 from models.events import DeclarationData, DeclarationKind, Symptom
 from support.brokers import NO_BROKERS, Kafka
 from support.travels import PHONE, WIDE, Stage, another
-from support.views import Http, now, options_over, resident, someone
+from support.views import Http, create_view, now, options_over, resident, someone
 from support.workers import everything
 
 SAME_ORIGIN = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}

@@ -10,11 +10,11 @@ from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 
 from app.login.sessions import SEEN_FOR, Sessions
-from app.view.routes import ENDLESS, create_view
+from app.view.routes import ENDLESS
 from app.web.site import LANGUAGE_COOKIE
 from models.events import DocumentType
 from support.brokers import NO_BROKERS
-from support.views import SESSION_KEY, Http, now, options_over, resident, someone
+from support.views import SESSION_KEY, Http, create_view, now, options_over, resident, someone
 
 OPENED = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none", "accept": "text/html"}
 """What a browser says of an address that was typed."""

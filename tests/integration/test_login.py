@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from app.development.provider.people import IDENTITIES_FILE, write_people
 from app.login import registration
 from app.login.routes import LOGIN_COOKIE_PREFIX, LOGINS_AT_ONCE_MAX, STATE_LETTERS
-from app.login.sessions import COOKIE, IDLE, LIFE, RENEW, Sessions
+from app.login.sessions import COOKIE, IDLE, RENEW, SESSION_LIFE, Sessions
 from app.process.ports import free_port
 from support.logins import (
     CARD,
@@ -290,7 +290,7 @@ async def test_a_copied_cookie_is_over_after_twelve_hours(site: Site, browser: B
     for minutes in range(25, 12 * 60, 25):
         site.clock.ahead = timedelta(minutes=minutes)
         assert (await browser.get("/v1/me/name")).status_code == 200
-    site.clock.ahead = LIFE
+    site.clock.ahead = SESSION_LIFE
     assert (await browser.get("/v1/me/name")).status_code == 401
 
 

@@ -10,7 +10,6 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.view.limits import DECLARATIONS_MAX
-from app.view.routes import create_view
 from models.codes import ref, reference_of
 from models.events import DisplayDetail, ListName
 from models.information import Section
@@ -18,7 +17,17 @@ from models.lists import EMPTY, add
 from models.policy import ZONE
 from support import builders as b
 from support.rows import filled, put_rows, row_of
-from support.views import Http, Model, health_code, now, options_over, reason, resident, someone
+from support.views import (
+    Http,
+    Model,
+    create_view,
+    health_code,
+    now,
+    options_over,
+    reason,
+    resident,
+    someone,
+)
 
 ORIGIN = {"origin": "http://127.0.0.1:8080"}
 

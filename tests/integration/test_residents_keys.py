@@ -9,11 +9,20 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from app.process.settings import Settings
-from app.view.routes import ENDLESS, create_view
+from app.view.routes import ENDLESS
 from support.brokers import NO_BROKERS
 from support.credentials import Phone
 from support.travels import PHONE
-from support.views import Http, Model, health_code, now, options_over, resident, someone
+from support.views import (
+    Http,
+    Model,
+    create_view,
+    health_code,
+    now,
+    options_over,
+    resident,
+    someone,
+)
 
 DECLARED = {
     "id": "d-1",

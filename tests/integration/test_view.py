@@ -34,7 +34,6 @@ from app.view.limits import (
     STALE_SECONDS,
 )
 from app.view.releases import QUARTER_S, RELEASE
-from app.view.routes import create_view
 from app.web.problems import KINDS
 from app.web.tokens import Role
 from models.codes import Reason
@@ -47,6 +46,7 @@ from support.views import (
     Model,
     Running,
     change,
+    create_view,
     health_code,
     now,
     on_duty,

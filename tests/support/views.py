@@ -36,7 +36,8 @@ from app.projection.state import Position, StateGate, read_state
 from app.topics.catalogue import CATALOGUE, HEALTH_CODES, STATUS_CHANGES, partition_of
 from app.topics.reading import reading
 from app.travel.assembly import travel_cards
-from app.view.services import ViewOptions
+from app.view.routes import framework
+from app.view.services import Services, ViewOptions
 from app.web.tokens import Tokens
 from models.codes import (
     Cause,
@@ -365,6 +366,11 @@ class Model:
         assert await self._writer.apply(batch, self._state)
         if self._credentials is not None:
             assert await self._holdings_writer.apply(batch, self._state)
+
+
+def create_view(options: ViewOptions) -> Litestar:
+    """The framework's application alone; it connects when it starts."""
+    return framework(Services(options), options)
 
 
 def options_over(redis_url: str, clock: Callable[[], datetime], **options: Any) -> ViewOptions:

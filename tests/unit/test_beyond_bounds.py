@@ -26,12 +26,11 @@ from app.topics.catalogue import CATALOGUE
 from app.view.changes import Changes
 from app.view.limits import VIEW_BODY_BYTES_MAX
 from app.view.pages import reference
-from app.view.routes import create_view
 from app.web import site, strict
 from support.asgi import transport_to
 from support.gateways import CARD, LABORATORY, NO_REDIS, gateway_alone
 from support.tokens import OPERATOR_HEADERS, bearer
-from support.views import now, on_duty, options_over, resident, someone
+from support.views import create_view, now, on_duty, options_over, resident, someone
 
 TERMINAL = bearer("/terminals/440100-001")
 EVENTS, KEYS = "/v1/events", "/v1/person-keys"

@@ -13,9 +13,9 @@ from app.login.sessions import (
     COOKIE,
     DEVICE_COOKIE,
     IDLE,
-    LIFE,
     PHONE_COOKIE,
     RENEW,
+    SESSION_LIFE,
     NoSession,
     Session,
     Sessions,
@@ -48,7 +48,7 @@ def value(sessions: Sessions, session: Session) -> str:
 def test_a_cookie_says_who_it_is_of(sessions: Sessions) -> None:
     session = begun(sessions)
     assert sessions.read(value(sessions, session)) == session
-    assert session.expires_at - session.issued_at == LIFE == timedelta(hours=12)
+    assert session.expires_at - session.issued_at == SESSION_LIFE == timedelta(hours=12)
 
 
 class Former(Struct, frozen=True, array_like=True):
@@ -186,9 +186,9 @@ def test_however_much_it_is_used_it_is_over_after_twelve_hours(
     for minutes in range(6, 12 * 60, 6):
         clock.ahead = timedelta(minutes=minutes)
         session = sessions.renewed(sessions.read(value(sessions, session))) or session
-    clock.ahead = LIFE - timedelta(minutes=1)
+    clock.ahead = SESSION_LIFE - timedelta(minutes=1)
     assert 55 <= (sessions.cookie(session).max_age or 0) <= 60, "the browser forgets it then too"
-    clock.ahead = LIFE
+    clock.ahead = SESSION_LIFE
     with pytest.raises(NoSession):
         sessions.read(value(sessions, session))
 

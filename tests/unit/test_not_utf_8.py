@@ -15,7 +15,6 @@ from app.sources.register import Register
 from app.topics.catalogue import CATALOGUE, SOURCE_REGISTER, SOURCE_RELEASES
 from app.topics.codec import Refusal, decode
 from app.topics.records import Record
-from app.view.routes import create_view
 from app.web.tokens import InvalidToken, Tokens
 from support.asgi import answer_to
 from support.builders import PERSON, day
@@ -23,7 +22,7 @@ from support.gateways import NO_REDIS, NUMBER
 from support.macs import KEYS, signed
 from support.records import record
 from support.tokens import OPERATOR, TOKENS, TRUST
-from support.views import now, options_over, resident, someone
+from support.views import create_view, now, options_over, resident, someone
 
 STRAY = (
     b"\x80",

@@ -11,12 +11,11 @@ from app.gateway.client import REFUSALS, STREAM_EVENTS
 from app.gateway.messages import BATCH, DATA, ONE
 from app.gateway.refusals import EVENT_STREAM
 from app.topics.schemas import EXTENSION, EXTENSIONS
-from app.view.routes import create_view
 from app.web.openapi import document_of
 from app.web.problems import KINDS, MEDIA_TYPE
 from models.events import EVENT_TYPES, Envelope
 from support.gateways import Json, gateway_document
-from support.views import now, options_over
+from support.views import create_view, now, options_over
 
 UNBOUND = {
     "ce-time": "openapi-python-client makes no operation with an instant in a header",

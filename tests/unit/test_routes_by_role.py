@@ -14,13 +14,13 @@ from litestar import Litestar
 from app.gateway.signatures import RequestSigner
 from app.login.ended import Ended
 from app.topics.catalogue import CATALOGUE
-from app.view.routes import ENDLESS, create_view
+from app.view.routes import ENDLESS
 from app.web.tokens import Role
 from support.asgi import Answer, answer_to
 from support.gateways import NO_REDIS, PROVINCE, PROVINCE_KEY, gateway_that_writes
 from support.terminals import token_of
 from support.tokens import TOKENS, operator_token
-from support.views import now, on_duty, options_over, resident, someone
+from support.views import create_view, now, on_duty, options_over, resident, someone
 
 Headers = Mapping[str, str]
 

@@ -8,11 +8,10 @@ import pytest
 from litestar import Litestar
 
 from app.process.settings import Settings, SettingsError
-from app.view.routes import create_view
 from app.web.security_txt import PATH
 from support.asgi import transport_to
 from support.gateways import NO_REDIS, gateway_that_writes
-from support.views import now, options_over
+from support.views import create_view, now, options_over
 
 END = datetime.fromisoformat("2031-12-31T00:00:00+08:00")
 TEXT = """\

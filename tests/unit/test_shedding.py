@@ -9,23 +9,22 @@ import pytest
 from litestar.types import Receive, Scope, Send
 
 from app.view import shedding
-from app.view.routes import create_view
 from app.view.rush import MANY, TICK_SECONDS, Rush
-from app.view.shedding import BOUNDS, Kind, Shedding, kind_of
+from app.view.shedding import BOUNDS, Shedding, Waits, kind_of
 from support.asgi import transport_to
-from support.views import now, options_over
+from support.views import create_view, now, options_over
 
 URL = "https://code.example"
 
 KINDS = {
-    **dict.fromkeys(("/v1/me/display", "/v1/me/code", "/v1/me/token"), Kind.COLOUR),
-    **dict.fromkeys(("/v1/scans", "/v1/s", "/v1/s/0f", "/v1/credential-keys"), Kind.COLOUR),
-    **dict.fromkeys(("/v1/me/code.svg", "/v1/me/information", "/v1/me/export"), Kind.DRAWN),
-    **dict.fromkeys(("/v1/me/information/nat", "/me", "/me/everything", "/me/nat"), Kind.DRAWN),
-    **dict.fromkeys(("/check", "/counts"), Kind.DRAWN),
-    **dict.fromkeys(("/", "/code", "/declare", "/travel-card", "/gate", "/dashboard"), Kind.PAGE),
-    **dict.fromkeys(("/v1/counts", "/v1/session", "/v1/people/x/code"), Kind.JSON),
-    **dict.fromkeys(("/v1/me/declarations", "/v1/me/credential"), Kind.JSON),
+    **dict.fromkeys(("/v1/me/display", "/v1/me/code", "/v1/me/token"), Waits.COLOUR),
+    **dict.fromkeys(("/v1/scans", "/v1/s", "/v1/s/0f", "/v1/credential-keys"), Waits.COLOUR),
+    **dict.fromkeys(("/v1/me/code.svg", "/v1/me/information", "/v1/me/export"), Waits.DRAWN),
+    **dict.fromkeys(("/v1/me/information/nat", "/me", "/me/everything", "/me/nat"), Waits.DRAWN),
+    **dict.fromkeys(("/check", "/counts"), Waits.DRAWN),
+    **dict.fromkeys(("/", "/code", "/declare", "/travel-card", "/gate", "/dashboard"), Waits.PAGE),
+    **dict.fromkeys(("/v1/counts", "/v1/session", "/v1/people/x/code"), Waits.JSON),
+    **dict.fromkeys(("/v1/me/declarations", "/v1/me/credential"), Waits.JSON),
     **dict.fromkeys(("/livez", "/readyz", "/metrics", "/v1/changes", "/problems/busy"), None),
     **dict.fromkeys(("/static/code.js", "/login", "/login/callback", "/logout"), None),
 }
@@ -50,7 +49,7 @@ async def http(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_what_can_wait_goes_first_and_a_colour_last(http: Any, rush: Rush) -> None:
-    assert list(BOUNDS) == [Kind.DRAWN, Kind.PAGE, Kind.JSON, Kind.COLOUR]
+    assert list(BOUNDS) == [Waits.DRAWN, Waits.PAGE, Waits.JSON, Waits.COLOUR]
     assert list(BOUNDS.values()) == sorted(BOUNDS.values())
     for late_s in (0.0, *BOUNDS.values(), 10.0):
         rush.late_s = late_s
@@ -112,7 +111,7 @@ async def test_one_long_step_is_no_rush(rush: Rush) -> None:
 def test_each_address_of_the_view_has_a_kind_on_purpose() -> None:
     """Whoever adds an address decides how long it can wait; most can as long as a page."""
     paths = {route.path for route in create_view(options_over("redis://nobody", now)).routes}
-    waits = {path for path in paths if kind_of(path) in (Kind.COLOUR, None)}
+    waits = {path for path in paths if kind_of(path) in (Waits.COLOUR, None)}
     assert waits == {
         *("/livez", "/readyz", "/metrics", "/static/{file_path:path}"),
         *("/v1/changes", "/problems/{code:str}", "/v1/s", "/v1/s/{chunk:str}"),

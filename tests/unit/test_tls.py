@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from app.process.tls import tls_context
-from app.view.routes import create_view
-from support.views import now, options_over
+from support.views import create_view, now, options_over
 
 
 def test_a_view_reads_the_authorities_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def failed_page(
 
 
 def lasting(says: Sheet, read: Read, register: Register, reload_s: int | None) -> Context:
-    """Return what stands on the page of a colour, but for what `changing` has."""
+    """Return what stands on the page of a colour beside what `changing` has."""
     reasons = [reason.name for reason in says.reasons]
     return _frame(says.colour.value, says.state) | {
         "reload_s": reload_s,

@@ -1,4 +1,4 @@
-"""The page of a green code, as bytes: nearly everybody's, and the same but for a dozen places.
+"""The page of a green code, as bytes: nearly everybody's, and the same in all but a dozen places.
 
 The template is rendered once for each language, with a mark in each of these places; a page is the
 pieces between them, and what belongs there now. So it is the template's page, in a hundredth of the
@@ -16,7 +16,7 @@ from app.view.pages.sheet import Sheet, sheet
 from app.view.reading import Read
 from app.view.services import Services
 from app.web.language import Language
-from app.web.site import render, said
+from app.web.site import printed, render
 from models.codes import Colour
 from models.policy import ZONE, policy_at
 
@@ -34,7 +34,7 @@ def green_page(view: Services, session: Session, read: Read, language: Language)
     if says.colour is not Colour.GREEN or says.changes_at is not None:
         return None
     found = changing(view, session, read, says)
-    now = {place: said(value, language) for place, value in found.items()}
+    now = {place: printed(value, language) for place, value in found.items()}
     pieces = [*_pieces(language, *found, has_ending=bool(session.ending))]
     pieces[1::2] = [now[place] for place in pieces[1::2]]
     return "".join(pieces).encode()
