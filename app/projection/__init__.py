@@ -1,6 +1,7 @@
 """From the log to Redis: `yuekang projection` and `yuekang rows`, and what reads they leave there.
 
 - `commands`: the two processes, and what each follows; `follow`: how both follow the log.
+- `redis_store`: a database of Redis, as `follow` writes to it.
 - `state`: how far a model is, and the gate that every write of one goes through.
 - `codes`, `codes.lua`: everybody's code, the counts and the changes, as they lie in Redis.
 - `replica`: the codes once more, in files of the machine that shows them; how they are read.

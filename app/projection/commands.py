@@ -20,9 +20,10 @@ from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
-from app.projection.follow import Model, Projection, Unfit
+from app.projection.follow import Model, Projection, Store, Unfit
 from app.projection.freshness import LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS_GROUP
 from app.projection.holdings import HoldingsWriter
+from app.projection.redis_store import RedisStore
 from app.projection.rows import (
     LISTS_CHANGELOG,
     PEOPLE_CHANGELOG,
@@ -38,10 +39,8 @@ from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 CODES = Model(
     topics=(HEALTH_CODES, STATUS_CHANGES, QUOTAS_CHANGELOG),
     groups={HEALTH_CODES: (PEOPLE,), STATUS_CHANGES: (PEOPLE,), QUOTAS_CHANGELOG: (QUOTAS,)},
-    writer=lambda redis, gate: MeasuredCodeWriter(CodeWriter(redis, gate)),
     new_batch=CodeBatch,
     take=take_told,
-    redis_variable="YUEKANG_REDIS_URL",
 )
 
 
@@ -57,20 +56,16 @@ ROWS = Model(
         SUBMISSIONS_CHANGELOG: (SUBMISSIONS_GROUP,),
         DEAD_LETTERS: (PEOPLE, SCANS, SUBMISSIONS_GROUP, LISTS),
     },
-    writer=RowWriter,
     new_batch=RowBatch,
     take=take_row,
-    redis_variable="YUEKANG_ROWS_REDIS_URL",
 )
 
 
 CREDENTIALS = Model(
     topics=(HEALTH_CODES,),
     groups={HEALTH_CODES: (PEOPLE,)},
-    writer=HoldingsWriter,
     new_batch=CodeBatch,
     take=take_told,
-    redis_variable="YUEKANG_CREDENTIALS_REDIS_URL",
 )
 
 
@@ -85,7 +80,12 @@ def projection() -> None:
     topics.yaml, or where the Redis database holds keys of others.
     """
     settings = Settings.from_environment("yuekang_mac_key")
-    _run(settings, settings.projection_status_port, (settings.redis_url, CODES))
+    _run(settings, settings.projection_status_port, (codes_store(settings.redis_url), CODES))
+
+
+def codes_store(url: str) -> RedisStore:
+    """Return the database of codes at an address."""
+    return RedisStore(url, "YUEKANG_REDIS_URL", lambda *of: MeasuredCodeWriter(CodeWriter(*of)))
 
 
 def rows() -> None:
@@ -93,16 +93,20 @@ def rows() -> None:
     code, until a signal ends it; as `projection`."""
     os.nice(NICENESS)
     settings = Settings.from_environment("yuekang_mac_key")
-    followed = (settings.rows_redis_url, ROWS), (settings.credentials_redis_url, CREDENTIALS)
+    of_rows = RedisStore(settings.rows_redis_url, "YUEKANG_ROWS_REDIS_URL", RowWriter)
+    of_credentials = RedisStore(
+        settings.credentials_redis_url, "YUEKANG_CREDENTIALS_REDIS_URL", HoldingsWriter
+    )
+    followed = (of_rows, ROWS), (of_credentials, CREDENTIALS)
     _run(settings, settings.rows_status_port, *followed)
 
 
-def _run(settings: Settings, status_port: int, *followed: tuple[str, Model]) -> None:
+def _run(settings: Settings, status_port: int, *followed: tuple[Store, Model]) -> None:
     configure(settings.log_level)
     install()  # app.projection.freshness reads the input too
     look_seldom()
     is_ours = source_keys(settings).is_ours
-    running = [Projection(settings.brokers, url, model, is_ours) for url, model in followed]
+    running = [Projection(settings.brokers, store, model, is_ours) for store, model in followed]
     status = StatusServer(
         settings.status_host,
         status_port,

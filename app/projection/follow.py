@@ -1,13 +1,13 @@
-"""How a read model in Redis follows the log; nothing else writes there.
+"""How a read model follows the log; nothing else writes to its store.
 
-    begin:  read how far Redis is ── not of this log, or gone ──> begin again, at the log's start
+    begin:  read how far it is ── not of this log, or gone ──> begin again, at the log's start
       │
-      └──> follow: fetch ─> batch ─> one script in Redis ─> fetch …
-             any trouble, or Redis has moved on ──> begin
+      └──> follow: fetch ─> batch ─> one write ─> fetch …
+             any trouble, or the store has moved on ──> begin
 
-How far the log was applied stands in Redis alone, and is written in the same script as what was
-applied (app.projection.state). So there is nothing to reconcile: whatever happens, it begins again
-from what Redis says. Only what transactions committed is read. Two projections do no harm; the
+How far the log was applied stands in the store alone, and is written in one with what was applied
+(app.projection.state). So there is nothing to reconcile: whatever happens, it begins again from
+what the store says. Only what transactions committed is read. Two projections do no harm; the
 second waits until the first has been silent for `LEASE_SECONDS`.
 """
 
@@ -15,7 +15,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -23,16 +23,12 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
 
 from app.process import metrics
 from app.process.consumer import Consumer, LogRecord
 from app.process.kafka import Brokers
 from app.projection.freshness import Freshness, Group
-from app.projection.state import FOREIGN, Position, State, StateGate, new_epoch, oldest
+from app.projection.state import Position, State, new_epoch, oldest
 from app.topics.admin import cluster_id_of, partition_counts
 from app.topics.catalogue import CATALOGUE, TOPIC_PREFIX
 from app.topics.reading import Fetched
@@ -48,7 +44,6 @@ FETCH_WAIT_MS = 250
 
 LEASE_SECONDS = 3.0
 AGAIN_SECONDS = 0.5
-REDIS_SECONDS_MAX = 5.0
 
 ABSENT_SECONDS_MAX = 12 * 60 * 60
 """A model left for longer is built again. A deletion from health-codes is told there for 24 hours
@@ -61,20 +56,44 @@ log = structlog.get_logger()
 
 
 class Moved(Exception):
-    """Redis is not where this projection left it."""
+    """The store is not where this projection left it."""
 
 
 class Unfit(Exception):
     """What is there cannot be used; a person must act."""
 
 
+class Gate(Protocol):
+    """The state of a store as its writer left it (app.projection.state.StateGate)."""
+
+    async def load(self) -> State | None: ...
+    async def begin_again(self, state: State) -> bool: ...
+    async def server(self) -> str: ...
+    def new_state(self, server: str, positions: dict[str, tuple[Position, ...]]) -> State: ...
+
+
 class ModelWriter(Protocol):
     """What writes a model: its batches, through the gate of its state."""
 
-    gate: StateGate
+    @property
+    def gate(self) -> Gate: ...
 
     async def apply(self, batch: Any, state: State) -> bool:
-        """Write a batch and `state`; return False, with nothing written, if Redis has moved on."""
+        """Write a batch and `state`; return False, with nothing written, if the store has moved
+        on."""
+        ...
+
+
+class Store(Protocol):
+    """Where a model lies. `troubles` are what it raises while it cannot be read or written."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def troubles(self) -> tuple[type[Exception], ...]: ...
+
+    def opened(self, log: str, id: str) -> AbstractAsyncContextManager[ModelWriter]:
+        """Open it for the writer `id`, which reads `log`; raise `Unfit` or a trouble."""
         ...
 
 
@@ -96,17 +115,14 @@ class Model(Struct, frozen=True):
     """What is projected.
 
     `groups` names, for each topic, the groups that write it, so that it is known until when the
-    topic is complete. `writer` makes what writes the model. `take` adds a record to a batch that
-    `new_batch` makes; it raises `ValueError` on one that is not of its topic's type, before it has
-    changed the batch. `redis_variable` is the setting of its database.
+    topic is complete. `take` adds a record to a batch that `new_batch` makes; it raises
+    `ValueError` on one that is not of its topic's type, before it has changed the batch.
     """
 
     topics: tuple[str, ...]
     groups: dict[str, tuple[Group, ...]]
-    writer: Callable[[Redis, StateGate], ModelWriter]
     new_batch: Callable[[], Batch]
     take: Callable[[Any, LogRecord], None]
-    redis_variable: str
 
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
@@ -122,11 +138,11 @@ class Projection:
     """Follows the log for as long as it is run."""
 
     def __init__(
-        self, brokers: Brokers, redis_url: str, model: Model, is_ours: Callable[[LogRecord], bool]
+        self, brokers: Brokers, store: Store, model: Model, is_ours: Callable[[LogRecord], bool]
     ) -> None:
         self._brokers = brokers
         self._is_ours = is_ours
-        self._redis_url = redis_url
+        self._store = store
         self._model = model
         self._partitions = model.partitions
         self._id = secrets.token_hex(8)
@@ -139,7 +155,7 @@ class Projection:
         """Say why the read model cannot be relied on; nothing if it can."""
         state = self._state
         if state is None or time.time() - state.at > SILENT_SECONDS:
-            return [f"Redis is not written. {self._trouble}"]
+            return [f"{self._store.name} is not written. {self._trouble}"]
         if not state.built:
             at = sum(p.offset for positions in state.positions.values() for p in positions)
             return [f"The read model is being built; {at} offsets are behind."]
@@ -157,12 +173,12 @@ class Projection:
                 self._note("moved", str(moved))
             except KafkaError as error:
                 self._note(type(error).__name__, await self._brokers.told(error))
-            except (RedisError, OSError, TimeoutError) as error:
+            except self._store.troubles as error:
                 self._note(type(error).__name__, f"{type(error).__name__}: {error}")
             await asyncio.sleep(AGAIN_SECONDS)
 
     def stop(self) -> None:
-        """Let go of Redis and end."""
+        """Let go of the store and end."""
         # aiokafka can swallow a cancellation, and the client for Redis turn it into an error of
         # its own: so the loops look at this as well.
         self._stopped = True
@@ -175,12 +191,6 @@ class Projection:
         log.warning("projection_begins_again", why=why, detail=trouble)
 
     async def _connect_and_follow(self) -> None:
-        redis = Redis.from_url(
-            self._redis_url,
-            socket_timeout=REDIS_SECONDS_MAX,
-            socket_connect_timeout=REDIS_SECONDS_MAX,
-            retry=Retry(NoBackoff(), 0),
-        )
         consumer = Consumer(
             **self._brokers.client,
             isolation_level="read_committed",
@@ -189,23 +199,16 @@ class Projection:
         )
         try:
             log_read = await log_name(self._brokers, self._model.topics)
-            writer = self._model.writer(redis, StateGate(redis, log_read, self._id))
-            await consumer.start()
-            state = await self._begin(writer.gate, consumer)
-            freshness = Freshness(self._brokers, self._model.groups)
-            async with freshness.watched():
-                await self._follow(writer, consumer, state, freshness)
-        except ResponseError as error:
-            if str(error).startswith(FOREIGN):
-                raise Unfit(
-                    f"Redis: {error}. Set {self._model.redis_variable} to another."
-                ) from None
-            raise
+            async with self._store.opened(log_read, self._id) as writer:
+                await consumer.start()
+                state = await self._begin(writer.gate, consumer)
+                freshness = Freshness(self._brokers, self._model.groups)
+                async with freshness.watched():
+                    await self._follow(writer, consumer, state, freshness)
         finally:
             await consumer.stop()
-            await redis.aclose()
 
-    async def _begin(self, gate: StateGate, consumer: Consumer) -> State:
+    async def _begin(self, gate: Gate, consumer: Consumer) -> State:
         """Return the state to go on from, after taking over from whoever wrote it."""
         state = await gate.load()
         while state and state.writer != self._id and time.time() - state.at < LEASE_SECONDS:
@@ -259,11 +262,13 @@ class Projection:
                 )
                 with metrics.PROJECTION_WRITE_SECONDS.time():
                     if not await writer.apply(batch, state):
-                        raise Moved("Redis was emptied, or another projection wrote to it.")
+                        raise Moved(
+                            f"{self._store.name} was emptied, or another projection wrote to it."
+                        )
                 self._state = state
                 _measure(fetched, state)
         finally:
-            with suppress(RedisError, OSError):
+            with suppress(*self._store.troubles):
                 await self._release(writer, state)
 
     def _batch_of(self, fetched: Fetched) -> Batch:

@@ -20,7 +20,7 @@ from app.access.rights import PROCESSES
 from app.development.secrets import ADMINISTRATOR
 from app.development.stack.processes import HttpProcess
 from app.process.kafka import Brokers
-from app.projection.commands import CODES
+from app.projection.commands import CODES, codes_store
 from app.projection.follow import Projection
 from app.sources.follow import RegisterFollower
 from app.topics.commands import topics
@@ -209,7 +209,7 @@ async def says(running: Projection, wanted: str) -> None:
 async def test_who_waits_for_kafka_says_which_certificate_is_refused(encrypted: Encrypted) -> None:
     make, wanted = REFUSALS["no certificate"]
     brokers = make(encrypted)
-    await says(Projection(brokers, encrypted.redis.url, CODES, KEYS.is_ours), wanted)
+    await says(Projection(brokers, codes_store(encrypted.redis.url), CODES, KEYS.is_ours), wanted)
     following = RegisterFollower(brokers, KEYS)
     following.start()
     await following.tried(SECONDS_MAX)
@@ -236,7 +236,7 @@ async def test_who_waits_for_redis_says_which_certificate_is_refused(
 ) -> None:
     make, wanted = REDIS_REFUSALS[who]
     brokers = encrypted.brokers_of("projection")
-    await says(Projection(brokers, make(encrypted), CODES, KEYS.is_ours), wanted)
+    await says(Projection(brokers, codes_store(make(encrypted)), CODES, KEYS.is_ours), wanted)
 
 
 async def test_a_view_says_in_its_log_which_certificate_is_refused(encrypted: Encrypted) -> None:

@@ -1,0 +1,46 @@
+"""A database of Redis as the store of a read model (app.projection.follow)."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from app.projection.follow import ModelWriter, Unfit
+from app.projection.state import FOREIGN, StateGate
+
+REDIS_SECONDS_MAX = 5.0
+
+
+class RedisStore:
+    """A database that `variable` names, written by what `writer` makes."""
+
+    name = "Redis"
+    troubles = (RedisError, OSError, TimeoutError)
+
+    def __init__(
+        self, url: str, variable: str, writer: Callable[[Redis, StateGate], ModelWriter]
+    ) -> None:
+        self._url = url
+        self._variable = variable
+        self._writer = writer
+
+    @asynccontextmanager
+    async def opened(self, log: str, id: str) -> AsyncIterator[ModelWriter]:
+        """Connect; raise `Unfit` if the database holds keys of somebody else."""
+        redis = Redis.from_url(
+            self._url,
+            socket_timeout=REDIS_SECONDS_MAX,
+            socket_connect_timeout=REDIS_SECONDS_MAX,
+            retry=Retry(NoBackoff(), 0),
+        )
+        try:
+            yield self._writer(redis, StateGate(redis, log, id))
+        except ResponseError as error:
+            if str(error).startswith(FOREIGN):
+                raise Unfit(f"Redis: {error}. Set {self._variable} to another.") from None
+            raise
+        finally:
+            await redis.aclose()
