@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "app.projection.commands:projection",
         "Keep the codes in Redis up to date with the log.",
     ),
+    "replica": (
+        "app.projection.commands:replica",
+        "Keep the codes in files of this machine up to date with the log.",
+    ),
     "rows": ("app.projection.commands:rows", "Keep all else in Redis up to date with the log."),
     "audit-log": ("app.audit.process:audit_log", "Keep the audit log's tree, and sign it."),
     "gateway": ("app.gateway.server:gateway", "Serve the entrance for agencies over HTTP."),

@@ -16,7 +16,7 @@ from msgspec import Struct
 from app.audit.entries import AUDIT
 from app.letters.marks import RESENT
 from app.letters.resend import TRANSACTIONAL_ID
-from app.projection.commands import CODES, CREDENTIALS, ROWS
+from app.projection.commands import CODES, CREDENTIALS, REPLICA, ROWS
 from app.projection.follow import Model
 from app.projection.freshness import GROUPS
 from app.topics.catalogue import (
@@ -178,6 +178,7 @@ PROCESSES: Mapping[str, Callable[[], Rights]] = MappingProxyType(
         ),
         "lists-worker": lambda: _folds(LISTS_APPLICATION, DEAD_LETTERS, PARKED),
         "projection": lambda: _projects(CODES),
+        "replica": lambda: _projects(REPLICA),
         "rows": lambda: _projects(ROWS, CREDENTIALS),
         "audit-log": _audit_log,
         "gateway": _gateway,

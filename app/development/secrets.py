@@ -33,6 +33,7 @@ IDENTITY_PROVIDER = "identity-provider"
 
 KEYS_OF: Mapping[str, frozenset[str]] = {
     "projection": frozenset({"yuekang_mac_key", "former_yuekang_mac_key"}),
+    "replica": frozenset({"yuekang_mac_key", "former_yuekang_mac_key"}),
     "rows": frozenset({"yuekang_mac_key", "former_yuekang_mac_key"}),
     "worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),
     "submissions-worker": frozenset({"dead_letter_public_key", "mac_key", "former_mac_key"}),

@@ -185,7 +185,7 @@ PROJECTION_HELD_UP_SECONDS = Gauge(
 )
 PROJECTION_WRITE_SECONDS = Histogram(
     "yuekang_projection_write_seconds",
-    "One batch into Redis.",
+    "One batch into its store: Redis, or the files of a replica.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 PROJECTION_CORRECTION_SECONDS = Histogram(
@@ -221,7 +221,7 @@ PROJECTION_REBUILDS = Counter(
 )
 PROJECTION_TROUBLES = Counter(
     "yuekang_projection_troubles_total",
-    "Times that the projection had to begin again from what Redis says, by why.",
+    "Times that the projection had to begin again from what its store says, by why.",
     ["why"],
 )
 

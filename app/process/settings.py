@@ -207,6 +207,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "audit-log": self.audit_status_port,
                 "gateway": self.gateway_port,
                 "view": self.view_port,
+                **({"replica": self.replica_status_port} if self.replica else {}),
             }
             local = (f"{name}=http://127.0.0.1:{port}" for name, port in ports.items())
             msgspec.structs.force_setattr(self, "watched", ",".join(local))

@@ -1,7 +1,8 @@
-"""From the log to Redis: `yuekang projection` and `yuekang rows`, and what reads they leave there.
+"""From the log to Redis, and to files of a machine: `yuekang projection`, `replica` and `rows`, and
+what reads they leave there.
 
-- `commands`: the two processes, and what each follows; `follow`: how both follow the log.
-- `redis_store`: a database of Redis, as `follow` writes to it.
+- `commands`: the three processes, and what each follows; `follow`: how all follow the log.
+- `redis_store`, `replica_store`: a database of Redis, and files of LMDB, as `follow` writes them.
 - `state`: how far a model is, and the gate that every write of one goes through.
 - `codes`, `codes.lua`: everybody's code, the counts and the changes, as they lie in Redis.
 - `replica`: the codes once more, in files of the machine that shows them; how they are read.

@@ -1,8 +1,9 @@
-"""The processes `yuekang projection` and `yuekang rows`: what each follows, and how it is run.
+"""The processes `yuekang projection`, `replica` and `rows`: what each follows, and how it is run.
 
-The first projects codes and changes. The second projects rows: what people see and ask of beside
-their code, and what sources are told. And it turns off credentials that tell a code of before. It
-has databases of its own and gives way to the first, so that nothing of it ever delays a colour.
+The first projects codes and changes. The second has the codes alone, on each machine that shows
+them, and needs no Redis. The third projects rows: what people see and ask of beside their code, and
+what sources are told. And it turns off credentials that tell a code of before. It has databases of
+its own and gives way to the first, so that nothing of it ever delays a colour.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import typer
 
@@ -20,10 +22,11 @@ from app.process.probes import StatusServer
 from app.process.settings import Settings
 from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
-from app.projection.follow import Model, Projection, Store, Unfit
+from app.projection.follow import Model, ModelStore, Projection, Unfit
 from app.projection.freshness import LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS_GROUP
 from app.projection.holdings import HoldingsWriter
 from app.projection.redis_store import RedisStore
+from app.projection.replica_store import ReplicaStore, take_code
 from app.projection.rows import (
     LISTS_CHANGELOG,
     PEOPLE_CHANGELOG,
@@ -69,6 +72,14 @@ CREDENTIALS = Model(
 )
 
 
+REPLICA = Model(
+    topics=(HEALTH_CODES,),
+    groups={HEALTH_CODES: (PEOPLE,)},
+    new_batch=CodeBatch,
+    take=take_code,
+)
+
+
 NICENESS = 10
 """Of the process that projects rows."""
 
@@ -88,6 +99,17 @@ def codes_store(url: str) -> RedisStore:
     return RedisStore(url, "YUEKANG_REDIS_URL", lambda *of: MeasuredCodeWriter(CodeWriter(*of)))
 
 
+def replica() -> None:
+    """Keep this machine's replica of the codes up to date with the log until a signal ends it.
+
+    Exits with 1 where the topics are not those of topics.yaml, or where another process writes in
+    the folder.
+    """
+    settings = Settings.from_environment("yuekang_mac_key", "replica")
+    store = ReplicaStore(Path(settings.replica), settings.replica_bytes)
+    _run(settings, settings.replica_status_port, (store, REPLICA))
+
+
 def rows() -> None:
     """Keep the rows in Redis up to date with the log, and credentials turned off that tell another
     code, until a signal ends it; as `projection`."""
@@ -101,7 +123,7 @@ def rows() -> None:
     _run(settings, settings.rows_status_port, *followed)
 
 
-def _run(settings: Settings, status_port: int, *followed: tuple[Store, Model]) -> None:
+def _run(settings: Settings, status_port: int, *followed: tuple[ModelStore, Model]) -> None:
     configure(settings.log_level)
     install()  # app.projection.freshness reads the input too
     look_seldom()

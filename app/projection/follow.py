@@ -84,7 +84,7 @@ class ModelWriter(Protocol):
         ...
 
 
-class Store(Protocol):
+class ModelStore(Protocol):
     """Where a model lies. `troubles` are what it raises while it cannot be read or written."""
 
     @property
@@ -92,8 +92,8 @@ class Store(Protocol):
     @property
     def troubles(self) -> tuple[type[Exception], ...]: ...
 
-    def opened(self, log: str, id: str) -> AbstractAsyncContextManager[ModelWriter]:
-        """Open it for the writer `id`, which reads `log`; raise `Unfit` or a trouble."""
+    def opened(self, log_read: str, id: str, /) -> AbstractAsyncContextManager[ModelWriter]:
+        """Open it for the writer `id`, which reads `log_read`; raise `Unfit` or a trouble."""
         ...
 
 
@@ -138,7 +138,11 @@ class Projection:
     """Follows the log for as long as it is run."""
 
     def __init__(
-        self, brokers: Brokers, store: Store, model: Model, is_ours: Callable[[LogRecord], bool]
+        self,
+        brokers: Brokers,
+        store: ModelStore,
+        model: Model,
+        is_ours: Callable[[LogRecord], bool],
     ) -> None:
         self._brokers = brokers
         self._is_ours = is_ours

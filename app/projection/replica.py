@@ -25,7 +25,9 @@ CURRENT = "current"
 STATE_KEY = b"state"
 """No person has this key (models.events.PERSON_KEY)."""
 
-DATA = "data.mdb"
+DATA_FILE, LOCK_FILE = "data.mdb", "lock.mdb"
+"""As LMDB calls its files."""
+
 LOOK_SECONDS = 0.5
 """How often a reader looks whether there is another generation, or one at all."""
 
@@ -104,19 +106,18 @@ class Replica:
 
 
 def open_environment(generation: Path, **options: Any) -> lmdb.Environment:
-    """Open a generation; raise `lmdb.Error`, also where its file was cut off.
+    """Open a generation with what `lmdb.open` takes; raise `lmdb.Error`, also if it was cut off.
 
     LMDB would not see that, and whoever read beyond the end would be killed (SIGBUS).
     """
     environment = lmdb.open(
         os.fspath(generation),
-        create=False,
         readahead=False,  # people ask in no order
         max_spare_txns=1,
-        **{"map_size": 0, **options},  # 0: as large as its writer made it
+        **{"create": False, "map_size": 0, **options},  # 0: as large as its writer made it
     )
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if (generation / DATA).stat().st_size < needed:
+    if (generation / DATA_FILE).stat().st_size < needed:
         environment.close()
         raise lmdb.CorruptedError("The file was cut off.")
     return environment

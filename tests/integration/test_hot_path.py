@@ -22,7 +22,7 @@ from app.view.routes import framework
 from app.view.services import Services
 from models.codes import HealthCode
 from models.events import DisplayDetail, DocumentType
-from support import replicas
+from support import replicated
 from support.asgi import transport_to
 from support.views import (
     DISPLAY_KEY,
@@ -97,7 +97,7 @@ async def put(face: Face, model: Model, folder: Path, *codes: HealthCode, old: f
     """Write codes by data of `old` seconds ago into Redis and into the replica."""
     as_of = NOW - timedelta(seconds=old)
     await model.put(*codes, as_of=as_of)
-    replicas.put(folder, codes, as_of.timestamp())
+    replicated.put(folder, codes, as_of.timestamp())
     face.find_now()
 
 
@@ -271,7 +271,7 @@ async def test_where_the_replica_is_old_redis_is_asked(
 ) -> None:
     green = CODES["green"]
     red = health_code(green.person, reason(), version=2)
-    replicas.put(tmp_path, [green], (NOW - timedelta(seconds=20)).timestamp())
+    replicated.put(tmp_path, [green], (NOW - timedelta(seconds=20)).timestamp())
     face.find_now()
     for redis_s, colour, lag_s, stale in ((0, "red", 0, False), (40, "green", 20, True)):
         await model.put(red, as_of=NOW - timedelta(seconds=redis_s))
@@ -289,7 +289,7 @@ async def test_where_redis_is_gone_the_replica_goes_on(
         (20, False, 200, True),
         (400, 0, 503, 0),
     ):
-        replicas.put(tmp_path, [CODES["green"]], (NOW - timedelta(seconds=old)).timestamp())
+        replicated.put(tmp_path, [CODES["green"]], (NOW - timedelta(seconds=old)).timestamp())
         face.find_now()
         front, _, was_hot = await face.both(HOT[0], {**JSON, "cookie": GOOD})
         assert (was_hot, front.status_code) == (hot, status)

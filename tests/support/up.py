@@ -30,9 +30,9 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = free_ports(13)
+        self.ports = free_ports(14)
         kafka, controller, redis, rows_redis, gateway, view = self.ports[:6]
-        worker, projection, lists, rows, provider, audit, submissions = self.ports[6:]
+        worker, projection, lists, rows, provider, audit, submissions, replica = self.ports[6:]
         self._rows_redis = f"redis://127.0.0.1:{rows_redis}/0"
         self.view = f"http://127.0.0.1:{view}"
         self.status = {
@@ -44,6 +44,7 @@ class Up:
             "lists-worker": f"http://127.0.0.1:{lists}",
             "rows": f"http://127.0.0.1:{rows}",
             "audit-log": f"http://127.0.0.1:{audit}",
+            "replica": f"http://127.0.0.1:{replica}",
             "identity-provider": f"http://127.0.0.1:{provider}",
         }
         self.environment = {
@@ -61,6 +62,7 @@ class Up:
             "YUEKANG_LISTS_STATUS_PORT": str(lists),
             "YUEKANG_ROWS_STATUS_PORT": str(rows),
             "YUEKANG_AUDIT_STATUS_PORT": str(audit),
+            "YUEKANG_REPLICA_STATUS_PORT": str(replica),
             "YUEKANG_IDENTITY_PROVIDER_PORT": str(provider),
         }
         self.data = directory / "data"

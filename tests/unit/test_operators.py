@@ -62,6 +62,7 @@ IN_NO_NAME = {
         "submissions-worker",
         "lists-worker",
         "projection",
+        "replica",
         "rows",
         "audit-log",
         "gateway",

@@ -92,11 +92,12 @@ def test_while_the_master_key_is_changed_each_has_what_derives_from_both(folder:
     path.write_text(made.replace(former, "YUEKANG_MAC_KEY=" + "ab" * 32) + changed)
     given = process_secrets(folder)
     assert {name for name, own in given.items() if "YUEKANG_MAC_KEY_VERSION" in own} == {
-        *("worker", "submissions-worker", "lists-worker", "projection", "rows", "gateway", "view")
+        *("worker", "submissions-worker", "lists-worker", "projection", "replica", "rows"),
+        *("gateway", "view"),
     }
     code = Record("health-codes", b"p", b"{}", ())
     old = SourceKeys.of_master(bytes.fromhex(former.partition("=")[2].strip("'\"")))
-    for name in ("worker", "projection", "rows"):
+    for name in ("worker", "projection", "replica", "rows"):
         keys = source_keys(Settings.from_environment(environ=given[name]))
         assert keys.is_ours(old.signed(code, OURS))
         assert keys.of(OURS).head == b"2 /yuekang"

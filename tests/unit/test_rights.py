@@ -86,7 +86,7 @@ def test_an_input_is_written_by_entrances_and_by_who_puts_it_right(topic: str) -
         return
     if topic == SUBMISSIONS:
         assert who(WRITE, topic) == {"operator"}, "of ours; agencies have none of these names"
-        assert who(READ, topic) == {"projection", "rows", "submissions-worker"}
+        assert who(READ, topic) == {"projection", "replica", "rows", "submissions-worker"}
         return
     of_view = {"view"} if topic in {"declarations", "displays", "scans"} else set[str]()
     writers = who(WRITE, topic)

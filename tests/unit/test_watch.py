@@ -220,6 +220,8 @@ def test_unless_set_all_eight_processes_of_this_machine_are_watched() -> None:
     found = targets_of(Settings().watched)
     assert found["worker"] == "http://127.0.0.1:9101"
     assert len(found) == 8
+    found = targets_of(Settings(replica="/replica").watched)
+    assert len(found) == 9, "and the replica, on a machine that has one"
     composed = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
     environment = composed["services"]["view"]["environment"]
     assert targets_of(environment["YUEKANG_WATCHED"]).keys() == found.keys()

@@ -41,6 +41,8 @@ ROWS_REDIS_URL = "redis://127.0.0.1:26380/0"
 """Rows have a server of their own, unless the environment says otherwise. They bear on no colour,
 and may fill it."""
 
+REPLICA = "YUEKANG_REPLICA"
+
 RESTARTS_MAX = 5
 """Restarts in a row, after 1, 2, 4, 8 and 16 s. A broker that returns within half a minute does not
 end the stack; a bug does."""
@@ -108,7 +110,8 @@ class Stack:
             directory, of[ROWS_REDIS], "rows-redis", redis_memory, passwords
         )
         self._servers = (self.broker, self.rows_redis, self.redis)
-        environment = {**environment, "YUEKANG_DATA_DIR": str(directory)}
+        replica = environment.get(REPLICA) or str(directory / "replica")
+        environment = {**environment, "YUEKANG_DATA_DIR": str(directory), REPLICA: replica}
 
         def process(name: str, address: str) -> HttpProcess:
             command = [str(Path(sys.executable).with_name("yuekang")), COMMANDS.get(name, name)]
@@ -117,6 +120,7 @@ class Stack:
 
         status = f"http://{settings.status_host}"
         self.projection = process("projection", f"{status}:{settings.projection_status_port}")
+        self.replica = process("replica", f"{status}:{settings.replica_status_port}")
         self.worker = process("worker", f"{status}:{settings.worker_status_port}")
         port = settings.submissions_status_port
         self.submissions_worker = process("submissions-worker", f"{status}:{port}")
@@ -127,6 +131,7 @@ class Stack:
         self.view = process("view", _local(settings.view_host, settings.view_port))
         self.services = [
             self.projection,
+            self.replica,
             self.worker,
             self.submissions_worker,
             self.rows,
@@ -139,7 +144,7 @@ class Stack:
             self.services.append(process(IDENTITY_PROVIDER, settings.development_issuer))
         # The workers end before the projections, which tell of their work.
         workers = (self.worker, self.submissions_worker, self.lists_worker)
-        self._last = (*workers, self.projection, self.rows, self.audit_log)
+        self._last = (*workers, self.projection, self.replica, self.rows, self.audit_log)
         self._restarts: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._started: dict[str, float] = {}
@@ -332,6 +337,12 @@ def _ports(settings: Settings, environment: Mapping[str, str]) -> list[tuple[str
             "YUEKANG_AUDIT_STATUS_PORT",
             settings.status_host,
             settings.audit_status_port,
+        ),
+        (
+            "the replica's status",
+            "YUEKANG_REPLICA_STATUS_PORT",
+            settings.status_host,
+            settings.replica_status_port,
         ),
     ]
 

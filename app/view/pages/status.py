@@ -84,6 +84,7 @@ PROCESSES: Mapping[str, Text] = {
     "submissions-worker": _("直报事件检查进程"),
     "lists-worker": _("健康信息处理进程"),
     "rows": _("健康信息读模型进程"),
+    "replica": _("本机码副本进程"),
     "audit-log": _("审计日志进程"),
     "gateway": _("事件入口"),
     "view": _("页面与接口"),
