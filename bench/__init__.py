@@ -5,7 +5,7 @@
 - `observer`: when a side has committed everything, seen from outside; `cpu`: for what CPU time.
 - `outputs`: whether what it left is right.
 - `compare`, `scale`, `stages`, `latency`, `flood`, `garbage`, `start`, `rebalance`, `lifetime`,
-  `scans`, `watchers`, `freshness`, `loop`: its parts. `stack`: the whole stack, for some of them;
-  `report` writes them down, and the `machine`; `plots` are its pictures. `pauses`: what `rebalance`
-  saw.
+  `scans`, `watchers`, `freshness`, `loop`, `replica`: its parts. `stack`: the whole stack, for some
+  of them; `report` writes them down, and the `machine`; `plots` are its pictures. `pauses`: what
+  `rebalance` saw.
 """

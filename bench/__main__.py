@@ -28,6 +28,7 @@ from bench import (
     loop,
     machine,
     rebalance,
+    replica,
     report,
     scale,
     scans,
@@ -61,6 +62,7 @@ class Part(StrEnum):
     FRESHNESS = "freshness"
     LOOP = "loop"
     DISPLAYS = "displays"
+    REPLICA = "replica"
 
 
 class Terminal:
@@ -103,6 +105,9 @@ def main(
     rebalance_people: Annotated[
         int, typer.Option(min=1_000, help="People of the rebalances.")
     ] = rebalance.PEOPLE,
+    replica_people: Annotated[
+        int, typer.Option(min=1_000, help="People of the replica.")
+    ] = replica.PEOPLE,
     sides: Annotated[str, typer.Option(help="Sides, with commas between; all unless told.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the events and of the order.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("docs/benchmarks"),
@@ -166,6 +171,10 @@ def main(
                     found = loop.measure(DIRECTORY / "loop", terminal)
                 case Part.DISPLAYS:
                     found = displays.measure(DIRECTORY / "displays", terminal)
+                case Part.REPLICA:
+                    found = replica.measure(
+                        DIRECTORY / "replica", replica_people, rounds, seed, terminal
+                    )
             kept = report.Kept(
                 command=command,
                 at=datetime.now(UTC),

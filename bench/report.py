@@ -20,6 +20,7 @@ from bench import (
     loop,
     plots,
     rebalance,
+    replica,
     scale,
     scans,
     start,
@@ -95,6 +96,7 @@ TYPES: Mapping[str, Any] = {
     "freshness": freshness.Asked,
     "loop": loop.Found,
     "displays": displays.Found,
+    "replica": replica.Found,
 }
 
 
@@ -141,6 +143,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from loop.lines(found["loop"])
     if "displays" in found:
         yield from displays.lines(found["displays"])
+    if "replica" in found:
+        yield from replica.lines(found["replica"])
     yield from _machine(parts)
 
 
@@ -260,6 +264,8 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
         yield from rebalance.goals(found["rebalance"])
     if "start" in found:
         yield from _start_goals(found["start"])
+    if "replica" in found:
+        yield from replica.goals(found["replica"])
     yield ""
     yield "Ratios are taken within each round: median (least–most) of the rounds."
     for fold in FOLDS:

@@ -14,7 +14,7 @@ from models.events import Event
 
 PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_PORT",
          "LISTS_STATUS_PORT", "ROWS_STATUS_PORT", "AUDIT_STATUS_PORT", "IDENTITY_PROVIDER_PORT",
-         "SUBMISSIONS_STATUS_PORT", "KAFKA_CONTROLLER_PORT")  # fmt: skip
+         "SUBMISSIONS_STATUS_PORT", "REPLICA_STATUS_PORT", "KAFKA_CONTROLLER_PORT")  # fmt: skip
 
 
 def environment_of(directory: Path) -> Mapping[str, str]:
