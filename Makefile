@@ -18,7 +18,13 @@ OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) 
 	$(if $(SIDES),--sides $(SIDES)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help run test model faults tries fuzz lint messages bench bench-setup setup system lock sbom clean
+# make bench-view PARTS="rounds profile" ROUNDS=3 DISPLAY_PATH=/v1/me/code SCENES=tenfold,behind
+VIEW_OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEOPLE),--people $(PEOPLE)) \
+	$(if $(CHANGES),--changes $(CHANGES)) $(if $(DISPLAY_PATH),--display $(DISPLAY_PATH)) \
+	$(if $(SCENES),--scenes $(SCENES)) $(if $(PHONES),--phones $(PHONES)) \
+	$(if $(BEFORE),--before $(BEFORE)) $(if $(OUT),--out $(OUT))
+
+.PHONY: help run test model faults tries fuzz lint messages bench bench-view bench-setup setup system lock sbom clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -41,6 +47,10 @@ test: setup .run/keycloak/unpacked .run/npm/package-lock.json $(PEER)/target/ben
 bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour
 	$(BIN)/pytest -q tests/unit/test_bench_peers.py
 	@exec $(BENCH)/venv/bin/python -m bench $(PARTS) $(OPTIONS)
+
+bench-view: PACKAGES = --view
+bench-view: setup $(BENCH)/stamp ## Measure what the view bears: PARTS="rounds scenes"; two hours
+	@exec $(BIN)/python -m bench.view $(PARTS) $(VIEW_OPTIONS)
 
 bench-setup: PACKAGES = --bench
 bench-setup: setup $(BENCH)/stamp $(PEER)/target/bench-peer.jar ## Build the peers, and set up what measures

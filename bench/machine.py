@@ -12,6 +12,9 @@ from bench.sides import OWN_PYTHON, PEER, kafka_version
 
 LOOK_SECONDS = 1.0
 
+LOAD_MAX = 0.5
+"""More than so much load before a part begins, and it measures what others do as well."""
+
 
 def load() -> float:
     """Return how many CPUs are busy: what else the machine has to do.

@@ -27,8 +27,10 @@ from bench import (
     watchers,
 )
 from bench.compare import SHORT, Comparison, Run
+from bench.machine import LOAD_MAX
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
+from bench.spread import Spread
 from bench.stages import Profile
 
 US = "us"
@@ -45,24 +47,6 @@ class Kept(Struct, frozen=True):
     found: Any
     note: str = ""
     """What has changed since in what is measured; it is said where the figures are shown."""
-
-
-class Spread(Struct, frozen=True):
-    """Median and range of what the rounds found."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Return the spread of at least one value."""
-        return cls(median(values), min(values), max(values))
-
-    def text(self, form: str) -> str:
-        """Write it: median (least to most)."""
-        middle, least, most = (format(v, form) for v in (self.median, self.least, self.most))
-        return f"{middle} ({least}–{most})"
 
 
 def write(out: Path) -> Path:
@@ -146,10 +130,6 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
     if "replica" in found:
         yield from replica.lines(found["replica"])
     yield from _machine(parts)
-
-
-LOAD_MAX = 0.5
-"""More than so much load before a part begins, and it measures what others do as well."""
 
 
 # Goals

@@ -16,14 +16,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from app.development.stack.broker import ROOT
 from bench import compare
 from bench.broker import running_broker
 from bench.cpu import cpu_seconds, thread_cpu_seconds
 from bench.scale import Terminal
 from bench.sides import SIDES
-
-SAMPLES_A_SECOND = 200
+from bench.stacks import SAMPLES_A_SECOND, short
 
 STAGES: Sequence[tuple[str, str]] = (
     ("decode", r"\b(decode|instant) \((app/topics/(codec|strict_json)|agents/people)"),
@@ -129,9 +127,3 @@ def _named(frames: Sequence[str], stages: Sequence[tuple[str, str]]) -> str | No
             if re.search(pattern, frame):
                 return name
     return None
-
-
-def short(frame: str) -> str:
-    """Return a frame with its file from the package on."""
-    frame = frame.replace(f"({ROOT}/", "(")
-    return re.sub(r"\([^ ]*/(site-packages|lib/python3\.\d+)/", "(", frame)

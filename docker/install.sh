@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the system packages that Yuekang needs and this machine lacks: with root directly, else
 # through sudo. --tests adds what the tests need, --faults what the fault suite needs, --bench what
-# builds the benchmark's Java peer, which the tests build too. PYTHON names the Python to use.
+# builds the benchmark's Java peer, which the tests build too; --view what measures the view.
+# PYTHON names the Python to use.
 set -eu
 
 python=${PYTHON:-python3}
@@ -44,8 +45,13 @@ if [ "${1:-}" = --faults ]; then
     has ip || need iproute2
     has unshare && has mount || need "util-linux mount"
 fi
-if [ "${1:-}" = --tests ]; then
+if [ "${1:-}" = --view ]; then
+    has wrk || need wrk
+fi
+if [ "${1:-}" = --tests ] || [ "${1:-}" = --view ]; then
     has chromium-headless-shell || need chromium-headless-shell
+fi
+if [ "${1:-}" = --tests ]; then
     [ -d /usr/share/fonts/opentype/noto ] || need fonts-noto-cjk
 fi
 

@@ -1,0 +1,226 @@
+"""Who is asked for: 100,000 people with codes, their sessions, and what their answers must say.
+
+Three in a hundred are red, one each by another province, by a listing as a close contact, and by a
+positive test. One in ten changes all the time, red and green in turn, by the word of the other
+provinces: those changes flow while codes are shown.
+"""
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from app.login.sessions import Sessions
+from app.process.kafka import Brokers
+from app.process.settings import Settings
+from app.view.displays import Displays, InvalidDisplay
+from bench.records import Record, headers_of, person_key
+from bench.stack import record_of
+from models.events import (
+    ContactListed,
+    ContactListedData,
+    DocumentType,
+    Event,
+    IdentityData,
+    IdentityVerified,
+    NatResultData,
+    NatResultReported,
+    ProvincialCodeData,
+    ProvincialCodeReported,
+    ProvincialColour,
+    Result,
+)
+
+PEOPLE = 100_000
+RED_IN_100 = 3
+NAME, ENDING = "样*甲", "123X"
+ADULT_FROM = date(2008, 1, 1)
+WAITING_MAX = 20_000
+"""Records that Kafka has not confirmed yet."""
+
+CHANGING = 10
+"""One person in so many changes all the time."""
+
+PROVINCES = ("11", "12", "13", "21", "31", "32", "33", "34", "35", "36", "37", "41", "42", "43",
+             "45", "46", "50", "51", "52", "53", "61", "62", "63", "64", "65")  # fmt: skip
+"""The changes are spread over them, since an hour has room for 50,000 reds of one."""
+
+
+def person(number: int) -> str:
+    """Return the key of a person."""
+    return person_key(blake2b(b"view:%d" % number, digest_size=20).digest())
+
+
+def colour(number: int) -> str | None:
+    """Return the colour of a person's code, or None of one that changes all the time."""
+    if number % CHANGING == CHANGING - 1:
+        return None
+    return "red" if number % 100 < RED_IN_100 else "green"
+
+
+# What is published
+
+
+async def codes(people: int) -> AsyncIterator[Record]:
+    """Yield what gives people their codes."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    for number in range(people):
+        yield record_of(_verified(number, at))
+    for number in range(people):
+        if number % 100 < RED_IN_100:
+            yield record_of(_OPENED[number % 100](number, at))
+
+
+def _attributes(number: int, what: str, at: datetime, sequence: int = 0) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"view-{what}-{number}-{sequence}",
+        "time": at,
+        "partitionkey": person(number),
+        "sequence": str(sequence),
+    }
+
+
+def _verified(number: int, at: datetime) -> Event:
+    return IdentityVerified(
+        **_attributes(number, "identity", at),
+        source="/identity-providers/view",
+        data=IdentityData(at, DocumentType.RESIDENT_IDENTITY_CARD, "440100"),
+    )
+
+
+def _by_province(number: int, at: datetime, *, red: bool = True, sequence: int = 0) -> Event:
+    province = PROVINCES[number // CHANGING % len(PROVINCES)]
+    told = ProvincialColour.RED if red else ProvincialColour.GREEN
+    return ProvincialCodeReported(
+        **_attributes(number, "province", at, sequence),
+        source=f"/provinces/{province}",
+        data=ProvincialCodeData(province, told, at),
+    )
+
+
+def _listed(number: int, at: datetime) -> Event:
+    return ContactListed(
+        **_attributes(number, "contact", at),
+        source="/cdc/440100",
+        data=ContactListedData(f"view-{number}", at - timedelta(days=2), at),
+    )
+
+
+def _positive(number: int, at: datetime) -> Event:
+    return NatResultReported(
+        **_attributes(number, "result", at),
+        source="/laboratories/view",
+        data=NatResultData(at - timedelta(hours=6), at, Result.POSITIVE, "View"),
+    )
+
+
+_OPENED: list[Callable[[int, datetime], Event]] = [_by_province, _listed, _positive]
+
+
+async def changes(people: int, rate: int) -> AsyncIterator[Record]:
+    """Yield changes of codes without end, each when it is due."""
+    who = range(CHANGING - 1, people, CHANGING)
+    begun, first = time.monotonic(), time.time_ns() // 1_000
+    number = 0
+    while True:
+        if (ahead := begun + number / rate - time.monotonic()) > 0:
+            await asyncio.sleep(ahead)
+        turn, place = divmod(number, len(who))
+        at, red = datetime.now(UTC), turn % 2 == 0
+        yield record_of(_by_province(who[place], at, red=red, sequence=first + number))
+        number += 1
+
+
+async def publish(brokers: Brokers, records: AsyncIterator[Record]) -> int:
+    """Publish records and return how many; each partition keeps their order. Raise a `KafkaError`
+    where Kafka does not take one."""
+    sent: deque[asyncio.Future[Any]] = deque()
+    number = 0
+    async with AIOKafkaProducer(
+        **brokers.client, acks="all", enable_idempotence=True, linger_ms=5, max_batch_size=2**18
+    ) as producer:
+        async for record in records:
+            sent.append(
+                await producer.send(
+                    record.topic, record.value, record.key, headers=headers_of(record)
+                )
+            )
+            number += 1
+            while len(sent) > WAITING_MAX or (sent and sent[0].done()):
+                await sent.popleft()
+        for each in sent:
+            await each
+    return number
+
+
+# Who asks
+
+
+def write_cookies(settings: Settings, path: Path, people: int, used_ago: timedelta) -> None:
+    """Write a session for each of the people, used last `used_ago`; the value of a cookie a line.
+
+    Each call makes other sessions, which no view has seen.
+    """
+    sessions = Sessions(settings.session_keys, lambda: datetime.now(UTC) - used_ago)
+    with path.open("w") as file:
+        for number in range(people):
+            begun = sessions.begin(
+                person(number), NAME, ADULT_FROM, DocumentType.RESIDENT_IDENTITY_CARD, ENDING
+            )
+            file.write(f"{sessions.cookie(begun).value}\n")
+
+
+# What they are told
+
+
+class Reader:
+    """Reads an answer of 200, and says what is wrong with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._displays = Displays(settings.display_keys)
+
+    def fault(self, number: int, body: bytes) -> str | None:
+        """Return what is wrong with the answer to a person, None if nothing is."""
+        said = self._page(body) if body.startswith(b"<!") else self._json(body)
+        if said is None:
+            return "it says no person and colour"
+        who, shown = said
+        if who != person(number):
+            return "it is another person's"
+        if shown not in ("red", "green"):
+            return f"it has the colour {shown}"
+        if colour(number) not in (None, shown):
+            return f"it is {shown}, and should be {colour(number)}"
+        return None
+
+    def _json(self, body: bytes) -> tuple[str, str] | None:
+        try:
+            answer = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            return None
+        code = answer.get("code", answer)
+        who = code.get("person") or self._of_token(answer.get("token", ""))
+        return (who, code["colour"]) if who and "colour" in code else None
+
+    def _page(self, body: bytes) -> tuple[str, str] | None:
+        state = re.search(rb'id="state"[^>]* data-state="(\w+)"', body)
+        token = re.search(rb'data-token="([\w-]+)"', body)
+        if state is None or token is None:
+            return None
+        who = self._of_token(token[1].decode())
+        return (who, state[1].decode()) if who else None
+
+    def _of_token(self, token: str) -> str | None:
+        try:
+            return self._displays.read(token).person
+        except InvalidDisplay:
+            return None

@@ -1,0 +1,312 @@
+"""A thousand phones that show their codes for ten minutes: what each asks, and whether a terminal
+without a network believes what it shows.
+
+Each phone is a browser of its own (a context of Chromium) with the product's page and scripts; only
+its clock is the bench's. It opens its code once, which gives it a credential. From then on every
+request is counted by its address, and every `LOOK_SECONDS` a terminal verifies what the phone shows
+(static/offline_check.js). The terminal fetched the status lists when the phones began, and has had
+no network since.
+
+There are three situations: the page is open and has a network; the page is open and its network
+goes; the page is opened without one (static/offline.js).
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from app.development.stack.processes import StackError
+from app.development.stack.stack import Say
+from app.login.sessions import COOKIE
+from bench.view import people, stage
+from bench.view.stage import Stage
+
+PHONES = 1_000
+AT_ONCE = 10
+MINUTES = 10
+STEP_SECONDS = 5
+"""As often as a page asks at most; between two steps answers have time to come."""
+LOOK_SECONDS = 20
+"""As often as a phone signs another second (static/wallet.js)."""
+ANSWER_SECONDS = 0.03
+OPEN_MS_MAX = 60_000
+PEOPLE_MIN = 1_000
+CHROMIUM = "/usr/bin/chromium-headless-shell"
+LISTS = re.compile(r"/v1/s(/[0-9a-f]{6})?|/v1/credential-keys")
+"""What anybody may keep and hand on: the lists, which they are, and who signed them."""
+
+
+class Situation(StrEnum):
+    """What a phone's ten minutes are like."""
+
+    NETWORK = "open, with a network"
+    LOST = "open, the network goes"
+    OFFLINE = "opened without a network"
+
+
+class Ten(Struct, frozen=True):
+    """Ten minutes of all phones in one situation.
+
+    `asked` are requests after the page was open, by address, answered or not; `lists` is how many
+    of them were for status lists. `shown` is how often a phone showed something, `believed` how
+    often a terminal without a network took it for its holder's colour, `others` what it said else.
+    """
+
+    situation: str
+    phones: int
+    opening: dict[str, int]
+    asked: dict[str, int]
+    lists: int
+    shown: int
+    believed: int
+    others: dict[str, int]
+
+    @property
+    def not_lists(self) -> int:
+        """How many requests were for something else than the lists."""
+        return sum(self.asked.values()) - self.lists
+
+
+class Shown(Struct, frozen=True):
+    """All situations."""
+
+    phones: int
+    minutes: int
+    tens: list[Ten]
+
+
+def measure(directory: Path, phones: int, say: Say) -> Shown:
+    """Simulate so many phones in each situation, against a stack of its own."""
+    if not Path(CHROMIUM).exists():
+        raise StackError(
+            f"There is no {CHROMIUM}. As root: apt-get install chromium-headless-shell"
+        )
+    with stage.running(directory, max(phones, PEOPLE_MIN), say) as on:
+        cookies = on.folder / "cookies.txt"
+        people.write_cookies(on.settings, cookies, phones, timedelta(0))
+        values = cookies.read_text().split()
+        tens = asyncio.run(_tens(on, values, say))
+    return Shown(phones, MINUTES, tens)
+
+
+async def _tens(on: Stage, cookies: list[str], say: Say) -> list[Ten]:
+    tens = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        for situation in Situation:
+            counting = _Counting(situation)
+            for first in range(0, len(cookies), AT_ONCE):
+                numbers = range(first, min(first + AT_ONCE, len(cookies)))
+                await _batch(browser, on, situation, {n: cookies[n] for n in numbers}, counting)
+            tens.append(counting.found(len(cookies)))
+            say(told(tens[-1]))
+        await browser.close()
+    return tens
+
+
+class _Counting:
+    """Counts what phones ask, and what a terminal says of them."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self.opening = Counter[str]()
+        self.asked = Counter[str]()
+        self.shown = 0
+        self.said = Counter[str]()
+
+    def found(self, phones: int) -> Ten:
+        """Return what was counted."""
+        others = dict(self.said)
+        believed = others.pop("believed", 0)
+        lists = sum(n for address, n in self.asked.items() if LISTS.fullmatch(address))
+        return Ten(self._situation.value, phones, dict(self.opening), dict(self.asked), lists,
+                   self.shown, believed, others)  # fmt: skip
+
+
+async def _batch(
+    browser: Browser,
+    on: Stage,
+    situation: Situation,
+    cookies: dict[int, str],
+    counting: _Counting,
+) -> None:
+    """Let some phones and a terminal live through ten minutes together."""
+    url = on.settings.view_url
+    phones = [
+        _Phone(await browser.new_context(locale="zh-CN"), url, number, cookie, counting)
+        for number, cookie in cookies.items()
+    ]
+    gate = await browser.new_context(service_workers="block")
+    try:
+        await asyncio.gather(*(phone.open(situation) for phone in phones))
+        terminal = await gate.new_page()
+        await terminal.clock.install(time=datetime.now(UTC))
+        # Anything of the view's that is no page of a terminal: what runs is offline_check.js.
+        await terminal.goto(f"{url}/gate")
+        await _until(terminal, "() => typeof verify === 'function'")
+        await _has_lists(terminal, await phones[0].shown())
+        await gate.set_offline(True)
+        for phone in phones:
+            phone.counts = counting.asked
+        for second in range(STEP_SECONDS, 60 * MINUTES + 1, STEP_SECONDS):
+            await asyncio.gather(*(phone.pass_(STEP_SECONDS) for phone in phones))
+            await terminal.clock.run_for(1_000 * STEP_SECONDS)
+            await asyncio.sleep(ANSWER_SECONDS)
+            if second % LOOK_SECONDS == 0:
+                for phone in phones:
+                    await phone.look(terminal)
+    finally:
+        for phone in phones:
+            await phone.context.close()
+        await gate.close()
+
+
+async def _until(page: Page, holds: str) -> None:
+    """Return once it holds; raise `StackError` if it takes too long. (Playwright's own wait would
+    evaluate text within the page, which the pages' policy forbids.)"""
+    async with asyncio.timeout(OPEN_MS_MAX / 1_000):
+        while not await page.evaluate(holds):  # noqa: ASYNC110  (a page has no event)
+            await asyncio.sleep(ANSWER_SECONDS)
+
+
+async def _has_lists(terminal: Page, text: str | None) -> None:
+    """Return when a terminal believes a phone: it has the lists. It fetches them as it begins."""
+    if text is None:
+        raise StackError("A phone that has just opened its code shows nothing.")
+    said = None
+    for _ in range(200):
+        said = await terminal.evaluate("text => verify(text)", text)
+        if said is not None and said.get("outcome") in ("red", "green"):
+            return
+        await asyncio.sleep(0.05)
+    raise StackError(f"A terminal does not believe a phone that has just begun: {said}")
+
+
+class _Phone:
+    """One phone: a browser of its own, logged in as a person."""
+
+    def __init__(
+        self,
+        context: BrowserContext,
+        url: str,
+        number: int,
+        cookie: str,
+        counting: _Counting,
+    ) -> None:
+        self.context = context
+        self._url = url
+        self._number = number
+        self._cookie = cookie
+        self._counting = counting
+        self.counts = counting.opening
+
+    async def open(self, situation: Situation) -> None:
+        """Open the code, until the phone has a credential; then the situation begins."""
+        await self.context.add_cookies(
+            [{"name": COOKIE, "value": self._cookie, "url": self._url.replace("http:", "https:"),
+              "secure": True, "httpOnly": True, "sameSite": "Lax"}]
+        )  # fmt: skip
+        self.context.on("request", lambda request: self._asks(request.url))
+        self._page = await self.context.new_page()
+        await self._page.clock.install(time=datetime.now(UTC))
+        await self._page.goto(f"{self._url}/code", timeout=OPEN_MS_MAX)
+        await _until(self._page, "() => localStorage.getItem('credential') !== null")
+        if situation is Situation.OFFLINE:
+            await self._page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+            await _until(self._page, "() => caches.keys().then(names => names.length > 0)")
+        if situation is not Situation.NETWORK:
+            await self.context.set_offline(True)
+        if situation is Situation.OFFLINE:
+            await self._page.goto(f"{self._url}/code", timeout=OPEN_MS_MAX)
+
+    def _asks(self, url: str) -> None:
+        path = urlsplit(url).path
+        self.counts["/static/…" if path.startswith("/static/") else path] += 1
+
+    async def pass_(self, seconds: int) -> None:
+        """Let time pass."""
+        await self._page.clock.run_for(1_000 * seconds)
+
+    async def shown(self) -> str | None:
+        """Return what its QR holds now; None if it can show nothing by itself."""
+        text: Any = await self._page.evaluate(
+            """() => {
+                const state = document.getElementById("state");
+                const coloured = ["red", "green"].includes(state.dataset.state);
+                return wallet.show(coloured ? state.dataset : null);
+            }"""
+        )
+        return None if text is None else str(text)
+
+    async def look(self, terminal: Page) -> None:
+        """Let a terminal verify what it shows."""
+        text = await self.shown()
+        if text is None:
+            self._counting.said["shows nothing"] += 1
+            return
+        self._counting.shown += 1
+        said = await terminal.evaluate("text => verify(text)", text)
+        wanted = people.colour(self._number) or "green"  # nothing changes meanwhile
+        outcome = "nothing" if said is None else said["outcome"]
+        good = outcome == wanted and said["name"] == people.NAME
+        self._counting.said["believed" if good else str(outcome)] += 1
+
+
+# The report
+
+
+def told(ten: Ten) -> str:
+    """Say what was found, in a line."""
+    return (
+        f"{ten.situation}: {ten.not_lists:,} requests of {ten.phones:,} phones but for the lists "
+        f"({ten.asked}); {ten.believed:,} of {ten.shown:,} believed, else {ten.others}"
+    )
+
+
+def goals(found: Shown) -> Iterator[str]:
+    """Yield the lines of the goal."""
+    for ten in found.tens:
+        asked = "met" if not ten.not_lists else "**missed**"
+        yield (
+            f"| {ten.phones:,} phones shown for {found.minutes} minutes ({ten.situation}) | 0 "
+            f"requests but for the list | {ten.not_lists:,}, {ten.not_lists / ten.phones:g} each "
+            f"| {asked} |"
+        )
+    shown, believed = sum(t.shown for t in found.tens), sum(t.believed for t in found.tens)
+    silent = sum(t.others.get("shows nothing", 0) for t in found.tens)
+    good = "met" if believed == shown and not silent else "**missed**"
+    yield (
+        f"| What they show, verified by a terminal without a network | all | {believed:,} of "
+        f"{shown + silent:,} | {good} |"
+    )
+
+
+def lines(found: Shown) -> Iterator[str]:
+    """Yield the section of the page."""
+    yield from ("", "## Phones that show their codes by themselves", "")
+    yield (
+        f"{found.phones:,} browsers with the product's pages and scripts, in each of three "
+        f"situations, for {found.minutes} minutes of their clocks. Requests are counted from when "
+        f"the page is open; every {LOOK_SECONDS} s a terminal that has had no network since then "
+        "verifies what a phone shows."
+    )
+    yield from ("", "| | Requests, by address | of these for lists | Believed | Otherwise |",
+                "|---|---|---|---|---|")  # fmt: skip
+    for ten in found.tens:
+        asked = ", ".join(f"`{address}`: {n:,}" for address, n in sorted(ten.asked.items()))
+        others = ", ".join(f"{what}: {n:,}" for what, n in ten.others.items())
+        yield (
+            f"| {ten.situation} | {asked or 'none'} | {ten.lists:,} | {ten.believed:,} of "
+            f"{ten.shown:,} | {others or 'nothing'} |"
+        )
