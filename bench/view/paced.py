@@ -15,6 +15,7 @@ import errno
 import gc
 import math
 import re
+import resource
 import select
 import socket
 import subprocess
@@ -220,7 +221,7 @@ class Generator:
         self._cookies = Path(plan.cookies).read_bytes().split()
         self._epoll = select.epoll()
         self._all: dict[int, _Connection] = {}
-        self._free: list[_Connection] = []
+        self._free: deque[_Connection] = deque()  # taken in turn, so that views are too
         self._waiting: deque[_Request] = deque()
         self._asked: deque[tuple[_Connection, _Request]] = deque()
         self._away: dict[int, float] = dict.fromkeys(plan.ports, 0.0)
@@ -233,7 +234,6 @@ class Generator:
         """Ask as planned, and wait for the last answers as long as a client would."""
         plan = self._plan
         length = sum(phase.seconds for phase in plan.phases)
-        self._connect()
         self._settle()
         time.sleep(max(0.0, plan.begin_at - time.monotonic()))
         begun, used = time.monotonic(), time.process_time()
@@ -252,6 +252,9 @@ class Generator:
             wait = POLL_MS_MAX if upcoming is None else (upcoming - time.monotonic()) * 1_000
             self._poll(min(max(wait, 0.0), POLL_MS_MAX))
         seconds = time.monotonic() - begun
+        for connection in list(self._all.values()):
+            self._close(connection)
+        self._epoll.close()
         kinds = sum(told.kinds, Counter[str]())
         latencies = sorted(value for second in told.latencies for value in second)
         return Paced(
@@ -296,6 +299,7 @@ class Generator:
         """Wait until the connections are there, so that none is made in what is measured."""
         until = time.monotonic() + GIVE_UP_SECONDS
         while len(self._free) < self._plan.connections and time.monotonic() < until:
+            self._connect()
             self._poll(POLL_MS_MAX)
 
     def _close(self, connection: _Connection) -> None:
@@ -325,7 +329,7 @@ class Generator:
         if len(self._all) < self._plan.connections:
             self._connect()
         while self._waiting and self._free:
-            request, connection = self._waiting.popleft(), self._free.pop()
+            request, connection = self._waiting.popleft(), self._free.popleft()
             connection.request = request
             try:
                 connection.sock.send(self._head + self._cookies[request.number] + _HEAD_END)
@@ -392,6 +396,8 @@ class Generator:
 
 def main() -> None:
     """Run the plan on the standard input."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
     generator = Generator(plan)
     gc.disable()  # it makes no cycles, and a collection would be a stall of its own

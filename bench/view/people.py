@@ -207,6 +207,8 @@ class Reader:
             answer = msgspec.json.decode(body)
         except msgspec.DecodeError:
             return None
+        if not isinstance(answer, dict):
+            return None
         code = answer.get("code", answer)
         who = code.get("person") or self._of_token(answer.get("token", ""))
         return (who, code["colour"]) if who and "colour" in code else None

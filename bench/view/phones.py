@@ -31,7 +31,7 @@ from bench.view import people, stage
 from bench.view.stage import Stage
 
 PHONES = 1_000
-AT_ONCE = 10
+AT_ONCE = 25
 MINUTES = 10
 STEP_SECONDS = 5
 """As often as a page asks at most; between two steps answers have time to come."""

@@ -28,28 +28,36 @@ from bench.view.stage import Stage
 SPY = ROOT / ".run" / "bench" / "venv" / "bin" / "py-spy"
 SECONDS = 15
 
+BEGUN: Sequence[tuple[str, str]] = (
+    ("was the session ended", r"\bis_over \(|\(app/login/(ended|over)"),
+    ("limits", r"\bspend \(|\(limits/"),
+    ("recording displays", r"\(app/view/(recorder|display_writer)"),
+)
+"""What counts for a stage with everything that it calls, as the way into Redis."""
+
 STAGES: Sequence[tuple[str, str]] = (
-    ("recording displays", r"\((app/view/recorder|app/topics/(writer|authentic)|aiokafka/)"),
+    ("writing to Kafka", r"\((app/topics/(writer|authentic)|aiokafka/)"),
     ("metrics", r"\((prometheus_client|app/process/metrics)"),
-    ("the token", r"\bapp/view/displays"),
-    ("was the session ended", r"\b(is_over|exists) \(|\(app/login/(ended|over)"),
+    ("the token", r"\(app/view/displays"),
     ("opening the session", r"\(app/login/(sessions|seal)|\(http/cookies|nacl/"),
-    ("limits", r"\((limits/|app/view/limits)"),
     ("reading from Redis", r"\(redis/|\b_fetch \(app/view/codes"),
-    ("following codes", r"\(app/(projection|replica)/"),
+    ("reading the replica", r"\((app/projection/replica|lmdb/)"),
     ("judging", r"\((models/)"),
     ("writing the page", r"\((jinja2|markupsafe|app/web/(site|language)|app/view/pages|gettext)|"
                          r"\btemplates/|<template>"),
     ("writing the answer", r"\bcode_answer \(|\breason_answer \(|\((gzip|zlib)|"
                            r"\(litestar/(response|serialization)"),
     ("reading the code", r"\(app/view/codes"),
-    ("the hot path, rest", r"\(app/view/"),
+    ("the hot path, rest", r"\(app/view/(hot_path|showing)"),
+    ("shedding", r"\(app/view/(shedding|rush)"),
+    ("the view, rest", r"\(app/view/"),
     ("login's guard, rest", r"\(app/login/"),
     ("the framework", r"\((litestar|multidict|anyio)/"),
     ("the server's Python", r"\(granian/"),
     ("other work of the project", r"\(app/"),
 )  # fmt: skip
-"""Stage and what names it. Of a stack, the frame nearest to its leaf that names one counts."""
+"""Stage and what names it. Of all other stacks, the frame nearest to its leaf that names one
+counts."""
 
 OTHER = "event loop, rest"
 
@@ -95,7 +103,7 @@ def _of(stage: Stage, address: Address, cookies: Path) -> Profile:
     if spy.returncode or not raw.exists():
         raise StackError(f"py-spy cannot look at the view; it needs ptrace.\n{said.decode()}")
     used = {tid: (name, s - before.get(tid, ("", 0.0))[1]) for tid, (name, s) in after.items()}
-    stages, unnamed = staged(raw.read_text())
+    stages, unnamed = staged(raw.read_text(), pid)
     to_us = 1e6 / asked.answers
     # The main thread of the worker runs the event loop.
     python = used.pop(pid)[1] if sum(stages.values()) else 0.0
@@ -142,20 +150,28 @@ def _threads(pid: int) -> dict[int, tuple[str, float]]:
     return found
 
 
-def staged(stacks: str) -> tuple[Counter[str], Counter[str]]:
-    """Count samples by stage, and the leaves of those that no stage names."""
+def staged(stacks: str, pid: int) -> tuple[Counter[str], Counter[str]]:
+    """Count the samples of a process's main thread by stage, and the leaves of those that no stage
+    names."""
     stages: Counter[str] = Counter()
     unnamed: Counter[str] = Counter()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = [short(frame) for frame in stack.split(";")]
-        name = next((found for frame in reversed(frames) if (found := _named(frame))), None)
-        if name is None:
+        thread, *frames = [short(frame) for frame in stack.split(";")]
+        if f"({pid})" not in thread:
+            continue
+        name = _first(frames, BEGUN) or _first(frames[::-1], STAGES)
+        if name is None or not frames:
             name = OTHER
-            unnamed[frames[-1]] += int(count)
+            unnamed[frames[-1] if frames else thread] += int(count)
         stages[name] += int(count)
     return stages, unnamed
 
 
-def _named(frame: str) -> str | None:
-    return next((name for name, pattern in STAGES if re.search(pattern, frame)), None)
+def _first(frames: Sequence[str], stages: Sequence[tuple[str, str]]) -> str | None:
+    """Return the stage of the first frame that one names."""
+    for frame in frames:
+        for name, pattern in stages:
+            if re.search(pattern, frame):
+                return name
+    return None

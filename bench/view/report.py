@@ -67,7 +67,10 @@ def _read(path: Path) -> dict[str, Kept]:
 def write(out: Path) -> Path:
     """Write view.md and the plots into `out`; return the page."""
     parts = _read(out / "view.json")
-    found = {name: msgspec.convert(kept.found, TYPES[name]) for name, kept in parts.items()}
+    found = {
+        name: msgspec.convert(kept.found, TYPES[name], str_keys=True)
+        for name, kept in parts.items()
+    }
     path = out / "view.md"
     path.write_text("\n".join(_lines(out, parts, found)) + "\n")
     return path
@@ -148,7 +151,7 @@ def _goals(found: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"| {TENFOLD} times the maximum for a minute | {HONEST_SHARE:.0%} of it answered, "
                 f"each refusal an honest 503, normal within {NORMAL_SECONDS} s | {share:.0%}, "
-                f"{scene.dishonest:,} others, "
+                f"{scene.dishonest:,} others, {scene.not_sent:,} found no connection, "
                 f"{'never' if after is None else f'{after} s'} | {_met(good)} |"
             )
     if "phones" in found:

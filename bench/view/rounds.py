@@ -32,6 +32,8 @@ SHARE = 0.8
 PACED_SECONDS = 10.0
 PACED_CONNECTIONS = 256
 BASE_SECONDS = 5.0
+WARM_UP_SECONDS = 20
+"""Java's compiler is at work on the broker when changes begin to flow."""
 CHECKED = 2_000
 """Answers that are read, of each paced run."""
 
@@ -124,6 +126,7 @@ class Found(Struct, frozen=True):
 def measure(stage: Stage, display: str, rounds: int, changes: int, say: Say) -> Found:
     """Measure on a stage on which changes flow."""
     base, asked = list[Base](), list[Asked]()
+    sleep(WARM_UP_SECONDS)
     for number in range(1, rounds + 1):
         one = _Round(stage, number, say)
         base.append(one.base)

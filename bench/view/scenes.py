@@ -21,7 +21,7 @@ from app.development.stack.processes import HttpProcess, Process, StackError
 from app.development.stack.stack import Say
 from bench.sides import OWN_PYTHON
 from bench.view import closed, paced, people
-from bench.view.paced import GOOD, OLD, REFUSED, Phase, Second
+from bench.view.paced import GOOD, NOT_SENT, OLD, REFUSED, Phase, Second
 from bench.view.quota import bounding
 from bench.view.rounds import Address, addresses, checked
 from bench.view.stage import Stage, signal_group
@@ -33,7 +33,8 @@ BOUNDED_RATE = 2_000.0
 """What a view is bounded to, answers a second, so that two cores can offer ten times as many."""
 TENFOLD = 10
 TENFOLD_SECONDS = 60
-TENFOLD_CONNECTIONS = 1_000
+TENFOLD_CONNECTIONS = 4_000
+"""As many as a view takes (app.view.server)."""
 CONNECTIONS = 64
 MOST_SECONDS = 4
 NORMAL_P99_MS = 50.0
@@ -57,8 +58,9 @@ class Scene(Struct, frozen=True):
     """One scene. `most` is what the view answers a second at most, by wrk, as it was bounded.
 
     `good_share` is the part of what was asked, between the first and the last mark, that was
-    answered with 200. `dishonest` counts what was neither answered nor refused with a 503 and
-    Retry-After. `normal_after_s` is how long after the last mark all is as before; None if it never
+    answered with 200. `dishonest` counts what was sent, and neither answered nor refused with a 503
+    and Retry-After; `not_sent` what found no connection in time, so that no view heard of it.
+    `normal_after_s` is how long after the last mark all is as before; None if it never
     was.
     """
 
@@ -72,6 +74,7 @@ class Scene(Struct, frozen=True):
     good_a_second: float
     good_share: float
     dishonest: int
+    not_sent: int
     normal_after_s: int | None
     worst_p99_ms: float | None
     again: int
@@ -80,6 +83,8 @@ class Scene(Struct, frozen=True):
     faults: dict[str, int]
     cores: float | None = None
 
+
+HONEST = (GOOD, OLD, REFUSED, NOT_SENT)
 
 Act = tuple[float, str, Callable[[], None]]
 """When, what, and how."""
@@ -252,7 +257,8 @@ class Scenes:
             kinds=found.kinds,
             good_a_second=round(good / len(within), 1),
             good_share=round(good / _asked(phases, first, last), 4),
-            dishonest=sum(n for kind, n in found.kinds.items() if kind not in (GOOD, OLD, REFUSED)),
+            dishonest=sum(n for kind, n in found.kinds.items() if kind not in HONEST),
+            not_sent=found.kinds.get(NOT_SENT, 0),
             normal_after_s=normal_after(found.by_second, int(first), int(last)),
             worst_p99_ms=max((s.p99_ms for s in within if s.p99_ms is not None), default=None),
             again=found.again,

@@ -8,16 +8,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 from aiokafka.errors import KafkaError
 
-from app.development.secrets import development_secrets, known_by, process_secrets
+from app.development.secrets import development_secrets, known_by
 from app.development.stack.processes import HttpProcess, Process, StackError, end_left_behind
-from app.development.stack.stack import Say, Stack, own_environment
+from app.development.stack.stack import Say, Stack
 from app.process.ports import free_port
 from app.process.settings import Settings
 from app.web.issuing import operator_token
@@ -33,15 +33,12 @@ POLL_SECONDS = 0.25
 
 
 class Stage:
-    """A running stack. `environment` is what its processes were given; `count` is its people."""
+    """A running stack of `count` people."""
 
-    def __init__(
-        self, stack: Stack, settings: Settings, environment: Mapping[str, str], count: int
-    ) -> None:
+    def __init__(self, stack: Stack, settings: Settings, count: int) -> None:
         self.stack = stack
         self.settings = settings
         self.count = count
-        self._environment = environment
         self._headers = {"authorization": f"Bearer {operator_token(settings)}"}
         self._changing: threading.Thread | None = None
         self.folder = stack.directory.parent
@@ -145,13 +142,10 @@ class Stage:
                 self.more.remove(each)
 
     def _view_on(self, port: int, name: str) -> tuple[HttpProcess, int]:
-        environment = {
-            **own_environment(
-                self._environment, "view", process_secrets(self.stack.directory)["view"]
-            ),
-            "YUEKANG_VIEW_PORT": str(port),
-            "YUEKANG_DATA_DIR": str(self.stack.directory),
-        }
+        # As the stack's own view was started, whatever this release gives one.
+        given = Path(f"/proc/{self.stack.view.pid}/environ").read_bytes().decode().split("\0")
+        environment = dict(each.split("=", 1) for each in given if "=" in each)
+        environment["YUEKANG_VIEW_PORT"] = str(port)
         command = [str(OWN_PYTHON.with_name("yuekang")), "development-view"]
         address = f"http://127.0.0.1:{port}"
         return HttpProcess(name, command, self.stack.directory, environment, address), port
@@ -195,7 +189,7 @@ def running(directory: Path, count: int, say: Say) -> Iterator[Stage]:
     # What the caller's bench has as its master key is the stack's as well.
     settings = Settings.from_environment(environ=environment)
     stack = Stack(settings, environment, data, say, REDIS_MEMORY)
-    stage = Stage(stack, settings, environment, count)
+    stage = Stage(stack, settings, count)
     try:
         stack.start(lambda _: None)
         stage.give_codes(say)
