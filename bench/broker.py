@@ -38,11 +38,8 @@ class BenchBroker(Broker):
 def running_broker(directory: Path) -> Iterator[Broker]:
     """Run a broker without a topic."""
     shutil.rmtree(directory, ignore_errors=True)
-    broker = BenchBroker(directory, free_port(), free_port())
-    broker.start()
     try:
-        broker.wait_ready()
-        yield broker
+        with BenchBroker(directory, free_port(), free_port()).running() as broker:
+            yield broker
     finally:
-        broker.stop()
         shutil.rmtree(directory / "kafka", ignore_errors=True)

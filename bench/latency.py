@@ -51,12 +51,10 @@ def whole_stack(directory: Path) -> Iterator[Mapping[str, str]]:
     environment = environment_of(directory / "data")
     command = [str(OWN_PYTHON.with_name("yuekang")), "up", "--no-sample"]
     stack = StackProcess("stack", command, directory, environment)
-    stack.start()
     try:
-        stack.wait_ready()
-        yield {**environment, **development_secrets(directory / "data")}
+        with stack.running():
+            yield {**environment, **development_secrets(directory / "data")}
     finally:
-        stack.stop()
         shutil.rmtree(directory / "data", ignore_errors=True)
 
 

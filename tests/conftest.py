@@ -114,11 +114,6 @@ def kafka(broker: Brokers, request: pytest.FixtureRequest, worker_id: str) -> Ka
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an empty Redis, where a process may do what it does."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
-    server.start()
-    try:
-        server.wait_ready()
+    with RedisServer(tmp_path_factory.mktemp("redis"), free_port()).running() as server:
         give_users(server.url)
         yield server.url
-    finally:
-        server.stop()

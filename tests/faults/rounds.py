@@ -255,7 +255,7 @@ class Suite:
     async def _flush(self) -> set[int]:
         """Let the workers write to disk what their stores hold in memory; return those that did."""
         await self._settle()
-        workers = {worker.pid: worker for worker in self.stage.workers if worker.running}
+        workers = {worker.pid: worker for worker in self.stage.workers if worker.runs}
 
         def notes() -> list[dict[str, Any]]:
             self._note()
@@ -298,7 +298,7 @@ class Suite:
         return {
             Held(worker.name, directory, table, number): worker.pid
             for worker in self.stage.workers
-            if worker.running and worker.pid is not None
+            if worker.runs and worker.pid is not None
             for table in CHANGELOGS
             for directory in worker.tables.glob("*/g*")
             for number in self._assigned.get((worker.pid, table), ())

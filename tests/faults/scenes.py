@@ -74,7 +74,7 @@ async def running(process: Python, seconds_max: float = 40.0) -> None:
     """Return when a worker or projection is ready; go on where that takes too long."""
     try:
         async with asyncio.timeout(seconds_max):
-            while not (process.running and await asyncio.to_thread(process.ready)):
+            while not (process.runs and await asyncio.to_thread(process.ready)):
                 await asyncio.sleep(0.2)
     except TimeoutError:
         pass  # another fault holds it up; this one may add to that
@@ -101,5 +101,5 @@ async def restart(process: Python, prepare: Callable[[], None]) -> None:
 
 async def started(process: Python) -> None:
     """Return when it runs."""
-    while not process.running:
+    while not process.runs:
         await asyncio.sleep(0.05)

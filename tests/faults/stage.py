@@ -100,7 +100,7 @@ class Python(HttpProcess):
         super().start()
 
     @property
-    def running(self) -> bool:
+    def runs(self) -> bool:
         """Say whether there is a process."""
         return self.pid is not None and self.exited() is None
 
@@ -234,7 +234,7 @@ class Stage:
         """Start what is wanted and does not run."""
         while True:
             for process in self.pythons:
-                if process.wanted and not process.running:
+                if process.wanted and not process.runs:
                     process.restarts += process.pid is not None
                     process.start()
             for node in self.nodes:

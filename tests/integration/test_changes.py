@@ -58,13 +58,8 @@ class Event:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path, free_port())
-    server.start()
-    server.wait_ready()
-    try:
+    with RedisServer(tmp_path, free_port()).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

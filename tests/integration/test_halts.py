@@ -44,10 +44,8 @@ def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     worker._command = [sys.executable, "-m", "support.buggy"]
     path = f"{ROOT}:{ROOT / 'tests'}"
     worker._environment = {**(worker._environment or {}), "PYTHONPATH": path}
-    worker.start()
-    worker.wait_ready()
-    yield worker
-    worker.stop()
+    with worker.running():
+        yield worker
 
 
 def someone(number: int = NUMBER) -> str:

@@ -44,13 +44,8 @@ def names(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis that a test may kill."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
-    server.start()
-    server.wait_ready()
-    try:
+    with RedisServer(tmp_path_factory.mktemp("redis"), free_port()).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -74,12 +74,8 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
         *SERVICES,
     ]
     server = Keycloak(tmp_path_factory.mktemp("keycloak"), realm(VIEW, clients, USERS))
-    server.start()
-    try:
-        server.wait_ready()
+    with server.running():
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -50,11 +50,8 @@ def kafka(broker: Brokers) -> Kafka:
 
 @pytest.fixture(scope="module")
 def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    worker = Worker(kafka, tmp_path_factory.mktemp("worker"))
-    worker.start()
-    worker.wait_ready()
-    yield worker
-    worker.stop()
+    with Worker(kafka, tmp_path_factory.mktemp("worker")).running() as worker:
+        yield worker
 
 
 def someone(number: int = NUMBER) -> str:

@@ -42,6 +42,24 @@ def test_a_missing_program_is_named(tmp_path: Path) -> None:
         Process("nothing", ["no-such-program"], tmp_path).start()
 
 
+def test_a_process_runs_for_as_long_as_it_is_wanted(tmp_path: Path) -> None:
+    process = Process("wanted", ["sleep", "600"], tmp_path)
+    with process.running() as same:
+        assert (same, process.exited()) == (process, None)
+    assert process.exited() == -signal.SIGTERM
+
+
+def test_a_process_that_does_not_get_ready_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process("late", ["sleep", "600"], tmp_path)
+    process.ready_seconds_max = 0.2
+    monkeypatch.setattr(process, "ready", lambda: False)
+    with pytest.raises(StackError, match="late was not ready within 0 s"), process.running():
+        pytest.fail("nobody works with what is not ready")
+    assert process.exited() == -signal.SIGTERM
+
+
 def test_a_process_that_ignores_its_end_is_killed_with_its_children(tmp_path: Path) -> None:
     process = Process("deaf", ["sh", "-c", "trap '' TERM; sleep 600 & wait; wait"], tmp_path)
     process.stop_seconds_max = 0.5

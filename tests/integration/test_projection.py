@@ -51,13 +51,8 @@ KILLS = 5
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that a test may kill."""
-    server = RedisServer(tmp_path, free_port())
-    server.start()
-    server.wait_ready()
-    try:
+    with RedisServer(tmp_path, free_port()).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -50,20 +50,14 @@ CHEN, LI = "/operators/chen", "/operators/li"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
-    server.start()
-    server.wait_ready()
-    yield server
-    server.stop()
+    with RedisServer(tmp_path_factory.mktemp("redis"), free_port()).running() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def rows_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("rows-redis"), free_port())
-    server.start()
-    server.wait_ready()
-    yield server
-    server.stop()
+    with RedisServer(tmp_path_factory.mktemp("rows-redis"), free_port()).running() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -37,13 +37,8 @@ PATIENCE = Patience(seconds=20.0, first_wait_seconds=0.2)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
-    server.start()
-    server.wait_ready()
-    try:
+    with RedisServer(tmp_path_factory.mktemp("redis"), free_port()).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

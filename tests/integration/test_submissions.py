@@ -152,13 +152,8 @@ class QuickBroker(Broker):
 
 @pytest.fixture
 def quick_broker(tmp_path: Path) -> Iterator[QuickBroker]:
-    broker = QuickBroker(tmp_path, free_port(), free_port())
-    broker.start()
-    try:
-        broker.wait_ready()
+    with QuickBroker(tmp_path, free_port(), free_port()).running() as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 def faster(settings: dict[str, str]) -> dict[str, str]:

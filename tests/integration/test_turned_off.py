@@ -22,13 +22,8 @@ SECONDS_MAX = 60.0
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path, free_port())
-    server.start()
-    server.wait_ready()
-    try:
+    with RedisServer(tmp_path, free_port()).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

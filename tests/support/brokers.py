@@ -202,10 +202,5 @@ def _answers(address: str) -> bool:
 @contextmanager
 def running_broker(directory: Path) -> Iterator[Brokers]:
     """Run a broker that is nobody else's."""
-    broker = Broker(directory, free_port(), free_port())
-    broker.start()
-    try:
-        broker.wait_ready()
+    with Broker(directory, free_port(), free_port()).running() as broker:
         yield broker.brokers
-    finally:
-        broker.stop()

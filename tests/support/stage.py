@@ -69,12 +69,8 @@ def running(service: Service, *, ready: bool = True) -> Iterator[Service]:
     if not ready:
         # Of this one service, not of its class.
         service.ready = service.answers  # type: ignore[method-assign]
-    service.start()
-    try:
-        service.wait_ready()
+    with service.running():
         yield service
-    finally:
-        service.stop()
 
 
 class Log:

@@ -27,12 +27,8 @@ def test_the_file_has_no_password() -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path_factory.mktemp("redis"), free_port(), passwords=PASSWORDS)
-    server.start()
-    try:
-        server.wait_ready()
+    with server.running():
         yield server
-    finally:
-        server.stop()
 
 
 def as_user(server: RedisServer, user: str) -> "redis.Redis":

@@ -1,4 +1,5 @@
-"""Processes of this machine: start one, wait until it is ready, end it, find what was left."""
+"""Processes of this machine: run one, or start it, wait until it is ready and end it; find what was
+left."""
 
 import os
 import shutil
@@ -6,8 +7,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -117,6 +119,16 @@ class Process:
             if time.monotonic() > until:
                 os.killpg(self._child.pid, signal.SIGKILL)
             time.sleep(POLL_SECONDS / 4)
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Run it: it is ready within the block, and over after it. Raise `StackError`."""
+        self.start()
+        try:
+            self.wait_ready()
+            yield self
+        finally:
+            self.stop()
 
     def bound_log(self) -> None:
         """Begin a new log if it is too long. It is open for appending, so no line is torn."""
