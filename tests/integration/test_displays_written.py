@@ -21,7 +21,7 @@ from app.process.ports import free_port
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE, partition_of
 from app.topics.reading import reading
-from app.topics.writer import WRITE_SECONDS_MAX
+from app.topics.writer import BATCH_BYTES_MAX, WRITE_SECONDS_MAX
 from app.view import recorder
 from app.view.recorder import Recorder
 from models.events import DisplayDetail, DisplayRecorded
@@ -125,6 +125,22 @@ async def test_each_display_is_on_the_log_once_and_in_order_though_its_writer_is
     assert times({person: found[person] for person in shown}) == shown
     assert len(killed) >= EACH // 10
     assert not writers(), "the last one ended with its input"
+
+
+async def test_many_displays_of_one_person_take_several_batches_and_keep_their_order(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YUEKANG_TOPIC_PREFIX", kafka.prefix)
+    person, before = someone(), written()
+    shown = [AT + timedelta(milliseconds=number) for number in range(2 * recorder.ROWS_MAX)]
+    async with recording(kafka.brokers_of("view")) as writing:
+        for at in shown:
+            writing.record(person, at, DisplayDetail.RED)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while written() - before < len(shown):
+                await asyncio.sleep(0.05)
+    assert len(shown) / 2 * 400 > BATCH_BYTES_MAX, "a frame is larger than a batch"
+    assert times(await read(kafka.brokers, kafka.named("displays")))[person] == shown
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
 """Displays on their way: what a request does, what is dropped, what the writer's process makes."""
 
 import asyncio
+import os
+import signal
+import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +20,17 @@ from app.process import metrics
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import decode
 from app.view import recorder
-from app.view.display_writer import ANSWER, SIZE, Frame, Row, count, records_of, settings_of, sized
+from app.view.display_writer import (
+    ANSWER,
+    NICENESS,
+    SIZE,
+    Frame,
+    Row,
+    count,
+    records_of,
+    settings_of,
+    sized,
+)
 from app.view.recorder import Recorder
 from models.events import DisplayDetail, DisplayRecorded, Outcome
 from support.brokers import NO_BROKERS
@@ -24,7 +38,7 @@ from support.macs import KEYS
 
 AT = datetime(2022, 3, 4, 8, 0, tzinfo=UTC)
 FEW = 100
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 people = st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=32, max_size=32).map("p1-{}".format)
 displays = st.tuples(
@@ -239,6 +253,64 @@ async def test_a_machine_without_a_process_to_spare_drops_displays_and_goes_on(
         writing.check()  # does not raise
         await writing.stop()
     assert {line["event"] for line in lines} == {"display_writer_ended", "displays_lost"}
+
+
+VIEW = """
+import asyncio
+from app.process.kafka import Brokers
+from app.topics.authentic import SourceKeys
+from app.view.recorder import Recorder
+from models.events import DisplayDetail
+from datetime import UTC, datetime
+
+async def main():
+    recorder = Recorder(Brokers("127.0.0.1:1"), SourceKeys.of_master(bytes(32)))
+    recorder.start()
+    recorder.record("p1-" + "a" * 32, datetime.now(UTC), DisplayDetail.GREEN)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+"""A view that shows one code; there is no Kafka."""
+
+
+def test_the_writer_of_a_view_that_is_killed_ends_by_itself() -> None:
+    with subprocess.Popen([sys.executable, "-c", VIEW], stderr=subprocess.DEVNULL) as view:
+        try:
+            [writer] = asyncio.run(found(lambda: children(view.pid)))
+            assert os.getpriority(os.PRIO_PROCESS, writer) >= NICENESS
+            for number in (signal.SIGINT, signal.SIGTERM):  # as a terminal and systemd send to all
+                os.kill(writer, number)
+        finally:
+            view.kill()
+    asyncio.run(until(lambda: not is_there(writer)))
+
+
+def children(pid: int) -> list[int]:
+    """The writers that a process has started, once they heed no signal."""
+    writers = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
+            ignores = int(fields["SigIgn"], 16) >> (signal.SIGTERM - 1) & 1
+            if int(fields["PPid"]) == pid and ignores:
+                writers.append(int(status.parent.name))
+    return writers
+
+
+def is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def found(look: Callable[[], list[int]]) -> list[int]:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (those := look()):
+            await asyncio.sleep(0.01)
+    return those
 
 
 async def until(holds: Callable[[], bool]) -> None:
