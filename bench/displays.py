@@ -27,8 +27,12 @@ from app.process.clock import now
 from app.process.kafka import Brokers
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE
+from app.topics.records import Record as TopicRecord
+from app.topics.records import structured
+from app.topics.writer import Writer
 from app.view.displays import Displays
 from app.view.recorder import ROWS_MAX, WAITING_MAX, Recorder
+from app.web.problems import Refused
 from bench import topics
 from bench.broker import running_broker
 from bench.cpu import children, cpu_seconds_of
@@ -47,6 +51,9 @@ TICK_SECONDS = 0.001
 FULL_SECONDS = 8
 """How long the writer has more displays than it can write."""
 FOLDED = 200_000
+WAITING = (1, 25, 250)
+"""Scans that wait for Kafka at once."""
+WRITES_EACH = 20
 LATER_MS_MAX = 2.0
 """By how much displays may put off a colour's p99."""
 SECONDS_MAX = 600.0
@@ -83,6 +90,8 @@ class Found(Struct, frozen=True):
     most_per_second: float
     most_microseconds: float
     folded: Folded
+    scans: dict[int, float]
+    """What the producer takes of the loop for a scan, in microseconds, by how many wait at once."""
 
 
 def measure(directory: Path, terminal: Terminal) -> Found:
@@ -92,9 +101,10 @@ def measure(directory: Path, terminal: Terminal) -> Found:
         asyncio.run(create_topics(broker.brokers, CATALOGUE))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             shown, most, each = runner.run(_beside_colours(broker.brokers, terminal))
+            scans = runner.run(_scans(broker.brokers))
         folded = _folded(broker.brokers.servers, directory / "lists", terminal)
         shutil.rmtree(directory, ignore_errors=True)
-    return Found(_record_microseconds(), shown, most, each, folded)
+    return Found(_record_microseconds(), shown, most, each, folded, scans)
 
 
 def _record_microseconds() -> float:
@@ -206,6 +216,42 @@ async def _settled(count: int, before: tuple[int, int]) -> tuple[int, int]:
             await asyncio.sleep(0.05)
 
 
+# The producer's share of a scan, whose answer waits for Kafka's
+
+
+async def _scans(brokers: Brokers) -> dict[int, float]:
+    writer = Writer(brokers)
+    writer.start()
+    try:
+        record = KEYS.signed(structured(_display(0, _people()[0], datetime.now(UTC))), "/portal")
+        async with asyncio.timeout(SECONDS_MAX):
+            while True:
+                with suppress(Refused):
+                    await writer.write([record])
+                    break
+                await asyncio.sleep(0.1)
+        return {waiting: await _writes(writer, record, waiting) for waiting in WAITING}
+    finally:
+        await writer.stop()
+
+
+async def _writes(writer: Writer, record: TopicRecord, waiting: int) -> float:
+    """Return the median CPU time of a write, in microseconds, with so many under way."""
+
+    async def write() -> None:
+        for _ in range(WRITES_EACH):
+            await writer.write([record])
+
+    took = []
+    for _ in range(ROUNDS):
+        begun = time.thread_time()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(waiting):
+                group.create_task(write())
+        took.append((time.thread_time() - begun) / (waiting * WRITES_EACH))
+    return round(median(took) * 1e6, 1)
+
+
 # The fold
 
 
@@ -249,21 +295,21 @@ def _wait_applied(port: int, count: int) -> int:
 
 
 def _displays() -> Iterator[Record]:
-    at = datetime.now(UTC)
-    data = DisplayData(at, Outcome.SHOWN, DisplayDetail.GREEN)
-    people = _people()
+    at, people = datetime.now(UTC), _people()
     for place in range(FOLDED):
-        yield record_of(
-            DisplayRecorded(
-                specversion="1.0",
-                id=f"display-{place}",
-                source="/portal",
-                time=at,
-                partitionkey=people[place % PEOPLE],
-                sequence=str(place),
-                data=data,
-            )
-        )
+        yield record_of(_display(place, people[place % PEOPLE], at))
+
+
+def _display(place: int, person: str, at: datetime) -> DisplayRecorded:
+    return DisplayRecorded(
+        specversion="1.0",
+        id=f"display-{place}",
+        source="/portal",
+        time=at,
+        partitionkey=person,
+        sequence=str(place),
+        data=DisplayData(at, Outcome.SHOWN, DisplayDetail.GREEN),
+    )
 
 
 # The report
@@ -326,6 +372,9 @@ def lines(found: Found) -> Iterator[str]:
         f"One lists worker folds {folded.displays / folded.seconds:,.0f} displays a second, at "
         f"{folded.cpu_seconds / folded.displays * 1e6:.0f} µs of CPU each."
     )
+    yield ""
+    shares = ", ".join(f"{each:g} µs with {waiting:,}" for waiting, each in found.scans.items())
+    yield f"A scan waits for Kafka. The producer's share of the loop, by how many wait: {shares}."
 
 
 def _spread(values: Sequence[float], form: str) -> str:

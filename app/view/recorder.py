@@ -20,6 +20,7 @@ from datetime import datetime
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from app.process import metrics
 from app.process.kafka import Brokers
@@ -135,7 +136,7 @@ class Recorder:
         assert process.stdin is not None
         try:
             level = logging.getLevelName(logging.getLogger().getEffectiveLevel())
-            process.stdin.write(sized(_encode(settings_of(self._brokers, self._mac_keys, level))))
+            await _send(process.stdin, settings_of(self._brokers, self._mac_keys, level))
             yield process
         finally:
             process.stdin.close()
@@ -152,8 +153,7 @@ class Recorder:
         assert process.stdout is not None
         while frame := self._under_way or await self._next_frame():
             self._under_way = frame
-            process.stdin.write(sized(_encode(frame)))
-            await process.stdin.drain()
+            await _send(process.stdin, frame)
             written = Written(*ANSWER.unpack(await process.stdout.readexactly(ANSWER.size)))
             self._under_way = None
             _SHOWN.inc(written.shown)
@@ -168,6 +168,13 @@ class Recorder:
             return None
         count = min(ROWS_MAX, len(self._waiting))
         return Frame(secrets.token_hex(10), [self._waiting.popleft() for _ in range(count)])
+
+
+async def _send(pipe: asyncio.StreamWriter, message: Struct) -> None:
+    if pipe.is_closing():  # uvloop raises no `OSError` where one that is closed is written to
+        raise ConnectionResetError
+    pipe.write(sized(_encode(message)))
+    await pipe.drain()
 
 
 class _Stretch:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -217,6 +218,36 @@ async def test_a_process_that_ends_loses_no_display_and_makes_none_twice(
     assert (again > 0) == (dies != "before"), "what was written and not said is written again"
 
 
+@pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.5])
+def test_a_process_that_ends_while_nothing_is_shown_is_followed_by_another(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    seconds: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the loop that the view has, and on Python's: a pipe that is closed is not the same."""
+    out = tmp_path / "rows"
+    monkeypatch.setattr(recorder, "WRITER", (sys.executable, "-c", STAND_IN, str(out), "never"))
+    monkeypatch.setattr(recorder, "AGAIN_SECONDS", 0.0)
+
+    async def show_and_kill() -> None:
+        writing = Recorder(NO_BROKERS, KEYS)
+        writing.start()
+        for number in range(3):
+            writing.record(person(number), AT, DisplayDetail.GREEN)
+            await until(lambda: not writing._left())
+            for pid in started_by(os.getpid(), str(out)):
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(seconds)
+        writing.check()
+        await writing.stop()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(show_and_kill())
+    assert len(out.read_text().splitlines()) == 3
+
+
 async def test_while_it_is_paused_nothing_is_handed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,7 +308,7 @@ asyncio.run(main())
 def test_the_writer_of_a_view_that_is_killed_ends_by_itself() -> None:
     with subprocess.Popen([sys.executable, "-c", VIEW], stderr=subprocess.DEVNULL) as view:
         try:
-            [writer] = asyncio.run(found(lambda: children(view.pid)))
+            [writer] = asyncio.run(seen(lambda: children(view.pid)))
             assert os.getpriority(os.PRIO_PROCESS, writer) >= NICENESS
             for number in (signal.SIGINT, signal.SIGTERM):  # as a terminal and systemd send to all
                 os.kill(writer, number)
@@ -288,14 +319,27 @@ def test_the_writer_of_a_view_that_is_killed_ends_by_itself() -> None:
 
 def children(pid: int) -> list[int]:
     """The writers that a process has started, once they heed no signal."""
-    writers = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with suppress(OSError):
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
-            ignores = int(fields["SigIgn"], 16) >> (signal.SIGTERM - 1) & 1
-            if int(fields["PPid"]) == pid and ignores:
-                writers.append(int(status.parent.name))
-    return writers
+    return [
+        child
+        for child in started_by(pid, "app.view.display_writer")
+        if int(status_of(child)["SigIgn"], 16) >> (signal.SIGTERM - 1) & 1
+    ]
+
+
+def started_by(pid: int, named: str) -> list[int]:
+    """The processes that one has started and whose command line holds `named`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, KeyError):
+            child = int(entry.name)
+            if int(status_of(child)["PPid"]) == pid and named in (entry / "cmdline").read_text():
+                found.append(child)
+    return found
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def is_there(pid: int) -> bool:
@@ -306,7 +350,7 @@ def is_there(pid: int) -> bool:
     return True
 
 
-async def found(look: Callable[[], list[int]]) -> list[int]:
+async def seen(look: Callable[[], list[int]]) -> list[int]:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not (those := look()):
             await asyncio.sleep(0.01)
