@@ -25,6 +25,7 @@ from app.operator.latency.report import Percentiles, percentiles
 from app.process import metrics
 from app.process.clock import now
 from app.process.kafka import Brokers
+from app.process.memory import look_seldom
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE
 from app.topics.records import Record as TopicRecord
@@ -97,6 +98,7 @@ class Found(Struct, frozen=True):
 def measure(directory: Path, terminal: Terminal) -> Found:
     """Measure on a broker of its own; raise `TimeoutError` where something does not get ready."""
     directory = directory.absolute()
+    look_seldom()  # for cycles, as the view does
     with running_broker(directory) as broker:
         asyncio.run(create_topics(broker.brokers, CATALOGUE))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

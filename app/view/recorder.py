@@ -39,8 +39,8 @@ GATHER_SECONDS = 0.05
 """How long displays are gathered for a frame that is not full."""
 
 AGAIN_SECONDS = 0.5
-END_SECONDS_MAX = 1.5
-PROCESS_END_SECONDS_MAX = 1.0
+END_SECONDS_MAX = 1.2
+PROCESS_END_SECONDS_MAX = 0.5
 """After a signal the view has two seconds to end. Its writer has nothing left to do by then, unless
 Kafka is away."""
 
