@@ -2,7 +2,7 @@
 
     <folder>/current          a link to the generation that is read
     <folder>/<generation>/    an LMDB environment, written by `yuekang replica` alone
-        state                 how far the log is applied (app.projection.state)
+        STATE_KEY             how far the log is applied (app.projection.state)
         <person>              their code, as app.projection.codes.stored has it
 
 Any number of processes read it, without a word to its writer or to each other. A read is of one
@@ -22,8 +22,8 @@ import lmdb
 from app.projection.state import State, decode_state
 
 CURRENT = "current"
-STATE_KEY = b"state"
-"""No person has this key (models.events.PERSON_KEY)."""
+STATE_KEY = b"\xffstate"
+"""It is no UTF-8, so no name that anybody asks for is this key."""
 
 DATA_FILE, LOCK_FILE = "data.mdb", "lock.mdb"
 """As LMDB calls its files."""
@@ -54,7 +54,8 @@ class Replica:
 
     def find(self, person: str) -> tuple[State, bytes | None]:
         """Return how far the replica is, and a person's code as `stored` gave it, of one snapshot;
-        None for a code that is not there. Raise `NoReplica`. It takes 2 us, and waits for nobody.
+        None for a code that is not there. Raise `NoReplica`. It takes 2 to 3 us, and waits for
+        nobody.
         """
         if monotonic() >= self._look_at:
             self._look()
@@ -66,7 +67,7 @@ class Replica:
                     self._read_state(snapshot)
                 if self._state is None:
                     raise NoReplica(self._why)
-                return self._state, snapshot.get(person.encode())
+                return self._state, _code(snapshot, person)
         except lmdb.Error as error:
             self._forget(str(error))
             raise NoReplica(self._why) from error
@@ -103,6 +104,13 @@ class Replica:
             self._environment.close()
         self._environment, self._generation = None, ""
         self._snapshot, self._state, self._why = -1, None, why
+
+
+def _code(snapshot: "lmdb.Transaction[bytes]", person: str) -> bytes | None:
+    try:
+        return snapshot.get(person.encode())
+    except lmdb.BadValsizeError:  # nobody's key is empty, or as long as that
+        return None
 
 
 def open_environment(generation: Path, **options: Any) -> lmdb.Environment:

@@ -19,7 +19,14 @@ from redis.asyncio import Redis
 from app.development.stack.broker import ROOT
 from app.process.ports import free_port
 from app.projection.codes import CODE, CodeBatch, read_code, stored, version_of
-from app.projection.replica import CURRENT, LOOK_SECONDS, NoReplica, Replica, open_environment
+from app.projection.replica import (
+    CURRENT,
+    LOOK_SECONDS,
+    STATE_KEY,
+    NoReplica,
+    Replica,
+    open_environment,
+)
 from app.projection.replica_store import READERS_SECONDS, ReplicaStore
 from app.projection.state import FORMAT, State
 from models.codes import HealthCode
@@ -243,7 +250,7 @@ def held(folder: Path) -> dict[str, HealthCode]:
     """Every code that lies there."""
     environment = open_environment(folder / CURRENT, readonly=True)
     with environment.begin() as snapshot:
-        found = {key.decode(): code for key, code in snapshot.cursor() if key != b"state"}
+        found = {key.decode(): code for key, code in snapshot.cursor() if key != STATE_KEY}
     environment.close()
     return {person: read_code(code)[1] for person, code in found.items()}
 

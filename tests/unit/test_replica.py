@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.process import metrics
 from app.projection.codes import CodeBatch
 from app.projection.follow import Unfit
-from app.projection.replica import CURRENT, DATA_FILE, LOOK_SECONDS, NoReplica, Replica
+from app.projection.replica import CURRENT, DATA_FILE, LOOK_SECONDS, STATE_KEY, NoReplica, Replica
 from app.projection.replica_store import (
     LEAP_MAX,
     ReplicaFull,
@@ -124,7 +124,7 @@ async def test_a_state_of_another_format_is_no_replica_and_begun_again(
     async with store.opened(LOG, "w") as writer:
         await put(writer, await begun(writer), 1, PEOPLE)
         with writer._opened.begin(write=True) as transaction:
-            transaction.put(b"state", content)
+            transaction.put(STATE_KEY, content)
     with pytest.raises(NoReplica, match="of another format"):
         replica.find(PEOPLE[0])
     replica.close()
@@ -139,6 +139,16 @@ async def test_a_replica_of_another_log_is_begun_again(folder: Path) -> None:
         await put(writer, await begun(writer), 1, PEOPLE)
     async with ReplicaStore(folder, BYTES_MAX).opened("test/2", "w") as writer:
         assert await writer.load() is None
+
+
+async def test_whatever_is_asked_for_the_others_are_still_found(
+    folder: Path, replica: Replica
+) -> None:
+    async with ReplicaStore(folder, BYTES_MAX).opened(LOG, "w") as writer:
+        await put(writer, await begun(writer), 1, PEOPLE)
+    for nobody in ("", "state", "\xffstate", "p" * 600, "\0", someone()):
+        assert replica.find(nobody)[1] is None
+        assert replica.find(PEOPLE[0])[1] == code_of(PEOPLE[0], 1)
 
 
 def test_a_closed_replica_is_none(folder: Path, replica: Replica) -> None:
