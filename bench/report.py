@@ -88,6 +88,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
     yield "# Benchmarks"
     yield ""
     yield "Written by `make bench` (`bench/report.py`); every figure comes from the JSON beside it."
+    if (out / "view.md").exists():
+        yield "What the view bears at the peak has a page of its own, [view.md](view.md)."
     busy = [name for name, kept in parts.items() if kept.load_before > LOAD_MAX]
     if busy:
         yield ""

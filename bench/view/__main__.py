@@ -1,7 +1,9 @@
 """`make bench-view`: measure the parts that are asked for, keep what they found, write the page."""
 
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -81,7 +83,8 @@ def main(
     if unknown := set(names) - scenes.SCENES.keys():
         say(f"[red]No scene {', '.join(unknown)};[/red] there are {', '.join(scenes.SCENES)}.")
         raise typer.Exit(2)
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    lock = _hold()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all that was started ends
     out.mkdir(parents=True, exist_ok=True)
     keeper = _Keeper(out, commit or _commit(), suffix)
     try:
@@ -111,6 +114,19 @@ def main(
         raise typer.Exit(1) from None
     if not suffix:
         say(f"report: {report.write(out)}")
+    lock.close()
+
+
+def _hold() -> TextIO:
+    """Hold the folder, so that no second measurement clears it away."""
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    lock = (DIRECTORY / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"[red]Another measurement of the view runs in {DIRECTORY.resolve()}.[/red]")
+        raise typer.Exit(1) from None
+    return lock
 
 
 class _Keeper:

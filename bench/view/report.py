@@ -16,7 +16,7 @@ from bench.view.curves import Curve, over_time
 from bench.view.paced import GOOD, OLD
 from bench.view.phones import Shown
 from bench.view.profile import Profile
-from bench.view.rounds import SHARE, Asked, Found
+from bench.view.rounds import SHARE, Asked, Found, too_few
 from bench.view.scenes import HONEST_SHARE, NORMAL_SECONDS, TENFOLD, Scene
 
 DISPLAYS, DISPLAYS_AIM, PAGES = 20_000, 25_000, 8_000
@@ -174,6 +174,12 @@ def _table(out: Path, found: Mapping[str, Any]) -> Iterator[str]:
     sides = [("before", "before"), ("after", "rounds")]
     there = [(label, found[part]) for label, part in sides if part in found]
     heads = [f"{name}, {label}" for name in ("display", "page") for label, _ in there]
+    if any(too_few(each) for _, each in there):
+        yield ""
+        yield (
+            "**There were too few people for so many answers a second:** each came up again within "
+            "a second, as no phone asks."
+        )
     yield from ("", f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(heads))
     columns = [_of(each, name) for name in ("display", "page") for _, each in there]
     for what, cell in _ROWS:

@@ -34,6 +34,7 @@ PACED_CONNECTIONS = 256
 BASE_SECONDS = 5.0
 WARM_UP_SECONDS = 20
 """Java's compiler is at work on the broker when changes begin to flow."""
+TURN_SECONDS = 1.0
 CHECKED = 2_000
 """Answers that are read, of each paced run."""
 
@@ -134,6 +135,13 @@ def measure(stage: Stage, display: str, rounds: int, changes: int, say: Say) -> 
             asked.append(one.ask(address))
             say(told(asked[-1]))
     return Found(display, stage.count, changes, base, asked)
+
+
+def too_few(found: Found) -> bool:
+    """Say whether somebody was asked for more often than once in `TURN_SECONDS`. A view may count
+    whoever asks so often, and a phone does not."""
+    most = max(each.most for each in found.asked)
+    return found.people < most * TURN_SECONDS
 
 
 def told(asked: Asked) -> str:

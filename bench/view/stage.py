@@ -180,8 +180,9 @@ def signal_group(process: Process, number: signal.Signals) -> None:
 def running(directory: Path, count: int, say: Say) -> Iterator[Stage]:
     """Run a stack in `directory`, which is emptied first, until everybody has a code."""
     directory = directory.absolute()
-    shutil.rmtree(directory, ignore_errors=True)
     data = directory / "data"
+    end_left_behind(data)  # of a run that was killed
+    shutil.rmtree(directory, ignore_errors=True)
     data.mkdir(parents=True)
     bare = environment_of(data)
     secrets = {**development_secrets(data), **bare}
