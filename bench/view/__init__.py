@@ -1,7 +1,7 @@
 """What the view bears: `make bench-view`, which is `python -m bench.view`.
 
 - `people`: who is asked for, their codes, sessions and changes; what an answer must say.
-- `stage`: the whole stack, of which each process can be stopped, started and counted.
+- `stage`: the whole stack; each of its processes can be stopped, started and counted.
 - `closed`: wrk, which asks as fast as it is answered; `requests.lua` is its script.
 - `paced`: a generator that asks on schedule, whether or not it is answered.
 - `constant`: the same bytes from the same server, to compare with.

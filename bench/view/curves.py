@@ -15,7 +15,7 @@ LEGEND = 168
 
 
 class Curve(Struct, frozen=True):
-    """One line: a value for each second; None where there is none."""
+    """One line: a value for each second, None where nothing came."""
 
     name: str
     values: Sequence[float | None]

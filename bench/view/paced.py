@@ -54,7 +54,7 @@ class Phase(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """What to ask of which ports. Of every `check_every` good answers one is kept."""
+    """What to ask, and at which ports. One in `check_every` answers is kept."""
 
     ports: list[int]
     path: str

@@ -52,7 +52,7 @@ class Address(Struct, frozen=True):
 
 
 def addresses(display: str) -> list[Address]:
-    """Return what a phone asks for, of which `display` is the address, and the page."""
+    """Return what a phone asks for, at the address `display`, and the page."""
     page = {"Accept": "text/html", "Accept-Encoding": "gzip", "Accept-Language": "zh-CN"}
     return [
         Address("display", display, {"Accept": "application/json"}),
