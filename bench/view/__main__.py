@@ -102,8 +102,10 @@ def main(
                             found = profile.measure(on, display, cookies, say)
                             keeper.keep(begun, f"profile{suffix}", found)
                         case Part.SCENES:
-                            found = list(scenes.Scenes(on, display, say).play(names))
-                            keeper.keep(begun, "scenes", found)
+                            found = []
+                            for scene in scenes.Scenes(on, display, say).play(names):
+                                found.append(scene)
+                                keeper.keep(begun, "scenes", found)
         if Part.BEFORE in wanted:
             _measure_before(before, rounds_, people_, changes, out)
         if Part.PHONES in wanted:

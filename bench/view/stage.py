@@ -133,8 +133,8 @@ class Stage:
         try:
             for each, _ in more:
                 each.start()
-            for each, _ in more:
-                each.wait_ready()
+            for each, port in more:
+                _wait_begun(each, port)
             yield [(self.stack.view, self.view_port), *more]
         finally:
             for each, _ in more:
@@ -153,21 +153,23 @@ class Stage:
     def restart_view(self) -> None:
         """Return when the stack's own view has begun again, and remembers nothing. Raise
         `StackError` if it does not."""
-        view = self.stack.view
-        view.stop()
-        view.start()
-        until = time.monotonic() + view.ready_seconds_max
-        # It may not call itself ready, where what it shows is old; that is measured, not awaited.
-        while not self._lives():
-            if view.exited() is not None or time.monotonic() > until:
-                raise StackError(f"The view does not begin again.\n{view.tail()}")
-            time.sleep(POLL_SECONDS)
+        self.stack.view.stop()
+        self.stack.view.start()
+        _wait_begun(self.stack.view, self.view_port)
 
-    def _lives(self) -> bool:
+
+def _wait_begun(view: HttpProcess, port: int) -> None:
+    """Return when a view answers. It may not call itself ready, where what it shows is old; that is
+    measured, not awaited."""
+    until = time.monotonic() + view.ready_seconds_max
+    while True:
         with suppress(httpx.TransportError):
-            url = f"{self.settings.view_url}/livez"
-            return httpx.get(url, trust_env=False, verify=False, timeout=2.0).is_success
-        return False
+            url = f"http://127.0.0.1:{port}/livez"
+            if httpx.get(url, trust_env=False, verify=False, timeout=2.0).is_success:
+                return
+        if view.exited() is not None or time.monotonic() > until:
+            raise StackError(f"{view.name} does not begin.\n{view.tail()}")
+        time.sleep(POLL_SECONDS)
 
 
 def signal_group(process: Process, number: signal.Signals) -> None:
