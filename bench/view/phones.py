@@ -56,15 +56,17 @@ class Situation(StrEnum):
 class Ten(Struct, frozen=True):
     """Ten minutes of all phones in one situation.
 
-    `asked` are requests after the page was open, by address, answered or not; `lists` is how many
-    of them were for status lists. `shown` is how often a phone showed something, `believed` how
-    often a terminal without a network took it for its holder's colour, `others` what it said else.
+    `asked` are the requests after the page was open that reached the view, by address, and `lists`
+    how many of them were for status lists; `lost` are those that found no network. `shown` is how
+    often a phone showed something, `believed` how often a terminal without a network took it for
+    its holder's colour, `others` what it said else.
     """
 
     situation: str
     phones: int
     opening: dict[str, int]
     asked: dict[str, int]
+    lost: dict[str, int]
     lists: int
     shown: int
     believed: int
@@ -122,6 +124,7 @@ class _Counting:
         self._situation = situation
         self.opening = Counter[str]()
         self.asked = Counter[str]()
+        self.lost = Counter[str]()
         self.shown = 0
         self.said = Counter[str]()
 
@@ -130,8 +133,8 @@ class _Counting:
         others = dict(self.said)
         believed = others.pop("believed", 0)
         lists = sum(n for address, n in self.asked.items() if LISTS.fullmatch(address))
-        return Ten(self._situation.value, phones, dict(self.opening), dict(self.asked), lists,
-                   self.shown, believed, others)  # fmt: skip
+        return Ten(self._situation.value, phones, dict(self.opening), dict(self.asked),
+                   dict(self.lost), lists, self.shown, believed, others)  # fmt: skip
 
 
 async def _batch(
@@ -158,7 +161,7 @@ async def _batch(
         await _has_lists(terminal, await phones[0].shown())
         await gate.set_offline(True)
         for phone in phones:
-            phone.counts = counting.asked
+            phone.begin()
         for second in range(STEP_SECONDS, 60 * MINUTES + 1, STEP_SECONDS):
             await asyncio.gather(*(phone.pass_(STEP_SECONDS) for phone in phones))
             await terminal.clock.run_for(1_000 * STEP_SECONDS)
@@ -209,15 +212,17 @@ class _Phone:
         self._number = number
         self._cookie = cookie
         self._counting = counting
-        self.counts = counting.opening
+        self._reached, self._lost = counting.opening, Counter[str]()
 
     async def open(self, situation: Situation) -> None:
         """Open the code, until the phone has a credential; then the situation begins."""
+        self._situation = situation
         await self.context.add_cookies(
             [{"name": COOKIE, "value": self._cookie, "url": self._url.replace("http:", "https:"),
               "secure": True, "httpOnly": True, "sameSite": "Lax"}]
         )  # fmt: skip
-        self.context.on("request", lambda request: self._asks(request.url))
+        self.context.on("requestfinished", lambda asked: self._count(asked.url, self._reached))
+        self.context.on("requestfailed", lambda asked: self._count(asked.url, self._lost))
         self._page = await self.context.new_page()
         await self._page.clock.install(time=datetime.now(UTC))
         await self._page.goto(f"{self._url}/code", timeout=OPEN_MS_MAX)
@@ -230,9 +235,16 @@ class _Phone:
         if situation is Situation.OFFLINE:
             await self._page.goto(f"{self._url}/code", timeout=OPEN_MS_MAX)
 
-    def _asks(self, url: str) -> None:
+    def begin(self) -> None:
+        """Count what it asks from now on for its ten minutes."""
+        self._reached, self._lost = self._counting.asked, self._counting.lost
+        if self._situation is Situation.NETWORK:
+            self._lost = self._reached  # what was given up on had reached the view
+
+    @staticmethod
+    def _count(url: str, counts: Counter[str]) -> None:
         path = urlsplit(url).path
-        self.counts["/static/…" if path.startswith("/static/") else path] += 1
+        counts["/static/…" if path.startswith("/static/") else path] += 1
 
     async def pass_(self, seconds: int) -> None:
         """Let time pass."""
@@ -270,7 +282,8 @@ def told(ten: Ten) -> str:
     """Say what was found, in a line."""
     return (
         f"{ten.situation}: {ten.not_lists:,} requests of {ten.phones:,} phones but for the lists "
-        f"({ten.asked}); {ten.believed:,} of {ten.shown:,} believed, else {ten.others}"
+        f"({ten.asked}; without a network {ten.lost}); {ten.believed:,} of {ten.shown:,} believed, "
+        f"else {ten.others}"
     )
 
 
@@ -301,12 +314,15 @@ def lines(found: Shown) -> Iterator[str]:
         f"the page is open; every {LOOK_SECONDS} s a terminal that has had no network since then "
         "verifies what a phone shows."
     )
-    yield from ("", "| | Requests, by address | of these for lists | Believed | Otherwise |",
-                "|---|---|---|---|---|")  # fmt: skip
+    yield from ("", "| | Reached the view, by address | of these for lists | Found no network "
+                "| Believed | Otherwise |", "|---|---|---|---|---|---|")  # fmt: skip
     for ten in found.tens:
-        asked = ", ".join(f"`{address}`: {n:,}" for address, n in sorted(ten.asked.items()))
+        asked, lost = (
+            ", ".join(f"`{address}`: {n:,}" for address, n in sorted(counts.items())) or "none"
+            for counts in (ten.asked, ten.lost)
+        )
         others = ", ".join(f"{what}: {n:,}" for what, n in ten.others.items())
         yield (
-            f"| {ten.situation} | {asked or 'none'} | {ten.lists:,} | {ten.believed:,} of "
+            f"| {ten.situation} | {asked} | {ten.lists:,} | {lost} | {ten.believed:,} of "
             f"{ten.shown:,} | {others or 'nothing'} |"
         )
