@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from app.development.stack.broker import Broker
 from app.development.stack.processes import Process, said
+from app.process.kafka import Brokers
 from app.topics.catalogue import DEAD_LETTERS, HEALTH_CODES, STATUS_CHANGES
 from bench import counting, machine, outputs, topics, workload
 from bench.cpu import cpu_seconds, peak_memory_mib
@@ -129,7 +130,7 @@ def fill(
         people = max(1, events // workload.STEPS)
         records = (r._replace(topic=topic) for r in workload.events(people, seed))
     topics.make(bootstrap, [topic], INPUT_SETTINGS)
-    published = topics.publish(bootstrap, records, tick)
+    published = topics.publish(Brokers(bootstrap), records, tick)
     expected = outputs.expected_of(fold, events, people, seed)
     return Backlog(fold, topic, published, topics.ends(bootstrap, topic), people, expected)
 

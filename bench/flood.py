@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from app.operator.latency.report import Report
+from app.process.settings import Settings
 from bench import topics
 from bench.latency import WARM_UP_SECONDS, run, whole_stack
 from bench.records import Record, person_key
@@ -66,15 +67,16 @@ def measure(directory: Path, terminal: Terminal) -> list[Run]:
     found = []
     for number in range(1, ROUNDS + 1):
         with whole_stack(directory) as environment:
+            brokers = Settings.from_environment(environ=environment).brokers
             lists_worker = int(environment["YUEKANG_LISTS_STATUS_PORT"])
             run(environment, terminal, RATE, CHANGING, WARM_UP_SECONDS)
             found.append(Run(number, run(environment, terminal, RATE, CHANGING, SECONDS)))
             with terminal.bar("Flood with results of one person", OF_ONE_PERSON) as tick:
-                topics.publish(environment["YUEKANG_KAFKA"], _of_one_person(number), tick)
+                topics.publish(brokers, _of_one_person(number), tick)
             report = run(environment, terminal, RATE, CHANGING, SECONDS)
             found.append(Run(number, report, of_one_person=OF_ONE_PERSON))
             with terminal.bar("Flood with displays and temperatures", FLOOD) as tick:
-                topics.publish(environment["YUEKANG_KAFKA"], _flood(), tick)
+                topics.publish(brokers, _flood(), tick)
             before = applied(lists_worker)
             report = run(environment, terminal, RATE, CHANGING, SECONDS)
             after = applied(lists_worker)

@@ -16,7 +16,6 @@ from statistics import median
 import httpx
 from msgspec import Struct
 
-from app.development.secrets import development_secrets
 from app.development.stack.broker import Broker
 from app.development.stack.processes import HttpProcess
 from app.topics.admin import create_topics
@@ -91,16 +90,15 @@ def _run(broker: Broker, directory: Path, number: int, garbage: int, terminal: T
     asyncio.run(create_topics(broker.brokers, catalogue))
     partition = catalogue.partitions - 1
     if garbage:
-        topics.publish(broker.brokers.servers, _garbage(prefix, partition), lambda _: None)
+        topics.publish(broker.brokers, _garbage(prefix, partition), lambda _: None)
     events = (r._replace(topic=prefix + r.topic) for r in start.events(PEOPLE))
     with terminal.bar("Fill the topics", PEOPLE * start.EVENTS_EACH) as tick:
-        records = topics.publish(broker.brokers.servers, events, tick)
+        records = topics.publish(broker.brokers, events, tick)
 
     data = directory / "worker"
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     environment = {
-        **development_secrets(data),
         **environment_of(data),
         "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
         "YUEKANG_KAFKA_USER": "",

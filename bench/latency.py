@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from app.development.secrets import development_secrets
 from app.development.stack.processes import Process, StackError
 from app.operator.latency.report import Report
 from bench.scale import Terminal
@@ -53,7 +52,7 @@ def whole_stack(directory: Path) -> Iterator[Mapping[str, str]]:
     stack = StackProcess("stack", command, directory, environment)
     try:
         with stack.running():
-            yield {**environment, **development_secrets(directory / "data")}
+            yield environment
     finally:
         shutil.rmtree(directory / "data", ignore_errors=True)
 

@@ -20,10 +20,10 @@ import httpx
 from confluent_kafka import Producer
 from msgspec import Struct
 
-from app.development.secrets import development_secrets
 from app.development.stack.processes import HttpProcess, StackError
 from app.engine.store import DUE
 from app.operator.latency.report import Percentiles, percentiles
+from app.process.kafka import Brokers
 from app.topics.admin import create_topics
 from app.topics.catalogue import CATALOGUE, changelog_of, partition_of
 from bench import lifetime, start, topics
@@ -73,7 +73,7 @@ def measure(directory: Path, terminal: Terminal) -> Found:
     with running_broker(directory) as broker:
         asyncio.run(create_topics(broker.brokers, CATALOGUE))
         full = Full()
-        full.publish(broker.brokers.servers)
+        full.publish(broker.brokers)
         worker = Asked(broker.brokers.servers, directory / "worker")
         scenes = list[Scene]()
 
@@ -85,9 +85,9 @@ def measure(directory: Path, terminal: Terminal) -> Found:
         try:
             worker.start()
             scene(f"{FULL:,} of the largest rows, and a result about each", FULL)
-            topics.publish(broker.brokers.servers, _of_one_person(), lambda _: None)
+            topics.publish(broker.brokers, _of_one_person(), lambda _: None)
             scene(f"{OF_ONE_PERSON:,} results of one person", OF_ONE_PERSON)
-            topics.publish(broker.brokers.servers, start.events(PEOPLE), lambda _: None)
+            topics.publish(broker.brokers, start.events(PEOPLE), lambda _: None)
             scene(f"{PEOPLE * start.EVENTS_EACH:,} events of a backlog", PEOPLE * start.EVENTS_EACH)
             worker.stop()
             shutil.rmtree(worker.directory / "tables")
@@ -107,11 +107,13 @@ class Full:
         self.row_bytes = len(held.row)
         self._row, self._pages = held.row, held.pages
 
-    def publish(self, bootstrap: str) -> None:
+    def publish(self, brokers: Brokers) -> None:
         """Write the rows to the changelog, and a result about each to its topic."""
         log, partition = changelog_of("people"), 0
         people = list(islice(_people_of(partition), FULL))
-        producer = Producer({**topics.client(bootstrap), "acks": "all", "compression.type": "zstd"})
+        producer = Producer(
+            {**topics.client(brokers.servers), "acks": "all", "compression.type": "zstd"}
+        )
         for person in people:
             rows = [(person.encode(), self._row)]
             rows += ((page_key(person, number), page) for number, page in self._pages.items())
@@ -120,7 +122,7 @@ class Full:
             producer.flush()
         at = datetime.now(UTC)
         results = (record_of(lifetime.Maker(person).result(at)) for person in people)
-        topics.publish(bootstrap, results, lambda _: None)
+        topics.publish(brokers, results, lambda _: None)
 
 
 def _people_of(partition: int) -> Iterator[str]:
@@ -143,7 +145,6 @@ class Asked(HttpProcess):
         directory.mkdir(parents=True)
         environment = {
             **environment_of(directory),
-            **development_secrets(directory),
             "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
             "YUEKANG_KAFKA_USER": "",
             "YUEKANG_KAFKA_PASSWORD": "",

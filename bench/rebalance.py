@@ -27,7 +27,6 @@ import msgspec
 from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 from msgspec import Struct
 
-from app.development.secrets import development_secrets
 from app.development.stack.broker import Broker
 from app.development.stack.processes import HttpProcess, StackError, said
 from app.engine.halts import PARTITIONS_PATH, HeldPartition
@@ -98,7 +97,7 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
     with running_broker(directory) as broker:
         asyncio.run(create_topics(broker.brokers, CATALOGUE))
         with terminal.bar("Fill the topics", people * start.EVENTS_EACH) as tick:
-            backlog = topics.publish(broker.brokers.servers, start.events(people), tick)
+            backlog = topics.publish(broker.brokers, start.events(people), tick)
         workers = [Worker(broker, directory / f"worker-{n}") for n in range(1, WORKERS + 1)]
         try:
             for worker in workers:
@@ -239,7 +238,6 @@ class Worker(HttpProcess):
         directory.mkdir(parents=True)
         environment = {
             **environment_of(directory),
-            **development_secrets(directory),
             "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
             "YUEKANG_KAFKA_USER": "",
             "YUEKANG_KAFKA_PASSWORD": "",

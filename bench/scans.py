@@ -64,7 +64,7 @@ def measure(
     with whole_stack(directory) as environment:
         settings = Settings.from_environment(environ=environment)
         with terminal.bar("People with a code", PEOPLE) as tick:
-            topics.publish(settings.kafka, _identities(), tick)
+            topics.publish(settings.brokers, _identities(), tick)
         asyncio.run(_shown(settings, environment))
         asyncio.run(_run(settings, environment, rate, min(seconds, WARM_UP_SECONDS)))
         terminal.say(f"{rate:,} scans/s for {seconds} s")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from app.development.secrets import development_secrets
 from app.process.ports import free_ports
 from app.topics.records import structured
 from bench.records import ENVIRONMENT, Record
@@ -18,7 +19,10 @@ PORTS = ("GATEWAY_PORT", "VIEW_PORT", "WORKER_STATUS_PORT", "PROJECTION_STATUS_P
 
 
 def environment_of(directory: Path) -> Mapping[str, str]:
-    """Return the environment of a stack in `directory`: nothing of the caller's own stack."""
+    """Return the environment of a stack in `directory`, and of whoever goes to it: nothing of the
+    caller's own stack. Its secrets are made where they are missing; the keys of the benchmark, by
+    which its records are authentic, stand in place of those."""
+    directory.mkdir(parents=True, exist_ok=True)
     kafka, redis, rows_redis, *ports = free_ports(3 + len(PORTS))
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("YUEKANG_")},
@@ -27,6 +31,7 @@ def environment_of(directory: Path) -> Mapping[str, str]:
         "YUEKANG_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
         "YUEKANG_ROWS_REDIS_URL": f"redis://127.0.0.1:{rows_redis}/0",
         "YUEKANG_DATA_DIR": str(directory),
+        **development_secrets(directory),
         **ENVIRONMENT,
     }
 

@@ -21,7 +21,6 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
-from app.development.secrets import development_secrets
 from app.development.stack.processes import StackError
 from app.development.stack.stack import Stack
 from app.process.settings import Settings
@@ -81,7 +80,7 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
     directory = directory.absolute()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    environment = {**environment_of(directory), **development_secrets(directory)}
+    environment = environment_of(directory)
     settings = Settings.from_environment(environ=environment)
     stack = Stack(settings, environment, directory, terminal.say, REDIS_MEMORY)
     for process in (stack.worker, stack.projection, stack.view):
@@ -97,7 +96,7 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
 def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal: Terminal) -> Found:
     stack.worker.stop()
     with terminal.bar("Fill the topics", people * EVENTS_EACH) as tick:
-        backlog = topics.publish(settings.kafka, events(people), tick)
+        backlog = topics.publish(settings.brokers, events(people), tick)
     sample = [person(number) for number in Random(seed).sample(range(people), SAMPLE)]
 
     begun = time.monotonic()

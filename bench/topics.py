@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from app.process.kafka import Brokers
 from bench.records import PARTITIONS, Record, headers_of
 
 SECONDS_MAX = 60.0
@@ -16,6 +17,18 @@ SECONDS_MAX = 60.0
 def client(bootstrap: str) -> dict[str, Any]:
     """Return what every client of the benchmark has in common; it says nothing by itself."""
     return {"bootstrap.servers": bootstrap, "log_level": 2}
+
+
+def _known(brokers: Brokers) -> dict[str, Any]:
+    """Return as whom a client goes to brokers: those of a whole stack refuse strangers."""
+    if not brokers.by_password:
+        return {}
+    return {
+        "security.protocol": brokers.security,
+        "sasl.mechanism": brokers.mechanism,
+        "sasl.username": brokers.user,
+        "sasl.password": brokers.password,
+    }
 
 
 def make(bootstrap: str, names: Iterable[str], settings: Mapping[str, str]) -> None:
@@ -45,14 +58,15 @@ def delete_but(bootstrap: str, kept: Iterable[str]) -> None:
         time.sleep(0.1)
 
 
-def publish(bootstrap: str, records: Iterable[Record], tick: Callable[[int], None]) -> int:
+def publish(brokers: Brokers, records: Iterable[Record], tick: Callable[[int], None]) -> int:
     """Publish records and return how many; each partition keeps their order.
 
     Keys go where Kafka's default partitioner puts them. `tick` is told every thousand.
     """
     producer = Producer(
         {
-            **client(bootstrap),
+            **client(brokers.servers),
+            **_known(brokers),
             "acks": "all",
             "enable.idempotence": True,
             "partitioner": "murmur2_random",

@@ -161,7 +161,7 @@ async def _run(settings: Settings, token: str, clients: int, rate: int, seconds:
         view, own, begun = await watchers.view_cpu_seconds(), time.process_time(), time.monotonic()
         number = rate * seconds
         logins = _logins(begun, rate, number)
-        await asyncio.to_thread(topics.publish, settings.kafka, logins, lambda _: None)
+        await asyncio.to_thread(topics.publish, settings.brokers, logins, lambda _: None)
         took = time.monotonic() - begun
         await _until(lambda: len(watchers.latencies) >= number * clients)
         passed = time.monotonic() - begun
