@@ -98,6 +98,16 @@ async def test_measures_the_time_from_append_to_visible() -> None:
     assert report.resolution.p50_ms <= report.visible.p50_ms
 
 
+async def test_it_is_not_asked_for_what_cannot_be_seen_yet() -> None:
+    plan = replace(PLAN, rate=50, follow_rate=50, seconds=2, deadline_seconds=10)
+    report = await run(FakeLog(delay=0.2), plan)
+    assert report.seen == 100
+    assert report.visible is not None
+    assert report.visible.p50_ms >= 199
+    first = 10  # before anything was seen, some 25 times each
+    assert report.asked < 25 * first + 10 * 100
+
+
 async def test_what_is_not_seen_in_time_is_a_failure() -> None:
     report = await run(FakeLog(delay=0.5), replace(PLAN, rate=100, follow_rate=10))
     assert (report.seen, report.not_seen, report.visible) == (0, 10, None)

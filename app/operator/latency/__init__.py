@@ -9,7 +9,8 @@ less. If an event waits in the publisher, that counts as lateness of its own. Ev
 `TICK_SECONDS` leave as one batch for each partition.
 
 A sample of the red events, one person each, is followed: the view is asked until it names that very
-event. It is asked less and less often, so that the question does not slow down what it measures.
+event. It is asked first when the fastest of late would soon be seen, and then less and less often:
+the question must not slow down what it measures.
 The report says how exact the answer is.
 
 Clocks. The start is the broker's append time (LogAppendTime, whole milliseconds) if the topic has

@@ -71,6 +71,8 @@ class Report(Struct, frozen=True):
     interval_ms: int
     resolution: Percentiles | None
     sent_late: Percentiles | None
+    asked: int = 0
+    """How often the view was asked for the followed events."""
     settled: bool = True
     """Whether at the end nobody of the run had a code any more."""
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 import secrets
 import time
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,6 +67,10 @@ CONNECTIONS_MAX = 100
 
 ASKED_AGAIN_AFTER = 0.1
 """The wait before the view is asked again, as a part of the event's age; the interval at least."""
+
+FIRST_ASKED_AFTER, RECENT = 0.75, 20
+"""The view is asked for an event first after this part of the least time that the last so many took
+to become visible. Before that nothing is to be seen."""
 
 KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -130,6 +135,8 @@ class Run:
             person: partition_of(person.encode(), partitions) for person in self._people()
         }
         self._log_append_time = True
+        self._recent = deque[float](maxlen=RECENT)
+        self._asked = 0
 
     async def prepare(self) -> None:
         """Verify the people, and wait until the view has a code for them."""
@@ -289,9 +296,14 @@ class Run:
             self._log_append_time = False
         wanted = f'"{event.id}"'.encode()
         hidden_at = appended_at
+        wait = FIRST_ASKED_AFTER * min(self._recent, default=0.0)
+        await asyncio.sleep(max(0.0, appended_at + wait - time.time()))
         while (asked_at := time.time()) < appended_at + self._plan.deadline_seconds:
+            self._asked += 1
             if wanted in await self._ask(event.partitionkey):
-                return Sighting(scheduled_at, appended_at, hidden_at, time.time())
+                sighting = Sighting(scheduled_at, appended_at, hidden_at, time.time())
+                self._recent.append(sighting.seen_at - appended_at)
+                return sighting
             hidden_at = asked_at
             pause = max(
                 self._plan.interval_ms / 1_000, ASKED_AGAIN_AFTER * (asked_at - appended_at)
@@ -315,6 +327,7 @@ class Run:
             seconds=round(seconds, 2),
             published=self._plan.events,
             followed=len(sightings),
+            asked=self._asked,
             seen=len(seen),
             not_seen=len(sightings) - len(seen),
             deadline_seconds=self._plan.deadline_seconds,
