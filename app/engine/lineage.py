@@ -30,8 +30,11 @@ class Lineage:
 
     def takes(self, record: LogRecord) -> bool:
         """Say whether a record goes on from those before."""
-        follows = dict(record.headers).get(FOLLOWS)
-        if not self._is_ours(record) or follows is None:
+        follows = None
+        for name, raw in record.headers:
+            if name == FOLLOWS:
+                follows = raw
+        if follows is None or not self._is_ours(record):
             return self._pass_over(record, "it has no MAC of a worker's")
         if int(follows) < self.followed:
             return self._pass_over(record, "it was played again")

@@ -10,6 +10,7 @@ Each is written as a netstring, `<length>:<bytes>,`, and one that is missing as 
 import hashlib
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 
 MAC = "yk_mac"
 
@@ -18,12 +19,17 @@ FOLLOWS = "yk_follows"
 again is known, which no key can tell from the first."""
 
 
+NAMES_MAX = 256
+"""Names of topics and headers that are kept as they are hashed; whoever writes may invent some."""
+
+
 class MacKey:
     """The key of `source`, from version `version` of the master key."""
 
-    __slots__ = ("_inner", "_outer", "head")
+    __slots__ = ("_inner", "_outer", "head", "source")
 
     def __init__(self, key: bytes, source: str, version: int) -> None:
+        self.source = source
         self.head = b"%d %b" % (version, source.encode())
         # The first blocks are hashed once (RFC 2104): that is half of the work.
         padded = key.ljust(hashlib.sha256().block_size, b"\0")
@@ -58,12 +64,25 @@ def message(
     headers: Sequence[tuple[str, bytes | None]],
 ) -> bytes:
     """Return what is hashed of a record."""
-    fields = [_netstring(topic.encode()), _netstring(key)]
-    for name, raw in headers:
-        if name.startswith("ce_") or name == FOLLOWS or name.lower() == "content-type":
-            fields += (_netstring(name.encode()), _netstring(raw))
-    fields.append(_netstring(value))
-    return b"".join(fields)
+    said = b""
+    for header, raw in headers:
+        if name := _hashed_name(header):
+            said += name + _netstring(raw)
+    if key is None or value is None:
+        return b"".join((_name(topic), _netstring(key), said, _netstring(value)))
+    return b"%b%d:%b,%b%d:%b," % (_name(topic), len(key), key, said, len(value), value)
+
+
+@lru_cache(NAMES_MAX)
+def _hashed_name(header: str) -> bytes:
+    """Return the name of a header as it is hashed; nothing if the header is not."""
+    hashed = header.startswith("ce_") or header == FOLLOWS or header.lower() == "content-type"
+    return _name(header) if hashed else b""
+
+
+@lru_cache(NAMES_MAX)
+def _name(name: str) -> bytes:
+    return _netstring(name.encode())
 
 
 def _netstring(field: bytes | None) -> bytes:

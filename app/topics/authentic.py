@@ -149,7 +149,7 @@ class SourceKeys:
             ) from None
         if not key.fits(mac, message(record.topic, record.key, record.value, record.headers)):
             raise NotAuthentic(f"Its header {MAC} does not fit it: the key of its source is wrong.")
-        return head[head.index(b" ") + 1 :].decode()
+        return key.source
 
     def is_ours(self, record: Authored) -> bool:
         """Say whether a worker has written a record."""
