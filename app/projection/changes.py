@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from models.codes import Colour, Reason, Status, StatusChange
+from models.codes import Colour, Reason
 
 
 class PublicStatus(Struct, frozen=True):
@@ -28,19 +28,11 @@ class PublicChange(Struct, frozen=True):
     before: PublicStatus
     after: PublicStatus
     cause: PublicCause
-    city: str | None
+    city: str | None = None
 
 
-def public(change: StatusChange) -> PublicChange:
-    """Return what others than the person may see of a change."""
-    return PublicChange(
-        change.at,
-        _public_status(change.before),
-        _public_status(change.after),
-        PublicCause(change.cause.source, change.cause.type),
-        change.city,
-    )
+class PublicChanged(Struct, frozen=True):
+    """What others may see of a change's CloudEvent (models.codes.StatusChanged), by the same
+    names."""
 
-
-def _public_status(status: Status) -> PublicStatus:
-    return PublicStatus(status.colour, status.reasons)
+    data: PublicChange

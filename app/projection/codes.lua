@@ -2,19 +2,27 @@
 -- are left out for their version. See app/projection/codes.py.
 --
 -- KEYS: state, counts, changes, a key for each code, a key for each of the trends
--- ARGV: state as it must be ("" for none), state as it is to be, changes to keep,
---       number of the first change, count of codes, count of changes,
---       the codes ("" deletes one), the changes,
---       for each of the trends: instant at which it expires (s), field, how many to add,
---       for each partition whose count of held events changed: field of the counts, count
+-- ARGV: state as it must be ("" for none), state as it is to be,
+--       in msgpack: changes to keep, number of the first change, how long each code is in the text
+--       (0 deletes one), how long each change is there, for each of the trends: instant at which it
+--       expires (s), field, how many to add; and for each partition whose count of held events
+--       changed: field of the counts, count;
+--       the text: the codes and the changes, one after the other
 
 local state, counts, changes = KEYS[1], KEYS[2], KEYS[3]
 if (redis.call('GET', state) or '') ~= ARGV[1] then
   return 0
 end
 
-local codes_n, changes_n = tonumber(ARGV[5]), tonumber(ARGV[6])
+local changes_kept, first, codes, told, trends, held = unpack(cmsgpack.unpack(ARGV[3]))
+local text, at = ARGV[4], 1
 local more = {}
+
+-- Takes the next piece of the text.
+local function piece(length)
+  at = at + length
+  return string.sub(text, at - length, at - 1)
+end
 
 -- More than a code changes between two batches. One that leapt would keep all others out for good.
 local leap_max, leapt = 1000000, 0
@@ -39,8 +47,8 @@ local function version(head)
   return tonumber(string.match(head, '^%d+'))
 end
 
-for i = 1, codes_n do
-  local key, new = KEYS[3 + i], ARGV[6 + i]
+for i, length in ipairs(codes) do
+  local key, new = KEYS[3 + i], piece(length)
   local old = redis.call('GET', key)
   if new == '' then
     if old then
@@ -64,13 +72,12 @@ for field, by in pairs(more) do
   end
 end
 
-local first = tonumber(ARGV[4])
-for i = 1, changes_n do
+for i, length in ipairs(told) do
   local id = string.format('%d-0', first + i - 1)
-  redis.call('XADD', changes, id, 'c', ARGV[6 + codes_n + i])
+  redis.call('XADD', changes, id, 'c', piece(length))
 end
-if changes_n > 0 then
-  redis.call('XTRIM', changes, 'MAXLEN', ARGV[3])
+if #told > 0 then
+  redis.call('XTRIM', changes, 'MAXLEN', changes_kept)
 end
 
 -- A minute or ten minutes have at most 200 sources by name (app/projection/trends.py). Who may write
@@ -86,15 +93,14 @@ local function bounded(key, field)
   return field
 end
 
-local at = 6 + codes_n + changes_n
-for i = 4 + codes_n, #KEYS do
-  redis.call('HINCRBY', KEYS[i], bounded(KEYS[i], ARGV[at + 2]), ARGV[at + 3])
-  redis.call('EXPIREAT', KEYS[i], ARGV[at + 1])
-  at = at + 3
+for i, trend in ipairs(trends) do
+  local key, expires, field, by = KEYS[3 + #codes + i], unpack(trend)
+  redis.call('HINCRBY', key, bounded(key, field), by)
+  redis.call('EXPIREAT', key, expires)
 end
 
-for i = at + 1, #ARGV, 2 do
-  redis.call('HSET', counts, ARGV[i], ARGV[i + 1])
+for _, of_partition in ipairs(held) do
+  redis.call('HSET', counts, unpack(of_partition))
 end
 
 redis.call('SET', state, ARGV[2])

@@ -28,7 +28,7 @@ from redis.asyncio import Redis
 from app.engine.store import DUE, HELD_NOW
 from app.process import metrics
 from app.process.consumer import LogRecord
-from app.projection.changes import PublicChange, public
+from app.projection.changes import PublicChange, PublicChanged
 from app.projection.state import STATE, State, StateGate, decode_state
 from app.projection.trends import trends_of
 from app.topics.catalogue import HEALTH_CODES, changelog_of
@@ -86,12 +86,17 @@ class _Head(Struct, frozen=True):
     city: str | None = None
 
 
+_pack = msgspec.msgpack.Encoder().encode
 _encode_change = msgspec.json.Encoder().encode
 _decode_change = msgspec.json.Decoder(PublicChange).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_code = msgspec.json.Decoder(HealthCode).decode
 _decode_held = msgspec.msgpack.Decoder(dict[int, int]).decode
 _decode_changed = msgspec.json.Decoder(StatusChanged).decode
+_decode_public = msgspec.json.Decoder(PublicChanged).decode
+
+CORRECTS = b'"corrects":'
+"""What the record of a change has that a correction brought about."""
 
 
 def stored(value: bytes, partition: int) -> bytes:
@@ -148,19 +153,23 @@ class CodeWriter:
             *(CODE + person for person, _ in codes),
             *(trend.key for trend in trends),
         ]
-        values = [
-            CHANGES_KEPT,
-            state.changes - len(batch.changes) + 1,
-            len(codes),
-            len(batch.changes),
-            *(code or b"" for _, code in codes),
-            *(_encode_change(change) for change in batch.changes),
-            *(value for t in trends for value in (t.expires, t.field, t.more)),
-            *(value for number, n in batch.held.items() for value in (f"{HELD_IN}{number}", n)),
-        ]
+        codes_told = [code or b"" for _, code in codes]
+        changes_told = [_encode_change(change) for change in batch.changes]
+        # Few and long arguments: the client copies each by itself.
+        numbers = _pack(
+            (
+                CHANGES_KEPT,
+                state.changes - len(batch.changes) + 1,
+                [len(code) for code in codes_told],
+                [len(change) for change in changes_told],
+                [(trend.expires, trend.field, trend.more) for trend in trends],
+                [(f"{HELD_IN}{number}", n) for number, n in batch.held.items()],
+            )
+        )
+        text = b"".join((*codes_told, *changes_told))
 
         async def write(last: bytes, to: bytes) -> Any:
-            answer = await self._apply(keys=keys, args=[last, to, *values])
+            answer = await self._apply(keys=keys, args=[last, to, numbers, text])
             metrics.PROJECTION_VERSIONS_LEAPT.inc(max(0, answer - 1))
             return answer
 
@@ -230,10 +239,11 @@ def take_told(batch: CodeBatch, record: LogRecord) -> None:
             now = _decode_held((record.value or b"")[DUE.size :])
             batch.held[record.partition] = sum(now.values())
         return
-    change = _decode_changed(record.value or b"").data
-    batch.changes.append(public(change))
-    if change.cause.corrects is not None:
-        batch.corrections.append(change)
+    value = record.value or b""
+    change = _decode_public(value).data
+    if CORRECTS in value and (whole := _decode_changed(value).data).cause.corrects is not None:
+        batch.corrections.append(whole)
+    batch.changes.append(change)
 
 
 def _take_code(batch: CodeBatch, record: LogRecord) -> None:

@@ -242,6 +242,7 @@ class Projection:
         freshness: Freshness,
     ) -> None:
         reached: set[TopicPartition] = set()
+        written: asyncio.Task[None] | None = None
         consumer.assign(self._partitions)
         for tp in self._partitions:
             consumer.seek(tp, state.positions[tp.topic][tp.partition].offset)
@@ -264,16 +265,24 @@ class Projection:
                     changes=state.changes + batch.changes_told,
                     positions=_positions(positions),
                 )
-                with metrics.PROJECTION_WRITE_SECONDS.time():
-                    if not await writer.apply(batch, state):
-                        raise Moved(
-                            f"{self._store.name} was emptied, or another projection wrote to it."
-                        )
-                self._state = state
-                _measure(fetched, state)
+                # While one batch is written, the next is fetched and decoded.
+                if written is not None:
+                    await written
+                written = asyncio.create_task(self._write(writer, batch, state, fetched))
         finally:
-            with suppress(*self._store.troubles):
+            with suppress(*self._store.troubles, Moved):
+                if written is not None:
+                    await written
                 await self._release(writer, state)
+
+    async def _write(
+        self, writer: ModelWriter, batch: Batch, state: State, fetched: Fetched
+    ) -> None:
+        with metrics.PROJECTION_WRITE_SECONDS.time():
+            if not await writer.apply(batch, state):
+                raise Moved(f"{self._store.name} was emptied, or another projection wrote to it.")
+        self._state = state
+        _measure(fetched, state)
 
     def _batch_of(self, fetched: Fetched) -> Batch:
         """Return the batch of what one fetch brought.

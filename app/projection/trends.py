@@ -16,6 +16,7 @@ At most 200 sources have a field of their own in a hash; codes.lua counts furthe
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
@@ -29,6 +30,9 @@ EXPIRY_SLACK = 2
 
 OTHER_SOURCES = "other"
 """What stands in the place of a source there."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Trend(Struct, frozen=True):
@@ -49,10 +53,15 @@ class ChangesWithin(Struct, frozen=True):
 
 def trends_of(changes: Iterable[PublicChange], now: float) -> list[Trend]:
     """Return what these changes add to the minutes and slots that are still kept at `now`."""
-    found: Counter[tuple[str, int, str]] = Counter()
+    alike: dict[bytes, list[PublicChange]] = {}
     for change in changes:
-        at = change.at.timestamp()
-        fields = tuple(_fields(change))
+        # Most are of a few kinds: each is looked at once.
+        minute = int(change.at.timestamp() // MINUTE_S)
+        kind = _encode((minute, change.before, change.after, change.cause, change.city))
+        alike.setdefault(kind, []).append(change)
+    found: Counter[tuple[str, int, str]] = Counter()
+    for of_kind in alike.values():
+        at = of_kind[0].at.timestamp()
         for prefix, length, kept in (
             (MINUTE, MINUTE_S, MINUTES_KEPT),
             (SLOT, SLOT_S, SLOTS_KEPT),
@@ -60,7 +69,8 @@ def trends_of(changes: Iterable[PublicChange], now: float) -> list[Trend]:
             number = int(at // length)
             if number >= int(now // length) - kept:
                 key, expires = f"{prefix}{number}", (number + kept + EXPIRY_SLACK) * length
-                found.update((key, expires, field) for field in fields)
+                for field in _fields(of_kind[0]):
+                    found[key, expires, field] += len(of_kind)
     return [Trend(*of, more) for of, more in found.items()]
 
 

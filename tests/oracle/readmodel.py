@@ -10,12 +10,12 @@ from aiokafka import TopicPartition
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.projection.changes import public
 from app.projection.codes import CHANGES, CHANGES_KEPT, CODE, COUNTS, HELD_IN, stored
 from app.projection.state import read_state
 from app.projection.trends import MINUTE
 from models.codes import Colour, StatusChanged
 from oracle.found import Differences
+from support.changes import public
 
 _encode_public = msgspec.json.Encoder().encode
 

@@ -28,7 +28,6 @@ from app.login.options import login_options_of
 from app.login.sessions import Sessions
 from app.process.ports import free_port
 from app.process.settings import Settings
-from app.projection.changes import public
 from app.projection.codes import CHANGES, CODE, COUNTS, CodeBatch, CodeWriter, stored
 from app.projection.commands import CODES
 from app.projection.holdings import HoldingsWriter
@@ -58,6 +57,7 @@ from models.events import DocumentType
 from models.policy import ZONE
 from support.audits import Noted
 from support.brokers import NO_BROKERS, NOBODY, Kafka
+from support.changes import public
 from support.gateways import PLAIN, command
 from support.macs import KEYS
 from support.redis_users import as_user
