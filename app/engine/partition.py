@@ -45,6 +45,7 @@ from app.process.consumer import Consumer, LogRecord
 from app.process.kafka import Brokers
 from app.process.macs import FOLLOWS, MAC, MacKey
 from app.process.producers import FENCED, close, unawaited
+from app.process.tasks import in_thread
 
 log = structlog.get_logger()
 
@@ -229,9 +230,9 @@ class Partition:
                 for records in fetched.values():
                     ours = [record for record in records if lineage.takes(record)]
                     rows = [(record.key, record.value) for record in ours]
-                    store.write(rows, records[-1].offset, lineage.followed)
+                    # RocksDB works beside the event loop, where other partitions catch up.
+                    await in_thread(store.write, rows, records[-1].offset, lineage.followed)
                     applied += len(ours)
-                await asyncio.sleep(0)
             if lineage.strange and not applied:
                 raise RuntimeError(
                     f"{self._tp.topic}[{self.number}] has {lineage.strange} records, and none was "
