@@ -90,7 +90,9 @@ def main(
     parts: Annotated[
         list[Part] | None, typer.Argument(help="What to measure; everything unless told.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the comparison.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Rounds of the comparison, and of the latency.")
+    ] = 5,
     events: Annotated[
         int, typer.Option(min=1_000, help="Events of the counting fold.")
     ] = 1_000_000,
@@ -148,7 +150,7 @@ def main(
                 case Part.STAGES:
                     found = stages.measure(DIRECTORY / "data", real_events, seed, terminal)
                 case Part.LATENCY:
-                    found = latency.measure(DIRECTORY / "latency", terminal)
+                    found = latency.measure(DIRECTORY / "latency", rounds, terminal)
                 case Part.FLOOD:
                     found = flood.measure(DIRECTORY / "flood", terminal)
                 case Part.GARBAGE:

@@ -1,8 +1,12 @@
 """CPU time of processes, from /proc."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+
+from app.development.stack.processes import left_behind
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -18,6 +22,33 @@ def cpu_seconds(group: int) -> float:
                 if int(fields[2]) == group:
                     ticks += int(fields[11]) + int(fields[12])
     return ticks / TICKS
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Return the CPU time, own and kernel's, of one process; raise `OSError` if it is gone."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def cpu_of_stack(directory: Path) -> dict[str, float]:
+    """Return the CPU time of the living processes of the stack in a folder, by their names."""
+    found: dict[str, float] = {}
+    for pid in left_behind(directory):
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            name = _name_of(command)
+            found[name] = found.get(name, 0.0) + cpu_seconds_of(pid)
+    return found
+
+
+def _name_of(command: Sequence[str]) -> str:
+    """Return what a process of the stack is called: a subcommand of yuekang, or a server."""
+    for program, argument in pairwise(command):
+        if program.endswith("/yuekang"):
+            return argument
+    if "kafka.Kafka" in command:
+        return "kafka"
+    return Path(command[0].partition(" ")[0]).name
 
 
 def peak_memory_mib(group: int) -> float:
