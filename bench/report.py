@@ -553,9 +553,23 @@ def _start(found: start.Found) -> Iterator[str]:
     yield f"| SIGTERM to the worker's end, exit code 0 | {found.stop_seconds:g} s |"
     yield f"| start with its store | {found.start_with_store_seconds:g} s |"
     yield f"| start without its store | {found.start_without_store_seconds:g} s |"
+    if found.rows_read:
+        each = found.rebuilding_cpu_seconds / found.rows_read * 1e6
+        yield (
+            "| rows that it read from changelogs; CPU for each, with its start | "
+            f"{found.rows_read:,}; {each:.1f} µs |"
+        )
+    if found.two_workers_seconds is not None:
+        yield f"| two workers start without a store | {found.two_workers_seconds:g} s |"
     yield f"| its progress lines meanwhile | {found.progress_lines} |"
     yield f"| the worker meanwhile, at most | {found.rebuilding_mib:,.0f} MiB |"
     yield f"| Redis empty to every code shown again | {found.redis_seconds:g} s |"
+    if found.projection_cpu_seconds:
+        projection, redis = (
+            f"{seconds / found.people * 1e6:.1f}"
+            for seconds in (found.projection_cpu_seconds, found.redis_cpu_seconds)
+        )
+        yield f"| CPU for each person meanwhile: projection, Redis | {projection} µs, {redis} µs |"
     answers = ", ".join(f"{said} ({count})" for said, count in found.redis_answers.items())
     yield f"| what the view answered meanwhile | {answers} |"
 

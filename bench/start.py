@@ -3,14 +3,15 @@
 The whole stack runs as `make run` starts it, without the sample day. While its worker is down, a
 backlog of two events about each person comes in. Then: the worker folds it (how much memory does
 that take?), is ended and started with its store, and without; Redis is ended and started empty,
-while somebody asks the view for codes.
+while somebody asks the view for codes; two workers start without a store, each with a half of the
+partitions.
 """
 
 import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -19,16 +20,20 @@ from random import Random
 from typing import Any
 
 import httpx
+import msgspec
 from msgspec import Struct
 
-from app.development.stack.processes import StackError
-from app.development.stack.stack import Stack
+from app.development.secrets import process_secrets
+from app.development.stack.processes import HttpProcess, StackError
+from app.development.stack.stack import Stack, own_environment
+from app.process.ports import free_port
 from app.process.settings import Settings
 from app.web.issuing import operator_token
 from bench import topics
-from bench.cpu import peak_memory_mib
+from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.records import Record, person_key
 from bench.scale import Terminal
+from bench.sides import OWN_PYTHON
 from bench.stack import applied, environment_of, record_of
 from models.events import (
     DocumentType,
@@ -47,6 +52,9 @@ BATCH = 10_000
 REDIS_MEMORY = "2gb"
 SAMPLE = 200
 """People for whom the view is asked, in turn."""
+
+CAUGHT_UP = re.compile(r'"rows": (\d+),[^\n]*"event": "caught_up"')
+"""What the worker's log says of each partition that is level with its changelog."""
 
 SECONDS_MAX = 1_800.0
 POLL_SECONDS = 0.05
@@ -73,6 +81,16 @@ class Found(Struct, frozen=True):
     """From Redis's empty start to a view that answers for everyone asked for."""
     redis_answers: dict[str, int]
     """What the view answered meanwhile."""
+    rows_read: int = 0
+    """Rows of the changelogs that a worker without its store read, with those that compaction had
+    left of earlier versions."""
+    rebuilding_cpu_seconds: float = 0.0
+    """Of the worker until it was ready without its store."""
+    projection_cpu_seconds: float = 0.0
+    redis_cpu_seconds: float = 0.0
+    """Of the projection, and of Redis, while Redis was built again."""
+    two_workers_seconds: float | None = None
+    """Until two workers without a store were ready, who share the partitions."""
 
 
 def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Found:
@@ -87,7 +105,10 @@ def measure(directory: Path, people: int, seed: int, terminal: Terminal) -> Foun
         process.ready_seconds_max = SECONDS_MAX
     try:
         stack.start(lambda _: None)
-        return _measure(stack, settings, people, seed, terminal)
+        found = _measure(stack, settings, people, seed, terminal)
+        seconds = _two_workers(stack, environment)
+        terminal.say(f"two workers ready without a store in {seconds:.1f} s")
+        return msgspec.structs.replace(found, two_workers_seconds=seconds)
     finally:
         stack.stop()
         shutil.rmtree(directory, ignore_errors=True)
@@ -117,8 +138,12 @@ def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal:
     stack.worker.stop()
     shutil.rmtree(stack.directory / "tables")
     without_store = _timed(stack.worker.start, stack.worker.wait_ready)
-    rebuilding_mib = _peak(stack.worker.pid)
-    progress = len(re.findall("catching_up", stack.worker.log.read_text()))
+    rebuilding_mib, rebuilding_cpu = _peak(stack.worker.pid), cpu_seconds(stack.worker.pid or 0)
+    said = stack.worker.log.read_text()
+    progress, rows_read = (
+        len(re.findall("catching_up", said)),
+        sum(map(int, CAUGHT_UP.findall(said))),
+    )
     terminal.say(f"ready without its store in {without_store:.1f} s, {progress} progress lines")
 
     redis_mib = _peak(stack.redis.pid)
@@ -130,7 +155,10 @@ def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal:
         _wait_shown(settings, sample, answers)
         stack.projection.wait_ready()
 
+    projection_cpu = cpu_seconds(stack.projection.pid or 0)
     redis_seconds = _timed(rebuilt)
+    projection_cpu = cpu_seconds(stack.projection.pid or 0) - projection_cpu
+    redis_cpu = cpu_seconds(stack.redis.pid or 0)
     terminal.say(f"Redis rebuilt in {redis_seconds:.1f} s; the view meanwhile: {dict(answers)}")
     return Found(
         people=people,
@@ -146,7 +174,31 @@ def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal:
         progress_lines=progress,
         redis_seconds=redis_seconds,
         redis_answers=dict(answers),
+        rows_read=rows_read,
+        rebuilding_cpu_seconds=round(rebuilding_cpu, 1),
+        projection_cpu_seconds=round(projection_cpu, 1),
+        redis_cpu_seconds=round(redis_cpu, 1),
     )
+
+
+def _two_workers(stack: Stack, environment: Mapping[str, str]) -> float:
+    """Return how long two workers without a store take to be ready, after the one has ended."""
+    port = free_port()
+    own = {
+        **own_environment(environment, "worker", process_secrets(stack.directory)["worker"]),
+        "YUEKANG_DATA_DIR": str(stack.directory / "second"),
+        "YUEKANG_WORKER_STATUS_PORT": str(port),
+    }
+    command = [str(OWN_PYTHON.with_name("yuekang")), "worker"]
+    address = f"http://127.0.0.1:{port}"
+    second = HttpProcess("second-worker", command, stack.directory, own, address)
+    second.ready_seconds_max = SECONDS_MAX
+    stack.worker.stop()
+    shutil.rmtree(stack.directory / "tables")
+    try:
+        return _timed(stack.worker.start, second.start, stack.worker.wait_ready, second.wait_ready)
+    finally:
+        second.stop()
 
 
 def person(number: int) -> str:

@@ -2,13 +2,15 @@
 
     begin:  read how far it is ── not of this log, or gone ──> begin again, at the log's start
       │
-      └──> follow: fetch ─> batch ─> one write ─> fetch …
+      └──> follow: fetch ─> batch ─> one write
+                     fetch ─> batch, meanwhile ─> one write …
              any trouble, or the store has moved on ──> begin
 
 How far the log was applied stands in the store alone, and is written in one with what was applied
 (app.projection.state). So there is nothing to reconcile: whatever happens, it begins again from
-what the store says. Only what transactions committed is read. Two projections do no harm; the
-second waits until the first has been silent for `LEASE_SECONDS`.
+what the store says. One write is under way at a time, and at most one batch is ready behind it.
+Only what transactions committed is read. Two projections do no harm; the second waits until the
+first has been silent for `LEASE_SECONDS`.
 """
 
 import asyncio
