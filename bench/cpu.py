@@ -76,12 +76,6 @@ def thread_cpu_seconds(pid: int) -> dict[str, float]:
     return found
 
 
-def cpu_seconds_of(pid: int) -> float:
-    """Return the CPU time of one process, own and kernel's; raise `OSError` if it is gone."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
 def children(named: str) -> list[int]:
     """Return the processes that this one has started and whose command line holds `named`."""
     found = []

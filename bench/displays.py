@@ -259,7 +259,7 @@ async def _writes(writer: Writer, record: TopicRecord, waiting: int) -> float:
 
 def _folded(bootstrap: str, directory: Path, terminal: Terminal) -> Folded:
     with terminal.bar("A backlog of displays", FOLDED) as tick:
-        topics.publish(bootstrap, _displays(), tick)
+        topics.publish(Brokers(bootstrap), _displays(), tick)
     directory.mkdir(parents=True)
     environment = {
         **environment_of(directory),

@@ -71,7 +71,7 @@ def measure(directory: Path, people: int, rounds: int, seed: int, terminal: Term
     with running_broker(directory) as broker:
         asyncio.run(create_topics(broker.brokers, CATALOGUE))
         with terminal.bar("Fill health-codes", people) as tick:
-            topics.publish(broker.brokers.servers, codes(people), tick)
+            topics.publish(broker.brokers, codes(people), tick)
         lengths = [len(code.value or b"") for code in codes(RED_EVERY)]
         builds = list[Build]()
         for _ in range(rounds):
