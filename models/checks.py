@@ -4,8 +4,9 @@
 """
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple, get_args, get_type_hints
 
@@ -49,16 +50,18 @@ class _Form(NamedTuple):
 class _Class(NamedTuple):
     """What is checked of a class of events.
 
-    `texts` are the required ones. `all_fit` matches them all together, one a line; no form has room
-    for a line break. The class is `bare` if `supersedes` is its only text that is not required.
+    `all_fit` matches all `texts` together, one a line, with `ABSENT` for one that is not there; no
+    form has room for a line break or for `ABSENT`.
     """
 
     forms: tuple[_Form, ...]
-    bare: bool
-    texts: "attrgetter[tuple[str, ...]]"
+    texts: "attrgetter[tuple[str | None, ...]]"
     all_fit: re.Pattern[str]
     instants: tuple[str, ...]
-    times: "attrgetter[tuple[datetime, ...]]"
+    times: Callable[[Event], tuple[datetime, ...]]
+
+
+ABSENT = "\0"
 
 
 def _forms(cls: type[Struct], prefix: str = "") -> Iterator[_Form]:
@@ -76,15 +79,15 @@ def _forms(cls: type[Struct], prefix: str = "") -> Iterator[_Form]:
 def _class(cls: type[Event]) -> _Class:
     data = cls.__annotations__["data"]
     forms = (*_forms(cls), *_forms(data, "data."))
-    required = [form for form in forms if not form.optional]
+    patterns = (f"(?:{form.pattern}|{ABSENT})" if form.optional else form.pattern for form in forms)
     instants = ("time", *(f"data.{n}" for n in data.__struct_fields__ if n.endswith("_at")))
+    times = attrgetter(*instants)
     return _Class(
         forms,
-        all(form.path == "supersedes" for form in forms if form.optional),
-        attrgetter(*(form.path for form in required)),
-        re.compile("\n".join(form.pattern for form in required)),
+        attrgetter(*(form.path for form in forms)),
+        re.compile("\n".join(patterns)),
         instants,
-        attrgetter("time", *instants),  # one name alone would give no tuple
+        times if len(instants) > 1 else lambda event: (event.time,),
     )
 
 
@@ -94,13 +97,13 @@ _CLASSES: dict[type[Event], _Class] = {cls: _class(cls) for cls in get_args(Even
 def misfits(event: Event) -> tuple[Fault, ...]:
     """Return the texts of a decoded event that lack the form that their field asks for."""
     known = _CLASSES[type(event)]
-    usual = known.bare and event.supersedes is None
-    if usual and known.all_fit.fullmatch("\n".join(known.texts(event))):
+    texts = known.texts(event)
+    lines = "\n".join([ABSENT if text is None else text for text in texts])
+    if known.all_fit.fullmatch(lines) and lines.count(ABSENT) == texts.count(None):
         return ()
-    texts = ((form, attrgetter(form.path)(event)) for form in known.forms)
     return tuple(
         Fault(form.path, f"it has not the form {form.pattern}. Expected: {form.expected}")
-        for form, text in texts
+        for form, text in zip(known.forms, texts, strict=True)
         if text is not None and not re.fullmatch(form.pattern, text)
     )
 
@@ -115,6 +118,12 @@ EARLIEST = datetime.fromisoformat(f"{EARLIEST_DAY}T00:00:00+08:00").astimezone(U
 
 AHEAD_MAX = timedelta(days=366)
 """How far ahead an order may start or be planned to end."""
+
+
+@lru_cache(maxsize=64)
+def _earliest(zone: tzinfo | None) -> datetime:
+    return EARLIEST.astimezone(zone)
+
 
 _PLANNED = frozenset({"data.starts_at", "data.planned_end_at", "data.arrives_at"})
 
@@ -141,8 +150,11 @@ def faults(event: Event, arrived_at: datetime) -> Iterator[Fault]:
     data = event.data
     known = _CLASSES[type(event)]
     times = known.times(event)
-    if min(times) < EARLIEST or max(times) > arrived_at + CLOCK_SKEW:
-        for field, instant in zip(known.instants, times[1:], strict=True):
+    # Two instants of one zone compare twenty times as fast as those of two.
+    zone = event.time.tzinfo
+    latest = (arrived_at + CLOCK_SKEW).astimezone(zone)
+    if min(times) < _earliest(zone) or max(times) > latest:
+        for field, instant in zip(known.instants, times, strict=True):
             if instant < EARLIEST:
                 yield Fault(field, f"{instant.isoformat()} is before {EARLIEST_DAY}, the earliest.")
             elif instant > arrived_at + (AHEAD_MAX if field in _PLANNED else CLOCK_SKEW):

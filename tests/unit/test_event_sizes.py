@@ -36,7 +36,7 @@ def nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("something was read before the size")
 
     for module, names in (
-        (codec, ("parse_strict", "searchable", "carries_personal_number", "source_in")),
+        (codec, ("_read", "parse_strict", "searchable", "carries_personal_number", "source_in")),
         (messages, ("parse_strict",)),
     ):
         for name in names:
