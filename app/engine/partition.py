@@ -339,14 +339,14 @@ class Partition:
         records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]],
     ) -> list["SentBatch"]:
         """Send records in as few batches as fit."""
-        producer = self._producer
+        producer, mac = self._producer, self._settings.mac_key.header
         assert producer is not None
         sent = []
         batch = producer.create_batch()
         for key, value, own in records:
             headers = list(own)
-            if not any(name == MAC for name, _ in own):  # what is forwarded has that of its source
-                headers.append(self._settings.mac_key.header(topic, key, value, own))
+            if MAC not in dict(own):  # what is forwarded has that of its source
+                headers.append(mac(topic, key, value, own))
             while batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
                 assert batch.record_count(), "a batch takes at least one record of any size"
                 sent.append(await self._submit(batch, topic, number))

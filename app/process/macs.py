@@ -19,10 +19,6 @@ FOLLOWS = "yk_follows"
 again is known, which no key can tell from the first."""
 
 
-NAMES_MAX = 256
-"""Names of topics and headers that are kept as they are hashed; whoever writes may invent some."""
-
-
 class MacKey:
     """The key of `source`, from version `version` of the master key."""
 
@@ -64,26 +60,24 @@ def message(
     headers: Sequence[tuple[str, bytes | None]],
 ) -> bytes:
     """Return what is hashed of a record."""
-    said = b""
-    for header, raw in headers:
-        if name := _hashed_name(header):
-            said += name + _netstring(raw)
+    hashed = b""
+    for name, raw in headers:
+        if name != MAC and _is_hashed(name):
+            hashed += _text(name) + _netstring(raw)
     if key is None or value is None:
-        return b"".join((_name(topic), _netstring(key), said, _netstring(value)))
-    return b"%b%d:%b,%b%d:%b," % (_name(topic), len(key), key, said, len(value), value)
-
-
-@lru_cache(NAMES_MAX)
-def _hashed_name(header: str) -> bytes:
-    """Return the name of a header as it is hashed; nothing if the header is not."""
-    hashed = header.startswith("ce_") or header == FOLLOWS or header.lower() == "content-type"
-    return _name(header) if hashed else b""
-
-
-@lru_cache(NAMES_MAX)
-def _name(name: str) -> bytes:
-    return _netstring(name.encode())
+        return b"".join((_text(topic), _netstring(key), hashed, _netstring(value)))
+    return b"%b%d:%b,%b%d:%b," % (_text(topic), len(key), key, hashed, len(value), value)
 
 
 def _netstring(field: bytes | None) -> bytes:
     return b"-," if field is None else b"%d:%b," % (len(field), field)
+
+
+@lru_cache(maxsize=256)
+def _text(text: str) -> bytes:
+    return _netstring(text.encode())
+
+
+@lru_cache(maxsize=256)
+def _is_hashed(name: str) -> bool:
+    return name.startswith("ce_") or name == FOLLOWS or name.lower() == "content-type"

@@ -587,6 +587,12 @@ def test_a_spot_is_found_on_the_short_way_too(spot: bytes, instead: bytes) -> No
     check_both_ways(raw, builders.PERSON.encode(), (), LABORATORY_RESULTS, NOW)
 
 
+def test_a_text_in_a_header_is_no_text_that_is_absent() -> None:
+    data = orjson.dumps(whole()["data"])
+    refusal = refused(data, *binary({**whole(), "supersedes": "\0"}))
+    assert [fault.field for fault in refusal.faults] == ["supersedes"]
+
+
 @pytest.mark.parametrize("name", ["yk_x", "ce_id", "content-type"])
 def test_a_header_is_looked_at_on_the_short_way_too(name: str) -> None:
     headers = [STRUCTURED, (name, CARD_NUMBER.encode())]
