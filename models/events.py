@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
@@ -482,12 +483,18 @@ class Envelope(
     @property
     def family(self) -> str:
         """What it is about: the second word of its type, such as `case`."""
-        return str(self.__struct_config__.tag).split(".")[1]
+        return _words(type(self))[1]
 
     @property
     def retracts(self) -> bool:
         """Whether it takes an earlier event back, and says nothing of its own."""
-        return str(self.__struct_config__.tag).split(".")[2] == "retracted"
+        return _words(type(self))[2] == "retracted"
+
+
+@cache
+def _words(cls: type[Envelope]) -> list[str]:
+    """Return the words of the type of a class of events."""
+    return str(cls.__struct_config__.tag).split(".")
 
 
 class IdentityVerified(Envelope, frozen=True, kw_only=True, tag="yuekang.identity.verified.v1"):

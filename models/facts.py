@@ -110,8 +110,8 @@ def rewritten(fact: Fact, event: StatusEvent) -> Fact:
     return fact if _is_compact(fact) else fact_of(event, fact.arrived_at)
 
 
-def _compact(cls: type) -> tuple[type, type]:
-    """Return a struct for what is written of an event of type `cls`, and one for its data."""
+def _compact(cls: type) -> Any:
+    """Return a struct for what is written of an event of type `cls`."""
     types = {field.name: field.type for field in fields(cls)}
     described = [
         (field.name, field.type) if field.required else (field.name, field.type, field.default)
@@ -119,30 +119,28 @@ def _compact(cls: type) -> tuple[type, type]:
     ]
     data = msgspec.defstruct(types["data"].__name__, described, array_like=True)
     written = [("time", types["time"]), ("sequence", int), ("data", data)]
-    return msgspec.defstruct(cls.__name__, written, array_like=True, tag=NUMBERS[cls]), data
+    return msgspec.defstruct(cls.__name__, written, array_like=True, tag=NUMBERS[cls])
 
 
-_COMPACT: dict[type, tuple[Any, Any]] = {cls: _compact(cls) for cls in NUMBERS}
+_COMPACT: dict[type, Any] = {cls: _compact(cls) for cls in NUMBERS}
 _FULL: dict[Any, tuple[Any, Any]] = {
     written: (cls, next(field.type for field in fields(cls) if field.name == "data"))
-    for cls, (written, _) in _COMPACT.items()
+    for cls, written in _COMPACT.items()
 }
 _encode = msgspec.msgpack.Encoder().encode
-_decode: Callable[[Raw], Any] = msgspec.msgpack.Decoder(
-    reduce(or_, (written for written, _ in _COMPACT.values()))
-).decode
+_decode: Callable[[Raw], Any] = msgspec.msgpack.Decoder(reduce(or_, _COMPACT.values())).decode
 _decode_named: Callable[[Raw], StatusEvent] = msgspec.msgpack.Decoder(StatusEvent).decode
 _ARRAYS = range(0x90, 0xA0)
 """First bytes of a short array in MessagePack; an event with names begins with that of a map."""
 
 
 def _is_compact(fact: Fact) -> bool:
-    return bytes(memoryview(fact.written)[:1])[0] in _ARRAYS
+    return memoryview(fact.written)[0] in _ARRAYS
 
 
 def _write(event: StatusEvent) -> bytes:
-    written, data = _COMPACT[type(event)]
-    return _encode(written(event.time, int(event.sequence), data(*astuple(event.data))))
+    written = NUMBERS[type(event)], event.time, int(event.sequence), astuple(event.data)
+    return _encode(written)  # the same bytes as of the structs by which it is read
 
 
 def _read(fact: Fact, person: str) -> StatusEvent:

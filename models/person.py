@@ -299,11 +299,12 @@ def _made_smaller(
     important again; of the rest, now and then. `events` are those of the row, `found` what they
     mean, where that is known."""
     row, at = outcome.person, outcome.person.judged_at
-    full = len(row.facts) > policy_at(at).facts_max
-    grown = len(row.facts) >= row.looked_size + PAGE_MIN
-    rested = full or row.looked_at is None or at >= row.looked_at + LOOKS_APART
-    if not past and not (grown and rested):
-        return outcome
+    if not past:
+        if len(row.facts) < row.looked_size + PAGE_MIN:
+            return outcome
+        full = len(row.facts) > policy_at(at).facts_max
+        if not full and row.looked_at is not None and at < row.looked_at + LOOKS_APART:
+            return outcome
     events = row.events if events is None else events
     entries = [ReadFact.of(fact, event) for fact, event in zip(row.facts, events, strict=True)]
     found = assess(events) if found is None else found
