@@ -31,6 +31,8 @@ class Transaction:
         self._read: dict[bytes, bytes | None] = {}
         self.rows: dict[bytes, tuple[int, bytes]] = {}
         self.outputs: list[Output] = []
+        self.size = 0
+        """Bytes of the rows that it has read or will write, and of its outputs."""
         self._newest: dict[tuple[str, bytes | None], int] = {}
         self._counted: list[tuple[Counter, int]] = []
         self._then: list[Callable[[], None]] = []
@@ -38,7 +40,9 @@ class Transaction:
     def read(self, keys: Iterable[bytes]) -> None:
         """Read the rows at `keys` together, which costs less than one by one in `get`."""
         wanted = [key for key in dict.fromkeys(keys) if key not in self._read]
-        self._read.update(zip(wanted, self._store.get_many(wanted), strict=True))
+        found = self._store.get_many(wanted)
+        self._read.update(zip(wanted, found, strict=True))
+        self.size += sum(len(row) for row in found if row is not None)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the row at `key` as this transaction sees it."""
@@ -55,28 +59,24 @@ class Transaction:
         A row is never deleted. Compaction takes a tombstone from the log; a store that has not seen
         it by then would keep the row for good.
         """
+        if key in self.rows:
+            self.size -= len(self.rows[key][1])
+        self.size += len(value)
         self.rows[key] = (due, value)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the rows that it has read or will write, and of its outputs."""
-        return (
-            sum(len(row or b"") for row in self._read.values())
-            + sum(len(row) for _, row in self.rows.values())
-            + sum(len(output.value or b"") for output in self.outputs)
-        )
 
     def emit(self, output: Output) -> None:
         """Add an output."""
+        self.size += len(output.value or b"")
         self.outputs.append(output)
 
     def emit_newest(self, output: Output) -> None:
         """Add an output for a compacted topic; it replaces an earlier one with its key."""
         at = self._newest.setdefault((output.topic, output.key), len(self.outputs))
         if at < len(self.outputs):
+            self.size += len(output.value or b"") - len(self.outputs[at].value or b"")
             self.outputs[at] = output
         else:
-            self.outputs.append(output)
+            self.emit(output)
 
     def count(self, counter: Counter, by: int = 1) -> None:
         """Raise a metric once this transaction is in the log; never if it does not get there."""
