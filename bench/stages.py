@@ -24,7 +24,8 @@ from bench.sides import SIDES
 from bench.stacks import SAMPLES_A_SECOND, short
 
 STAGES: Sequence[tuple[str, str]] = (
-    ("decode", r"\b(decode|instant) \((app/topics/(codec|strict_json)|agents/people)"),
+    ("author", r"\bauthor \(app/topics/authentic"),
+    ("decode", r"\bdecode \(app/topics/codec|\binstant \(agents/instants"),
     (
         "read",
         r"\b(_row|read|get|get_many|applied_offset) \("

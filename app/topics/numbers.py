@@ -19,12 +19,14 @@ from models.personal import holds_personal_number, respelt
 def searchable(value: bytes | None, key: bytes | None, headers: Headers) -> bytes:
     """Return a whole record to look through; each header stands as the member that it means.
 
-    Its MAC is left out. Nobody writes that, and of two million one has the form of a card.
+    Its MAC is left out, which is the last header of that name: nobody writes it, and of two million
+    one has the form of a card.
     """
+    mac = max((place for place, (name, _) in enumerate(headers) if name == MAC), default=None)
     members = (
         b'"%s":"%s"' % (name.removeprefix("ce_").encode(errors="replace"), raw or b"")
-        for name, raw in headers
-        if name != MAC
+        for place, (name, raw) in enumerate(headers)
+        if place != mac
     )
     return b"\n".join((value or b"", b'"%s"' % (key or b""), *members))
 
