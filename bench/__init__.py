@@ -6,8 +6,8 @@
 - `outputs`: whether what it left is right.
 - `spread`: a figure of several rounds; `stacks`: what py-spy notes.
 - `compare`, `scale`, `stages`, `latency`, `flood`, `garbage`, `start`, `rebalance`, `lifetime`,
-  `scans`, `watchers`, `freshness`, `loop`, `replica`, `displays`: its parts. `stack`: the whole stack, for some
-  of them; `report` writes them down, and the `machine`; `plots` are its pictures. `pauses`: what
-  `rebalance` saw.
+  `scans`, `watchers`, `freshness`, `loop`, `replica`, `displays`: its parts. `stack`: the whole
+  stack, for some of them; `report` writes them down, and the `machine`; `plots` are its pictures.
+  `pauses`: what `rebalance` saw.
 - `view` has a command and a page of its own, `make bench-view`.
 """
