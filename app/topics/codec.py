@@ -11,7 +11,7 @@ headers and data in the value. A record without `ce_` headers is taken as struct
 written in several ways is read in one (app.topics.attributes).
 
 Inputs hold what the entrances have written, all in one spelling. What is of that spelling goes a
-short way, at half of the cost; it ends where the long one does.
+short way, at half of the cost; it ends where the long one does (decision 39).
 """
 
 import re
