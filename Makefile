@@ -46,11 +46,13 @@ test: setup .run/keycloak/unpacked .run/npm/package-lock.json $(PEER)/target/ben
 
 bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour
 	$(BIN)/pytest -q tests/unit/test_bench_peers.py
-	@exec $(BENCH)/venv/bin/python -m bench $(PARTS) $(OPTIONS)
+	@$(BENCH)/venv/bin/python -m bench $(PARTS) $(OPTIONS)
+	@$(BIN)/python -m bench.capacity
 
 bench-view: PACKAGES = --view
 bench-view: setup $(BENCH)/stamp ## Measure what the view bears: PARTS="rounds scenes"; two hours
-	@exec $(BIN)/python -m bench.view $(PARTS) $(VIEW_OPTIONS)
+	@$(BIN)/python -m bench.view $(PARTS) $(VIEW_OPTIONS)
+	@$(BIN)/python -m bench.capacity
 
 bench-setup: PACKAGES = --bench
 bench-setup: setup $(BENCH)/stamp $(PEER)/target/bench-peer.jar ## Build the peers, and set up what measures

@@ -8,6 +8,6 @@
 - `compare`, `scale`, `stages`, `latency`, `flood`, `garbage`, `start`, `rebalance`, `lifetime`,
   `scans`, `watchers`, `freshness`, `loop`, `replica`, `displays`: its parts. `stack`: the whole
   stack, for some of them; `report` writes them down, and the `machine`; `plots` are its pictures.
-  `pauses`: what `rebalance` saw.
+  `pauses`: what `rebalance` saw. `capacity`: what a province needs, computed from what they found.
 - `view` has a command and a page of its own, `make bench-view`.
 """
