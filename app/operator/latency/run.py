@@ -309,6 +309,7 @@ class Run:
                 self._plan.interval_ms / 1_000, ASKED_AGAIN_AFTER * (asked_at - appended_at)
             )
             await asyncio.sleep(max(0.0, asked_at + pause - time.time()))
+        self._recent.append(self._plan.deadline_seconds)
         return None
 
     async def _ask(self, person: str) -> bytes:
