@@ -81,7 +81,7 @@ def me_routes(view: Services) -> list[Any]:
         operation_id="showMyCode",
         summary="Show my code: all that a phone needs for it in one answer",
         response_description="My code, and a token that was made now, to be drawn as a QR.",
-        responses=refusals("no-session", "sessions-away", "code-unavailable"),
+        responses=refusals("no-session", "sessions-away", "invalid", "code-unavailable"),
     )
     async def display(session: LoggedIn, before: Before = None) -> Response[DisplayAnswer]:
         """It is recorded as a display (亮码), or as one that failed.
