@@ -1,7 +1,7 @@
 """A person's code at the instant of asking.
 
-It is read from the replica on this machine, in microseconds. Where that is away or old, it is
-read from Redis: reads that arrive in one turn of the event loop become one MGET. Either way the
+It is read from the replica on this machine, in microseconds. Where nobody writes that, it is read
+from Redis: reads that arrive in one turn of the event loop become one MGET. Either way the
 state of the read model comes along, so a code and its age are always of the same instant.
 """
 
@@ -62,24 +62,34 @@ class Codes:
         The answer is never older than `REFUSE_SECONDS`. It is marked stale beyond `STALE_SECONDS`.
         """
         read = self.read_here(person, self._now())
-        if read is None or read.stale:
+        if read is None:
             try:
-                other = await self._read_redis(person)
+                read = await self._read_redis(person)
             except Unavailable as failure:
+                read = self._of_replica(person, self._now(), written_s=REFUSE_SECONDS)
                 if read is None:
                     metrics.VIEW_READS.labels(failure.cause).inc()
                     raise
-            else:
-                read = other if read is None or read.lag_s > other.lag_s else read
         note_read(read)
         return read
 
     def read_here(self, person: str, at: datetime) -> Read | None:
-        """Return what the replica says at `at`, stale or not; None if it can say nothing."""
+        """Return what the replica says at `at`, stale or not; None if it can say nothing.
+
+        While the replica is written nobody knows more: if its data are old, so are those of Redis.
+        To ask there when a worker is behind would take time from all just when it is short.
+        """
+        return self._of_replica(person, at, written_s=STALE_SECONDS)
+
+    def _of_replica(self, person: str, at: datetime, written_s: float) -> Read | None:
+        """Return what a replica says that was written within `written_s` before `at`."""
         if self._replica is None:
             return None
         try:
-            return _judged(*self._replica.find(person), at)
+            state, stored = self._replica.find(person)
+            if at.timestamp() - state.at > written_s:
+                return None
+            return _judged(state, stored, at)
         except (NoReplica, Unavailable):
             return None  # Redis may know more, and else says why nothing is known
 

@@ -130,7 +130,7 @@ class HotPath:
         return [*self._html[language, gzipped], *self._renewed(session)], page
 
     def _read(self, asked: dict[bytes, str]) -> tuple[Session, Read] | None:
-        """Return whose code is asked for, and the code if it is there and fresh."""
+        """Return whose code is asked for, and the code if it is there."""
         try:
             session = self._view.login.guard.session_of(_cookie(asked, COOKIE))
         except (NoSession, Away):
@@ -138,7 +138,7 @@ class HotPath:
         if not self._asks_seldom(session.person):
             return None
         read = self._view.codes.read_here(session.person, self._view.now())
-        return None if read is None or read.stale or read.code is None else (session, read)
+        return None if read is None or read.code is None else (session, read)
 
     def _asks_seldom(self, person: str) -> bool:
         now = time.monotonic()

@@ -15,13 +15,16 @@ from app.topics.catalogue import CATALOGUE, HEALTH_CODES, partition_of
 from models.codes import HealthCode
 
 
-def put(folder: Path, codes: Sequence[HealthCode], as_of: float, *, built: bool = True) -> None:
-    """Begin a replica again, of codes that are complete up to `as_of` (s since 1970)."""
+def put(folder: Path, codes: Sequence[HealthCode], as_of: float, written_at: float) -> None:
+    """Begin a replica again, of codes that are complete up to `as_of`, last written at
+    `written_at` (s since 1970)."""
     name = secrets.token_hex(4)
     generation = folder / name
     generation.mkdir(parents=True)
     reached = (Position(1, as_of, as_of),) * CATALOGUE.partitions
-    state = State("log", FORMAT, "epoch", "boot", "test", as_of, built, 0, {HEALTH_CODES: reached})
+    state = State(
+        "log", FORMAT, "epoch", "boot", "test", written_at, True, 0, {HEALTH_CODES: reached}
+    )
     environment = lmdb.open(str(generation), map_size=1 << 24, sync=False)
     with environment.begin(write=True) as batch:
         for code in codes:

@@ -11,6 +11,7 @@ from functools import cache
 
 from app.login.sessions import Session
 from app.sources.register import Register
+from app.view.limits import NOTICE_SECONDS
 from app.view.pages.code_page import RELOAD_S, changing, lasting
 from app.view.pages.sheet import Sheet, sheet
 from app.view.reading import Read
@@ -29,7 +30,9 @@ _MARKED = re.compile("\ue000(.*?)\ue001")
 
 
 def green_page(view: Services, session: Session, read: Read, language: Language) -> bytes | None:
-    """Return the page of a fresh code; None unless it is green, and stays so by itself."""
+    """Return the page of a code; None unless it is green, stays so, and its page has no notice."""
+    if read.lag_s > NOTICE_SECONDS:
+        return None
     says = sheet(read.code, read.at, policy_at(read.at).version, view.register)
     if says.colour is not Colour.GREEN or says.changes_at is not None:
         return None
