@@ -15,6 +15,7 @@ from app.development.sample.information import HIGH_RISK_SAMPLE
 from app.development.sample.publish import SAMPLE_FILE
 from app.development.sample.samples import samples
 from app.process.logs import configure
+from app.process.memory import look_seldom
 from app.process.settings import Settings, SettingsError
 from app.travel.assembly import cards_by
 from app.travel.sms import driver_of
@@ -28,7 +29,9 @@ def make() -> ASGIApp:
     """Make the application from the environment; Granian calls this in the worker."""
     settings = settings_of_development()
     configure(settings.log_level)
-    return behind_proxies(create_face(development_options(settings)), settings.trusted_proxies)
+    app = behind_proxies(create_face(development_options(settings)), settings.trusted_proxies)
+    look_seldom()
+    return app
 
 
 def development_options(settings: Settings) -> ViewOptions:
