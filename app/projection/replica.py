@@ -32,6 +32,9 @@ LOOK_SECONDS = 0.5
 """How often a reader looks whether there is another generation, or one at all."""
 
 
+_UNREAD = object()
+
+
 class NoReplica(Exception):
     """There is no code to be read; the message says why."""
 
@@ -48,7 +51,7 @@ class Replica:
         self._generation = ""
         self._environment: lmdb.Environment | None = None
         self._look_at = 0.0
-        self._snapshot = -1
+        self._raw: object = _UNREAD
         self._state: State | None = None
         self._why = ""
 
@@ -63,8 +66,11 @@ class Replica:
             raise NoReplica(self._why)
         try:
             with self._environment.begin() as snapshot:
-                if snapshot.id() != self._snapshot:
-                    self._read_state(snapshot)
+                # By its bytes, not by the snapshot's number: a writer that was killed as it
+                # committed leaves that two behind the data, until the next commit is whole.
+                raw = snapshot.get(STATE_KEY)
+                if raw != self._raw:
+                    self._read_state(raw)
                 if self._state is None:
                     raise NoReplica(self._why)
                 return self._state, _code(snapshot, person)
@@ -90,20 +96,20 @@ class Replica:
         except (OSError, lmdb.Error) as error:
             self._forget(str(error))
 
-    def _read_state(self, snapshot: "lmdb.Transaction[bytes]") -> None:
-        state = decode_state(snapshot.get(STATE_KEY))
+    def _read_state(self, raw: bytes | None) -> None:
+        state = decode_state(raw)
         if state is None:
             self._why = "It is empty, or of another format."
         elif not state.built:
             self._why = "It is being built."
         self._state = state if state is not None and state.built else None
-        self._snapshot = snapshot.id()
+        self._raw = raw
 
     def _forget(self, why: str) -> None:
         if self._environment is not None:
             self._environment.close()
         self._environment, self._generation = None, ""
-        self._snapshot, self._state, self._why = -1, None, why
+        self._raw, self._state, self._why = _UNREAD, None, why
 
 
 def _code(snapshot: "lmdb.Transaction[bytes]", person: str) -> bytes | None:
