@@ -14,9 +14,9 @@ It asks nothing and waits for nothing; all it needs is in memory or in the repli
    (app.view.pages.green).
 6. The display is put into the recorder's queue (app.view.recorder).
 
-Only the plain case is answered here. Whatever is not (no session, no code, an old one, somebody who
-asks too often, a question with parameters) goes on to the framework, which alone knows how to
-refuse. So the framework's answer is the specification, and tests hold both to the same answer.
+Only the plain case is answered here. Whatever is not (no session, no code that may be shown,
+somebody who asks too often, a question with parameters) goes on to the framework, which alone knows
+how to refuse. So the framework's answer is the specification, and tests hold both to the same.
 """
 
 import time

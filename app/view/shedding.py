@@ -86,12 +86,12 @@ class Shedding:
                 if kind is not None and self._rush.late_s >= BOUNDS[kind]:
                     metrics.VIEW_SHED.labels(kind.value).inc()
                     await asyncio.sleep(HOLD_SECONDS)
-                    await self._refuse(scope, kind, send)
+                    await self._refuse(scope, send)
                     return
         await self._app(scope, receive, send)
 
-    async def _refuse(self, scope: HTTPScope, kind: Waits, send: Send) -> None:
-        page = kind is not Waits.COLOUR and not scope["path"].startswith("/v1/")
+    async def _refuse(self, scope: HTTPScope, send: Send) -> None:
+        page = not scope["path"].startswith("/v1/")
         headers, body = self._page(language_of(Request(scope))) if page else self._json()
         named = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 503, "headers": named})

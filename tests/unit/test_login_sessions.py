@@ -213,3 +213,16 @@ def test_a_log_line_with_a_session_names_nobody(sessions: Sessions) -> None:
     shown = repr(begun(sessions))
     assert PERSON not in shown
     assert "陈" not in shown
+
+
+def test_what_is_set_quickly_is_set_as_the_library_sets_it(sessions: Sessions) -> None:
+    session = begun(sessions)
+    quick, library = (
+        SimpleCookie(header)[COOKIE]
+        for header in (
+            sessions.set_cookie(session),
+            sessions.cookie(session).to_header(header=""),
+        )
+    )
+    assert dict(quick) == dict(library)
+    assert sessions.read(quick.value) == sessions.read(library.value) == session
