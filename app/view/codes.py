@@ -7,6 +7,7 @@ state of the read model comes along, so a code and its age are always of the sam
 
 import asyncio
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -35,6 +36,12 @@ from models.policy import ZONE, policy_at
 Found = tuple[bytes | None, bytes | None]
 """The state, and the code as it is stored."""
 
+DECODED_MAX = 150_000
+"""Codes that are remembered decoded, those read last, until they change; some 200 MB. As many as
+phones may ask at a peak (app.login.sessions.OPENED_MAX)."""
+
+_read_code = lru_cache(DECODED_MAX)(read_code)
+"""What lies there of a code says all of it, so one that changed is another one here."""
 
 _FRESH, _STALE = (metrics.VIEW_READS.labels(how) for how in ("fresh", "stale"))
 
@@ -144,21 +151,26 @@ def _judged(state: State, stored: bytes | None, at: datetime) -> Read:
     positions = state.positions.get(HEALTH_CODES)
     if not positions:  # a read model of something else
         raise Unavailable("store", RETRY_STORE_SECONDS)
-    partition, code = (None, None) if stored is None else read_code(stored)
+    partition, code = (None, None) if stored is None else _read_code(stored)
     # A missing person may be in any partition, and may just not have arrived.
     known = oldest(positions) if partition is None else positions[partition].known_until
     if known is not None and code is not None and code.complete_until is not None:
         known = min(known, code.complete_until.timestamp())
-    if known is None or at.timestamp() - known > REFUSE_SECONDS:
+    if known is None or (lag_s := at.timestamp() - known) > REFUSE_SECONDS:
         raise Unavailable("stale", RETRY_STALE_SECONDS)
-    lag_s = max(0.0, at.timestamp() - known)
+    lag_s = max(0.0, lag_s)
     stale = lag_s > STALE_SECONDS
-    as_of = datetime.fromtimestamp(known, ZONE)
-    read = Read(code, at, as_of, round(lag_s, 3), stale, positions)
+    read = Read(code, at, _instant(known), round(lag_s, 3), stale, positions)
     if stale and read.colour is Colour.NONE:
         # A read model that is being rebuilt may not have come to this person's code yet.
         raise Unavailable("stale", RETRY_STALE_SECONDS)
     return read
+
+
+@lru_cache(maxsize=256)
+def _instant(seconds: float) -> datetime:
+    """Return an instant until which a partition is known: many codes read one after another."""
+    return datetime.fromtimestamp(seconds, ZONE)
 
 
 class ConditionAnswer(Struct, frozen=True):

@@ -10,6 +10,7 @@ asks the view for that. Every token has the same length, so that not even a name
 import base64
 import io
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import segno
 from msgspec import Struct
@@ -33,6 +34,9 @@ FORMAT = 2
 """The first byte of what is sealed. A token of before begins with a zero byte, the highest of its
 seconds, and has no name. One may still be shown for a minute after the view was replaced."""
 
+HOLDERS_MAX = 150_000
+"""Whose tokens' unchanging part is remembered; some 50 MB. As many as sessions (OPENED_MAX)."""
+
 QR_VERSION, QR_ERROR, QR_MASK = 8, "m", 4
 """They are fixed, since choosing them costs five times as much as drawing. Version 8 with M takes
 152 bytes; a token has 128, which version 7 does not take. A page draws the same (static/qr.js),
@@ -42,6 +46,7 @@ DARK = {Colour.RED: "#b00f1b", Colour.GREEN: "#0b6b2e"}
 """The same as in the page's design (static/tokens.css); the contrast on white is above 6 to 1."""
 
 
+_FORMAT = bytes([FORMAT])
 _DIGITS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
 _DIGEST_BYTES = 20
 
@@ -84,16 +89,7 @@ class Displays:
     def token(self, person: str, name: str, ending: str) -> str:
         """Return a token that is good from now on; `name` is masked already."""
         made_at = int(self._now().timestamp())
-        version, _, digest = person.removeprefix("p").partition("-")
-        plain = (
-            bytes([FORMAT])
-            + made_at.to_bytes(5, "big")
-            + int(version).to_bytes(2, "big")
-            # A person key's letters as digits to the base of 32; base64.b32decode takes 2 µs.
-            + int(digest.translate(_DIGITS), 32).to_bytes(_DIGEST_BYTES, "big")
-            + _padded(ending, ENDING_LENGTH)
-            + _padded(name, NAME_BYTES_MAX)
-        )
+        plain = _FORMAT + made_at.to_bytes(5, "big") + _holder(person, name, ending)
         return base64.urlsafe_b64encode(self._boxes.close(plain)).decode().rstrip("=")
 
     def read(self, token: str) -> Display:
@@ -136,6 +132,19 @@ class Displays:
             nl=False,
         )
         return out.getvalue().decode()
+
+
+@lru_cache(HOLDERS_MAX)
+def _holder(person: str, name: str, ending: str) -> bytes:
+    """Return what a token says of whose it is, the same in all of theirs."""
+    version, _, digest = person.removeprefix("p").partition("-")
+    return (
+        int(version).to_bytes(2, "big")
+        # A person key's letters as digits to the base of 32; base64.b32decode takes 2 µs.
+        + int(digest.translate(_DIGITS), 32).to_bytes(_DIGEST_BYTES, "big")
+        + _padded(ending, ENDING_LENGTH)
+        + _padded(name, NAME_BYTES_MAX)
+    )
 
 
 def _padded(text: str, size: int) -> bytes:

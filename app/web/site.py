@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
@@ -209,9 +209,15 @@ def render(template: str, language: Language, context: Mapping[str, object]) -> 
     return _ENVIRONMENT.get_template(template).render(language=language, **context)
 
 
-def printed(value: object, language: Language) -> str:
-    """Return what a template would print of a value."""
-    return str(escape(_said_in(value, language)))
+_BETWEEN = "\ue002"  # of Unicode's private use: hardly any text has it
+
+
+def printed(values: Iterable[object], language: Language) -> list[str]:
+    """Return what a template would print of each of the values."""
+    said = [str(_said_in(value, language)) for value in values]
+    # All at once: to escape one takes a microsecond, whatever its length.
+    escaped = str(escape(_BETWEEN.join(said))).split(_BETWEEN)
+    return escaped if len(escaped) == len(said) else [str(escape(one)) for one in said]
 
 
 def page_headers(language: Language) -> dict[str, str]:

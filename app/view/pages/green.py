@@ -37,7 +37,7 @@ def green_page(view: Services, session: Session, read: Read, language: Language)
     if says.colour is not Colour.GREEN or says.changes_at is not None:
         return None
     found = changing(view, session, read, says)
-    now = {place: printed(value, language) for place, value in found.items()}
+    now = dict(zip(found, printed(found.values(), language), strict=True))
     pieces = [*_pieces(language, *found, has_ending=bool(session.ending))]
     pieces[1::2] = [now[place] for place in pieces[1::2]]
     return "".join(pieces).encode()
