@@ -37,17 +37,19 @@ def green_page(view: Services, session: Session, read: Read, language: Language)
     if says.colour is not Colour.GREEN or says.changes_at is not None:
         return None
     found = changing(view, session, read, says)
-    now = dict(zip(found, printed(found.values(), language), strict=True))
-    pieces = [*_pieces(language, *found, has_ending=bool(session.ending))]
-    pieces[1::2] = [now[place] for place in pieces[1::2]]
-    return "".join(pieces).encode()
+    values = [value.encode() for value in printed(found.values(), language)]
+    pieces, places = _pieces(language, *found, has_ending=bool(session.ending))
+    page = [*pieces]
+    page[1::2] = [values[place] for place in places]
+    return b"".join(page)
 
 
 @cache
-def _pieces(language: Language, *places: str, has_ending: bool) -> tuple[str, ...]:
-    """Return the page in pieces; every second is the name of what stands there."""
+def _pieces(language: Language, *places: str, has_ending: bool) -> tuple[list[bytes], list[int]]:
+    """Return the page in pieces, and for every second of them which of `places` stands there."""
     marks = {place: _MARK.format(place) for place in places}
     if not has_ending:
         marks["ending"] = ""
     context = {**lasting(_SAYS, _READ, Register(), RELOAD_S), **marks}
-    return tuple(_MARKED.split(render("coloured.html", language, context)))
+    pieces = _MARKED.split(render("coloured.html", language, context))
+    return [piece.encode() for piece in pieces], [places.index(place) for place in pieces[1::2]]
