@@ -81,8 +81,8 @@ def fits(chunks: Sequence[Chunk]) -> bool:
     )
 
 
-class Fetched(NamedTuple):
-    """Records of one partition, with the `start` and `end` of a `Chunk`."""
+class Stretch(NamedTuple):
+    """What was taken of one partition, with the `start` and `end` of its `Chunk`."""
 
     records: list[LogRecord]
     start: int | None
@@ -160,10 +160,10 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
             await asyncio.sleep(HELD_BACK_SECONDS)
             return {}
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        held, found = consumer._fetcher._records, dict[TP, Fetched]()
+        held, found = consumer._fetcher._records, dict[TP, Stretch]()
         for tp, records in fetched.items():
             end = consumer._subscription.subscription.assignment.state_value(tp).position
-            found[tp] = Fetched(records, self._starts.pop(tp, None), end)
+            found[tp] = Stretch(records, self._starts.pop(tp, None), end)
             if tp in held:
                 held[tp], self._starts[tp] = held.pop(tp), end
         return found
@@ -279,13 +279,13 @@ class ChunkConsumer(Consumer):
                     await self.perform_seek()
             return
         generation = self.app.consumer_generation_id
-        for tp, batch in cast(dict[TP, Fetched], fetched).items():
+        for tp, batch in cast(dict[TP, Stretch], fetched).items():
             if not self.flow_active or generation != self.app.consumer_generation_id:
                 return
             if active is None or tp in active or tp in self._buffered_partitions:
                 yield tp, self._chunk_message(tp, batch, generation)
 
-    def _chunk_message(self, tp: TP, fetched: Fetched, generation: int) -> Message:
+    def _chunk_message(self, tp: TP, fetched: Stretch, generation: int) -> Message:
         message = self._to_message(tp, fetched.records[-1])
         message.key = None
         message.headers = None

@@ -6,7 +6,7 @@
 - `paced`: a generator that asks on schedule, whether or not it is answered.
 - `constant`: the same bytes from the same server, to compare with.
 - `quota`: a bound on a process's CPU time, so that two cores can offer ten times what it bears.
-- `rounds`: how many answers a second there are, and what one costs.
+- `rounds`: how many answers a second there are, and what one costs; what changes cost alone.
 - `profile`: where the view's CPU time goes, by stage.
 - `scenes`: what its clients see while something is too much, slow or gone.
 - `phones`: a thousand phones that show their codes for ten minutes.

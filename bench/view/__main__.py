@@ -32,13 +32,15 @@ BEFORE = "43ea929"
 
 
 class Part(StrEnum):
-    """What can be measured. `before` is `rounds` and `profile` of an older commit."""
+    """What can be measured. `before` is `rounds` and `profile` of an older commit; `changes`, what
+    changes cost alone, is in `rounds` too, and by itself only said."""
 
     ROUNDS = "rounds"
     PROFILE = "profile"
     SCENES = "scenes"
     PHONES = "phones"
     BEFORE = "before"
+    CHANGES = "changes"
 
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -51,7 +53,7 @@ def say(text: str) -> None:
 
 def main(
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="What to measure; everything unless told.")
+        list[Part] | None, typer.Argument(help="What to measure; all but `changes` unless told.")
     ] = None,
     rounds_: Annotated[int, typer.Option("--rounds", min=1, help="Rounds.")] = 5,
     people_: Annotated[
@@ -75,7 +77,7 @@ def main(
     suffix: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Measure, and write view.json, view.md and its plots into `--out`."""
-    wanted = parts or list(Part)
+    wanted = parts or [part for part in Part if part is not Part.CHANGES]
     if (why := closed.missing()) is not None:
         say(f"[red]{why}[/red]")
         raise typer.Exit(1)
@@ -93,6 +95,8 @@ def main(
                 on.begin_changes(changes)
                 for part in staged:
                     match part:
+                        case Part.CHANGES:
+                            rounds.measure_changes(on, rounds_, say)
                         case Part.ROUNDS:
                             found: Any = rounds.measure(on, display, rounds_, changes, say)
                             keeper.keep(begun, "before" if suffix else "rounds", found)

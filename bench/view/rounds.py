@@ -32,6 +32,8 @@ SHARE = 0.8
 PACED_SECONDS = 10.0
 PACED_CONNECTIONS = 256
 BASE_SECONDS = 5.0
+CHANGES_SECONDS = 20.0
+LEAST_CORES = 0.005
 WARM_UP_SECONDS = 20
 """Java's compiler is at work on the broker when changes begin to flow."""
 TURN_SECONDS = 1.0
@@ -137,6 +139,24 @@ def measure(stage: Stage, display: str, rounds: int, changes: int, say: Say) -> 
     return Found(display, stage.count, changes, base, asked)
 
 
+def alone(stage: Stage, number: int, seconds: float) -> Base:
+    """Return what a stage uses for so many seconds, in which nobody asks."""
+    before, begun = stage.cpu(), monotonic()
+    sleep(seconds)
+    after, took = stage.cpu(), monotonic() - begun
+    return Base(number, {name: round((after[name] - before[name]) / took, 4) for name in after})
+
+
+def measure_changes(stage: Stage, rounds: int, say: Say) -> None:
+    """Say what changes cost alone, by process, round by round."""
+    sleep(WARM_UP_SECONDS)
+    for number in range(1, rounds + 1):
+        cores = alone(stage, number, CHANGES_SECONDS).cores
+        most_first = sorted(cores.items(), key=lambda each: -each[1])
+        told = ", ".join(f"{name} {used:.3f}" for name, used in most_first if used >= LEAST_CORES)
+        say(f"{number} changes alone: {sum(cores.values()):.2f} cores ({told})")
+
+
 def too_few(found: Found) -> bool:
     """Say whether somebody was asked for more often than once in `TURN_SECONDS`. A view may count
     whoever asks so often, and a phone does not."""
@@ -165,10 +185,7 @@ class _Round:
         self._due = stage.folder / "due.txt"
         self._errors = 0
         sleep(1.0)
-        before, begun = stage.cpu(), monotonic()
-        sleep(BASE_SECONDS)
-        after, took = stage.cpu(), monotonic() - begun
-        self.base = Base(number, {n: round((after[n] - before[n]) / took, 4) for n in after})
+        self.base = alone(stage, number, BASE_SECONDS)
 
     def ask(self, address: Address) -> Asked:
         """Measure an address."""

@@ -1,4 +1,4 @@
-"""When a consumer fetches again, and of which topics."""
+"""When a consumer fetches again, and what it asks for."""
 
 from types import SimpleNamespace
 from typing import Any
