@@ -136,13 +136,15 @@ class Poison:
             except NotAuthentic as error:
                 self._refuse_unknown(record, error)
                 continue
+            headers = record.headers
             if (mark := counted_mark(record, author, self._keys)) is not None:
-                arrived_at = instant(mark.arrived)
+                # The mark is the last, and a worker's own: with it decoding goes the long way.
+                headers, arrived_at = headers[:-1], instant(mark.arrived)
                 if record.value is None:
                     yield Taken(None, arrived_at, mark, record)
                     continue
             try:
-                event = decode(record.value, record.key, record.headers, self._topic, arrived_at)
+                event = decode(record.value, record.key, headers, self._topic, arrived_at)
                 check_author(event.source, author)
                 right = record.partition
                 if known is not None and not known(event):
