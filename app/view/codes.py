@@ -38,7 +38,7 @@ Found = tuple[bytes | None, bytes | None]
 
 DECODED_MAX = 150_000
 """Codes that are remembered decoded, those read last, until they change; some 200 MB. As many as
-phones may ask at a peak (app.login.sessions.OPENED_MAX)."""
+phones may ask at a peak (app.view.hot_path)."""
 
 _read_code = lru_cache(DECODED_MAX)(read_code)
 """What lies there of a code says all of it, so one that changed is another one here."""

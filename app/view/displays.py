@@ -35,7 +35,7 @@ FORMAT = 2
 seconds, and has no name. One may still be shown for a minute after the view was replaced."""
 
 HOLDERS_MAX = 150_000
-"""Whose tokens' unchanging part is remembered; some 50 MB. As many as sessions (OPENED_MAX)."""
+"""Whose lasting part of a token is remembered, as many as phones (app.view.hot_path); 50 MB."""
 
 QR_VERSION, QR_ERROR, QR_MASK = 8, "m", 4
 """They are fixed, since choosing them costs five times as much as drawing. Version 8 with M takes

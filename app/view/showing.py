@@ -24,6 +24,8 @@ STATES: frozenset[str] = frozenset(get_args(Shown))
 
 FAILED: Shown = "unavailable"
 
+_DETAILS = {colour: DisplayDetail(colour.value) for colour in Colour if colour is not Colour.NONE}
+
 
 class DisplayAnswer(Struct, frozen=True):
     """All that a phone shows: the code with its reasons, and a token for the QR.
@@ -53,7 +55,7 @@ def record_shown(
 ) -> None:
     """Record that a code is shown, unless it has none to show or was shown just before."""
     if colour is not Colour.NONE and before != colour.value:
-        view.recorder.record(session.person, at, DisplayDetail(colour.value))
+        view.recorder.record(session.person, at, _DETAILS[colour])
 
 
 def display_answer(view: Services, session: Session, read: Read) -> DisplayAnswer:
