@@ -63,6 +63,7 @@ class Part(StrEnum):
     LOOP = "loop"
     DISPLAYS = "displays"
     REPLICA = "replica"
+    GROWTH = "growth"
 
 
 class Terminal:

@@ -49,6 +49,10 @@ class Backlog(Struct, frozen=True):
     ends: Mapping[int, int]
     people: int
     expected: Any
+    beside: Sequence[str] = ()
+    """Further topics, which a side folds into the same table."""
+    warm: str = ""
+    """A topic for a side that has to be warmed first."""
 
 
 class Run(Struct, frozen=True):
@@ -164,7 +168,7 @@ def _differences(bootstrap: str, backlog: Backlog, side: Side, group: str) -> tu
                 bootstrap, side.name, group, backlog.topic, backlog.expected
             )
         )
-    return tuple(outputs.real_differences(bootstrap, _told_topics(side, group), backlog.expected))
+    return tuple(outputs.real_differences(bootstrap, told_topics(side, group), backlog.expected))
 
 
 @contextmanager
@@ -174,7 +178,12 @@ def started(
     """Start a side's processes on a backlog, from nothing; end them, and remove their state."""
     group = group_of(backlog, side, round_)
     place = Place(
-        backlog.fold, backlog.topic, broker.brokers.servers, group, directory / "state" / group
+        backlog.fold,
+        ",".join([backlog.topic, *backlog.beside]),
+        broker.brokers.servers,
+        group,
+        directory / "state" / group,
+        backlog.warm,
     )
     shutil.rmtree(place.directory, ignore_errors=True)
     place.directory.mkdir(parents=True)
@@ -203,7 +212,7 @@ def group_of(backlog: Backlog, side: Side, round_: int) -> str:
     return f"bench-{backlog.fold}-{side.name}-{round_}"
 
 
-def _told_topics(side: Side, group: str) -> Mapping[str, str]:
+def told_topics(side: Side, group: str) -> Mapping[str, str]:
     """Return the topics that a side tells, by what they hold; ours have the catalogue's names."""
     prefix = "" if side.name.startswith("us") else f"{group}-"
     return {name: f"{prefix}{name}" for name in (HEALTH_CODES, STATUS_CHANGES, DEAD_LETTERS)}
@@ -214,7 +223,7 @@ def _make_topics(bootstrap: str, backlog: Backlog, side: Side, group: str) -> No
     if side.name.startswith("us"):
         topics.make(bootstrap, [f"{group}-changelog"], CHANGELOG_SETTINGS)
     if backlog.fold == "real" and side.keeps:
-        topics.make(bootstrap, _told_topics(side, group).values(), OUTPUT_SETTINGS)
+        topics.make(bootstrap, told_topics(side, group).values(), OUTPUT_SETTINGS)
 
 
 def _watch(

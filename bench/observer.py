@@ -50,11 +50,16 @@ class Observer:
         ends: Mapping[int, int],
         alive: Callable[[], None],
     ) -> None:
+        self._bootstrap = bootstrap
         self._admin = AdminClient(client(bootstrap))
         self._group = group
         self._topic = topic
         self._ends = ends
         self._alive = alive
+
+    def of(self, topic: str, ends: Mapping[int, int]) -> "Observer":
+        """Return who watches the same group on another of its topics."""
+        return Observer(self._bootstrap, self._group, topic, ends, self._alive)
 
     def wait_stable(self, members: int, seconds_max: float) -> None:
         """Return once the group has its members and is stable."""
@@ -97,4 +102,8 @@ class Observer:
         partitions = [TopicPartition(self._topic, number) for number in self._ends]
         request = ConsumerGroupTopicPartitions(self._group, partitions)
         [answer] = self._admin.list_consumer_group_offsets([request]).values()
-        return sum(max(0, place.offset) for place in answer.result().topic_partitions)
+        # Who commits its position may be beyond the last record: behind a transaction's marker.
+        return sum(
+            min(max(0, place.offset), self._ends[place.partition])
+            for place in answer.result().topic_partitions
+        )

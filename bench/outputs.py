@@ -37,7 +37,7 @@ def counting_differences(
     read = ROWS[side.partition("-")[0]]
     for record in topics.read(bootstrap, changelog):
         found.update(read(record))
-    return _different(expected, found)
+    return different(expected, found)
 
 
 def real_differences(bootstrap: str, names: Mapping[str, str], expected: Expected) -> list[str]:
@@ -56,18 +56,19 @@ def real_differences(bootstrap: str, names: Mapping[str, str], expected: Expecte
         changes.setdefault(_key(record).decode(), []).append(event.data)
     refused = sorted(_refused(record) for record in topics.read(bootstrap, names["dead-letters"]))
     return [
-        *(f"code of {line}" for line in _different(expected.codes, codes)),
-        *(f"changes of {line}" for line in _different(expected.changes, changes)),
+        *(f"code of {line}" for line in different(expected.codes, codes)),
+        *(f"changes of {line}" for line in different(expected.changes, changes)),
         *(
             f"dead letters: {line}"
-            for line in _different(
+            for line in different(
                 dict(enumerate(sorted(expected.refused))), dict(enumerate(refused))
             )
         ),
     ]
 
 
-def _different(expected: Mapping[Any, T], found: Mapping[Any, T]) -> list[str]:
+def different(expected: Mapping[Any, T], found: Mapping[Any, T]) -> list[str]:
+    """Say where two differ, the first few by their keys."""
     wrong = [
         f"{key!r}: {found.get(key)!r}, not {expected.get(key)!r}"
         for key in expected.keys() | found.keys()

@@ -14,6 +14,7 @@ from bench import (
     flood,
     freshness,
     garbage,
+    growth,
     latency,
     lifetime,
     loop,
@@ -80,6 +81,7 @@ TYPES: Mapping[str, Any] = {
     "loop": loop.Found,
     "displays": displays.Found,
     "replica": replica.Found,
+    "growth": growth.Found,
 }
 
 
@@ -104,6 +106,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from _how()
     if "scale" in found:
         yield from _scale(found["scale"])
+    if "growth" in found:
+        yield from growth.lines(found["growth"], out)
     if "stages" in found:
         yield from _stages(out, found["stages"], parts["stages"].note)
     if "latency" in found:
@@ -207,6 +211,8 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
                 f"{max(p.events for p in found['scale']):,} | flat within {scale.FLAT:.0%} "
                 f"| the dearest is {grown:.0%} above the cheapest | {flat} |"
             )
+    if "growth" in found:
+        yield from growth.goals(found["growth"])
     if "latency" in found:
         yield from latency.goals(found["latency"])
     if "scans" in found and (latency_of := found["scans"].latency) is not None:

@@ -27,13 +27,15 @@ CACHE_BYTES = 64 * 1024 * 1024
 
 
 class Place(Struct, frozen=True):
-    """Where one run of a side lives: its group, which also begins its topics' names."""
+    """Where one run of a side lives: its group, which also begins its topics' names. `topic` may
+    be several, with commas between. `warm` is folded first by a side that has to be warmed."""
 
     fold: str
     topic: str
     bootstrap: str
     group: str
     directory: Path
+    warm: str = ""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -120,6 +122,7 @@ def _streams(guarantee: str) -> Callable[[Place, int], Sequence[str]]:
             f"{COMMIT_SECONDS * 1000:.0f}",
             str(CACHE_BYTES),
             numbers(),
+            *([place.warm] if place.warm else []),
         )
 
     return command

@@ -14,6 +14,7 @@ the time in which a side folds does not matter to what it must tell.
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import blake2b
 from math import gcd
 from random import Random
@@ -276,28 +277,38 @@ BROKEN_EVERY = 400
 
 def events(people: int, seed: int, steps: int = STEPS) -> Iterator[Record]:
     """Yield everything in order of arrival."""
-    # People come up in another order than they are numbered, each once in a step.
-    stride = next(
-        n for n in range(max(1, people * 618 // 1000), 2 * people + 2) if gcd(n, people) == 1
-    )
-    number = 0
     for step in range(steps):
         for place in range(people):
-            number += 1
-            who = place * stride % people
-            arrival = BEGIN + step * STEP + STEP * place / people
-            turn = _turn(number, who, step, arrival, seed)
-            event = _story(who, people, seed)(step)(turn)
-            key = turn.person.encode()
-            stamp = round(arrival.timestamp() * 1000)
-            record = Record(TOPIC, key, _as_the_entrances_write(event), stamp)
-            yield record
-            if turn.random.random() < COPIES_SHARE:
-                yield record
-            if number % BROKEN_EVERY == 0:
-                breakage = BREAKAGES[number // BROKEN_EVERY % len(BREAKAGES)]
-                swab = {**negative(turn), "id": f"{turn.file}-x{step}"}
-                yield Record(TOPIC, key, breakage(swab), stamp, swab["source"])
+            yield from happening(place, step, people, seed)
+
+
+def happening(place: int, step: int, people: int, seed: int) -> Iterator[Record]:
+    """Yield the event of whoever has a place in a step, and what comes with it: its copy, a record
+    that must be refused."""
+    number = step * people + place + 1
+    who = place * _stride(people) % people
+    arrival = BEGIN + step * STEP + STEP * place / people
+    turn = _turn(number, who, step, arrival, seed)
+    event = _story(who, people, seed)(step)(turn)
+    key = turn.person.encode()
+    stamp = round(arrival.timestamp() * 1000)
+    record = Record(TOPIC, key, _as_the_entrances_write(event), stamp)
+    yield record
+    if turn.random.random() < COPIES_SHARE:
+        yield record
+    if number % BROKEN_EVERY == 0:
+        breakage = BREAKAGES[number // BROKEN_EVERY % len(BREAKAGES)]
+        swab = {**negative(turn), "id": f"{turn.file}-x{step}"}
+        yield Record(TOPIC, key, breakage(swab), stamp, swab["source"])
+
+
+@cache
+def _stride(people: int) -> int:
+    """Return by how much the number of whoever comes next is greater: people come up in another
+    order than they are numbered, each once in a step."""
+    return next(
+        n for n in range(max(1, people * 618 // 1000), 2 * people + 2) if gcd(n, people) == 1
+    )
 
 
 def _as_the_entrances_write(event: Json) -> bytes:

@@ -1,12 +1,12 @@
-"""Us: a worker with the engine and the agents' own fold, on the benchmark's input topic.
+"""Us: a worker with the engine and the agents' own fold, on the benchmark's input topics.
 
-It is built as app.topology builds the worker, with one table and one input topic. No timer runs:
+It is built as app.topology builds the worker, with one table. No timer runs:
 no side of the benchmark has one, so what changes by time is told with the event that comes after.
 """
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,21 @@ def count(transaction: Transaction, chunk: Records) -> Iterator[None]:
 
 
 def make_app(
-    fold: str, topic: str, bootstrap: str, group: str, directory: Path, commit_seconds: float
+    fold: str,
+    topics: Sequence[str],
+    bootstrap: str,
+    group: str,
+    directory: Path,
+    commit_seconds: float,
 ) -> ChunkApp:
-    """Make the app for one of the folds."""
+    """Make the app for one of the folds, of `topics`."""
     app = engine.make_app(
         ChunkApp,
         group,
         Brokers(bootstrap),
         directory,
         SETTINGS.worker_session_seconds,
-        [topic],
+        topics,
         commit_seconds,
     )
     settings = TableSettings(
@@ -70,7 +75,7 @@ def make_app(
         brokers=Brokers(bootstrap),
         directory=directory / "tables",
         changelog=f"{group}-changelog",
-        topics=(topic,),
+        topics=tuple(topics),
         mac_key=KEYS.of(OURS),
         is_ours=KEYS.is_ours,
     )
@@ -79,10 +84,12 @@ def make_app(
     )
     fold_records = _fold(fold)
 
-    @app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")
     async def fold_topic(chunks: Any) -> None:
         async for event in chunks.noack().events():
             await table.lanes.submit(event.value, fold_records, partial(chunks.ack, event))
+
+    for topic in topics:
+        app.agent(app.topic(topic, value_serializer="raw"), name=f"fold-{topic}")(fold_topic)
 
     return app
 
@@ -95,11 +102,14 @@ def _fold(name: str) -> Fold:
 
 
 def main() -> None:
-    """Run until a signal; arguments: fold, topic, bootstrap, group, folder, commit interval."""
-    fold, topic, bootstrap, group, directory, commit_seconds = sys.argv[1:]
+    """Run until a signal; arguments: fold, topics with commas between, bootstrap, group, folder,
+    commit interval."""
+    fold, topics, bootstrap, group, directory, commit_seconds = sys.argv[1:]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = make_app(fold, topic, bootstrap, group, Path(directory), float(commit_seconds))
+    app = make_app(
+        fold, topics.split(","), bootstrap, group, Path(directory), float(commit_seconds)
+    )
     worker = Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None
     worker.execute_from_commandline()

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
@@ -33,9 +34,9 @@ final class Counting {
 
   private static final Counts NONE = new Counts("", false, 0);
 
-  static Topology topology(String topic) {
+  static Topology topology(List<String> topics) {
     StreamsBuilder builder = new StreamsBuilder();
-    builder.stream(topic, Consumed.with(Serdes.String(), reports()))
+    builder.stream(topics, Consumed.with(Serdes.String(), reports()))
         .groupByKey()
         .aggregate(
             () -> NONE,

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.exc.StreamReadException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
+import java.util.List;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.apache.kafka.common.serialization.Serde;
@@ -31,8 +32,8 @@ final class RealFold {
 
   private RealFold() {}
 
-  /** Folds {@code input}; the topics that it tells begin with {@code prefix}. */
-  static Topology topology(String input, String prefix, Policy.Dated policies) {
+  /** Folds {@code inputs}; the topics that it tells begin with {@code prefix}. */
+  static Topology topology(List<String> inputs, String prefix, Policy.Dated policies) {
     Serde<String> text = Serdes.String();
     Serde<byte[]> bytes = Serdes.ByteArray();
     Serde<Person> row =
@@ -41,7 +42,11 @@ final class RealFold {
             (topic, stored) -> stored == null ? null : Format.ROW.read(stored));
     Topology topology =
         new Topology()
-            .addSource("events", text.deserializer(), bytes.deserializer(), input)
+            .addSource(
+                "events",
+                text.deserializer(),
+                bytes.deserializer(),
+                inputs.toArray(String[]::new))
             .addProcessor("fold", () -> new Fold(policies), "events")
             .addStateStore(
                 Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(PEOPLE), text, row)
