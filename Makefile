@@ -13,6 +13,7 @@ KAFKA_VERSION = $(shell sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}' doc
 # make bench PARTS="counting real" ROUNDS=3 EVENTS=100000 PEOPLE=50000 REAL_EVENTS=60000 SIDES=us,limit
 OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) \
 	$(if $(PEOPLE),--people $(PEOPLE)) $(if $(REAL_EVENTS),--real-events $(REAL_EVENTS)) \
+	$(addprefix --size ,$(SIZES)) $(if $(STRETCH),--stretch $(STRETCH)) \
 	$(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(START_PEOPLE),--start-people $(START_PEOPLE)) \
 	$(if $(REBALANCE_PEOPLE),--rebalance-people $(REBALANCE_PEOPLE)) \
 	$(if $(SIDES),--sides $(SIDES)) \

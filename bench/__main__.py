@@ -23,6 +23,7 @@ from bench import (
     flood,
     freshness,
     garbage,
+    growth,
     latency,
     lifetime,
     loop,
@@ -35,6 +36,7 @@ from bench import (
     stages,
     start,
     watchers,
+    worlds,
 )
 from bench.broker import running_broker
 from bench.sides import SIDES
@@ -102,6 +104,12 @@ def main(
     backlog: Annotated[
         int, typer.Option(min=10_000, help="The largest backlog of the scale.")
     ] = 5_000_000,
+    size: Annotated[
+        list[int] | None, typer.Option(min=100, help="People of the growth; for each size once.")
+    ] = None,
+    stretch: Annotated[
+        int, typer.Option(min=1_000, help="Events that the growth measures at each size.")
+    ] = worlds.STRETCH,
     start_people: Annotated[
         int, typer.Option(min=1_000, help="People of the stops and starts.")
     ] = start.PEOPLE,
@@ -150,6 +158,11 @@ def main(
                     failed |= any(run.failures for run in found)
                 case Part.STAGES:
                     found = stages.measure(DIRECTORY / "data", real_events, seed, terminal)
+                case Part.GROWTH:
+                    found = growth.measure(
+                        DIRECTORY / "data", size or growth.SIZES, stretch, rounds, seed, terminal
+                    )
+                    failed |= any(cost.failures for cost in found.costs)
                 case Part.LATENCY:
                     found = latency.measure(DIRECTORY / "latency", rounds, terminal)
                 case Part.FLOOD:

@@ -82,10 +82,10 @@ def by_size(sizes: str, panels: Mapping[str, Sequence[Curve]]) -> str:
     names = dict.fromkeys(curve.name for curves in panels.values() for curve in curves)
     ink_of = {name: INKS[number % len(INKS)] for number, name in enumerate(names)}
     for number, (name, ink) in enumerate(ink_of.items()):
-        x = LEFT + number * LEGEND
+        left = LEFT + number * LEGEND
         lines += [
-            f'<rect x="{x}" y="12" width="12" height="12" fill="{ink}"/>',
-            f'<text x="{x + 18}" y="23">{escape(name)}</text>',
+            f'<rect x="{left}" y="12" width="12" height="12" fill="{ink}"/>',
+            f'<text x="{left + 18}" y="23">{escape(name)}</text>',
         ]
     for number, (unit, curves) in enumerate(panels.items()):
         top = TITLE + number * (PANEL + PANEL_GAP) + 24

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from bench import (
+    costs,
     displays,
     flood,
     freshness,
     garbage,
-    growth,
     latency,
     lifetime,
     loop,
@@ -81,7 +81,7 @@ TYPES: Mapping[str, Any] = {
     "loop": loop.Found,
     "displays": displays.Found,
     "replica": replica.Found,
-    "growth": growth.Found,
+    "growth": costs.Found,
 }
 
 
@@ -107,7 +107,7 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
     if "scale" in found:
         yield from _scale(found["scale"])
     if "growth" in found:
-        yield from growth.lines(found["growth"], out)
+        yield from costs.lines(found["growth"], out)
     if "stages" in found:
         yield from _stages(out, found["stages"], parts["stages"].note)
     if "latency" in found:
@@ -202,9 +202,9 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
             met = _met(ratio.median >= wanted)
             yield f"| {what} | at least {wanted:g} | {ratio.text('.2f')} | {met} |"
     if "scale" in found:
-        costs = [point.cpu_microseconds for point in found["scale"] if not point.failures]
-        if costs:
-            grown = max(costs) / min(costs) - 1
+        micros = [point.cpu_microseconds for point in found["scale"] if not point.failures]
+        if micros:
+            grown = max(micros) / min(micros) - 1
             flat = _met(scale.is_flat(found["scale"]))
             yield (
                 "| Cost per event from 1,000 to 1,000,000 people, and a backlog of "
@@ -212,7 +212,7 @@ def _goals(parts: Mapping[str, Kept], found: Mapping[str, Any]) -> Iterator[str]
                 f"| the dearest is {grown:.0%} above the cheapest | {flat} |"
             )
     if "growth" in found:
-        yield from growth.goals(found["growth"])
+        yield from costs.goals(found["growth"])
     if "latency" in found:
         yield from latency.goals(found["latency"])
     if "scans" in found and (latency_of := found["scans"].latency) is not None:
