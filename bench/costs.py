@@ -31,14 +31,17 @@ class Cost(Struct, frozen=True):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     """Of the stretch, until all of it was committed."""
+    idle_cores: float = 0.0
+    """What the side took just before, when it had nothing to do."""
     memory_mib: float = 0.0
     load_before: float = 0.0
     failures: Sequence[str] = ()
 
     @property
     def microseconds(self) -> float:
-        """CPU time of the side for an event of the stretch."""
-        return self.cpu_seconds / self.events * 1e6
+        """CPU time of the side for an event of the stretch, beyond what it takes idle: few events
+        wait as long for the next commit as many do."""
+        return (self.cpu_seconds - self.idle_cores * self.seconds) / self.events * 1e6
 
     @property
     def fill_microseconds(self) -> float:
@@ -111,7 +114,8 @@ def lines(found: Found, out: Path) -> Iterator[str]:
         f"Slice of the real fold, all guarantees on both sides, both warm. The fold fills the "
         f"table; then {events:,} events (fewer of fewer people) come at once, spread evenly over "
         "everybody, of the same kinds and into rows of the same ages at each size. CPU time of the "
-        "side until all is committed; times: within each round, of its own cost at the smallest "
+        "side until all is committed, less what it takes when it has nothing to do; "
+        "times: within each round, of its own cost at the smallest "
         f"size. Median (least–most) of {found.rounds} rounds. After each run the rows are counted, "
         "and the codes of those whom the events were about are compared with what they must be."
     )

@@ -105,6 +105,12 @@ def test_ours_grows_no_faster_by_the_median_of_the_rounds() -> None:
     assert "**missed**" in "".join(costs.goals(missed))
 
 
+def test_what_a_side_takes_idle_is_no_cost_of_an_event() -> None:
+    assert Cost(
+        1, 1, US, 1, 1_000, seconds=2.0, cpu_seconds=0.05, idle_cores=0.01
+    ).microseconds == (pytest.approx(30.0))
+
+
 def test_a_round_that_failed_counts_for_nothing() -> None:
     both = found(us={10: [1.0, 1.0], 20: [2.0, 3.0]}, they={10: [1.0, 1.0], 20: [9.0, 9.0]})
     spoiled = [
