@@ -282,9 +282,11 @@ def events(people: int, seed: int, steps: int = STEPS) -> Iterator[Record]:
             yield from happening(place, step, people, seed)
 
 
-def happening(place: int, step: int, people: int, seed: int) -> Iterator[Record]:
-    """Yield the event of whoever has a place in a step, and what comes with it: its copy, a record
-    that must be refused."""
+def happening(
+    place: int, step: int, people: int, seed: int, *, broken: bool = True
+) -> Iterator[Record]:
+    """Yield the event of whoever has a place in a step, and what comes with it: its copy, and a
+    `broken` record, which must be refused."""
     number = step * people + place + 1
     who = place * _stride(people) % people
     arrival = BEGIN + step * STEP + STEP * place / people
@@ -296,7 +298,7 @@ def happening(place: int, step: int, people: int, seed: int) -> Iterator[Record]
     yield record
     if turn.random.random() < COPIES_SHARE:
         yield record
-    if number % BROKEN_EVERY == 0:
+    if broken and number % BROKEN_EVERY == 0:
         breakage = BREAKAGES[number // BROKEN_EVERY % len(BREAKAGES)]
         swab = {**negative(turn), "id": f"{turn.file}-x{step}"}
         yield Record(TOPIC, key, breakage(swab), stamp, swab["source"])

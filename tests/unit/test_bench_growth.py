@@ -15,6 +15,7 @@ from bench.plots import Curve, by_size
 from bench.records import Record
 from bench.spread import Spread
 from bench.worlds import STEPS, World
+from models.notices import Objection
 
 STRETCH = 240
 WORLDS = [World(people, 1, STRETCH) for people in (10, 50, 60, 100, 150, 600, 900)]
@@ -79,6 +80,12 @@ def test_the_codes_are_those_of_all_that_happened(world: World) -> None:
     assert world.codes() == {key: code for key, code in whole.items() if key in keys}
 
 
+def test_nothing_in_a_world_counts_against_its_source() -> None:
+    world = WORLDS[-1]
+    told = workload.expected(record for one in (world.fill(), world.stretch()) for record in one)
+    assert {refused.reason for refused in told.refused} <= {str(o) for o in Objection}
+
+
 # The goal
 
 
@@ -106,9 +113,8 @@ def test_ours_grows_no_faster_by_the_median_of_the_rounds() -> None:
 
 
 def test_what_a_side_takes_idle_is_no_cost_of_an_event() -> None:
-    assert Cost(
-        1, 1, US, 1, 1_000, seconds=2.0, cpu_seconds=0.05, idle_cores=0.01
-    ).microseconds == (pytest.approx(30.0))
+    cost = Cost(1, 1, US, 1, 1_000, seconds=2.0, cpu_seconds=0.05, idle_cores=0.01)
+    assert cost.microseconds == pytest.approx(30.0)
 
 
 def test_a_round_that_failed_counts_for_nothing() -> None:
