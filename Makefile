@@ -11,6 +11,7 @@ BENCH = .run/bench
 PEER = bench/peers/java
 KAFKA_VERSION = $(shell sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<.*/\1/p}' docker/kafka/pom.xml)
 # make bench PARTS="counting real" ROUNDS=3 EVENTS=100000 PEOPLE=50000 REAL_EVENTS=60000 SIDES=us,limit
+# make bench PARTS=growth ROUNDS=3 SIZES="1000 1000000" STRETCH=20000
 OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(EVENTS),--events $(EVENTS)) \
 	$(if $(PEOPLE),--people $(PEOPLE)) $(if $(REAL_EVENTS),--real-events $(REAL_EVENTS)) \
 	$(addprefix --size ,$(SIZES)) $(if $(STRETCH),--stretch $(STRETCH)) \
