@@ -4,8 +4,8 @@ Both fill their table with everybody of a world by the fold itself (`bench.world
 quiet, compactions and all, a stretch of events comes in one transaction, and what it costs in CPU
 time until all of it is committed is taken.
 
-Kafka Streams folds another topic before, with a store of its own, until Java's compiler has done
-its work. Python has no such; the fill has filled its caches.
+Kafka Streams folds another topic before, with a store of its own, so that Java's compiler has
+done most of its work. Python has no such; the fill has filled its caches.
 """
 
 import time
@@ -34,9 +34,9 @@ from models.codes import HealthCode
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 WARM_PEOPLE = 30_000
-"""Of so many all steps are folded before, by a side that has to be warmed: 400,000 events. After a
-third of that, Java still became faster with the fill: an event cost less of 1,000,000 people than
-of 1,000."""
+"""Of so many all steps are folded before, by a side that has to be warmed: 400,000 events. Java
+may still be faster after a large fill than after a small one; the report shows both in absolute
+terms."""
 
 WARM = "bench-growth-warm"
 MEASURED = "bench-growth-stretch"
