@@ -14,13 +14,21 @@ PROOF_CLOCK_SECONDS = 5
 """How far the clocks of a phone and of whoever reads its QR may differ. The same as for terminals
 (app.view.limits)."""
 
+READ_SECONDS = 0.25
+"""A list is read again when it was read longer ago, and signed at once if a bit has changed. A
+code's own way to the view takes as long: a projection looks for what is new that often."""
+
+CACHE_SECONDS = 1
+"""How long a cache in front may answer for us: the least that HTTP can say. A red is on a phone that
+much later there, and as_of says so."""
+
 ASK_SECONDS = 5
 """A session has one credential in this time. It is less than anybody needs to log in again."""
 
 SIGN_SECONDS = 15
-"""A list is signed again when it is older than this, and a proxy or browser may keep it as long. So
-a terminal that asks every 20 s has a list of at most 50 s: less than the minute that is
-promised."""
+"""A list in which nothing changed is signed again when it is older than this, so that it says how
+old it is; a phone is told that beside it (`x-as-of`). A terminal that asks every 20 s, and may keep
+a list for 15 s, is within the minute that is promised."""
 
 LIST_SECONDS_MAX = 15 * 60
 """No terminal believes a list older than this. Who turns red meanwhile would be green at a gate

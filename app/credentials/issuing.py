@@ -1,4 +1,4 @@
-"""A credential for a phone's key: hold a place, read the code after that, note its colour, sign.
+"""A credential for a phone's key: hold a place, read the code after that, note its version, sign.
 
 The code is read again for a second while its model is behind what turns credentials off.
 
@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+import structlog
 from msgspec import Struct
 from redis.exceptions import RedisError
 
@@ -26,23 +27,28 @@ from models.codes import Colour, Judgement
 class CodeRead(Struct, frozen=True):
     """A code, and the offsets up to which it tells the partitions of health-codes."""
 
+    version: int
     shown: Judgement
     offsets: tuple[int, ...]
 
 
 ReadCode = Callable[[str], Awaitable[CodeRead]]
 """Returns a person's code as it is now; raises what its caller answers if no code can be read, or
-only an old one."""
+only one that is old or may lack something."""
+
+log = structlog.get_logger()
 
 READS, READ_AGAIN_SECONDS = 10, 0.1
 """A projection writes what it fetches within a quarter of a second."""
 
 
 class Issued(Struct, frozen=True):
-    """A credential, and until when it is good."""
+    """A credential, until when it is good, and which version of which code it tells."""
 
     credential: bytes
     valid_until: datetime
+    colour: Colour
+    version: int
 
     def __repr__(self) -> str:
         return f"Issued({self.valid_until:%Y-%m-%dT%H:%M})"
@@ -76,23 +82,36 @@ class Issuer:
             ) from None
         except (NotFollowed, RedisError, OSError, TimeoutError):
             raise away() from None
-        place, shown = held.place, await self._read_after(person, held)
+        place, found = held.place, await self._read_after(person, held)
+        shown = found.shown
         if shown.colour is Colour.NONE:
             raise Refused("no-code", "Who has no code has nothing to show.")
         try:
-            await self._holdings.tell(person, place, shown.colour)
+            await self._holdings.tell(person, place, found.version)
         except (RedisError, OSError, TimeoutError):
             raise away() from None
         until = min(at + LIFE, shown.changes_at or at + LIFE)
         claims = Claims(until, x, y_odd, place, shown.colour, short_name(name), ending)
-        return Issued(self._keys.sign(encode_claims(claims), {}), until)
+        credential = self._keys.sign(encode_claims(claims), {})
+        return Issued(credential, until, shown.colour, found.version)
 
-    async def _read_after(self, person: str, held: Held) -> Judgement:
+    async def end(self, person: str, session: str) -> None:
+        """Turn off the credentials of a session, or an own phone, that has ended.
+
+        Where their Redis is away they stay on: then there are no lists either, and a page asks for
+        its display, which tells of the end.
+        """
+        try:
+            await self._holdings.end(person, asker_of(session))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("credentials_not_turned_off", seldom=True, why=type(error).__name__)
+
+    async def _read_after(self, person: str, held: Held) -> CodeRead:
         """Return the code by all that was followed when the place was taken; raise `Refused`."""
         for _ in range(READS):
             found = await self._read(person)
             if all(at >= least for at, least in zip(found.offsets, held.offsets, strict=True)):
-                return found.shown
+                return found
             await asyncio.sleep(READ_AGAIN_SECONDS)
         raise away()
 

@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter
 from msgspec import Struct
 
-from app.credentials.bounds import LIST_SECONDS_MAX, SIGN_SECONDS
+from app.credentials.bounds import CACHE_SECONDS, LIST_SECONDS_MAX
 from app.credentials.claims import PhoneKey
 from app.credentials.issuing import Issuer, asker_of
 from app.credentials.keys import IssuerKeys, KeysAnswer
@@ -18,6 +18,7 @@ from app.credentials.statuses import LIST_TYPE, ListsAnswer, Statuses
 from app.login.guards import LoggedIn
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
+from models.codes import Colour
 
 ANYBODY = {
     "access-control-allow-origin": "*",
@@ -25,7 +26,9 @@ ANYBODY = {
 }
 """A terminal of another make may read them from a page of its own."""
 
-CACHED = {**ANYBODY, "cache-control": f"public, max-age={SIGN_SECONDS}"}
+CACHED = {**ANYBODY, "cache-control": f"public, max-age={CACHE_SECONDS}"}
+AS_OF_HEADER = "x-as-of"
+
 KEPT = {**ANYBODY, "cache-control": "public, max-age=60"}
 
 Chunk = Annotated[
@@ -43,10 +46,13 @@ class CredentialRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CredentialAnswer(Struct, frozen=True):
-    """A credential (a CWT in a COSE_Sign1, in base64url), and until when it is good."""
+    """A credential (a CWT in a COSE_Sign1, in base64url), until when it is good, and the code that
+    it tells."""
 
     credential: str
     valid_until: datetime
+    colour: Colour
+    version: int
 
     def __repr__(self) -> str:
         return "CredentialAnswer()"
@@ -77,8 +83,9 @@ def credential_routes(issuer: Issuer) -> list[Any]:
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
     )
     async def issue(session: LoggedIn, data: JSONBody[CredentialRequest]) -> CredentialAnswer:
-        """It is turned off as soon as the code has another colour. Ask again then, and every
-        hour: each has another place in the status lists."""
+        """It is turned off as soon as the code has another version, and with the end of the session
+        or the own phone that asked for it. Ask again then, and every hour: each has another place
+        in the status lists."""
         issued = await issuer.issue(
             asker_of(session.family or session.id),
             session.person,
@@ -87,7 +94,7 @@ def credential_routes(issuer: Issuer) -> list[Any]:
             data.key,
         )
         text = base64.urlsafe_b64encode(issued.credential).decode().rstrip("=")
-        return CredentialAnswer(text, issued.valid_until)
+        return CredentialAnswer(text, issued.valid_until, issued.colour, issued.version)
 
     return [issue]
 
@@ -126,14 +133,21 @@ def status_routes(statuses: Statuses, keys: IssuerKeys) -> list[Any]:
         },
     )
     async def status_list(request: AnyRequest, chunk: Chunk) -> Response[bytes]:
-        """Anybody may keep it for as long as its headers say."""
+        """Anybody may keep it for as long as its headers say. What it tells is so by all that was
+        appended until `x-as-of` (ms since 1970); a signed list says of itself an earlier instant.
+        """
         found = await statuses.read(chunk)
-        same = request.headers.get("if-none-match") == found.etag
+        # Also one of several, or one that a proxy has weakened.
+        same = found.etag in request.headers.get("if-none-match", "")
         return Response(
             b"" if same else found.content,
             status_code=304 if same else 200,
             media_type=LIST_TYPE,
-            headers={**CACHED, "etag": found.etag},
+            headers={
+                **CACHED,
+                "etag": found.etag,
+                AS_OF_HEADER: str(int(found.as_of * 1_000)),
+            },
         )
 
     @get(

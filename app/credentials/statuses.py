@@ -6,6 +6,11 @@
     65534  ttl          after how many seconds to ask again
     65533  status_list  {bits: 1, lst: the bits, compressed by zlib}
 
+A list is the same for everybody in it, so a cache can answer for us. It is read again every
+`READ_SECONDS`, and signed again when a bit has changed, or after `SIGN_SECONDS`: else it stays the
+same, byte by byte, and whoever has it is told so (304). What it tells has been true until `as_of`
+then, which a header says.
+
 They are status list tokens of draft-ietf-oauth-status-list-20 (5.2) in CBOR: a COSE_Sign1 of the
 type `application/statuslist+cwt`. `iat` is the age of the data and not of the signature: a
 projection that lags would otherwise make old news look new.
@@ -16,9 +21,10 @@ import zlib
 from collections import OrderedDict
 
 from msgspec import Struct
+from msgspec.structs import replace
 from redis.exceptions import RedisError
 
-from app.credentials.bounds import LIST_SECONDS_MAX, SIGN_SECONDS
+from app.credentials.bounds import LIST_SECONDS_MAX, READ_SECONDS, SIGN_SECONDS
 from app.credentials.cbor import pack
 from app.credentials.claims import list_uri
 from app.credentials.cose import TYP
@@ -31,17 +37,23 @@ LIST_TYPE = "application/statuslist+cwt"
 SUB, LIST_EXP, IAT, TTL, STATUS_LIST = 2, 4, 6, 65534, 65533
 
 LISTS_KEPT = 256
-"""Lists kept as bytes: of 16 million credentials, some 1 MB."""
+"""Lists kept as bytes: of 16 million credentials, some 5 MB."""
 
 RETRY_SECONDS = 2
 
 
 class ServedList(Struct, frozen=True):
-    """A list as it is sent, and when it was signed (s since 1970)."""
+    """A list as it is sent, when it was signed, and when it was read last (s since 1970).
+
+    By all that was appended until `as_of` (s since 1970) it is as it was signed.
+    """
 
     content: bytes
     etag: str
+    bits: bytes
     signed_at: float
+    read_at: float
+    as_of: float
 
 
 class ListsAnswer(Struct, frozen=True):
@@ -52,7 +64,7 @@ class ListsAnswer(Struct, frozen=True):
 
 
 class Statuses:
-    """Signs lists, each at most once in `SIGN_SECONDS`. Belongs to one event loop."""
+    """Reads and signs lists. Belongs to one event loop."""
 
     def __init__(self, holdings: Holdings, keys: IssuerKeys, now: Clock) -> None:
         self._holdings = holdings
@@ -64,7 +76,7 @@ class Statuses:
         """Return a list; raise `Refused` if it is unknown or cannot be read."""
         at = self._now().timestamp()
         kept = self._kept.get(chunk)
-        if kept is not None and 0 <= at - kept.signed_at < SIGN_SECONDS:
+        if kept is not None and 0 <= at - kept.read_at < READ_SECONDS:
             return kept
         try:
             found = await self._holdings.bits(chunk)
@@ -75,9 +87,14 @@ class Statuses:
             raise Refused("not-found", "There is no such status list, or no longer.")
         if at - found.as_of > LIST_SECONDS_MAX:
             raise away()
-        content = sign_list(self._keys, chunk, found)
-        etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
-        served = self._kept[chunk] = ServedList(content, etag, at)
+        is_same = kept is not None and kept.bits == found.bits
+        if kept is not None and is_same and 0 <= at - kept.signed_at < SIGN_SECONDS:
+            served = replace(kept, read_at=at, as_of=found.as_of)
+        else:
+            content = sign_list(self._keys, chunk, found)
+            etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
+            served = ServedList(content, etag, found.bits, at, at, found.as_of)
+        self._kept[chunk] = served
         self._kept.move_to_end(chunk)
         if len(self._kept) > LISTS_KEPT:
             self._kept.popitem(last=False)

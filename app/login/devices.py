@@ -162,6 +162,8 @@ class Devices:
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             raise Away from None
+        # What the session took is to end with the phone: so it is taken again, as the phone's.
+        await self._ended.on_end(session.person, session.id)
         return replace(session, family=device.family), self._cookie(device)
 
     def read(self, cookie: str | None) -> Device | None:
@@ -264,7 +266,7 @@ class Devices:
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             raise Away from None
-        self._ended.note(family)
+        await self._ended.note(person, family)
 
     def _cookie(self, device: Device) -> Cookie:
         left = min(UNUSED, device.until - self._now())

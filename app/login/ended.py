@@ -9,6 +9,7 @@ stream for `SILENT_SECONDS_MAX` lets nobody in: somebody may have logged out mea
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -41,14 +42,23 @@ OVERLAP_MS = 5 * 60 * 1_000
 """After a connection was lost, what is so much older than the newest is read again: another server
 may have the stream now, and another clock."""
 
+OnEnd = Callable[[str, str], Awaitable[None]]
+"""Does what the end of a session (its id) or an own phone (its family) of a person brings with it.
+It raises nothing that its store may: the session has ended."""
+
 log = structlog.get_logger()
+
+
+async def nothing_more(person: str, ended: str) -> None:
+    """Leave everything else as it is."""
 
 
 class Ended:
     """Belongs to one event loop. `redis` waits longer than `WAIT_MS` for an answer."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, on_end: OnEnd = nothing_more) -> None:
         self._redis = redis
+        self.on_end = on_end
         self._at_ms: dict[str, int] = {}  # in the order in which they ended
         self._last = "0-0"
         self._heard_at = float("-inf")
@@ -70,7 +80,7 @@ class Ended:
             await self.tell(self._redis, session.id)
         except (RedisError, OSError, TimeoutError):
             raise Away from None
-        self.note(session.id)
+        await self.note(session.person, session.id)
 
     async def tell(self, redis: Any, ended: str) -> None:
         """Tell every view that a session (its id) or an own phone (its family) has ended.
@@ -80,9 +90,10 @@ class Ended:
         oldest_ms = int((time.time() - KEPT.total_seconds()) * 1_000)
         await redis.xadd(ENDED, {"of": ended}, minid=oldest_ms)
 
-    def note(self, ended: str) -> None:
-        """Know at once what this process itself has told."""
+    async def note(self, person: str, ended: str) -> None:
+        """Know at once what this process itself has told, and do what it brings with it."""
         self._add(ended, int(time.time() * 1_000))
+        await self.on_end(person, ended)
 
     def start(self) -> None:
         """Begin to follow the stream; return at once."""

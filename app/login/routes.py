@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from app.login.again import FORGET, LOGGED_OUT, again_page, device_routes
 from app.login.claims import NoDocument, identity_of
 from app.login.devices import Devices
-from app.login.ended import Ended
+from app.login.ended import Ended, OnEnd, nothing_more
 from app.login.failures import STATUSES, Failed, Why
 from app.login.guards import (
     HOME,
@@ -85,7 +85,8 @@ class Login:
     loop.
 
     `redis` is the database of sessions. `has_code` says whether a person has a code; then a login
-    publishes nothing. `now` gives the instant, with its zone.
+    publishes nothing. `now` gives the instant, with its zone. `on_end` is for what has to end
+    with a session.
     """
 
     def __init__(
@@ -95,12 +96,13 @@ class Login:
         has_code: Callable[[str], Awaitable[bool]],
         now: Clock,
         *,
+        on_end: OnEnd = nothing_more,
         to_provider: httpx.AsyncBaseTransport | None = None,
         to_gateway: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.now = now
         self.sessions = Sessions(options.session_key, now)
-        self.ended = Ended(redis)
+        self.ended = Ended(redis, on_end)
         self.guard = Guard(self.sessions, self.ended, options.view_url)
         self.devices = Devices(options.session_key, redis, self.ended, now)
         self._view_url = options.view_url.rstrip("/")

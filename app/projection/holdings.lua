@@ -3,7 +3,8 @@
 -- KEYS: filling, chunks, held of the person, asked of the asker. Not the state, which the view may
 -- only read: whoever names a key to a script has to be let write it.
 -- ARGV: person, name of a next chunk, now (s), until (s), slack of a chunk (s), held at most,
---       places of a chunk, seconds between two of one asker, phone, random places to try
+--       places of a chunk, seconds between two of one asker, phone, the asker's short name,
+--       random places to try
 --
 -- Returns {chunk, place, state}; "often" if the asker was here a moment ago; "taken" if a next chunk is
 -- needed and one of that name is there.
@@ -21,7 +22,7 @@ end
 -- Takes one of the places that are tried; returns it, or nil if none is free. A place that was turned
 -- off is not free, whether its holder is still known or not.
 local function take(chunk)
-  for i = 10, #ARGV do
+  for i = 11, #ARGV do
     local off = redis.call('GETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(ARGV[i]), 7))
     if off == 0 and redis.call('HSETNX', 'yk:holders:' .. chunk, ARGV[i], person) == 1 then
       redis.call('INCR', 'yk:taken:' .. chunk)
@@ -79,6 +80,6 @@ for i = 1, #on - held_max + 1 do
   redis.call('HDEL', 'yk:holders:' .. of, at)
   redis.call('HDEL', held, on[i][1])
 end
-redis.call('HSET', held, chunk .. ':' .. place, till .. ' ' .. phone .. ' unread')
+redis.call('HSET', held, chunk .. ':' .. place, till .. ' ' .. phone .. ' ' .. ARGV[10] .. ' unread')
 redis.call('EXPIREAT', held, gone)
 return {chunk, place, redis.call('GET', 'yk:state') or ''}

@@ -5,22 +5,27 @@
     yk:holders:<chunk>   place → person, of every place that was taken and that the person holds, or
                          lost with a change of the code: a gate that asks us is told the new one
     yk:taken:<chunk>     how many places were taken, whatever became of them
-    yk:held:<person>     chunk:place → until when (s since 1970), phone, the colour that it tells
-                         ("unread" at first); of those not turned off
+    yk:held:<person>     chunk:place → until when (s since 1970), phone, asker, the version of the
+                         code that it tells ("unread" at first); of those not turned off
     yk:chunks            the chunks, by when they go
     yk:filling           the chunk in which places are taken now
     yk:asked:<asker>     there for a few seconds after an asker took a place
 
 What people make here must not fill the Redis of the codes, so it lies in another, and a follower
-of the log of its own turns off: with each code all places of its person that do not tell its
-colour, or none yet. How far it came stands in `yk:state`, which the same script writes. So a list
+of the log of its own turns off: with each code all places of its person that tell an older version
+of it, or none yet. How far it came stands in `yk:state`, which the same script writes. So a list
 knows its own age, and a follower that is late makes old lists and no wrong ones.
 
-A place is taken before the code is read that a credential tells, and the colour is noted after
+It is the version and not the colour, since a page that shows a code asks for nothing but its list
+(static/code.js): whatever changes on the page has to turn off what the page goes by.
+
+A place is taken before the code is read that a credential tells, and the version is noted after
 that. The code has to be read from a model that had come as far as the follower had when the place
-was taken (`Held.offsets`). So whichever change there is, no credential of a former colour stays on:
+was taken (`Held.offsets`). So whichever change there is, no credential of a former code stays on:
 what the follower had passed by then is in the code, and what it passes after that turns the place
 off.
+
+A session or an own phone that ends turns off the places that it took (`Holdings.end`).
 
 A chunk is of random places and has a random name, and no place is taken twice. So neither tells who
 has it, and two credentials of one person have nothing in common. When half of a chunk is taken the
@@ -46,10 +51,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.projection.codes import CodeBatch, colour_of
+from app.projection.codes import CodeBatch, version_of
 from app.projection.state import STATE, State, StateGate, decode_state, oldest, read_state
 from app.topics.catalogue import HEALTH_CODES
-from models.codes import Colour
 
 CHUNK = "yk:chunk:"
 HOLDERS = "yk:holders:"
@@ -70,8 +74,8 @@ HELD_MAX = 8
 """Credentials of one person that are on, of all their phones. The ninth turns off the oldest of its
 own phone, which has no use for it any more, or else the oldest of all."""
 
-PHONE_NAME_BYTES = 4
-"""Enough to tell the phones of one person apart."""
+SHORT_BYTES = 4
+"""Of the names of phones and askers: enough to tell those of one person apart."""
 
 NAMES_MAX = 4
 """Names that are tried for a next chunk. One is there already once in millions of chunks."""
@@ -94,9 +98,23 @@ if told then
   redis.call('HSET', KEYS[1], ARGV[1], (string.gsub(told, '%S+$', ARGV[2])))
 end
 """
-"""KEYS: held of the person. ARGV: chunk:place, the colour that its credential tells. A place that
+"""KEYS: held of the person. ARGV: chunk:place, the version that its credential tells. A place that
 was turned off meanwhile stays so."""
 
+_END = """
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  if string.match(all[i + 1], '^%d+ %x+ (%x+) ') == ARGV[1] then
+    local chunk, place = string.match(all[i], '^(%x+):(%d+)$')
+    if redis.call('EXISTS', 'yk:chunk:' .. chunk) == 1 then
+      redis.call('SETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(place), 7), 1)
+    end
+    redis.call('HDEL', 'yk:holders:' .. chunk, place)
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+"""
+"""KEYS: held of the person. ARGV: the asker's short name."""
 
 _TURN_OFF = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
@@ -105,7 +123,8 @@ end
 for i = 2, #KEYS do
   local all = redis.call('HGETALL', KEYS[i])
   for j = 1, #all, 2 do
-    if string.match(all[j + 1], '%S+$') ~= ARGV[i + 1] then
+    local told, version = tonumber(string.match(all[j + 1], '%S+$')), tonumber(ARGV[i + 1])
+    if not told or not version or told < version then
       local chunk, place = string.match(all[j], '^(%x+):(%d+)$')
       if redis.call('EXISTS', 'yk:chunk:' .. chunk) == 1 then
         redis.call('SETBIT', 'yk:chunk:' .. chunk, bit.bxor(tonumber(place), 7), 1)
@@ -118,7 +137,7 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
 """KEYS: state, held of each person. ARGV: state as it must be ("" for none), state as it is to be,
-the colour of each person. Returns 0 for nothing done."""
+the version of each person's code, "" of one that was deleted. Returns 0 for nothing done."""
 
 
 class Place(Struct, frozen=True):
@@ -161,6 +180,7 @@ class Holdings:
         self._epoch_task: asyncio.Task[None] | None = None
         self._hold: Any = redis.register_script(_HOLD)
         self._tell: Any = redis.register_script(_TELL)
+        self._end: Any = redis.register_script(_END)
 
     async def hold(
         self,
@@ -174,7 +194,7 @@ class Holdings:
         """Take a place for `person` until `until`; raise `TooOften`, `NotFollowed`, and
         `RuntimeError` if no name for a next chunk is free.
 
-        Read the code after that, as late as `Held` says, and `tell` its colour. An asker takes one
+        Read the code after that, as late as `Held` says, and `tell` its version. An asker takes one
         place in `ask_seconds`. `phone` is its public key.
         """
         for _ in range(NAMES_MAX):
@@ -189,7 +209,8 @@ class Holdings:
                     HELD_MAX,
                     CHUNK_BITS,
                     ask_seconds,
-                    hashlib.blake2b(phone, digest_size=PHONE_NAME_BYTES).hexdigest(),
+                    _short(phone),
+                    _short(asker.encode()),
                     *(secrets.randbelow(CHUNK_BITS) for _ in range(TRIES)),
                 ],
             )
@@ -208,10 +229,15 @@ class Holdings:
                     raise RuntimeError(f"holdings.lua answers {found!r}, which is no answer of it")
         raise RuntimeError(f"{NAMES_MAX} random names for a chunk of places are all taken")
 
-    async def tell(self, person: str, place: Place, colour: Colour) -> None:
-        """Note what the credential of a place tells, as read after the place was taken."""
+    async def tell(self, person: str, place: Place, version: int) -> None:
+        """Note which version of the code the credential of a place tells, as read after the place
+        was taken."""
         at = f"{place.chunk}:{place.index}"
-        await self._tell(keys=[HELD + person], args=[at, colour.value])
+        await self._tell(keys=[HELD + person], args=[at, version])
+
+    async def end(self, person: str, asker: str) -> None:
+        """Turn off all places of `person` that `asker` took."""
+        await self._end(keys=[HELD + person], args=[_short(asker.encode())])
 
     async def bits(self, chunk: str) -> StatusBits | None:
         """Return a chunk; None if it is unknown, or nobody knows how old it is."""
@@ -261,15 +287,16 @@ class HoldingsWriter:
         """Turn off by a batch of codes, and write `state`; return False, with nothing done, if
         Redis has moved on.
 
-        That a code came twice, or late, turns off more than need be, and leaves nothing on.
+        A code that comes twice, or after a newer one, turns off nothing that tells the newer.
         """
         keys = [STATE, *(HELD + person for person in batch.codes)]
-        colours = [
-            Colour.NONE.value if code is None else colour_of(code).value
-            for code in batch.codes.values()
-        ]
+        versions = ["" if code is None else version_of(code) for code in batch.codes.values()]
 
         async def write(last: bytes, to: bytes) -> Any:
-            return await self._turn_off(keys=keys, args=[last, to, *colours])
+            return await self._turn_off(keys=keys, args=[last, to, *versions])
 
         return await self.gate.swap(state, write)
+
+
+def _short(name: bytes) -> str:
+    return hashlib.blake2b(name, digest_size=SHORT_BYTES).hexdigest()

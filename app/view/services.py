@@ -123,7 +123,6 @@ class Services:
         self.explanations = Explanations(self._rows, self.trail, options.now)
         self.reconciliation = Reconciliation(self._rows, self.codes, self.trail, options.now)
         self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
-        self.login = Login(options.login, self._sessions, self._has_code, options.now)
         self.information = Information(self._rows, options.now)
         self.view_url = options.login.view_url
         self.proofs = Proofs(options.display_key, self.information)
@@ -137,6 +136,9 @@ class Services:
         self._credentials = _redis(options.credentials_redis_url, limits.STORE_SECONDS_MAX)
         self.holdings = Holdings(self._credentials)
         self.issuer = Issuer(self.holdings, self.credential_keys, self._judged, options.now)
+        self.login = Login(
+            options.login, self._sessions, self._has_code, options.now, on_end=self.issuer.end
+        )
         holders = Holders(self.credential_keys, self.holdings)
         self.statuses = Statuses(self.holdings, self.credential_keys, options.now)
         self.changes = Changes(
@@ -171,13 +173,15 @@ class Services:
         return read.colour is not Colour.NONE
 
     async def _judged(self, person: str) -> CodeRead:
-        """Return what a credential may tell; raise `Unavailable`, also if the code is stale."""
+        """Return what a credential may tell; raise `Unavailable`, also if the code is stale, or
+        may lack something: that grows old, and no list would say it."""
         read = await self.codes.read(person)
-        if read.stale:
+        if read.stale or (read.code is not None and read.code.complete_until is not None):
             raise Unavailable("stale", limits.RETRY_STALE_SECONDS)
         none = Judgement(Colour.NONE, (), None)
         shown = none if read.code is None else judge(read.code, read.at)
-        return CodeRead(shown, tuple(position.offset for position in read.positions))
+        version = 0 if read.code is None else read.code.version
+        return CodeRead(version, shown, tuple(position.offset for position in read.positions))
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:

@@ -329,7 +329,7 @@ async def test_a_change_between_holding_and_signing_turns_off_what_is_signed(
         assert found.code is not None
         await model.put(red(of))
         offsets = tuple(position.offset for position in found.positions)
-        return CodeRead(judge(found.code, found.at), offsets)
+        return CodeRead(found.code.version, judge(found.code, found.at), offsets)
 
     issuer = Issuer(Holdings(redis), KEYS, read_and_change, now)
     made = await issuer.issue("asker", person, "样*甲", "1234", PHONE.key)

@@ -56,7 +56,7 @@ async def hold(holdings: Holdings, person: str, asker: str) -> Held:
             asker += "'"
             await asyncio.sleep(0.1)
         else:
-            await holdings.tell(person, held.place, Colour.GREEN)
+            await holdings.tell(person, held.place, 1)
             return held
 
 

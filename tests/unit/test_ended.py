@@ -87,7 +87,7 @@ async def test_the_session_of_a_phone_ends_with_the_phone(redis_url: str) -> Non
         async with Redis.from_url(redis_url) as redis, redis.pipeline(transaction=True) as pipe:
             await here.tell(pipe, session.family)
             await pipe.execute()
-        here.note(session.family)
+        await here.note(session.person, session.family)
         assert here.is_over(session)
         await within(SECONDS_MAX, lambda: there.is_over(session))
         assert not there.is_over(replace(session, family=""))

@@ -1,12 +1,19 @@
 // Keeps the page at a gate alive: the clock, the QR, and the colour itself. The server renders
 // every state. This script asks whether the state shown still holds; if it does not, it puts the
 // server's own markup in place. A colour that cannot be confirmed is taken away.
+//
+// While the phone shows its code by itself (wallet.js) it asks for nothing but the status list, which
+// is everybody's. Only the view itself knows what that cannot say: what has changed, what is known at
+// all, whether the session goes on. So it is asked as soon as the list does not confirm the code, and
+// now and then besides.
 "use strict";
 
 (() => {
   const POLL_MS = 5000;
   const UNCONFIRMED_MS = 20000; // three polls without an answer
   const ANSWER_MS = 4000; // less than a poll
+  const LIST_OLD_MS = 10000; // beyond this the view knows more than the list
+  const ASK_MS = 15 * 60000; // half of what ends a session that nobody uses
   const TURN_MS = 20000; // what this phone signed is good for half a minute
   const PROOF_VERSION = 12;
   const ZONE = "Asia/Shanghai";
@@ -19,6 +26,8 @@
   let ahead = Number(main.dataset.now) - Date.now(); // the server's clock minus this device's
   // By the wall clock, not performance.now(), which stands still while a phone sleeps.
   let confirmed = 0;
+  let asked = Date.now(); // when the view itself told this state
+  let signed = false; // whether what stands there is this phone's own
   let drawn = Date.now();
   let turned = Date.now();
   let asking = false;
@@ -33,8 +42,8 @@
 
   // The state shown is the view's as of now. For a phone without a network (static/offline.js) a
   // colour's words are kept, and what it may show by itself (wallet.js).
-  function confirm() {
-    confirmed = Date.now();
+  function confirm(at = Date.now()) {
+    confirmed = at;
     if (main.dataset.state === "none") forget(); // it was another person's
     if (!coloured()) return;
     const said = (selector) => main.querySelector(selector).textContent;
@@ -85,6 +94,7 @@
     if (!fresh) return; // not our page, but perhaps a proxy's
     fresh.querySelectorAll("noscript").forEach((element) => element.remove());
     become(document.adoptNode(fresh));
+    asked = Date.now();
     document.title = page.title;
     ahead = Number(main.dataset.now) - Date.now();
     confirm();
@@ -94,6 +104,7 @@
   function draw(token) {
     qrDraw(main.querySelector("[data-qr]"), token, Number(main.dataset.qrVersion));
     drawn = Date.now();
+    signed = false;
     turn();
   }
 
@@ -104,7 +115,9 @@
     if (!place) return;
     turned = Date.now();
     const text = await wallet.show(coloured() ? main.dataset : null);
-    if (!text || !place.isConnected) return;
+    if (!place.isConnected) return;
+    signed = Boolean(text);
+    if (!text) return;
     qrDraw(place, text, PROOF_VERSION);
     place.closest("[hidden]")?.removeAttribute("hidden");
     drawn = Date.now();
@@ -115,14 +128,27 @@
     return colour === "none" ? colour : `${colour} ${version} ${reasons.map((r) => r.rank)} ${old}`;
   }
 
+  // Says whether the list confirms what is shown.
+  async function listed() {
+    if (!signed || !coloured() || Math.abs(Date.now() - asked) > ASK_MS) return false;
+    const { key } = main.dataset;
+    if (key.endsWith("true")) return false; // the page says that its data are old
+    const until = await wallet.holdsUntil(main.dataset);
+    // Where it says itself that its data are old, the view may say so of a code.
+    if (now() - until > LIST_OLD_MS || main.dataset.key !== key) return false;
+    confirm(Math.min(until - ahead, Date.now()));
+    return true;
+  }
+
   async function check() {
-    if (now() < Number(main.dataset.retry ?? 0)) return;
+    if (now() < Number(main.dataset.retry ?? 0) || (await listed())) return;
     const answer = await ask(main.dataset.display, "application/json");
     if (!answer) return;
     if (answer.status !== 200) return refresh(answer.status === 503 ? "unavailable" : undefined);
     const shown = JSON.parse(answer.text);
     if (keyOf(shown.code) !== main.dataset.key) return refresh(shown.code.colour);
     main.dataset.epoch = answer.epoch;
+    asked = Date.now();
     confirm();
     if (shown.token && Date.now() - drawn > Number(main.dataset.qrValid) / 2) draw(shown.token);
   }

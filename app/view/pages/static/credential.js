@@ -164,13 +164,19 @@ const credentials = (() => {
   const fromBase64 = (text) =>
     Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
 
-  // The payload and the headers of a COSE_Sign1 (RFC 9052) that one of `keys` signed, each a JWK.
-  async function verified(raw, keys) {
+  // The parts of a COSE_Sign1 (RFC 9052), whoever signed it.
+  function partsOf(raw) {
     const { tag, value } = unpack(raw);
     must(tag === 18 && Array.isArray(value) && value.length === 4);
     const [protectedBytes, open, payload, signature] = value;
     must(isBytes(protectedBytes) && open instanceof Map && open.size === 0);
     must(isBytes(payload) && isBytes(signature, 64));
+    return { protectedBytes, payload, signature };
+  }
+
+  // The claims and the headers of a COSE_Sign1 that one of `keys` signed, each a JWK.
+  async function verified(raw, keys) {
+    const { protectedBytes, payload, signature } = partsOf(raw);
     const headers = unpack(protectedBytes);
     must(headers instanceof Map && headers.get(ALG) === EDDSA && isBytes(headers.get(KID)));
     const kid = hex(headers.get(KID));
@@ -190,16 +196,32 @@ const credentials = (() => {
 
   class UnknownKey extends Forged {}
 
+  // Where the status of a credential stands.
+  function placeOf(claims) {
+    const [place] = hasKeys(claims.get(STATUS), "status_list");
+    const [index, uri] = hasKeys(place, "idx", "uri");
+    must(Number.isInteger(index) && index >= 0 && /^s\/[0-9a-f]{6}$/.test(uri));
+    return { index, uri };
+  }
+
+  // Returns a function that says of a place whether it is turned off.
+  async function bitsOf(claims) {
+    const [size, packed] = hasKeys(claims.get(STATUS_LIST), "bits", "lst");
+    must(size === 1 && isBytes(packed));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const bits = new Uint8Array(await new Response(stream).arrayBuffer());
+    // What is not in the list is not on it.
+    return (index) => index >= 8 * bits.length || ((bits[index >> 3] >> (index & 7)) & 1) === 1;
+  }
+
   async function claimsOf(raw, keys) {
     const { headers, claims } = await verified(raw, keys);
     hasKeys(headers, ALG, KID);
-    const [until, confirmation, status, shown] = hasKeys(claims, EXP, CNF, STATUS, SHOWN);
+    const [until, confirmation, , shown] = hasKeys(claims, EXP, CNF, STATUS, SHOWN);
     const [cose] = hasKeys(confirmation, 1);
     const [kind, curve, x, odd] = hasKeys(cose, 1, -1, -2, -3);
     must(kind === 2 && curve === 1 && isBytes(x, 32) && typeof odd === "boolean");
-    const [place] = hasKeys(status, "status_list");
-    const [index, uri] = hasKeys(place, "idx", "uri");
-    must(Number.isInteger(index) && index >= 0 && /^s\/[0-9a-f]{6}$/.test(uri));
+    const { index, uri } = placeOf(claims);
     must(Array.isArray(shown) && shown.length === 3 && Number.isInteger(until));
     const [colour, name, ending] = shown;
     must(typeof name === "string" && typeof ending === "string" && COLOURS[colour]);
@@ -215,6 +237,11 @@ const credentials = (() => {
   }
 
   return {
+    // What was fetched from us over TLS is believed as this script is, in browsers too that cannot
+    // verify: the place { index, uri } of a credential; the bits of a list.
+    place: (raw) => placeOf(unpack(partsOf(raw).payload)),
+    bits: (raw) => bitsOf(unpack(partsOf(raw).payload)),
+
     Forged,
     UnknownKey,
     isOurs: (text) => text.startsWith(PREFIX),
@@ -249,12 +276,7 @@ const credentials = (() => {
       const { headers, claims } = await verified(raw, keys);
       must(headers.size === 3 && headers.get(TYP) === LIST_TYPE);
       must(claims instanceof Map && Number.isInteger(claims.get(IAT)) && Number.isInteger(claims.get(EXP)));
-      const [size, packed] = hasKeys(claims.get(STATUS_LIST), "bits", "lst");
-      must(size === 1 && isBytes(packed));
-      const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-      const bits = new Uint8Array(await new Response(stream).arrayBuffer());
-      // What is not in the list is not on it.
-      const isOff = (index) => index >= 8 * bits.length || ((bits[index >> 3] >> (index & 7)) & 1) === 1;
+      const isOff = await bitsOf(claims);
       return { uri: claims.get(SUB), asOf: claims.get(IAT), until: claims.get(EXP), isOff };
     },
   };

@@ -8,7 +8,9 @@ const wallet = (() => {
   const FRESH_MS = 60 * 60 * 1000; // then the next one, with another place in the lists
   const AGAIN_MS = 6000; // the view gives one in five seconds
   const ANSWER_MS = 4000;
+  const LIST_MS = 2000; // then the view is asked itself, which takes its time as well
   const own = kept("credential");
+  let list = null; // { uri, etag, isOff }: the one that was fetched last
   let notBefore = 0;
   let asking = false;
 
@@ -18,7 +20,7 @@ const wallet = (() => {
 
   const isOf = (found, { holder, key }) => found.holder === holder && found.code === codeOf(key);
 
-  async function fetchNew({ holder, key, epoch }, ahead) {
+  async function fetchNew({ holder, epoch }, ahead) {
     const jwk = await deviceKey();
     const answer = await fetch("/v1/me/credential", {
       method: "POST",
@@ -28,14 +30,45 @@ const wallet = (() => {
       signal: AbortSignal.timeout(ANSWER_MS),
     });
     if (!answer.ok) return false;
-    const { credential, valid_until: until } = await answer.json();
+    const { credential, valid_until: until, colour, version } = await answer.json();
     const at = Date.now() + ahead;
-    const code = codeOf(key);
+    const code = `${colour} ${version}`; // of the page, or already of a newer one
     own.write({ credential, until: Date.parse(until), at, ahead, holder, code, epoch, x: jwk.x });
     return true;
   }
 
+  // Fetches a list as anybody would: without a cookie, and as a cache may answer. Returns until when
+  // (ms, the view's clock) all that was appended is in it; throws where there is none.
+  async function fetchList(uri) {
+    const answer = await fetch(`/v1/${uri}`, {
+      headers: list?.uri === uri ? { "If-None-Match": list.etag } : {},
+      cache: "no-store",
+      credentials: "omit",
+      signal: AbortSignal.timeout(LIST_MS),
+    });
+    if (answer.status !== 304) {
+      if (!answer.ok) throw new Error(`${uri} answers ${answer.status}`);
+      const isOff = await credentials.bits(new Uint8Array(await answer.arrayBuffer()));
+      list = { uri, etag: answer.headers.get("etag"), isOff };
+    }
+    return Number(answer.headers.get("x-as-of"));
+  }
+
   return {
+    // The instant (ms, the view's clock) until which the code that a page shows holds, by the status
+    // list alone; 0 if the list cannot tell: there is no credential of it or no list, or it is off.
+    async holdsUntil(shown) {
+      const found = own.read();
+      if (!found || !isOf(found, shown) || found.epoch !== shown.epoch) return 0;
+      try {
+        const { uri, index } = credentials.place(bytesOf(found.credential));
+        const asOf = await fetchList(uri);
+        if (!list.isOff(index)) return asOf;
+        if (own.read()?.credential === found.credential) own.drop();
+      } catch {} // no network, or not what we send
+      return 0;
+    },
+
     // Gets a credential of the code that a page shows, where that is due. `shown` has its data
     // attributes: the holder, the key, and the epoch, which is another one once the view's model was
     // built again and knows no credential of before. `ahead` is the view's clock minus this
