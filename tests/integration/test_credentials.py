@@ -16,12 +16,20 @@ import pytest
 from cwt import COSE, COSEKey
 from litestar import Litestar
 from litestar.exceptions import HTTPException, ValidationException
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from app.credentials.bounds import ASK_SECONDS, LIFE, LIST_SECONDS_MAX, SIGN_SECONDS
+from app.credentials.bounds import (
+    ASK_SECONDS,
+    CACHE_SECONDS,
+    LIFE,
+    LIST_SECONDS_MAX,
+    READ_SECONDS,
+    SIGN_SECONDS,
+)
 from app.credentials.cbor import unpack
 from app.credentials.claims import Claims, read_claims
-from app.credentials.issuing import CodeRead, Issuer
+from app.credentials.issuing import CodeRead, Issuer, asker_of
 from app.credentials.keys import IssuerKeys
 from app.credentials.routes import credential_routes, status_routes
 from app.process.settings import Settings
@@ -33,6 +41,7 @@ from app.view.services import Services
 from app.web.problems import Refused, on_http_exception, on_invalid, on_refused
 from app.web.strict import StrictRequest
 from models.codes import Colour, HealthCode, Reason, judge
+from models.events import DocumentType
 from support.asgi import transport_to
 from support.credentials import Phone
 from support.views import (
@@ -198,6 +207,16 @@ async def test_a_stale_code_is_not_signed(model: Model, client: httpx.AsyncClien
     assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
 
 
+async def test_a_code_that_may_lack_something_is_not_signed(
+    model: Model, client: httpx.AsyncClient
+) -> None:
+    """It grows old while that is held, and no list would say it."""
+    code = replace(health_code(person := someone()), complete_until=now())
+    await model.put(code)
+    answer = await ask(client, person)
+    assert (answer.status_code, answer.json()["code"]) == (503, "code-unavailable")
+
+
 async def test_a_session_has_one_in_five_seconds(
     model: Model, client: httpx.AsyncClient, redis: Redis
 ) -> None:
@@ -253,15 +272,67 @@ async def test_a_green_turns_off_what_says_red_and_a_deletion_all(
     assert [await is_off(client, clock, place) for place in places] == [True, True]
 
 
-async def test_another_reason_turns_nothing_off(
+async def test_another_reason_turns_it_off_too(
     model: Model, client: httpx.AsyncClient, clock: Clock
 ) -> None:
+    """A page that shows the reasons goes by the list alone."""
     person = someone()
     await model.put(red(person, 2))
     place = (await issued(client, person)).place
     more = reason(Reason.HOME_QUARANTINE, conditions=(waiting(),))
     await model.put(health_code(person, more, version=3))
+    assert await is_off(client, clock, place)
+
+
+async def test_an_older_code_that_comes_late_turns_nothing_off(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person = someone()
+    await model.put(red(person, 3))
+    answer = await ask(client, person)
+    assert (answer.json()["colour"], answer.json()["version"]) == ("red", 3)
+    place = (await issued(client, person)).place
+    for version in (2, 3):
+        await model.turn_off(health_code(person, version=version))
     assert not await is_off(client, clock, place)
+
+
+async def test_what_a_session_took_ends_with_it_and_no_other(
+    model: Model, redis: Redis, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    holdings, at = Holdings(redis), now()
+    places = [
+        (await holdings.hold(person, asker, bytes([n]), at, at + LIFE, ASK_SECONDS)).place
+        for n, asker in enumerate(("one", "other"))
+    ]
+    await holdings.end(person, "one")
+    assert [await is_off(client, clock, place) for place in places] == [True, False]
+    assert [await holdings.holder(place) for place in places] == [None, person]
+
+
+async def test_a_logout_turns_off_what_the_session_took(
+    model: Model, redis_url: str, clock: Clock
+) -> None:
+    view = Services(options_over(redis_url, clock))
+    async with view.running(Litestar([])):
+        session = view.login.sessions.begin(
+            someone(), "样*甲", None, DocumentType.RESIDENT_IDENTITY_CARD, "1234"
+        )
+        await model.put(health_code(session.person))
+        asker = asker_of(session.id)
+        made = await view.issuer.issue(asker, session.person, "样*甲", "1234", PHONE.key)
+        place = read_claims(KEYS.verified(made.credential)).place
+
+        async def is_on() -> bool:
+            found = await view.holdings.bits(place.chunk)
+            assert found is not None
+            return not found.bits[place.index // 8] >> place.index % 8 & 1
+
+        assert await is_on()
+        await view.login.ended.end(session)
+        assert not await is_on()
 
 
 async def test_a_red_after_one_that_time_ended_turns_off_the_green_between_them(
@@ -380,15 +451,37 @@ async def test_a_list_says_how_old_its_data_are_and_anybody_may_keep_it(
     assert claims[4] == claims[6] + LIST_SECONDS_MAX
     assert (claims[65534], claims[65533]["bits"]) == (SIGN_SECONDS, 1)
     answer = await client.get(f"/v1/s/{place.chunk}")
-    assert answer.headers["cache-control"] == f"public, max-age={SIGN_SECONDS}"
+    assert answer.headers["cache-control"] == f"public, max-age={CACHE_SECONDS}"
+    assert answer.headers["x-as-of"] == str(int(as_of.timestamp() * 1_000))
     assert answer.headers["access-control-allow-origin"] == "*"
-    known = {"if-none-match": answer.headers["etag"]}
-    assert (await client.get(f"/v1/s/{place.chunk}", headers=known)).status_code == 304
+    for known in (answer.headers["etag"], f'"another", W/{answer.headers["etag"]}'):
+        same = await client.get(f"/v1/s/{place.chunk}", headers={"if-none-match": known})
+        assert (same.status_code, same.content) == (304, b"")
+        assert same.headers["x-as-of"] == answer.headers["x-as-of"]
     all_of_them = (await client.get("/v1/s")).json()
     assert all_of_them["status_lists"] == [f"s/{place.chunk}"]
 
 
-async def test_a_list_is_signed_again_after_a_while(
+async def test_a_list_stays_the_same_while_nothing_changes_in_it_and_its_data_grow_no_older(
+    model: Model, client: httpx.AsyncClient, clock: Clock
+) -> None:
+    person, as_of = someone(), now()
+    await model.put(health_code(person), as_of=as_of)
+    chunk = (await issued(client, person)).place.chunk
+    first = await client.get(f"/v1/s/{chunk}")
+    clock.wait(SIGN_SECONDS - 5)
+    later = as_of + timedelta(seconds=9)
+    await model.put(as_of=later)
+    same = await client.get(f"/v1/s/{chunk}")
+    assert (same.content, same.headers["etag"]) == (first.content, first.headers["etag"])
+    assert same.headers["x-as-of"] == str(int(later.timestamp() * 1_000))
+    clock.wait(5)
+    signed_again = await client.get(f"/v1/s/{chunk}")
+    assert signed_again.headers["etag"] != first.headers["etag"]
+    assert (await listed(client, chunk))[6] == int(later.timestamp())
+
+
+async def test_a_change_is_in_the_list_as_soon_as_it_is_read_again(
     model: Model, client: httpx.AsyncClient, clock: Clock
 ) -> None:
     person = someone()
@@ -396,10 +489,8 @@ async def test_a_list_is_signed_again_after_a_while(
     chunk = (await issued(client, person)).place.chunk
     first = await client.get(f"/v1/s/{chunk}")
     await model.put(red(person))
-    clock.wait(SIGN_SECONDS - 5)
-    assert (await client.get(f"/v1/s/{chunk}")).content == first.content
-    clock.wait(5)
-    assert (await client.get(f"/v1/s/{chunk}")).content != first.content
+    clock.wait(READ_SECONDS)
+    assert (await client.get(f"/v1/s/{chunk}")).headers["etag"] != first.headers["etag"]
 
 
 async def test_no_list_is_signed_by_data_that_no_terminal_would_believe(

@@ -13,7 +13,6 @@ from app.development.stack.redis_server import RedisServer
 from app.process.ports import free_port
 from app.process.settings import Settings
 from app.projection.holdings import CHUNK, Held, Holdings, NotFollowed
-from models.codes import Colour
 from support.brokers import Kafka
 from support.views import Log, health_code, now, reason, running_rows, someone
 
