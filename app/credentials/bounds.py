@@ -19,8 +19,8 @@ READ_SECONDS = 0.25
 code's own way to the view takes as long: a projection looks for what is new that often."""
 
 CACHE_SECONDS = 1
-"""How long a cache in front may answer for us: the least that HTTP can say. A red is on a phone that
-much later there, and as_of says so."""
+"""How long a cache in front may answer for us: the least that HTTP can say. A red is on a phone so
+much later there, and `x-as-of` says so."""
 
 ASK_SECONDS = 5
 """A session has one credential in this time. It is less than anybody needs to log in again."""

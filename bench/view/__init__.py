@@ -10,6 +10,7 @@
 - `profile`: where the view's CPU time goes, by stage.
 - `scenes`: what its clients see while something is too much, slow or gone.
 - `phones`: a thousand phones that show their codes for ten minutes.
+- `reds`: how long it takes until a phone shows a red, by its list alone and as before.
 - `curves`, `report`: plots over time, and the page docs/benchmarks/view.md.
 
 Everything runs on this machine and its loopback address, on free ports.

@@ -144,6 +144,11 @@ async def changes(people: int, rate: int) -> AsyncIterator[Record]:
         number += 1
 
 
+def red(number: int, at: datetime) -> Record:
+    """Return a report that turns a person red."""
+    return record_of(_by_province(number, at, sequence=time.time_ns() // 1_000))
+
+
 async def publish(brokers: Brokers, records: AsyncIterator[Record]) -> int:
     """Publish records and return how many; each partition keeps their order. Raise a `KafkaError`
     where Kafka does not take one."""

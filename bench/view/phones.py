@@ -9,6 +9,10 @@ no network since.
 
 There are three situations: the page is open and has a network; the page is open and its network
 goes; the page is opened without one (static/offline.js).
+
+The ten minutes pass in some seconds, so a list would look as old as the clock was put forward. What
+it says of its age (`x-as-of`) is put forward by as much, within the browser; nothing else is
+changed. How long a red takes is measured in real time (bench.view.reds).
 """
 
 import asyncio
@@ -22,12 +26,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
 
 from app.development.stack.processes import StackError
 from app.development.stack.stack import Say
-from app.login.sessions import COOKIE
-from bench.view import people, stage
+from bench.view import people, reds, stage
+from bench.view.reds import Reds, log_in
 from bench.view.stage import Stage
 
 PHONES = 1_000
@@ -45,6 +49,16 @@ LISTS = re.compile(r"/v1/s(/[0-9a-f]{6})?|/v1/credential-keys")
 """What anybody may keep and hand on: the lists, which they are, and who signed them."""
 
 
+AS_OLD_AS_THEY_ARE = """{
+    const get = Headers.prototype.get;
+    Headers.prototype.get = function (name) {
+        const value = get.call(this, name);
+        if (name !== "x-as-of" || value === null) return value;
+        return String(Number(value) + Date.now() - Date.parse(get.call(this, "date")));
+    };
+}"""
+
+
 class Situation(StrEnum):
     """What a phone's ten minutes are like."""
 
@@ -57,9 +71,10 @@ class Ten(Struct, frozen=True):
     """Ten minutes of all phones in one situation.
 
     `asked` are the requests after the page was open that reached the view, by address, and `lists`
-    how many of them were for status lists; `lost` are those that found no network. `shown` is how
-    often a phone showed something, `believed` how often a terminal without a network took it for
-    its holder's colour, `others` what it said else.
+    how many of them were for status lists, `not_modified` how many of these were answered by 304,
+    `list_bytes` what all of these took, both ways, without TLS; `lost` are those that found no
+    network. `shown` is how often a phone showed something, `believed` how often a terminal without
+    a network took it for its holder's colour, `others` what it said else.
     """
 
     situation: str
@@ -71,6 +86,8 @@ class Ten(Struct, frozen=True):
     shown: int
     believed: int
     others: dict[str, int]
+    not_modified: int = 0
+    list_bytes: int = 0
 
     @property
     def not_lists(self) -> int:
@@ -84,6 +101,7 @@ class Shown(Struct, frozen=True):
     phones: int
     minutes: int
     tens: list[Ten]
+    reds: list[Reds] = []
 
 
 def measure(directory: Path, phones: int, say: Say) -> Shown:
@@ -94,26 +112,32 @@ def measure(directory: Path, phones: int, say: Say) -> Shown:
         )
     with stage.running(directory, max(phones, PEOPLE_MIN), say) as on:
         cookies = on.folder / "cookies.txt"
-        people.write_cookies(on.settings, cookies, phones, timedelta(0))
+        people.write_cookies(on.settings, cookies, on.count, timedelta(0))
         values = cookies.read_text().split()
-        tens = asyncio.run(_tens(on, values, say))
-    return Shown(phones, MINUTES, tens)
+        return asyncio.run(_measured(on, values, phones, say))
 
 
-async def _tens(on: Stage, cookies: list[str], say: Say) -> list[Ten]:
-    tens = []
+async def _measured(on: Stage, cookies: list[str], phones: int, say: Say) -> Shown:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
-        for situation in Situation:
-            counting = _Counting(situation)
-            for first in range(0, len(cookies), AT_ONCE):
-                numbers = range(first, min(first + AT_ONCE, len(cookies)))
-                await _batch(browser, on, situation, {n: cookies[n] for n in numbers}, counting)
-            tens.append(counting.found(len(cookies)))
-            say(told(tens[-1]))
+        # First, since the others' people stay as they are.
+        tens = await _tens(browser, on, cookies[:phones], say)
+        found = await reds.measure(browser, on, cookies, phones, say)
         await browser.close()
+    return Shown(phones, MINUTES, tens, found)
+
+
+async def _tens(browser: Browser, on: Stage, cookies: list[str], say: Say) -> list[Ten]:
+    tens = []
+    for situation in Situation:
+        counting = _Counting(situation)
+        for first in range(0, len(cookies), AT_ONCE):
+            numbers = range(first, min(first + AT_ONCE, len(cookies)))
+            await _batch(browser, on, situation, {n: cookies[n] for n in numbers}, counting)
+        tens.append(counting.found(len(cookies)))
+        say(told(tens[-1]))
     return tens
 
 
@@ -125,6 +149,7 @@ class _Counting:
         self.opening = Counter[str]()
         self.asked = Counter[str]()
         self.lost = Counter[str]()
+        self.not_modified = self.list_bytes = 0
         self.shown = 0
         self.said = Counter[str]()
 
@@ -134,7 +159,15 @@ class _Counting:
         believed = others.pop("believed", 0)
         lists = sum(n for address, n in self.asked.items() if LISTS.fullmatch(address))
         return Ten(self._situation.value, phones, dict(self.opening), dict(self.asked),
-                   dict(self.lost), lists, self.shown, believed, others)  # fmt: skip
+                   dict(self.lost), lists, self.shown, believed, others,
+                   self.not_modified, self.list_bytes)  # fmt: skip
+
+    async def note_list(self, request: Request) -> None:
+        """Count what the answer to a question for a list was, and took."""
+        answer, sizes = await request.response(), await request.sizes()
+        if answer is not None and answer.status == 304:
+            self.not_modified += 1
+        self.list_bytes += sum(sizes.values())
 
 
 async def _batch(
@@ -153,6 +186,8 @@ async def _batch(
     gate = await browser.new_context(service_workers="block")
     try:
         await asyncio.gather(*(phone.open(situation) for phone in phones))
+        if situation is Situation.NETWORK:
+            await asyncio.gather(*(phone.shows_itself() for phone in phones))
         terminal = await gate.new_page()
         await terminal.clock.install(time=datetime.now(UTC))
         # Anything of the view's that is no page of a terminal: what runs is offline_check.js.
@@ -171,7 +206,7 @@ async def _batch(
                     await phone.look(terminal)
     finally:
         for phone in phones:
-            await phone.context.close()
+            await phone.close()
         await gate.close()
 
 
@@ -213,15 +248,15 @@ class _Phone:
         self._cookie = cookie
         self._counting = counting
         self._reached, self._lost = counting.opening, Counter[str]()
+        self._noting: set[asyncio.Task[None]] = set()
+        self._listed = False
 
     async def open(self, situation: Situation) -> None:
         """Open the code, until the phone has a credential; then the situation begins."""
         self._situation = situation
-        await self.context.add_cookies(
-            [{"name": COOKIE, "value": self._cookie, "url": self._url.replace("http:", "https:"),
-              "secure": True, "httpOnly": True, "sameSite": "Lax"}]
-        )  # fmt: skip
-        self.context.on("requestfinished", lambda asked: self._count(asked.url, self._reached))
+        await log_in(self.context, self._url, self._cookie)
+        await self.context.add_init_script(AS_OLD_AS_THEY_ARE)
+        self.context.on("requestfinished", self._finished)
         self.context.on("requestfailed", lambda asked: self._count(asked.url, self._lost))
         self._page = await self.context.new_page()
         await self._page.clock.install(time=datetime.now(UTC))
@@ -240,6 +275,21 @@ class _Phone:
         self._reached, self._lost = self._counting.asked, self._counting.lost
         if self._situation is Situation.NETWORK:
             self._lost = self._reached  # what was given up on had reached the view
+
+    def _finished(self, request: Request) -> None:
+        self._count(request.url, self._reached)
+        if not LISTS.fullmatch(urlsplit(request.url).path):
+            return
+        self._listed = True
+        if self._reached is self._counting.asked:
+            task = asyncio.create_task(self._counting.note_list(request))
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
+
+    async def close(self) -> None:
+        """End, once all that it asked is counted."""
+        await asyncio.gather(*self._noting)
+        await self.context.close()
 
     @staticmethod
     def _count(url: str, counts: Counter[str]) -> None:
@@ -260,6 +310,13 @@ class _Phone:
             }"""
         )
         return None if text is None else str(text)
+
+    async def shows_itself(self) -> None:
+        """Return once it has asked for its list: it shows its code by itself."""
+        async with asyncio.timeout(OPEN_MS_MAX / 1_000):
+            while not self._listed:
+                await self.pass_(1)
+                await asyncio.sleep(ANSWER_SECONDS)
 
     async def look(self, terminal: Page) -> None:
         """Let a terminal verify what it shows."""
@@ -282,7 +339,8 @@ def told(ten: Ten) -> str:
     """Say what was found, in a line."""
     return (
         f"{ten.situation}: {ten.not_lists:,} requests of {ten.phones:,} phones but for the lists "
-        f"({ten.asked}; without a network {ten.lost}); {ten.believed:,} of {ten.shown:,} believed, "
+        f"({ten.asked}; {ten.not_modified:,} of {ten.lists:,} lists were 304, {ten.list_bytes:,} "
+        f"bytes; without a network {ten.lost}); {ten.believed:,} of {ten.shown:,} believed, "
         f"else {ten.others}"
     )
 
@@ -296,6 +354,7 @@ def goals(found: Shown) -> Iterator[str]:
             f"requests but for the list | {ten.not_lists:,}, {ten.not_lists / ten.phones:g} each "
             f"| {asked} |"
         )
+    yield from reds.goals(found.reds)
     shown, believed = sum(t.shown for t in found.tens), sum(t.believed for t in found.tens)
     silent = sum(t.others.get("shows nothing", 0) for t in found.tens)
     good = "met" if believed == shown and not silent else "**missed**"
@@ -312,10 +371,12 @@ def lines(found: Shown) -> Iterator[str]:
         f"{found.phones:,} browsers with the product's pages and scripts, in each of three "
         f"situations, for {found.minutes} minutes of their clocks. Requests are counted from when "
         f"the page is open; every {LOOK_SECONDS} s a terminal that has had no network since then "
-        "verifies what a phone shows."
+        "verifies what a phone shows. While the clocks run faster, the age that a list states is "
+        "moved with them."
     )
-    yield from ("", "| | Reached the view, by address | of these for lists | Found no network "
-                "| Believed | Otherwise |", "|---|---|---|---|---|---|")  # fmt: skip
+    yield from ("", "| | Reached the view, by address | of these for lists | of these 304 "
+                "| Bytes of lists a phone | Found no network | Believed | Otherwise |",
+                "|---|---|---|---|---|---|---|---|")  # fmt: skip
     for ten in found.tens:
         asked, lost = (
             ", ".join(f"`{address}`: {n:,}" for address, n in sorted(counts.items())) or "none"
@@ -323,6 +384,8 @@ def lines(found: Shown) -> Iterator[str]:
         )
         others = ", ".join(f"{what}: {n:,}" for what, n in ten.others.items())
         yield (
-            f"| {ten.situation} | {asked} | {ten.lists:,} | {lost} | {ten.believed:,} of "
+            f"| {ten.situation} | {asked} | {ten.lists:,} | {ten.not_modified:,} "
+            f"| {ten.list_bytes / ten.phones:,.0f} | {lost} | {ten.believed:,} of "
             f"{ten.shown:,} | {others or 'nothing'} |"
         )
+    yield from reds.lines(found.reds)

@@ -349,7 +349,8 @@ def test_view_that_fails_while_the_page_is_open_takes_the_colour_away(
     stage: Stage, page: Page
 ) -> None:
     open_code(stage, page, people.green(someone()))
-    page.route("**/v1/me/display", lambda route: route.fulfill(status=503, body="{}"))
+    for address in ("**/v1/me/display", "**/v1/s/*"):
+        page.route(address, lambda route: route.fulfill(status=503, body="{}"))
     page.route(PAGE, lambda route: route.fulfill(status=502, body="proxy"))
     page.clock.run_for(LOST_MS)
     expect(page.locator("h1 .first")).to_have_text("亮码失败")

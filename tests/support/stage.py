@@ -172,9 +172,13 @@ class Stage:
         page.goto(f"{self.url}/empty")
         page.add_script_tag(path=static_file(script))
 
+    def append(self, *codes: HealthCode) -> None:
+        """Append codes to the log."""
+        self._log.append("health-codes", ((code.person, code) for code in codes))
+
     def put(self, *codes: HealthCode) -> str:
         """Append codes to the log; return the last one's person when the view shows it."""
-        self._log.append("health-codes", ((code.person, code) for code in codes))
+        self.append(*codes)
         last = codes[-1]
         until = time.monotonic() + SHOWN_SECONDS_MAX
         while time.monotonic() < until:
