@@ -39,6 +39,10 @@ SUB, LIST_EXP, IAT, TTL, STATUS_LIST = 2, 4, 6, 65534, 65533
 LISTS_KEPT = 256
 """Lists kept as bytes: of 16 million credentials, some 5 MB."""
 
+LEVEL = 4
+"""Of zlib. With one place in twenty turned off a list is 4.3 KB after 0.3 ms; at level 9, 3.7 KB
+after 14 ms of the loop."""
+
 RETRY_SECONDS = 2
 
 
@@ -119,7 +123,7 @@ def sign_list(keys: IssuerKeys, chunk: str, found: StatusBits) -> bytes:
             IAT: as_of,
             LIST_EXP: as_of + LIST_SECONDS_MAX,
             TTL: SIGN_SECONDS,
-            STATUS_LIST: {"bits": 1, "lst": zlib.compress(found.bits, 9)},
+            STATUS_LIST: {"bits": 1, "lst": zlib.compress(found.bits, LEVEL)},
         }
     )
     return keys.sign(payload, {TYP: LIST_TYPE})

@@ -2,9 +2,9 @@
 asking the view for its display, as before.
 
 Phones are browsers as in bench.view.phones, with clocks of their own, in real time. Each shows a
-green; then a province reports each person red, at an instant of its own within `SPREAD_SECONDS`, and the
-page notes when it has become red. From the report to there it is the whole way: Kafka, the worker,
-the projections, the list or the display, the page itself.
+green; then a province reports each person red, at an instant of its own within `SPREAD_SECONDS`,
+and the page notes when it has become red. From the report to there it is the whole way: Kafka, the
+worker, the projections, the list or the display, the page itself.
 
 Before, a phone had no list to go by; a phone that is given no credential asks for its display every
 five seconds still.
