@@ -15,6 +15,7 @@
 
 It promises that a credential names no person key and no document number, that whoever has a copy of
 it can show nothing with it, and that a list never says it is on by data in which its person's
-code is a newer one (app.projection.holdings). The reasons are in docs/decisions/0021-credentials.md.
+code is a newer one (app.projection.holdings). The reasons are in
+docs/decisions/0021-credentials.md.
 It imports `app.login` (the guard), `app.projection`, `app.process`, `app.web` and `models`.
 """

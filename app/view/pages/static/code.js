@@ -135,7 +135,7 @@
     if (key.endsWith("true")) return false; // the page says that its data are old
     const until = await wallet.holdsUntil(main.dataset);
     // Where it says itself that its data are old, the view may say so of a code.
-    if (now() - until > LIST_OLD_MS || main.dataset.key !== key) return false;
+    if (!(now() - until <= LIST_OLD_MS) || main.dataset.key !== key) return false;
     confirm(Math.min(until - ahead, Date.now()));
     return true;
   }

@@ -51,7 +51,7 @@ const wallet = (() => {
       const isOff = await credentials.bits(new Uint8Array(await answer.arrayBuffer()));
       list = { uri, etag: answer.headers.get("etag"), isOff };
     }
-    return Number(answer.headers.get("x-as-of"));
+    return Number(answer.headers.get("x-as-of")) || 0;
   }
 
   return {
