@@ -11,8 +11,8 @@ There are three situations: the page is open and has a network; the page is open
 goes; the page is opened without one (static/offline.js).
 
 The ten minutes pass in some seconds, so a list would look as old as the clock was put forward. What
-it says of its age (`x-as-of`) is put forward by as much, within the browser; nothing else is
-changed. How long a red takes is measured in real time (bench.view.reds).
+it says of its age (`x-as-of`) is put forward by as much, within the browser, and no answer is given
+up for a time-out that passed in an instant; nothing else is changed. How long a red takes is measured in real time (bench.view.reds).
 """
 
 import asyncio
@@ -56,6 +56,7 @@ AS_OLD_AS_THEY_ARE = """{
         if (name !== "x-as-of" || value === null) return value;
         return String(Number(value) + Date.now() - Date.parse(get.call(this, "date")));
     };
+    AbortSignal.timeout = () => new AbortController().signal;
 }"""
 
 

@@ -37,8 +37,10 @@ AS_OLD_AS_THEY_ARE = """{
         if (name !== "x-as-of" || value === null) return value;
         return String(Number(value) + Date.now() - Date.parse(get.call(this, "date")));
     };
+    AbortSignal.timeout = () => new AbortController().signal;
 }"""
-"""For a page whose clock is put forward: status lists come with it, and look no older for that."""
+"""For a page whose clock is put forward: status lists come with it and look no older for that, and
+no answer is given up that takes none of the real time."""
 
 NOTICE = EventRef("/quarantine-commands/4401", "n-1")
 """The release notice of the person who has something of everything."""

@@ -46,9 +46,11 @@ const wallet = (() => {
       credentials: "omit",
       signal: AbortSignal.timeout(LIST_MS),
     });
+    // Read in any case: a connection whose answer is left unread is given up.
+    const content = new Uint8Array(await answer.arrayBuffer());
     if (answer.status !== 304) {
       if (!answer.ok) throw new Error(`${uri} answers ${answer.status}`);
-      const isOff = await credentials.bits(new Uint8Array(await answer.arrayBuffer()));
+      const isOff = await credentials.bits(content);
       list = { uri, etag: answer.headers.get("etag"), isOff };
     }
     return Number(answer.headers.get("x-as-of")) || 0;
