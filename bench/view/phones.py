@@ -12,7 +12,8 @@ goes; the page is opened without one (static/offline.js).
 
 The ten minutes pass in some seconds, so a list would look as old as the clock was put forward. What
 it says of its age (`x-as-of`) is put forward by as much, within the browser, and no answer is given
-up for a time-out that passed in an instant; nothing else is changed. How long a red takes is measured in real time (bench.view.reds).
+up for a time-out that passed in an instant; nothing else is changed. How long a red takes is
+measured in real time (bench.view.reds).
 """
 
 import asyncio
