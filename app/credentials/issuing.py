@@ -43,7 +43,7 @@ READS, READ_AGAIN_SECONDS = 10, 0.1
 
 
 class Issued(Struct, frozen=True):
-    """A credential, until when it is good, and which version of which code it tells."""
+    """A credential, until when it is good, and the code that it tells, with its version."""
 
     credential: bytes
     valid_until: datetime

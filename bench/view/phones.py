@@ -169,7 +169,7 @@ class _Counting:
         answer, sizes = await request.response(), await request.sizes()
         if answer is not None and answer.status == 304:
             self.not_modified += 1
-        self.list_bytes += sum(sizes.values())
+        self.list_bytes += sizes["responseHeadersSize"] + sizes["responseBodySize"]
 
 
 async def _batch(

@@ -94,7 +94,7 @@ def test_it_asks_for_the_list_alone_and_a_terminal_sees_the_colour_of_the_page(
 def test_while_nothing_changes_the_list_is_not_sent_again(stage: Stage, page: Page) -> None:
     asked = opened(stage, page, people.green(someone()))
     polled(page, times=6)
-    # Once to begin with, and again where it was signed anew meanwhile.
+    # Once to begin with, and again where it was signed again meanwhile.
     assert asked.statuses.count(304) >= 4, asked.statuses
 
 
