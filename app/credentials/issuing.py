@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-import structlog
 from msgspec import Struct
 from redis.exceptions import RedisError
 
@@ -35,8 +34,6 @@ class CodeRead(Struct, frozen=True):
 ReadCode = Callable[[str], Awaitable[CodeRead]]
 """Returns a person's code as it is now; raises what its caller answers if no code can be read, or
 only one that is old or may lack something."""
-
-log = structlog.get_logger()
 
 READS, READ_AGAIN_SECONDS = 10, 0.1
 """A projection writes what it fetches within a quarter of a second."""
@@ -73,6 +70,7 @@ class Issuer:
         except ValueError:
             errors = (FieldError("key", "It is no point of P-256."),)
             raise Refused("invalid", "The key is no public key.", errors) from None
+        await self._read(person)  # where it refuses, no place is taken
         at = self._now()
         try:
             held = await self._holdings.hold(person, asker, x, at, at + LIFE, ASK_SECONDS)
@@ -98,13 +96,9 @@ class Issuer:
     async def end(self, person: str, session: str) -> None:
         """Turn off the credentials of a session, or an own phone, that has ended.
 
-        Where their Redis is away they stay on: then there are no lists either, and a page asks for
-        its display, which tells of the end.
+        Raise what Redis raises: then they are on, and it must be done again.
         """
-        try:
-            await self._holdings.end(person, asker_of(session))
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("credentials_not_turned_off", seldom=True, why=type(error).__name__)
+        await self._holdings.end(person, asker_of(session))
 
     async def _read_after(self, person: str, held: Held) -> CodeRead:
         """Return the code by all that was followed when the place was taken; raise `Refused`."""

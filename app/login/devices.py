@@ -25,7 +25,15 @@ from redis.exceptions import RedisError
 
 from app.login.ended import Ended
 from app.login.seal import Broken, Seal, Secrets
-from app.login.sessions import DEVICE_COOKIE, FAMILY, Away, Session, Whole, host_cookie
+from app.login.sessions import (
+    DEVICE_COOKIE,
+    FAMILY,
+    ID_BYTES,
+    Away,
+    Session,
+    Whole,
+    host_cookie,
+)
 from app.process.clock import Clock
 from models.events import DocumentType
 
@@ -162,9 +170,10 @@ class Devices:
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             raise Away from None
-        # What the session took is to end with the phone: so it is taken again, as the phone's.
-        await self._ended.on_end(session.person, session.id)
-        return replace(session, family=device.family), self._cookie(device)
+        # A copy of the cookie of before would not end with the phone, nor what it took.
+        await self._ended.end(session)
+        own = replace(session, id=secrets.token_hex(ID_BYTES), family=device.family)
+        return own, self._cookie(device)
 
     def read(self, cookie: str | None) -> Device | None:
         """Return what a cookie says; None if it says nothing that is good."""
@@ -258,6 +267,7 @@ class Devices:
         """End a phone of a person's; one that is another's, or is gone, is left as it is."""
         try:
             if not await _sismember(self._redis, OF_PERSON + person, family):
+                await self._ended.take_back(person, family)  # as far as that failed before
                 return
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.srem(OF_PERSON + person, family)

@@ -73,14 +73,16 @@ class Ended:
         return session.id in self._at_ms or session.family in self._at_ms
 
     async def end(self, session: Session) -> None:
-        """End a session, in every copy of its cookie. Ending it again does nothing more."""
-        if session.id in self._at_ms:  # a cookie that is sent again and again fills nothing
-            return
-        try:
-            await self.tell(self._redis, session.id)
-        except (RedisError, OSError, TimeoutError):
-            raise Away from None
+        """End a session, in every copy of its cookie, and what it took. Raise `Away` where one of
+        the two is not done; then end it again."""
+        if session.id not in self._at_ms:  # a cookie that is sent again and again fills nothing
+            try:
+                await self.tell(self._redis, session.id)
+            except (RedisError, OSError, TimeoutError):
+                raise Away from None
         await self.note(session.person, session.id)
+        if session.family:  # what it took it took as the phone
+            await self.take_back(session.person, session.family)
 
     async def tell(self, redis: Any, ended: str) -> None:
         """Tell every view that a session (its id) or an own phone (its family) has ended.
@@ -91,9 +93,17 @@ class Ended:
         await redis.xadd(ENDED, {"of": ended}, minid=oldest_ms)
 
     async def note(self, person: str, ended: str) -> None:
-        """Know at once what this process itself has told, and do what it brings with it."""
-        self._add(ended, int(time.time() * 1_000))
-        await self.on_end(person, ended)
+        """Know at once what this process itself has told, and take back what it took."""
+        if ended not in self._at_ms:
+            self._add(ended, int(time.time() * 1_000))
+        await self.take_back(person, ended)
+
+    async def take_back(self, person: str, ended: str) -> None:
+        """Take back what a session or an own phone took; raise `Away` if it still has it."""
+        try:
+            await self.on_end(person, ended)
+        except (RedisError, OSError, TimeoutError):
+            raise Away from None
 
     def start(self) -> None:
         """Begin to follow the stream; return at once."""

@@ -57,9 +57,6 @@ PHONES_MAX = 150_000
 so 125,000 of them make a peak's 25,000 requests a second. To open a session takes 5 us, and 14
 where the processor has done other work meanwhile, as it has between two requests."""
 
-COOKIES_LENGTH_MAX = 2_048
-"""Who sends more is not remembered: else one phone could fill the memory. Ours have 1 KB."""
-
 GZIP_LEVEL = 1
 """A page of 6.2 KB becomes 2.6 KB in 18 us. zlib, at its level 1, takes 47 us for as much."""
 
@@ -67,16 +64,16 @@ Headers = list[tuple[bytes, bytes]]
 Answer = tuple[Headers, bytes]
 Asked = dict[bytes, bytes]
 
-_BEFORE = BEFORE.encode()
+_BEFORE, _EPOCH = BEFORE.encode(), EPOCH_HEADER.encode()
+_SESSION, _LANGUAGE = f"{COOKIE}=".encode(), f"{LANGUAGE_COOKIE}=".encode()
 _ASKED = frozenset({b"cookie", _BEFORE, b"accept-language", b"accept-encoding"})
 _encode = msgspec.json.Encoder().encode
 
 
 class _Phone(Struct, frozen=True):
-    """What a phone's cookies say: its session until when and from when on, its language."""
+    """A session, until when it is good, and from when on its cookie is written again."""
 
     session: Session
-    language: str | None
     good_until: datetime
     due_at: datetime
 
@@ -102,10 +99,7 @@ class HotPath:
             for language in LANGUAGES
             for gzipped, more in ((False, {}), (True, packed))
         }
-        epoch = EPOCH_HEADER.encode()
-        self._epoch = lru_cache(maxsize=2)(lambda now: (epoch, now.encode()))
-        self._phone = partial(_phone, view.login.sessions)
-        self._remembered = lru_cache(PHONES_MAX)(self._phone)
+        self._phone = lru_cache(PHONES_MAX)(partial(_phone, view.login.sessions))
         self._asked: dict[str, int] = {}
         self._asked_since = 0.0
 
@@ -137,7 +131,7 @@ class HotPath:
         phone, read = found
         answer = display_answer(self._view, phone.session, read)
         self._shown(phone, read, answer.code.colour, before)
-        epoch = self._epoch(self._view.holdings.epoch)
+        epoch = _EPOCH, self._view.holdings.epoch.encode()
         return [*self._json, epoch, *self._renewed(phone, read)], _encode(answer)
 
     def _page(self, asked: Asked) -> Answer | None:
@@ -146,7 +140,7 @@ class HotPath:
             return None
         phone, read = found
         prefers = asked.get(b"accept-language", b"").decode("latin-1")
-        language = negotiate(None, prefers, phone.language)
+        language = negotiate(None, prefers, (_cookie(asked, _LANGUAGE) or b"").decode("latin-1"))
         page = green_page(self._view, phone.session, read, language)
         if page is None:
             return None
@@ -158,9 +152,7 @@ class HotPath:
     def _read(self, asked: Asked) -> tuple[_Phone, Read] | None:
         """Return whose code is asked for, and the code if it is there."""
         try:
-            cookies = asked.get(b"cookie", b"")
-            known = self._remembered if len(cookies) <= COOKIES_LENGTH_MAX else self._phone
-            phone = known(cookies)
+            phone = self._phone(_cookie(asked, _SESSION))
             if self._view.login.ended.is_over(phone.session):
                 return None
         except (NoSession, Away):
@@ -190,12 +182,10 @@ class HotPath:
         return [] if renewed is None else [(b"set-cookie", sessions.set_cookie(renewed).encode())]
 
 
-def _phone(sessions: Sessions, cookies: bytes) -> _Phone:
-    """Return what a phone's cookies say; raise `NoSession`. It knows nothing of time."""
-    pairs = cookies.decode("latin-1").split("; ")
-    session = sessions.opened(_value(pairs, COOKIE))
-    language = _value(pairs, LANGUAGE_COOKIE)
-    return _Phone(session, language, _here(session.good_until), _here(session.due_at))
+def _phone(sessions: Sessions, cookie: bytes | None) -> _Phone:
+    """Return what a session's cookie says; raise `NoSession`. It knows nothing of time."""
+    session = sessions.opened((cookie or b"").decode("latin-1"))
+    return _Phone(session, _here(session.good_until), _here(session.due_at))
 
 
 def _here(instant: datetime) -> datetime:
@@ -203,11 +193,12 @@ def _here(instant: datetime) -> datetime:
     return instant.astimezone(ZONE)
 
 
-def _value(pairs: Iterable[str], name: str) -> str | None:
-    """Return the value of a cookie; None unless there is one of the name."""
-    start = f"{name}="
-    values = [pair for pair in pairs if pair.startswith(start)]
-    return values[0].removeprefix(start) if len(values) == 1 else None
+def _cookie(asked: Asked, start: bytes) -> bytes | None:
+    """Return the value of a cookie that begins with `start`; None unless there is one such."""
+    before, found, after = asked.get(b"cookie", b"").partition(start)
+    if not found or start in after or (before and not before.endswith(b"; ")):
+        return None
+    return after.partition(b"; ")[0]
 
 
 def _as_bytes(headers: Mapping[str, str]) -> Headers:

@@ -204,5 +204,5 @@ def _left_out() -> Iterator[str]:
         "- What a worker takes to check a scan, and `rows` to write a list: not measured yet.",
         "- What disks write and read: RocksDB and Kafka write records again as they compact.",
         "- Dead letters, what is parked and held, openings: few in good health.",
-        "- Phones with a credential, which ask for nothing for ten minutes, would take load away.",
+        "- Phones that show their code by themselves ask for status lists in place of displays.",
     )

@@ -240,7 +240,11 @@ const credentials = (() => {
     // What was fetched from us over TLS is believed as this script is, in browsers too that cannot
     // verify: the place { index, uri } of a credential; the bits of a list.
     place: (raw) => placeOf(unpack(partsOf(raw).payload)),
-    bits: (raw) => bitsOf(unpack(partsOf(raw).payload)),
+    bits: (raw, uri) => {
+      const claims = unpack(partsOf(raw).payload);
+      must(claims.get(SUB) === uri);
+      return bitsOf(claims);
+    },
 
     Forged,
     UnknownKey,

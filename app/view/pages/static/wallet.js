@@ -50,8 +50,10 @@ const wallet = (() => {
     const content = new Uint8Array(await answer.arrayBuffer());
     if (answer.status !== 304) {
       if (!answer.ok) throw new Error(`${uri} answers ${answer.status}`);
-      const isOff = await credentials.bits(content);
+      const isOff = await credentials.bits(content, uri);
       list = { uri, etag: answer.headers.get("etag"), isOff };
+    } else if (list?.uri !== uri) {
+      throw new Error(`${uri} is said to be known`);
     }
     return Number(answer.headers.get("x-as-of")) || 0;
   }
