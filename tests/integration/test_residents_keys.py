@@ -8,6 +8,7 @@ from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
+from app.login.sessions import COOKIE
 from app.process.settings import Settings
 from app.view.routes import ENDLESS
 from support.brokers import NO_BROKERS
@@ -92,6 +93,8 @@ async def test_whatever_a_resident_does_leaves_no_key_beside_the_codes(
         sent = SENT.get(path, {"json": {}}) if method == "POST" else {}
         answer = await http.request(method, path, headers=headers, **sent)
         statuses[method, path] = answer.status_code
+        if path == "/login/device":  # an own phone has another session
+            headers["cookie"] = f"{COOKIE}={answer.cookies[COOKIE]}"
         # Looked at each time: a logout takes back what was made.
         made |= await keys_of(settings.sessions_redis_url)
         made |= await keys_of(settings.credentials_redis_url)
