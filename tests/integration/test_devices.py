@@ -286,6 +286,17 @@ async def test_ones_phones_are_listed_and_ended_one_by_one(site: Site, phone: Ph
         assert await other.again() == 204
 
 
+async def test_a_copy_of_the_cookie_of_before_ends_as_the_phone_becomes_own(site: Site) -> None:
+    async with site.browser() as browser, site.browser() as copied:
+        own, copy = Phone(browser), Phone(copied)
+        await browser.log_in()
+        copied.cookies.set(COOKIE, browser.cookies[COOKIE])
+        assert await copy.shows_the_code()
+        assert await own.become_own() == 204
+        assert not await copy.shows_the_code()
+        assert await own.shows_the_code()
+
+
 @pytest.mark.parametrize("later", [False, True])
 async def test_the_sessions_of_a_phone_end_with_it(site: Site, phone: Phone, later: bool) -> None:
     """Both that in which it was made one's own, and those after."""

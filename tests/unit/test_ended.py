@@ -163,3 +163,23 @@ async def test_without_redis_nothing_is_said() -> None:
                 each.is_over(begun(family))
         with pytest.raises(Away):
             await each.end(begun())
+
+
+async def test_a_logout_that_takes_nothing_back_says_so_and_can_be_done_again(
+    redis_url: str,
+) -> None:
+    session, taken_back, is_away = begun("f" * 32), list[str](), True
+
+    async def take_back(_: str, of: str) -> None:
+        if is_away:
+            raise ConnectionError
+        taken_back.append(of)
+
+    async with following(redis_url) as each:
+        each.on_end = take_back
+        with pytest.raises(Away):
+            await each.end(session)
+        assert each.is_over(session), "it is over all the same"
+        is_away = False
+        await each.end(session)
+    assert taken_back == [session.id, session.family]
