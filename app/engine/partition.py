@@ -107,10 +107,9 @@ class Partition:
 
     def __init__(self, settings: TableSettings, number: int, topics: Topics) -> None:
         self.number = number
-        self.followed: dict[str, int] = {}
+        self.followed: set[str] = set()
         """The topics whose next record came since the last take, so that the others come in order
-        (`app.engine.gaps`), with the `end` of the chunk that was applied last, or 0. Another one
-        after each take."""
+        (`app.engine.gaps`). Another set after each take."""
         self.ids: dict[str, str] = {}
         """The ids of the topics that were applied, and of the changelog."""
         self._identified: set[str] = set()
@@ -144,7 +143,7 @@ class Partition:
         await self._fence()
         if forgotten := await self._catch_up():
             await self.commit(Transaction(self.store), dict.fromkeys(forgotten, -1))
-        self.followed = {}
+        self.followed = set()
         self.lost = False
         self.live.set()
 

@@ -220,7 +220,7 @@ class Table:
                     unread = partition.store.applied_offset(chunk.topic) + 1
                     is_next = mine.is_next(partition)
                     if is_next and mine.is_open:
-                        followed.setdefault(chunk.topic, 0)
+                        followed.add(chunk.topic)
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
                 if not is_next:
                     if not await follows(self._topics, chunk, unread, followed, self._gone):
@@ -272,7 +272,7 @@ class Table:
         fails is left for another turn, in smaller parts; at one record it is told why.
         """
         transaction, offsets = Transaction(partition.store), dict[str, int]()
-        counts, folded, followed = Counter[Waiting](), list[Waiting](), partition.followed
+        counts, folded = Counter[Waiting](), list[Waiting]()
         until = time.monotonic() + TURN_SECONDS
 
         async def commit() -> bool:
@@ -292,8 +292,6 @@ class Table:
                 return False
             for each in folded:
                 each.committed = True
-                if each.chunk.end is not None:
-                    followed[each.chunk.topic] = each.chunk.end
             transaction, offsets = Transaction(partition.store), {}
             counts.clear()
             return True

@@ -224,7 +224,7 @@ def catch_up_before_fence() -> None:
         await self._fence()
         if forgotten:
             await self.commit(Transaction(self.store), dict.fromkeys(forgotten, -1))
-        self.followed = {}
+        self.followed = set()
         self.lost = False
         self.live.set()
 
