@@ -18,16 +18,23 @@ FIGURES = 90
 TITLE = 36
 
 
+def head(title: str, width: int, height: int, font_size: int) -> list[str]:
+    """Return what a plot begins with: its size in pixels, its title, its ground."""
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        f' width="{width}" height="{height}" role="img" fill="#1f2328"'
+        f' font-family="system-ui, sans-serif" font-size="{font_size}">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+    ]
+
+
 def bars(title: str, rows: Sequence[tuple[str, float]], form: str) -> str:
     """Draw `rows` from the top; `form` is how a figure is written."""
     height = TITLE + ROW * len(rows) + 8
     scale = (WIDTH - NAMES - FIGURES) / (max((value for _, value in rows), default=0) or 1)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
-        f' width="{WIDTH}" height="{height}" role="img" fill="#1f2328"'
-        ' font-family="system-ui, sans-serif" font-size="14">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        *head(title, WIDTH, height, 14),
         f'<text x="{NAMES}" y="24">{escape(title)}</text>',
     ]
     for place, (name, value) in enumerate(rows):
@@ -73,11 +80,7 @@ def by_size(sizes: str, panels: Mapping[str, Sequence[Curve]]) -> str:
 
     title = ", ".join(panels)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
-        f' width="{WIDTH}" height="{height}" role="img" fill="#1f2328"'
-        ' font-family="system-ui, sans-serif" font-size="13">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        *head(title, WIDTH, height, 13),
     ]
     names = dict.fromkeys(curve.name for curves in panels.values() for curve in curves)
     ink_of = {name: INKS[number % len(INKS)] for number, name in enumerate(names)}

@@ -8,6 +8,8 @@ from math import floor as floor_of
 
 from msgspec import Struct
 
+from bench.plots import head
+
 WIDTH, LEFT, RIGHT, TOP = 900, 70, 20, 64
 UPPER, LOWER, GAP, FOOT = 200, 120, 34, 34
 COLOURS = ("#1d4ed8", "#0b6b2e", "#b45309", "#b00f1b", "#6d28d9", "#57534e", "#0e7490")
@@ -30,11 +32,7 @@ def over_time(
     height = floor + FOOT
     to_x = (WIDTH - LEFT - RIGHT) / max(1, seconds)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
-        f' width="{WIDTH}" height="{height}" role="img" fill="#1f2328"'
-        ' font-family="system-ui, sans-serif" font-size="13">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        *head(title, WIDTH, height, 13),
         f'<text x="{LEFT}" y="22" font-size="14">{escape(title)}</text>',
     ]
     for second, what in marks.items():

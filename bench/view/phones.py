@@ -59,6 +59,8 @@ AS_OLD_AS_THEY_ARE = """{
     };
     AbortSignal.timeout = () => new AbortController().signal;
 }"""
+"""For a page whose clock is put forward: status lists come with it and look no older for that, and
+no answer is given up that takes none of the real time."""
 
 
 class Situation(StrEnum):

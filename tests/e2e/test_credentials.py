@@ -14,9 +14,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from app.credentials.claims import Claims, read_claims
 from app.credentials.keys import IssuerKeys
 from app.credentials.proofs import PROOF_PREFIX, Proof, read_proof
+from bench.view.phones import AS_OLD_AS_THEY_ARE
 from models.codes import Colour
 from support import people
-from support.browsing import AS_OLD_AS_THEY_ARE, PHONE, assert_accessible, is_grey
+from support.browsing import PHONE, assert_accessible, is_grey
 from support.credentials import Phone
 from support.stage import Stage
 from support.terminals import begin, take

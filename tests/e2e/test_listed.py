@@ -13,9 +13,9 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from app.credentials.proofs import PROOF_PREFIX
+from bench.view.phones import AS_OLD_AS_THEY_ARE
 from models.codes import HealthCode
 from support import people
-from support.browsing import AS_OLD_AS_THEY_ARE
 from support.stage import Stage
 from support.views import now, someone
 

@@ -30,18 +30,6 @@ SMALL_TARGETS = """
 """
 """2.5.8 of WCAG 2.2; links within a sentence or a table are exempt."""
 
-AS_OLD_AS_THEY_ARE = """{
-    const get = Headers.prototype.get;
-    Headers.prototype.get = function (name) {
-        const value = get.call(this, name);
-        if (name !== "x-as-of" || value === null) return value;
-        return String(Number(value) + Date.now() - Date.parse(get.call(this, "date")));
-    };
-    AbortSignal.timeout = () => new AbortController().signal;
-}"""
-"""For a page whose clock is put forward: status lists come with it and look no older for that, and
-no answer is given up that takes none of the real time."""
-
 NOTICE = EventRef("/quarantine-commands/4401", "n-1")
 """The release notice of the person who has something of everything."""
 
