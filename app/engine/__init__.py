@@ -25,7 +25,8 @@ Overridden, of Faust's consumer and its thread:
   that were fetched and dropped are skipped. A partition taken away during a seek ends nothing
   (faust-streaming/faust#54).
 - `_read_offset`: keeps nothing. Faust drops in silence what lies before it.
-- `on_start` of the thread: hears how each commit ends, whose asker may be gone (`hear_commits`).
+- `on_start` of the thread: hears how each commit ends, whose asker may be gone (`hear_commits`),
+  and each error of the group, which would be kept for a fetch that never comes (`hear_errors`).
 - `on_thread_stop`: ends the fetches first, or their `CancelledError` ends the thread in silence.
   Leaves the group if the worker will not come back; with an id, aiokafka never does.
 - `on_stop`: does not wait for ever for a thread that a crash has ended.

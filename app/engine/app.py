@@ -124,6 +124,10 @@ def make_tables(
             {tp: min(offset, least.get(tp, offset)) for tp, offset in places.items()}
         )
 
+    def failed(error: BaseException) -> None:
+        app.loop.call_soon_threadsafe(_end, app, error)
+
+    app.on_failure = failed
     for table in tables:
         table.on_failure(lambda error: _end(app, error))
         table.seek = seek
@@ -191,6 +195,7 @@ def _end_at_once() -> None:
 
 
 def _end(app: ChunkApp, error: BaseException) -> None:
-    """End the process visibly: a partition cannot be taken, or the log or the store failed."""
+    """End the process visibly: a partition cannot be taken, or the log, the store or the group
+    failed."""
     app.log.error("the worker ends: %r", error, exc_info=error)
     app.add_future(app.crash(error))

@@ -13,6 +13,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP
 from faust.types.tuples import Message
 
+from app.engine.membership import FENCED_INSTANCE_ID, MEMBER, same_id
 from app.process.consumer import LogRecord, end_fetches
 from app.process.producers import unawaited
 
@@ -94,9 +95,12 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Begin; let commits whose asker is gone fail without a word."""
+        """Begin; let commits whose asker is gone fail without a word, and errors of the group end
+        the worker."""
         await super().on_start()
-        hear_commits(self._ensure_consumer()._coordinator)
+        coordinator = self._ensure_consumer()._coordinator
+        hear_commits(coordinator)
+        hear_errors(coordinator, cast(ChunkApp, self.consumer.app))
 
     async def on_thread_stop(self) -> None:
         """End the fetches first (`app.process.consumer`); leave the group if the worker will not
@@ -153,6 +157,28 @@ def hear_commits(coordinator: Any) -> None:
         return task
 
     coordinator._do_commit_offsets = heard
+
+
+def hear_errors(coordinator: Any, app: "ChunkApp") -> None:
+    """End the worker where a coordinator cannot go on, or where its place is another's.
+
+    aiokafka keeps an error for whoever fetches next. Faust does not ask for it, and fetches nothing
+    during a rebalance: the worker would live on without a group, and say nothing.
+    """
+    send, keep = coordinator._send_req, coordinator._push_error_to_user
+
+    async def send_and_look(request: Any) -> Any:
+        answer = await send(request)
+        if getattr(answer, "error_code", 0) == FENCED_INSTANCE_ID:
+            app.on_failure(same_id(app.conf.datadir / MEMBER))
+        return answer
+
+    def tell_and_keep(error: BaseException) -> Any:
+        app.on_failure(error)
+        return keep(error)
+
+    coordinator._send_req = send_and_look
+    coordinator._push_error_to_user = tell_and_keep
 
 
 class ChunkConsumer(Consumer):
@@ -292,12 +318,14 @@ class ChunkApp(faust.App):
 
     `held_back` names the partitions that should be fetched no further now; `comes_back` says, when
     it ends, whether the worker keeps its place in the group. The consumer's thread asks both.
-    `unread` gives of partitions that are held the first offset that was not applied.
+    `unread` gives of partitions that are held the first offset that was not applied. `on_failure`
+    ends the process; any thread may call it.
     """
 
     held_back: Callable[[], Set[TP]] = staticmethod(frozenset)
     comes_back: Callable[[], bool] = staticmethod(lambda: True)
     unread: Callable[[], Mapping[TP, int]] = staticmethod(dict)
+    on_failure: Callable[[BaseException], None]
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

@@ -59,6 +59,19 @@ def _own(directory: Path) -> str:
     return made
 
 
+FENCED_INSTANCE_ID = 82
+"""What the broker answers to a member that asks in the moment in which another of its id has taken
+its place. aiokafka does not know this error."""
+
+
+def same_id(file: Path) -> RuntimeError:
+    """Say that another worker has the id that is in `file`, and what to do."""
+    return RuntimeError(
+        "another worker has the same id in the group: one folder was copied from the other's. "
+        f"Delete {file} in one of them, and start both again"
+    )
+
+
 class Joins:
     """How often a worker joined its group.
 
@@ -78,7 +91,4 @@ class Joins:
         self._joins.append((generation, now))
         first, at = self._joins[0]
         if len(self._joins) == JOINS_MAX and first == generation and now < at + JOINS_SECONDS:
-            raise RuntimeError(
-                "another worker has the same id in the group: one folder was copied from the "
-                f"other's. Delete {self._file} in one of them, and start both again"
-            )
+            raise same_id(self._file)

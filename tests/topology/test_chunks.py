@@ -5,16 +5,21 @@ import gc
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownMemberIdError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    UnknownMemberIdError,
+)
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
 from app.engine import chunks
-from app.engine.chunks import ChunkConsumer, hear_commits
+from app.engine.chunks import ChunkConsumer, hear_commits, hear_errors
 from app.process.settings import Settings
 from app.topology import create_app
 from support.macs import MAC_KEY
@@ -72,6 +77,48 @@ async def test_a_commit_whose_asker_is_gone_fails_without_a_word() -> None:
     gc.collect()
     await asyncio.sleep(0)
     assert not unhandled
+
+
+@pytest.mark.parametrize(
+    ("error_code", "told"), [(0, ""), (27, ""), (82, "another worker has the same id")]
+)
+async def test_a_worker_whose_place_is_taken_ends_and_says_why(
+    consumer: ChunkConsumer, error_code: int, told: str
+) -> None:
+    failures, answer = list[BaseException](), SimpleNamespace(error_code=error_code)
+
+    async def answered(_: Any) -> Any:
+        return answer
+
+    coordinator: Any = SimpleNamespace(_send_req=answered, _push_error_to_user=None)
+    consumer.app.on_failure = failures.append  # type: ignore[attr-defined]
+    hear_errors(coordinator, cast(Any, consumer.app))
+    assert await coordinator._send_req("JoinGroup") is answer
+    assert len(failures) == bool(told)
+    assert told in "".join(map(str, failures))
+
+
+async def test_a_worker_that_cannot_join_its_group_ends_though_nobody_fetches(
+    consumer: ChunkConsumer,
+) -> None:
+    """aiokafka keeps the error for the next fetch, and during a rebalance none comes."""
+    failures = list[BaseException]()
+    coordinator: Any = SimpleNamespace(
+        _subscription=SimpleNamespace(abort_waiters=lambda _: None),
+        _closing=asyncio.get_running_loop().create_future(),
+        _send_req=None,
+    )
+    coordinator._push_error_to_user = partial(GroupCoordinator._push_error_to_user, coordinator)
+    consumer.app.on_failure = failures.append  # type: ignore[attr-defined]
+    hear_errors(coordinator, cast(Any, consumer.app))
+    waiting = asyncio.ensure_future(
+        coordinator._push_error_to_user(GroupAuthorizationFailedError("group"))
+    )
+    await asyncio.sleep(0)
+    assert [type(error) for error in failures] == [GroupAuthorizationFailedError]
+    assert not waiting.done(), "the coordinator goes on with nothing meanwhile"
+    coordinator._closing.set_result(None)
+    await waiting
 
 
 async def test_each_fetch_begins_with_another_partition(

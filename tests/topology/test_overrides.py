@@ -72,6 +72,9 @@ READ = {
     # A member with an id does not leave, and is given again what it had.
     GroupCoordinator._maybe_leave_group: "016cd88a16e6",
     CoordinatorGroupRebalance.perform_group_join: "ff2c2109b2e9",
+    # Its errors are told to whoever fetches, and Faust asks for none.
+    GroupCoordinator._push_error_to_user: "743ff515bd7e",
+    GroupCoordinator._send_req: "fa4b12e914ce",
     PartitionAssignor.on_assignment: "72f34bf053d6",
 }
 
