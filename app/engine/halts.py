@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import structlog
 from msgspec import Struct
 
 from app.engine.partition import BatchRefused
+
+log = structlog.get_logger()
 
 ERROR_LENGTH_MAX = 1_000
 
@@ -60,8 +63,8 @@ class Halt(Struct, frozen=True):
 class HeldPartition(Struct, frozen=True):
     """A partition of a table that a worker holds, as `GET /partitions` tells it.
 
-    `being-taken`: it catches up with the log. `fenced`: another worker has it, and this one has not
-    heard of that yet. `halted`: it is live, and all or some of it stands still (`halts`).
+    `being-taken`: it catches up with the log. `fenced`: another took it, and this one waits for
+    the rebalance that says so. `halted`: it is live, and all or some of it stands still (`halts`).
     """
 
     table: str
@@ -73,10 +76,12 @@ class HeldPartition(Struct, frozen=True):
 def halt_of(
     table: str, partition: int, topic: str | None, offset: int | None, error: Exception
 ) -> Halt:
-    """Return what stands because of `error`. A bug is named by its kind and place: its message may
-    hold what no log may."""
+    """Return what stands because of `error`. A bug is logged, and named by its kind and place: its
+    message may hold what no log may."""
     told = str(error)
-    if not isinstance(error, BatchRefused):
+    if not isinstance(error, BatchRefused):  # that says all by itself
+        where = traceback.format_tb(error.__traceback__)
+        log.error("fold_failed", error=type(error).__name__, traceback="".join(where))
         *_, frame = traceback.extract_tb(error.__traceback__)
         told = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
     return Halt(table, partition, topic, offset, True, told[:ERROR_LENGTH_MAX], datetime.now(UTC))

@@ -116,6 +116,8 @@ class Partition:
         self._topics = topics
         self.live = asyncio.Event()
         self.lost = False
+        self.fenced = 0
+        """How often it was fenced since the last commit."""
         self.lock = asyncio.Lock()
         self._settings = settings
         self._tp = TopicPartition(settings.changelog, number)

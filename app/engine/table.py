@@ -8,7 +8,6 @@ turn and share a transaction; none has the partition for long while others wait.
 
 import asyncio
 import time
-import traceback
 from collections import Counter, defaultdict
 from collections.abc import (
     AsyncIterator,
@@ -38,8 +37,11 @@ from app.process.tasks import end
 
 log = structlog.get_logger()
 
-FENCED_SECONDS_MAX = 30.0
-"""How long a fenced partition waits for the rebalance that should follow."""
+FENCED_SECONDS = 2.0
+"""How long a fenced partition waits for the rebalance that gives it to another. Where none comes
+nobody has it: it was fenced by a worker that lost it while it began, or by the broker."""
+
+FENCED_MAX = 5  # so often in a row a partition is taken again that no other worker is given
 
 ASSIGNED_SECONDS_MAX = 30.0
 """How long a chunk waits for the assignment by which it came: as long as that may take."""
@@ -129,8 +131,15 @@ class Table:
             held = self.held.setdefault(number, Partition(self.settings, number, self._topics))
             await self._suspend(held)
             self.lanes.go_on(number)  # another may have dealt with it; the record says it again
-            task = self._taking[number] = asyncio.create_task(self._take(held))
-            task.add_done_callback(partial(self._taken, number))
+            self._begin_to_take(held)
+
+    def _begin_to_take(self, partition: Partition) -> None:
+        task = self._taking[partition.number] = asyncio.create_task(self._take_anew(partition))
+        task.add_done_callback(partial(self._taken, partition.number))
+
+    async def _take_anew(self, partition: Partition) -> None:
+        await partition.suspend()
+        await self._take(partition)
 
     async def _suspend(self, partition: Partition) -> None:
         """Finish what is in hand of a partition, and let go of it."""
@@ -176,13 +185,12 @@ class Table:
             if not live:
                 continue
             found = await self._topics.known({topic for held in live for topic in held.ids})
-            for held in live:
-                for topic, topic_id in held.ids.items():
-                    if found.get(topic, topic_id) != topic_id:
-                        raise RuntimeError(
-                            f"{topic} was deleted and made again while {self.settings.name} "
-                            f"[{held.number}] was held; the next start reads all of the new one"
-                        )
+            for held, (topic, topic_id) in ((h, of) for h in live for of in h.ids.items()):
+                if found.get(topic, topic_id) != topic_id:
+                    raise RuntimeError(
+                        f"{topic} was deleted and made again while {self.settings.name} "
+                        f"[{held.number}] was held; the next start reads all of the new one"
+                    )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -333,7 +341,6 @@ class Table:
             return
         applied = partition.store.applied_offset(each.chunk.topic)
         offset = next(r.offset for r in each.chunk.records if r.offset > applied)
-        _tell(error)
         each.halt = halt_of(
             self.settings.name, each.chunk.partition, each.chunk.topic, offset, error
         )
@@ -397,7 +404,6 @@ class Table:
         return count
 
     def _halt_due(self, number: int, error: Exception) -> None:
-        _tell(error)
         self.lanes.halt(halt_of(self.settings.name, number, None, None, error))
 
     @asynccontextmanager
@@ -431,9 +437,10 @@ class Table:
         except Fenced as error:
             # Another worker holds the partition, and this one has not heard of the rebalance yet.
             partition.lost = True
+            partition.fenced += 1
             metrics.WORKER_FENCED.labels(self.settings.name).inc()
             asyncio.get_running_loop().call_later(
-                FENCED_SECONDS_MAX, self._check_fenced, partition, self._generation
+                FENCED_SECONDS, self._after_fence, partition, self._generation
             )
             log.warning("fenced", **partition.where, error=str(error))
             return False
@@ -448,6 +455,7 @@ class Table:
         for topic, count in Counter(output.topic for output in transaction.outputs).items():
             transaction.count(metrics.WORKER_OUTPUTS.labels(topic), count)
         transaction.committed()
+        partition.fenced = 0
         return True
 
     async def _take_again(self, partition: Partition, why: str) -> bool:
@@ -467,18 +475,21 @@ class Table:
             partition.lost = True
         return not partition.lost
 
-    def _check_fenced(self, partition: Partition, generation: int) -> None:
-        """End the process if a rebalance should have come and has not: only a rebalance can take
-        the partition again. A transaction that the broker gave up on also fences, with no
-        successor."""
-        held = self.held.get(partition.number) is partition
-        if held and partition.lost and generation == self._generation:
-            self._on_failure(
-                RuntimeError(
-                    f"partition {partition.number} of {self.settings.name} was fenced, and no "
-                    f"rebalance followed within {FENCED_SECONDS_MAX:g} s"
-                )
+    def _after_fence(self, partition: Partition, generation: int) -> None:
+        """Take a fenced partition again if no rebalance has given it to another, or end the process
+        if that was of no use."""
+        held = self.held.get(partition.number) is partition and generation == self._generation
+        if not held or not partition.lost or partition.number in self._taking:
+            return
+        if partition.fenced <= FENCED_MAX:
+            self._begin_to_take(partition)
+            return
+        self._on_failure(
+            RuntimeError(
+                f"partition {partition.number} of {self.settings.name} was fenced "
+                f"{partition.fenced} times and given to no other worker of its group"
             )
+        )
 
 
 def _unhandled(error: BaseException) -> None:
@@ -487,10 +498,3 @@ def _unhandled(error: BaseException) -> None:
 
 async def _no_seek(places: Mapping[TP, int]) -> None:
     """Stand in for a consumer that is missing."""
-
-
-def _tell(error: Exception) -> None:
-    """Log where a bug is. Its message is left out: it may hold what no log may."""
-    if not isinstance(error, BatchRefused):  # that says all by itself
-        where = traceback.format_tb(error.__traceback__)
-        log.error("fold_failed", error=type(error).__name__, traceback="".join(where))
