@@ -62,6 +62,7 @@ from app.topics.catalogue import (
     CATALOGUE,
     EVERY_TABLE,
     LISTS_APPLICATION,
+    OPENINGS,
     SUBMISSIONS_APPLICATION,
     TOPIC_PREFIX,
     Topic,
@@ -123,6 +124,7 @@ def create_app(settings: Settings, cluster_id: str) -> YuekangApp:
     """Make the app without agents. `cluster_id` keeps stores of another cluster's log apart."""
     app = _create(YuekangApp, APPLICATION, settings, cluster_id)
     app.people, app.scans, app.quotas = app.held_tables
+    app.goes_round = frozenset({OPENINGS})
     return app
 
 

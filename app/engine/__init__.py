@@ -26,12 +26,13 @@ Overridden, of Faust's consumer and its thread:
   (faust-streaming/faust#54).
 - `_read_offset`: keeps nothing. Faust drops in silence what lies before it.
 - `on_start` of the thread: hears how each commit ends, whose asker may be gone (`hear_commits`),
-  and each error of the group, which would be kept for a fetch that never comes (`hear_errors`).
+  and each error of the group, which would be kept for a fetch that never comes (`hear_errors`);
+  fetches what comes together (`app.process.gather`); notes from where each fetch reads, so
+  that a chunk that goes on from the one before needs no look at the log (`gaps`).
 - `on_thread_stop`: ends the fetches first, or their `CancelledError` ends the thread in silence.
   Leaves the group if the worker will not come back; with an id, aiokafka never does.
 - `on_stop`: does not wait for ever for a thread that a crash has ended.
-- `_create_worker_consumer`: read_committed, and 50 ms for a fetch that finds nothing. Faust has no
-  setting for either.
+- `_create_worker_consumer`: read_committed, for which Faust has no setting.
 - `_fetch_records`: begins with another partition each time, as aiokafka empties one before the
   next; leaves out what has enough waiting (`Lanes.held_back`).
 

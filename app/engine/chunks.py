@@ -5,7 +5,7 @@ from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
@@ -15,6 +15,7 @@ from faust.types.tuples import Message
 
 from app.engine.membership import FENCED_INSTANCE_ID, MEMBER, same_id
 from app.process.consumer import LogRecord, end_fetches
+from app.process.gather import gather
 from app.process.producers import unawaited
 
 CHUNK_RECORDS_MAX = 8_000
@@ -24,11 +25,6 @@ CHUNK_BYTES_MAX = 4 * 1024 * 1024
 """Bytes up to which waiting chunks join into one (app.engine.lanes). With `CHUNK_RECORDS_MAX` this
 bounds the memory and the transaction of a chunk. One fetch of a partition is at most 1 MiB before
 decompression."""
-
-FETCH_WAIT_MS = 50
-"""How long the broker may hold a fetch that finds nothing. One fetch is under way per broker, so a
-partition that was just drained waits for the fetch of the idle ones. At Faust's fixed 1,500 ms that
-wait is the latency of a quiet system."""
 
 HELD_BACK_SECONDS = 0.02
 """How long a fetch waits for records of other partitions while some are held back."""
@@ -45,13 +41,16 @@ LAST_COMMIT_SECONDS_MAX = 3.0
 class Chunk:
     """Consecutive records of one topic partition, as fetched in one consumer-group generation.
 
-    `size` are the bytes of all values.
+    `size` are the bytes of all values. They are all that the log had to apply from offset `start`
+    up to `end`; where that is not known, `start` is None.
     """
 
     topic: str
     partition: int
     generation: int
     records: list[LogRecord]
+    start: int | None = None
+    end: int | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +67,8 @@ class Chunk:
             or not fits([self, other])
         ):
             return False
+        self.start = self.start if self.end is not None and self.end == other.start else None
+        self.end = other.end
         self.records.extend(other.records)
         self.size += other.size
         return True
@@ -81,26 +82,53 @@ def fits(chunks: Sequence[Chunk]) -> bool:
     )
 
 
+class Stretch(NamedTuple):
+    """What was taken of one partition, with the `start` and `end` of its `Chunk`."""
+
+    records: list[LogRecord]
+    start: int | None
+    end: int
+
+
 class ChunkConsumerThread(AIOKafkaConsumerThread):
     """The thread of Faust's consumer: it reads what is committed, begins each fetch with another
     partition, and ends when it is told to.
 
-    Faust has no setting for `FETCH_WAIT_MS`, and has read_committed with its exactly_once only.
+    Faust has read_committed with its exactly_once only.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._starts: dict[TP, int] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
     async def on_start(self) -> None:
         """Begin; let commits whose asker is gone fail without a word, and errors of the group end
         the worker."""
         await super().on_start()
-        coordinator = self._ensure_consumer()._coordinator
-        hear_commits(coordinator)
-        hear_errors(coordinator, cast(ChunkApp, self.consumer.app))
+        consumer, app = self._ensure_consumer(), cast(ChunkApp, self.consumer.app)
+        hear_commits(consumer._coordinator)
+        hear_errors(consumer._coordinator, app)
+        gather(consumer, app.goes_round)
+        self._note_starts(consumer._fetcher)
+
+    def _note_starts(self, fetcher: Any) -> None:
+        """Note from where each fetch reads. What it brings goes on from there, or aiokafka drops
+        it and keeps nothing."""
+        fetch = fetcher._proc_fetch_request
+
+        async def fetch_and_note(assignment: Any, node_id: int, request: Any) -> bool:
+            found: bool = await fetch(assignment, node_id, request)
+            for topic, partitions in request.topics:
+                brought = ((TP(topic, number), at) for number, at, _ in partitions)
+                self._starts.update((tp, at) for tp, at in brought if tp in fetcher._records)
+            return found
+
+        fetcher._proc_fetch_request = fetch_and_note
 
     async def on_thread_stop(self) -> None:
         """End the fetches first (`app.process.consumer`); leave the group if the worker will not
@@ -136,11 +164,13 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
             await asyncio.sleep(HELD_BACK_SECONDS)
             return {}
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        held = consumer._fetcher._records
-        for tp in fetched:
+        held, found = consumer._fetcher._records, dict[TP, Stretch]()
+        for tp, records in fetched.items():
+            end = consumer._subscription.subscription.assignment.state_value(tp).position
+            found[tp] = Stretch(records, self._starts.pop(tp, None), end)
             if tp in held:
-                held[tp] = held.pop(tp)
-        return fetched
+                held[tp], self._starts[tp] = held.pop(tp), end
+        return found
 
 
 def hear_commits(coordinator: Any) -> None:
@@ -275,17 +305,17 @@ class ChunkConsumer(Consumer):
                     await self.perform_seek()
             return
         generation = self.app.consumer_generation_id
-        for tp, batch in cast(dict[TP, list[Any]], fetched).items():
+        for tp, batch in cast(dict[TP, Stretch], fetched).items():
             if not self.flow_active or generation != self.app.consumer_generation_id:
                 return
             if active is None or tp in active or tp in self._buffered_partitions:
                 yield tp, self._chunk_message(tp, batch, generation)
 
-    def _chunk_message(self, tp: TP, batch: list[Any], generation: int) -> Message:
-        message = self._to_message(tp, batch[-1])
+    def _chunk_message(self, tp: TP, fetched: Stretch, generation: int) -> Message:
+        message = self._to_message(tp, fetched.records[-1])
         message.key = None
         message.headers = None
-        message.value = Chunk(tp.topic, tp.partition, generation, batch)  # type: ignore[assignment]
+        message.value = Chunk(tp.topic, tp.partition, generation, *fetched)  # type: ignore[assignment]
         return message
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
@@ -319,13 +349,16 @@ class ChunkApp(faust.App):
     `held_back` names the partitions that should be fetched no further now; `comes_back` says, when
     it ends, whether the worker keeps its place in the group. The consumer's thread asks both.
     `unread` gives of partitions that are held the first offset that was not applied. `on_failure`
-    ends the process; any thread may call it.
+    ends the process; any thread may call it. `goes_round` are the topics by which what an input
+    brought comes back to it: they are fetched in turn with the inputs, so that each goes round
+    together.
     """
 
     held_back: Callable[[], Set[TP]] = staticmethod(frozenset)
     comes_back: Callable[[], bool] = staticmethod(lambda: True)
     unread: Callable[[], Mapping[TP, int]] = staticmethod(dict)
     on_failure: Callable[[BaseException], None]
+    goes_round: Set[str] = frozenset()
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

@@ -1,8 +1,9 @@
 """What lies between what was applied of a topic partition and the records that come next.
 
-Mostly nothing, or what is no record to apply: the ends of transactions, and what was aborted. What
-was deleted before it was read is said. What is still there would be skipped, so the consumer has to
-go back to it.
+Mostly nothing, or what is no record to apply: the ends of transactions, and what was aborted. A
+chunk that was read on from where the one before ended tells that by itself. Else the log is asked.
+What was deleted before it was read is said. What is still there would be skipped, so the consumer
+has to go back to it.
 """
 
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def gaps_of(chunk: Chunk, unread: int) -> Iterator[range]:
 
 
 async def follows(
-    topics: Topics, chunk: Chunk, unread: int, followed: set[str], gone: dict[TP, int]
+    topics: Topics, chunk: Chunk, unread: int, followed: dict[str, int], gone: dict[TP, int]
 ) -> bool:
     """Say whether nothing that can be applied lies between `unread` and a chunk.
 
@@ -51,5 +52,5 @@ async def follows(
         if (comes := await topics.first(tp, unread)) < first:
             log.warning("consumer_too_far", **where, at=first, unread=comes)
             return False
-        followed.add(tp.topic)
+        followed[tp.topic] = 0
     return True

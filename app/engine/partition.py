@@ -107,9 +107,10 @@ class Partition:
 
     def __init__(self, settings: TableSettings, number: int, topics: Topics) -> None:
         self.number = number
-        self.followed: set[str] = set()
+        self.followed: dict[str, int] = {}
         """The topics whose next record came since the last take, so that the others come in order
-        (`app.engine.gaps`). Another set after each take."""
+        (`app.engine.gaps`), with the `end` of the chunk that was applied last, or 0. Another one
+        after each take."""
         self.ids: dict[str, str] = {}
         """The ids of the topics that were applied, and of the changelog."""
         self._identified: set[str] = set()
@@ -145,7 +146,7 @@ class Partition:
         await self._fence()
         if forgotten := await self._catch_up():
             await self.commit(Transaction(self.store), dict.fromkeys(forgotten, -1))
-        self.followed = set()
+        self.followed = {}
         self.lost = False
         self.live.set()
 

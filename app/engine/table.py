@@ -9,14 +9,7 @@ turn and share a transaction; none has the partition for long while others wait.
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -41,7 +34,8 @@ FENCED_SECONDS = 2.0
 """How long a fenced partition waits for the rebalance that gives it to another. Where none comes
 nobody has it: it was fenced by a worker that lost it while it began, or by the broker."""
 
-FENCED_MAX = 5  # so often in a row a partition is taken again that no other worker is given
+FENCED_MAX = 5
+"""So often in a row a partition is taken again that no other worker is given."""
 
 ASSIGNED_SECONDS_MAX = 30.0
 """How long a chunk waits for the assignment by which it came: as long as that may take."""
@@ -228,7 +222,7 @@ class Table:
                     unread = partition.store.applied_offset(chunk.topic) + 1
                     is_next = mine.is_next(partition)
                     if is_next and mine.is_open:
-                        followed.add(chunk.topic)
+                        followed.setdefault(chunk.topic, 0)
                         await self._fold_and_commit(partition, self._sharing(partition, mine))
                 if not is_next:
                     if not await follows(self._topics, chunk, unread, followed, self._gone):
@@ -280,7 +274,7 @@ class Table:
         fails is left for another turn, in smaller parts; at one record it is told why.
         """
         transaction, offsets = Transaction(partition.store), dict[str, int]()
-        counts, folded = Counter[Waiting](), list[Waiting]()
+        counts, folded, followed = Counter[Waiting](), list[Waiting](), partition.followed
         until = time.monotonic() + TURN_SECONDS
 
         async def commit() -> bool:
@@ -300,6 +294,8 @@ class Table:
                 return False
             for each in folded:
                 each.committed = True
+                if each.chunk.end is not None:
+                    followed[each.chunk.topic] = each.chunk.end
             transaction, offsets = Transaction(partition.store), {}
             counts.clear()
             return True

@@ -30,12 +30,16 @@ class Waiting:
     halt: Halt | None = None
     had_a_turn: bool = False
     careful: bool = False
-    followed: set[str] | None = None
+    followed: dict[str, int] | None = None
 
     def is_next(self, partition: Partition) -> bool:
         """Say whether no offset is missing from the first that was not applied on; or what is
-        missing was looked at since the partition was taken (`app.engine.gaps`)."""
+        missing was read and is nothing to apply; or it was looked at since the partition was taken
+        (`app.engine.gaps`)."""
         if self.followed is partition.followed:
+            return True
+        start = self.chunk.start
+        if start is not None and start <= partition.followed.get(self.chunk.topic, -1):
             return True
         unread = partition.store.applied_offset(self.chunk.topic) + 1
         return not any(gaps_of(self.chunk, unread))

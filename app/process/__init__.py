@@ -10,8 +10,8 @@
 - `macs`: the keyed hash that tells who made a record.
 - `ports`: whether a port is free, and who holds it.
 - `files`: files that a reader finds whole.
-- `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends; `producers`:
-  how a producer is closed within a bounded time.
+- `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends; `gather`: when
+  one fetches again; `producers`: how a producer is closed within a bounded time.
 - `tls`: what its HTTP clients check certificates with, read once.
 - `terminal`: how a command tells how far it is; `asking`: how it asks Kafka.
 - `memory`: how a process looks for reference cycles: seldom.

@@ -28,6 +28,7 @@ from msgspec import Struct
 
 from app.process import metrics
 from app.process.consumer import Consumer, LogRecord
+from app.process.gather import gather
 from app.process.kafka import Brokers
 from app.projection.freshness import Freshness, Group
 from app.projection.state import Position, State, new_epoch, oldest
@@ -43,11 +44,6 @@ HEARTBEAT_SECONDS = 1.0
 
 LOOK_MS = 250
 """How long one look for records may take."""
-
-FETCH_WAIT_MS = 50
-"""How long the broker may hold a fetch that finds nothing, and so say nothing of where the end is.
-One fetch is under way per broker: a partition that was just drained waits for that of the idle
-ones, each time, while a model is built and on a quiet day."""
 
 FETCH_BYTES_MAX = 2 * 1024 * 1024
 """Of one partition, as the broker has it compressed: 24 MiB are fetched ahead for codes and 40 for
@@ -210,13 +206,13 @@ class Projection:
             **self._brokers.client,
             isolation_level="read_committed",
             auto_offset_reset="none",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
         )
         try:
             log_read = await log_name(self._brokers, self._model.topics)
             async with self._store.opened(log_read, self._id) as writer:
                 await consumer.start()
+                gather(consumer)
                 state = await self._begin(writer.gate, consumer)
                 freshness = Freshness(self._brokers, self._model.groups)
                 async with freshness.watched():

@@ -224,7 +224,7 @@ def catch_up_before_fence() -> None:
         await self._fence()
         if forgotten:
             await self.commit(Transaction(self.store), dict.fromkeys(forgotten, -1))
-        self.followed = set()
+        self.followed = {}
         self.lost = False
         self.live.set()
 

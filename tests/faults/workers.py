@@ -81,9 +81,10 @@ async def at_point(
     """A worker starts, and dies when it passes a point of the commit path the n-th time."""
     worker = of or scene.worker()
     async with scene.lock(worker.name):
-        # These come once a partition or once a second, the others once a chunk.
+        # These come once a partition or once a second, the others once a chunk. Fetches gather, so
+        # a worker with little time has few chunks, and they are large.
         few = point.endswith(("fence", "catch-up", "offset commit"))
-        number = passing or scene.random.randint(1, 2 if few else 12)
+        number = passing or scene.random.randint(1, 2 if few else 6)
         async with down(worker):
             if point.endswith("catch-up"):  # or there may be nothing to catch up with
                 await asyncio.to_thread(shutil.rmtree, worker.tables, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,10 +20,11 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
 from app.engine import chunks
-from app.engine.chunks import ChunkConsumer, hear_commits, hear_errors
+from app.engine.chunks import Chunk, ChunkConsumer, hear_commits, hear_errors
 from app.process.settings import Settings
 from app.topology import create_app
 from support.macs import MAC_KEY
+from support.records import record
 
 
 @pytest.fixture
@@ -121,6 +123,13 @@ async def test_a_worker_that_cannot_join_its_group_ends_though_nobody_fetches(
     await waiting
 
 
+def fetching_at(position: int, held: dict[TP, Any]) -> Any:
+    """Stand in for aiokafka's consumer, whose position is the same in each partition."""
+    assignment = SimpleNamespace(state_value=lambda _: SimpleNamespace(position=position))
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    return SimpleNamespace(_fetcher=SimpleNamespace(_records=held), _subscription=subscription)
+
+
 async def test_each_fetch_begins_with_another_partition(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,10 +139,63 @@ async def test_each_fetch_begins_with_another_partition(
         return {next(iter(held)): ["records"]}
 
     monkeypatch.setattr(AIOKafkaConsumerThread, "_fetch_records", first_of)
-    fetching: Any = SimpleNamespace(_fetcher=SimpleNamespace(_records=held))
+    fetching = fetching_at(0, held)
     thread = consumer._new_consumer_thread()
     fetched = [await thread._fetch_records(fetching, {*held}) for _ in range(4)]
     assert [tp.partition for [tp] in fetched] == [0, 1, 2, 0]
+
+
+async def test_a_chunk_knows_from_where_to_where_it_was_read(
+    consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, held = TP("in", 0), dict[TP, Any]()
+
+    async def fetch(*_: Any) -> bool:
+        held[place] = "all of it"
+        return True
+
+    async def takes(*_: Any) -> Any:
+        return {place: ["records"]}
+
+    async def taken() -> tuple[int | None, int]:
+        [fetched] = (await thread._fetch_records(fetching, {place})).values()
+        return fetched.start, fetched.end
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_fetch_records", takes)
+    fetching, thread = fetching_at(12, held), cast(Any, consumer._new_consumer_thread())
+    fetching._fetcher._proc_fetch_request = fetch
+    thread._note_starts(fetching._fetcher)
+    assert await taken() == (None, 12), "nobody knows where that was fetched"
+    request = SimpleNamespace(topics=[("in", [(0, 7, 1_000), (1, 8, 1_000)])])
+    assert await fetching._fetcher._proc_fetch_request(None, 1, request)
+    assert TP("in", 1) not in thread._starts, "nothing was kept of it"
+    assert await taken() == (7, 12)
+    fetching._subscription = fetching_at(15, held)._subscription
+    del held[place]
+    assert await taken() == (12, 15), "the rest goes on from there"
+    assert await taken() == (None, 15)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "whole"),
+    [
+        ((0, 5), (5, 9), (0, 9)),
+        ((0, 5), (6, 9), (None, 9)),
+        ((0, 5), (None, None), (None, None)),
+        ((None, None), (None, 9), (None, 9)),
+    ],
+)
+def test_joined_chunks_were_read_together_if_one_goes_on_from_the_other(
+    first: tuple[int | None, int | None],
+    second: tuple[int | None, int | None],
+    whole: tuple[int | None, int | None],
+) -> None:
+    chunk, other = (
+        Chunk("in", 0, 1, [record(b"v", datetime.now(UTC), offset, "in", b"k")], *of)
+        for offset, of in ((2, first), (7, second))
+    )
+    assert chunk.joins(other)
+    assert (chunk.start, chunk.end) == whole
 
 
 async def test_what_is_held_back_is_not_fetched(

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.producer.sender import AddPartitionsToTxnHandler
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust.app.base import App
 from faust.assignor.partition_assignor import PartitionAssignor
@@ -67,6 +68,9 @@ READ = {
     AIOKafkaConsumerThread.on_thread_stop: "8dfc004e258b",
     Fetcher.close: "1cd24bc1c442",
     Fetcher._fetch_requests_routine: "2a8ec5932644",
+    Fetcher._get_actions_per_node: "1dab2cf937d1",
+    FetchRequest.__init__: "f31b6b74cc94",
+    FetchRequest.build: "952ef0f41192",
     TableManager.on_start: "365dd25fbc0e",
     ModeWorker._sentinel_task: "6e66058cf3e1",
     # A member with an id does not leave, and is given again what it had.

@@ -649,6 +649,31 @@ async def test_what_was_deleted_unread_is_said_and_counted(
     assert partition.store.applied_offset("in") == 22
 
 
+async def test_a_chunk_that_was_read_on_from_the_one_before_needs_no_look(
+    partition: Partition,
+) -> None:
+    """What lies between has the ends of transactions: it was read, and is nothing to apply."""
+    asked = 0
+
+    async def begin(_: TP) -> int:
+        nonlocal asked
+        asked += 1
+        return 0
+
+    held = table_of(partition, SimpleNamespace(begin=begin, first=lambda *_: resolved(2)))
+    assert await held.process(replace(chunk(2, 4), start=1, end=6), put_each)
+    assert asked == 1, "where the first goes on from is not known"
+    assert await held.process(replace(chunk(7, 9), start=6, end=10), put_each)
+    assert await held.process(replace(chunk(9, 11), start=8, end=12), put_each), "some comes again"
+    assert asked == 1
+    assert await held.process(replace(chunk(14), start=13, end=15), put_each)
+    assert asked == 2, "something lies between"
+    assert await held.process(chunk(16), put_each)
+    assert asked == 3, "nobody knows from where it was read"
+    assert await held.process(replace(chunk(18), start=17, end=19), put_each)
+    assert asked == 4, "nor up to where the one before"
+
+
 async def test_what_was_deleted_unread_is_counted_once_however_often_its_chunk_comes(
     partition: Partition, log: Log
 ) -> None:
