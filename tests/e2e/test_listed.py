@@ -168,10 +168,22 @@ def test_a_list_that_says_nothing_has_the_view_asked_at_once(
     expect(page.locator("h1 .first")).to_have_text("绿码")
     assert asked.paths.count(DISPLAY) >= 5
     page.unroute(LISTS)
-    polled(page)
+    polled(page, times=12)  # it does not look again at once where lists are old
     asked.clear()
     polled(page, times=3)
     assert all(path.startswith(LIST) for path in asked.paths), asked.paths
+
+
+def test_while_lists_are_old_one_question_is_asked_at_a_time(stage: Stage, page: Page) -> None:
+    """Data are old when most is asked. Two questions in place of one would make them no younger."""
+    asked = opened(stage, page, people.green(someone()))
+    page.route(LISTS, too_old)
+    polled(page)
+    asked.clear()
+    polled(page, times=10)
+    assert set(asked.paths) == {DISPLAY}
+    polled(page, times=3)
+    assert sum(path.startswith(LIST) for path in asked.paths) == 1, "after a minute it looks again"
 
 
 def test_without_a_credential_it_asks_as_before(stage: Stage, page: Page) -> None:

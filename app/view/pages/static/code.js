@@ -13,6 +13,7 @@
   const UNCONFIRMED_MS = 20000; // three polls without an answer
   const ANSWER_MS = 4000; // less than a poll
   const LIST_OLD_MS = 10000; // beyond this the view knows more than the list
+  const LIST_AGAIN_MS = 60000; // else there are two questions in place of one, when there are most
   const ASK_MS = 15 * 60000; // half of what ends a session that nobody uses
   const TURN_MS = 20000; // what this phone signed is good for half a minute
   const PROOF_VERSION = 12;
@@ -27,6 +28,7 @@
   // By the wall clock, not performance.now(), which stands still while a phone sleeps.
   let confirmed = 0;
   let asked = Date.now(); // when the view itself told this state
+  let listWasOld = 0; // when
   let signed = false; // whether what stands there is this phone's own
   let drawn = Date.now();
   let turned = Date.now();
@@ -131,11 +133,14 @@
   // Says whether the list confirms what is shown.
   async function listed() {
     if (!signed || !coloured() || Math.abs(Date.now() - asked) > ASK_MS) return false;
+    if (Math.abs(Date.now() - listWasOld) < LIST_AGAIN_MS) return false;
     const { key } = main.dataset;
     if (key.endsWith("true")) return false; // the page says that its data are old
     const until = await wallet.holdsUntil(main.dataset);
     // Where it says itself that its data are old, the view may say so of a code.
-    if (!(now() - until <= LIST_OLD_MS) || main.dataset.key !== key) return false;
+    const isOld = now() - until > LIST_OLD_MS;
+    if (isOld && until) listWasOld = Date.now();
+    if (isOld || main.dataset.key !== key) return false;
     confirm(Math.min(until - ahead, Date.now()));
     return true;
   }
