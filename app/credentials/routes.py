@@ -10,24 +10,15 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter
 from msgspec import Struct
 
-from app.credentials.bounds import CACHE_SECONDS, LIST_SECONDS_MAX
+from app.credentials.bounds import LIST_SECONDS_MAX
 from app.credentials.claims import PhoneKey
 from app.credentials.issuing import Issuer, asker_of
 from app.credentials.keys import IssuerKeys, KeysAnswer
-from app.credentials.statuses import LIST_TYPE, ListsAnswer, Statuses
+from app.credentials.statuses import ANYBODY, LIST_TYPE, LISTS, ListsAnswer, Statuses
 from app.login.guards import LoggedIn
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
 from models.codes import Colour
-
-ANYBODY = {
-    "access-control-allow-origin": "*",
-    "x-content-type-options": "nosniff",
-}
-"""A terminal of another make may read them from a page of its own."""
-
-CACHED = {**ANYBODY, "cache-control": f"public, max-age={CACHE_SECONDS}"}
-AS_OF_HEADER = "x-as-of"
 
 KEPT = {**ANYBODY, "cache-control": "public, max-age=60"}
 
@@ -115,7 +106,7 @@ def status_routes(statuses: Statuses, keys: IssuerKeys) -> list[Any]:
         return Response(await statuses.all(), headers={**ANYBODY, "cache-control": "no-store"})
 
     @get(
-        "/v1/s/{chunk:str}",
+        LISTS + "{chunk:str}",
         operation_id="readStatusList",
         summary="Read a status list",
         media_type=LIST_TYPE,
@@ -137,17 +128,12 @@ def status_routes(statuses: Statuses, keys: IssuerKeys) -> list[Any]:
         appended until `x-as-of` (ms since 1970); a signed list says of itself an earlier instant.
         """
         found = await statuses.read(chunk)
-        # Also one of several, or one that a proxy has weakened.
-        same = found.etag in request.headers.get("if-none-match", "")
+        same = found.is_known(request.headers.get("if-none-match", ""))
         return Response(
             b"" if same else found.content,
             status_code=304 if same else 200,
             media_type=LIST_TYPE,
-            headers={
-                **CACHED,
-                "etag": found.etag,
-                AS_OF_HEADER: str(int(found.as_of * 1_000)),
-            },
+            headers=found.headers(),
         )
 
     @get(

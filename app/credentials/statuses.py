@@ -16,6 +16,7 @@ type `application/statuslist+cwt`. `iat` is the age of the data and not of the s
 projection that lags would otherwise make old news look new.
 """
 
+import asyncio
 import hashlib
 import zlib
 from collections import OrderedDict
@@ -24,16 +25,28 @@ from msgspec import Struct
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
-from app.credentials.bounds import LIST_SECONDS_MAX, READ_SECONDS, SIGN_SECONDS
+from app.credentials.bounds import CACHE_SECONDS, LIST_SECONDS_MAX, READ_SECONDS, SIGN_SECONDS
 from app.credentials.cbor import pack
 from app.credentials.claims import list_uri
 from app.credentials.cose import TYP
 from app.credentials.keys import IssuerKeys
 from app.process.clock import Clock
+from app.process.producers import unawaited
 from app.projection.holdings import Holdings, StatusBits
 from app.web.problems import Refused
 
 LIST_TYPE = "application/statuslist+cwt"
+LISTS = "/v1/s/"
+AS_OF_HEADER = "x-as-of"
+
+ANYBODY = {
+    "access-control-allow-origin": "*",
+    "x-content-type-options": "nosniff",
+}
+"""A terminal of another make may read them from a page of its own."""
+
+CACHED = {**ANYBODY, "cache-control": f"public, max-age={CACHE_SECONDS}"}
+
 SUB, LIST_EXP, IAT, TTL, STATUS_LIST = 2, 4, 6, 65534, 65533
 
 LISTS_KEPT = 256
@@ -59,6 +72,15 @@ class ServedList(Struct, frozen=True):
     read_at: float
     as_of: float
 
+    def headers(self) -> dict[str, str]:
+        """Return what is said beside it, or in its place to whoever has it."""
+        return {**CACHED, "etag": self.etag, AS_OF_HEADER: str(int(self.as_of * 1_000))}
+
+    def is_known(self, asked: str) -> bool:
+        """Say whether a phone has it that sends `asked` as `if-none-match`: also one of several, or
+        one that a proxy has weakened."""
+        return self.etag in asked
+
 
 class ListsAnswer(Struct, frozen=True):
     """The addresses of all lists, as the draft's aggregation (9.2) has them; and our time."""
@@ -75,13 +97,31 @@ class Statuses:
         self._keys = keys
         self._now = now
         self._kept: OrderedDict[str, ServedList] = OrderedDict()
+        self._under_way: dict[str, asyncio.Task[ServedList]] = {}
+
+    def kept(self, chunk: str) -> ServedList | None:
+        """Return a list that need not be read again yet."""
+        kept = self._kept.get(chunk)
+        age = 0 if kept is None else self._now().timestamp() - kept.read_at
+        return kept if 0 <= age < READ_SECONDS else None
 
     async def read(self, chunk: str) -> ServedList:
-        """Return a list; raise `Refused` if it is unknown or cannot be read."""
+        """Return a list; raise `Refused` if it is unknown or cannot be read.
+
+        Whoever asks while it is read gets the same: one question to Redis, and one signature.
+        """
+        if (kept := self.kept(chunk)) is not None:
+            return kept
+        reading = self._under_way.get(chunk)
+        if reading is None:
+            reading = self._under_way[chunk] = asyncio.create_task(self._read(chunk))
+            reading.add_done_callback(lambda _: self._under_way.pop(chunk))
+            unawaited(reading)
+        return await asyncio.shield(reading)
+
+    async def _read(self, chunk: str) -> ServedList:
         at = self._now().timestamp()
         kept = self._kept.get(chunk)
-        if kept is not None and 0 <= at - kept.read_at < READ_SECONDS:
-            return kept
         try:
             found = await self._holdings.bits(chunk)
         except (RedisError, OSError, TimeoutError):

@@ -2,8 +2,10 @@
 
     GET /v1/me/display   the code, its reasons, a token and their age, in one answer
     GET /code            the page of a green code
+    GET /v1/s/{chunk}    a status list that was read a moment ago (app.credentials.statuses)
 
-It asks nothing and waits for nothing; all it needs is in memory or in the replica on this machine:
+It asks nothing and waits for nothing; all it needs is in memory or in the replica on this machine.
+A list is the same for everybody. For the others:
 
 1. The session is opened from its cookie (app.login.sessions). Which sessions ended is known
    (app.login.ended).
@@ -30,6 +32,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
+from app.credentials.statuses import LIST_TYPE, LISTS
 from app.login.guards import HOME
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions
 from app.view.codes import note_read
@@ -61,12 +64,12 @@ GZIP_LEVEL = 1
 """A page of 6.2 KB becomes 2.6 KB in 18 us. zlib, at its level 1, takes 47 us for as much."""
 
 Headers = list[tuple[bytes, bytes]]
-Answer = tuple[Headers, bytes]
+Answer = tuple[int, Headers, bytes]
 Asked = dict[bytes, bytes]
 
 _BEFORE, _EPOCH = BEFORE.encode(), EPOCH_HEADER.encode()
 _SESSION, _LANGUAGE = f"{COOKIE}=".encode(), f"{LANGUAGE_COOKIE}=".encode()
-_ASKED = frozenset({b"cookie", _BEFORE, b"accept-language", b"accept-encoding"})
+_ASKED = frozenset({b"cookie", _BEFORE, b"accept-language", b"accept-encoding", b"if-none-match"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -88,7 +91,7 @@ class HotPath:
             DISPLAY: self._display,
             HOME: self._page,
         }
-        every = headers_of(view.view_url)
+        every = self._every = headers_of(view.view_url)
         self._json = _as_bytes(
             {**every, "content-type": "application/json", "cache-control": "no-store"}
         )
@@ -109,17 +112,30 @@ class HotPath:
         if found is None:
             await self._app(scope, receive, send)
             return
-        headers, body = found
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        status, headers, body = found
+        if status != 304:  # there it would be the length of what is not sent
+            headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _answer(self, scope: HTTPScope) -> Answer | None:
-        answer = self._answers.get(scope["path"])
+        path = scope["path"]
+        answer = self._answers.get(path)
+        if answer is None and path.startswith(LISTS):
+            answer = partial(self._status_list, path.removeprefix(LISTS))
         if answer is None or scope["method"] != "GET" or scope["query_string"]:
             return None
         asked = _asked(scope["headers"])
         return None if asked is None else answer(asked)
+
+    def _status_list(self, chunk: str, asked: Asked) -> Answer | None:
+        found = self._view.statuses.kept(chunk)
+        if found is None:
+            return None
+        headers = {**self._every, **found.headers()}
+        if found.is_known(asked.get(b"if-none-match", b"").decode("latin-1")):
+            return 304, _as_bytes(headers), b""
+        return 200, _as_bytes({**headers, "content-type": LIST_TYPE}), found.content
 
     def _display(self, asked: Asked) -> Answer | None:
         before = _before(asked)
@@ -132,7 +148,7 @@ class HotPath:
         answer = display_answer(self._view, phone.session, read)
         self._shown(phone, read, answer.code.colour, before)
         epoch = _EPOCH, self._view.holdings.epoch.encode()
-        return [*self._json, epoch, *self._renewed(phone, read)], _encode(answer)
+        return 200, [*self._json, epoch, *self._renewed(phone, read)], _encode(answer)
 
     def _page(self, asked: Asked) -> Answer | None:
         found = self._read(asked)
@@ -147,7 +163,7 @@ class HotPath:
         self._shown(phone, read, Colour.GREEN, _before(asked))
         if gzipped := b"gzip" in asked.get(b"accept-encoding", b""):
             page = igzip.compress(page, GZIP_LEVEL, mtime=0)
-        return [*self._html[language, gzipped], *self._renewed(phone, read)], page
+        return 200, [*self._html[language, gzipped], *self._renewed(phone, read)], page
 
     def _read(self, asked: Asked) -> tuple[_Phone, Read] | None:
         """Return whose code is asked for, and the code if it is there."""

@@ -12,8 +12,10 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from app.credentials.bounds import ASK_SECONDS, LIFE
 from app.login.sessions import COOKIE, RENEW, Session, Sessions
 from app.process.ports import free_port
+from app.process.settings import Settings
 from app.view import recorder
 from app.view.displays import Display, Displays
 from app.view.hot_path import SELDOM_MAX, HotPath
@@ -252,6 +254,35 @@ async def test_what_is_not_plain_is_the_frameworks(
         front, behind, hot = await face.both(path, {**HTML, "cookie": GOOD}, method)
         assert plain(front) == plain(behind), (method, path)
         assert hot == path.endswith("?"), (method, path)
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"if-none-match": '"another"'}, {"cookie": f"{COOKIE}=whatever"}], ids=str
+)
+async def test_a_list_that_was_read_a_moment_ago_is_the_frameworks(
+    face: Face, redis_url: str, said: dict[str, str]
+) -> None:
+    async with Redis.from_url(Settings(redis_url=redis_url).credentials_redis_url) as credentials:
+        model = Model(Redis.from_url(redis_url), credentials=credentials)
+        await model.begin()
+        person = someone()
+        await model.put(health_code(person))
+        held = await face.view.holdings.hold(person, "one", b"x", NOW, NOW + LIFE, ASK_SECONDS)
+        path = f"/v1/s/{held.place.chunk}"
+        first, behind, hot = await face.both(path, said)
+        assert not hot, "somebody has to read it first"
+        assert plain(first) == plain(behind)
+        front, behind, hot = await face.both(path, said)
+        assert hot
+        assert (front.status_code, plain(front)) == (200, plain(behind))
+        known = {**said, "if-none-match": f'"another", W/{front.headers["etag"]}'}
+        front, behind, hot = await face.both(path, known)
+        assert hot
+        assert (front.status_code, front.content, plain(front)) == (304, b"", plain(behind))
+        for other in (f"{path}?x=1", f"{path}/", "/v1/s/", "/v1/s/XYZ", "/v1/s/012345", "/v1/s"):
+            front, behind, hot = await face.both(other, said)
+            assert (hot, plain(front)) == (False, plain(behind))
+        await model._redis.aclose()
 
 
 async def test_what_is_old_is_shown_with_its_age_up_to_a_limit(
