@@ -9,7 +9,8 @@
                          code that it tells ("unread" at first); of those not turned off
     yk:chunks            the chunks, by when they go
     yk:filling           the chunk in which places are taken now
-    yk:asked:<asker>     there for a few seconds after an asker took a place
+    yk:asked:<asker>     there while an asker takes no other place: some seconds after it took one,
+                         or `ENDED_SECONDS` after its end
 
 What people make here must not fill the Redis of the codes, so it lies in another, and a follower
 of the log of its own turns off: with each code all places of its person that tell an older version
@@ -90,6 +91,10 @@ CHUNK_SLACK_SECONDS = 3_600
 EPOCH_SECONDS = 1.0
 """How old the epoch may be that a view tells."""
 
+ENDED_SECONDS = 60
+"""How long an asker that has ended takes no place. A view may have let it in a moment before, and
+has heard of the end long before that time is over (app.login.ended)."""
+
 _HOLD = Path(__file__).with_suffix(".lua").read_text()
 
 _TELL = """
@@ -113,8 +118,9 @@ for i = 1, #all, 2 do
     redis.call('HDEL', KEYS[1], all[i])
   end
 end
+redis.call('SET', KEYS[2], 1, 'EX', ARGV[2])
 """
-"""KEYS: held of the person. ARGV: the asker's short name."""
+"""KEYS: held of the person, asked. ARGV: the asker's short name, for how long it takes none."""
 
 _TURN_OFF = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
@@ -160,7 +166,7 @@ class NotFollowed(Exception):
 
 
 class TooOften(Exception):
-    """The asker took a place a moment ago."""
+    """The asker took a place a moment ago, or has ended."""
 
 
 class StatusBits(Struct, frozen=True):
@@ -236,8 +242,10 @@ class Holdings:
         await self._tell(keys=[HELD + person], args=[at, version])
 
     async def end(self, person: str, asker: str) -> None:
-        """Turn off all places of `person` that `asker` took."""
-        await self._end(keys=[HELD + person], args=[_short(asker.encode())])
+        """Turn off all places of `person` that `asker` took, and let it take no other."""
+        await self._end(
+            keys=[HELD + person, ASKED + asker], args=[_short(asker.encode()), ENDED_SECONDS]
+        )
 
     async def bits(self, chunk: str) -> StatusBits | None:
         """Return a chunk; None if it is unknown, or nobody knows how old it is."""

@@ -33,7 +33,15 @@ from app.credentials.issuing import CodeRead, Issuer, asker_of
 from app.credentials.keys import IssuerKeys
 from app.credentials.routes import credential_routes, status_routes
 from app.process.settings import Settings
-from app.projection.holdings import CHUNK_BITS, CHUNK_SLACK_SECONDS, HELD_MAX, Holdings, Place
+from app.projection.holdings import (
+    CHUNK_BITS,
+    CHUNK_SLACK_SECONDS,
+    ENDED_SECONDS,
+    HELD_MAX,
+    Holdings,
+    Place,
+    TooOften,
+)
 from app.view.codes import Codes
 from app.view.problems import on_unavailable
 from app.view.reading import Unavailable
@@ -312,6 +320,19 @@ async def test_what_a_session_took_ends_with_it_and_no_other(
     assert [await holdings.holder(place) for place in places] == [None, person]
 
 
+async def test_who_was_let_in_a_moment_before_a_logout_takes_no_place_after_it(
+    model: Model, redis: Redis
+) -> None:
+    person = someone()
+    await model.put(health_code(person))
+    holdings, at = Holdings(redis), now()
+    await holdings.end(person, "one")
+    with pytest.raises(TooOften):
+        await holdings.hold(person, "one", b"x", at, at + LIFE, ASK_SECONDS)
+    assert await holdings.hold(person, "other", b"x", at, at + LIFE, ASK_SECONDS)
+    assert ASK_SECONDS < await redis.ttl("yk:asked:one") <= ENDED_SECONDS
+
+
 async def test_a_logout_turns_off_what_the_session_took(
     model: Model, redis_url: str, clock: Clock
 ) -> None:
@@ -495,6 +516,34 @@ async def test_a_change_is_in_the_list_as_soon_as_it_is_read_again(
     await model.put(red(person))
     clock.wait(READ_SECONDS)
     assert (await client.get(f"/v1/s/{chunk}")).headers["etag"] != first.headers["etag"]
+
+
+async def test_a_hundred_who_ask_for_a_list_at_once_bring_about_one_question_and_one_signature(
+    model: Model, client: httpx.AsyncClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, asked = someone(), Counter[str]()
+    await model.put(health_code(person))
+    chunk = (await issued(client, person)).place.chunk
+    read, sign = Holdings.bits, IssuerKeys.sign
+
+    async def counted(holdings: Holdings, of: str) -> Any:
+        asked["Redis"] += 1
+        return await read(holdings, of)
+
+    def signed(keys: IssuerKeys, *what: Any) -> bytes:
+        asked["key"] += 1
+        return sign(keys, *what)
+
+    monkeypatch.setattr(Holdings, "bits", counted)
+    monkeypatch.setattr(IssuerKeys, "sign", signed)
+    clock.wait(SIGN_SECONDS)
+    answers = await asyncio.gather(*(client.get(f"/v1/s/{chunk}") for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert asked == {"Redis": 1, "key": 1}
+    monkeypatch.setattr(Holdings, "bits", read)
+    clock.wait(READ_SECONDS)
+    assert (await client.get(f"/v1/s/{chunk}")).status_code == 200, "and the next is asked again"
 
 
 async def test_no_list_is_signed_by_data_that_no_terminal_would_believe(
