@@ -4,8 +4,9 @@ Both fill their table with everybody of a world by the fold itself (`bench.world
 quiet, compactions and all, a stretch of events comes in one transaction, and what it costs in CPU
 time until all of it is committed is taken.
 
-Kafka Streams folds another topic before, with a store of its own, so that Java's compiler has
-done most of its work. Python has no such; the fill has filled its caches.
+Kafka Streams folds another topic before, with a store of its own, so that Java's compiler has done
+its work. That topic and the fill have as many events in each world, or Java would be warmer the
+more people there are. Python has no such compiler; the fill has filled its caches.
 """
 
 import time
@@ -33,12 +34,9 @@ from models.codes import HealthCode
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
-WARM_PEOPLE = 30_000
-"""Of so many all steps are folded before, by a side that has to be warmed: 400,000 events. Java
-may still be faster after a large fill than after a small one; the report shows both in absolute
-terms."""
+WARM_EVENTS_MIN = 400_000
+"""Of the largest world the topic before the fill has so many events; others have more."""
 
-WARM = "bench-growth-warm"
 MEASURED = "bench-growth-stretch"
 
 CHANGELOGS = {US: "{group}-changelog", THEY: "{group}-people-changelog"}
@@ -72,12 +70,11 @@ def measure(
     costs = list[Cost]()
     with running_broker(directory) as broker:
         bootstrap = broker.brokers.servers
-        topics.make(bootstrap, [WARM], compare.INPUT_SETTINGS)
-        lives = workload.events(WARM_PEOPLE, seed + 1, STEPS.stop)
-        with terminal.bar("Fill the topic to be warmed by", WARM_PEOPLE * STEPS.stop) as tick:
-            topics.publish(broker.brokers, (record._replace(topic=WARM) for record in lives), tick)
         worlds = [_filled(broker, World(people, seed, stretch), terminal) for people in sizes]
-        kept = {WARM, *(world.backlog.topic for world in worlds)}
+        most = WARM_EVENTS_MIN + max(world.backlog.records for world in worlds)
+        for world in worlds:
+            _warm(broker, world.backlog, most - world.backlog.records, seed + 1, terminal)
+        kept = {topic for world in worlds for topic in (world.backlog.topic, world.backlog.warm)}
         for round_ in range(1, rounds + 1):
             for world in worlds:
                 for name in compare.order((US, THEY), round_, seed + world.backlog.people):
@@ -116,9 +113,22 @@ def _filled(broker: Broker, world: World, terminal: Terminal) -> Filled:
         people=world.people,
         expected=world.codes(),
         beside=(MEASURED,),
-        warm=WARM,
+        warm=f"{topic}-warm",
     )
     return Filled(backlog, stretch, {number: found[number] for number in range(PARTITIONS)})
+
+
+def _warm(
+    broker: Broker, backlog: compare.Backlog, events: int, seed: int, terminal: Terminal
+) -> None:
+    """Publish lives of other people, of all steps, to be folded before."""
+    topics.make(broker.brokers.servers, [backlog.warm], compare.INPUT_SETTINGS)
+    people = events // STEPS.stop
+    lives = workload.events(people, seed, STEPS.stop)
+    with terminal.bar(f"To be folded before {backlog.people:,} people", events) as tick:
+        topics.publish(
+            broker.brokers, (record._replace(topic=backlog.warm) for record in lives), tick
+        )
 
 
 def _run(broker: Broker, world: Filled, side: Side, round_: int, directory: Path) -> Cost:
