@@ -20,6 +20,7 @@ import uvloop
 from msgspec import Struct
 
 from app.development.secrets import development_secrets
+from app.development.stack.broker import Broker
 from app.development.stack.processes import HttpProcess
 from app.operator.latency.report import Percentiles, percentiles
 from app.process import metrics
@@ -61,7 +62,7 @@ SECONDS_MAX = 600.0
 
 
 class Shown(Struct, frozen=True):
-    """A run on the loop. CPU in seconds: of the thread that has the loop, and of the writer.
+    """A run on the loop. CPU in seconds: of the thread that has the loop, the writer, the broker.
     `displays` were recorded; Kafka has `written` of them, and `lost` were dropped."""
 
     round: int
@@ -72,6 +73,7 @@ class Shown(Struct, frozen=True):
     writer_seconds: float
     written: int
     lost: int
+    broker_seconds: float
 
 
 class Folded(Struct, frozen=True):
@@ -102,7 +104,7 @@ def measure(directory: Path, terminal: Terminal) -> Found:
     with running_broker(directory) as broker:
         asyncio.run(create_topics(broker.brokers, CATALOGUE))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            shown, most, each = runner.run(_beside_colours(broker.brokers, terminal))
+            shown, most, each = runner.run(_beside_colours(broker, terminal))
             scans = runner.run(_scans(broker.brokers))
         folded = _folded(broker.brokers.servers, directory / "lists", terminal)
         shutil.rmtree(directory, ignore_errors=True)
@@ -125,19 +127,19 @@ def _people() -> list[str]:
     return [person_key(number.to_bytes(20, "big")) for number in range(PEOPLE)]
 
 
-async def _beside_colours(brokers: Brokers, terminal: Terminal) -> tuple[list[Shown], float, float]:
-    recorder = Recorder(brokers, KEYS)
+async def _beside_colours(broker: Broker, terminal: Terminal) -> tuple[list[Shown], float, float]:
+    recorder = Recorder(broker.brokers, KEYS)
     recorder.start()
     recorder.record(_people()[0], now(), DisplayDetail.GREEN)
     before = _counts()
     await _settled(1, before)
     [writer] = children("app.view.display_writer")
-    shown = list[Shown]()
+    processes, shown = (writer, broker.pid or 0), list[Shown]()
     try:
-        await _colours(0, recorder, writer, displays=False)  # warms up
+        await _colours(0, recorder, processes, displays=False)  # warms up
         for number in range(1, ROUNDS + 1):
             for displays in (False, True):
-                run = await _colours(number, recorder, writer, displays=displays)
+                run = await _colours(number, recorder, processes, displays=displays)
                 shown.append(run)
                 terminal.say(
                     f"{number}: {run.displays:,} displays beside {run.colours:,} colours, "
@@ -150,9 +152,11 @@ async def _beside_colours(brokers: Brokers, terminal: Terminal) -> tuple[list[Sh
     return shown, most, each
 
 
-async def _colours(number: int, recorder: Recorder, writer: int, *, displays: bool) -> Shown:
+async def _colours(
+    number: int, recorder: Recorder, processes: tuple[int, int], *, displays: bool
+) -> Shown:
     tokens, people, late = Displays(bytes(32)), _people(), list[float]()
-    before, writer_before = _counts(), cpu_seconds_of(writer)
+    before, cpu_before = _counts(), [cpu_seconds_of(process) for process in processes]
     own, begun = time.thread_time(), time.monotonic()
     for place in range(RATE * SECONDS):
         due = begun + place / RATE
@@ -169,15 +173,20 @@ async def _colours(number: int, recorder: Recorder, writer: int, *, displays: bo
     written, lost = await _settled(count, before)
     latency = percentiles(late)
     assert latency is not None
+    writer_seconds, broker_seconds = (
+        round(cpu_seconds_of(process) - at, 2)
+        for process, at in zip(processes, cpu_before, strict=True)
+    )
     return Shown(
         round=number,
         displays=count,
         colours=len(late),
         latency=latency,
         loop_seconds=round(time.thread_time() - own, 3),
-        writer_seconds=round(cpu_seconds_of(writer) - writer_before, 2),
+        writer_seconds=writer_seconds,
         written=written,
         lost=lost,
+        broker_seconds=broker_seconds,
     )
 
 

@@ -113,6 +113,11 @@ class Figures:
         shown = [run for run in self._found("displays")["shown"] if run["written"]]
         return _median(run["writer_seconds"] / run["written"] * 1e6 for run in shown)
 
+    def display_broker_us(self) -> float:
+        """Return what a display costs the broker that takes it."""
+        shown = [run for run in self._found("displays")["shown"] if run["written"]]
+        return _median(run["broker_seconds"] / run["written"] * 1e6 for run in shown)
+
     # The fold
 
     def fold_us(self) -> float:

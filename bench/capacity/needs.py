@@ -226,7 +226,7 @@ class Needs(Rates):
 
     def broker_cores(self) -> float:
         """Cores of all brokers at the peak. A copy is taken to cost as much as the first."""
-        displays = self.displays.peak * self.figures.answer_us("display", "kafka")
+        displays = self.displays.peak * self.figures.display_broker_us()
         facts = self.facts.peak * self.figures.fold_broker_us()
         return (displays + facts) / 1e6 * self.supposed.copies.value
 

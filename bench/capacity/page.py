@@ -146,7 +146,7 @@ def _measured(needs: Needs) -> Iterator[str]:
          "view"),
         ("a page, the same", us(lambda: figures.answer_us("page", "view")), "view"),
         ("the writer's part of a display", us(figures.writer_us), "displays"),
-        ("a display, in the broker", us(lambda: figures.answer_us("display", "kafka")), "view"),
+        ("a display, in the broker", us(figures.display_broker_us), "displays"),
         ("displays a second that two cores bear, with all else on them",
          lambda: f"{figures.answers_most('display'):,.0f}", "view"),
         ("a scan, in the view", us(figures.scan_us), "scans"),

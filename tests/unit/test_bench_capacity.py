@@ -77,8 +77,10 @@ MEASURED: Mapping[str, Any] = {
     ]),
     "displays": of(
         "displays", "Found",
-        shown=[of("displays", "Shown", written=1_000, writer_seconds=0.012),
-               of("displays", "Shown", written=0, writer_seconds=0.5)],
+        shown=[of("displays", "Shown", written=1_000, writer_seconds=0.012,
+                  broker_seconds=0.004),
+               of("displays", "Shown", written=0, writer_seconds=0.5,
+                  broker_seconds=0.5)],
         folded=of("displays", "Folded", displays=200_000, seconds=25.0, cpu_seconds=20.0),
     ),
     "start": of("start", "Found", people=1_000_000, projection_mib=100, redis_mib=343,
