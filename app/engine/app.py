@@ -136,6 +136,9 @@ def make_tables(
 
     joins = Joins(app.conf.datadir / MEMBER)
 
+    async def revoked(_: Any, /, *args: Any, **kwargs: Any) -> None:
+        await asyncio.gather(*(table.end_taking() for table in tables))
+
     async def assigned(_: Any, /, *args: set[TP], **kwargs: Any) -> None:
         numbers = numbers_of(args[0])
         generation = app.consumer_generation_id
@@ -161,6 +164,7 @@ def make_tables(
             app.log.error("chunks in hand were not finished within %g s", TAKE_OVER_SECONDS_MAX)
 
     # weak=False: nothing else refers to these functions.
+    app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_before_shutdown.connect(before_shutdown, weak=False)
     return tables

@@ -207,8 +207,14 @@ def hear_errors(coordinator: Any, app: "ChunkApp") -> None:
         app.on_failure(error)
         return keep(error)
 
+    def ended(task: "asyncio.Task[None]") -> None:
+        if not coordinator._closing.done():
+            error = None if task.cancelled() else task.exception()
+            app.on_failure(error or RuntimeError("what keeps the worker in its group has ended"))
+
     coordinator._send_req = send_and_look
     coordinator._push_error_to_user = tell_and_keep
+    coordinator._coordination_task.add_done_callback(ended)
 
 
 class ChunkConsumer(Consumer):

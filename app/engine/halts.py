@@ -63,8 +63,8 @@ class Halt(Struct, frozen=True):
 class HeldPartition(Struct, frozen=True):
     """A partition of a table that a worker holds, as `GET /partitions` tells it.
 
-    `being-taken`: it catches up with the log. `fenced`: another took it, and this one waits for
-    the rebalance that says so. `halted`: it is live, and all or some of it stands still (`halts`).
+    `being-taken`: it catches up with the log. `fenced`: another worker has it, and this one has not
+    heard of that yet. `halted`: it is live, and all or some of it stands still (`halts`).
     """
 
     table: str

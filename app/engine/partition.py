@@ -58,6 +58,9 @@ REQUEST_BYTES_MAX = 8 * 1024 * 1024
 PROGRESS_SECONDS = 2.0
 """How often a long catch-up says how far it is."""
 
+FENCE_SECONDS_MAX = 5.0
+"""How long whoever gives up taking a partition waits for the answer to its fence."""
+
 ENDS_SECONDS_MAX = 5.0
 """How long a start waits to learn where the inputs end."""
 
@@ -117,8 +120,6 @@ class Partition:
         self._topics = topics
         self.live = asyncio.Event()
         self.lost = False
-        self.fenced = 0
-        """How often it was fenced since the last commit."""
         self.lock = asyncio.Lock()
         self._settings = settings
         self._tp = TopicPartition(settings.changelog, number)
@@ -188,9 +189,13 @@ class Partition:
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
         )
+        starting = asyncio.ensure_future(producer.start())
         try:
-            await producer.start()
+            await asyncio.shield(starting)
         except BaseException:  # also when a rebalance cancels it
+            # Unanswered, the request could come after that of whoever has the partition next.
+            await asyncio.wait([starting], timeout=FENCE_SECONDS_MAX)
+            starting.cancel()
             await close(producer)
             raise
         self._producer = producer

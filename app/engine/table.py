@@ -30,12 +30,8 @@ from app.process.tasks import end
 
 log = structlog.get_logger()
 
-FENCED_SECONDS = 2.0
-"""How long a fenced partition waits for the rebalance that gives it to another. Where none comes
-nobody has it: it was fenced by a worker that lost it while it began, or by the broker."""
-
-FENCED_MAX = 5
-"""So often in a row a partition is taken again that no other worker is given."""
+FENCED_SECONDS_MAX = 30.0
+"""How long a fenced partition waits for the rebalance that should follow."""
 
 ASSIGNED_SECONDS_MAX = 30.0
 """How long a chunk waits for the assignment by which it came: as long as that may take."""
@@ -125,15 +121,16 @@ class Table:
             held = self.held.setdefault(number, Partition(self.settings, number, self._topics))
             await self._suspend(held)
             self.lanes.go_on(number)  # another may have dealt with it; the record says it again
-            self._begin_to_take(held)
+            task = self._taking[number] = asyncio.create_task(self._take(held))
+            task.add_done_callback(partial(self._taken, number))
 
-    def _begin_to_take(self, partition: Partition) -> None:
-        task = self._taking[partition.number] = asyncio.create_task(self._take_anew(partition))
-        task.add_done_callback(partial(self._taken, partition.number))
+    async def end_taking(self) -> None:
+        """The group is about to be joined: take nothing more before `assign`.
 
-    async def _take_anew(self, partition: Partition) -> None:
-        await partition.suspend()
-        await self._take(partition)
+        What is being taken may be another's by then. If this worker's request to fence it came
+        after the other's own, the other would be shut out, and nobody would have it.
+        """
+        await asyncio.gather(*(self._suspend(self.held[number]) for number in list(self._taking)))
 
     async def _suspend(self, partition: Partition) -> None:
         """Finish what is in hand of a partition, and let go of it."""
@@ -433,10 +430,9 @@ class Table:
         except Fenced as error:
             # Another worker holds the partition, and this one has not heard of the rebalance yet.
             partition.lost = True
-            partition.fenced += 1
             metrics.WORKER_FENCED.labels(self.settings.name).inc()
             asyncio.get_running_loop().call_later(
-                FENCED_SECONDS, self._after_fence, partition, self._generation
+                FENCED_SECONDS_MAX, self._check_fenced, partition, self._generation
             )
             log.warning("fenced", **partition.where, error=str(error))
             return False
@@ -451,7 +447,6 @@ class Table:
         for topic, count in Counter(output.topic for output in transaction.outputs).items():
             transaction.count(metrics.WORKER_OUTPUTS.labels(topic), count)
         transaction.committed()
-        partition.fenced = 0
         return True
 
     async def _take_again(self, partition: Partition, why: str) -> bool:
@@ -471,21 +466,18 @@ class Table:
             partition.lost = True
         return not partition.lost
 
-    def _after_fence(self, partition: Partition, generation: int) -> None:
-        """Take a fenced partition again if no rebalance has given it to another, or end the process
-        if that was of no use."""
-        held = self.held.get(partition.number) is partition and generation == self._generation
-        if not held or not partition.lost or partition.number in self._taking:
-            return
-        if partition.fenced <= FENCED_MAX:
-            self._begin_to_take(partition)
-            return
-        self._on_failure(
-            RuntimeError(
-                f"partition {partition.number} of {self.settings.name} was fenced "
-                f"{partition.fenced} times and given to no other worker of its group"
+    def _check_fenced(self, partition: Partition, generation: int) -> None:
+        """End the process if a rebalance should have come and has not: only a rebalance can take
+        the partition again. A transaction that the broker gave up on also fences, with no
+        successor."""
+        held = self.held.get(partition.number) is partition
+        if held and partition.lost and generation == self._generation:
+            self._on_failure(
+                RuntimeError(
+                    f"partition {partition.number} of {self.settings.name} was fenced, and no "
+                    f"rebalance followed within {FENCED_SECONDS_MAX:g} s"
+                )
             )
-        )
 
 
 def _unhandled(error: BaseException) -> None:

@@ -81,6 +81,32 @@ async def test_a_commit_whose_asker_is_gone_fails_without_a_word() -> None:
     assert not unhandled
 
 
+def coordinator_that(**has: Any) -> Any:
+    """Stand in for aiokafka's coordinator, whose task goes on."""
+    going_on = asyncio.get_running_loop().create_future()
+    parts = {"_send_req": None, "_push_error_to_user": None, "_coordination_task": going_on}
+    return SimpleNamespace(_closing=asyncio.get_running_loop().create_future(), **(parts | has))
+
+
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("error", [AssertionError(), ValueError("?"), None], ids=repr)
+async def test_a_worker_whose_tie_to_its_group_ends_does_not_live_on(
+    consumer: ChunkConsumer, error: Exception | None, closing: bool
+) -> None:
+    failures, coordinator = list[BaseException](), coordinator_that()
+    consumer.app.on_failure = failures.append  # type: ignore[attr-defined]
+    hear_errors(coordinator, cast(Any, consumer.app))
+    if closing:
+        coordinator._closing.set_result(None)
+    if error is None:
+        coordinator._coordination_task.cancel()
+    else:
+        coordinator._coordination_task.set_exception(error)
+    await asyncio.sleep(0)
+    assert len(failures) == (0 if closing else 1)
+    assert error is None or closing or failures == [error]
+
+
 @pytest.mark.parametrize(
     ("error_code", "told"), [(0, ""), (27, ""), (82, "another worker has the same id")]
 )
@@ -92,7 +118,7 @@ async def test_a_worker_whose_place_is_taken_ends_and_says_why(
     async def answered(_: Any) -> Any:
         return answer
 
-    coordinator: Any = SimpleNamespace(_send_req=answered, _push_error_to_user=None)
+    coordinator = coordinator_that(_send_req=answered)
     consumer.app.on_failure = failures.append  # type: ignore[attr-defined]
     hear_errors(coordinator, cast(Any, consumer.app))
     assert await coordinator._send_req("JoinGroup") is answer
@@ -105,11 +131,7 @@ async def test_a_worker_that_cannot_join_its_group_ends_though_nobody_fetches(
 ) -> None:
     """aiokafka keeps the error for the next fetch, and during a rebalance none comes."""
     failures = list[BaseException]()
-    coordinator: Any = SimpleNamespace(
-        _subscription=SimpleNamespace(abort_waiters=lambda _: None),
-        _closing=asyncio.get_running_loop().create_future(),
-        _send_req=None,
-    )
+    coordinator = coordinator_that(_subscription=SimpleNamespace(abort_waiters=lambda _: None))
     coordinator._push_error_to_user = partial(GroupCoordinator._push_error_to_user, coordinator)
     consumer.app.on_failure = failures.append  # type: ignore[attr-defined]
     hear_errors(coordinator, cast(Any, consumer.app))

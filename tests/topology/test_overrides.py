@@ -79,6 +79,7 @@ READ = {
     # Its errors are told to whoever fetches, and Faust asks for none.
     GroupCoordinator._push_error_to_user: "743ff515bd7e",
     GroupCoordinator._send_req: "fa4b12e914ce",
+    GroupCoordinator._coordination_routine: "75273e127d4a",
     PartitionAssignor.on_assignment: "72f34bf053d6",
 }
 

@@ -42,7 +42,7 @@ from app.engine.turns import HOLD_SECONDS, Waiting
 from app.process import metrics
 from app.topics.authentic import OURS
 from support.brokers import NO_BROKERS
-from support.log import Log, Topics
+from support.log import Log, Producer, Topics
 from support.macs import KEYS
 from support.records import record
 
@@ -161,60 +161,58 @@ async def test_a_fenced_worker_writes_nothing_and_acks_nothing(
     assert committed(log) == []
 
 
-async def test_a_partition_fenced_by_nobody_is_taken_again(
+async def test_a_fence_without_a_rebalance_ends_the_process(
     partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request of a worker that lost it meanwhile may come after its own."""
-    monkeypatch.setattr(engine, "FENCED_SECONDS", 0.01)
-    held, failures, places = table_of(partition), list[BaseException](), list[Any]()
-    held.on_failure(failures.append)
-
-    async def seek(to: Any) -> None:
-        places.append(to)
-
-    held.seek = seek
-    with log.installed():
-        for at in range(engine.FENCED_MAX + 2):
-            log.append(TopicPartition("in", 0), b"k", b"v")
-            log.fence("test-people-0")
-            assert not await held.process(chunk(at), put_each)
-            await until(lambda: partition.ready)
-            await until(lambda: bool(places))
-            assert places.pop() == {TP("in", 0): at}, "what was not applied comes again"
-            assert await held.process(chunk(at), put_each)
-    assert failures == []
-    assert [record.value for record in log.all_of("out")] == [b"%d" % n for n in range(at + 1)]
-
-
-async def test_a_partition_that_a_stranger_fences_again_and_again_ends_the_process(
-    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "FENCED_SECONDS", 0.01)
+    monkeypatch.setattr(engine, "FENCED_SECONDS_MAX", 0.01)
+    log.fails_with = ProducerFenced()
     held, failures = table_of(partition), list[BaseException]()
     held.on_failure(failures.append)
+    await held.process(chunk(0), put_each)
+    await asyncio.sleep(0.05)
+    assert "no rebalance followed" in str(failures)
+    failures.clear()
     with log.installed():
-        for _ in range(engine.FENCED_MAX):
-            log.fence("test-people-0")
-            assert not await held.process(chunk(0), put_each)
-            await until(lambda: partition.ready)
-        log.fence("test-people-0")
-        assert not await held.process(chunk(0), put_each)
-        await until(lambda: bool(failures))
-    assert "partition 0 of people was fenced 6 times" in str(failures)
-    assert not partition.ready
-
-
-async def test_a_partition_that_a_rebalance_gives_to_another_is_left_to_it(
-    partition: Partition, log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "FENCED_SECONDS", 0.01)
-    held = table_of(partition)
+        await partition.take()
+    await held.process(chunk(0), put_each)
     with log.installed():
-        log.fence("test-people-0")
-        assert not await held.process(chunk(0), put_each)
-        await held.assign(set(), 2)
+        await held.assign({0}, 2)
         await asyncio.sleep(0.05)
-    assert log._epochs["test-people-0"] == 2, "its next holder is not fenced"
+    assert failures == []
+
+
+async def test_before_the_group_is_joined_each_fence_is_answered_and_no_other_begun(
+    folder: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that comes after that of the next holder would shut it out."""
+    answers, begun = asyncio.Event(), asyncio.Event()
+
+    async with taken(folder, log, 0) as partition:
+        held = table_of(partition)
+        with log.installed():
+            start = Producer.start
+
+            async def late(producer: Producer) -> None:
+                begun.set()
+                await answers.wait()
+                await start(producer)
+
+            monkeypatch.setattr(Producer, "start", late)
+            await held.assign({0}, 5)  # others had it meanwhile
+            await begun.wait()
+            joining = asyncio.create_task(held.end_taking())
+            await asyncio.sleep(0.02)
+            assert not joining.done(), "the group waits for the answer"
+            answers.set()
+            await joining
+            assert log._epochs["test-people-0"] == 2
+            assert not partition.ready
+            log.fence("test-people-0")  # its next holder
+            await asyncio.sleep(0.02)
+            assert log._epochs["test-people-0"] == 3, "which nobody shuts out"
+            await held.assign({0}, 6)
+            await until(lambda: partition.ready)
+            assert await held.process(chunk(0, generation=6), put_each), "given back, it is taken"
 
 
 async def test_records_that_come_again_are_left_out(partition: Partition, log: Log) -> None:
