@@ -138,7 +138,7 @@
     if (key.endsWith("true")) return false; // the page says that its data are old
     const until = await wallet.holdsUntil(main.dataset);
     // Where it says itself that its data are old, the view may say so of a code.
-    const isOld = now() - until > LIST_OLD_MS;
+    const isOld = !(now() - until <= LIST_OLD_MS);
     if (isOld && until) listWasOld = Date.now();
     if (isOld || main.dataset.key !== key) return false;
     confirm(Math.min(until - ahead, Date.now()));
