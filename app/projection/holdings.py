@@ -91,9 +91,10 @@ CHUNK_SLACK_SECONDS = 3_600
 EPOCH_SECONDS = 1.0
 """How old the epoch may be that a view tells."""
 
-ENDED_SECONDS = 60
+ENDED_SECONDS = 3
 """How long an asker that has ended takes no place. A view may have let it in a moment before, and
-has heard of the end long before that time is over (app.login.ended)."""
+has heard of the end before that time is over, or lets nobody in (app.login.ended). An own phone
+that logs in again waits as long."""
 
 _HOLD = Path(__file__).with_suffix(".lua").read_text()
 

@@ -303,7 +303,8 @@ class _Phone:
 
     async def close(self) -> None:
         """End, once all that it asked is counted."""
-        await asyncio.gather(*self._noting)
+        while self._under_way or self._noting:  # noqa: ASYNC110  (events take them away)
+            await asyncio.sleep(ANSWER_SECONDS)
         await self.context.close()
 
     @staticmethod
