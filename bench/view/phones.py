@@ -271,7 +271,11 @@ class _Phone:
         await self._page.clock.install(time=datetime.now(UTC))
         await self._page.add_init_script(AS_OLD_AS_THEY_ARE)  # after the clock, which has time-outs
         await self._page.goto(f"{self._url}/code", timeout=OPEN_MS_MAX)
-        await _until(self._page, "() => localStorage.getItem('credential') !== null")
+        try:
+            await _until(self._page, "() => localStorage.getItem('credential') !== null")
+        except TimeoutError:
+            seen = await self._page.inner_text("body")
+            raise StackError(f"A phone was given no credential. It shows: {seen}") from None
         if situation is Situation.OFFLINE:
             await self._page.evaluate("navigator.serviceWorker.ready.then(() => null)")
             await _until(self._page, "() => caches.keys().then(names => names.length > 0)")
