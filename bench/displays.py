@@ -19,7 +19,6 @@ import httpx
 import uvloop
 from msgspec import Struct
 
-from app.development.secrets import development_secrets
 from app.development.stack.broker import Broker
 from app.development.stack.processes import HttpProcess
 from app.operator.latency.report import Percentiles, percentiles
@@ -41,7 +40,7 @@ from bench.cpu import children, cpu_seconds_of
 from bench.records import KEYS, Record, person_key
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
-from bench.stack import applied, environment_of, record_of
+from bench.stack import applied, environment_with, record_of
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 
 RATE = 25_000
@@ -271,12 +270,7 @@ def _folded(bootstrap: str, directory: Path, terminal: Terminal) -> Folded:
         topics.publish(Brokers(bootstrap), _displays(), tick)
     directory.mkdir(parents=True)
     environment = {
-        **environment_of(directory),
-        **development_secrets(directory),
-        "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
-        "YUEKANG_KAFKA_USER": "",
-        "YUEKANG_KAFKA_PASSWORD": "",
-        "YUEKANG_KAFKA": bootstrap,
+        **environment_with(bootstrap, directory),
     }
     port = int(environment["YUEKANG_LISTS_STATUS_PORT"])
     command = [str(OWN_PYTHON.with_name("yuekang")), "lists-worker"]

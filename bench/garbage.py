@@ -26,7 +26,7 @@ from bench.cpu import cpu_seconds
 from bench.records import Record
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
-from bench.stack import applied, environment_of
+from bench.stack import applied, environment_with
 
 ROUNDS = 9
 """One round differs from the next by more than what is looked for."""
@@ -99,11 +99,7 @@ def _run(broker: Broker, directory: Path, number: int, garbage: int, terminal: T
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     environment = {
-        **environment_of(data),
-        "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
-        "YUEKANG_KAFKA_USER": "",
-        "YUEKANG_KAFKA_PASSWORD": "",
-        "YUEKANG_KAFKA": broker.brokers.servers,
+        **environment_with(broker.brokers.servers, data),
         "YUEKANG_TOPIC_PREFIX": prefix,
     }
     port = int(environment["YUEKANG_WORKER_STATUS_PORT"])

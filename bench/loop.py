@@ -31,7 +31,7 @@ from bench.broker import running_broker
 from bench.records import PARTITIONS, Record
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
-from bench.stack import applied, environment_of, record_of
+from bench.stack import applied, environment_with, record_of
 from models.rows import page_key
 
 FULL = 1_000
@@ -144,11 +144,7 @@ class Asked(HttpProcess):
     def __init__(self, bootstrap: str, directory: Path) -> None:
         directory.mkdir(parents=True)
         environment = {
-            **environment_of(directory),
-            "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
-            "YUEKANG_KAFKA_USER": "",
-            "YUEKANG_KAFKA_PASSWORD": "",
-            "YUEKANG_KAFKA": bootstrap,
+            **environment_with(bootstrap, directory),
         }
         self._port = int(environment["YUEKANG_WORKER_STATUS_PORT"])
         command = [str(OWN_PYTHON.with_name("yuekang")), "worker"]

@@ -39,7 +39,7 @@ from bench.pauses import Pause, Seen
 from bench.records import PARTITIONS, Record, headers_of
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON, stop_all
-from bench.stack import applied, environment_of, record_of
+from bench.stack import applied, environment_with, record_of
 from models.events import NatResultData, NatResultReported, Result
 
 PEOPLE = 1_000_000
@@ -237,11 +237,7 @@ class Worker(HttpProcess):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         environment = {
-            **environment_of(directory),
-            "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
-            "YUEKANG_KAFKA_USER": "",
-            "YUEKANG_KAFKA_PASSWORD": "",
-            "YUEKANG_KAFKA": broker.brokers.servers,
+            **environment_with(broker.brokers.servers, directory),
         }
         self.status_port = int(environment["YUEKANG_WORKER_STATUS_PORT"])
         self._url = f"http://127.0.0.1:{self.status_port}"

@@ -28,7 +28,7 @@ from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.records import Record, person_key
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
-from bench.stack import environment_of
+from bench.stack import environment_with
 from models.codes import Colour, EventRef, HealthCode, Interval, Reason
 from models.policy import ZONE
 
@@ -93,8 +93,7 @@ def _build(
     bootstrap: str, directory: Path, folder: Path, kept: str, people: int, seed: int
 ) -> Build:
     environment = {
-        **environment_of(directory),
-        "YUEKANG_KAFKA": bootstrap,
+        **environment_with(bootstrap, directory),
         "YUEKANG_REPLICA": str(folder),
     }
     port = environment["YUEKANG_REPLICA_STATUS_PORT"]

@@ -36,6 +36,17 @@ def environment_of(directory: Path) -> Mapping[str, str]:
     }
 
 
+def environment_with(bootstrap: str, directory: Path) -> Mapping[str, str]:
+    """Return the environment of one process in `directory`, whose broker lets everybody in."""
+    return {
+        **environment_of(directory),
+        "YUEKANG_KAFKA_SECURITY": "PLAINTEXT",
+        "YUEKANG_KAFKA_USER": "",
+        "YUEKANG_KAFKA_PASSWORD": "",
+        "YUEKANG_KAFKA": bootstrap,
+    }
+
+
 def record_of(event: Event) -> Record:
     """Return the record of an event, as its source sends it."""
     record = structured(event)
