@@ -57,7 +57,8 @@ def write(out: Path) -> Path:
         if (out / f"{name}.json").exists()
     }
     found: dict[str, Any] = {
-        name: msgspec.convert(kept.found, TYPES[name]) for name, kept in parts.items()
+        name: msgspec.convert(kept.found, TYPES[name], str_keys=True)
+        for name, kept in parts.items()
     }
     path = out / "README.md"
     path.write_text("\n".join(_lines(out, parts, found)) + "\n")
