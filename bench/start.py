@@ -78,9 +78,9 @@ class Found(Struct, frozen=True):
     progress_lines: int
     """What the worker's log said of how far it was, while it had no store."""
     redis_seconds: float
-    """From Redis's empty start to a view that answers for everyone asked for."""
+    """From Redis's empty start until all codes are there again, and the projection is ready."""
     redis_answers: dict[str, int]
-    """What the view answered meanwhile."""
+    """What the view answered meanwhile; it has a replica."""
     rows_read: int = 0
     """Rows of the changelogs that a worker without its store read, with those that compaction had
     left of earlier versions."""
@@ -150,9 +150,13 @@ def _measure(stack: Stack, settings: Settings, people: int, seed: int, terminal:
     stack.redis.stop()
     answers: Counter[str] = Counter()
 
+    read = _codes_read(settings)
+
     def rebuilt() -> None:
         stack.redis.start()
         _wait_shown(settings, sample, answers)
+        while _codes_read(settings) < 2 * read:  # all of them once more
+            time.sleep(POLL_SECONDS)
         stack.projection.wait_ready()
 
     projection_cpu = cpu_seconds(stack.projection.pid or 0)
@@ -272,6 +276,14 @@ def _wait_shown(settings: Settings, sample: list[str], answers: Counter[str]) ->
                 left.pop()
             else:
                 time.sleep(POLL_SECONDS)
+
+
+def _codes_read(settings: Settings) -> int:
+    """Return how many records of health-codes the projection has read since it was started."""
+    url = f"http://127.0.0.1:{settings.projection_status_port}/metrics"
+    text = httpx.get(url, timeout=30.0, trust_env=False).text
+    found = re.findall(r'(?m)^yuekang_projection_records_total\{topic="health-codes"\} (.*)', text)
+    return round(sum(map(float, found)))
 
 
 def _timed(*steps: Callable[[], object]) -> float:
