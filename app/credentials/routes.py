@@ -14,7 +14,7 @@ from app.credentials.bounds import LIST_SECONDS_MAX
 from app.credentials.claims import PhoneKey
 from app.credentials.issuing import Issuer, asker_of
 from app.credentials.keys import IssuerKeys, KeysAnswer
-from app.credentials.statuses import ANYBODY, LIST_TYPE, LISTS, ListsAnswer, Statuses
+from app.credentials.statuses import ANYBODY, LIST_TYPE, STATUS_LISTS, ListsAnswer, Statuses
 from app.login.guards import LoggedIn
 from app.web.refusals import refusals
 from app.web.requests import AnyRequest
@@ -106,7 +106,7 @@ def status_routes(statuses: Statuses, keys: IssuerKeys) -> list[Any]:
         return Response(await statuses.all(), headers={**ANYBODY, "cache-control": "no-store"})
 
     @get(
-        LISTS + "{chunk:str}",
+        STATUS_LISTS + "{chunk:str}",
         operation_id="readStatusList",
         summary="Read a status list",
         media_type=LIST_TYPE,

@@ -36,7 +36,7 @@ from app.projection.holdings import Holdings, StatusBits
 from app.web.problems import Refused
 
 LIST_TYPE = "application/statuslist+cwt"
-LISTS = "/v1/s/"
+STATUS_LISTS = "/v1/s/"
 AS_OF_HEADER = "x-as-of"
 
 ANYBODY = {

@@ -32,7 +32,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
-from app.credentials.statuses import LIST_TYPE, LISTS
+from app.credentials.statuses import LIST_TYPE, STATUS_LISTS
 from app.login.guards import HOME
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions
 from app.view.codes import note_read
@@ -121,8 +121,8 @@ class HotPath:
     def _answer(self, scope: HTTPScope) -> Answer | None:
         path = scope["path"]
         answer = self._answers.get(path)
-        if answer is None and path.startswith(LISTS):
-            answer = partial(self._status_list, path.removeprefix(LISTS))
+        if answer is None and path.startswith(STATUS_LISTS):
+            answer = partial(self._status_list, path.removeprefix(STATUS_LISTS))
         if answer is None or scope["method"] != "GET" or scope["query_string"]:
             return None
         asked = _asked(scope["headers"])
