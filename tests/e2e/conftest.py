@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import redis.asyncio
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
 from app.process.kafka import Brokers
 from app.process.ports import free_port
@@ -104,14 +104,34 @@ async def _rows_of(url: str, person: str, prefix: str) -> None:
         await put_rows(client, [row], listings=listings, prefix=prefix)
 
 
+class StaleStage(Stage):
+    """A view whose projection died a minute before a page is opened.
+
+    What is older than five minutes is not shown at all, and the tests here take longer.
+    """
+
+    def __init__(self, url: str, log: Log, projected: Callable[[], object]) -> None:
+        super().__init__(url, log)
+        self._projected = projected
+
+    def open(self, page: Page, person: str | None, address: str = "/code") -> Response | None:
+        """Open a page, a minute after the last that was projected."""
+        self._projected()
+        return super().open(page, person, address)
+
+
 @pytest.fixture(scope="package")
 def stale(kafka: Kafka, redis_url: str, log: Log, directory: Path) -> Iterator[tuple[Stage, str]]:
     """A view whose projection died a minute ago, and someone who was green then."""
     code = people.green(someone())
     url = redis_url.replace("/0", "/5")
-    log.run(_projected_once(kafka, url, code, time.time() - 60))
+
+    def projected() -> None:
+        log.run(_projected_once(kafka, url, code, time.time() - 60))
+
+    projected()
     with running(Service("view", kafka, url, directory / "stale"), ready=False) as view:
-        yield Stage(view.url, log), code.person
+        yield StaleStage(view.url, log, projected), code.person
 
 
 @pytest.fixture(scope="package")
