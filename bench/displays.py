@@ -27,7 +27,7 @@ from app.process.clock import now
 from app.process.kafka import Brokers
 from app.process.memory import look_seldom
 from app.topics.admin import create_topics
-from app.topics.catalogue import CATALOGUE
+from app.topics.catalogue import CATALOGUE, DEAD_LETTERS
 from app.topics.records import Record as TopicRecord
 from app.topics.records import structured
 from app.topics.writer import Writer
@@ -269,9 +269,7 @@ def _folded(bootstrap: str, directory: Path, terminal: Terminal) -> Folded:
     with terminal.bar("A backlog of displays", FOLDED) as tick:
         topics.publish(Brokers(bootstrap), _displays(), tick)
     directory.mkdir(parents=True)
-    environment = {
-        **environment_with(bootstrap, directory),
-    }
+    environment = environment_with(bootstrap, directory)
     port = int(environment["YUEKANG_LISTS_STATUS_PORT"])
     command = [str(OWN_PYTHON.with_name("yuekang")), "lists-worker"]
     worker = HttpProcess("lists", command, directory, environment, f"http://127.0.0.1:{port}")
@@ -284,6 +282,8 @@ def _folded(bootstrap: str, directory: Path, terminal: Terminal) -> Folded:
         seconds, cpu = time.monotonic() - begun, cpu_seconds_of(worker.pid) - cpu
     finally:
         worker.stop()
+    if refused := sum(topics.ends(bootstrap, DEAD_LETTERS).values()):
+        raise RuntimeError(f"{refused:,} of the displays' records are dead letters: none may be")
     terminal.say(f"a lists worker folds {(last - first) / seconds:,.0f} displays/s")
     return Folded(last - first, round(seconds, 2), round(cpu, 2))
 

@@ -143,9 +143,7 @@ class Asked(HttpProcess):
 
     def __init__(self, bootstrap: str, directory: Path) -> None:
         directory.mkdir(parents=True)
-        environment = {
-            **environment_with(bootstrap, directory),
-        }
+        environment = environment_with(bootstrap, directory)
         self._port = int(environment["YUEKANG_WORKER_STATUS_PORT"])
         command = [str(OWN_PYTHON.with_name("yuekang")), "worker"]
         address = f"http://127.0.0.1:{self._port}"

@@ -236,9 +236,7 @@ class Worker(HttpProcess):
     def __init__(self, broker: Broker, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        environment = {
-            **environment_with(broker.brokers.servers, directory),
-        }
+        environment = environment_with(broker.brokers.servers, directory)
         self.status_port = int(environment["YUEKANG_WORKER_STATUS_PORT"])
         self._url = f"http://127.0.0.1:{self.status_port}"
         # One client for all questions: making one takes 23 ms of the cores that are measured.
