@@ -56,6 +56,12 @@ def record_of(event: Event) -> Record:
 
 def applied(status_port: int) -> int:
     """Return how many records a worker has applied since it began; raise httpx.TransportError."""
+    return counted(status_port, "yuekang_worker_records_total")
+
+
+def counted(status_port: int, metric: str) -> int:
+    """Return the sum of a process's metrics whose names and labels begin with `metric`; raise
+    httpx.TransportError."""
     url = f"http://127.0.0.1:{status_port}/metrics"
     text = httpx.get(url, timeout=30.0, trust_env=False, verify=False).text
-    return round(sum(map(float, re.findall(r"(?m)^yuekang_worker_records_total.* (.*)", text))))
+    return round(sum(map(float, re.findall(rf"(?m)^{re.escape(metric)}.* (.*)", text))))

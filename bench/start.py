@@ -34,7 +34,7 @@ from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.records import Record, person_key
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
-from bench.stack import applied, environment_of, record_of
+from bench.stack import applied, counted, environment_of, record_of
 from models.events import (
     DocumentType,
     IdentityData,
@@ -280,10 +280,8 @@ def _wait_shown(settings: Settings, sample: list[str], answers: Counter[str]) ->
 
 def _codes_read(settings: Settings) -> int:
     """Return how many records of health-codes the projection has read since it was started."""
-    url = f"http://127.0.0.1:{settings.projection_status_port}/metrics"
-    text = httpx.get(url, timeout=30.0, trust_env=False).text
-    found = re.findall(r'(?m)^yuekang_projection_records_total\{topic="health-codes"\} (.*)', text)
-    return round(sum(map(float, found)))
+    metric = 'yuekang_projection_records_total{topic="health-codes"}'
+    return counted(settings.projection_status_port, metric)
 
 
 def _timed(*steps: Callable[[], object]) -> float:

@@ -176,12 +176,13 @@ class Table:
             if not live:
                 continue
             found = await self._topics.known({topic for held in live for topic in held.ids})
-            for held, (topic, topic_id) in ((h, of) for h in live for of in h.ids.items()):
-                if found.get(topic, topic_id) != topic_id:
-                    raise RuntimeError(
-                        f"{topic} was deleted and made again while {self.settings.name} "
-                        f"[{held.number}] was held; the next start reads all of the new one"
-                    )
+            for held in live:
+                for topic, topic_id in held.ids.items():
+                    if found.get(topic, topic_id) != topic_id:
+                        raise RuntimeError(
+                            f"{topic} was deleted and made again while {self.settings.name} "
+                            f"[{held.number}] was held; the next start reads all of the new one"
+                        )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

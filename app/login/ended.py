@@ -44,7 +44,7 @@ may have the stream now, and another clock."""
 
 OnEnd = Callable[[str, str], Awaitable[None]]
 """Does what the end of a session (its id) or an own phone (its family) of a person brings with it.
-It raises nothing that its store may: the session has ended."""
+It raises what its store does: then that is not done, and has to be done again."""
 
 log = structlog.get_logger()
 

@@ -110,13 +110,15 @@ class Figures:
 
     def writer_us(self) -> float:
         """Return what a display costs the process that writes it."""
-        shown = [run for run in self._found("displays")["shown"] if run["written"]]
-        return _median(run["writer_seconds"] / run["written"] * 1e6 for run in shown)
+        return self._recorded_us("writer_seconds")
 
     def display_broker_us(self) -> float:
         """Return what a display costs the broker that takes it."""
+        return self._recorded_us("broker_seconds")
+
+    def _recorded_us(self, seconds: str) -> float:
         shown = [run for run in self._found("displays")["shown"] if run["written"]]
-        return _median(run["broker_seconds"] / run["written"] * 1e6 for run in shown)
+        return _median(run[seconds] / run["written"] * 1e6 for run in shown)
 
     # The fold
 
