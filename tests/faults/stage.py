@@ -43,8 +43,8 @@ UNHANDLED = (
 )
 """How aiokafka and Python say that an error came to nobody. Both go on, as if nothing was."""
 
-TOLD_OF_UNHANDLED = 300
-"""Bytes of such a line, from the mark on, which a failed round tells."""
+TOLD_OF_UNHANDLED = 1000
+"""Bytes of the end of such a line that a failed round tells: a traceback says there what it was."""
 
 SESSION_SECONDS = 4.0
 """Of a worker: what a fault holds up for longer goes through a rebalance."""
@@ -277,7 +277,7 @@ class Stage:
     def unhandled(self) -> Counter[str]:
         """Return what the workers' logs say of errors that nobody handled, each with how often."""
         return Counter(
-            line[line.index(mark) :][:TOLD_OF_UNHANDLED].decode(errors="replace")
+            f"{mark.decode()}: {line[-TOLD_OF_UNHANDLED:].decode(errors='replace')}"
             for line in self._lines()
             for mark in UNHANDLED
             if mark in line
