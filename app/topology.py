@@ -55,6 +55,7 @@ from app.engine.app import make_app, make_tables
 from app.engine.chunks import ChunkApp
 from app.engine.partition import TableSettings
 from app.engine.table import Table
+from app.process.gather import UNHURRIED_SECONDS
 from app.process.settings import Settings
 from app.topics.authentic import OURS, SourceKeys, source_keys
 from app.topics.catalogue import (
@@ -107,6 +108,7 @@ class SubmissionsApp(TableApp):
 class ListsApp(TableApp):
     """What bears on no code. Make it with `create_lists_app`, once per event loop."""
 
+    gather_seconds = UNHURRIED_SECONDS
     lists: Table
 
 

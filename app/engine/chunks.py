@@ -15,7 +15,7 @@ from faust.types.tuples import Message
 
 from app.engine.membership import FENCED_INSTANCE_ID, MEMBER, same_id
 from app.process.consumer import LogRecord, end_fetches
-from app.process.gather import gather
+from app.process.gather import GATHER_SECONDS, gather
 from app.process.producers import unawaited
 
 CHUNK_RECORDS_MAX = 8_000
@@ -113,7 +113,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         consumer, app = self._ensure_consumer(), cast(ChunkApp, self.consumer.app)
         hear_commits(consumer._coordinator)
         hear_errors(consumer._coordinator, app)
-        gather(consumer, app.goes_round)
+        gather(consumer, app.gather_seconds, app.goes_round)
         self._note_starts(consumer._fetcher)
 
     def _note_starts(self, fetcher: Any) -> None:
@@ -357,7 +357,7 @@ class ChunkApp(faust.App):
     `unread` gives of partitions that are held the first offset that was not applied. `on_failure`
     ends the process; any thread may call it. `goes_round` are the topics by which what an input
     brought comes back to it: they are fetched in turn with the inputs, so that each goes round
-    together.
+    together. `gather_seconds` is how long what comes is gathered (app.process.gather).
     """
 
     held_back: Callable[[], Set[TP]] = staticmethod(frozenset)
@@ -365,6 +365,7 @@ class ChunkApp(faust.App):
     unread: Callable[[], Mapping[TP, int]] = staticmethod(dict)
     on_failure: Callable[[BaseException], None]
     goes_round: Set[str] = frozenset()
+    gather_seconds: float = GATHER_SECONDS
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

@@ -15,6 +15,10 @@ GATHER_SECONDS = 0.04
 """How long what comes is gathered before it is fetched. A red waits for five of it at most: two as
 its opening, one to be counted, one when it is back, and one on its way to whoever shows it."""
 
+UNHURRIED_SECONDS = 0.2
+"""The same of what bears on no code, and may be a minute old. At the peak each display is such a
+record, and a fifth of the transactions leaves the time to those who show codes."""
+
 WAIT_MS = 250
 """How long the broker may hold a fetch that finds nothing, and so say nothing of where the end is.
 On one connection all other requests wait behind it."""
@@ -24,8 +28,10 @@ SHARED_WAIT_MS = 50
 what is taken next waits for that of all others."""
 
 
-def gather(consumer: AIOKafkaConsumer, by_turns: Set[str] = frozenset()) -> None:
-    """Let a consumer that was started wait `GATHER_SECONDS` after a fetch that brought something.
+def gather(
+    consumer: AIOKafkaConsumer, for_seconds: float, by_turns: Set[str] = frozenset()
+) -> None:
+    """Let a consumer that was started wait `for_seconds` after a fetch that brought something.
 
     The next fetch is of the topics `by_turns`, and of all others in turn.
     """
@@ -38,7 +44,7 @@ def gather(consumer: AIOKafkaConsumer, by_turns: Set[str] = frozenset()) -> None
         due.pop(broker, None)
         if found:
             others = any(topic not in by_turns for topic, _ in request.topics)
-            due[broker] = time.monotonic() + GATHER_SECONDS, others
+            due[broker] = time.monotonic() + for_seconds, others
         return found
 
     def next_in_time(assignment: Any) -> Any:

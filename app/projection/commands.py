@@ -16,6 +16,7 @@ from pathlib import Path
 import typer
 
 from app.engine.records import install
+from app.process.gather import UNHURRIED_SECONDS
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.probes import StatusServer
@@ -61,6 +62,7 @@ ROWS = Model(
     },
     new_batch=RowBatch,
     take=take_row,
+    gather_seconds=UNHURRIED_SECONDS,
 )
 
 

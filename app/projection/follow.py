@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from app.process import metrics
 from app.process.consumer import Consumer, LogRecord
-from app.process.gather import gather
+from app.process.gather import GATHER_SECONDS, gather
 from app.process.kafka import Brokers
 from app.projection.freshness import Freshness, Group
 from app.projection.state import Position, State, new_epoch, oldest
@@ -130,6 +130,7 @@ class Model(Struct, frozen=True):
     groups: dict[str, tuple[Group, ...]]
     new_batch: Callable[[], Batch]
     take: Callable[[Any, LogRecord], None]
+    gather_seconds: float = GATHER_SECONDS
 
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
@@ -212,7 +213,7 @@ class Projection:
             log_read = await log_name(self._brokers, self._model.topics)
             async with self._store.opened(log_read, self._id) as writer:
                 await consumer.start()
-                gather(consumer)
+                gather(consumer, self._model.gather_seconds)
                 state = await self._begin(writer.gate, consumer)
                 freshness = Freshness(self._brokers, self._model.groups)
                 async with freshness.watched():

@@ -114,7 +114,8 @@ _COMPRESSION = CompressionConfig(
 def create_face(options: ViewOptions) -> ASGIApp:
     """Make all that a view serves: what is refused in a rush, the hot path, the framework."""
     view = Services(options)
-    return Shedding(HotPath(framework(view, options), view), view.rush, view.view_url, view.now)
+    app = framework(view, options)
+    return Shedding(HotPath(view), app, view.rush, view.view_url, view.now)
 
 
 def framework(view: Services, options: ViewOptions) -> Litestar:

@@ -1,6 +1,7 @@
 """Whether more is asked of this process than it can answer: how late its event loop is."""
 
 import asyncio
+from collections.abc import Callable
 
 TICK_SECONDS = 0.02
 
@@ -13,6 +14,8 @@ class Rush:
 
     def __init__(self) -> None:
         self.late_s = 0.0
+        self.after_look: Callable[[], None] = lambda: None
+        """Called each time that it has looked."""
         self._begun = 0
         self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -35,4 +38,5 @@ class Rush:
         late = asyncio.get_running_loop().time() - due if self._begun >= MANY else 0.0
         # Twice in a row: one long step is no rush.
         self.late_s, self._last, self._begun = min(late, self._last), late, 0
+        self.after_look()
         self.start()

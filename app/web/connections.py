@@ -87,15 +87,12 @@ def connections_to(port: int) -> Iterator[Connection]:
 
 
 def _connection(fd: int, port: int) -> Connection | None:
-    seen = socket.socket(fileno=fd)
+    # Told what it is, Python does not ask the system. What is no TCP has no TCP_INFO.
+    seen = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
     try:
-        if seen.family not in (socket.AF_INET, socket.AF_INET6):
-            return None
-        if seen.type != socket.SOCK_STREAM or seen.getsockname()[1] != port:
-            return None
         raw = seen.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
         state, data_ms, ack_ms, received = _INFO.unpack(raw)
-        if state != ESTABLISHED:
+        if state != ESTABLISHED or seen.getsockname()[1] != port:
             return None
         return Connection(fd, seen.getpeername()[:2], received, min(data_ms, ack_ms) / 1_000)
     finally:

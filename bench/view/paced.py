@@ -2,9 +2,9 @@
 
 A latency counts from when its request was due, so that a view that stalls is not asked less, and
 looks no better (coordinated omission). The generator is as a proxy in front of views: it has so
-many connections, each with one request at a time; what is due while all are in use waits; and a
-request whose connection breaks before the answer is asked once more, of another view if there is
-one. A client gives up after `GIVE_UP_SECONDS`, and its connection is closed.
+many connections, each with one request at a time; what is due while all are in use waits for
+`QUEUE_SECONDS`; and a request whose connection breaks before the answer is asked once more, of
+another view if there is one. A client gives up after `GIVE_UP_SECONDS`, and its connection is closed.
 
 It runs as a process of its own, `python -m bench.view.paced`: a plan comes on its standard input, a
 `Paced` goes to its standard output. Sockets are polled here and answers read by hand, at some 30 us
@@ -34,6 +34,8 @@ from app.login.sessions import COOKIE
 
 GIVE_UP_SECONDS = 4.0
 """As long as a page's script waits for an answer (static/code.js)."""
+QUEUE_SECONDS = 1.0
+"""As long as a proxy keeps a request for which it has no connection (docs/operations.md)."""
 AWAY_SECONDS = 0.5
 """A view that refused a connection is left alone for so long, unless there is no other."""
 POLL_MS_MAX = 20.0
@@ -347,7 +349,7 @@ class Generator:
             if connection.request is request:
                 self._told.add(NO_ANSWER, request, now)
                 self._close(connection)
-        while self._waiting and self._waiting[0].due < limit:
+        while self._waiting and self._waiting[0].due < now - QUEUE_SECONDS:
             self._told.add(NOT_SENT, self._waiting.popleft(), now)
 
     def _poll(self, wait_ms: float) -> None:

@@ -49,7 +49,7 @@ async def test_what_comes_after_a_silence_is_fetched_at_once_and_the_rest_togeth
     clock: Any,
 ) -> None:
     fetcher: Any = Fetching("in")
-    gather(SimpleNamespace(_fetcher=fetcher))
+    gather(SimpleNamespace(_fetcher=fetcher), module.GATHER_SECONDS)
     fetcher.brings = False
     for _ in range(2):
         assert await next_fetch(fetcher) == (["in"], 0.2), "it lies at the broker"
@@ -68,7 +68,7 @@ async def test_what_comes_after_a_silence_is_fetched_at_once_and_the_rest_togeth
 
 async def test_what_goes_round_is_fetched_in_turn_with_all_else(clock: Any) -> None:
     fetcher: Any = Fetching("in", "round", "other")
-    gather(SimpleNamespace(_fetcher=fetcher), {"round"})
+    gather(SimpleNamespace(_fetcher=fetcher), module.GATHER_SECONDS, {"round"})
     seen = []
     for _ in range(4):
         seen.append((await next_fetch(fetcher))[0])
@@ -81,7 +81,7 @@ async def test_what_goes_round_is_fetched_in_turn_with_all_else(clock: Any) -> N
 
 async def test_a_turn_of_which_a_broker_has_nothing_is_left_out(clock: Any) -> None:
     fetcher: Any = Fetching("round")
-    gather(SimpleNamespace(_fetcher=fetcher), {"round"})
+    gather(SimpleNamespace(_fetcher=fetcher), module.GATHER_SECONDS, {"round"})
     for _ in range(3):
         assert (await next_fetch(fetcher))[0] == ["round"]
         clock.seconds += module.GATHER_SECONDS
@@ -89,7 +89,7 @@ async def test_a_turn_of_which_a_broker_has_nothing_is_left_out(clock: Any) -> N
 
 async def test_a_fetch_beside_what_was_not_taken_yet_lies_at_the_broker_for_a_short_time() -> None:
     fetcher: Any = Fetching("in")
-    gather(SimpleNamespace(_fetcher=fetcher))
+    gather(SimpleNamespace(_fetcher=fetcher), module.GATHER_SECONDS)
     for held, wait in (({}, module.WAIT_MS), ({"in": "records"}, module.SHARED_WAIT_MS)):
         fetcher._records = held
         [(_, request)], *_ = fetcher._get_actions_per_node(None)

@@ -8,9 +8,10 @@ import httpx
 import pytest
 from litestar.types import Receive, Scope, Send
 
-from app.view import shedding
+from app.view import places
+from app.view.places import ROOMS, Waits
 from app.view.rush import MANY, TICK_SECONDS, Rush
-from app.view.shedding import BOUNDS, Shedding, Waits, kind_of
+from app.view.shedding import Shedding, kind_of
 from support.asgi import transport_to
 from support.views import create_view, now, options_over
 
@@ -35,37 +36,56 @@ def rush() -> Rush:
     return Rush()
 
 
+class Hot:
+    """Stands in for the hot path: what it answers at once."""
+
+    def __init__(self) -> None:
+        self.knows = False
+        self.asked = 0
+
+    async def answers(self, _: Scope, send: Send) -> bool:
+        self.asked += 1
+        if self.knows:
+            await send({"type": "http.response.start", "status": 299, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return self.knows
+
+
 @pytest.fixture
-async def http(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(shedding, "HOLD_SECONDS", 0.05)
+def hot() -> Hot:
+    return Hot()
+
+
+@pytest.fixture
+async def http(hot: Any, rush: Rush, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(places, "WAIT_SECONDS", (0.05, 0.05))
 
     async def behind(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    app: Any = Shedding(behind, rush, URL, now)
+    app: Any = Shedding(hot, behind, rush, URL, now)
     async with httpx.AsyncClient(transport=transport_to(app), base_url=URL) as client:
+        client.app = app  # type: ignore[attr-defined]
         yield client
 
 
 async def test_what_can_wait_goes_first_and_a_colour_last(http: Any, rush: Rush) -> None:
-    assert list(BOUNDS) == [Waits.DRAWN, Waits.PAGE, Waits.JSON, Waits.COLOUR]
-    assert list(BOUNDS.values()) == sorted(BOUNDS.values())
-    for late_s in (0.0, *BOUNDS.values(), 10.0):
+    for late_s in (0.0, 0.05, 0.1, 0.2, 10.0):
         rush.late_s = late_s
         for path, kind in KINDS.items():
             assert kind_of(path) is kind, path
             answer = await http.get(path)
-            refused = kind is not None and late_s >= BOUNDS[kind]
+            refused = kind is not None and late_s >= ROOMS[kind].late_s
             assert answer.status_code == (503 if refused else 200), (path, late_s)
 
 
 @pytest.mark.parametrize("path", [path for path, kind in KINDS.items() if kind])
-async def test_a_refusal_says_so_and_when_to_come_again(http: Any, rush: Rush, path: str) -> None:
-    rush.late_s = 10.0
+async def test_a_refusal_says_so_and_when_to_come_again(http: Any, path: str) -> None:
+    http.app._places._taken = 1_000
     began = time.monotonic()
     answer = await http.get(path, headers={"accept-language": "en"})
-    assert time.monotonic() - began >= 0.05, "it is held for a moment"
+    assert time.monotonic() - began >= 0.05, "it waited"
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["cache-control"] == "no-store"
@@ -78,6 +98,34 @@ async def test_a_refusal_says_so_and_when_to_come_again(http: Any, rush: Rush, p
     else:
         assert answer.headers["content-language"] == "en-GB"
         assert answer.text.startswith("<!doctype html>")
+        again = await http.get(f"{path}?lang=zh-CN", headers={"accept-language": "en"})
+        assert again.headers["content-language"] == "zh-Hans-CN", "as the page itself would"
+
+
+async def test_a_colour_that_is_known_here_takes_no_place_and_all_else_does(
+    http: Any, hot: Hot
+) -> None:
+    hot.knows = True
+    http.app._places._taken = 1_000
+    for path, kind in KINDS.items():
+        wanted = {None: 200, Waits.COLOUR: 299}.get(kind, 503)
+        assert (await http.get(path)).status_code == wanted, path
+    http.app._places._taken = 0
+    assert (await http.get("/code")).status_code == 299
+    hot.knows, hot.asked = False, 0
+    assert (await http.get("/v1/me/display")).status_code == 200
+    assert hot.asked == 1, "it counts who asks"
+    assert http.app._places._taken == 0
+
+
+async def test_whoever_fails_gives_the_place_back(http: Any) -> None:
+    async def fails(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    http.app._app = fails
+    with pytest.raises(ZeroDivisionError):
+        await http.get("/code")
+    assert http.app._places._taken == 0
 
 
 @pytest.mark.parametrize(("asked", "rushes"), [(MANY, True), (MANY // 8, False)])
