@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.process import metrics
 from app.process.clock import Clock
-from app.view.hot_path import Headers, HotPath, as_bytes, language_asked
+from app.view.hot_path import HotPath, RawHeaders, as_bytes, language_asked
 from app.view.limits import RETRY_BUSY_SECONDS
 from app.view.pages.code_page import failed_page
 from app.view.places import Places, Waits
@@ -64,7 +64,7 @@ class Shedding:
                 "retry-after": str(RETRY_BUSY_SECONDS),
             }
         )
-        self._pages: dict[Language, tuple[int, Headers, bytes]] = {}
+        self._pages: dict[Language, tuple[int, RawHeaders, bytes]] = {}
         detail, kind = CAUSE_DETAILS["busy"], KINDS["code-unavailable"]
         code = "code-unavailable"
         self._problem = msgspec.json.encode(
@@ -98,7 +98,7 @@ class Shedding:
         await send({"type": "http.response.start", "status": 503, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _page(self, scope: HTTPScope) -> tuple[Headers, bytes]:
+    def _page(self, scope: HTTPScope) -> tuple[RawHeaders, bytes]:
         """Return the page of 亮码失败, which is the same for everybody within a second."""
         at = self._now()
         second = int(at.timestamp())

@@ -4,7 +4,8 @@ A latency counts from when its request was due, so that a view that stalls is no
 looks no better (coordinated omission). The generator is as a proxy in front of views: it has so
 many connections, each with one request at a time; what is due while all are in use waits for
 `QUEUE_SECONDS`; and a request whose connection breaks before the answer is asked once more, of
-another view if there is one. A client gives up after `GIVE_UP_SECONDS`, and its connection is closed.
+another view if there is one. A client gives up after `GIVE_UP_SECONDS`, and its connection is
+closed.
 
 It runs as a process of its own, `python -m bench.view.paced`: a plan comes on its standard input, a
 `Paced` goes to its standard output. Sockets are polled here and answers read by hand, at some 30 us
