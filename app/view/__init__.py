@@ -19,8 +19,8 @@ colour is shown at all (亮码失败).
 - `explanations`, `reconciliation`: a person's row explained; the people whose data are still to be
   pushed to the national platform.
 - `hot_path`: what phones ask by the thousand, from the request to the bytes; `showing`: the same
-  for the framework, which is its specification; `shedding`, `places`, `rush`: what comes first
-  when more is asked than can be answered, and what is refused.
+  for the framework, which is its specification; `shedding`, `places`: what comes first when
+  more is asked than can be answered, and what is refused.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: the refusals that the view words itself.
 - `reading`: the answers of those who read, and the error if nothing can be read.

@@ -1,21 +1,18 @@
 """How many requests are worked on at one time, and who comes next when there are more.
 
-Whoever finds no place waits in line. The most urgent come first, and of those the newest: where all
-wait their turn everybody waits too long, and whoever is answered at last has gone by then. Whoever
-has waited for `WAIT_SECONDS` comes no more.
+Whoever finds no place waits in line: the most urgent come first, and of those whoever came first.
+Whoever has waited in vain for so long that nobody would see the answer comes no more.
 
-Where the event loop is late (app.view.rush) only what is urgent enough comes in. A place is for
-work: whoever waits for more of a client's request stands outside meanwhile.
+A turn of the event loop has room for so many as are done in some 10 ms. So it goes on in time for
+everything else: logouts, the replica, those who are refused. A place is for work: whoever waits for
+more of a client's request stands outside meanwhile.
 """
 
 import asyncio
 from enum import StrEnum
 from random import uniform
-from typing import NamedTuple
 
 from litestar.types import Receive, ReceiveMessage
-
-from app.view.rush import Rush
 
 
 class Waits(StrEnum):
@@ -27,42 +24,32 @@ class Waits(StrEnum):
     COLOUR = "colour"
 
 
-class Room(NamedTuple):
-    """There is room for a kind while fewer places than these are taken, and the event loop is less
-    late than this (s)."""
+PLACES = {Waits.DRAWN: 8, Waits.PAGE: 64, Waits.JSON: 96, Waits.COLOUR: 128}
+"""There is room for a kind while fewer places than these are taken, so what is more urgent has some
+that the rest cannot take. A drawing takes 10 ms, any other page 2. 128 are as many as wait in
+vain each second for a Redis that stands still."""
 
-    places: int
-    late_s: float
+TURN_MAX = 128
+"""Who comes in within one turn of the event loop."""
 
-
-ROOMS = {
-    Waits.DRAWN: Room(32, 0.05),
-    Waits.PAGE: Room(64, 0.1),
-    Waits.JSON: Room(96, 0.2),
-    Waits.COLOUR: Room(128, float("inf")),
-}
-"""What is more urgent has places that the rest cannot take. 128 of the framework's requests take
-some 0.2 s of the loop, and are as many a second as wait in vain for a Redis that stands still."""
-
-WAIT_SECONDS = 1.0, 2.0
-"""A page's script waits for 4 s (static/code.js). Who is refused sooner asks again sooner, and
-refusals would take the time of answers."""
+WAIT_SECONDS = 1.5, 2.5
+"""A page's script waits for 4 s (static/code.js), some of them for a connection. Not all wait
+equally long, else those who are refused come again together."""
 
 
 class Places:
     """The places of one event loop, and those who wait for one."""
 
-    def __init__(self, rush: Rush) -> None:
-        self._rush = rush
-        rush.after_look = self._let_in
+    def __init__(self) -> None:
         self._taken = 0
+        self._in_turn = 0
         self._lines = {kind: dict[asyncio.Future[bool], None]() for kind in reversed(Waits)}
 
     async def take(self, kind: Waits) -> bool:
         """Take a place, now or within `WAIT_SECONDS`; False if none came free. Call `leave` once
         for each that was taken."""
         if self._has_room(kind):
-            self._taken += 1
+            self._enter()
             return True
         loop = asyncio.get_running_loop()
         place: asyncio.Future[bool] = loop.create_future()
@@ -93,16 +80,26 @@ class Places:
             self._taken += 1
 
     def _has_room(self, kind: Waits) -> bool:
-        room = ROOMS[kind]
-        return self._taken < room.places and self._rush.late_s < room.late_s
+        return self._taken < PLACES[kind] and self._in_turn < TURN_MAX
+
+    def _enter(self) -> None:
+        self._taken += 1
+        self._in_turn += 1
+        if self._in_turn == 1:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._in_turn = 0
+        self._let_in()
 
     def _let_in(self) -> None:
         for kind, line in self._lines.items():
             while line and self._has_room(kind):
-                place, _ = line.popitem()
+                place = next(iter(line))
+                del line[place]
                 if not place.done():
                     place.set_result(True)
-                    self._taken += 1
+                    self._enter()
 
 
 def _refuse(place: "asyncio.Future[bool]") -> None:

@@ -115,7 +115,7 @@ def create_face(options: ViewOptions) -> ASGIApp:
     """Make all that a view serves: what is refused in a rush, the hot path, the framework."""
     view = Services(options)
     app = framework(view, options)
-    return Shedding(HotPath(view), app, view.rush, view.view_url, view.now)
+    return Shedding(HotPath(view), app, view.view_url, view.now)
 
 
 def framework(view: Services, options: ViewOptions) -> Litestar:

@@ -42,7 +42,6 @@ from app.view.reading import Sample, Unavailable
 from app.view.reconciliation import Reconciliation
 from app.view.recorder import Recorder
 from app.view.releases import Releases
-from app.view.rush import Rush
 from app.view.scans import Scans
 from app.view.trends import TrendReader
 from app.view.watch import AlertWatch, targets_of
@@ -102,7 +101,6 @@ class Services:
 
     def __init__(self, options: ViewOptions) -> None:
         self.now = options.now
-        self.rush = Rush()
         self._followed = options.followed
         self.register = Register() if options.followed is None else options.followed.register
         self.samples = options.samples
@@ -194,10 +192,8 @@ class Services:
         self.changes.start()
         self.watch.start()
         await self.login.start()
-        self.rush.start()
         await self.holdings.learn_epoch()
         yield
-        self.rush.stop()
         await self.watch.stop()
         await self.changes.stop()
         await self.recorder.stop()

@@ -2,8 +2,7 @@
 
     drawings and history, then pages, then other JSON, then colours
 
-The hot path answers a colour at once; it waits for nothing. For everything else there are places
-(app.view.places), and whoever finds none in time is refused: 亮码失败, with the time to come again.
+Whoever finds no place (app.view.places) in time is refused: 亮码失败, with the time to come again.
 """
 
 import re
@@ -22,7 +21,6 @@ from app.view.pages.code_page import failed_page
 from app.view.places import Places, Waits
 from app.view.problems import CAUSE_DETAILS
 from app.view.reading import Unavailable
-from app.view.rush import Rush
 from app.web.headers import headers_of
 from app.web.language import Language
 from app.web.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, Problem
@@ -49,11 +47,10 @@ def kind_of(path: str) -> Waits | None:
 class Shedding:
     """An ASGI application in front of the hot path and of `app`, the framework."""
 
-    def __init__(self, hot: HotPath, app: ASGIApp, rush: Rush, view_url: str, now: Clock) -> None:
+    def __init__(self, hot: HotPath, app: ASGIApp, view_url: str, now: Clock) -> None:
         self._hot = hot
         self._app = app
-        self._rush = rush
-        self._places = Places(rush)
+        self._places = Places()
         self._now = now
         self._every = headers_of(view_url)
         self._json = as_bytes(
@@ -79,15 +76,12 @@ class Shedding:
             await self._app(scope, receive, send)
 
     async def _in_turn(self, kind: Waits, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        self._rush.asked()
-        if kind is Waits.COLOUR and await self._hot.answers(scope, send):
-            return
         if not await self._places.take(kind):
             metrics.VIEW_SHED.labels(kind.value).inc()
             await self._refuse(scope, send)
             return
         try:
-            if kind is Waits.COLOUR or not await self._hot.answers(scope, send):
+            if not await self._hot.answers(scope, send):
                 await self._app(scope, partial(self._places.outside, receive), send)
         finally:
             self._places.leave()

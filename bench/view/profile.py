@@ -49,7 +49,7 @@ STAGES: Sequence[tuple[str, str]] = (
                            r"\(litestar/(response|serialization)"),
     ("reading the code", r"\(app/view/codes"),
     ("the hot path, rest", r"\(app/view/(hot_path|showing)"),
-    ("shedding", r"\(app/view/(shedding|places|rush)"),
+    ("shedding", r"\(app/view/(shedding|places)"),
     ("the view, rest", r"\(app/view/"),
     ("login's guard, rest", r"\(app/login/"),
     ("the framework", r"\((litestar|multidict|anyio)/"),

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,21 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.view import places as module
-from app.view.places import ROOMS, Places, Waits
-from app.view.rush import Rush
+from app.view.places import PLACES, TURN_MAX, Places, Waits
 
-COLOURS = ROOMS[Waits.COLOUR].places
-
-
-@pytest.fixture
-def rush() -> Rush:
-    return Rush()
+COLOURS = PLACES[Waits.COLOUR]
 
 
 @pytest.fixture
-def places(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
     monkeypatch.setattr(module, "WAIT_SECONDS", (0.1, 0.2))
-    places = Places(rush)
+    places = Places()
     yield places
     assert not any(places._lines.values()), "nobody is left in line"
 
@@ -33,9 +26,10 @@ def places(rush: Rush, monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
 async def fill(places: Places, kind: Waits) -> int:
     """Take all places that there are for a kind; return how many these were."""
     taken = 0
-    while places._has_room(kind):
+    while places._taken < PLACES[kind]:
         assert await places.take(kind)
         taken += 1
+    await asyncio.sleep(0)  # the next turn of the loop
     return taken
 
 
@@ -44,37 +38,37 @@ def in_line(places: Places, kind: Waits) -> "asyncio.Task[bool]":
 
 
 async def test_what_is_more_urgent_has_places_that_the_rest_cannot_take(places: Places) -> None:
-    assert list(ROOMS) == list(Waits)
-    assert list(ROOMS.values()) == sorted(ROOMS.values())
+    assert list(PLACES) == list(Waits)
+    assert list(PLACES.values()) == sorted(PLACES.values())
     taken = 0
-    for kind, room in ROOMS.items():
+    for kind, room in PLACES.items():
         taken += await fill(places, kind)
-        assert taken == room.places
+        assert taken == room
+        assert not places._has_room(kind)
     for _ in range(taken):
         places.leave()
 
 
-async def test_the_most_urgent_comes_next_and_of_those_the_newest(places: Places) -> None:
+async def test_the_most_urgent_comes_next_and_of_those_whoever_came_first(places: Places) -> None:
     await fill(places, Waits.COLOUR)
     order = list[tuple[Waits, int]]()
-    waiting = dict[tuple[Waits, int], asyncio.Task[bool]]()
 
-    def note(who: tuple[Waits, int], _: object) -> None:
-        order.append(who)
+    async def ask(kind: Waits, number: int) -> None:
+        assert await places.take(kind)
+        order.append((kind, number))
+        places.leave()
 
+    asking = list[asyncio.Task[None]]()
     for number in range(3):
         for kind in Waits:
-            task = waiting[kind, number] = in_line(places, kind)
-            task.add_done_callback(partial(note, (kind, number)))
+            asking.append(asyncio.create_task(ask(kind, number)))
             await asyncio.sleep(0)
     for _ in range(COLOURS):
         places.leave()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    assert all(task.result() for task in waiting.values())
-    assert order == [(kind, number) for kind in reversed(Waits) for number in (2, 1, 0)]
-    for _ in waiting:
-        places.leave()
+    await asyncio.gather(*asking)
+    assert order == [(kind, number) for kind in reversed(Waits) for number in range(3)]
 
 
 async def test_whoever_waits_in_vain_is_refused_and_takes_no_place(places: Places) -> None:
@@ -89,9 +83,9 @@ async def test_whoever_waits_in_vain_is_refused_and_takes_no_place(places: Place
 
 async def test_whoever_gives_up_leaves_no_place_taken(places: Places) -> None:
     await fill(places, Waits.COLOUR)
-    waiting, let_in = (in_line(places, Waits.COLOUR) for _ in range(2))
+    let_in, waiting = (in_line(places, Waits.COLOUR) for _ in range(2))
     await asyncio.sleep(0)
-    places.leave()  # the newest is told so, and cancelled before it goes on
+    places.leave()  # the first is told so, and cancelled before it goes on
     for task in (waiting, let_in):
         task.cancel()
     await asyncio.wait([waiting, let_in])
@@ -100,15 +94,23 @@ async def test_whoever_gives_up_leaves_no_place_taken(places: Places) -> None:
     assert await fill(places, Waits.COLOUR) == COLOURS
 
 
-async def test_while_the_loop_is_late_only_colours_come_in(places: Places, rush: Rush) -> None:
-    rush.late_s = 10.0
-    page, colour = in_line(places, Waits.PAGE), in_line(places, Waits.COLOUR)
-    await asyncio.sleep(0.01)
-    assert colour.done()
-    assert not page.done()
-    rush.late_s = 0.0
-    rush.after_look()
-    assert await page
+async def test_a_turn_of_the_loop_goes_on_in_time(places: Places) -> None:
+    """However many come at once, and do all they want within their first step."""
+    done = list[int]()
+
+    async def ask(number: int) -> None:
+        assert await places.take(Waits.COLOUR)
+        done.append(number)
+        places.leave()
+
+    asking = [asyncio.create_task(ask(number)) for number in range(10 * TURN_MAX)]
+    before = 0
+    while len(done) < len(asking):
+        await asyncio.sleep(0)
+        assert len(done) <= before + TURN_MAX
+        before = len(done)
+    await asyncio.wait(asking)
+    assert done == list(range(len(asking))), "in the order in which they came"
 
 
 async def test_who_waits_for_a_client_stands_outside(places: Places) -> None:
@@ -131,10 +133,9 @@ async def test_who_waits_for_a_client_stands_outside(places: Places) -> None:
     assert await fill(places, Waits.COLOUR) == COLOURS
 
 
-@given(st.lists(st.sampled_from(["take", "leave", "give up", "look"]), max_size=400), st.data())
+@given(st.lists(st.sampled_from(["take", "leave", "give up"]), max_size=400), st.data())
 async def test_no_more_are_at_work_than_there_are_places(doings: list[str], data: Any) -> None:
-    rush = Rush()
-    places = Places(rush)
+    places = Places()
     waiting = list[asyncio.Task[bool]]()
     inside = 0
     for doing in doings:
@@ -146,17 +147,14 @@ async def test_no_more_are_at_work_than_there_are_places(doings: list[str], data
                 inside -= 1
             case "give up" if waiting:
                 waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).cancel()
-            case "look":
-                rush.late_s = data.draw(st.sampled_from([0.0, 0.06, 0.15, 1.0]))
-                rush.after_look()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         done = [task for task in waiting if task.done() and task.result()]
         inside += len(done)
         waiting = [task for task in waiting if task not in done]
         assert inside == places._taken <= COLOURS
-        if rush.late_s == 0.0 and waiting:
-            assert inside >= ROOMS[Waits.DRAWN].places, "a place is free, and somebody waits"
+        if waiting:
+            assert inside >= PLACES[Waits.DRAWN], "a place is free, and somebody waits"
     for task in waiting:
         task.cancel()
     if waiting:

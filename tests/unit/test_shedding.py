@@ -1,6 +1,5 @@
 """In a rush what can wait is refused first, and a colour last."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -9,8 +8,7 @@ import pytest
 from litestar.types import Receive, Scope, Send
 
 from app.view import places
-from app.view.places import ROOMS, Waits
-from app.view.rush import MANY, TICK_SECONDS, Rush
+from app.view.places import PLACES, Waits
 from app.view.shedding import Shedding, kind_of
 from support.asgi import transport_to
 from support.views import create_view, now, options_over
@@ -29,11 +27,6 @@ KINDS = {
     **dict.fromkeys(("/livez", "/readyz", "/metrics", "/v1/changes", "/problems/busy"), None),
     **dict.fromkeys(("/static/code.js", "/login", "/login/callback", "/logout"), None),
 }
-
-
-@pytest.fixture
-def rush() -> Rush:
-    return Rush()
 
 
 class Hot:
@@ -57,27 +50,27 @@ def hot() -> Hot:
 
 
 @pytest.fixture
-async def http(hot: Any, rush: Rush, monkeypatch: pytest.MonkeyPatch) -> Any:
+async def http(hot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(places, "WAIT_SECONDS", (0.05, 0.05))
 
     async def behind(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    app: Any = Shedding(hot, behind, rush, URL, now)
+    app: Any = Shedding(hot, behind, URL, now)
     async with httpx.AsyncClient(transport=transport_to(app), base_url=URL) as client:
         client.app = app  # type: ignore[attr-defined]
         yield client
 
 
-async def test_what_can_wait_goes_first_and_a_colour_last(http: Any, rush: Rush) -> None:
-    for late_s in (0.0, 0.05, 0.1, 0.2, 10.0):
-        rush.late_s = late_s
+async def test_what_can_wait_is_refused_first_and_a_colour_last(http: Any) -> None:
+    for taken in (0, *PLACES.values()):
+        http.app._places._taken = taken
         for path, kind in KINDS.items():
             assert kind_of(path) is kind, path
             answer = await http.get(path)
-            refused = kind is not None and late_s >= ROOMS[kind].late_s
-            assert answer.status_code == (503 if refused else 200), (path, late_s)
+            refused = kind is not None and taken >= PLACES[kind]
+            assert answer.status_code == (503 if refused else 200), (path, taken)
 
 
 @pytest.mark.parametrize("path", [path for path, kind in KINDS.items() if kind])
@@ -102,19 +95,12 @@ async def test_a_refusal_says_so_and_when_to_come_again(http: Any, path: str) ->
         assert again.headers["content-language"] == "zh-Hans-CN", "as the page itself would"
 
 
-async def test_a_colour_that_is_known_here_takes_no_place_and_all_else_does(
-    http: Any, hot: Hot
-) -> None:
-    hot.knows = True
-    http.app._places._taken = 1_000
-    for path, kind in KINDS.items():
-        wanted = {None: 200, Waits.COLOUR: 299}.get(kind, 503)
-        assert (await http.get(path)).status_code == wanted, path
-    http.app._places._taken = 0
-    assert (await http.get("/code")).status_code == 299
-    hot.knows, hot.asked = False, 0
-    assert (await http.get("/v1/me/display")).status_code == 200
-    assert hot.asked == 1, "it counts who asks"
+async def test_what_is_known_here_is_answered_here(http: Any, hot: Hot) -> None:
+    for hot.knows, status in ((True, 299), (False, 200)):
+        for path, kind in KINDS.items():
+            hot.asked = 0
+            answer = await http.get(path)
+            assert (answer.status_code, hot.asked) == ((status, 1) if kind else (200, 0)), path
     assert http.app._places._taken == 0
 
 
@@ -126,34 +112,6 @@ async def test_whoever_fails_gives_the_place_back(http: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         await http.get("/code")
     assert http.app._places._taken == 0
-
-
-@pytest.mark.parametrize(("asked", "rushes"), [(MANY, True), (MANY // 8, False)])
-async def test_a_loop_that_is_late_for_many_is_a_rush(rush: Rush, asked: int, rushes: bool) -> None:
-    rush.start()
-    try:
-        for _ in range(4):
-            for _ in range(asked):
-                rush.asked()
-            time.sleep(0.15)  # noqa: ASYNC251 (what answers to many come to)
-            await asyncio.sleep(0)
-        assert (rush.late_s >= 0.1) is rushes
-        await asyncio.sleep(5 * TICK_SECONDS)
-        assert rush.late_s == 0.0, "it is over as soon as it is over"
-    finally:
-        rush.stop()
-
-
-async def test_one_long_step_is_no_rush(rush: Rush) -> None:
-    rush.start()
-    try:
-        for _ in range(10 * MANY):
-            rush.asked()
-        time.sleep(0.3)  # noqa: ASYNC251
-        await asyncio.sleep(0)
-        assert rush.late_s < 0.05
-    finally:
-        rush.stop()
 
 
 def test_each_address_of_the_view_has_a_kind_on_purpose() -> None:
