@@ -111,7 +111,9 @@ class Scenes:
                 scene = SCENES[name](self)
                 yield scene
             self._say(told(scene))
-            self._ready()
+            # What was held up is caught up with alone: it is no part of the next scene.
+            with self._stage.no_changes():
+                self._ready()
 
     # The scenes
 

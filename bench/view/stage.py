@@ -101,6 +101,8 @@ class Stage:
         """Let changes of codes flow until `end_changes`; where Kafka is away, again once it is
         back."""
 
+        self._rate = rate
+
         async def flow() -> None:
             while True:
                 with suppress(KafkaError):
@@ -115,6 +117,13 @@ class Stage:
         self._flowing = self._loop.create_task(flow())
         self._changing = threading.Thread(target=run, name="changes", daemon=True)
         self._changing.start()
+
+    @contextmanager
+    def no_changes(self) -> Iterator[None]:
+        """Let no changes flow meanwhile, and as many as before afterwards."""
+        self.end_changes()
+        yield
+        self.begin_changes(self._rate)
 
     def end_changes(self) -> None:
         """Let no more changes flow."""
