@@ -246,7 +246,7 @@ VIEW_READS_AT_ONCE = Histogram(
 )
 VIEW_SHED = Counter(
     "yuekang_view_shed_total",
-    "Requests refused since more was asked than could be answered, by what was asked for.",
+    "Requests that found no room in time and were refused, by what was asked for.",
     ["kind"],
 )
 VIEW_SCANS = Counter(

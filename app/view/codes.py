@@ -6,7 +6,6 @@ state of the read model comes along, so a code and its age are always of the sam
 """
 
 import asyncio
-import time
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -41,12 +40,6 @@ DECODED_MAX = 150_000
 """Codes that are remembered decoded, those read last, until they change; some 200 MB. As many as
 phones may ask at a peak (app.view.hot_path)."""
 
-ASK_AGAIN_SECONDS = 1.0
-"""How long Redis is not asked after it knew no more than a replica that nobody writes."""
-
-WORTH_SECONDS = 1.0
-"""Redis knows more if it is fresher by so much: the replica and it follow the same topic."""
-
 _read_code = lru_cache(DECODED_MAX)(read_code)
 """What lies there of a code says all of it, so one that changed is another one here."""
 
@@ -69,7 +62,6 @@ class Codes:
         self._asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: tuple[bytes | None, State | None] = None, None
-        self._ask_again_at = 0.0
 
     async def read(self, person: str) -> Read:
         """Return a person's code, or that they have no code; raise `Unavailable`.
@@ -78,38 +70,32 @@ class Codes:
         """
         read = self.read_here(person, self._now())
         if read is None:
-            read = await self._read_elsewhere(person)
+            try:
+                read = await self.read_elsewhere(person)
+            except Unavailable as failure:
+                metrics.VIEW_READS.labels(failure.cause).inc()
+                raise
         note_read(read)
         return read
 
-    async def _read_elsewhere(self, person: str) -> Read:
-        """Return what Redis says, or the replica where Redis does not know more."""
-        found: Read | Unavailable
+    async def read_elsewhere(self, person: str) -> Read:
+        """Return what Redis says; where it is away, what a replica says that nobody writes any
+        more. Raise `Unavailable` if both are too old, or neither is there."""
         try:
-            found = await self._read_redis(person)
-        except Unavailable as failure:
-            found = failure
-        here = self._of_replica(person, self._now(), written_s=REFUSE_SECONDS)
-        if here is not None and (
-            isinstance(found, Unavailable)
-            or (found.as_of - here.as_of).total_seconds() < WORTH_SECONDS
-        ):
-            self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
-            return here
-        if isinstance(found, Unavailable):
-            metrics.VIEW_READS.labels(found.cause).inc()
-            raise found
-        return found
+            return await self._read_redis(person)
+        except Unavailable:
+            read = self._of_replica(person, self._now(), written_s=REFUSE_SECONDS)
+            if read is None:
+                raise
+            return read
 
     def read_here(self, person: str, at: datetime) -> Read | None:
-        """Return what the replica says at `at`, stale or not; None if others may know more.
+        """Return what the replica says at `at`, stale or not; None if it can say nothing.
 
-        While the replica is written nobody does: if its data are old, so are those of Redis. To
-        ask there when a worker is behind would take time from all just when it is short. Where
-        nobody writes it Redis is asked, and for a moment no more if it knew no more.
+        While the replica is written nobody knows more: if its data are old, so are those of Redis.
+        To ask there when a worker is behind would take time from all just when it is short.
         """
-        alone = time.monotonic() < self._ask_again_at
-        return self._of_replica(person, at, written_s=REFUSE_SECONDS if alone else STALE_SECONDS)
+        return self._of_replica(person, at, written_s=STALE_SECONDS)
 
     def _of_replica(self, person: str, at: datetime, written_s: float) -> Read | None:
         """Return what a replica says that was written within `written_s` before `at`."""

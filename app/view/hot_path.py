@@ -4,12 +4,13 @@
     GET /code            the page of a green code
     GET /v1/s/{chunk}    a status list that was read a moment ago (app.credentials.statuses)
 
-It asks nothing and waits for nothing; all it needs is in memory or in the replica on this machine.
-A list is the same for everybody. For the others:
+It waits for nobody; all it needs is in memory or in the replica on this machine. Where nobody
+writes that, it asks Redis for the codes of one turn together. A list is the same for everybody. For
+the others:
 
 1. The session is opened from its cookie (app.login.sessions). Which sessions ended is known
    (app.login.ended).
-2. The code is read from the replica, with how far that is (app.projection.replica).
+2. The code is read from the replica, with how far that is (app.projection.replica, app.view.codes).
 3. It is judged at this instant (models.codes).
 4. A token is sealed (app.view.displays).
 5. The answer is encoded (app.view.showing), or put together from rendered pieces
@@ -22,7 +23,7 @@ how to refuse. So the framework's answer is the specification, and tests hold bo
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache, partial
 
@@ -37,7 +38,7 @@ from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions
 from app.view.codes import note_read
 from app.view.me import DISPLAY, EPOCH_HEADER
 from app.view.pages.green import green_page
-from app.view.reading import Read
+from app.view.reading import Read, Unavailable
 from app.view.services import Services
 from app.view.showing import BEFORE, STATES, display_answer, record_shown
 from app.web.headers import headers_of
@@ -85,7 +86,7 @@ class HotPath:
 
     def __init__(self, view: Services) -> None:
         self._view = view
-        self._answers: Mapping[str, Callable[[Asked], Answer | None]] = {
+        self._answers: Mapping[str, Callable[[Asked], Awaitable[Answer | None]]] = {
             DISPLAY: self._display,
             HOME: self._page,
         }
@@ -106,7 +107,7 @@ class HotPath:
 
     async def answers(self, scope: HTTPScope, send: Send) -> bool:
         """Answer a plain question; False, and nothing was sent, if it is another one."""
-        found = self._answer(scope)
+        found = await self._answer(scope)
         if found is None:
             return False
         status, headers, body = found
@@ -116,15 +117,18 @@ class HotPath:
         await send({"type": "http.response.body", "body": body, "more_body": False})
         return True
 
-    def _answer(self, scope: HTTPScope) -> Answer | None:
+    async def _answer(self, scope: HTTPScope) -> Answer | None:
         path = scope["path"]
         answer = self._answers.get(path)
-        if answer is None and path.startswith(STATUS_LISTS):
-            answer = partial(self._status_list, path.removeprefix(STATUS_LISTS))
-        if answer is None or scope["method"] != "GET" or scope["query_string"]:
+        is_list = answer is None and path.startswith(STATUS_LISTS)
+        if not (answer or is_list) or scope["method"] != "GET" or scope["query_string"]:
             return None
         asked = _asked(scope["headers"])
-        return None if asked is None else answer(asked)
+        if asked is None:
+            return None
+        if answer is None:
+            return self._status_list(path.removeprefix(STATUS_LISTS), asked)
+        return await answer(asked)
 
     def _status_list(self, chunk: str, asked: Asked) -> Answer | None:
         found = self._view.statuses.kept(chunk)
@@ -135,11 +139,11 @@ class HotPath:
             return 304, as_bytes(headers), b""
         return 200, as_bytes({**headers, "content-type": LIST_TYPE}), found.content
 
-    def _display(self, asked: Asked) -> Answer | None:
+    async def _display(self, asked: Asked) -> Answer | None:
         before = _before(asked)
         if before is not None and before not in STATES:
             return None
-        found = self._read(asked)
+        found = await self._read(asked)
         if found is None:
             return None
         phone, read = found
@@ -148,8 +152,8 @@ class HotPath:
         epoch = _EPOCH, self._view.holdings.epoch.encode()
         return 200, [*self._json, epoch, *self._renewed(phone, read)], _encode(answer)
 
-    def _page(self, asked: Asked) -> Answer | None:
-        found = self._read(asked)
+    async def _page(self, asked: Asked) -> Answer | None:
+        found = await self._read(asked)
         if found is None:
             return None
         phone, read = found
@@ -162,7 +166,7 @@ class HotPath:
             page = igzip.compress(page, GZIP_LEVEL, mtime=0)
         return 200, [*self._html[language, gzipped], *self._renewed(phone, read)], page
 
-    def _read(self, asked: Asked) -> tuple[_Phone, Read] | None:
+    async def _read(self, asked: Asked) -> tuple[_Phone, Read] | None:
         """Return whose code is asked for, and the code if it is there."""
         try:
             phone = self._phone(_cookie(asked, _SESSION))
@@ -174,6 +178,11 @@ class HotPath:
         if at >= phone.good_until or not self._asks_seldom(phone.session.person):
             return None
         read = self._view.codes.read_here(phone.session.person, at)
+        if read is None:
+            try:
+                read = await self._view.codes.read_elsewhere(phone.session.person)
+            except Unavailable:
+                return None
         return None if read is None or read.code is None else (phone, read)
 
     def _asks_seldom(self, person: str) -> bool:

@@ -1,18 +1,17 @@
-"""How many requests are worked on at one time, and who comes next when there are more.
+"""Who comes next when more is asked than can be answered at once.
 
-Whoever finds no place waits in line: the most urgent come first, and of those whoever came first.
+    turns    how many begin within one turn of the event loop: it goes on in time for everything
+             else, logouts, the replica and those who are refused
+    places   how many are at work in the framework at one time
+
+Whoever finds no room waits in line: the most urgent come first, and of those whoever came first.
 Whoever has waited in vain for so long that nobody would see the answer comes no more.
-
-A turn of the event loop has room for so many as are done in some 10 ms. So it goes on in time for
-everything else: logouts, the replica, those who are refused. A place is for work: whoever waits for
-more of a client's request stands outside meanwhile.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from enum import StrEnum
-from random import uniform
-
-from litestar.types import Receive, ReceiveMessage
 
 
 class Waits(StrEnum):
@@ -24,84 +23,114 @@ class Waits(StrEnum):
     COLOUR = "colour"
 
 
-PLACES = {Waits.DRAWN: 8, Waits.PAGE: 64, Waits.JSON: 96, Waits.COLOUR: 128}
-"""There is room for a kind while fewer places than these are taken, so what is more urgent has some
-that the rest cannot take. A drawing takes 10 ms, any other page 2. 128 are as many as wait in
-vain each second for a Redis that stands still."""
+ROOM = {Waits.DRAWN: 8, Waits.PAGE: 64, Waits.JSON: 96, Waits.COLOUR: 128}
+"""There is room for a kind while fewer than these are in, of all kinds; so what is more urgent has
+room that the rest cannot take. A drawing takes 10 ms, any other page 2, a colour on the hot path
+0.1: each of these is some 0.1 s of the event loop at most."""
 
-TURN_MAX = 128
-"""Who comes in within one turn of the event loop."""
-
-WAIT_SECONDS = 1.5, 2.5
-"""A page's script waits for 4 s (static/code.js), some of them for a connection. Not all wait
-equally long, else those who are refused come again together."""
+HELD_SECONDS_MAX = 1.0
+"""A place is for work, which takes milliseconds. Whoever holds one for longer waits for somebody: a
+client that sends slowly, Kafka, a carrier. They go on without."""
 
 
-class Places:
-    """The places of one event loop, and those who wait for one."""
+class NoRoom(Exception):
+    """No room came free in time."""
+
+
+class _Line:
+    """Those who wait, and what room there is. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._taken = 0
-        self._in_turn = 0
+        self._in = 0
         self._lines = {kind: dict[asyncio.Future[bool], None]() for kind in reversed(Waits)}
 
-    async def take(self, kind: Waits) -> bool:
-        """Take a place, now or within `WAIT_SECONDS`; False if none came free. Call `leave` once
-        for each that was taken."""
+    async def _enter(self, kind: Waits, until: float) -> None:
+        """Return once there is room; raise `NoRoom` if that is not by `until` (loop's clock)."""
         if self._has_room(kind):
-            self._enter()
-            return True
+            self._let_one_in()
+            return
         loop = asyncio.get_running_loop()
-        place: asyncio.Future[bool] = loop.create_future()
+        room: asyncio.Future[bool] = loop.create_future()
         line = self._lines[kind]
-        line[place] = None
-        last = loop.call_later(uniform(*WAIT_SECONDS), _refuse, place)
+        line[room] = None
+        last = loop.call_at(until, _refuse, room)
         try:
-            return await place
+            if not await room:
+                raise NoRoom
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled() and place.result():
-                self.leave()
+            if room.done() and not room.cancelled() and room.result():
+                self._left_unused()
             raise
         finally:
-            line.pop(place, None)
+            line.pop(room, None)
             last.cancel()
 
-    def leave(self) -> None:
-        """Give a place back."""
-        self._taken -= 1
-        self._let_in()
-
-    async def outside(self, receive: Receive) -> ReceiveMessage:
-        """Give the place back while a client is waited for: it may send its request slowly."""
-        self.leave()
-        try:
-            return await receive()
-        finally:
-            self._taken += 1
-
     def _has_room(self, kind: Waits) -> bool:
-        return self._taken < PLACES[kind] and self._in_turn < TURN_MAX
+        return self._in < ROOM[kind]
 
-    def _enter(self) -> None:
-        self._taken += 1
-        self._in_turn += 1
-        if self._in_turn == 1:
-            asyncio.get_running_loop().call_soon(self._next_turn)
+    def _let_one_in(self) -> None:
+        self._in += 1
 
-    def _next_turn(self) -> None:
-        self._in_turn = 0
-        self._let_in()
+    def _left_unused(self) -> None:
+        """Somebody was let in and has gone."""
 
     def _let_in(self) -> None:
         for kind, line in self._lines.items():
             while line and self._has_room(kind):
-                place = next(iter(line))
-                del line[place]
-                if not place.done():
-                    place.set_result(True)
-                    self._enter()
+                room = next(iter(line))
+                del line[room]
+                if not room.done():
+                    room.set_result(True)
+                    self._let_one_in()
 
 
-def _refuse(place: "asyncio.Future[bool]") -> None:
-    if not place.done():
-        place.set_result(False)
+class Turns(_Line):
+    """Who begins in this turn of the event loop, and who in a later one."""
+
+    async def begin(self, kind: Waits, until: float) -> None:
+        """Return in a turn that has room; raise `NoRoom` if none has by `until` (loop's clock)."""
+        await self._enter(kind, until)
+
+    def _let_one_in(self) -> None:
+        super()._let_one_in()
+        if self._in == 1:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._in = 0
+        self._let_in()
+
+
+class Places(_Line):
+    """Who is at work, and who comes next."""
+
+    @asynccontextmanager
+    async def held(self, kind: Waits, until: float) -> AsyncIterator[None]:
+        """Hold a place, for `HELD_SECONDS_MAX` at most; raise `NoRoom` if no place is free by
+        `until` (loop's clock)."""
+        await self._enter(kind, until)
+        held = True
+
+        def give_back() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._leave()
+
+        long = asyncio.get_running_loop().call_later(HELD_SECONDS_MAX, give_back)
+        try:
+            yield
+        finally:
+            long.cancel()
+            give_back()
+
+    def _leave(self) -> None:
+        self._in -= 1
+        self._let_in()
+
+    _left_unused = _leave
+
+
+def _refuse(room: "asyncio.Future[bool]") -> None:
+    if not room.done():
+        room.set_result(False)

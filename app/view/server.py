@@ -24,7 +24,8 @@ from app.web.tokens import trust_of
 
 CONNECTIONS_MAX = 4_096
 KILL_SECONDS = 2
-"""Every answer takes less than a second. Only streams last longer, and their clients come back."""
+"""Once it has its turn an answer takes less than a second. Only streams last longer, and their
+clients come back."""
 
 VIEW_SECRETS = (
     *("display_key", "session_key", "credential_key"),

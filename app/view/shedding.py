@@ -2,11 +2,14 @@
 
     drawings and history, then pages, then other JSON, then colours
 
-Whoever finds no place (app.view.places) in time is refused: 亮码失败, with the time to come again.
+A request begins in a turn of the event loop that has room. The hot path answers it there, if it
+can; otherwise it goes on to the framework, once that has a place (app.view.places). Whoever finds
+no room in time is refused: 亮码失败, with the time to come again.
 """
 
+import asyncio
 import re
-from functools import lru_cache, partial
+from random import uniform
 
 import msgspec
 from litestar import Request
@@ -18,7 +21,7 @@ from app.process.clock import Clock
 from app.view.hot_path import HotPath, RawHeaders, as_bytes, language_asked
 from app.view.limits import RETRY_BUSY_SECONDS
 from app.view.pages.code_page import failed_page
-from app.view.places import Places, Waits
+from app.view.places import NoRoom, Places, Turns, Waits
 from app.view.problems import CAUSE_DETAILS
 from app.view.reading import Unavailable
 from app.web.headers import headers_of
@@ -26,8 +29,17 @@ from app.web.language import Language
 from app.web.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, Problem
 from app.web.site import language_of
 
-NEVER = re.compile(r"/(livez|readyz|metrics|static/.*|v1/changes|login.*|logout.*|problems/.*)")
-"""What is never refused here: probes, what a page is made of, what bounds itself, who comes in."""
+NEVER = re.compile(
+    r"/(livez|readyz|metrics|static/.*|v1/changes|problems/.*"
+    r"|login.*|logout.*|duty/log(in|out)|me/devices.*)"
+)
+"""What is never refused here: probes, what a page is made of, what bounds itself, who comes in, and
+who ends a session."""
+
+WAIT_SECONDS = 1.0, 2.0
+"""How long a request waits for room. A page's script waits for 4 s (static/code.js), some of them
+for a connection; a terminal's for 3, with Kafka's second. Not all wait equally long, else those who
+are refused come again together."""
 
 _KINDS = (
     (Waits.COLOUR, re.compile(r"/v1/(me/(display|code|token)|scans|s|s/.*|credential-keys)")),
@@ -36,7 +48,6 @@ _KINDS = (
 )
 
 
-@lru_cache(4_096)
 def kind_of(path: str) -> Waits | None:
     """Return what is asked for at an address; None for what is never refused."""
     if NEVER.fullmatch(path):
@@ -50,6 +61,7 @@ class Shedding:
     def __init__(self, hot: HotPath, app: ASGIApp, view_url: str, now: Clock) -> None:
         self._hot = hot
         self._app = app
+        self._turns = Turns()
         self._places = Places()
         self._now = now
         self._every = headers_of(view_url)
@@ -76,15 +88,15 @@ class Shedding:
             await self._app(scope, receive, send)
 
     async def _in_turn(self, kind: Waits, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        if not await self._places.take(kind):
+        until = asyncio.get_running_loop().time() + uniform(*WAIT_SECONDS)
+        try:
+            await self._turns.begin(kind, until)
+            if not await self._hot.answers(scope, send):
+                async with self._places.held(kind, until):
+                    await self._app(scope, receive, send)
+        except NoRoom:
             metrics.VIEW_SHED.labels(kind.value).inc()
             await self._refuse(scope, send)
-            return
-        try:
-            if not await self._hot.answers(scope, send):
-                await self._app(scope, partial(self._places.outside, receive), send)
-        finally:
-            self._places.leave()
 
     async def _refuse(self, scope: HTTPScope, send: Send) -> None:
         page = not scope["path"].startswith("/v1/")

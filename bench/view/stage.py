@@ -122,8 +122,10 @@ class Stage:
     def no_changes(self) -> Iterator[None]:
         """Let no changes flow meanwhile, and as many as before afterwards."""
         self.end_changes()
-        yield
-        self.begin_changes(self._rate)
+        try:
+            yield
+        finally:
+            self.begin_changes(self._rate)
 
     def end_changes(self) -> None:
         """Let no more changes flow."""

@@ -1,8 +1,6 @@
-"""Who finds a place, who waits for one, and who is refused (app.view.places)."""
+"""Who finds room, who waits for it, and who is refused (app.view.places)."""
 
 import asyncio
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,152 +8,170 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.view import places as module
-from app.view.places import PLACES, TURN_MAX, Places, Waits
+from app.view.places import ROOM, NoRoom, Places, Turns, Waits
 
-COLOURS = PLACES[Waits.COLOUR]
+COLOURS = ROOM[Waits.COLOUR]
+
+
+def soon() -> float:
+    return asyncio.get_running_loop().time() + 0.2
+
+
+async def some_turns() -> None:
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+class Holders:
+    """Those who hold places until they are told to leave."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.order = list[Any]()
+        self._events = list[asyncio.Event]()
+        self.tasks = list[asyncio.Task[None]]()
+
+    def ask(self, kind: Waits, who: Any = None) -> "asyncio.Task[None]":
+        event = asyncio.Event()
+
+        async def hold() -> None:
+            async with self.places.held(kind, soon()):
+                self._events.append(event)
+                self.order.append(who)
+                await event.wait()
+
+        self.tasks.append(asyncio.create_task(hold()))
+        return self.tasks[-1]
+
+    @property
+    def inside(self) -> int:
+        return len(self._events)
+
+    async def leave(self) -> None:
+        self._events.pop(0).set()
+        await some_turns()
+
+    async def fill(self, kind: Waits) -> None:
+        for _ in range(ROOM[kind] - self.inside):
+            self.ask(kind)
+        await some_turns()
+        assert self.inside == ROOM[kind]
+
+    async def end(self) -> None:
+        while self._events:
+            await self.leave()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert self.places._in == 0
+        assert not any(self.places._lines.values()), "nobody is left in line"
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
-    monkeypatch.setattr(module, "WAIT_SECONDS", (0.1, 0.2))
-    places = Places()
-    yield places
-    assert not any(places._lines.values()), "nobody is left in line"
+async def holders() -> Any:
+    holders = Holders(Places())
+    yield holders
+    await holders.end()
 
 
-async def fill(places: Places, kind: Waits) -> int:
-    """Take all places that there are for a kind; return how many these were."""
-    taken = 0
-    while places._taken < PLACES[kind]:
-        assert await places.take(kind)
-        taken += 1
-    await asyncio.sleep(0)  # the next turn of the loop
-    return taken
+async def test_what_is_more_urgent_has_places_that_the_rest_cannot_take(holders: Holders) -> None:
+    assert list(ROOM) == list(Waits)
+    assert list(ROOM.values()) == sorted(set(ROOM.values()))
+    for kind in ROOM:
+        await holders.fill(kind)
+        assert not holders.places._has_room(kind)
 
 
-def in_line(places: Places, kind: Waits) -> "asyncio.Task[bool]":
-    return asyncio.create_task(places.take(kind))
-
-
-async def test_what_is_more_urgent_has_places_that_the_rest_cannot_take(places: Places) -> None:
-    assert list(PLACES) == list(Waits)
-    assert list(PLACES.values()) == sorted(PLACES.values())
-    taken = 0
-    for kind, room in PLACES.items():
-        taken += await fill(places, kind)
-        assert taken == room
-        assert not places._has_room(kind)
-    for _ in range(taken):
-        places.leave()
-
-
-async def test_the_most_urgent_comes_next_and_of_those_whoever_came_first(places: Places) -> None:
-    await fill(places, Waits.COLOUR)
-    order = list[tuple[Waits, int]]()
-
-    async def ask(kind: Waits, number: int) -> None:
-        assert await places.take(kind)
-        order.append((kind, number))
-        places.leave()
-
-    asking = list[asyncio.Task[None]]()
+async def test_the_most_urgent_comes_next_and_of_those_whoever_came_first(
+    holders: Holders,
+) -> None:
+    await holders.fill(Waits.COLOUR)
     for number in range(3):
         for kind in Waits:
-            asking.append(asyncio.create_task(ask(kind, number)))
-            await asyncio.sleep(0)
-    for _ in range(COLOURS):
-        places.leave()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    await asyncio.gather(*asking)
-    assert order == [(kind, number) for kind in reversed(Waits) for number in range(3)]
+            holders.ask(kind, (kind, number))
+            await some_turns()
+    while len(holders.order) < COLOURS + 12:
+        await holders.leave()
+    wanted = [(kind, number) for kind in reversed(Waits) for number in range(3)]
+    assert holders.order[COLOURS:] == wanted
 
 
-async def test_whoever_waits_in_vain_is_refused_and_takes_no_place(places: Places) -> None:
-    await fill(places, Waits.COLOUR)
-    begun = time.monotonic()
-    assert not await places.take(Waits.COLOUR)
-    assert 0.1 <= time.monotonic() - begun < 1.0
-    for _ in range(COLOURS):
-        places.leave()
-    assert await fill(places, Waits.COLOUR) == COLOURS
+async def test_whoever_waits_in_vain_is_refused_and_takes_no_place(holders: Holders) -> None:
+    await holders.fill(Waits.COLOUR)
+    with pytest.raises(NoRoom):
+        await holders.ask(Waits.COLOUR)
+    await holders.leave()
+    await holders.fill(Waits.COLOUR)
 
 
-async def test_whoever_gives_up_leaves_no_place_taken(places: Places) -> None:
-    await fill(places, Waits.COLOUR)
-    let_in, waiting = (in_line(places, Waits.COLOUR) for _ in range(2))
-    await asyncio.sleep(0)
-    places.leave()  # the first is told so, and cancelled before it goes on
-    for task in (waiting, let_in):
+async def test_whoever_gives_up_leaves_no_place_taken(holders: Holders) -> None:
+    await holders.fill(Waits.COLOUR)
+    let_in, waiting = (holders.ask(Waits.COLOUR) for _ in range(2))
+    await some_turns()
+    holders.places._leave()  # the first is told so, and cancelled before it goes on
+    for task in (let_in, waiting):
         task.cancel()
-    await asyncio.wait([waiting, let_in])
-    for _ in range(COLOURS - 1):
-        places.leave()
-    assert await fill(places, Waits.COLOUR) == COLOURS
+    await asyncio.wait([let_in, waiting])
+    assert holders.places._in == COLOURS - 1
+    holders.places._in += 1
 
 
-async def test_a_turn_of_the_loop_goes_on_in_time(places: Places) -> None:
+async def test_whoever_waits_for_somebody_gives_the_place_back_once(
+    holders: Holders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HELD_SECONDS_MAX", 0.05)
+    await holders.fill(Waits.COLOUR)
+    await asyncio.sleep(0.1)
+    assert holders.places._in == 0
+    assert holders.inside == COLOURS, "they go on"
+    await holders.leave()
+    assert holders.places._in == 0
+
+
+async def test_a_turn_of_the_loop_goes_on_in_time() -> None:
     """However many come at once, and do all they want within their first step."""
-    done = list[int]()
+    turns, begun = Turns(), list[int]()
 
     async def ask(number: int) -> None:
-        assert await places.take(Waits.COLOUR)
-        done.append(number)
-        places.leave()
+        await turns.begin(Waits.COLOUR, soon() + 10)
+        begun.append(number)
 
-    asking = [asyncio.create_task(ask(number)) for number in range(10 * TURN_MAX)]
+    asking = [asyncio.create_task(ask(number)) for number in range(10 * COLOURS)]
     before = 0
-    while len(done) < len(asking):
+    while len(begun) < len(asking):
         await asyncio.sleep(0)
-        assert len(done) <= before + TURN_MAX
-        before = len(done)
+        assert len(begun) <= before + COLOURS
+        before = len(begun)
     await asyncio.wait(asking)
-    assert done == list(range(len(asking))), "in the order in which they came"
+    assert begun == list(range(len(asking))), "in the order in which they came"
 
 
-async def test_who_waits_for_a_client_stands_outside(places: Places) -> None:
-    await fill(places, Waits.COLOUR)
-    sent = asyncio.Event()
-
-    async def receive() -> Any:
-        await sent.wait()
-        return {"type": "http.disconnect"}
-
-    slow = asyncio.create_task(places.outside(receive))
-    await asyncio.sleep(0)
-    assert await places.take(Waits.COLOUR), "the slow one's place"
-    sent.set()
-    assert (await slow)["type"] == "http.disconnect"
-    places.leave()
-    assert not places._has_room(Waits.COLOUR), "both were at work"
-    for _ in range(COLOURS):
-        places.leave()
-    assert await fill(places, Waits.COLOUR) == COLOURS
+async def test_who_finds_no_turn_in_time_is_refused() -> None:
+    turns = Turns()
+    turns._in = COLOURS  # and no next one
+    with pytest.raises(NoRoom):
+        await turns.begin(Waits.COLOUR, soon())
+    assert not any(turns._lines.values())
 
 
-@given(st.lists(st.sampled_from(["take", "leave", "give up"]), max_size=400), st.data())
-async def test_no_more_are_at_work_than_there_are_places(doings: list[str], data: Any) -> None:
-    places = Places()
-    waiting = list[asyncio.Task[bool]]()
-    inside = 0
-    for doing in doings:
-        match doing:
-            case "take":
-                waiting += [in_line(places, data.draw(st.sampled_from(Waits))) for _ in range(40)]
-            case "leave" if inside:
-                places.leave()
-                inside -= 1
-            case "give up" if waiting:
-                waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).cancel()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        done = [task for task in waiting if task.done() and task.result()]
-        inside += len(done)
-        waiting = [task for task in waiting if task not in done]
-        assert inside == places._taken <= COLOURS
-        if waiting:
-            assert inside >= PLACES[Waits.DRAWN], "a place is free, and somebody waits"
-    for task in waiting:
-        task.cancel()
-    if waiting:
-        await asyncio.wait(waiting)
+@given(st.lists(st.sampled_from(["ask", "leave", "give up"]), max_size=300), st.data())
+async def test_nobody_waits_where_there_is_room(doings: list[str], data: Any) -> None:
+    holders = Holders(Places())
+    try:
+        for doing in doings:
+            match doing:
+                case "ask":
+                    for _ in range(40):
+                        holders.ask(data.draw(st.sampled_from(Waits)))
+                case "leave" if holders.inside:
+                    await holders.leave()
+                case "give up" if waiting := [task for task in holders.tasks if not task.done()]:
+                    waiting[data.draw(st.integers(0, len(waiting) - 1))].cancel()
+            await some_turns()
+            taken = holders.places._in
+            assert taken <= COLOURS
+            for kind, line in holders.places._lines.items():
+                assert not line or taken >= ROOM[kind], "somebody waits, and there is room"
+    finally:
+        for task in holders.tasks:
+            task.cancel()
+        await asyncio.gather(*holders.tasks, return_exceptions=True)
+    assert holders.places._in == 0

@@ -1,5 +1,6 @@
 """In a rush what can wait is refused first, and a colour last."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -7,8 +8,8 @@ import httpx
 import pytest
 from litestar.types import Receive, Scope, Send
 
-from app.view import places
-from app.view.places import PLACES, Waits
+from app.view import shedding
+from app.view.places import HELD_SECONDS_MAX, ROOM, Waits
 from app.view.shedding import Shedding, kind_of
 from support.asgi import transport_to
 from support.views import create_view, now, options_over
@@ -26,6 +27,7 @@ KINDS = {
     **dict.fromkeys(("/v1/me/declarations", "/v1/me/credential"), Waits.JSON),
     **dict.fromkeys(("/livez", "/readyz", "/metrics", "/v1/changes", "/problems/busy"), None),
     **dict.fromkeys(("/static/code.js", "/login", "/login/callback", "/logout"), None),
+    **dict.fromkeys(("/duty/login", "/duty/logout", "/me/devices", "/me/devices/end"), None),
 }
 
 
@@ -51,7 +53,7 @@ def hot() -> Hot:
 
 @pytest.fixture
 async def http(hot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(places, "WAIT_SECONDS", (0.05, 0.05))
+    monkeypatch.setattr(shedding, "WAIT_SECONDS", (0.05, 0.05))
 
     async def behind(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -64,18 +66,18 @@ async def http(hot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_what_can_wait_is_refused_first_and_a_colour_last(http: Any) -> None:
-    for taken in (0, *PLACES.values()):
-        http.app._places._taken = taken
+    for taken in (0, *ROOM.values()):
+        http.app._places._in = taken
         for path, kind in KINDS.items():
             assert kind_of(path) is kind, path
             answer = await http.get(path)
-            refused = kind is not None and taken >= PLACES[kind]
+            refused = kind is not None and taken >= ROOM[kind]
             assert answer.status_code == (503 if refused else 200), (path, taken)
 
 
 @pytest.mark.parametrize("path", [path for path, kind in KINDS.items() if kind])
 async def test_a_refusal_says_so_and_when_to_come_again(http: Any, path: str) -> None:
-    http.app._places._taken = 1_000
+    http.app._places._in = 1_000
     began = time.monotonic()
     answer = await http.get(path, headers={"accept-language": "en"})
     assert time.monotonic() - began >= 0.05, "it waited"
@@ -95,13 +97,45 @@ async def test_a_refusal_says_so_and_when_to_come_again(http: Any, path: str) ->
         assert again.headers["content-language"] == "zh-Hans-CN", "as the page itself would"
 
 
-async def test_what_is_known_here_is_answered_here(http: Any, hot: Hot) -> None:
-    for hot.knows, status in ((True, 299), (False, 200)):
-        for path, kind in KINDS.items():
-            hot.asked = 0
-            answer = await http.get(path)
-            assert (answer.status_code, hot.asked) == ((status, 1) if kind else (200, 0)), path
-    assert http.app._places._taken == 0
+async def test_what_is_known_here_takes_no_place(http: Any, hot: Hot) -> None:
+    """However many wait in the framework, for Kafka or a carrier."""
+    hot.knows, http.app._places._in = True, 1_000
+    for path, kind in KINDS.items():
+        assert (await http.get(path)).status_code == (299 if kind else 200), path
+    hot.knows, http.app._places._in = False, 0
+    for path, kind in KINDS.items():
+        hot.asked = 0
+        answer = await http.get(path)
+        assert (answer.status_code, hot.asked) == (200, 1 if kind else 0), "it counts who asks"
+    assert http.app._places._in == 0
+
+
+async def test_no_more_begin_in_a_turn_than_it_has_room_for(http: Any) -> None:
+    began = list[str]()
+
+    async def behind(scope: Any, _: Any, send: Any) -> None:
+        began.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def send(_: Any) -> None:
+        pass
+
+    http.app._app = behind
+    paths = ["/check", "/code", "/v1/counts", "/v1/me/code"] * 100
+    scopes = [{"type": "http", "path": path, "headers": [], "query_string": b""} for path in paths]
+    asking = [asyncio.create_task(http.app(scope, None, send)) for scope in scopes]
+    await asyncio.sleep(0)
+    before = 0
+    while len(began) < len(paths):
+        new = [kind_of(path) for path in began[before:]]
+        assert len(new) <= ROOM[Waits.COLOUR]
+        assert new.count(Waits.DRAWN) <= ROOM[Waits.DRAWN]
+        before = len(began)
+        await asyncio.sleep(0)
+    await asyncio.wait(asking)
+    drawn = [kind_of(path) for path in began].index(Waits.DRAWN, ROOM[Waits.DRAWN])
+    assert began[:drawn].count("/v1/me/code") == 100, "the rest of what can wait comes last"
 
 
 async def test_whoever_fails_gives_the_place_back(http: Any) -> None:
@@ -111,7 +145,24 @@ async def test_whoever_fails_gives_the_place_back(http: Any) -> None:
     http.app._app = fails
     with pytest.raises(ZeroDivisionError):
         await http.get("/code")
-    assert http.app._places._taken == 0
+    assert http.app._places._in == 0
+
+
+async def test_who_sends_slowly_keeps_nobody_out(http: Any) -> None:
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] == "POST":
+            await asyncio.sleep(3 * HELD_SECONDS_MAX)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    http.app._app = waits
+    slow = [asyncio.create_task(http.post("/v1/scans")) for _ in range(ROOM[Waits.COLOUR])]
+    await asyncio.sleep(0.2)
+    assert (await http.get("/v1/scans")).status_code == 503
+    await asyncio.sleep(HELD_SECONDS_MAX)
+    assert (await http.get("/v1/scans")).status_code == 200
+    assert {(await task).status_code for task in slow} == {200}
+    assert http.app._places._in == 0
 
 
 def test_each_address_of_the_view_has_a_kind_on_purpose() -> None:
@@ -123,5 +174,6 @@ def test_each_address_of_the_view_has_a_kind_on_purpose() -> None:
         *("/v1/changes", "/problems/{code:str}", "/v1/s", "/v1/s/{chunk:str}"),
         *("/v1/me/display", "/v1/me/code", "/v1/me/token", "/v1/scans", "/v1/credential-keys"),
         *("/login", "/login/callback", "/login/failed/{why:str}", "/login/device"),
-        *("/login/again", "/logout"),
+        *("/login/again", "/logout", "/duty/login", "/duty/logout"),
+        *("/me/devices", "/me/devices/end"),
     }
