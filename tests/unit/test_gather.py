@@ -8,6 +8,8 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from app.process import gather as module
 from app.process.gather import gather
+from app.projection.commands import CODES, CREDENTIALS, REPLICA, ROWS
+from app.topology import ListsApp, SubmissionsApp, YuekangApp
 
 
 class Fetching:
@@ -94,3 +96,9 @@ async def test_a_fetch_beside_what_was_not_taken_yet_lies_at_the_broker_for_a_sh
         fetcher._records = held
         [(_, request)], *_ = fetcher._get_actions_per_node(None)
         assert request._max_wait_ms == wait
+
+
+def test_what_bears_on_a_code_is_gathered_shortly_and_all_else_for_longer() -> None:
+    shortly = (YuekangApp, SubmissionsApp, CODES, CREDENTIALS, REPLICA)
+    assert {each.gather_seconds for each in shortly} == {module.GATHER_SECONDS}
+    assert {each.gather_seconds for each in (ListsApp, ROWS)} == {module.UNHURRIED_SECONDS}
