@@ -113,6 +113,7 @@ def test_yaml_is_read_into_types_alone() -> None:
 GUESSABLE = {
     "app/gateway/client.py": "how long to wait before the next try",
     "app/process/ports.py": "which free port to try first",
+    "app/view/shedding.py": "how long to wait for room",
 }
 
 
