@@ -68,19 +68,24 @@ class Codes:
 
         The answer is never older than `REFUSE_SECONDS`. It is marked stale beyond `STALE_SECONDS`.
         """
-        read = self.read_here(person, self._now())
-        if read is None:
-            try:
-                read = await self.read_elsewhere(person)
-            except Unavailable as failure:
-                metrics.VIEW_READS.labels(failure.cause).inc()
-                raise
+        try:
+            read = await self.find(person, self._now())
+        except Unavailable as failure:
+            metrics.VIEW_READS.labels(failure.cause).inc()
+            raise
         note_read(read)
         return read
 
-    async def read_elsewhere(self, person: str) -> Read:
-        """Return what Redis says; where it is away, what a replica says that nobody writes any
-        more. Raise `Unavailable` if both are too old, or neither is there."""
+    async def find(self, person: str, at: datetime) -> Read:
+        """Return what `read` does at `at`, which is now, and count nothing.
+
+        While the replica is written nobody knows more: if its data are old, so are those of Redis.
+        To ask there when a worker is behind would take time from all just when it is short. Where
+        Redis is away too, what a replica says that nobody writes any more is better than nothing.
+        """
+        read = self._of_replica(person, at, written_s=STALE_SECONDS)
+        if read is not None:
+            return read
         try:
             return await self._read_redis(person)
         except Unavailable:
@@ -88,14 +93,6 @@ class Codes:
             if read is None:
                 raise
             return read
-
-    def read_here(self, person: str, at: datetime) -> Read | None:
-        """Return what the replica says at `at`, stale or not; None if it can say nothing.
-
-        While the replica is written nobody knows more: if its data are old, so are those of Redis.
-        To ask there when a worker is behind would take time from all just when it is short.
-        """
-        return self._of_replica(person, at, written_s=STALE_SECONDS)
 
     def _of_replica(self, person: str, at: datetime, written_s: float) -> Read | None:
         """Return what a replica says that was written within `written_s` before `at`."""

@@ -177,13 +177,11 @@ class HotPath:
         at = self._view.now()
         if at >= phone.good_until or not self._asks_seldom(phone.session.person):
             return None
-        read = self._view.codes.read_here(phone.session.person, at)
-        if read is None:
-            try:
-                read = await self._view.codes.read_elsewhere(phone.session.person)
-            except Unavailable:
-                return None
-        return None if read is None or read.code is None else (phone, read)
+        try:
+            read = await self._view.codes.find(phone.session.person, at)
+        except Unavailable:
+            return None
+        return None if read.code is None else (phone, read)
 
     def _asks_seldom(self, person: str) -> bool:
         now = time.monotonic()
@@ -224,8 +222,8 @@ def _cookie(asked: Asked, start: bytes) -> bytes | None:
 
 
 def language_asked(scope: HTTPScope) -> Language | None:
-    """Return the language that comes first for this reader, as `app.web.site.language_of` does in
-    ten times as long; None where it takes more than two headers to tell."""
+    """Return the language that comes first for this reader, as `app.web.site.language_of` does
+    with a request's object; None where it takes more than two headers to tell."""
     asked = None if scope["query_string"] else _asked(scope["headers"])
     return None if asked is None else _language(asked)
 

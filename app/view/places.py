@@ -25,8 +25,8 @@ class Waits(StrEnum):
 
 ROOM = {Waits.DRAWN: 8, Waits.PAGE: 64, Waits.JSON: 96, Waits.COLOUR: 128}
 """There is room for a kind while fewer than these are in, of all kinds; so what is more urgent has
-room that the rest cannot take. A drawing takes 10 ms, any other page 2, a colour on the hot path
-0.1: each of these is some 0.1 s of the event loop at most."""
+room that the rest cannot take. A drawing takes some 10 ms, another page of the framework 1 or 2, a
+colour on the hot path 0.1: each of these is some 0.1 s of the event loop at most."""
 
 HELD_SECONDS_MAX = 1.0
 """A place is for work, which takes milliseconds. Whoever holds one for longer waits for somebody: a
@@ -44,7 +44,7 @@ class _Line:
         self._in = 0
         self._lines = {kind: dict[asyncio.Future[bool], None]() for kind in reversed(Waits)}
 
-    async def _enter(self, kind: Waits, until: float) -> None:
+    async def enter(self, kind: Waits, until: float) -> None:
         """Return once there is room; raise `NoRoom` if that is not by `until` (loop's clock)."""
         if self._has_room(kind):
             self._let_one_in()
@@ -87,10 +87,6 @@ class _Line:
 class Turns(_Line):
     """Who begins in this turn of the event loop, and who in a later one."""
 
-    async def begin(self, kind: Waits, until: float) -> None:
-        """Return in a turn that has room; raise `NoRoom` if none has by `until` (loop's clock)."""
-        await self._enter(kind, until)
-
     def _let_one_in(self) -> None:
         super()._let_one_in()
         if self._in == 1:
@@ -108,7 +104,7 @@ class Places(_Line):
     async def held(self, kind: Waits, until: float) -> AsyncIterator[None]:
         """Hold a place, for `HELD_SECONDS_MAX` at most; raise `NoRoom` if no place is free by
         `until` (loop's clock)."""
-        await self._enter(kind, until)
+        await self.enter(kind, until)
         held = True
 
         def give_back() -> None:

@@ -90,7 +90,7 @@ class Shedding:
     async def _in_turn(self, kind: Waits, scope: HTTPScope, receive: Receive, send: Send) -> None:
         until = asyncio.get_running_loop().time() + uniform(*WAIT_SECONDS)
         try:
-            await self._turns.begin(kind, until)
+            await self._turns.enter(kind, until)
             if not await self._hot.answers(scope, send):
                 async with self._places.held(kind, until):
                     await self._app(scope, receive, send)

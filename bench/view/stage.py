@@ -100,7 +100,6 @@ class Stage:
     def begin_changes(self, rate: int = CHANGES_A_SECOND) -> None:
         """Let changes of codes flow until `end_changes`; where Kafka is away, again once it is
         back."""
-
         self._rate = rate
 
         async def flow() -> None:

@@ -131,7 +131,7 @@ async def test_a_turn_of_the_loop_goes_on_in_time() -> None:
     turns, begun = Turns(), list[int]()
 
     async def ask(number: int) -> None:
-        await turns.begin(Waits.COLOUR, soon() + 10)
+        await turns.enter(Waits.COLOUR, soon() + 10)
         begun.append(number)
 
     asking = [asyncio.create_task(ask(number)) for number in range(10 * COLOURS)]
@@ -148,7 +148,7 @@ async def test_who_finds_no_turn_in_time_is_refused() -> None:
     turns = Turns()
     turns._in = COLOURS  # and no next one
     with pytest.raises(NoRoom):
-        await turns.begin(Waits.COLOUR, soon())
+        await turns.enter(Waits.COLOUR, soon())
     assert not any(turns._lines.values())
 
 
