@@ -1,8 +1,8 @@
 """Who is asked for: 100,000 people with codes, their sessions, and what their answers must say.
 
 Three in a hundred are red, one each by another province, by a listing as a close contact, and by a
-positive test. One in ten changes all the time, red and green in turn, by the word of the other
-provinces: those changes flow while codes are shown.
+positive test. Every second person changes again and again, red for some seconds by the word of
+another province: those changes flow while codes are shown.
 """
 
 import asyncio
@@ -41,14 +41,21 @@ from models.events import (
 )
 
 PEOPLE = 100_000
-RED_IN_100 = 3
 NAME, ENDING = "样*甲", "123X"
 ADULT_FROM = date(2008, 1, 1)
 WAITING_MAX = 20_000
 """Records that Kafka has not confirmed yet."""
 
-CHANGING = 10
-"""One person in so many changes all the time."""
+CHANGING = 2
+"""One person in so many changes again and again: at 500 changes a second each does every 200 s.
+Where one in ten did, their rows grew as nobody's do, and after minutes a fold cost twice as much."""
+
+REDS_MAX = 1_000
+"""So many of those are red at a time, one in a hundred people."""
+
+TOGETHER_SECONDS = 0.05
+"""Changes are published in batches, as a source has them. One at a time they took a fifth of a core
+of the generator."""
 
 PROVINCES = ("11", "12", "13", "21", "31", "32", "33", "34", "35", "36", "37", "41", "42", "43",
              "45", "46", "50", "51", "52", "53", "61", "62", "63", "64", "65")  # fmt: skip
@@ -64,7 +71,7 @@ def colour(number: int) -> str | None:
     """Return the colour of a person's code, or None of one that changes all the time."""
     if number % CHANGING == CHANGING - 1:
         return None
-    return "red" if number % 100 < RED_IN_100 else "green"
+    return "red" if number % 100 in RED else "green"
 
 
 # What is published
@@ -76,8 +83,8 @@ async def codes(people: int) -> AsyncIterator[Record]:
     for number in range(people):
         yield record_of(_verified(number, at))
     for number in range(people):
-        if number % 100 < RED_IN_100:
-            yield record_of(_OPENED[number % 100](number, at))
+        if opened := RED.get(number % 100):
+            yield record_of(opened(number, at))
 
 
 def _attributes(number: int, what: str, at: datetime, sequence: int = 0) -> dict[str, Any]:
@@ -127,20 +134,24 @@ def _positive(number: int, at: datetime) -> Event:
     )
 
 
-_OPENED: list[Callable[[int, datetime], Event]] = [_by_province, _listed, _positive]
+RED: dict[int, Callable[[int, datetime], Event]] = {0: _by_province, 2: _listed, 4: _positive}
+"""Of each hundred who is red, and by what."""
 
 
 async def changes(people: int, rate: int) -> AsyncIterator[Record]:
-    """Yield changes of codes without end, each when it is due."""
+    """Yield changes of codes without end, each when it is due, to `TOGETHER_SECONDS`: one person
+    turns red, and whoever did so `REDS_MAX` people before turns green."""
     who = range(CHANGING - 1, people, CHANGING)
+    reds = min(REDS_MAX, len(who) // 2)
     begun, first = time.monotonic(), time.time_ns() // 1_000
     number = 0
     while True:
-        if (ahead := begun + number / rate - time.monotonic()) > 0:
-            await asyncio.sleep(ahead)
-        turn, place = divmod(number, len(who))
-        at, red = datetime.now(UTC), turn % 2 == 0
-        yield record_of(_by_province(who[place], at, red=red, sequence=first + number))
+        if begun + number / rate > time.monotonic():
+            await asyncio.sleep(TOGETHER_SECONDS)
+        pair, lifts = divmod(number, 2)
+        place = (pair - reds * lifts) % len(who)
+        at, sequence = datetime.now(UTC), first + number
+        yield record_of(_by_province(who[place], at, red=not lifts, sequence=sequence))
         number += 1
 
 

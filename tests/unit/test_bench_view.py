@@ -3,6 +3,7 @@
 import socketserver
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,16 +183,16 @@ def body_of(number: int, colour: str) -> bytes:
 @pytest.mark.parametrize(
     ("number", "body", "fault"),
     [
-        (7, body_of(7, "green"), None),
-        (101, body_of(101, "red"), None),
+        (8, body_of(8, "green"), None),
+        (102, body_of(102, "red"), None),
         (9, body_of(9, "red"), None),  # changes all the time
-        (7, body_of(7, "red"), "it is red, and should be green"),
-        (7, body_of(8, "green"), "it is another person's"),
-        (7, body_of(7, "none"), "it has the colour none"),
-        (7, msgspec.json.encode({"person": people.person(7), "colour": "green"}), None),
-        (7, b"{}", "it says no person and colour"),
-        (7, b"[]", "it says no person and colour"),
-        (7, b"<!doctype html>", "it says no person and colour"),
+        (8, body_of(8, "red"), "it is red, and should be green"),
+        (8, body_of(18, "green"), "it is another person's"),
+        (8, body_of(8, "none"), "it has the colour none"),
+        (8, msgspec.json.encode({"person": people.person(8), "colour": "green"}), None),
+        (8, b"{}", "it says no person and colour"),
+        (8, b"[]", "it says no person and colour"),
+        (8, b"<!doctype html>", "it says no person and colour"),
     ],
 )
 def test_an_answer_is_the_right_persons_in_the_right_colour(
@@ -200,9 +201,23 @@ def test_an_answer_is_the_right_persons_in_the_right_colour(
     assert people.Reader(SETTINGS).fault(number, body) == fault
 
 
-def test_of_a_hundred_people_three_are_red_and_ten_change() -> None:
+def test_of_a_hundred_people_three_are_red_and_half_change() -> None:
     colours = [people.colour(number) for number in range(100)]
-    assert (colours.count("red"), colours.count(None)) == (people.RED_IN_100, 10)
+    assert (colours.count("red"), colours.count(None)) == (3, 50)
+
+
+async def test_a_thousand_of_those_who_change_are_red_at_a_time() -> None:
+    red, changed = set[str](), Counter[str]()
+    async for record in people.changes(people=10_000, rate=1_000_000):
+        assert record.value is not None
+        told = msgspec.json.decode(record.value)
+        (red.add if told["data"]["colour"] == "red" else red.discard)(told["partitionkey"])
+        changed[told["partitionkey"]] += 1
+        if changed.total() == 20_000:
+            break
+    assert len(red) == people.REDS_MAX
+    assert changed.keys() == {people.person(number) for number in range(1, 10_000, 2)}
+    assert set(changed.values()) == {4}
 
 
 # What scenes come to
