@@ -14,7 +14,8 @@
   one fetches again; `producers`: how a producer is closed within a bounded time.
 - `tls`: what its HTTP clients check certificates with, read once.
 - `terminal`: how a command tells how far it is; `asking`: how it asks Kafka.
-- `memory`: how a process looks for reference cycles: seldom.
+- `memory`: how a process looks for reference cycles: seldom; `scheduling`: when it gives way, and
+  which CPUs it keeps to.
 - `clock`: the clock that a part is given, so that a test can give it another.
 
 It promises that a misconfigured process says so at once, with every fault, and ends. It imports

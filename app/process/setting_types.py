@@ -33,6 +33,7 @@ ClassPath = Annotated[
         description="a class as package.module:Class",
     ),
 ]
+Cpu = Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="the number of a CPU, from 0")]
 Networks = Annotated[
     str,
     Meta(

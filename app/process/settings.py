@@ -24,6 +24,7 @@ from app.process.kafka import Brokers, Mechanism, Security
 from app.process.setting_types import (
     LOCAL,
     ClassPath,
+    Cpu,
     LogKeys,
     LogName,
     NamedAddresses,
@@ -85,6 +86,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     gateway_url: SafeUrl = ""
     view_host: NonEmpty = "127.0.0.1"
     view_port: Port = 8080
+    view_cpu: Cpu = None
+    """The CPU that the view keeps to, so that its threads, which take turns, do not wake each other
+    on others; any unless set."""
     view_url: SafeUrl = ""
     """Where browsers find the view: logins return there, and requests must come from there."""
     trusted_proxies: Networks = ""

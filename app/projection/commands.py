@@ -7,7 +7,6 @@ its own and gives way to the first, so that nothing of it ever delays a colour.
 """
 
 import asyncio
-import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from app.process.gather import UNHURRIED_SECONDS
 from app.process.logs import configure
 from app.process.memory import look_seldom
 from app.process.probes import StatusServer
+from app.process.scheduling import give_way
 from app.process.settings import Settings
 from app.projection.codes import QUOTAS_CHANGELOG, CodeBatch, CodeWriter, take_told
 from app.projection.corrections import MeasuredCodeWriter
@@ -82,10 +82,6 @@ REPLICA = Model(
 )
 
 
-NICENESS = 10
-"""Of the process that projects rows."""
-
-
 def projection() -> None:
     """Keep the codes in Redis up to date with the log until a signal ends it.
 
@@ -115,7 +111,7 @@ def replica() -> None:
 def rows() -> None:
     """Keep the rows in Redis up to date with the log, and credentials turned off that tell another
     code, until a signal ends it; as `projection`."""
-    os.nice(NICENESS)
+    give_way()
     settings = Settings.from_environment("yuekang_mac_key")
     of_rows = RedisStore(settings.rows_redis_url, "YUEKANG_ROWS_REDIS_URL", RowWriter)
     of_credentials = RedisStore(

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from app.process import logs
 from app.process.kafka import Brokers
+from app.process.scheduling import CPUS_GIVEN, give_way, run_on
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, PORTAL, named
 from app.topics.codec import encode
@@ -33,9 +34,6 @@ from app.web.problems import Refused
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 
 DISPLAYS_TOPIC = named("displays")
-
-NICENESS = 10
-"""One gets a tenth of a core that the view wants too."""
 
 AGAIN_SECONDS = 0.5
 
@@ -55,6 +53,7 @@ class WriterSettings(Struct, frozen=True, array_like=True):
     mac_key_version: int
     mac_key: bytes
     log_level: str
+    cpus: frozenset[int]
 
     def __repr__(self) -> str:
         return f"WriterSettings(brokers={self.brokers!r})"
@@ -76,7 +75,7 @@ class Written(NamedTuple):
 
 def settings_of(brokers: Brokers, mac_keys: SourceKeys, log_level: str) -> WriterSettings:
     """Return what this process needs: of all keys the portal's alone."""
-    return WriterSettings(brokers, *mac_keys.alone(_AUTHORITY), log_level)
+    return WriterSettings(brokers, *mac_keys.alone(_AUTHORITY), log_level, CPUS_GIVEN)
 
 
 def records_of(frame: Frame, keys: SourceKeys) -> Iterator[Record]:
@@ -127,6 +126,7 @@ async def _serve() -> None:
     messages = await _messages()
     asked = msgspec.msgpack.decode(await _next(messages), type=WriterSettings)
     logs.configure(asked.log_level)
+    run_on(asked.cpus)  # the view keeps to one
     keys = SourceKeys({asked.mac_key_version: {_AUTHORITY: asked.mac_key}})
     frames = msgspec.msgpack.Decoder(Frame)
     writer = Writer(asked.brokers)
@@ -156,7 +156,7 @@ async def _written(writer: Writer, records: list[Record], messages: asyncio.Stre
 
 def main() -> None:
     """Write what comes in until the input ends."""
-    os.nice(NICENESS)
+    give_way()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     with suppress(EOFError, BrokenPipeError):  # the view has ended, or takes no more

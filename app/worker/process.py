@@ -7,7 +7,6 @@ flood there can delay a colour.
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -31,6 +30,7 @@ from app.engine.waits import Worker
 from app.process.kafka import UNAUTHORISED, Brokers
 from app.process.logs import configure
 from app.process.probes import StatusServer
+from app.process.scheduling import give_way
 from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
 from app.topics.clock import BrokerClock, ClockWrong
@@ -57,10 +57,6 @@ CHECK_SECONDS = 1.0
 """How often it is looked at what the worker cannot live with; the broker is asked of its clock less
 often."""
 
-NICENESS = 10
-"""Of the processes that give way: one gets a tenth of a core that the first wants too."""
-
-
 ClockAgrees: TypeAlias = Callable[[], bool]
 """Says whether this machine's clock agrees with the broker's."""
 
@@ -82,7 +78,7 @@ def submissions_worker() -> None:
 
     What is taken it copies to its input. Exits with 1 as `worker` does.
     """
-    os.nice(NICENESS)
+    give_way()
     settings = Settings.from_environment("dead_letter_public_key", "mac_key")
     _run(settings, settings.submissions_status_port, make_submissions_app)
 
@@ -92,7 +88,7 @@ def lists_worker() -> None:
 
     It fills the lists of health information. Exits with 1 as `worker` does.
     """
-    os.nice(NICENESS)
+    give_way()
     settings = Settings.from_environment("dead_letter_public_key", "mac_key")
     _run(settings, settings.lists_status_port, make_lists_app)
 

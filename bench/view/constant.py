@@ -1,5 +1,6 @@
 """The same answer to everybody, from the same server with the same settings: as fast as a view on
-this software could be. `python -m bench.view.constant PORT FILE`; the file is an `Answer` in JSON.
+this software could be. `python -m bench.view.constant PORT CPU`; no CPU
+is any. The file that `BENCH_CONSTANT` names is an `Answer` in JSON.
 """
 
 import os
@@ -84,12 +85,12 @@ def make() -> Constant:
 class ConstantServer(HttpProcess):
     """The constant answer on a port of its own, in `directory`."""
 
-    def __init__(self, answer: Answer, port: int, directory: Path, name: str) -> None:
+    def __init__(self, answer: Answer, port: int, directory: Path, name: str, cpu: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{name}.json"
         path.write_bytes(msgspec.json.encode(answer))
         self._port = port
-        command = [str(OWN_PYTHON), "-m", "bench.view.constant", str(port)]
+        command = [str(OWN_PYTHON), "-m", "bench.view.constant", str(port), cpu]
         environment = {**os.environ, FILE: str(path.absolute())}
         super().__init__(name, command, directory, environment, f"http://127.0.0.1:{port}")
 
@@ -110,5 +111,6 @@ if __name__ == "__main__":
         int(sys.argv[1]),
         "its port",
         connections_max=CONNECTIONS_MAX,
+        cpu=int(cpu) if (cpu := sys.argv[2]) else None,
         check=lambda: None,
     )

@@ -247,7 +247,7 @@ class _Round:
         url = address.url(stage.view_port)
         answer = answer_of(url, address.headers, f"{COOKIE}={cookie}")
         port = free_port()
-        server = ConstantServer(answer, port, stage.folder, "constant")
+        server = ConstantServer(answer, port, stage.folder, "constant", stage.view_cpu)
         server.start()
         try:
             server.wait_ready()

@@ -30,6 +30,8 @@ CHANGES_A_SECOND = 500
 REDIS_MEMORY = "1gb"
 CODES_SECONDS_MAX = 600.0
 POLL_SECONDS = 0.25
+VIEW_CPU = "YUEKANG_VIEW_CPU"
+CPUS = sorted(os.sched_getaffinity(0))
 
 
 class Stage:
@@ -50,6 +52,15 @@ class Stage:
     def view_port(self) -> int:
         """Where the stack's own view listens."""
         return self.settings.view_port
+
+    @property
+    def view_cpu(self) -> str:
+        """The CPU that the stack's own view keeps to; "" if this release binds it to none."""
+        return self._view_environment().get(VIEW_CPU, "")
+
+    def _view_environment(self) -> dict[str, str]:
+        given = Path(f"/proc/{self.stack.view.pid}/environ").read_bytes().decode().split("\0")
+        return dict(each.split("=", 1) for each in given if "=" in each)
 
     def process(self, name: str) -> Process | None:
         """Return a process of the stack by its name; None if this release has none such."""
@@ -138,7 +149,7 @@ class Stage:
     @contextmanager
     def views(self, number: int) -> Iterator[list[tuple[HttpProcess, int]]]:
         """Run so many views, the stack's own among them; yield each with its port."""
-        more = [self._view_on(free_port(), f"view-{n}") for n in range(2, number + 1)]
+        more = [self._view_on(free_port(), n) for n in range(2, number + 1)]
         self.more += [each for each, _ in more]
         try:
             for each, _ in more:
@@ -151,14 +162,17 @@ class Stage:
                 each.stop()
                 self.more.remove(each)
 
-    def _view_on(self, port: int, name: str) -> tuple[HttpProcess, int]:
+    def _view_on(self, port: int, number: int) -> tuple[HttpProcess, int]:
         # As the stack's own view was started, whatever this release gives one.
-        given = Path(f"/proc/{self.stack.view.pid}/environ").read_bytes().decode().split("\0")
-        environment = dict(each.split("=", 1) for each in given if "=" in each)
-        environment["YUEKANG_VIEW_PORT"] = str(port)
+        environment = {**self._view_environment(), "YUEKANG_VIEW_PORT": str(port)}
+        if self.view_cpu:
+            place = CPUS.index(int(self.view_cpu)) + number - 1
+            environment[VIEW_CPU] = str(CPUS[place % len(CPUS)])
         command = [str(OWN_PYTHON.with_name("yuekang")), "development-view"]
         address = f"http://127.0.0.1:{port}"
-        return HttpProcess(name, command, self.stack.directory, environment, address), port
+        return HttpProcess(
+            f"view-{number}", command, self.stack.directory, environment, address
+        ), port
 
     def restart_view(self) -> None:
         """Return when the stack's own view has begun again, and remembers nothing. Raise

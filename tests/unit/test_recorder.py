@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from app.process import metrics
+from app.process.scheduling import NICENESS
 from app.topics.catalogue import CATALOGUE, PORTAL
 from app.topics.codec import decode
 from app.view import recorder
 from app.view.display_writer import (
     ANSWER,
-    NICENESS,
     SIZE,
     Frame,
     Row,
