@@ -5,7 +5,7 @@ Without a session no handler runs: a page leads to the login, and the API answer
 that changes something must come from a page of ours. No cache may keep an answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http.cookies import SimpleCookie
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -95,7 +95,7 @@ class Guard:
         )
 
 
-def same_origin(ours: str) -> Callable[[AnyConnection, BaseRouteHandler], None]:
+def same_origin(ours: str) -> Callable[[AnyConnection, BaseRouteHandler], Awaitable[None]]:
     """Return a guard for Litestar: it refuses a change that a page of ours did not send.
 
     Browsers say where a request comes from: in Sec-Fetch-Site or, before 2023, in Origin. No page
@@ -103,7 +103,7 @@ def same_origin(ours: str) -> Callable[[AnyConnection, BaseRouteHandler], None]:
     session. (The guard is a function, not a method: Litestar copies anything else.)
     """
 
-    def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
         if _method(connection) in SAFE_METHODS:
             return
         site = connection.headers.get("sec-fetch-site")

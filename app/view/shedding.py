@@ -7,9 +7,9 @@ can; otherwise it goes on to the framework, once that has a place (app.view.plac
 no room in time is refused: 亮码失败, with the time to come again.
 """
 
-import asyncio
 import re
-from random import uniform
+from random import random
+from time import monotonic
 
 import msgspec
 from litestar import Request
@@ -20,6 +20,7 @@ from app.process import metrics
 from app.process.clock import Clock
 from app.view.hot_path import HotPath, RawHeaders, as_bytes, language_asked
 from app.view.limits import RETRY_BUSY_SECONDS
+from app.view.me import DISPLAY
 from app.view.pages.code_page import failed_page
 from app.view.places import NoRoom, Places, Turns, Waits
 from app.view.problems import CAUSE_DETAILS
@@ -36,7 +37,8 @@ NEVER = re.compile(
 """What is never refused here: probes, what a page is made of, what bounds itself, who comes in, and
 who ends a session."""
 
-WAIT_SECONDS = 1.0, 2.0
+WAIT_SECONDS_MIN = 1.0
+WAIT_SECONDS_MORE = 1.0
 """How long a request waits for room. A page's script waits for 4 s (static/code.js), some of them
 for a connection; a terminal's for 3, with Kafka's second. Not all wait equally long, else those who
 are refused come again together."""
@@ -50,6 +52,8 @@ _KINDS = (
 
 def kind_of(path: str) -> Waits | None:
     """Return what is asked for at an address; None for what is never refused."""
+    if path == DISPLAY:  # most of what comes
+        return Waits.COLOUR
     if NEVER.fullmatch(path):
         return None
     return next((kind for kind, form in _KINDS if form.fullmatch(path)), Waits.PAGE)
@@ -88,7 +92,7 @@ class Shedding:
             await self._app(scope, receive, send)
 
     async def _in_turn(self, kind: Waits, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        until = asyncio.get_running_loop().time() + uniform(*WAIT_SECONDS)
+        until = monotonic() + WAIT_SECONDS_MIN + WAIT_SECONDS_MORE * random()  # the loop's clock
         try:
             await self._turns.enter(kind, until)
             if not await self._hot.answers(scope, send):

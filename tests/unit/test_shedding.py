@@ -53,7 +53,8 @@ def hot() -> Hot:
 
 @pytest.fixture
 async def http(hot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(shedding, "WAIT_SECONDS", (0.05, 0.05))
+    monkeypatch.setattr(shedding, "WAIT_SECONDS_MIN", 0.05)
+    monkeypatch.setattr(shedding, "WAIT_SECONDS_MORE", 0.0)
 
     async def behind(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

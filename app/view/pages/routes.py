@@ -131,14 +131,14 @@ def page_routes(view: Services, openapi: Callable[[], Mapping[str, Any]]) -> lis
     return [pages, files]
 
 
-def _may_be_a_file(request: AnyRequest) -> None:
+async def _may_be_a_file(request: AnyRequest) -> None:
     """Refuse what can be no file's name: the system raises `ValueError` for it, or `OSError`."""
     path = request.scope["path"]
     if "\0" in path or len(path) > PATH_LENGTH_MAX:
         raise NotFoundException
 
 
-def _keep(response: Response[Any]) -> Response[Any]:
+async def _keep(response: Response[Any]) -> Response[Any]:
     """Let browsers keep a static file: its address changes with its content."""
     response.headers.update({**HEADERS, "cache-control": "public, max-age=31536000, immutable"})
     return response
