@@ -48,7 +48,7 @@ WAITING_MAX = 20_000
 
 CHANGING = 2
 """One person in so many changes again and again: at 500 changes a second each does every 200 s.
-Where one in ten did, their rows grew as nobody's do, and after minutes a fold cost twice as much."""
+Where one in ten did, rows grew as nobody's do, and after minutes a fold cost twice as much."""
 
 REDS_MAX = 1_000
 """So many of those are red at a time, one in a hundred people."""
