@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from msgspec.structs import replace
 
 from app.operator.latency.report import Percentiles, Plan, Report, percentiles
-from app.operator.latency.run import Run
+from app.operator.latency.run import REPORTING, Run
 from app.topics.catalogue import CATALOGUE
-from models.codes import Colour, judge
+from models.codes import Colour, Reason, judge
 from models.events import Event, NatResultReported, ProvincialCodeReported, type_of
 from models.person import Person, fold, unknown
+from models.policy import policy_at
 from support.macs import KEYS
 
 PLAN = Plan(rate=500, seconds=1, follow_rate=50, interval_ms=2, deadline_seconds=0.2)
@@ -72,6 +74,12 @@ class FakeBatch:
 
     def size(self) -> int:
         return self._size
+
+
+def test_no_run_turns_more_people_red_than_an_hour_has_room_for() -> None:
+    longest = Plan(rate=5_000, seconds=600)
+    room = policy_at(datetime.now(UTC)).openings_max[Reason.OUT_OF_PROVINCE_CODE]
+    assert longest.events / 2 / len(REPORTING) < room
 
 
 async def run(log: FakeLog, plan: Plan) -> Report:

@@ -2,11 +2,13 @@
 
 import asyncio
 import math
+import re
 import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import Any
 
 import aiohttp
@@ -28,6 +30,7 @@ from app.topics.catalogue import CATALOGUE, named, partition_of
 from app.topics.records import structured
 from app.web.issuing import operator_token
 from models.events import (
+    PROVINCES,
     DocumentType,
     Event,
     IdentityData,
@@ -43,8 +46,13 @@ from models.events import (
     Result,
 )
 
-PROVINCE = "43"
-SOURCE = f"/provinces/{PROVINCE}"
+OWN_PROVINCE = "44"
+REPORTING = [
+    code for code in map(str, range(100)) if re.fullmatch(PROVINCES, code) and code != OWN_PROVINCE
+]
+"""Who reports red, each of the people by one of them. An hour has room for 50,000 reds of each, and
+holds what comes beyond (decision 35): for 1.5 million of all, more than any one run asks for."""
+
 IDENTITY_PROVIDER = "/identity-providers/latency"
 LABORATORY = "/laboratories/latency"
 SWAB_TO_RESULT = timedelta(hours=6)
@@ -134,6 +142,7 @@ class Run:
         self._partitions = {
             person: partition_of(person.encode(), partitions) for person in self._people()
         }
+        self._provinces = dict(zip(self._people(), cycle(REPORTING)))
         self._log_append_time = True
         self._recent = deque[float](maxlen=RECENT)
         self._asked = 0
@@ -189,12 +198,10 @@ class Run:
     async def clear_up(self) -> bool:
         """Take reasons and codes from the people again; say whether the view shows that."""
         now = datetime.now(UTC)
-        green = ProvincialCodeData(PROVINCE, ProvincialColour.GREEN, now)
         retraction = IdentityRetractionData(IdentityRetractionReason.ENTERED_IN_ERROR)
         events: list[Event] = []
         for person in self._people():
-            attributes = self._attributes(person, now, f"end-{person}")
-            events.append(ProvincialCodeReported(**attributes, source=SOURCE, data=green))
+            events.append(self._reported(person, now, f"end-{person}", ProvincialColour.GREEN))
             attributes = self._attributes(person, now, f"retraction-{person}")
             events.append(
                 IdentityRetracted(
@@ -236,10 +243,14 @@ class Run:
                     data=NatResultData(at - SWAB_TO_RESULT, at, Result.NEGATIVE, "Latency"),
                 )
         colour = ProvincialColour.RED if red else ProvincialColour.GREEN
+        return self._reported(person, at, f"event-{number}", colour)
+
+    def _reported(self, person: str, at: datetime, name: str, colour: ProvincialColour) -> Event:
+        province = self._provinces[person]
         return ProvincialCodeReported(
-            **self._attributes(person, at, f"event-{number}"),
-            source=SOURCE,
-            data=ProvincialCodeData(PROVINCE, colour, at),
+            **self._attributes(person, at, name),
+            source=f"/provinces/{province}",
+            data=ProvincialCodeData(province, colour, at),
         )
 
     def _id(self, name: str) -> str:
