@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,16 @@ import pytest
 from msgspec.structs import replace
 
 from app.operator.latency.report import Percentiles, Plan, Report, percentiles
-from app.operator.latency.run import REPORTING, Run
+from app.operator.latency.run import BACKGROUND_SECONDS, REPORTING, Run
 from app.topics.catalogue import CATALOGUE
 from models.codes import Colour, Reason, judge
-from models.events import Event, NatResultReported, ProvincialCodeReported, type_of
+from models.events import (
+    Event,
+    NatResultReported,
+    ProvincialCodeReported,
+    ProvincialColour,
+    type_of,
+)
 from models.person import Person, fold, unknown
 from models.policy import policy_at
 from support.macs import KEYS
@@ -79,7 +86,8 @@ class FakeBatch:
 def test_no_run_turns_more_people_red_than_an_hour_has_room_for() -> None:
     longest = Plan(rate=5_000, seconds=600)
     room = policy_at(datetime.now(UTC)).openings_max[Reason.OUT_OF_PROVINCE_CODE]
-    assert longest.events / 2 / len(REPORTING) < room
+    to_begin_with = BACKGROUND_SECONDS * longest.rate / 2
+    assert (longest.events / 2 + to_begin_with) / len(REPORTING) < room
 
 
 async def run(log: FakeLog, plan: Plan) -> Report:
@@ -146,6 +154,23 @@ async def test_the_share_that_changes_codes_is_as_asked() -> None:
     await run(log, replace(PLAN, changing_percent=30))
     results = sum(isinstance(event, NatResultReported) for event in log.sent)
     assert 0.6 * PLAN.events < results < 0.7 * PLAN.events, "but for the followed ones"
+
+
+async def test_each_event_changes_a_code_and_as_many_turn_red_as_green(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.operator.latency.run.BACKGROUND_SECONDS", 1)
+    log = FakeLog(delay=0.001)
+    plan = replace(PLAN, rate=100, seconds=3, follow_rate=1)
+    await run(log, plan)
+    told = [event for event in log.sent if isinstance(event, ProvincialCodeReported)]
+    by_person: dict[str, list[str]] = {}
+    for event in told[: -len(log.by_person)]:  # without the end, which is green for all
+        by_person.setdefault(event.partitionkey, ["green"]).append(event.data.colour)
+    for colours in by_person.values():
+        assert all(before != after for before, after in pairwise(colours))
+    during = [e.data.colour for e in told if "-event-" in e.id][: plan.rate]
+    assert during.count(ProvincialColour.RED) == pytest.approx(len(during) / 2, rel=0.05)
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:

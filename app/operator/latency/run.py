@@ -80,6 +80,8 @@ FIRST_ASKED_AFTER, RECENT = 0.75, 20
 """The view is asked for an event first after this part of the least time that the last so many took
 to become visible. Before that nothing is to be seen."""
 
+_RED, _GREEN = ProvincialColour.RED, ProvincialColour.GREEN
+
 KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 LOG_APPEND_TIME = 1
@@ -148,7 +150,8 @@ class Run:
         self._asked = 0
 
     async def prepare(self) -> None:
-        """Verify the people, and wait until the view has a code for them."""
+        """Verify the people, turn half of those red who will change, and wait until the view shows
+        that. So as many turn red as green in each second of the run."""
         now = datetime.now(UTC)
         data = IdentityData(now, DocumentType.RESIDENT_IDENTITY_CARD, "440100")
         await self._send_all(
@@ -161,7 +164,14 @@ class Run:
                 for person in self._people()
             ]
         )
-        if not await self._until(b"green"):
+        reds = [self._background[place] for place in self._changing() if place % 2]
+        await self._send_all(
+            [self._reported(person, now, f"begin-{person}", _RED) for person in reds]
+        )
+        looked_at = [*self._background[:: 2 * LOOKED_AT], *self._followed]
+        if not (
+            await self._until(b"red", reds[::LOOKED_AT]) and await self._until(b"green", looked_at)
+        ):
             raise TimeoutError(f"the view showed no code for them in {SETTLED_SECONDS_MAX:g} s")
 
     async def measure(self) -> Report:
@@ -201,7 +211,7 @@ class Run:
         retraction = IdentityRetractionData(IdentityRetractionReason.ENTERED_IN_ERROR)
         events: list[Event] = []
         for person in self._people():
-            events.append(self._reported(person, now, f"end-{person}", ProvincialColour.GREEN))
+            events.append(self._reported(person, now, f"end-{person}", _GREEN))
             attributes = self._attributes(person, now, f"retraction-{person}")
             events.append(
                 IdentityRetracted(
@@ -212,38 +222,42 @@ class Run:
                 )
             )
         await self._send_all(events)
-        return await self._until(b"none")
+        return await self._until(b"none", [*self._background[::LOOKED_AT], *self._followed])
 
-    async def _until(self, colour: bytes) -> bool:
-        """Wait until the view shows `colour` for the people; say whether it came to that."""
+    async def _until(self, colour: bytes, people: Sequence[str]) -> bool:
+        """Wait until the view shows `colour` for people; say whether it came to that."""
         until = time.monotonic() + SETTLED_SECONDS_MAX
-        for person in (*self._background[::LOOKED_AT], *self._followed):
+        for person in people:
             while b'"colour":"%s"' % colour not in await self._ask(person):
                 if time.monotonic() > until:
                     return False
                 await asyncio.sleep(0.05)
         return True
 
+    def _changing(self) -> list[int]:
+        """Return the places of those in the background whose codes change."""
+        percent = self._plan.changing_percent
+        return [place for place in range(len(self._background)) if place % 100 < percent]
+
     def _people(self) -> list[str]:
         return [*self._background, *self._followed]
 
     def _event(self, number: int, scheduled_at: float) -> Event:
-        """Return event `number`: red for a followed person; for the others red and green in turn,
+        """Return event `number`: red for a followed person; of the others half red and half green,
         or a negative result."""
         at = datetime.fromtimestamp(scheduled_at, UTC)
         if number % self._follow_every == 0:
             person, red = self._followed[number // self._follow_every], True
         else:
             round_, place = divmod(number, len(self._background))
-            person, red = self._background[place], round_ % 2 == 0
+            person, red = self._background[place], (round_ + place) % 2 == 0
             if place % 100 >= self._plan.changing_percent:
                 return NatResultReported(
                     **self._attributes(person, at, f"event-{number}"),
                     source=LABORATORY,
                     data=NatResultData(at - SWAB_TO_RESULT, at, Result.NEGATIVE, "Latency"),
                 )
-        colour = ProvincialColour.RED if red else ProvincialColour.GREEN
-        return self._reported(person, at, f"event-{number}", colour)
+        return self._reported(person, at, f"event-{number}", _RED if red else _GREEN)
 
     def _reported(self, person: str, at: datetime, name: str, colour: ProvincialColour) -> Event:
         province = self._provinces[person]
