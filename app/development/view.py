@@ -15,12 +15,17 @@ from app.development.sample.information import HIGH_RISK_SAMPLE
 from app.development.sample.publish import SAMPLE_FILE
 from app.development.sample.samples import samples
 from app.process.logs import configure
-from app.process.memory import look_seldom
 from app.process.settings import Settings, SettingsError
 from app.travel.assembly import cards_by
 from app.travel.sms import driver_of
 from app.view.routes import create_face
-from app.view.server import behind_proxies, serve_view, view_options_of, view_settings
+from app.view.server import (
+    behind_proxies,
+    serve_view,
+    tune,
+    view_options_of,
+    view_settings,
+)
 from app.view.services import ViewOptions
 from models.policy import HIGH_RISK
 
@@ -30,7 +35,7 @@ def make() -> ASGIApp:
     settings = settings_of_development()
     configure(settings.log_level)
     app = behind_proxies(create_face(development_options(settings)), settings.trusted_proxies)
-    look_seldom()
+    tune(settings)
     return app
 
 

@@ -1,18 +1,27 @@
 """How the system schedules a process: what gives way, and what keeps to one CPU.
 
-Linux alone; elsewhere the system decides.
+Linux alone lets a process say where it runs; elsewhere the system decides.
 """
 
 import os
 import sys
-from collections.abc import Set as AbstractSet
+from contextlib import suppress
+
+import structlog
 
 NICENESS = 10
 """Of processes that give way: one gets a tenth of a core that another wants too."""
 
+log = structlog.get_logger()
 
-CPUS_GIVEN = frozenset(os.sched_getaffinity(0) if sys.platform == "linux" else ())
-"""The CPUs that this process might use when it began; none where the system does not say."""
+
+def cpus() -> frozenset[int]:
+    """Return the CPUs on which this thread may run; none where the system does not say."""
+    return frozenset(os.sched_getaffinity(0)) if sys.platform == "linux" else frozenset()
+
+
+CPUS_GIVEN = cpus()
+"""The CPUs that this process was given when it began."""
 
 
 def give_way() -> None:
@@ -20,18 +29,20 @@ def give_way() -> None:
     os.nice(NICENESS)
 
 
-def run_on(allowed: AbstractSet[int]) -> None:
-    """Run this thread, and those that it starts, on these CPUs of `CPUS_GIVEN`; on any if there are
-    none."""
-    if allowed and sys.platform == "linux":
-        os.sched_setaffinity(0, allowed)
-
-
-def finish_what_is_begun() -> None:
-    """Let threads of this process that wake wait until the one that runs has done its part.
-
-    They take turns on the interpreter's lock: whoever is woken interrupts the one that has it, and
-    then waits for it.
-    """
+def keep_to(cpu: int) -> None:
+    """Run this thread, and those that it starts, on one CPU, and let none of them interrupt what
+    runs there (decision 41). Where the system refuses, say so and go on as before."""
     if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        try:
+            os.sched_setaffinity(0, {cpu})
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        except OSError as error:
+            log.warning("cpu_not_kept_to", cpu=cpu, error=str(error))
+
+
+def free(process: int) -> None:
+    """Let a process that was just started run as this one did before `keep_to`."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # it has ended, or this process was not let itself
+            os.sched_setaffinity(process, CPUS_GIVEN)
+            os.sched_setscheduler(process, os.SCHED_OTHER, os.sched_param(0))

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from app.process import logs
 from app.process.kafka import Brokers
-from app.process.scheduling import CPUS_GIVEN, give_way, run_on
+from app.process.scheduling import give_way
 from app.topics.authentic import SourceKeys
 from app.topics.catalogue import CATALOGUE, PORTAL, named
 from app.topics.codec import encode
@@ -53,7 +53,6 @@ class WriterSettings(Struct, frozen=True, array_like=True):
     mac_key_version: int
     mac_key: bytes
     log_level: str
-    cpus: frozenset[int]
 
     def __repr__(self) -> str:
         return f"WriterSettings(brokers={self.brokers!r})"
@@ -75,7 +74,7 @@ class Written(NamedTuple):
 
 def settings_of(brokers: Brokers, mac_keys: SourceKeys, log_level: str) -> WriterSettings:
     """Return what this process needs: of all keys the portal's alone."""
-    return WriterSettings(brokers, *mac_keys.alone(_AUTHORITY), log_level, CPUS_GIVEN)
+    return WriterSettings(brokers, *mac_keys.alone(_AUTHORITY), log_level)
 
 
 def records_of(frame: Frame, keys: SourceKeys) -> Iterator[Record]:
@@ -126,7 +125,6 @@ async def _serve() -> None:
     messages = await _messages()
     asked = msgspec.msgpack.decode(await _next(messages), type=WriterSettings)
     logs.configure(asked.log_level)
-    run_on(asked.cpus)  # the view keeps to one
     keys = SourceKeys({asked.mac_key_version: {_AUTHORITY: asked.mac_key}})
     frames = msgspec.msgpack.Decoder(Frame)
     writer = Writer(asked.brokers)

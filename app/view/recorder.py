@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from app.process import metrics
 from app.process.kafka import Brokers
+from app.process.scheduling import free
 from app.process.tasks import end
 from app.topics.authentic import SourceKeys
 from app.view.display_writer import ANSWER, Frame, Row, Written, settings_of, sized
@@ -133,6 +134,7 @@ class Recorder:
     async def _process(self) -> AsyncIterator[Process]:
         """Hold a process that was told all it needs. It ends when its input does."""
         process = await asyncio.create_subprocess_exec(*WRITER, stdin=PIPE, stdout=PIPE)
+        free(process.pid)  # the view may keep to one CPU
         assert process.stdin is not None
         try:
             level = logging.getLevelName(logging.getLogger().getEffectiveLevel())

@@ -11,7 +11,7 @@ from app.login.options import login_options_of
 from app.process import metrics
 from app.process.logs import configure
 from app.process.memory import look_seldom
-from app.process.scheduling import CPUS_GIVEN
+from app.process.scheduling import cpus, keep_to
 from app.process.settings import Settings, SettingsError
 from app.sources.follow import RegisterFollower
 from app.topics.authentic import source_keys
@@ -40,8 +40,15 @@ def make() -> ASGIApp:
     settings = view_settings()
     configure(settings.log_level)
     app = behind_proxies(create_face(view_options_of(settings)), settings.trusted_proxies)
-    look_seldom()
+    tune(settings)
     return app
+
+
+def tune(settings: Settings) -> None:
+    """Look for cycles seldom, and keep to a CPU if one is given, now that all is made."""
+    look_seldom()
+    if settings.view_cpu is not None:
+        keep_to(settings.view_cpu)
 
 
 def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
@@ -89,8 +96,8 @@ def view() -> None:
 def view_settings() -> Settings:
     """Return the settings; raise `SettingsError` if a view cannot be made of them."""
     settings = Settings.from_environment(*VIEW_SECRETS)
-    if settings.view_cpu is not None and settings.view_cpu not in CPUS_GIVEN:
-        given = ", ".join(map(str, sorted(CPUS_GIVEN))) or "none on this system"
+    if settings.view_cpu is not None and settings.view_cpu not in cpus():
+        given = ", ".join(map(str, sorted(cpus()))) or "none on this system"
         raise SettingsError(f"YUEKANG_VIEW_CPU is {settings.view_cpu}; to be had: {given}.")
     trust_of(settings)
     for source, token in _own_tokens(settings):
@@ -119,6 +126,5 @@ def serve_view(target: str, read: Callable[[], Settings]) -> None:
         "YUEKANG_VIEW_PORT",
         connections_max=CONNECTIONS_MAX,
         kill_seconds=KILL_SECONDS,
-        cpu=settings.view_cpu,
         check=read,
     )

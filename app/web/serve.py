@@ -16,7 +16,6 @@ from granian.http import HTTP1Settings
 from granian.server import Server
 
 from app.process.ports import holder, is_free
-from app.process.scheduling import finish_what_is_begun, run_on
 from app.process.settings import SettingsError
 from app.web.connections import SPARE, bound_connections, room_for
 
@@ -42,16 +41,14 @@ def serve(
     *,
     connections_max: int = CONNECTIONS_MAX,
     kill_seconds: int | None = None,
-    cpu: int | None = None,
     check: Callable[[], object],
 ) -> None:
     """Serve the application that `target` (`module:factory`) makes, until a signal ends it.
 
     Beyond `connections_max` connections the quietest are closed (app.web.connections). After a
-    signal the worker has `kill_seconds` to end. Its threads share one `cpu`, if one is given
-    (decision 41). If the port is taken, print who holds it and exit with 1: Granian would share it
-    in silence, and each of two processes would get half of the requests. `variable` is the setting
-    of the port.
+    signal the worker has `kill_seconds` to end. If the port is taken, print who holds it and exit
+    with 1: Granian would share it in silence, and each of two processes would get half of the
+    requests. `variable` is the setting of the port.
 
     After SIGHUP a new worker reads the settings again, the files that they name included; it takes
     the place of the old one, and no connection is refused. Before that `check` reads them as a
@@ -94,16 +91,11 @@ def serve(
             reload(*arguments, **options)
 
     server.signal_handler_reload = reload_if_it_can  # type: ignore[method-assign]
-    server.serve(
-        target_loader=partial(_load, target, port, connections_max, cpu), wrap_loader=False
-    )
+    server.serve(target_loader=partial(_load, target, port, connections_max), wrap_loader=False)
 
 
-def _load(target: str, port: int, connections_max: int, cpu: int | None) -> Any:
+def _load(target: str, port: int, connections_max: int) -> Any:
     """Make the application, in the worker's process."""
-    finish_what_is_begun()
-    if cpu is not None:
-        run_on({cpu})
     app = resolve_name(target)()
     bound_connections(port, connections_max)
     return app

@@ -1,6 +1,8 @@
 """The same answer to everybody, from the same server with the same settings: as fast as a view on
-this software could be. `python -m bench.view.constant PORT CPU`; no CPU
-is any. The file that `BENCH_CONSTANT` names is an `Answer` in JSON.
+this software could be. `python -m bench.view.constant PORT`.
+
+The file that `BENCH_CONSTANT` names is an `Answer` in JSON; `BENCH_CONSTANT_CPU` is the CPU that it
+keeps to, if any.
 """
 
 import os
@@ -21,6 +23,7 @@ from app.web.serve import serve
 from bench.sides import OWN_PYTHON
 
 FILE = "BENCH_CONSTANT"
+CPU = "BENCH_CONSTANT_CPU"
 SECONDS_MAX = 60.0
 BY_SERVER = frozenset({"date", "server", "transfer-encoding", "connection"})
 """Headers that the server writes itself."""
@@ -79,6 +82,10 @@ class Constant:
 
 def make() -> Constant:
     """Make the application; Granian calls this in the worker."""
+    if cpu := os.environ.get(CPU):
+        from app.process.scheduling import keep_to  # an older release has none
+
+        keep_to(int(cpu))
     return Constant(msgspec.json.decode(Path(os.environ[FILE]).read_bytes(), type=Answer))
 
 
@@ -90,8 +97,8 @@ class ConstantServer(HttpProcess):
         path = directory / f"{name}.json"
         path.write_bytes(msgspec.json.encode(answer))
         self._port = port
-        command = [str(OWN_PYTHON), "-m", "bench.view.constant", str(port), cpu]
-        environment = {**os.environ, FILE: str(path.absolute())}
+        command = [str(OWN_PYTHON), "-m", "bench.view.constant", str(port)]
+        environment = {**os.environ, FILE: str(path.absolute()), CPU: cpu}
         super().__init__(name, command, directory, environment, f"http://127.0.0.1:{port}")
 
     def ready(self) -> bool:
@@ -111,6 +118,5 @@ if __name__ == "__main__":
         int(sys.argv[1]),
         "its port",
         connections_max=CONNECTIONS_MAX,
-        cpu=int(cpu) if (cpu := sys.argv[2]) else None,
         check=lambda: None,
     )

@@ -1,5 +1,6 @@
-"""The framework runs what is no coroutine in a thread, at a fifth of a page's time; a face has no
-such thing in the way of a request."""
+"""The framework runs a guard, a hook, a handler or a dependency that is no coroutine in a thread:
+a sixth of a page's time. A face has none such.
+"""
 
 from collections.abc import Callable
 

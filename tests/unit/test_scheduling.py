@@ -11,7 +11,7 @@ from app.process.settings import SettingsError
 from app.view.server import view_settings
 
 CODE = """
-import os, threading
+import os, subprocess, sys, threading
 from app.process.scheduling import *
 {does}
 thread = threading.Thread(target=lambda: print({says}))
@@ -19,30 +19,42 @@ thread.start()
 thread.join()
 """
 
+CPU = min(CPUS_GIVEN)
+WHERE = "os.sched_getaffinity(0), os.sched_getscheduler(0)"
+
 
 def thread_of_one_that(does: str, says: str) -> str:
     """Return what a thread says that a process starts once it has done something."""
-    code = CODE.format(does=does, says=says)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", CODE.format(does=does, says=says)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
-    return done.stdout.strip()
+    return done.stdout.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("cpu", sorted(CPUS_GIVEN))
-def test_threads_share_a_cpu(cpu: int) -> None:
-    assert thread_of_one_that(f"run_on({{{cpu}}})", "os.sched_getaffinity(0)") == f"{{{cpu}}}"
+def test_threads_keep_to_a_cpu_and_interrupt_nobody(cpu: int) -> None:
+    assert thread_of_one_that(f"keep_to({cpu})", WHERE) == f"{{{cpu}}} {os.SCHED_BATCH}"
 
 
-def test_a_process_goes_back_to_all_that_it_was_given() -> None:
-    cpu = min(CPUS_GIVEN)
-    does = f"run_on({{{cpu}}}); run_on(CPUS_GIVEN)"
-    assert thread_of_one_that(does, "sorted(os.sched_getaffinity(0))") == str(sorted(CPUS_GIVEN))
+def test_a_cpu_that_went_away_is_no_reason_to_end() -> None:
+    assert thread_of_one_that("keep_to(8191)", WHERE) == f"{set(CPUS_GIVEN)} {os.SCHED_OTHER}"
 
 
-def test_threads_do_not_interrupt_each_other() -> None:
-    policy = thread_of_one_that("finish_what_is_begun()", "os.sched_getscheduler(0)")
-    assert policy == str(os.SCHED_BATCH)
+def test_what_it_starts_is_free_again() -> None:
+    does = f"""
+keep_to({CPU})
+child = subprocess.Popen(["sleep", "30"])
+free(child.pid)
+said = os.sched_getaffinity(child.pid), os.sched_getscheduler(child.pid)
+child.kill()
+child.wait()
+free(child.pid)  # it has ended
+"""
+    assert thread_of_one_that(does, "*said") == f"{set(CPUS_GIVEN)} {os.SCHED_OTHER}"
 
 
 def test_a_process_gives_way() -> None:
@@ -65,5 +77,5 @@ def test_a_cpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(f"YUEKANG_{secret}_KEY", "ab" * 32)
     for token in ("PORTAL", "IDENTITY_PROVIDER"):
         monkeypatch.setenv(f"YUEKANG_{token}_TOKEN", "a.b.c")
-    with pytest.raises(SettingsError, match=f"YUEKANG_VIEW_CPU is {beyond}; to be had: 0"):
+    with pytest.raises(SettingsError, match=f"YUEKANG_VIEW_CPU is {beyond}; to be had: {CPU}"):
         view_settings()

@@ -121,7 +121,7 @@ class Stack:
             return HttpProcess(name, command, directory, own, address)
 
         if settings.view_cpu is None and CPUS_GIVEN:
-            # Another stack's view has another port.
+            # Another stack's view has another port, and so mostly another CPU.
             cpu = sorted(CPUS_GIVEN)[settings.view_port % len(CPUS_GIVEN)]
             environment[VIEW_CPU] = str(cpu)
         status = f"http://{settings.status_host}"
