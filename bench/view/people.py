@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -68,7 +68,7 @@ def person(number: int) -> str:
 
 
 def colour(number: int) -> str | None:
-    """Return the colour of a person's code, or None of one that changes all the time."""
+    """Return the colour of a person's code, or None of one that changes again and again."""
     if number % CHANGING == CHANGING - 1:
         return None
     return "red" if number % 100 in RED else "green"
@@ -109,7 +109,7 @@ def _verified(number: int, at: datetime) -> Event:
 
 
 def _by_province(number: int, at: datetime, *, red: bool = True, sequence: int = 0) -> Event:
-    province = PROVINCES[number // CHANGING % len(PROVINCES)]
+    province = PROVINCES[(number // CHANGING + number // 100) % len(PROVINCES)]
     told = ProvincialColour.RED if red else ProvincialColour.GREEN
     return ProvincialCodeReported(
         **_attributes(number, "province", at, sequence),
@@ -138,21 +138,21 @@ RED: dict[int, Callable[[int, datetime], Event]] = {0: _by_province, 2: _listed,
 """Of each hundred who is red, and by what."""
 
 
-async def changes(people: int, rate: int) -> AsyncIterator[Record]:
+async def changes(people: int, rate: int, numbers: Iterator[int]) -> AsyncIterator[Record]:
     """Yield changes of codes without end, each when it is due, to `TOGETHER_SECONDS`: one person
-    turns red, and whoever did so `REDS_MAX` people before turns green."""
+    turns red, and whoever did so `REDS_MAX` people before turns green. `numbers` says which change
+    is next; another call goes on with them."""
     who = range(CHANGING - 1, people, CHANGING)
     reds = min(REDS_MAX, len(who) // 2)
     begun, first = time.monotonic(), time.time_ns() // 1_000
-    number = 0
-    while True:
-        if begun + number / rate > time.monotonic():
-            await asyncio.sleep(TOGETHER_SECONDS)
+    for done, number in enumerate(numbers):
+        early = begun + done / rate - time.monotonic()
+        if early > 0:
+            await asyncio.sleep(max(early, TOGETHER_SECONDS))
         pair, lifts = divmod(number, 2)
         place = (pair - reds * lifts) % len(who)
-        at, sequence = datetime.now(UTC), first + number
+        at, sequence = datetime.now(UTC), first + done
         yield record_of(_by_province(who[place], at, red=not lifts, sequence=sequence))
-        number += 1
 
 
 def red(number: int, at: datetime) -> Record:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count as count_up
 from pathlib import Path
 
 import httpx
@@ -43,6 +44,7 @@ class Stage:
         self.count = count
         self._headers = {"authorization": f"Bearer {operator_token(settings)}"}
         self._changing: threading.Thread | None = None
+        self._changes = count_up()
         self.folder = stack.directory.parent
         """For files of whoever measures."""
         self.more: list[Process] = []
@@ -87,7 +89,8 @@ class Stage:
         asyncio.run(people.publish(self.settings.brokers, people.codes(self.count)))
         until = time.monotonic() + CODES_SECONDS_MAX
         last = self.count - self.count % 100
-        asked = [*range(0, self.count, self.count // 50), *range(last - 100, last - 97)]
+        reds = [last - 100 + place for place in people.RED]
+        asked = [*range(0, self.count, self.count // 50), *reds]
         with httpx.Client(headers=self._headers, trust_env=False, timeout=10.0) as client:
             for number in asked:
                 while not self._has_code(client, number):
@@ -116,7 +119,9 @@ class Stage:
         async def flow() -> None:
             while True:
                 with suppress(KafkaError):
-                    await people.publish(self.settings.brokers, people.changes(self.count, rate))
+                    await people.publish(
+                        self.settings.brokers, people.changes(self.count, rate, self._changes)
+                    )
                 await asyncio.sleep(1.0)
 
         def run() -> None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -208,7 +209,7 @@ def test_of_a_hundred_people_three_are_red_and_half_change() -> None:
 
 async def test_a_thousand_of_those_who_change_are_red_at_a_time() -> None:
     red, changed = set[str](), Counter[str]()
-    async for record in people.changes(people=10_000, rate=1_000_000):
+    async for record in people.changes(10_000, 1_000_000, count()):
         assert record.value is not None
         told = msgspec.json.decode(record.value)
         (red.add if told["data"]["colour"] == "red" else red.discard)(told["partitionkey"])

@@ -1,6 +1,7 @@
 """The latency report: percentiles, what counts as a failure, and whom a run leaves behind."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -84,10 +85,12 @@ class FakeBatch:
 
 
 def test_no_run_turns_more_people_red_than_an_hour_has_room_for() -> None:
-    longest = Plan(rate=5_000, seconds=600)
+    longest = Plan(rate=5_000, seconds=500, follow_rate=100)
     room = policy_at(datetime.now(UTC)).openings_max[Reason.OUT_OF_PROVINCE_CODE]
+    followed = longest.seconds * longest.follow_rate
     to_begin_with = BACKGROUND_SECONDS * longest.rate / 2
-    assert (longest.events / 2 + to_begin_with) / len(REPORTING) < room
+    reds = followed + (longest.events - followed) / 2 + to_begin_with
+    assert reds / len(REPORTING) < room
 
 
 async def run(log: FakeLog, plan: Plan) -> Report:
@@ -153,15 +156,20 @@ async def test_the_share_that_changes_codes_is_as_asked() -> None:
     log = FakeLog(delay=0.001)
     await run(log, replace(PLAN, changing_percent=30))
     results = sum(isinstance(event, NatResultReported) for event in log.sent)
-    assert 0.6 * PLAN.events < results < 0.7 * PLAN.events, "but for the followed ones"
+    followed = PLAN.seconds * PLAN.follow_rate
+    assert results / (PLAN.events - followed) == pytest.approx(0.7, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("rate", "follow_rate", "percent"),
+    [(100, 1, 100), (200, 100, 100), (300, 7, 100), (400, 3, 2), (300, 3, 51)],
+)
 async def test_each_event_changes_a_code_and_as_many_turn_red_as_green(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, rate: int, follow_rate: int, percent: int
 ) -> None:
     monkeypatch.setattr("app.operator.latency.run.BACKGROUND_SECONDS", 1)
     log = FakeLog(delay=0.001)
-    plan = replace(PLAN, rate=100, seconds=3, follow_rate=1)
+    plan = replace(PLAN, rate=rate, seconds=3, follow_rate=follow_rate, changing_percent=percent)
     await run(log, plan)
     told = [event for event in log.sent if isinstance(event, ProvincialCodeReported)]
     by_person: dict[str, list[str]] = {}
@@ -169,8 +177,10 @@ async def test_each_event_changes_a_code_and_as_many_turn_red_as_green(
         by_person.setdefault(event.partitionkey, ["green"]).append(event.data.colour)
     for colours in by_person.values():
         assert all(before != after for before, after in pairwise(colours))
-    during = [e.data.colour for e in told if "-event-" in e.id][: plan.rate]
-    assert during.count(ProvincialColour.RED) == pytest.approx(len(during) / 2, rel=0.05)
+    followed = math.ceil(plan.events / (rate // follow_rate))
+    during = [event for event in told if "-event-" in event.id]
+    reds = sum(event.data.colour is ProvincialColour.RED for event in during) - followed
+    assert reds == pytest.approx((len(during) - followed) / 2, abs=1)
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:

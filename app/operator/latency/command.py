@@ -19,7 +19,7 @@ from app.process.terminal import progress_on
 
 def latency(
     rate: Annotated[int, typer.Option(min=1, max=5_000, help="Events a second.")] = 500,
-    seconds: Annotated[int, typer.Option(min=1, max=600, help="How long.")] = 30,
+    seconds: Annotated[int, typer.Option(min=1, max=500, help="How long.")] = 30,
     follow_rate: Annotated[
         int, typer.Option("--follow", min=1, max=100, help="Events followed, a second.")
     ] = 10,

@@ -51,7 +51,8 @@ REPORTING = [
     code for code in map(str, range(100)) if re.fullmatch(PROVINCES, code) and code != OWN_PROVINCE
 ]
 """Who reports red, each of the people by one of them. An hour has room for 50,000 reds of each, and
-holds what comes beyond (decision 35): for 1.5 million of all, more than any one run asks for."""
+holds what comes beyond (decision 35): for 1.5 million of all, more than one run asks for. What it
+asks for is room that the provinces lack in that hour."""
 
 IDENTITY_PROVIDER = "/identity-providers/latency"
 LABORATORY = "/laboratories/latency"
@@ -108,8 +109,8 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
         await producer.start()
         try:
             run = Run(plan, producer, source_keys(settings), view, progress)
-            await run.prepare()
             try:
+                await run.prepare()
                 report = await run.measure()
             finally:
                 settled = await run.clear_up()
@@ -164,15 +165,18 @@ class Run:
                 for person in self._people()
             ]
         )
-        reds = [self._background[place] for place in self._changing() if place % 2]
+        orders = [self._order(place) for place in range(len(self._background))]
+        reds, greens = list[str](), list[str]()
+        for person, order in zip(self._background, orders, strict=True):
+            (reds if order is not None and order % 2 else greens).append(person)
         await self._send_all(
             [self._reported(person, now, f"begin-{person}", _RED) for person in reds]
         )
-        looked_at = [*self._background[:: 2 * LOOKED_AT], *self._followed]
+        looked_at = [*greens[::LOOKED_AT], *self._followed]
         if not (
             await self._until(b"red", reds[::LOOKED_AT]) and await self._until(b"green", looked_at)
         ):
-            raise TimeoutError(f"the view showed no code for them in {SETTLED_SECONDS_MAX:g} s")
+            raise TimeoutError(f"the view did not show their codes in {SETTLED_SECONDS_MAX:g} s")
 
     async def measure(self) -> Report:
         """Publish on schedule, follow the sample, and report."""
@@ -234,10 +238,12 @@ class Run:
                 await asyncio.sleep(0.05)
         return True
 
-    def _changing(self) -> list[int]:
-        """Return the places of those in the background whose codes change."""
+    def _order(self, place: int) -> int | None:
+        """Return how many before a place in the background change; None if who is there does
+        not."""
+        hundreds, rest = divmod(place, 100)
         percent = self._plan.changing_percent
-        return [place for place in range(len(self._background)) if place % 100 < percent]
+        return hundreds * percent + rest if rest < percent else None
 
     def _people(self) -> list[str]:
         return [*self._background, *self._followed]
@@ -246,17 +252,19 @@ class Run:
         """Return event `number`: red for a followed person; of the others half red and half green,
         or a negative result."""
         at = datetime.fromtimestamp(scheduled_at, UTC)
-        if number % self._follow_every == 0:
-            person, red = self._followed[number // self._follow_every], True
+        followed, more = divmod(number, self._follow_every)
+        if not more:
+            person, red = self._followed[followed], True
         else:
-            round_, place = divmod(number, len(self._background))
-            person, red = self._background[place], (round_ + place) % 2 == 0
-            if place % 100 >= self._plan.changing_percent:
+            round_, place = divmod(number - followed - 1, len(self._background))
+            person, order = self._background[place], self._order(place)
+            if order is None:
                 return NatResultReported(
                     **self._attributes(person, at, f"event-{number}"),
                     source=LABORATORY,
                     data=NatResultData(at - SWAB_TO_RESULT, at, Result.NEGATIVE, "Latency"),
                 )
+            red = (round_ + order) % 2 == 0
         return self._reported(person, at, f"event-{number}", _RED if red else _GREEN)
 
     def _reported(self, person: str, at: datetime, name: str, colour: ProvincialColour) -> Event:
