@@ -31,7 +31,6 @@ from app.development.stack.processes import (
 )
 from app.development.stack.redis_server import MEMORY, RedisServer
 from app.process import ports
-from app.process.scheduling import CPUS_GIVEN
 from app.process.settings import FILE, REDIS_URLS, SECRETS, Settings, variable_of
 
 CONTROLLER = "YUEKANG_KAFKA_CONTROLLER_PORT"
@@ -43,7 +42,6 @@ ROWS_REDIS_URL = "redis://127.0.0.1:26380/0"
 and may fill it."""
 
 REPLICA = "YUEKANG_REPLICA"
-VIEW_CPU = "YUEKANG_VIEW_CPU"
 
 RESTARTS_MAX = 5
 """Restarts in a row, after 1, 2, 4, 8 and 16 s. A broker that returns within half a minute does not
@@ -120,10 +118,6 @@ class Stack:
             own = own_environment(environment, name, own_secrets[name])
             return HttpProcess(name, command, directory, own, address)
 
-        if settings.view_cpu is None and CPUS_GIVEN:
-            # Another stack's view has another port, and so mostly another CPU.
-            cpu = sorted(CPUS_GIVEN)[settings.view_port % len(CPUS_GIVEN)]
-            environment[VIEW_CPU] = str(cpu)
         status = f"http://{settings.status_host}"
         self.projection = process("projection", f"{status}:{settings.projection_status_port}")
         self.replica = process("replica", f"{status}:{settings.replica_status_port}")
