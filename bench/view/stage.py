@@ -215,7 +215,7 @@ def running(directory: Path, count: int, say: Say) -> Iterator[Stage]:
     end_left_behind(data)  # of a run that was killed
     shutil.rmtree(directory, ignore_errors=True)
     data.mkdir(parents=True)
-    bare = environment_of(data)
+    bare = dict(environment_of(data))
     if "view_cpu" in Settings.__struct_fields__:  # an older release has none
         bare[VIEW_CPU] = str(CPUS[-1])
     secrets = {**development_secrets(data), **bare}
