@@ -32,6 +32,7 @@ from app.credentials.cose import TYP
 from app.credentials.keys import IssuerKeys
 from app.process.clock import Clock
 from app.process.producers import unawaited
+from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 from app.projection.holdings import Holdings, StatusBits
 from app.web.problems import Refused
 
@@ -118,6 +119,10 @@ class Statuses:
             reading.add_done_callback(lambda _: self._under_way.pop(chunk))
             unawaited(reading)
         return await asyncio.shield(reading)
+
+    async def stop(self) -> None:
+        """End what is being read. It comes before the connections are closed."""
+        await end(*self._under_way.values(), again_after=CANCEL_AGAIN_SECONDS)
 
     async def _read(self, chunk: str) -> ServedList:
         at = self._now().timestamp()

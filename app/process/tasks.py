@@ -15,7 +15,7 @@ CANCEL_AGAIN_SECONDS = 0.1
 """For a task that closes nothing at its end: there a second cancellation does no harm."""
 
 
-async def end(*tasks: asyncio.Task[None], again_after: float = CLOSE_SECONDS_MAX) -> None:
+async def end(*tasks: asyncio.Task[object], again_after: float = CLOSE_SECONDS_MAX) -> None:
     """Cancel `tasks` and wait until all have ended.
 
     Clients can swallow a cancellation: aiokafka's do, and redis-py's does where it comes while a

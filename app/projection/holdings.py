@@ -52,6 +52,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 from app.projection.codes import CodeBatch, version_of
 from app.projection.state import STATE, State, StateGate, decode_state, oldest, read_state
 from app.topics.catalogue import HEALTH_CODES
@@ -272,6 +273,11 @@ class Holdings:
         with suppress(RedisError, OSError, TimeoutError):
             state = await read_state(self._redis)
             self._epoch = "" if state is None else state.epoch
+
+    async def stop(self) -> None:
+        """End what is asked behind a question. It comes before the connections are closed."""
+        if self._epoch_task is not None:
+            await end(self._epoch_task, again_after=CANCEL_AGAIN_SECONDS)
 
     async def chunks(self, now: datetime) -> list[str]:
         """Return the names of all chunks."""

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from app.process import metrics
 from app.process.clock import Clock
+from app.process.tasks import CANCEL_AGAIN_SECONDS, end
 from app.projection.codes import CODE, read_code
 from app.projection.replica import NoReplica, Replica
 from app.projection.state import STATE, State, decode_state, oldest
@@ -109,6 +110,10 @@ class Codes:
     async def _read_redis(self, person: str) -> Read:
         state, stored = await self._find(person)
         return _judged(self._decoded(state), stored, self._now())
+
+    async def stop(self) -> None:
+        """End what is being read. It comes before the connections are closed."""
+        await end(*self._tasks, again_after=CANCEL_AGAIN_SECONDS)
 
     def _find(self, person: str) -> "asyncio.Future[Found]":
         found = self._waiting.get(person)

@@ -201,6 +201,9 @@ class Services:
         if self._followed is not None:
             await self._followed.stop()
         await self.cards.close()
+        await self.codes.stop()
+        await self.statuses.stop()
+        await self.holdings.stop()
         await self._follower.aclose()
         await self._rows.aclose()
         await self.login.close()

@@ -1,5 +1,6 @@
 """The hot path answers as the framework does, or not at all."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
@@ -353,3 +354,26 @@ async def test_each_display_is_recorded_once(face: Face, model: Model, tmp_path:
             await face.both(path, headers)
             wanted = [] if before == name else [(CODES[name].person, NOW, name)] * 2
             assert recorded == wanted, (name, path, before)
+
+
+async def test_nothing_goes_on_once_a_view_has_stopped(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_answer(*_: object) -> None:
+        await asyncio.sleep(3_600)
+
+    monkeypatch.setattr(recorder, "END_SECONDS_MAX", 0.0)
+    options = options_over(redis_url, lambda: NOW, replica=tmp_path)
+    view, before = Services(options), asyncio.all_tasks()
+    async with view.running(framework(view, options)):
+        monkeypatch.setattr(view.holdings, "learn_epoch", no_answer)
+        monkeypatch.setattr(view.holdings, "bits", no_answer)
+        monkeypatch.setattr(view.codes, "_fetch", no_answer)
+        view.holdings._epoch_asked_at = 0.0
+        assert view.holdings.epoch is not None  # asks again
+        reading = asyncio.create_task(view.statuses.read("unknown"))
+        code = asyncio.create_task(view.codes.read("p1-" + "a" * 32))
+        await asyncio.sleep(0.01)
+    code.cancel()  # its request is over by then
+    await asyncio.wait([reading, code], timeout=5)
+    assert not asyncio.all_tasks() - before
