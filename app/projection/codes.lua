@@ -24,7 +24,7 @@ local function piece(length)
   return string.sub(text, at - length, at - 1)
 end
 
--- More than a code changes between two batches. One that leapt would keep all others out for good.
+-- More than a code changes between two records. One that leapt would keep all others out for good.
 local leap_max, leapt = 1000000, 0
 
 -- Adds `by` to every count that the head of a code belongs to.

@@ -53,13 +53,16 @@ _APPLY = Path(__file__).with_suffix(".lua").read_text()
 
 
 class CodeBatch(Struct):
-    """What one script writes: the newest code of each person (None: deleted), all changes.
+    """What one script writes: all codes (None: deleted) in the order of the log, all changes.
+
+    No code takes the place of another in a batch. Whether one is newer, or leapt, is told only by
+    what lies in Redis when its turn comes.
 
     `corrections` are the changes that a correction brought about, with their person. They are
     measured, not written (app.projection.corrections).
     """
 
-    codes: dict[str, bytes | None] = {}
+    codes: list[tuple[str, bytes | None]] = []
     changes: list[PublicChange] = []
     corrections: list[StatusChange] = []
     held: dict[int, int] = {}
@@ -144,16 +147,15 @@ class CodeWriter:
 
         After an error it is not known whether the batch was written: `StateGate.load` tells.
         """
-        codes = list(batch.codes.items())
         trends = trends_of(batch.changes, state.at)
         keys = [
             STATE,
             COUNTS,
             CHANGES,
-            *(CODE + person for person, _ in codes),
+            *(CODE + person for person, _ in batch.codes),
             *(trend.key for trend in trends),
         ]
-        codes_told = [code or b"" for _, code in codes]
+        codes_told = [code or b"" for _, code in batch.codes]
         changes_told = [_encode_change(change) for change in batch.changes]
         # Few and long arguments: the client copies each by itself.
         numbers = _pack(
@@ -228,8 +230,7 @@ def take_told(batch: CodeBatch, record: LogRecord) -> None:
     """Add a record of health-codes or status-changes, or of the quotas' changelog; raise
     `ValueError` if it is not one.
 
-    Only the newest code of a person is left. A tombstone deletes what lies before it. Of quotas,
-    how much is held is all that is told here.
+    A tombstone deletes a code. Of quotas, how much is held is all that is told here.
     """
     if record.topic == HEALTH_CODES:
         _take_code(batch, record)
@@ -249,11 +250,5 @@ def take_told(batch: CodeBatch, record: LogRecord) -> None:
 def _take_code(batch: CodeBatch, record: LogRecord) -> None:
     if record.key is None:
         raise ValueError("it has no key")
-    person = record.key.decode()
-    if record.value is None:
-        batch.codes[person] = None
-        return
-    code = stored(record.value, record.partition)
-    before = batch.codes.get(person)
-    if before is None or version_of(before) < version_of(code):
-        batch.codes[person] = code
+    code = None if record.value is None else stored(record.value, record.partition)
+    batch.codes.append((record.key.decode(), code))

@@ -304,8 +304,8 @@ class HoldingsWriter:
 
         A code that comes twice, or after a newer one, turns off nothing that tells the newer.
         """
-        keys = [STATE, *(HELD + person for person in batch.codes)]
-        versions = ["" if code is None else version_of(code) for code in batch.codes.values()]
+        keys = [STATE, *(HELD + person for person, _ in batch.codes)]
+        versions = ["" if code is None else version_of(code) for _, code in batch.codes]
 
         async def write(last: bytes, to: bytes) -> Any:
             return await self._turn_off(keys=keys, args=[last, to, *versions])

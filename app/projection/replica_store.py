@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from app.projection.state import (
 from models.events import PERSON_KEY
 
 LEAP_MAX = 1_000_000
-"""As in codes.lua: more than a code changes between two batches."""
+"""As in codes.lua: more than a code changes between two records."""
 
 READERS_SECONDS = 10.0
 """How often it is looked whether a reader has died. Until then all that it read is kept."""
@@ -169,7 +170,7 @@ class ReplicaWriter:
             return False
         leapt = 0
         with self._opened.begin(write=True) as transaction:
-            for person, code in sorted(batch.codes.items()):  # neighbours share pages
+            for person, code in sorted(batch.codes, key=itemgetter(0)):  # neighbours share pages
                 leapt += not _put(transaction, person.encode(), code)
             transaction.put(STATE_KEY, encode_state(state))
         metrics.PROJECTION_VERSIONS_LEAPT.inc(leapt)

@@ -180,7 +180,7 @@ async def _projected_once(kafka: Kafka, redis_url: str, code: HealthCode, as_of:
         assert await writer.gate.begin_again(state)
         state = msgspec.structs.replace(state, at=as_of, built=True)
         value = msgspec.json.encode(code)
-        assert await writer.apply(CodeBatch({code.person: stored(value, 0)}, []), state)
+        assert await writer.apply(CodeBatch([(code.person, stored(value, 0))]), state)
 
 
 @pytest.fixture(scope="package")

@@ -85,15 +85,15 @@ class Model:
 
     async def write(self, *items: HealthCode | StatusChange | str, built: bool = True) -> None:
         """Write codes, changes and deletions in one batch, as the projection makes it."""
-        batch = CodeBatch({}, [])
+        batch = CodeBatch()
         for item in items:
             match item:
                 case HealthCode():
-                    batch.codes[item.person] = stored(msgspec.json.encode(item), 0)
+                    batch.codes.append((item.person, stored(msgspec.json.encode(item), 0)))
                 case StatusChange() if is_measured(item):
                     batch.corrections.append(item)
                 case str():
-                    batch.codes[item] = None
+                    batch.codes.append((item, None))
         self._state = msgspec.structs.replace(self._state, at=time.time(), built=built)
         assert await self._writer.apply(batch, self._state)
 

@@ -383,7 +383,7 @@ async def test_a_batch_from_another_state_writes_nothing_at_all(redis: Redis) ->
     await model.put(health_code(PEOPLE[0], version=2))
     before = await redis.get(STATE)
     code = stored(msgspec.json.encode(health_code(PEOPLE[0], reason(), version=3)), 0)
-    assert not await late.apply(CodeBatch({PEOPLE[0]: code, PEOPLE[1]: code}, []), state)
+    assert not await late.apply(CodeBatch([(PEOPLE[0], code), (PEOPLE[1], code)]), state)
     assert not await late.gate.begin_again(state)
     assert await redis.get(STATE) == before
     assert await redis.exists(CODE + PEOPLE[1]) == 0

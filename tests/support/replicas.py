@@ -38,7 +38,7 @@ def code_of(person: str, version: int) -> bytes:
 async def put(writer: ReplicaWriter, state: State, version: int, people: Sequence[str]) -> State:
     """Write a batch, and the state of `version` changes."""
     state = msgspec.structs.replace(state, at=time.time(), built=True, changes=version)
-    codes: dict[str, bytes | None] = {person: code_of(person, version) for person in people}
+    codes: list[tuple[str, bytes | None]] = [(p, code_of(p, version)) for p in people]
     assert await writer.apply(CodeBatch(codes), state)
     return state
 

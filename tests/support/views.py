@@ -326,7 +326,7 @@ class Model:
 
     async def turn_off(self, code: HealthCode) -> None:
         """Follow a code where credentials are turned off, and not yet in the read model."""
-        batch = CodeBatch({code.person: stored(msgspec.json.encode(code), 0)}, [])
+        batch = CodeBatch([(code.person, stored(msgspec.json.encode(code), 0))])
         ahead = msgspec.structs.replace(
             self._state,
             positions={
@@ -343,15 +343,15 @@ class Model:
         built: bool = True,
     ) -> None:
         """Write codes, changes and deletions in one batch."""
-        batch = CodeBatch({}, [])
+        batch = CodeBatch()
         for item in items:
             match item:
                 case HealthCode():
-                    batch.codes[item.person] = stored(msgspec.json.encode(item), 0)
+                    batch.codes.append((item.person, stored(msgspec.json.encode(item), 0)))
                 case StatusChange():
                     batch.changes.append(public(item))
                 case _:
-                    batch.codes[item] = None
+                    batch.codes.append((item, None))
         reached = (as_of or now()).timestamp()
         self._state = msgspec.structs.replace(
             self._state,

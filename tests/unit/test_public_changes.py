@@ -24,7 +24,7 @@ CHANGES = {
 
 
 def taken(value: bytes) -> CodeBatch:
-    batch = CodeBatch({}, [])
+    batch = CodeBatch()
     take_told(batch, record(value, now(), topic=STATUS_CHANGES, author=None))
     return batch
 
