@@ -9,7 +9,6 @@ import math
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -41,6 +40,8 @@ CONNECTIONS = 64
 MOST_SECONDS = 4
 NORMAL_P99_MS = 50.0
 NORMAL_SECONDS = 5
+RUN = 5
+"""A second here or there is slow before anything is done, too: the machine is shared."""
 HONEST_SHARE = 0.9
 CHECKED = 2_000
 SETTLE_SECONDS = 2.0
@@ -62,8 +63,6 @@ class Scene(Struct, frozen=True):
     `good_share` is the part of what was asked, between the first and the last mark, that was
     answered with 200. `dishonest` counts what was sent, and neither answered nor refused with a 503
     and Retry-After; `not_sent` what found no connection in time, so that no view heard of it.
-    `normal_after_s` is how long after the last mark all is as before; None if it never
-    was.
     """
 
     name: str
@@ -77,13 +76,18 @@ class Scene(Struct, frozen=True):
     good_share: float
     dishonest: int
     not_sent: int
-    normal_after_s: int | None
     worst_p99_ms: float | None
     again: int
     busy: float
     checked: int
     faults: dict[str, int]
     cores: float | None = None
+
+    @property
+    def normal_after_s(self) -> int | None:
+        """How long after the last mark all is as before; None if it never was."""
+        first, last = (int(mark.second) for mark in (self.marks[0], self.marks[-1]))
+        return normal_after(self.seconds, first, last)
 
 
 HONEST = (GOOD, OLD, REFUSED, NOT_SENT)
@@ -267,7 +271,6 @@ class Scenes:
             good_share=round(good / _asked(phases, first, last), 4),
             dishonest=sum(n for kind, n in found.kinds.items() if kind not in HONEST),
             not_sent=found.kinds.get(NOT_SENT, 0),
-            normal_after_s=normal_after(found.by_second, int(first), int(last)),
             worst_p99_ms=max((s.p99_ms for s in within if s.p99_ms is not None), default=None),
             again=found.again,
             busy=found.busy,
@@ -372,21 +375,19 @@ def _asked(phases: Sequence[Phase], first: float, last: float) -> float:
 
 
 def normal_after(seconds: Sequence[Second], first: int, last: int) -> int | None:
-    """Return after how many seconds from `last` on every answer is good and as fast as before
-    `first`: a p99 of at most twice that, or of `NORMAL_P99_MS`. None if that never comes."""
+    """Return after how many seconds from `last` on every answer is good, and of any `RUN` seconds
+    most are as fast as before `first`, the first of all among them: a p99 of at most twice that, or
+    of `NORMAL_P99_MS`. None if that never comes."""
     usual = [each.p99_ms for each in seconds[1:first] if each.p99_ms is not None]
     limit = max(NORMAL_P99_MS, 2 * median(usual)) if usual else NORMAL_P99_MS
-    asked = [each for each in seconds if each.kinds]
-    for at in range(last, len(asked)):
-        if all(_is_normal(each, limit) for each in asked[at:-1]):
-            return at - last if at < len(asked) - 1 else None
+    after = [each for each in seconds if each.kinds][last:-1]  # the last is a part of one
+    fast = [each.p99_ms is not None and each.p99_ms <= limit for each in after]
+    for at in range(len(after)):
+        runs = (fast[i : i + RUN] for i in range(at, max(at + 1, len(after) - RUN + 1)))
+        good = all(each.kinds.keys() == {GOOD} for each in after[at:])
+        if fast[at] and good and all(2 * sum(run) > len(run) for run in runs):
+            return at
     return None
-
-
-def _is_normal(second: Second, limit_ms: float) -> bool:
-    kinds = Counter(second.kinds)
-    kinds.pop(GOOD, None)
-    return not kinds and second.p99_ms is not None and second.p99_ms <= limit_ms
 
 
 def _nothing() -> None:

@@ -235,8 +235,19 @@ def second(p99_ms: float | None, **kinds: int) -> Second:
         ([second(None, _503=5)], [second(None, _503=5), *[second(9, _200=5)] * 4], 1),
         ([second(9, _200=5)], [second(900, _200=5), *[second(9, _200=5)] * 4], 1),
         ([second(9, _200=5)], [*[second(9, _200=5)] * 2, *[second(None, _503=5)] * 3], None),
+        ([second(9, _200=5)], [second(9 if i % 4 else 900, _200=5) for i in range(1, 12)], 0),
+        ([second(9, _200=5)], [second(9 if i % 2 else 900, _200=5) for i in range(1, 12)], None),
+        ([second(9, _200=5)], [*[second(900, _200=5)] * 4, *[second(9, _200=5)] * 8], 4),
     ],
-    ids=["never otherwise", "refused for a second more", "slow for a second more", "never again"],
+    ids=[
+        "never otherwise",
+        "refused for a second more",
+        "slow for a second more",
+        "never again",
+        "slow now and then, as before",
+        "slow half of the time",
+        "slow for four seconds more",
+    ],
 )
 def test_when_all_is_as_before(
     during: list[Second], after: list[Second], seconds: int | None
