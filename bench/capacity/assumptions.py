@@ -54,6 +54,13 @@ class Assumptions:
     change_share: Supposed = Supposed(
         0.1, "of these events change a code", f"{OWN}; as in `make bench PARTS=latency`", ".0%"
     )
+    open_share: Supposed = Supposed(
+        0.5, "of these changes open a reason, the others lift one", OWN, ".0%"
+    )
+    round_records: Supposed = Supposed(
+        2, "records more of what opens one: it goes round to be counted, and is folded when it is "
+        "back", "[decision 35](decisions/0035-quotas.md)", ".0f",
+    )  # fmt: skip
     lists_day: Supposed = Supposed(
         0.1, "events of the other lists, a person and day (temperatures, declarations, ...)", OWN
     )

@@ -6,7 +6,7 @@ rests on a figure that is missing raises `NotMeasured`.
 
 from math import ceil, log2
 
-from app.topics.catalogue import CATALOGUE, STATUS_CHANGES, Topic
+from app.topics.catalogue import CATALOGUE, OPENINGS, STATUS_CHANGES, Topic
 from bench.capacity.assumptions import GIB, Assumptions, record_bytes
 from bench.capacity.figures import Figures, NotMeasured
 from bench.capacity.rates import DAY, Rate, Rates
@@ -76,7 +76,7 @@ class Needs(Rates):
 
     def worker_cores(self) -> float:
         """Cores of all workers in the busiest hour."""
-        return self.facts.peak * self.fact_us() / 1e6
+        return (self.facts.peak + self.rounds.peak) * self.fact_us() / 1e6
 
     def workers_for_load(self) -> int:
         """Workers that fold the busiest hour; each has one core."""
@@ -200,6 +200,7 @@ class Needs(Rates):
         lists = (t for t in topics.values() if t.folds_into == "lists" and DISPLAY not in t.events)
         return {
             "events that bear on a code": (self.facts, _days(CATALOGUE.topic_of(RESULT)), RESULT),
+            "what of these goes round": (self.rounds, _days(topics[OPENINGS]), RESULT),
             "displays": (self.displays, _days(CATALOGUE.topic_of(DISPLAY)), DISPLAY),
             "scans": (self.scans, _days(CATALOGUE.topic_of(SCAN)), SCAN),
             "the other lists": (self.others, max(map(_days, lists)), LISTED),
@@ -227,7 +228,7 @@ class Needs(Rates):
     def broker_cores(self) -> float:
         """Cores of all brokers at the peak. A copy is taken to cost as much as the first."""
         displays = self.displays.peak * self.figures.display_broker_us()
-        facts = self.facts.peak * self.figures.fold_broker_us()
+        facts = (self.facts.peak + self.rounds.peak) * self.figures.fold_broker_us()
         return (displays + facts) / 1e6 * self.supposed.copies.value
 
     def replicas(self) -> int:
@@ -268,7 +269,7 @@ class Needs(Rates):
         """Bits a second that brokers take in and give out at the peak, at most: each record comes
         in once, goes to each further copy, and is read once. Outputs are not in it."""
         inputs = sum(rate.peak * record_bytes(t) for rate, _, t in self.kept().values())
-        changelogs = self.facts.peak * self.figures.row_bytes()
+        changelogs = (self.facts.peak + self.rounds.peak) * self.figures.row_bytes()
         changelogs += self.listed.peak * self.supposed.lists_bytes.value / 2
         return (inputs + changelogs) * 8 * (2 * self.supposed.copies.value)
 

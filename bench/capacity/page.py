@@ -203,6 +203,6 @@ def _left_out() -> Iterator[str]:
         "them. So nothing is said of how many it takes.",
         "- What a worker takes to check a scan, and `rows` to write a list: not measured yet.",
         "- What disks write and read: RocksDB and Kafka write records again as they compact.",
-        "- Dead letters, what is parked and held, openings: few in good health.",
+        "- Dead letters, what is parked and held: few in good health.",
         "- Phones that show their code by themselves ask for status lists in place of displays.",
     )

@@ -48,6 +48,12 @@ class Rates:
         return Rate(self.facts.mean * share, self.facts.peak * share)
 
     @property
+    def rounds(self) -> Rate:
+        """Records more, of what goes round to be counted before it opens a reason."""
+        each = self.supposed.open_share.value * self.supposed.round_records.value
+        return Rate(self.changes.mean * each, self.changes.peak * each)
+
+    @property
     def others(self) -> Rate:
         """Events of the lists that are no displays."""
         day = self.people * self.supposed.lists_day.value

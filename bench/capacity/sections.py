@@ -15,6 +15,7 @@ def rates(needs: Needs) -> Iterator[str]:
         ("scans", needs.scans, "the same"),
         ("events that bear on a code", needs.facts, "the busiest hour of the busiest day"),
         ("of these, changes of codes", needs.changes, "the same"),
+        ("records more, of changes that are counted first", needs.rounds, "the same"),
         ("events of the other lists", needs.others, "the busiest hour"),
     ]
     yield from table(
@@ -47,7 +48,7 @@ def sections(needs: Needs) -> Iterator[str]:
     yield from computed("Folding", [
         ("CPU of an event", lambda: f"{needs.fact_us():.0f} us", "young rows, and what age adds"),
         ("cores of the workers in the busiest hour", lambda: about(needs.worker_cores()),
-         "events times CPU"),
+         "events, and what goes round, times CPU"),
         ("the same, should as many events come as displays",
          lambda: about(needs.displays.peak * needs.fact_us() / 1e6),
          f"{needs.displays.peak:,.0f} events a second"),
