@@ -53,10 +53,10 @@ _APPLY = Path(__file__).with_suffix(".lua").read_text()
 
 
 class CodeBatch(Struct):
-    """What one script writes: all codes (None: deleted) in the order of the log, all changes.
+    """What is written at once: all codes (None: deleted) in the order of the log, all changes.
 
     No code takes the place of another in a batch. Whether one is newer, or leapt, is told only by
-    what lies in Redis when its turn comes.
+    what lies in Redis, or in the replica, when its turn comes.
 
     `corrections` are the changes that a correction brought about, with their person. They are
     measured, not written (app.projection.corrections).
