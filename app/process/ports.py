@@ -15,6 +15,9 @@ FIRST_GIVEN = 10_000
 LISTENS = "0A"
 """State of a listening socket in /proc/net/tcp."""
 
+_claims: list[socket.socket] = []
+"""One for each port that this process was given. They end with it."""
+
 
 def is_free(host: str, port: int) -> bool:
     """Say whether a server could listen there."""
@@ -29,7 +32,8 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on, for a moment at least."""
+    """Return a port of the loopback address that nothing listens on, and that is given to nobody
+    else while this process lives."""
     return free_ports(1)[0]
 
 
@@ -38,19 +42,35 @@ def free_ports(count: int) -> list[int]:
 
     They lie outside the range from which the system takes a port for each connection that is
     opened, so none of those can have one by the time that a server wants it; unless that range
-    leaves too few.
+    leaves too few. A server may end and start again: its port stays this process's.
     """
     lowest, highest = (int(end) for end in EPHEMERAL.read_text().split())
     outside = [port for port in range(FIRST_GIVEN, 1 << 16) if not lowest <= port <= highest]
     free = filter(partial(is_free, "127.0.0.1"), random.sample(outside, len(outside)))
-    found = list(islice(free, count))
-    if len(found) < count:  # the range leaves too little: any that is free now
-        with ExitStack() as held:
-            probes = [held.enter_context(socket.socket()) for _ in range(count)]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            found = [int(probe.getsockname()[1]) for probe in probes]
+    found = list(islice(filter(_claim, free), count))
+    with ExitStack() as held:
+        while len(found) < count:  # the range leaves too little: any that is free now
+            probe = held.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            if _claim(port := int(probe.getsockname()[1])):
+                found.append(port)
     return found
+
+
+def _claim(port: int) -> bool:
+    """Say whether no process has been given this port, and is this one's from now on.
+
+    The name is an abstract one: the system gives it to one socket alone, in one namespace of the
+    network, and takes it back when the process ends.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0yuekang-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
 
 
 def holder(port: int) -> str | None:
