@@ -72,6 +72,7 @@ class Reader:
         self._consumer.pause(*(self._ranges.keys() - starts.keys()))
         for tp, start in starts.items():
             self._consumer.seek(tp, start)
+        self._consumer.resume(*starts)
         positions, moved_at = dict(starts), time.monotonic()
         while any(position < self._ranges[tp].end for tp, position in positions.items()):
             fetched = await self._consumer.getmany(timeout_ms=FETCH_MS, max_records=RECORDS_MAX)
@@ -111,6 +112,7 @@ async def reading(
         await _let_in(consumer, topic)
         tps = [TopicPartition(topic, number) for number in range(partitions)]
         consumer.assign(tps)
+        consumer.pause(*tps)  # nothing is fetched but what is asked for
         begins = await consumer.beginning_offsets(tps)
         found = await consumer.end_offsets(tps)
         ends = {} if ends is None else ends

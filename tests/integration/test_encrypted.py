@@ -279,6 +279,7 @@ async def test_each_right_is_used_and_what_is_not_is_not_given(
 
     assert not await all_used("worker", "submissions-worker", "lists-worker", "gateway", "view")
     await doings.send_again()
+    await doings.hold_one()
     await asyncio.to_thread(doings.command)
     for name in ("worker", "submissions-worker", "lists-worker", "audit-log"):
         processes[name].stop()

@@ -33,6 +33,7 @@ from app.sources.commands import sources
 from app.topics.catalogue import (
     CATALOGUE,
     DEAD_LETTERS,
+    ON_HOLD,
     OPENINGS,
     SUBMISSIONS,
     changelog_of,
@@ -192,6 +193,12 @@ class Doings:
                 await asyncio.sleep(0.2)
         assert await resend(dry_run=False) == wanted
 
+    async def hold_one(self) -> None:
+        """A letter among those on hold. More than 5,000 openings would be needed for a worker's."""
+        async with AIOKafkaProducer(**self._administrator.client) as producer:
+            letter, *_ = [each async for each in self._records(DEAD_LETTERS)]
+            await _send(producer, replace(letter, topic=ON_HOLD))
+
     def command(self) -> None:
         """The commands of an operator."""
         environment = self._encrypted.environment_of("operator")
@@ -201,8 +208,10 @@ class Doings:
             (parked, ["list"]),
             (held, ["list"]),
             (parked, ["release", LABORATORY, "--unasked"]),
+            (parked, ["resend", "--source", "/nobody", "--dry-run"]),  # reads who was released
             (parked, ["sources"]),
             (sources, ["close", LABORATORY, "--reason", "tried"]),
+            (sources, ["list"]),
             (audit, ["verify", "--folder", str(self._audit)]),
         ):
             done = CliRunner().invoke(group, arguments, env=environment)
