@@ -12,6 +12,7 @@ import msgspec
 
 from app.development.stack.processes import Process, StackError
 from app.operator.latency.report import Report
+from app.process.scheduling import cpus
 from bench.cpu import cpu_of_stack, cpu_seconds_of
 from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
@@ -30,6 +31,7 @@ PROGRESS = re.compile(r"Events: (\d+) of (\d+) ")
 last."""
 
 COMMAND = "yuekang latency"
+WORKER_CPU = "YUEKANG_WORKER_CPU"
 
 
 class Run(Report, frozen=True, kw_only=True):
@@ -63,10 +65,11 @@ def measure(directory: Path, rounds: int, terminal: Terminal) -> list[Run]:
 
 @contextmanager
 def whole_stack(directory: Path) -> Iterator[Mapping[str, str]]:
-    """Run the whole stack in `directory`, and yield the environment to reach it with."""
+    """Run the whole stack in `directory`, its worker on one CPU (decision 41), and yield the
+    environment to reach it with."""
     directory = directory.absolute()
     shutil.rmtree(directory, ignore_errors=True)
-    environment = environment_of(directory / "data")
+    environment = {**environment_of(directory / "data"), WORKER_CPU: str(max(cpus()))}
     command = [str(OWN_PYTHON.with_name("yuekang")), "up", "--no-sample"]
     stack = StackProcess("stack", command, directory, environment)
     try:
@@ -144,9 +147,9 @@ def lines(found: Sequence[Run]) -> Iterator[str]:
     yield from ("", "## Latency", "")
     yield (
         "`yuekang latency` against the whole stack on this machine: Kafka, Redis, worker, "
-        f"projection, gateway, view, and the publisher; after a run of {WARM_UP_SECONDS} s that "
-        "counts for nothing. Background events that change no code are negative results. The start "
-        f"is the {found[0].clock}."
+        "projection, gateway, view, and the publisher; the worker keeps to one CPU. It is after a "
+        f"run of {WARM_UP_SECONDS} s that counts for nothing. Background events that change no "
+        f"code are negative results. The start is the {found[0].clock}."
     )
     for (rate, changing), rounds in _by_load(found).items():
         reached = Spread.of([run.rate_reached for run in rounds]).text(",.0f")

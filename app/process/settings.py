@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.process.kafka import Brokers, Mechanism, Security
+from app.process.scheduling import cpus
 from app.process.setting_types import (
     LOCAL,
     ClassPath,
@@ -115,6 +116,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     still until then. A fold never holds up the heartbeat, which has a thread of its own. A broker
     takes no less than its group.min.session.timeout.ms, 6 s unless told otherwise."""
     worker_status_port: Port = 9101
+    worker_cpu: Cpu = None
+    """The CPU that the worker keeps to, for the same reason; any unless set."""
     projection_status_port: Port = 9102
     lists_status_port: Port = 9103
     rows_status_port: Port = 9104
@@ -253,6 +256,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     def development_issuer(self) -> str:
         """The identity provider of this machine, which runs only in development."""
         return f"http://127.0.0.1:{self.identity_provider_port}"
+
+    def cpu(self, name: Literal["view_cpu", "worker_cpu"]) -> int | None:
+        """Return the CPU that this field says; raise `SettingsError` if this process is not given
+        it."""
+        cpu: int | None = getattr(self, name)
+        if cpu is not None and cpu not in (had := cpus()):
+            given = ", ".join(map(str, sorted(had))) or "none on this system"
+            raise SettingsError(f"{variable_of(name)} is {cpu}; to be had: {given}.")
+        return cpu
 
     @classmethod
     def from_environment(

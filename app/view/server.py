@@ -11,7 +11,7 @@ from app.login.options import login_options_of
 from app.process import metrics
 from app.process.logs import configure
 from app.process.memory import look_seldom
-from app.process.scheduling import cpus, keep_to
+from app.process.scheduling import keep_to
 from app.process.settings import Settings, SettingsError
 from app.sources.follow import RegisterFollower
 from app.topics.authentic import source_keys
@@ -96,9 +96,7 @@ def view() -> None:
 def view_settings() -> Settings:
     """Return the settings; raise `SettingsError` if a view cannot be made of them."""
     settings = Settings.from_environment(*VIEW_SECRETS)
-    if settings.view_cpu is not None and settings.view_cpu not in cpus():
-        given = ", ".join(map(str, sorted(cpus()))) or "none on this system"
-        raise SettingsError(f"YUEKANG_VIEW_CPU is {settings.view_cpu}; to be had: {given}.")
+    settings.cpu("view_cpu")
     trust_of(settings)
     for source, token in _own_tokens(settings):
         try:

@@ -30,7 +30,7 @@ from app.engine.waits import Worker
 from app.process.kafka import UNAUTHORISED, Brokers
 from app.process.logs import configure
 from app.process.probes import StatusServer
-from app.process.scheduling import give_way
+from app.process.scheduling import give_way, keep_to
 from app.process.settings import Settings
 from app.topics.admin import cluster_id_of, differences
 from app.topics.clock import BrokerClock, ClockWrong
@@ -70,7 +70,7 @@ def worker() -> None:
     after a fault that only a new start can mend.
     """
     settings = Settings.from_environment("dead_letter_public_key", "mac_key")
-    _run(settings, settings.worker_status_port, make_app)
+    _run(settings, settings.worker_status_port, make_app, settings.cpu("worker_cpu"))
 
 
 def submissions_worker() -> None:
@@ -93,8 +93,10 @@ def lists_worker() -> None:
     _run(settings, settings.lists_status_port, make_lists_app)
 
 
-def _run(settings: Settings, status_port: int, make: MakeApp) -> None:
+def _run(settings: Settings, status_port: int, make: MakeApp, cpu: int | None = None) -> None:
     configure(settings.log_level)
+    if cpu is not None:
+        keep_to(cpu)
     clock = BrokerClock(settings.brokers)
     try:
         cluster, found = asyncio.run(_look_at(settings.brokers, clock))

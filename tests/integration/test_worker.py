@@ -26,6 +26,7 @@ from app.engine.partition import Partition, TableSettings
 from app.engine.topics import Topics
 from app.process.consumer import LogRecord
 from app.process.kafka import Brokers
+from app.process.scheduling import CPUS_GIVEN
 from app.projection.freshness import PEOPLE
 from app.projection.state import read_state
 from app.topics.authentic import OURS
@@ -350,6 +351,20 @@ async def test_killed_again_and_again_it_ends_as_a_pure_replay_does(
         for key, value in replay.newest(await everything(kafka, "health-codes")).items()
     }
     assert codes == {person: row.code for person, row in found.items() if row.code.version}
+
+
+def test_every_thread_of_a_worker_keeps_to_the_cpu_that_it_is_given(
+    broker: Brokers, worker_id: str, tmp_path: Path
+) -> None:
+    kafka, cpu = Kafka(broker, f"one-cpu-{worker_id}-"), max(CPUS_GIVEN)
+    asyncio.run(kafka.create_topics())
+    with Worker(kafka, tmp_path, more={"YUEKANG_WORKER_CPU": str(cpu)}).running() as worker:
+        threads = [int(task.name) for task in Path(f"/proc/{worker.pid}/task").iterdir()]
+        where = {thread: os.sched_getaffinity(thread) for thread in threads}
+        policies = {os.sched_getscheduler(thread) for thread in threads}
+    assert len(where) > 1
+    assert all(found == {cpu} for found in where.values()), where
+    assert policies == {os.SCHED_BATCH}
 
 
 def test_a_topic_that_was_made_again_is_read_from_its_beginning(

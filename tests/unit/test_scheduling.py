@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from app.process.scheduling import CPUS_GIVEN, NICENESS
 from app.process.settings import SettingsError
 from app.view.server import view_settings
+from app.worker.process import worker
 
 CODE = """
 import os, subprocess, sys, threading
@@ -63,19 +65,23 @@ def test_a_process_gives_way() -> None:
     assert now == min(19, before + NICENESS)
 
 
-def test_a_cpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+VIEW_SECRETS = [
+    *(f"YUEKANG_{name}_KEY" for name in ("DISPLAY", "SESSION", "CREDENTIAL")),
+    *(f"YUEKANG_{name}_MAC_KEY" for name in ("PORTAL", "TERMINAL", "REGISTER")),
+]
+WORKER_SECRETS = ["YUEKANG_DEAD_LETTER_PUBLIC_KEY", "YUEKANG_MAC_KEY"]
+TOKENS = [f"YUEKANG_{name}_TOKEN" for name in ("PORTAL", "IDENTITY_PROVIDER")]
+
+
+@pytest.mark.parametrize(("variable", "begin"), [("VIEW", view_settings), ("WORKER", worker)])
+def test_a_cpu_that_is_not_there_is_told(
+    variable: str, begin: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     beyond = max(CPUS_GIVEN) + 1
-    monkeypatch.setenv("YUEKANG_VIEW_CPU", str(beyond))
-    for secret in (
-        "DISPLAY",
-        "SESSION",
-        "CREDENTIAL",
-        "PORTAL_MAC",
-        "TERMINAL_MAC",
-        "REGISTER_MAC",
-    ):
-        monkeypatch.setenv(f"YUEKANG_{secret}_KEY", "ab" * 32)
-    for token in ("PORTAL", "IDENTITY_PROVIDER"):
-        monkeypatch.setenv(f"YUEKANG_{token}_TOKEN", "a.b.c")
-    with pytest.raises(SettingsError, match=f"YUEKANG_VIEW_CPU is {beyond}; to be had: {CPU}"):
-        view_settings()
+    monkeypatch.setenv(f"YUEKANG_{variable}_CPU", str(beyond))
+    for secret in (*VIEW_SECRETS, *WORKER_SECRETS):
+        monkeypatch.setenv(secret, "ab" * 32)
+    for token in TOKENS:
+        monkeypatch.setenv(token, "a.b.c")
+    with pytest.raises(SettingsError, match=f"_{variable}_CPU is {beyond}; to be had: {CPU}"):
+        begin()
