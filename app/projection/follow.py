@@ -39,6 +39,11 @@ from app.topics.reading import Fetched
 RECORDS_MAX = 1_000
 """Records in one batch. Redis does nothing else while it writes them, some 5 ms."""
 
+RECORDS_AT_A_TIME = 100
+"""Records that are decoded before the event loop goes on, in some 1.5 ms: what is fetched already
+is there without a wait, so the write of the batch before would not begin until this one is
+decoded."""
+
 HEARTBEAT_SECONDS = 1.0
 """An idle projection writes how far it is this often."""
 
@@ -259,7 +264,7 @@ class Projection:
         try:
             while not self._stopped:
                 fetched = await consumer.getmany(timeout_ms=LOOK_MS, max_records=RECORDS_MAX)
-                batch = self._batch_of(fetched)
+                batch = await self._batch_of(fetched)
                 if not batch.size and time.time() - state.at < HEARTBEAT_SECONDS:
                     continue
                 positions = {
@@ -293,15 +298,18 @@ class Projection:
         self._state = state
         _measure(fetched, state)
 
-    def _batch_of(self, fetched: Fetched) -> Batch:
+    async def _batch_of(self, fetched: Fetched) -> Batch:
         """Return the batch of what one fetch brought.
 
         A record that no worker has written, or that cannot be read, is set aside, and said. All
         else goes on: it would be met again after every start.
         """
-        batch = self._model.new_batch()
+        batch, taken = self._model.new_batch(), 0
         for tp, records in fetched.items():
             for record in records:
+                taken += 1
+                if taken % RECORDS_AT_A_TIME == 0:
+                    await asyncio.sleep(0)
                 try:
                     if not self._is_ours(record):
                         raise ValueError("it has no MAC of a worker's")
