@@ -117,7 +117,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     takes no less than its group.min.session.timeout.ms, 6 s unless told otherwise."""
     worker_status_port: Port = 9101
     worker_cpu: Cpu = None
-    """The CPU that the worker keeps to, for the same reason; any unless set."""
+    """The CPU that the worker keeps to, as the view to `view_cpu`; any unless set."""
     projection_status_port: Port = 9102
     lists_status_port: Port = 9103
     rows_status_port: Port = 9104

@@ -68,11 +68,9 @@ class Reader:
 
     async def _from(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LogRecord]:
         """Yield what lies between `starts` and the ends; raise `TimeoutError` if Kafka is away."""
-        # Not by another assignment, which would drop what is fetched already.
-        self._consumer.pause(*(self._ranges.keys() - starts.keys()))
+        self._consumer.assign(list(starts))  # not before: nothing else is fetched
         for tp, start in starts.items():
             self._consumer.seek(tp, start)
-        self._consumer.resume(*starts)
         positions, moved_at = dict(starts), time.monotonic()
         while any(position < self._ranges[tp].end for tp, position in positions.items()):
             fetched = await self._consumer.getmany(timeout_ms=FETCH_MS, max_records=RECORDS_MAX)
@@ -111,8 +109,6 @@ async def reading(
         await consumer.start()
         await _let_in(consumer, topic)
         tps = [TopicPartition(topic, number) for number in range(partitions)]
-        consumer.assign(tps)
-        consumer.pause(*tps)  # nothing is fetched but what is asked for
         begins = await consumer.beginning_offsets(tps)
         found = await consumer.end_offsets(tps)
         ends = {} if ends is None else ends
