@@ -147,8 +147,8 @@ def lines(found: Sequence[Run]) -> Iterator[str]:
     yield from ("", "## Latency", "")
     yield (
         "`yuekang latency` against the whole stack on this machine: Kafka, Redis, worker, "
-        "projection, gateway, view, and the publisher; the worker keeps to one CPU. It is after a "
-        f"run of {WARM_UP_SECONDS} s that counts for nothing. Background events that change no "
+        "projection, gateway, view, and the publisher; the worker keeps to one CPU. Before, a "
+        f"run of {WARM_UP_SECONDS} s counts for nothing. Background events that change no "
         f"code are negative results. The start is the {found[0].clock}."
     )
     for (rate, changing), rounds in _by_load(found).items():

@@ -76,7 +76,7 @@ class Needs(Rates):
 
     def worker_cores(self) -> float:
         """Cores of all workers in the busiest hour."""
-        return (self.facts.peak + self.rounds.peak) * self.fact_us() / 1e6
+        return self.folded.peak * self.fact_us() / 1e6
 
     def workers_for_load(self) -> int:
         """Workers that fold the busiest hour; each has one core."""
@@ -228,7 +228,7 @@ class Needs(Rates):
     def broker_cores(self) -> float:
         """Cores of all brokers at the peak. A copy is taken to cost as much as the first."""
         displays = self.displays.peak * self.figures.display_broker_us()
-        facts = (self.facts.peak + self.rounds.peak) * self.figures.fold_broker_us()
+        facts = self.folded.peak * self.figures.fold_broker_us()
         return (displays + facts) / 1e6 * self.supposed.copies.value
 
     def replicas(self) -> int:
@@ -269,7 +269,7 @@ class Needs(Rates):
         """Bits a second that brokers take in and give out at the peak, at most: each record comes
         in once, goes to each further copy, and is read once. Outputs are not in it."""
         inputs = sum(rate.peak * record_bytes(t) for rate, _, t in self.kept().values())
-        changelogs = (self.facts.peak + self.rounds.peak) * self.figures.row_bytes()
+        changelogs = self.folded.peak * self.figures.row_bytes()
         changelogs += self.listed.peak * self.supposed.lists_bytes.value / 2
         return (inputs + changelogs) * 8 * (2 * self.supposed.copies.value)
 

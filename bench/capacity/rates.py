@@ -54,6 +54,11 @@ class Rates:
         return Rate(self.changes.mean * each, self.changes.peak * each)
 
     @property
+    def folded(self) -> Rate:
+        """Records that bear on a code, as workers fold them: events, and what goes round."""
+        return Rate(self.facts.mean + self.rounds.mean, self.facts.peak + self.rounds.peak)
+
+    @property
     def others(self) -> Rate:
         """Events of the lists that are no displays."""
         day = self.people * self.supposed.lists_day.value
