@@ -43,6 +43,7 @@ from app.view.services import Services
 from app.view.showing import BEFORE, STATES, display_answer, record_shown
 from app.web.headers import headers_of
 from app.web.language import LANGUAGES, Language, negotiate
+from app.web.raw import RawHeaders, as_bytes, send_whole
 from app.web.site import LANGUAGE_COOKIE, VARY, page_headers
 from models.codes import Colour
 from models.policy import ZONE
@@ -63,7 +64,6 @@ where the processor has done other work meanwhile, as it has between two request
 GZIP_LEVEL = 1
 """A page of 6.2 KB becomes 2.6 KB in 18 us. zlib, at its level 1, takes 47 us for as much."""
 
-RawHeaders = list[tuple[bytes, bytes]]
 Answer = tuple[int, RawHeaders, bytes]
 Asked = dict[bytes, bytes]
 
@@ -113,8 +113,7 @@ class HotPath:
         status, headers, body = found
         if status != 304:  # there it would be the length of what is not sent
             headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send_whole(send, status, headers, body)
         return True
 
     async def _answer(self, scope: HTTPScope) -> Answer | None:
@@ -221,21 +220,9 @@ def _cookie(asked: Asked, start: bytes) -> bytes | None:
     return after.partition(b"; ")[0]
 
 
-def language_asked(scope: HTTPScope) -> Language | None:
-    """Return the language that comes first for this reader, as `app.web.site.language_of` does
-    with a request's object; None where it takes more than two headers to tell."""
-    asked = None if scope["query_string"] else _asked(scope["headers"])
-    return None if asked is None else _language(asked)
-
-
 def _language(asked: Asked) -> Language:
     prefers = asked.get(b"accept-language", b"").decode("latin-1")
     return negotiate(None, prefers, (_cookie(asked, _LANGUAGE) or b"").decode("latin-1"))
-
-
-def as_bytes(headers: Mapping[str, str]) -> RawHeaders:
-    """Return headers as ASGI has them."""
-    return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 def _before(asked: Asked) -> str | None:

@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.process import metrics
 from app.process.clock import Clock
-from app.view.hot_path import HotPath, RawHeaders, as_bytes, language_asked
+from app.view.hot_path import HotPath
 from app.view.limits import RETRY_BUSY_SECONDS
 from app.view.me import DISPLAY
 from app.view.pages.code_page import failed_page
@@ -28,6 +28,7 @@ from app.view.reading import Unavailable
 from app.web.headers import headers_of
 from app.web.language import Language
 from app.web.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, Problem
+from app.web.raw import RawHeaders, as_bytes, send_whole
 from app.web.site import language_of
 
 NEVER = re.compile(
@@ -105,14 +106,13 @@ class Shedding:
     async def _refuse(self, scope: HTTPScope, send: Send) -> None:
         page = not scope["path"].startswith("/v1/")
         headers, body = self._page(scope) if page else (self._json, self._problem)
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send_whole(send, 503, headers, body)
 
     def _page(self, scope: HTTPScope) -> tuple[RawHeaders, bytes]:
         """Return the page of 亮码失败, which is the same for everybody within a second."""
         at = self._now()
         second = int(at.timestamp())
-        language = language_asked(scope) or language_of(Request(scope))
+        language = language_of(Request(scope))
         kept = self._pages.get(language)
         if kept is None or kept[0] != second:
             answer = failed_page(Unavailable("busy", RETRY_BUSY_SECONDS), language, at, reload=True)

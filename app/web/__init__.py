@@ -10,8 +10,8 @@
 - `serve`: how a face is served; `connections`: how many may be open, and for how long silent;
   `probes`: whether it lives, and whether it is ready; `security_txt`: whom to tell of a hole.
 - `site`: how a page is made and sent; `templates` and `static` hold what several pages share.
-- `head`: HEAD, wherever GET is taken; `headers`: what every answer has; `streams`: what ends a
-  stream.
+- `head`: HEAD, wherever GET is taken; `headers`: what every answer has; `raw`: an answer without
+  the framework; `streams`: what ends a stream.
 
 It promises one form of refusal, one set of headers and one choice of language for all faces. It
 imports `app.process` and `models`.
