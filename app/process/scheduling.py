@@ -29,10 +29,11 @@ def give_way() -> None:
     os.nice(NICENESS)
 
 
-def keep_to(cpu: int) -> None:
+def keep_to(cpu: int | None) -> None:
     """Run this thread, and those that it starts, on one CPU, and let none of them interrupt what
-    runs there (decision 41). Where the system refuses, say so and go on as before."""
-    if sys.platform == "linux":
+    runs there (decision 41); None runs them anywhere. Where the system refuses, say so and go on
+    as before."""
+    if cpu is not None and sys.platform == "linux":
         try:
             os.sched_setaffinity(0, {cpu})
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

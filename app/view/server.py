@@ -47,8 +47,7 @@ def make() -> ASGIApp:
 def tune(settings: Settings) -> None:
     """Look for cycles seldom, and keep to a CPU if one is given, now that all is made."""
     look_seldom()
-    if settings.view_cpu is not None:
-        keep_to(settings.view_cpu)
+    keep_to(settings.view_cpu)
 
 
 def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:

@@ -95,8 +95,7 @@ def lists_worker() -> None:
 
 def _run(settings: Settings, status_port: int, make: MakeApp, cpu: int | None = None) -> None:
     configure(settings.log_level)
-    if cpu is not None:
-        keep_to(cpu)
+    keep_to(cpu)
     clock = BrokerClock(settings.brokers)
     try:
         cluster, found = asyncio.run(_look_at(settings.brokers, clock))
