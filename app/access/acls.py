@@ -5,8 +5,7 @@ version for flexible that they do not write so (0.14); hence the three below, of
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -22,6 +21,7 @@ from msgspec import Struct
 
 from app.access.rights import CLUSTER_NAME, Right
 from app.process.kafka import Brokers
+from app.topics.admin import asking
 
 ANY_HOST = "*"
 ANY_NAME = "*"
@@ -119,7 +119,7 @@ def differing(wanted: Mapping[str, Collection[Right]], found: Iterable[Acl]) -> 
 
 async def read(brokers: Brokers) -> list[Acl]:
     """Return every ACL of the broker; raise a `KafkaError`."""
-    async with _asking(brokers) as admin:
+    async with asking(brokers) as admin:
         return await _read(admin)
 
 
@@ -127,7 +127,7 @@ async def create(brokers: Brokers, acls: Sequence[Acl]) -> None:
     """Write ACLs, and return when the broker shows them; raise a `KafkaError`."""
     if not acls:
         return
-    async with _asking(brokers) as admin:
+    async with asking(brokers) as admin:
         answer = await admin._send_request(CreateAcls([_packed(acl) for acl in acls]))
         for acl, (code, message) in zip(acls, answer.creation_responses, strict=True):
             if code:
@@ -139,22 +139,12 @@ async def delete(brokers: Brokers, acls: Sequence[Acl]) -> None:
     """Delete ACLs, and return when the broker shows them no more; raise a `KafkaError`."""
     if not acls:
         return
-    async with _asking(brokers) as admin:
+    async with asking(brokers) as admin:
         answer = await admin._send_request(DeleteAcls([_packed(acl) for acl in acls]))
         for acl, (code, message, *_) in zip(acls, answer.filter_responses, strict=True):
             if code:
                 raise for_code(code)(f"{acl}: {message or for_code(code).__name__}")
         await _until(admin, acls, lambda there: not there & set(acls))
-
-
-@asynccontextmanager
-async def _asking(brokers: Brokers) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**brokers.client)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def _read(admin: AIOKafkaAdminClient, principal: str | None = None) -> list[Acl]:

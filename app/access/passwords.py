@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -24,6 +23,7 @@ from aiokafka.protocol.types import (
 )
 
 from app.process.kafka import Brokers
+from app.topics.admin import asking
 
 SCRAM_SHA_512 = 2
 """Kafka's number of the mechanism."""
@@ -37,12 +37,8 @@ NO_TAGS: dict[int, bytes] = {}
 
 async def set_passwords(brokers: Brokers, passwords: Mapping[str, str]) -> None:
     """Give each user this password; raise a `KafkaError`. Who is connected stays so."""
-    admin = AIOKafkaAdminClient(**brokers.client)
-    await admin.start()
-    try:
+    async with asking(brokers) as admin:
         answer = await admin._send_request(AlterUserScramCredentials(passwords))
-    finally:
-        await admin.close()
     for user, code, message, _ in answer.results:
         if code:
             raise for_code(code)(f"user {user}: {message or for_code(code).__name__}")

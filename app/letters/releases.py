@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import RecordMetadata
 
 from app.audit.entries import Act
@@ -21,6 +20,7 @@ from app.audit.trail import note_command
 from app.process.consumer import LogRecord
 from app.process.kafka import Brokers
 from app.projection.freshness import GROUPS, LISTS, PEOPLE, QUOTAS, SCANS, SUBMISSIONS_GROUP, Group
+from app.topics.admin import asking
 from app.topics.authentic import NotAuthentic, SourceKeys
 from app.topics.catalogue import CATALOGUE, PARKED, SOURCE_RELEASES
 from app.topics.letters import Letter
@@ -175,12 +175,8 @@ async def _applied(brokers: Brokers, groups: Iterable[Group]) -> dict[int, int]:
 
     A worker that never committed anything is left out: it holds nothing parked.
     """
-    admin = AIOKafkaAdminClient(**brokers.client)
-    await admin.start()
-    try:
+    async with asking(brokers) as admin:
         committed = [await admin.list_consumer_group_offsets(group.name) for group in groups]
-    finally:
-        await admin.close()
     applied: dict[int, int] = {}
     for offsets in filter(None, committed):
         for number in range(TOPIC.partitions):

@@ -1,7 +1,8 @@
 """The broker's topics: made as the catalogue has them, and compared with it."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -15,26 +16,29 @@ SHOWN_SECONDS_MAX = 30.0
 """How long the broker may take to show a topic that was made; usually milliseconds."""
 
 
-async def cluster_id_of(brokers: Brokers) -> str:
-    """Return the cluster's id; raise a `KafkaError` if the broker does not answer."""
+@asynccontextmanager
+async def asking(brokers: Brokers) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Ask the brokers, or have them do something; raise a `KafkaError` if none is reached."""
     admin = AIOKafkaAdminClient(**brokers.client)
-    await admin.start()
     try:
-        described: dict[str, Any] = await admin.describe_cluster()
-        return str(described["cluster_id"])
+        await admin.start()
+        yield admin
     finally:
         await admin.close()
+
+
+async def cluster_id_of(brokers: Brokers) -> str:
+    """Return the cluster's id; raise a `KafkaError` if the broker does not answer."""
+    async with asking(brokers) as admin:
+        described: dict[str, Any] = await admin.describe_cluster()
+        return str(described["cluster_id"])
 
 
 async def partition_counts(brokers: Brokers, names: Iterable[str]) -> dict[str, int]:
     """Return how many partitions each topic has on the broker; 0 for a missing one. Raise a
     `KafkaError`."""
-    admin = AIOKafkaAdminClient(**brokers.client)
-    await admin.start()
-    try:
+    async with asking(brokers) as admin:
         described = await admin.describe_topics(list(names))
-    finally:
-        await admin.close()
     return {t["topic"]: len(t["partitions"]) if _is_there(t) else 0 for t in described}
 
 
@@ -44,9 +48,7 @@ async def create_topics(brokers: Brokers, catalogue: Catalogue = CATALOGUE) -> l
     When this returns, the broker shows them, which is a moment after it has made them. Raise a
     `KafkaError` if it refuses one, `TimeoutError` if it does not show them.
     """
-    admin = AIOKafkaAdminClient(**brokers.client)
-    await admin.start()
-    try:
+    async with asking(brokers) as admin:
         answer = await admin.create_topics(
             [
                 NewTopic(
@@ -65,8 +67,6 @@ async def create_topics(brokers: Brokers, catalogue: Catalogue = CATALOGUE) -> l
                 topic["error_code"] for topic in await admin.describe_topics(made)
             ):
                 await asyncio.sleep(0.02)
-    finally:
-        await admin.close()
     return made
 
 
@@ -81,14 +81,10 @@ def _made(errors: Iterable[tuple[Any, ...]]) -> Iterator[str]:
 
 async def differences(brokers: Brokers, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Say how the broker's topics differ from the catalogue; nothing if they do not."""
-    admin = AIOKafkaAdminClient(**brokers.client)
-    await admin.start()
-    try:
+    async with asking(brokers) as admin:
         described = {t["topic"]: t for t in await admin.describe_topics(list(catalogue.topics))}
         there = [name for name in catalogue.topics if _is_there(described[name])]
         settings = await _settings(admin, there)
-    finally:
-        await admin.close()
     return [
         line
         for name, topic in catalogue.topics.items()
