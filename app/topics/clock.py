@@ -94,8 +94,8 @@ class BrokerClock:
         """Ask the broker; raise a `KafkaError` or `TimeoutError` if it does not answer in time."""
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             producer = AIOKafkaProducer(**self._brokers.client)
-            await producer.start()
             try:
+                await producer.start()
                 await self._ask(producer)
             finally:
                 await close(producer)

@@ -109,8 +109,8 @@ class WorkerLag:
 
     async def _watch_one_connection(self) -> None:
         consumer = Consumer(**self._brokers.client)
-        await consumer.start()
         try:
+            await consumer.start()
             while True:
                 partitions = list(self._applied_offsets())
                 ends = await ends_of(consumer, partitions)

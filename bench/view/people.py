@@ -165,9 +165,11 @@ async def publish(brokers: Brokers, records: AsyncIterator[Record]) -> int:
     where Kafka does not take one."""
     sent: deque[asyncio.Future[Any]] = deque()
     number = 0
-    async with AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **brokers.client, acks="all", enable_idempotence=True, linger_ms=5, max_batch_size=2**18
-    ) as producer:
+    )
+    try:
+        await producer.start()
         async for record in records:
             sent.append(
                 await producer.send(
@@ -179,6 +181,8 @@ async def publish(brokers: Brokers, records: AsyncIterator[Record]) -> int:
                 await sent.popleft()
         for each in sent:
             await each
+    finally:
+        await producer.stop()
     return number
 
 

@@ -213,8 +213,8 @@ async def _publish(
     )
     async with AgencyClient(settings.gateway_url, tokens_by(settings)) as gateway:
         keys = await gateway.person_keys(list(_to_be_known(day)))
-        await producer.start()
         try:
+            await producer.start()
             publication = Publication(day, keys, source_keys(settings), gateway, producer, progress)
             tally = await publication.run()
         finally:

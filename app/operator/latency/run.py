@@ -106,8 +106,8 @@ async def measure(settings: Settings, plan: Plan, progress: Progress) -> Report:
     async with aiohttp.ClientSession(
         settings.view_url, connector=connector, headers=headers
     ) as view:
-        await producer.start()
         try:
+            await producer.start()
             run = Run(plan, producer, source_keys(settings), view, progress)
             try:
                 await run.prepare()
