@@ -76,7 +76,8 @@ def table_of(report: Report) -> Table:
         f"{report.seen} of {report.followed} followed ones visible",
         caption=f"Of those not followed {report.changing_percent}% change a code. "
         f"Start: {report.clock}. The view was asked every {report.interval_ms} ms, older events "
-        f"less often, {report.asked} times in all; deadline {report.deadline_seconds:g} s.",
+        f"less often, {report.asked} times in all; deadline {report.deadline_seconds:g} s, "
+        "which is what an event counts that was not seen by then.",
     )
     for column in ("ms", "p50", "p95", "p99", "max"):
         table.add_column(column, justify="left" if column == "ms" else "right")

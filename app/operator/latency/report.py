@@ -54,7 +54,8 @@ class Sighting(Struct, frozen=True):
 
 class Report(Struct, frozen=True):
     """What was measured. `visible` is the time from append to visible. `from_schedule` begins when
-    the event was due to be sent, so it includes the wait in the publisher."""
+    the event was due to be sent, so it includes the wait in the publisher. In both, an event that
+    was not seen within the deadline counts as long as that: it took longer."""
 
     rate_asked: int
     changing_percent: int

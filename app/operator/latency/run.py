@@ -353,6 +353,7 @@ class Run:
         self, seconds: float, late: Sequence[float], sightings: Sequence[Sighting | None]
     ) -> Report:
         seen = [sighting for sighting in sightings if sighting is not None]
+        not_seen = [self._plan.deadline_seconds] * (len(sightings) - len(seen))
         clock = "broker's append time" if self._log_append_time else "arrival of the confirmation"
         return Report(
             rate_asked=self._plan.rate,
@@ -363,11 +364,11 @@ class Run:
             followed=len(sightings),
             asked=self._asked,
             seen=len(seen),
-            not_seen=len(sightings) - len(seen),
+            not_seen=len(not_seen),
             deadline_seconds=self._plan.deadline_seconds,
             clock=clock,
-            visible=percentiles([s.seen_at - s.appended_at for s in seen]),
-            from_schedule=percentiles([s.seen_at - s.scheduled_at for s in seen]),
+            visible=percentiles([s.seen_at - s.appended_at for s in seen] + not_seen),
+            from_schedule=percentiles([s.seen_at - s.scheduled_at for s in seen] + not_seen),
             interval_ms=self._plan.interval_ms,
             resolution=percentiles([s.seen_at - s.hidden_at for s in seen]),
             sent_late=percentiles(late),
