@@ -65,7 +65,6 @@ class Recorder:
         self._waiting: deque[Row] = deque()
         self._under_way: Frame | None = None
         self._dropping = _Stretch()
-        self._paused_until = 0.0
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -75,7 +74,7 @@ class Recorder:
 
     async def stop(self) -> None:
         """Write what waits, for a bounded time, and end. What is left is counted as lost."""
-        self._paused_until, self._stopping = 0.0, True
+        self._stopping = True
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=END_SECONDS_MAX)
             await end(self._task)
@@ -102,13 +101,6 @@ class Recorder:
         """How many displays wait to be handed on."""
         return len(self._waiting)
 
-    def pause(self, seconds: float) -> None:
-        """Hand nothing on for `seconds` from now, so that the machine has colours alone to do.
-
-        Displays wait meanwhile; if it lasts, they are dropped.
-        """
-        self._paused_until = time.monotonic() + seconds
-
     def _left(self) -> int:
         under_way = 0 if self._under_way is None else len(self._under_way.rows)
         return len(self._waiting) + under_way
@@ -125,7 +117,7 @@ class Recorder:
 
     async def _something(self) -> bool:
         """Wait for something to write; say whether there is any, or all is over."""
-        while not self._stopping and (not self._left() or time.monotonic() < self._paused_until):
+        while not self._stopping and not self._left():
             await asyncio.sleep(GATHER_SECONDS)
             self._dropping.over(STRETCH_SECONDS)
         return self._left() > 0

@@ -248,27 +248,6 @@ def test_a_process_that_ends_while_nothing_is_shown_is_followed_by_another(
     assert len(out.read_text().splitlines()) == 3
 
 
-async def test_while_it_is_paused_nothing_is_handed_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "rows"
-    monkeypatch.setattr(recorder, "WRITER", (sys.executable, "-c", STAND_IN, str(out), "never"))
-    writing = Recorder(NO_BROKERS, KEYS)
-    writing.start()
-    writing.record(person(0), AT, DisplayDetail.GREEN)
-    await until(lambda: not writing._left())
-    writing.pause(seconds=60)
-    writing.record(person(1), AT, DisplayDetail.GREEN)
-    await asyncio.sleep(5 * recorder.GATHER_SECONDS)
-    assert len(out.read_text().splitlines()) == 1
-    writing.pause(seconds=0)
-    await until(lambda: not writing._left())
-    writing.pause(seconds=60)
-    writing.record(person(2), AT, DisplayDetail.GREEN)
-    await writing.stop()
-    assert len(out.read_text().splitlines()) == 3, "at the end it does not wait"
-
-
 async def test_a_machine_without_a_process_to_spare_drops_displays_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
