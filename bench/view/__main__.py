@@ -175,7 +175,7 @@ def _measure_before(commit: str, rounds_: int, count: int, changes: int, out: Pa
     if archive.returncode:
         raise StackError(f"There is no commit {commit} here: {archive.stderr.decode()}")
     subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
-    for what in ("view", "spread.py", "stacks.py", "machine.py"):
+    for what in ("view", "spread.py", "stacks.py", "machine.py", "plots.py"):
         _copy(ROOT / "bench" / what, tree / "bench" / what)
     (tree / ".venv").symlink_to(ROOT / ".venv")
     (tree / ".run" / "bench").mkdir(parents=True)

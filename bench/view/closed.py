@@ -53,12 +53,11 @@ def ask(
     cookies: Path,
     connections: int,
     seconds: int,
-    first: int = 0,
 ) -> Closed:
     """Ask `url` for so many seconds, from one thread; raise `StackError` where nothing came."""
     told = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-                              *told, "-s", str(SCRIPT), url, "--", str(cookies), str(first),
+                              *told, "-s", str(SCRIPT), url, "--", str(cookies),
                               COOKIE]  # fmt: skip
     said = run_quietly(command, seconds + SECONDS_OVER)
     found = msgspec.json.decode(said.splitlines()[-1], type=Closed)

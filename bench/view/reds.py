@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from random import Random
-from statistics import median
 from typing import Any
 
 from msgspec import Struct
@@ -24,6 +23,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 from app.development.stack.processes import StackError
 from app.development.stack.stack import Say
 from app.login.sessions import COOKIE
+from app.operator.latency.report import percentiles
 from bench.records import Record
 from bench.view import people
 from bench.view.stage import Stage
@@ -91,9 +91,10 @@ async def measure(
             displays[way] += asked
     found = []
     for way in Way:
-        ordered = sorted(took[way])
-        p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-        found.append(Reds(way.value, count, median(ordered), p99, ordered[-1], displays[way]))
+        of = percentiles(took[way])
+        assert of is not None
+        in_seconds = (of.p50_ms / 1_000, of.p99_ms / 1_000, of.max_ms / 1_000)
+        found.append(Reds(way.value, count, *in_seconds, displays[way]))
         say(_told(found[-1]))
     return found
 

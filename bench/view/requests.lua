@@ -1,15 +1,14 @@
 -- Asks as another person with each request: their sessions' cookies are lines of a file.
--- Arguments: the file, the first line to begin at (from 0), the name of the cookie.
+-- Arguments: the file, the name of the cookie.
 -- wrk's own headers (-H) and path go into each request. What was found is printed as JSON.
 
 local requests, at = {}, 0
 
 function init(arguments)
   for cookie in io.lines(arguments[1]) do
-    wrk.headers["Cookie"] = arguments[3] .. "=" .. cookie
+    wrk.headers["Cookie"] = arguments[2] .. "=" .. cookie
     requests[#requests + 1] = wrk.format()
   end
-  at = tonumber(arguments[2]) % #requests
 end
 
 function request()

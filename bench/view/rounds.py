@@ -3,7 +3,8 @@
 Of each address a round has: sessions that the view, just started, sees for the first time; the most
 answers a second of sessions that it knows, by connections; the same of a constant answer; latencies
 at 80% of that, on schedule; and sessions whose cookie is due for renewal. All the while changes of
-codes flow, and what these cost alone is measured first.
+codes flow. What these cost alone is measured before anybody asks: what folds displays works on for
+a while when nobody asks any more.
 """
 
 import gzip
@@ -128,11 +129,11 @@ class Found(Struct, frozen=True):
 
 def measure(stage: Stage, display: str, rounds: int, changes: int, say: Say) -> Found:
     """Measure on a stage on which changes flow."""
-    base, asked = list[Base](), list[Asked]()
     sleep(WARM_UP_SECONDS)
-    for number in range(1, rounds + 1):
-        one = _Round(stage, number, say)
-        base.append(one.base)
+    base = [alone(stage, number, BASE_SECONDS) for number in range(1, rounds + 1)]
+    asked = list[Asked]()
+    for each in base:
+        one = _Round(stage, each)
         for address in addresses(display):
             asked.append(one.ask(address))
             say(told(asked[-1]))
@@ -175,17 +176,14 @@ def told(asked: Asked) -> str:
 
 
 class _Round:
-    """One round. It begins with what changes cost alone."""
+    """One round, beside what changes cost alone."""
 
-    def __init__(self, stage: Stage, number: int, say: Say) -> None:
+    def __init__(self, stage: Stage, base: Base) -> None:
         self._stage = stage
-        self._number = number
-        self._say = say
+        self._base = base
         self._known = stage.folder / "cookies.txt"
         self._due = stage.folder / "due.txt"
         self._errors = 0
-        sleep(1.0)
-        self.base = alone(stage, number, BASE_SECONDS)
 
     def ask(self, address: Address) -> Asked:
         """Measure an address."""
@@ -209,7 +207,7 @@ class _Round:
         self._closed(address, self._due, CONNECTIONS[1], SECONDS)
         due = self._closed(address, self._due, CONNECTIONS[1], SECONDS)
         return Asked(
-            round=self._number,
+            round=self._base.round,
             name=address.name,
             body_bytes=size,
             cold=round(cold.rate, 1),
@@ -234,7 +232,7 @@ class _Round:
         self, used: dict[str, float], took: float, found: closed.Closed
     ) -> tuple[dict[str, float], float]:
         """Return the CPU time of an answer, by process and in all."""
-        base, to_us = self.base.cores, 1e6 / found.answers
+        base, to_us = self._base.cores, 1e6 / found.answers
         # wrk takes a while to write its requests, in which nothing but changes is done.
         own = {name: used[name] - base.get(name, 0.0) * took for name in used}
         all_ = sum(own.values()) + sum(base.values()) * found.seconds
