@@ -583,17 +583,19 @@ def _start(found: start.Found) -> Iterator[str]:
 
 def _machine(parts: Mapping[str, Kept]) -> Iterator[str]:
     yield from ("", "## The machine", "")
-    if parts:
-        newest = max(parts.values(), key=lambda kept: kept.at)
-        yield from ("| | |", "|---|---|")
-        yield from (f"| {name} | {value} |" for name, value in newest.machine.items())
-    yield from (
-        "",
-        "| Part | Command | When | Commit | Took | Load before |",
-        "|---|---|---|---|---|---|",
-    )
+    of: dict[str, list[str]] = {}
+    for kept in parts.values():
+        for name, value in kept.machine.items():
+            of.setdefault(name, []).append(value)
+    same = {name: values[0] for name, values in of.items() if len(set(values)) == 1}
+    own = [name for name in of if name not in same]
+    yield from ("| | |", "|---|---|")
+    yield from (f"| {name} | {value} |" for name, value in same.items())
+    columns = ["Part", "Command", "When", "Took", "Load before", *own]
+    yield from ("", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
     for name, kept in parts.items():
+        ran_on = "".join(f" {kept.machine[each]} |" for each in own)
         yield (
-            f"| {name} | `{kept.command}` | {kept.at:%Y-%m-%d %H:%M} UTC "
-            f"| {kept.machine['Yuekang']} | {kept.seconds} s | {kept.load_before:.1f} |"
+            f"| {name} | `{kept.command}` | {kept.at:%Y-%m-%d %H:%M} UTC | {kept.seconds} s "
+            f"| {kept.load_before:.1f} |{ran_on}"
         )
