@@ -19,7 +19,7 @@ colour is shown at all (亮码失败).
 - `explanations`, `reconciliation`: a person's row explained; the people whose data are still to be
   pushed to the national platform.
 - `hot_path`: what phones ask by the thousand, from the request to the bytes; `showing`: the same
-  for the framework, which is its specification; `shedding`, `places`: what comes first when
+  for the framework, which is its specification; `shedding`, `queues`: what comes first when
   more is asked than can be answered, and what is refused.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: the refusals that the view words itself.
@@ -36,6 +36,7 @@ colour is shown at all (亮码失败).
 
 It promises never to show a colour by data older than `limits.REFUSE_SECONDS`, and never to show a
 resident the data of another. It imports `app.gateway` (its bounds and refusals, for
-the page of agencies), `app.login`, `app.travel`, `app.projection` (what lies in
-Redis), `app.topics`, `app.web`, `app.process` and `models`.
+the page of agencies), `app.login`, `app.travel`, `app.credentials`, `app.projection` (where codes
+lie), `app.sources` (who runs a terminal), `app.audit`, `app.topics`, `app.web`, `app.process` and
+`models`.
 """

@@ -53,7 +53,7 @@ SELDOM_MAX = 2
 """Whoever asks more than twice in two seconds is answered by the framework, whose limiter counts
 them. A phone asks once in five seconds."""
 
-ASKED_MAX = 100_000
+COUNTED_MAX = 100_000
 """People counted within those two seconds; some 12 MB. If there are more, counting begins again."""
 
 PHONES_MAX = 150_000
@@ -69,7 +69,7 @@ Asked = dict[bytes, bytes]
 
 _BEFORE, _EPOCH = BEFORE.encode(), EPOCH_HEADER.encode()
 _SESSION, _LANGUAGE = f"{COOKIE}=".encode(), f"{LANGUAGE_COOKIE}=".encode()
-_ASKED = frozenset({b"cookie", _BEFORE, b"accept-language", b"accept-encoding", b"if-none-match"})
+_RELEVANT = {b"cookie", _BEFORE, b"accept-language", b"accept-encoding", b"if-none-match"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -86,7 +86,7 @@ class HotPath:
 
     def __init__(self, view: Services) -> None:
         self._view = view
-        self._answers: Mapping[str, Callable[[Asked], Awaitable[Answer | None]]] = {
+        self._handlers: Mapping[str, Callable[[Asked], Awaitable[Answer | None]]] = {
             DISPLAY: self._display,
             HOME: self._page,
         }
@@ -102,8 +102,8 @@ class HotPath:
             for gzipped, more in ((False, {}), (True, packed))
         }
         self._phone = lru_cache(PHONES_MAX)(partial(_phone, view.login.sessions))
-        self._asked: dict[str, int] = {}
-        self._asked_since = 0.0
+        self._times: dict[str, int] = {}
+        self._counted_since = 0.0
 
     async def answers(self, scope: HTTPScope, send: Send) -> bool:
         """Answer a plain question; False, and nothing was sent, if it is another one."""
@@ -118,11 +118,11 @@ class HotPath:
 
     async def _answer(self, scope: HTTPScope) -> Answer | None:
         path = scope["path"]
-        answer = self._answers.get(path)
+        answer = self._handlers.get(path)
         is_list = answer is None and path.startswith(STATUS_LISTS)
         if not (answer or is_list) or scope["method"] != "GET" or scope["query_string"]:
             return None
-        asked = _asked(scope["headers"])
+        asked = _relevant(scope["headers"])
         if asked is None:
             return None
         if answer is None:
@@ -184,9 +184,9 @@ class HotPath:
 
     def _asks_seldom(self, person: str) -> bool:
         now = time.monotonic()
-        if now - self._asked_since > SELDOM_SECONDS or len(self._asked) >= ASKED_MAX:
-            self._asked, self._asked_since = {}, now
-        times = self._asked[person] = self._asked.get(person, 0) + 1
+        if now - self._counted_since > SELDOM_SECONDS or len(self._times) >= COUNTED_MAX:
+            self._times, self._counted_since = {}, now
+        times = self._times[person] = self._times.get(person, 0) + 1
         return times <= SELDOM_MAX
 
     def _shown(self, phone: _Phone, read: Read, colour: Colour, before: str | None) -> None:
@@ -230,11 +230,11 @@ def _before(asked: Asked) -> str | None:
     return None if before is None else before.decode("latin-1")
 
 
-def _asked(headers: Iterable[tuple[bytes, bytes]]) -> Asked | None:
+def _relevant(headers: Iterable[tuple[bytes, bytes]]) -> Asked | None:
     """Return the headers that bear on an answer; None if one of them comes twice."""
     found: Asked = {}
     for name, value in headers:
-        if name in _ASKED:
+        if name in _RELEVANT:
             if name in found:
                 return None
             found[name] = value

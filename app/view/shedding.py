@@ -3,7 +3,7 @@
     drawings and history, then pages, then other JSON, then colours
 
 A request begins in a turn of the event loop that has room. The hot path answers it there, if it
-can; otherwise it goes on to the framework, once that has a place (app.view.places). Whoever finds
+can; otherwise it goes on to the framework, once that has a slot (app.view.queues). Whoever finds
 no room in time is refused: 亮码失败, with the time to come again.
 """
 
@@ -22,8 +22,8 @@ from app.view.hot_path import HotPath
 from app.view.limits import RETRY_BUSY_SECONDS
 from app.view.me import DISPLAY
 from app.view.pages.code_page import failed_page
-from app.view.places import NoRoom, Places, Turns, Waits
 from app.view.problems import CAUSE_DETAILS
+from app.view.queues import NoRoom, Priority, Slots, Turns
 from app.view.reading import Unavailable
 from app.web.headers import headers_of
 from app.web.language import Language
@@ -44,20 +44,23 @@ WAIT_SECONDS_MORE = 1.0
 for a connection; a terminal's for 3, with Kafka's second. Not all wait equally long, else those who
 are refused come again together."""
 
-_KINDS = (
-    (Waits.COLOUR, re.compile(r"/v1/(me/(display|code|token)|scans|s|s/.*|credential-keys)")),
-    (Waits.DRAWN, re.compile(r"/(me|me/.*|v1/me/(code\.svg|information.*|export)|check|counts)")),
-    (Waits.JSON, re.compile(r"/v1/.*")),
+_PRIORITIES = (
+    (Priority.COLOUR, re.compile(r"/v1/(me/(display|code|token)|scans|s|s/.*|credential-keys)")),
+    (
+        Priority.DRAWN,
+        re.compile(r"/(me|me/.*|v1/me/(code\.svg|information.*|export)|check|counts)"),
+    ),
+    (Priority.JSON, re.compile(r"/v1/.*")),
 )
 
 
-def kind_of(path: str) -> Waits | None:
+def priority_of(path: str) -> Priority | None:
     """Return what is asked for at an address; None for what is never refused."""
     if path == DISPLAY:  # most of what comes
-        return Waits.COLOUR
+        return Priority.COLOUR
     if NEVER.fullmatch(path):
         return None
-    return next((kind for kind, form in _KINDS if form.fullmatch(path)), Waits.PAGE)
+    return next((priority for priority, form in _PRIORITIES if form.fullmatch(path)), Priority.PAGE)
 
 
 class Shedding:
@@ -67,7 +70,7 @@ class Shedding:
         self._hot = hot
         self._app = app
         self._turns = Turns()
-        self._places = Places()
+        self._slots = Slots()
         self._now = now
         self._every = headers_of(view_url)
         self._json = as_bytes(
@@ -87,20 +90,22 @@ class Shedding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is asked for, or refuse it."""
-        if scope["type"] == ScopeType.HTTP and (kind := kind_of(scope["path"])) is not None:
-            await self._in_turn(kind, scope, receive, send)
+        if scope["type"] == ScopeType.HTTP and (priority := priority_of(scope["path"])) is not None:
+            await self._in_turn(priority, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _in_turn(self, kind: Waits, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _in_turn(
+        self, priority: Priority, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
         until = monotonic() + WAIT_SECONDS_MIN + WAIT_SECONDS_MORE * random()  # the loop's clock
         try:
-            await self._turns.enter(kind, until)
+            await self._turns.enter(priority, until)
             if not await self._hot.answers(scope, send):
-                async with self._places.held(kind, until):
+                async with self._slots.slot(priority, until):
                     await self._app(scope, receive, send)
         except NoRoom:
-            metrics.VIEW_SHED.labels(kind.value).inc()
+            metrics.VIEW_SHED.labels(priority.value).inc()
             await self._refuse(scope, send)
 
     async def _refuse(self, scope: HTTPScope, send: Send) -> None:

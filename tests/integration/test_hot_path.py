@@ -74,7 +74,7 @@ class Face:
         self, path: str, headers: Mapping[str, str], method: str = "GET"
     ) -> tuple[httpx.Response, httpx.Response, bool]:
         """Return the answers of the face and of the framework alone, and if the first was hot."""
-        self.hot._asked.clear()
+        self.hot._times.clear()
         before = self.passed
         front = await self.front.request(method, path, headers=dict(headers))
         hot = self.passed == before
