@@ -46,7 +46,7 @@ test: setup .run/keycloak/unpacked .run/npm/package-lock.json $(PEER)/target/ben
 	@$(PYTHON) docker/npm/unpack.py .run/npm
 	@touch $@
 
-bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; an hour
+bench: bench-setup ## Measure this and its peers side by side, into docs/benchmarks; four hours
 	$(BIN)/pytest -q tests/unit/test_bench_peers.py
 	@$(BENCH)/venv/bin/python -m bench $(PARTS) $(OPTIONS)
 	@$(BIN)/python -m bench.capacity

@@ -16,7 +16,7 @@ PROOF_CLOCK_SECONDS = 5
 
 READ_SECONDS = 0.25
 """A list is read again when it was read longer ago, and signed at once if a bit has changed. A
-code's own way to the view takes as long: a projection looks for what is new that often."""
+list can be so much later than a code."""
 
 CACHE_SECONDS = 1
 """How long a cache in front may answer for us: the least that HTTP can say. A red is on a phone so

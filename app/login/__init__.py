@@ -22,5 +22,6 @@
 
 It promises that a document number is in memory between the provider's answer and the gateway's,
 and nowhere else; a session has its last four characters. It imports `app.gateway` (its client and
-its media types), `app.web`, `app.topics` (names of sources), `app.process` and `models`.
+its media types), `app.audit`, `app.web`, `app.topics` (names of sources), `app.process` and
+`models`.
 """

@@ -57,8 +57,8 @@ class Replica:
 
     def find(self, person: str) -> tuple[State, bytes | None]:
         """Return how far the replica is, and a person's code as `stored` gave it, of one snapshot;
-        None for a code that is not there. Raise `NoReplica`. It takes 2 to 3 us, and waits for
-        nobody.
+        None for a code that is not there. Raise `NoReplica`. It takes microseconds, and waits
+        for nobody.
         """
         if monotonic() >= self._look_at:
             self._look()
