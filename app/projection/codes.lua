@@ -3,10 +3,10 @@
 --
 -- KEYS: state, counts, changes, a key for each code, a key for each of the trends
 -- ARGV: state as it must be ("" for none), state as it is to be,
---       in msgpack: changes to keep, number of the first change, how long each code is in the text
---       (0 deletes one), how long each change is there, for each of the trends: instant at which it
---       expires (s), field, how many to add; and for each partition whose count of held events
---       changed: field of the counts, count;
+--       in msgpack: changes to keep, by how much a version may leap, number of the first change, how
+--       long each code is in the text (0 deletes one), how long each change is there, for each of the
+--       trends: instant at which it expires (s), field, how many to add; and for each partition whose
+--       count of held events changed: field of the counts, count;
 --       the text: the codes and the changes, one after the other
 
 local state, counts, changes = KEYS[1], KEYS[2], KEYS[3]
@@ -14,7 +14,7 @@ if (redis.call('GET', state) or '') ~= ARGV[1] then
   return 0
 end
 
-local changes_kept, first, codes, told, trends, held = unpack(cmsgpack.unpack(ARGV[3]))
+local changes_kept, leap_max, first, codes, told, trends, held = unpack(cmsgpack.unpack(ARGV[3]))
 local text, at = ARGV[4], 1
 local more = {}
 
@@ -24,8 +24,8 @@ local function piece(length)
   return string.sub(text, at - length, at - 1)
 end
 
--- More than a code changes between two records. One that leapt would keep all others out for good.
-local leap_max, leapt = 1000000, 0
+-- A code whose version leapt would keep all others out for good.
+local leapt = 0
 
 -- Adds `by` to every count that the head of a code belongs to.
 local function count(head, by)

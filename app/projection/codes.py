@@ -46,6 +46,9 @@ CHANGES_KEPT = 50_000
 """Changes that a client can resume over: 100 s at 500 changes/s, an ordinary day many times over;
 some 15 MB."""
 
+LEAP_MAX = 1_000_000
+"""More than a code changes between two records. A version that leaps further is left out."""
+
 PAGE = 1_000
 """Changes that one read returns."""
 
@@ -161,6 +164,7 @@ class CodeWriter:
         numbers = _pack(
             (
                 CHANGES_KEPT,
+                LEAP_MAX,
                 state.changes - len(batch.changes) + 1,
                 [len(code) for code in codes_told],
                 [len(change) for change in changes_told],

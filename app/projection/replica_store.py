@@ -25,7 +25,7 @@ import structlog
 
 from app.process import metrics
 from app.process.consumer import LogRecord
-from app.projection.codes import CodeBatch, take_told, version_of
+from app.projection.codes import LEAP_MAX, CodeBatch, take_told, version_of
 from app.projection.follow import Unfit
 from app.projection.replica import CURRENT, DATA_FILE, LOCK_FILE, STATE_KEY, open_environment
 from app.projection.state import (
@@ -37,9 +37,6 @@ from app.projection.state import (
     new_epoch,
 )
 from models.events import PERSON_KEY
-
-LEAP_MAX = 1_000_000
-"""As in codes.lua: more than a code changes between two records."""
 
 READERS_SECONDS = 10.0
 """How often it is looked whether a reader has died. Until then all that it read is kept."""

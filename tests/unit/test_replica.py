@@ -14,15 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.process import metrics
-from app.projection.codes import CodeBatch
+from app.projection.codes import LEAP_MAX, CodeBatch
 from app.projection.follow import Unfit
 from app.projection.replica import CURRENT, DATA_FILE, LOOK_SECONDS, STATE_KEY, NoReplica, Replica
-from app.projection.replica_store import (
-    LEAP_MAX,
-    ReplicaFull,
-    ReplicaStore,
-    take_code,
-)
+from app.projection.replica_store import ReplicaFull, ReplicaStore, take_code
 from support.replicas import BYTES_MAX, LOG, begun, code_of, put
 from support.views import someone
 
