@@ -4,8 +4,6 @@ import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,8 +11,6 @@ from typing import Annotated, Any, TextIO
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.development.stack.processes import StackError
 from bench import (
@@ -40,6 +36,7 @@ from bench import (
 )
 from bench.broker import running_broker
 from bench.sides import SIDES
+from bench.terminal import Terminal
 
 DIRECTORY = Path(".run/bench")
 FREE_MIB_MIN = 6_144
@@ -66,27 +63,6 @@ class Part(StrEnum):
     DISPLAYS = "displays"
     REPLICA = "replica"
     GROWTH = "growth"
-
-
-class Terminal:
-    """Says how far it is: a bar on a terminal, lines elsewhere."""
-
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self.console.print(f"[dim]{datetime.now(UTC):%H:%M:%S}[/dim] {text}")
-
-    @contextmanager
-    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar; what is yielded moves it on."""
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        if not self.console.is_terminal:
-            self.say(f"{what} ({total:,})")
-        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda by: bar.advance(task, by)
 
 
 def main(

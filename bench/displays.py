@@ -38,9 +38,10 @@ from bench import topics
 from bench.broker import running_broker
 from bench.cpu import children, cpu_seconds_of
 from bench.records import KEYS, Record, person_key
-from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
+from bench.spread import Spread
 from bench.stack import applied, environment_with, record_of
+from bench.terminal import Terminal
 from models.events import DisplayData, DisplayDetail, DisplayRecorded, Outcome
 
 RATE = 25_000
@@ -360,13 +361,15 @@ def lines(found: Found) -> Iterator[str]:
         columns = [
             [getattr(run.latency, name) for run in runs] for name in ("p50_ms", "p99_ms", "max_ms")
         ]
-        yield f"| {what} | " + " | ".join(_spread(column, ".2f") for column in columns) + " |"
+        yield (
+            f"| {what} | " + " | ".join(Spread.of(column).text(".2f") for column in columns) + " |"
+        )
     each = [run.writer_seconds / run.written * 1e6 for run in beside]
     yield ""
     yield (
         f"A display takes {found.record_microseconds:g} µs of its request, "
-        f"{_spread(loop_microseconds(found), '.2f')} µs of the loop in all, and "
-        f"{_spread(each, '.1f')} µs of CPU of the writer's process; "
+        f"{Spread.of(loop_microseconds(found)).text('.2f')} µs of the loop in all, and "
+        f"{Spread.of(each).text('.1f')} µs of CPU of the writer's process; "
         f"{sum(run.lost for run in beside):,} of {sum(run.displays for run in beside):,} were "
         f"lost. A writer that has more than it can do takes {found.most_per_second:,.0f} a second, "
         f"at {found.most_microseconds:g} µs each."
@@ -380,8 +383,3 @@ def lines(found: Found) -> Iterator[str]:
     yield ""
     shares = ", ".join(f"{each:g} µs with {waiting:,}" for waiting, each in found.scans.items())
     yield f"A scan waits for Kafka. The producer's share of the loop, by how many wait: {shares}."
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    middle, least, most = (format(v, form) for v in (median(values), min(values), max(values)))
-    return f"{middle} ({least}–{most})"

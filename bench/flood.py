@@ -19,8 +19,8 @@ from app.process.settings import Settings
 from bench import topics
 from bench.latency import WARM_UP_SECONDS, run, whole_stack
 from bench.records import Record, person_key
-from bench.scale import Terminal
 from bench.stack import applied, record_of
+from bench.terminal import Terminal
 from models.events import (
     DisplayData,
     DisplayDetail,

@@ -21,7 +21,7 @@ from app.process.consumer import Consumer
 from app.process.memory import look_seldom
 from app.projection.freshness import Group, Inputs
 from bench.broker import running_broker
-from bench.scale import Terminal
+from bench.terminal import Terminal
 
 TOPICS, PARTITIONS = 6, 128
 ASKS = 500

@@ -24,9 +24,9 @@ from bench import machine, start, topics
 from bench.broker import running_broker
 from bench.cpu import cpu_seconds
 from bench.records import Record
-from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
 from bench.stack import applied, environment_with
+from bench.terminal import Terminal
 
 ROUNDS = 9
 """One round differs from the next by more than what is looked for."""

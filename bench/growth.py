@@ -27,8 +27,8 @@ from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.observer import Stalled
 from bench.outputs import different
 from bench.records import PARTITIONS, Record
-from bench.scale import Terminal
 from bench.sides import SIDES, Side
+from bench.terminal import Terminal
 from bench.worlds import STEPS, World
 from models.codes import HealthCode
 

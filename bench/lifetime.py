@@ -16,7 +16,7 @@ import cramjam
 from msgspec import Struct
 
 from bench.records import person_key
-from bench.scale import Terminal
+from bench.terminal import Terminal
 from models import events as e
 from models.facts import Fact
 from models.person import FoldOutcome, fold, unknown

@@ -29,9 +29,9 @@ from app.topics.catalogue import CATALOGUE, changelog_of, partition_of
 from bench import lifetime, start, topics
 from bench.broker import running_broker
 from bench.records import PARTITIONS, Record
-from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
 from bench.stack import applied, environment_with, record_of
+from bench.terminal import Terminal
 from models.rows import page_key
 
 FULL = 1_000

@@ -37,9 +37,9 @@ from bench import plots, start, topics
 from bench.broker import running_broker
 from bench.pauses import Pause, Seen
 from bench.records import PARTITIONS, Record, headers_of
-from bench.scale import Terminal
 from bench.sides import OWN_PYTHON, stop_all
 from bench.stack import applied, environment_with, record_of
+from bench.terminal import Terminal
 from models.events import NatResultData, NatResultReported, Result
 
 PEOPLE = 1_000_000

@@ -26,9 +26,10 @@ from bench import topics
 from bench.broker import running_broker
 from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.records import Record, person_key
-from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
+from bench.spread import Spread
 from bench.stack import environment_with
+from bench.terminal import Terminal
 from models.codes import Colour, EventRef, HealthCode, Interval, Reason
 from models.policy import ZONE
 
@@ -195,16 +196,11 @@ def lines(found: Found) -> Iterator[str]:
     for kept in KEPT:
         builds = [build for build in found.builds if build.kept == kept]
         cells = [
-            _spread([build.seconds for build in builds], ".1f"),
-            _spread([build.cpu_seconds for build in builds], ".1f"),
-            _spread([found.people / build.seconds for build in builds], ",.0f"),
-            _spread([build.peak_mib for build in builds], ",.0f"),
-            _spread([build.bytes_each for build in builds], ",.0f"),
-            _spread([build.find_us for build in builds], ".2f"),
+            Spread.of([build.seconds for build in builds]).text(".1f"),
+            Spread.of([build.cpu_seconds for build in builds]).text(".1f"),
+            Spread.of([found.people / build.seconds for build in builds]).text(",.0f"),
+            Spread.of([build.peak_mib for build in builds]).text(",.0f"),
+            Spread.of([build.bytes_each for build in builds]).text(",.0f"),
+            Spread.of([build.find_us for build in builds]).text(".2f"),
         ]
         yield f"| {kept} | {len(builds)} | {' | '.join(cells)} |"
-
-
-def _spread(values: list[float], form: str) -> str:
-    middle, least, most = statistics.median(values), min(values), max(values)
-    return f"{middle:{form}} ({least:{form}}–{most:{form}})"

@@ -4,16 +4,14 @@ Only us, with one worker. The counting fold, since its rows stay the same size: 
 many there are. The same number of events each, except the backlog at the end.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 
 from bench import compare
 from bench.broker import running_broker
 from bench.sides import SIDES
+from bench.terminal import Terminal
 
 PEOPLE = (1_000, 10_000, 100_000, 1_000_000)
 EVENTS_SHARE = 5
@@ -21,16 +19,6 @@ EVENTS_SHARE = 5
 
 FLAT = 0.20
 """How much the dearest may be above the cheapest, per event."""
-
-
-class Terminal(Protocol):
-    """Where progress is shown."""
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-
-    def bar(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a bar."""
 
 
 class Point(Struct, frozen=True):

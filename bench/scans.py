@@ -25,8 +25,8 @@ from app.web.issuing import tokens_by
 from bench import topics
 from bench.latency import whole_stack
 from bench.records import Record, person_key
-from bench.scale import Terminal
 from bench.stack import record_of
+from bench.terminal import Terminal
 from models.events import DocumentType, IdentityData, IdentityVerified
 
 RATE = 500

@@ -19,9 +19,9 @@ from msgspec import Struct
 from bench import compare
 from bench.broker import running_broker
 from bench.cpu import cpu_seconds, thread_cpu_seconds
-from bench.scale import Terminal
 from bench.sides import SIDES
 from bench.stacks import SAMPLES_A_SECOND, short
+from bench.terminal import Terminal
 
 STAGES: Sequence[tuple[str, str]] = (
     ("author", r"\bauthor \(app/topics/authentic"),

@@ -32,9 +32,9 @@ from app.web.issuing import operator_token
 from bench import topics
 from bench.cpu import cpu_seconds, peak_memory_mib
 from bench.records import Record, person_key
-from bench.scale import Terminal
 from bench.sides import OWN_PYTHON
 from bench.stack import applied, counted, environment_of, record_of
+from bench.terminal import Terminal
 from models.events import (
     DocumentType,
     IdentityData,
