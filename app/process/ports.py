@@ -1,4 +1,4 @@
-"""Ports of this machine: whether one is free, and who has it."""
+"""Ports of this machine: whether one is free, and who has it; free ones for tests and benchmarks."""
 
 import os
 import random
@@ -14,9 +14,6 @@ FIRST_GIVEN = 10_000
 
 LISTENS = "0A"
 """State of a listening socket in /proc/net/tcp."""
-
-_claims: list[socket.socket] = []
-"""One for each port that this process was given. They end with it."""
 
 
 def is_free(host: str, port: int) -> bool:
@@ -69,7 +66,7 @@ def _claim(port: int) -> bool:
     except OSError:
         claim.close()
         return False
-    _claims.append(claim)
+    claim.detach()  # open for as long as this process is
     return True
 
 
