@@ -1,4 +1,4 @@
-"""Ports of this machine: whether one is free, and who has it; free ones for tests and benchmarks."""
+"""Ports of this machine: whether one is free, who has it, and free ones for what tests start."""
 
 import os
 import random

@@ -1,7 +1,7 @@
 """A person's code at the instant of asking.
 
-It is read from the replica on this machine, in microseconds. Where nobody writes that, it is read
-from Redis: reads that arrive in one turn of the event loop become one MGET. Either way the
+It is read from the replica on this machine, in microseconds. Where that does not follow the log, it
+is read from Redis: reads that arrive in one turn of the event loop become one MGET. Either way the
 state of the read model comes along, so a code and its age are always of the same instant.
 """
 
@@ -80,30 +80,29 @@ class Codes:
     async def find(self, person: str, at: datetime) -> Read:
         """Return what `read` does at `at`, which is now, and count nothing.
 
-        While the replica is written nobody knows more: if its data are old, so are those of Redis.
-        To ask there when a worker is behind would take time from all just when it is short. Where
-        Redis is away too, what a replica says that nobody writes any more is better than nothing.
+        While the replica is at the end of the log nobody knows more: if its data are old, so are
+        those of Redis. To ask there when a worker is behind would take time from all just when it
+        is short. A replica that is not at the end, since it is ended, cut off or has just begun
+        again, may know less than Redis or more.
         """
-        read = self._of_replica(person, at, written_s=STALE_SECONDS)
-        if read is not None:
+        read = self._of_replica(person, at)
+        if read is not None and at.timestamp() - read.told_until <= STALE_SECONDS:
             return read
         try:
-            return await self._read_redis(person)
+            found = await self._read_redis(person)
         except Unavailable:
-            read = self._of_replica(person, self._now(), written_s=REFUSE_SECONDS)
+            read = self._of_replica(person, self._now())
             if read is None:
                 raise
             return read
+        return found if read is None or found.as_of >= read.as_of else read
 
-    def _of_replica(self, person: str, at: datetime, written_s: float) -> Read | None:
-        """Return what a replica says that was written within `written_s` before `at`."""
+    def _of_replica(self, person: str, at: datetime) -> Read | None:
+        """Return what the replica says; None where it says nothing that may be shown."""
         if self._replica is None:
             return None
         try:
-            state, stored = self._replica.find(person)
-            if at.timestamp() - state.at > written_s:
-                return None
-            return _judged(state, stored, at)
+            return _judged(*self._replica.find(person), at)
         except (NoReplica, Unavailable):
             return None  # Redis may know more, and else says why nothing is known
 
@@ -164,14 +163,16 @@ def _judged(state: State, stored: bytes | None, at: datetime) -> Read:
         raise Unavailable("store", RETRY_STORE_SECONDS)
     partition, code = (None, None) if stored is None else _read_code(stored)
     # A missing person may be in any partition, and may just not have arrived.
-    known = oldest(positions) if partition is None else positions[partition].known_until
+    own = positions if partition is None else positions[partition : partition + 1]
+    known = oldest(own)
     if known is not None and code is not None and code.complete_until is not None:
         known = min(known, code.complete_until.timestamp())
     if known is None or (lag_s := at.timestamp() - known) > REFUSE_SECONDS:
         raise Unavailable("stale", RETRY_STALE_SECONDS)
     lag_s = max(0.0, lag_s)
     stale = lag_s > STALE_SECONDS
-    read = Read(code, at, _instant(known), round(lag_s, 3), stale, positions)
+    told_until = min(position.as_of or 0.0 for position in own)
+    read = Read(code, at, _instant(known), round(lag_s, 3), stale, told_until, positions)
     if stale and read.colour is Colour.NONE:
         # A read model that is being rebuilt may not have come to this person's code yet.
         raise Unavailable("stale", RETRY_STALE_SECONDS)

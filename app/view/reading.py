@@ -35,6 +35,8 @@ class Read(Struct, frozen=True):
     as_of: datetime
     lag_s: float
     stale: bool
+    told_until: float = 0.0
+    """The instant up to which everything that workers told is in it (s since 1970)."""
     positions: tuple[Position, ...] = ()
     """How far the read model was, of each partition of health-codes."""
 

@@ -100,7 +100,7 @@ async def put(face: Face, model: Model, folder: Path, *codes: HealthCode, old: f
     """Write codes by data of `old` seconds ago into Redis and into the replica."""
     as_of = NOW - timedelta(seconds=old)
     await model.put(*codes, as_of=as_of)
-    replicated.put(folder, codes, as_of.timestamp(), NOW.timestamp())
+    replicated.put(folder, codes, NOW.timestamp(), as_of.timestamp())
     face.find_now()
 
 
@@ -299,20 +299,33 @@ async def test_what_is_old_is_shown_with_its_age_up_to_a_limit(
             assert front.status_code == (200 if old < REFUSE_SECONDS else 503), (old, path)
 
 
-async def test_where_nobody_writes_the_replica_redis_is_asked(
-    face: Face, model: Model, tmp_path: Path
+REPLICA_AND_REDIS = {
+    "a worker is behind, and Redis knows no more": (1, 20, 30, "green", 20),
+    "its machine is cut off from Kafka": (9, 9, 0, "red", 0),
+    "it was away for minutes, and has just begun again": (240, 240, 1, "red", 1),
+    "it is behind, and Redis is more so": (9, 9, 30, "green", 9),
+    "it is ended, and a worker is behind": (60, 60, 20, "red", 20),
+}
+"""How many seconds ago the replica was at the end of the log, workers at that of their inputs, and
+Redis at that of both; what is shown then, and its age."""
+
+
+@pytest.mark.parametrize("case", REPLICA_AND_REDIS)
+async def test_what_is_known_until_later_is_shown(
+    face: Face, model: Model, tmp_path: Path, case: str
 ) -> None:
+    told_s, applied_s, redis_s, colour, lag_s = REPLICA_AND_REDIS[case]
     green = CODES["green"]
     red = health_code(green.person, reason(), version=2)
-    await model.put(red, as_of=NOW - timedelta(seconds=30))
-    for silent_s, colour, lag_s in ((1, "green", 20), (9, "red", 30)):
-        reached, written = (NOW - timedelta(seconds=s) for s in (20, silent_s))
-        replicated.put(tmp_path, [green], reached.timestamp(), written.timestamp())
-        face.find_now()
-        front, behind, hot = await face.both(HOT[0], {**JSON, "cookie": GOOD})
-        assert plain(front) == plain(behind)
-        code = front.json()["code"]
-        assert (code["colour"], code["lag_s"], code["stale"], hot) == (colour, lag_s, True, True)
+    await model.put(red, as_of=NOW - timedelta(seconds=redis_s))
+    told, applied = (NOW - timedelta(seconds=s) for s in (told_s, applied_s))
+    replicated.put(tmp_path, [green], told.timestamp(), applied.timestamp())
+    face.find_now()
+    front, behind, hot = await face.both(HOT[0], {**JSON, "cookie": GOOD})
+    assert plain(front) == plain(behind)
+    code = front.json()["code"]
+    stale = lag_s > STALE_SECONDS
+    assert (code["colour"], code["lag_s"], code["stale"], hot) == (colour, lag_s, stale, True)
 
 
 async def test_where_redis_is_gone_the_replica_goes_on(

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,16 +16,15 @@ from app.topics.catalogue import CATALOGUE, HEALTH_CODES, partition_of
 from models.codes import HealthCode
 
 
-def put(folder: Path, codes: Sequence[HealthCode], as_of: float, written_at: float) -> None:
-    """Begin a replica again, of codes that are complete up to `as_of`, last written at
-    `written_at` (s since 1970)."""
+def put(folder: Path, codes: Sequence[HealthCode], told_until: float, applied_until: float) -> None:
+    """Begin a replica again, of all codes that workers told up to `told_until`, when they had
+    applied their inputs up to `applied_until` (s since 1970)."""
     name = secrets.token_hex(4)
     generation = folder / name
     generation.mkdir(parents=True)
-    reached = (Position(1, as_of, as_of),) * CATALOGUE.partitions
-    state = State(
-        "log", FORMAT, "epoch", "boot", "test", written_at, True, 0, {HEALTH_CODES: reached}
-    )
+    reached = (Position(1, told_until, applied_until),) * CATALOGUE.partitions
+    at = time.time()  # when it was written says nothing of what is in it
+    state = State("log", FORMAT, "epoch", "boot", "test", at, True, 0, {HEALTH_CODES: reached})
     environment = lmdb.open(str(generation), map_size=1 << 24, sync=False)
     with environment.begin(write=True) as batch:
         for code in codes:
