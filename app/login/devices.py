@@ -264,7 +264,8 @@ class Devices:
         return sorted(found, key=lambda device: device.used_at, reverse=True)
 
     async def end(self, person: str, family: str) -> None:
-        """End a phone of a person's; one that is another's, or is gone, is left as it is."""
+        """End a phone of a person's; one that is another's, or that Redis does not know, is left as
+        it is: anybody can name one."""
         try:
             if not await _sismember(self._redis, OF_PERSON + person, family):
                 await self._ended.take_back(person, family)  # as far as that failed before

@@ -76,13 +76,23 @@ class Ended:
         """End a session, in every copy of its cookie, and what it took. Raise `Away` where one of
         the two is not done; then end it again."""
         if session.id not in self._at_ms:  # a cookie that is sent again and again fills nothing
-            try:
-                await self.tell(self._redis, session.id)
-            except (RedisError, OSError, TimeoutError):
-                raise Away from None
+            await self._tell_now(session.id)
         await self.note(session.person, session.id)
         if session.family:  # what it took it took as the phone
             await self.take_back(session.person, session.family)
+
+    async def end_phone(self, person: str, family: str) -> None:
+        """End the sessions of an own phone, in every copy of their cookies, unless that is done.
+        Raise `Away` as `end` does."""
+        if family not in self._at_ms:
+            await self._tell_now(family)
+            await self.note(person, family)
+
+    async def _tell_now(self, ended: str) -> None:
+        try:
+            await self.tell(self._redis, ended)
+        except (RedisError, OSError, TimeoutError):
+            raise Away from None
 
     async def tell(self, redis: Any, ended: str) -> None:
         """Tell every view that a session (its id) or an own phone (its family) has ended.

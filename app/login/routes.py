@@ -199,7 +199,7 @@ class Login:
         with suppress(NoSession):
             session = self.sessions.read(request.cookies.get(COOKIE))
             if session.family:
-                await self.devices.end(session.person, session.family)
+                await self._end_phone(session.person, session.family)
             else:
                 await self.ended.end(session)
 
@@ -208,8 +208,14 @@ class Login:
         device = self.devices.read(request.cookies.get(DEVICE_COOKIE))
         if device is None or device.person == unless_of:
             return False
-        await self.devices.end(device.person, device.family)
+        await self._end_phone(device.person, device.family)
         return True
+
+    async def _end_phone(self, person: str, family: str) -> None:
+        """End an own phone that a cookie of ours names: Redis may have lost it, and a copy of the
+        cookie would go on."""
+        await self.devices.end(person, family)
+        await self.ended.end_phone(person, family)
 
     async def provider_logout(self) -> str | None:
         """Return where the provider's own session ends, if it offers that and answers."""

@@ -385,6 +385,21 @@ async def test_without_what_redis_knew_a_face_is_asked_for(
     assert await phone.challenge() is None
 
 
+@pytest.mark.parametrize("has", ["session and device", "session", "device"])
+async def test_a_logout_ends_every_copy_though_redis_lost_the_phone(
+    site: Site, phone: Phone, redis: Redis, has: str
+) -> None:
+    copied = phone.browser.cookies[COOKIE]
+    await redis.flushdb()
+    assert await phone.shows_the_code(), "no session is lost with Redis"
+    for cookie in {"session": [DEVICE_COOKIE], "device": [COOKIE]}.get(has, []):
+        del phone.browser.cookies[cookie]
+    await phone.browser.post("/logout")
+    phone.browser.cookies.clear()
+    phone.browser.cookies.set(COOKIE, copied)
+    assert not await phone.shows_the_code()
+
+
 async def test_another_site_can_do_nothing_with_it(site: Site, phone: Phone) -> None:
     challenge = await challenged(site, phone)
     said = {"challenge": challenge, "signature": phone.sign(challenge)}
