@@ -13,14 +13,12 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.gateway.answers import Missed, ParkedNow, RefusalsAnswer, SignOfLife, ToldLetter
 from app.process import metrics
 from app.process.clock import Clock
+from app.process.redis_client import CONNECTIONS_MAX, redis_at
 from app.projection.refusals import (
     Cursor,
     CursorInvalid,
@@ -48,7 +46,6 @@ ALIVE_SECONDS = 15.0
 RECONNECT_MS = 3_000
 RETRY_SECONDS = 5
 REDIS_SECONDS_MAX = 2.0
-REDIS_CONNECTIONS_MAX = 16
 
 _AWAY = (RefusalsUnknown, RedisError, OSError, TimeoutError)
 _encode = msgspec.json.Encoder().encode
@@ -59,13 +56,8 @@ class Refusals:
 
     def __init__(self, redis_url: str, now: Clock) -> None:
         self._now = now
-        self._redis = Redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_SECONDS_MAX,
-            socket_connect_timeout=REDIS_SECONDS_MAX,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS_MAX)
+        self._redis = redis_at(redis_url, REDIS_SECONDS_MAX)
+        self._turns = asyncio.Semaphore(CONNECTIONS_MAX)
         self._streams = Counter[str]()
         self._stopped = asyncio.Event()
 

@@ -54,10 +54,15 @@ async def nothing_more(person: str, ended: str) -> None:
 
 
 class Ended:
-    """Belongs to one event loop. `redis` waits longer than `WAIT_MS` for an answer."""
+    """Belongs to one event loop.
 
-    def __init__(self, redis: Redis, on_end: OnEnd = nothing_more) -> None:
+    `follower` waits longer than `WAIT_MS` for an answer, and tries nothing again by itself: behind
+    another connection there may be another server.
+    """
+
+    def __init__(self, redis: Redis, follower: Redis, on_end: OnEnd = nothing_more) -> None:
         self._redis = redis
+        self._follower = follower
         self.on_end = on_end
         self._at_ms: dict[str, int] = {}  # in the order in which they ended
         self._last = "0-0"
@@ -146,7 +151,7 @@ class Ended:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _read(self) -> None:
-        found: Any = await self._redis.xread({ENDED: self._last}, count=PAGE, block=WAIT_MS)
+        found: Any = await self._follower.xread({ENDED: self._last}, count=PAGE, block=WAIT_MS)
         entries = found[0][1] if found else []
         for number, fields in entries:
             self._last = number.decode()

@@ -84,15 +84,16 @@ class Login:
     """What the handlers share. Make it in the event loop's process; `start` and `close` it in the
     loop.
 
-    `redis` is the database of sessions. `has_code` says whether a person has a code; then a login
-    publishes nothing. `now` gives the instant, with its zone. `on_end` is for what has to end
-    with a session.
+    `redis` is the database of sessions, `follower` another client of it (`Ended`). `has_code` says
+    whether a person has a code; then a login publishes nothing. `now` gives the instant, with its
+    zone. `on_end` is for what has to end with a session.
     """
 
     def __init__(
         self,
         options: LoginOptions,
         redis: Redis,
+        follower: Redis,
         has_code: Callable[[str], Awaitable[bool]],
         now: Clock,
         *,
@@ -102,7 +103,7 @@ class Login:
     ) -> None:
         self.now = now
         self.sessions = Sessions(options.session_key, now)
-        self.ended = Ended(redis, on_end)
+        self.ended = Ended(redis, follower, on_end)
         self.guard = Guard(self.sessions, self.ended, options.view_url)
         self.devices = Devices(options.session_key, redis, self.ended, now)
         self._view_url = options.view_url.rstrip("/")

@@ -9,6 +9,7 @@
 - `probes`: /livez, /readyz and /metrics for a process that serves nothing else.
 - `macs`: the keyed hash that tells who made a record.
 - `ports`: whether a port is free, and who holds it.
+- `redis_client`: how Redis is asked, within bounds.
 - `files`: files that a reader finds whole.
 - `tasks`: how a background task is ended; `consumer`: a consumer of Kafka that ends; `gather`: when
   one fetches again; `producers`: how a producer is closed within a bounded time.

@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from app.process.redis_client import redis_at
 from app.projection.follow import ModelWriter, Unfit
 from app.projection.state import FOREIGN, StateGate
 
@@ -30,12 +29,7 @@ class RedisStore:
     @asynccontextmanager
     async def opened(self, log: str, id: str) -> AsyncIterator[ModelWriter]:
         """Connect; raise `Unfit` if the database holds keys of somebody else."""
-        redis = Redis.from_url(
-            self._url,
-            socket_timeout=REDIS_SECONDS_MAX,
-            socket_connect_timeout=REDIS_SECONDS_MAX,
-            retry=Retry(NoBackoff(), 0),
-        )
+        redis = redis_at(self._url, REDIS_SECONDS_MAX)
         try:
             yield self._writer(redis, StateGate(redis, log, id))
         except ResponseError as error:

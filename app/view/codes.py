@@ -142,6 +142,10 @@ class Codes:
         except (RedisError, OSError, TimeoutError):
             for future in waiting.values():
                 future.set_exception(Unavailable("store", RETRY_STORE_SECONDS))
+        except BaseException as error:  # a bug, or the end: nobody waits on for what does not come
+            for future in waiting.values():
+                future.set_exception(error)
+            raise
         else:
             for future, code in zip(waiting.values(), found[1:], strict=True):
                 future.set_result((found[0], code))

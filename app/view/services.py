@@ -6,9 +6,7 @@ from pathlib import Path
 
 from litestar import Litestar
 from msgspec import Struct
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 
 from app.audit.trail import Trail, Write
 from app.credentials.issuing import CodeRead, Issuer
@@ -21,6 +19,7 @@ from app.login.routes import Login
 from app.login.seal import Secrets
 from app.process.clock import Clock, now
 from app.process.kafka import Brokers
+from app.process.redis_client import redis_at
 from app.projection.holdings import Holdings
 from app.projection.replica import Replica
 from app.sources.follow import RegisterFollower
@@ -48,7 +47,8 @@ from app.view.watch import AlertWatch, targets_of
 from app.web.tokens import Tokens, Trust
 from models.codes import Colour, Judgement, judge
 
-REDIS_CONNECTIONS_MAX = 16
+TRIES = 2
+"""Of a question to Redis: a connection may have died while nobody used it."""
 
 REGISTER_SECONDS_MAX = 5.0
 """How long a view that starts waits for the register of sources; it takes a tenth of a second. If
@@ -106,10 +106,10 @@ class Services:
         self.samples = options.samples
         self.gateway_url = options.login.gateway_url
         self.gateway_docs_url = options.gateway_docs_url
-        self.redis = _redis(options.redis_url, limits.STORE_SECONDS_MAX)
+        self.redis = redis_at(options.redis_url, limits.STORE_SECONDS_MAX, TRIES)
         # The client's timeout must be longer than a blocking read waits.
-        self._follower = _redis(options.redis_url, 5 * limits.STORE_SECONDS_MAX)
-        self._rows = _redis(options.rows_redis_url, limits.STORE_SECONDS_MAX)
+        self._follower = redis_at(options.redis_url, 5 * limits.STORE_SECONDS_MAX, TRIES)
+        self._rows = redis_at(options.rows_redis_url, limits.STORE_SECONDS_MAX, TRIES)
         self.tokens = Tokens(options.trust, self.register)
         self.duty = Duty(
             options.login.session_key, self.tokens, options.login.view_url, options.now
@@ -120,7 +120,9 @@ class Services:
         self.trail = Trail(options.write_down or self.writer.write, options.now)
         self.explanations = Explanations(self._rows, self.trail, options.now)
         self.reconciliation = Reconciliation(self._rows, self.codes, self.trail, options.now)
-        self._sessions = _redis(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
+        self._sessions = redis_at(options.sessions_redis_url, limits.STORE_SECONDS_MAX, TRIES)
+        # It has to hear of each connection that is lost: it reads again what it may have missed.
+        self._sessions_follower = redis_at(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
         self.information = Information(self._rows, options.now)
         self.view_url = options.login.view_url
         self.proofs = Proofs(options.display_key, self.information)
@@ -131,11 +133,16 @@ class Services:
         self.watch = AlertWatch(targets_of(options.watched), self.reconciliation.queue)
         self.displays = Displays(options.display_key, options.now)
         self.credential_keys = IssuerKeys(options.credential_key, options.credential_former_keys)
-        self._credentials = _redis(options.credentials_redis_url, limits.STORE_SECONDS_MAX)
+        self._credentials = redis_at(options.credentials_redis_url, limits.STORE_SECONDS_MAX, TRIES)
         self.holdings = Holdings(self._credentials)
         self.issuer = Issuer(self.holdings, self.credential_keys, self._judged, options.now)
         self.login = Login(
-            options.login, self._sessions, self._has_code, options.now, on_end=self.issuer.end
+            options.login,
+            self._sessions,
+            self._sessions_follower,
+            self._has_code,
+            options.now,
+            on_end=self.issuer.end,
         )
         holders = Holders(self.credential_keys, self.holdings)
         self.statuses = Statuses(self.holdings, self.credential_keys, options.now)
@@ -208,20 +215,8 @@ class Services:
         await self._rows.aclose()
         await self.login.close()
         await self._sessions.aclose()
+        await self._sessions_follower.aclose()
         await self._credentials.aclose()
         await self.redis.aclose()
         if self.replica is not None:
             self.replica.close()
-
-
-def _redis(url: str, seconds_max: float) -> Redis:
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=REDIS_CONNECTIONS_MAX,
-        timeout=seconds_max,
-        socket_timeout=seconds_max,
-        socket_connect_timeout=seconds_max,
-        # A second try, since a connection may have died while it lay in the pool.
-        retry=Retry(NoBackoff(), 1),
-    )
-    return Redis.from_pool(pool)

@@ -426,7 +426,7 @@ async def test_while_redis_is_away_nothing_is_said_and_the_phone_is_kept(
 ) -> None:
     challenge = await challenged(site, phone)
     nobody = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
-    devices = Devices(SESSION_KEY, nobody, Ended(nobody), site.clock)
+    devices = Devices(SESSION_KEY, nobody, Ended(nobody, nobody), site.clock)
     device = devices.read(phone.browser.cookies[DEVICE_COOKIE])
     assert device is not None
     with pytest.raises(Away):

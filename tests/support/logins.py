@@ -280,6 +280,7 @@ class Site:
                 claim_names=claim_names or ClaimNames(),
             ),
             redis,
+            redis,
             has_code,
             self.clock,
             to_provider=to_provider,

@@ -18,6 +18,7 @@ from app.login import ended
 from app.login.ended import ENDED, KEPT, SILENT_SECONDS_MAX, Ended
 from app.login.sessions import Away, Session, Sessions
 from app.process.ports import free_port
+from app.process.redis_client import redis_at
 from models.events import DocumentType
 from support.logins import CARD, SESSION_KEY, Clock, person_of
 
@@ -43,8 +44,8 @@ def begun(family: str = "") -> Session:
 @asynccontextmanager
 async def following(url: str) -> AsyncIterator[Ended]:
     """A view of its own, that has heard."""
-    async with Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as redis:
-        each = Ended(redis)
+    async with redis_at(url, 1.0, tries=2) as redis, redis_at(url, 1.0) as follower:
+        each = Ended(redis, follower)
         each.start()
         await each.heard()
         try:
@@ -157,7 +158,7 @@ async def test_what_ended_while_the_connection_was_lost_is_known(redis_url: str)
 
 async def test_without_redis_nothing_is_said() -> None:
     async with Redis.from_url(f"redis://127.0.0.1:{free_port()}/2", socket_timeout=1) as redis:
-        each = Ended(redis)
+        each = Ended(redis, redis)
         for family in ("", "f" * 32):
             with pytest.raises(Away):
                 each.is_over(begun(family))

@@ -82,7 +82,7 @@ def test_an_origin_is_as_browsers_write_it(url: str, origin: str) -> None:
 @pytest.fixture(scope="module")
 def http() -> Any:
     store: Any = None
-    guard = Guard(Sessions(SESSION_KEY, Clock()), Ended(store), VIEW)
+    guard = Guard(Sessions(SESSION_KEY, Clock()), Ended(store, store), VIEW)
 
     @get("/thing", guards=[guard.same_origin])
     async def read() -> str:
