@@ -8,6 +8,7 @@ state of the read model comes along, so a code and its age are always of the sam
 import asyncio
 from datetime import datetime
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 
 from msgspec import Struct
@@ -33,6 +34,9 @@ from app.view.limits import (
 from app.view.reading import Read, Unavailable
 from models.codes import Colour, ConditionKind, EventRef, Interval, Owner, judge
 from models.policy import ZONE, policy_at
+
+AWAY_SECONDS = 1.0
+"""For so long after Redis gave no answer nobody asks it."""
 
 Found = tuple[bytes | None, bytes | None]
 """The state, and the code as it is stored."""
@@ -61,6 +65,7 @@ class Codes:
         self._replica = replica
         self._waiting: dict[str, asyncio.Future[Found]] = {}
         self._asked = 0
+        self._away_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: tuple[bytes | None, State | None] = None, None
 
@@ -115,6 +120,8 @@ class Codes:
         await end(*self._tasks, again_after=CANCEL_AGAIN_SECONDS)
 
     def _find(self, person: str) -> "asyncio.Future[Found]":
+        if monotonic() < self._away_until:
+            raise Unavailable("store", RETRY_STORE_SECONDS)
         found = self._waiting.get(person)
         if found is None:
             if self._asked >= READS_WAITING_MAX:
@@ -140,6 +147,9 @@ class Codes:
         try:
             found: Any = await self._redis.mget(STATE, *(CODE + person for person in waiting))
         except (RedisError, OSError, TimeoutError):
+            # Whoever asks next would wait as long: the hot path's own question is asked again by
+            # the framework, and the phone would give up before that.
+            self._away_until = monotonic() + AWAY_SECONDS
             for future in waiting.values():
                 future.set_exception(Unavailable("store", RETRY_STORE_SECONDS))
         except BaseException as error:  # a bug, or the end: nobody waits on for what does not come

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from itertools import product
@@ -16,8 +17,9 @@ from redis.asyncio import Redis
 from app.credentials.bounds import ASK_SECONDS, LIFE
 from app.login.sessions import COOKIE, RENEW, Session, Sessions
 from app.process.ports import free_port
+from app.process.redis_client import redis_at
 from app.process.settings import Settings
-from app.view import recorder
+from app.view import codes, recorder
 from app.view.displays import Display, Displays
 from app.view.hot_path import SELDOM_MAX, HotPath
 from app.view.limits import NOTICE_SECONDS, REFUSE_SECONDS, STALE_SECONDS
@@ -339,6 +341,29 @@ async def test_where_redis_is_gone_the_replica_goes_on(
         front, _, was_hot = await face.both(HOT[0], {**JSON, "cookie": GOOD})
         assert (was_hot, front.status_code) == (hot, status)
         assert status == 503 or front.json()["code"]["stale"] is (silent_s > STALE_SECONDS)
+
+
+async def test_a_redis_that_is_silent_is_asked_once_for_a_display(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = 0
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        async with redis_at(url, 0.2, tries=2) as silent:
+            face.view.codes._redis = silent
+            answer = await face.front.get(HOT[0], headers={**JSON, "cookie": GOOD})
+            assert (answer.status_code, face.passed) == (503, 1)
+            assert connections == 2, "by the hot path, twice; the framework knows already"
+            monkeypatch.setattr(codes, "monotonic", lambda: time.monotonic() + codes.AWAY_SECONDS)
+            await face.front.get(HOT[0], headers={**JSON, "cookie": GOOD})
+            assert connections == 4, "then it is asked again"
 
 
 async def test_who_asks_too_often_is_counted_by_the_framework(
