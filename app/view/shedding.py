@@ -33,10 +33,13 @@ from app.web.site import language_of
 
 NEVER = re.compile(
     r"/(livez|readyz|metrics|static/.*|v1/changes|problems/.*"
-    r"|login.*|logout.*|duty/log(in|out)|me/devices.*)"
+    r"|login(/.*)?|logout|duty/log(in|out)|me/devices(/.*)?)"
 )
 """What is never refused here: probes, what a page is made of, what bounds itself, who comes in, and
-who ends a session."""
+who ends a session. Of these too no more begin in a turn than of colours."""
+
+NEVER_SECONDS = 3_600.0
+"""The longest that anything may wait for its turn. A turn takes a fraction of a second."""
 
 WAIT_SECONDS_MIN = 1.0
 WAIT_SECONDS_MORE = 1.0
@@ -90,10 +93,13 @@ class Shedding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is asked for, or refuse it."""
-        if scope["type"] == ScopeType.HTTP and (priority := priority_of(scope["path"])) is not None:
-            await self._in_turn(priority, scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        if scope["type"] == ScopeType.HTTP:
+            priority = priority_of(scope["path"])
+            if priority is not None:
+                await self._in_turn(priority, scope, receive, send)
+                return
+            await self._turns.enter(Priority.COLOUR, monotonic() + NEVER_SECONDS)
+        await self._app(scope, receive, send)
 
     async def _in_turn(
         self, priority: Priority, scope: HTTPScope, receive: Receive, send: Send

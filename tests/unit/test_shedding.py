@@ -30,6 +30,10 @@ KINDS = {
     **dict.fromkeys(("/livez", "/readyz", "/metrics", "/v1/changes", "/problems/busy"), None),
     **dict.fromkeys(("/static/code.js", "/login", "/login/callback", "/logout"), None),
     **dict.fromkeys(("/duty/login", "/duty/logout", "/me/devices", "/me/devices/end"), None),
+    **dict.fromkeys(
+        ("/loginX", "/logoutX", "/logout/x", "/duty/logins", "/nowhere"), Priority.PAGE
+    ),
+    "/me/devicesX": Priority.DRAWN,
 }
 
 
@@ -125,7 +129,7 @@ async def test_no_more_begin_in_a_turn_than_it_has_room_for(http: Any) -> None:
         pass
 
     http.app._app = behind
-    paths = ["/check", "/code", "/v1/counts", "/v1/me/code"] * 100
+    paths = ["/check", "/code", "/v1/counts", "/v1/me/code", "/login"] * 100
     scopes = [{"type": "http", "path": path, "headers": [], "query_string": b""} for path in paths]
     asking = [asyncio.create_task(http.app(scope, None, send)) for scope in scopes]
     await asyncio.sleep(0)
@@ -140,7 +144,8 @@ async def test_no_more_begin_in_a_turn_than_it_has_room_for(http: Any) -> None:
     drawn = [priority_of(path) for path in began].index(
         Priority.DRAWN, ADMITTED_MAX[Priority.DRAWN]
     )
-    assert began[:drawn].count("/v1/me/code") == 100, "the rest of what can wait comes last"
+    for path in ("/v1/me/code", "/login"):
+        assert began[:drawn].count(path) == 100, "the rest of what can wait comes last"
 
 
 async def test_whoever_fails_gives_the_slot_back(http: Any) -> None:
