@@ -26,9 +26,9 @@ ASK_SECONDS = 5
 """A session has one credential in this time. It is less than anybody needs to log in again."""
 
 SIGN_SECONDS = 15
-"""A list in which nothing changed is signed again when it is older than this, so that it says how
-old it is; a phone is told that beside it (`x-as-of`). A terminal that asks every 20 s, and may keep
-a list for 15 s, is within the minute that is promised."""
+"""A list in which nothing changed is signed again at each multiple of this that its data come to,
+so that it says how old it is; a phone is told that beside it (`x-as-of`). A terminal that asks
+every 20 s, and may keep a list for 15 s, is within the minute that is promised."""
 
 LIST_SECONDS_MAX = 15 * 60
 """No terminal believes a list older than this. Who turns red meanwhile would be green at a gate

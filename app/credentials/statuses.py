@@ -1,15 +1,15 @@
 """The status lists as they are served: which credentials are turned off, signed, for anybody.
 
     2      sub          the list's address, as credentials have it
-    6      iat          the instant until which everything appended is in it
+    6      iat          an instant until which everything appended is in it
     4      exp          `LIST_SECONDS_MAX` after that: no terminal believes it for longer
     65534  ttl          after how many seconds to ask again
     65533  status_list  {bits: 1, lst: the bits, compressed by zlib}
 
 A list is the same for everybody in it, so a cache can answer for us. It is read again every
-`READ_SECONDS`, and signed again when a bit has changed, or after `SIGN_SECONDS`: else it stays the
-same, byte by byte, and whoever has it is told so (304). What it tells has been true until `as_of`
-then, which a header says.
+`READ_SECONDS`, and signed again when a bit has changed, or its data have come to the next multiple
+of `SIGN_SECONDS`: else it stays the same, byte by byte, from whichever view, and whoever has it is
+told so (304). What it tells has been true until `as_of` then, which a header says.
 
 They are status list tokens of draft-ietf-oauth-status-list-20 (5.2) in CBOR: a COSE_Sign1 of the
 type `application/statuslist+cwt`. `iat` is the age of the data and not of the signature: a
@@ -33,7 +33,7 @@ from app.credentials.keys import IssuerKeys
 from app.process.clock import Clock
 from app.process.producers import unawaited
 from app.process.tasks import CANCEL_AGAIN_SECONDS, end
-from app.projection.holdings import Holdings, StatusBits
+from app.projection.holdings import Holdings
 from app.web.problems import Refused
 
 LIST_TYPE = "application/statuslist+cwt"
@@ -61,7 +61,7 @@ RETRY_SECONDS = 2
 
 
 class ServedList(Struct, frozen=True):
-    """A list as it is sent, when it was signed, and when it was read last (s since 1970).
+    """A list as it is sent, its `iat`, and when it was read last (s since 1970).
 
     By all that was appended until `as_of` (s since 1970) it is as it was signed.
     """
@@ -69,7 +69,7 @@ class ServedList(Struct, frozen=True):
     content: bytes
     etag: str
     bits: bytes
-    signed_at: float
+    iat: int
     read_at: float
     as_of: float
 
@@ -134,15 +134,15 @@ class Statuses:
         if found is None:
             self._kept.pop(chunk, None)
             raise Refused("not-found", "There is no such status list, or no longer.")
-        if at - found.as_of > LIST_SECONDS_MAX:
+        iat = int(found.as_of // SIGN_SECONDS) * SIGN_SECONDS
+        if at - iat > LIST_SECONDS_MAX:
             raise away()
-        is_same = kept is not None and kept.bits == found.bits
-        if kept is not None and is_same and 0 <= at - kept.signed_at < SIGN_SECONDS:
+        if kept is not None and (kept.bits, kept.iat) == (found.bits, iat):
             served = replace(kept, read_at=at, as_of=found.as_of)
         else:
-            content = sign_list(self._keys, chunk, found)
+            content = sign_list(self._keys, chunk, found.bits, iat)
             etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
-            served = ServedList(content, etag, found.bits, at, at, found.as_of)
+            served = ServedList(content, etag, found.bits, iat, at, found.as_of)
         self._kept[chunk] = served
         self._kept.move_to_end(chunk)
         if len(self._kept) > LISTS_KEPT:
@@ -159,16 +159,15 @@ class Statuses:
         return ListsAnswer([list_uri(chunk) for chunk in chunks], int(at.timestamp() * 1_000))
 
 
-def sign_list(keys: IssuerKeys, chunk: str, found: StatusBits) -> bytes:
-    """Return a chunk as a status list token."""
-    as_of = int(found.as_of)
+def sign_list(keys: IssuerKeys, chunk: str, bits: bytes, iat: int) -> bytes:
+    """Return a chunk as a status list token; the same arguments give the same bytes."""
     payload = pack(
         {
             SUB: list_uri(chunk),
-            IAT: as_of,
-            LIST_EXP: as_of + LIST_SECONDS_MAX,
+            IAT: iat,
+            LIST_EXP: iat + LIST_SECONDS_MAX,
             TTL: SIGN_SECONDS,
-            STATUS_LIST: {"bits": 1, "lst": zlib.compress(found.bits, LEVEL)},
+            STATUS_LIST: {"bits": 1, "lst": zlib.compress(bits, LEVEL)},
         }
     )
     return keys.sign(payload, {TYP: LIST_TYPE})

@@ -18,7 +18,7 @@ from app.credentials.cose import Forged
 from app.credentials.keys import IssuerKeys
 from app.credentials.proofs import PROOF_PREFIX, proof_message, read_proof
 from app.credentials.statuses import LIST_TYPE, sign_list
-from app.projection.holdings import CHUNK_BITS, Place, StatusBits
+from app.projection.holdings import CHUNK_BITS, Place
 from app.web.site import static_file
 from models.codes import Colour
 from support.credentials import Phone, base45, claims, credential, text_of
@@ -67,7 +67,7 @@ class Issuer:
             route.fulfill(body=self.list_of(path.rpartition("/")[2]))
 
     def list_of(self, chunk: str) -> bytes:
-        return sign_list(self.keys, chunk, StatusBits(self.as_of.timestamp(), bytes(self.bits)))
+        return sign_list(self.keys, chunk, bytes(self.bits), int(self.as_of.timestamp()))
 
 
 @pytest.fixture
