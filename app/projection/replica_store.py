@@ -181,7 +181,11 @@ class ReplicaWriter:
             self._environment = None
 
     def _current(self) -> str:
-        return os.readlink(self._folder / CURRENT)
+        """Return the generation that is current; raise `FileNotFoundError` if its data are gone,
+        which whoever has them open would not see."""
+        generation = os.readlink(self._folder / CURRENT)
+        (self._folder / generation / DATA_FILE).stat()
+        return generation
 
     @property
     def _opened(self) -> lmdb.Environment:

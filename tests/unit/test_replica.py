@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_a_closed_replica_is_none(folder: Path, replica: Replica) -> None:
 # What is begun again, damaged or removed
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "garbage", "removed"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "garbage", "removed", "without its folder"])
 async def test_a_damaged_file_is_given_up_and_begun_again(
     folder: Path, replica: Replica, damage: str
 ) -> None:
@@ -171,8 +172,10 @@ async def test_a_damaged_file_is_given_up_and_begun_again(
             os.truncate(data, 0)
         case "garbage":
             data.write_bytes(Random(1).randbytes(data.stat().st_size))
-        case _:
+        case "removed":
             data.unlink()
+        case _:
+            shutil.rmtree(data.resolve().parent)
     with pytest.raises(NoReplica):
         replica.find(PEOPLE[0])
 
@@ -198,10 +201,20 @@ def _found(replica: Replica) -> bytes | str | None:
         return str(why)
 
 
-async def test_a_writer_whose_files_were_removed_has_moved(folder: Path) -> None:
+@pytest.mark.parametrize("removed", ["link", "data", "generation", "folder"])
+async def test_a_writer_whose_files_were_removed_has_moved(folder: Path, removed: str) -> None:
     async with ReplicaStore(folder, BYTES_MAX).opened(LOG, "w") as writer:
         state = await put(writer, await begun(writer), 1, PEOPLE)
-        (folder / CURRENT).unlink()
+        generation = (folder / CURRENT).resolve()
+        match removed:
+            case "link":
+                (folder / CURRENT).unlink()
+            case "data":
+                (generation / DATA_FILE).unlink()
+            case "generation":
+                shutil.rmtree(generation)
+            case _:
+                shutil.rmtree(folder)
         assert not await writer.apply(CodeBatch(), state)
 
 
