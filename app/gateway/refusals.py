@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from app.gateway.answers import Missed, ParkedNow, RefusalsAnswer, SignOfLife, ToldLetter
 from app.process import metrics
 from app.process.clock import Clock
-from app.process.redis_client import CONNECTIONS_MAX, redis_at
+from app.process.redis_client import REDIS_CONNECTIONS_MAX, redis_at
 from app.projection.refusals import (
     Cursor,
     CursorInvalid,
@@ -57,7 +57,7 @@ class Refusals:
     def __init__(self, redis_url: str, now: Clock) -> None:
         self._now = now
         self._redis = redis_at(redis_url, REDIS_SECONDS_MAX)
-        self._turns = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS_MAX)
         self._streams = Counter[str]()
         self._stopped = asyncio.Event()
 

@@ -5,7 +5,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-CONNECTIONS_MAX = 16
+REDIS_CONNECTIONS_MAX = 16
 
 
 class _Pool(BlockingConnectionPool):
@@ -26,7 +26,7 @@ def redis_at(url: str, seconds_max: float, tries: int = 1) -> Redis:
     longer than `seconds_max`, and tries what fails so many times."""
     pool = _Pool.from_url(
         url,
-        max_connections=CONNECTIONS_MAX,
+        max_connections=REDIS_CONNECTIONS_MAX,
         timeout=seconds_max,
         socket_timeout=seconds_max,
         socket_connect_timeout=seconds_max,

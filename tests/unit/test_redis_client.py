@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import RedisError
 from uvloop import new_event_loop
 
-from app.process.redis_client import CONNECTIONS_MAX, redis_at
+from app.process.redis_client import REDIS_CONNECTIONS_MAX, redis_at
 
 LOOPS = {"uvloop": new_event_loop, "asyncio": asyncio.new_event_loop}
 """Faces run on the first, everything else on the second."""
@@ -89,6 +89,6 @@ def test_a_connection_that_ended_while_nobody_used_it_is_not_used(
 async def test_whoever_finds_no_free_connection_is_told_so_in_time(redis_url: str) -> None:
     async with redis_at(redis_url, 0.2) as client:
         asking: Any = client
-        waiting = [asking.blpop(["nothing"], timeout=1) for _ in range(CONNECTIONS_MAX + 1)]
+        waiting = [asking.blpop(["nothing"], timeout=1) for _ in range(REDIS_CONNECTIONS_MAX + 1)]
         found = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(each, RedisError) for each in found)
