@@ -41,6 +41,9 @@ MEASURED = "bench-growth-stretch"
 
 CHANGELOGS = {US: "{group}-changelog", THEY: "{group}-people-changelog"}
 
+WARM_SECONDS_MAX = 900.0
+"""A side joins its group once it has folded what comes before."""
+
 QUIET_CORES = 0.15
 QUIET_SECONDS = 1.0
 QUIET_SECONDS_MAX = 120.0
@@ -149,7 +152,7 @@ def _run(broker: Broker, world: Filled, side: Side, round_: int, directory: Path
             def cpu() -> float:
                 return sum(cpu_seconds(process.pid or 0) for process in processes)
 
-            observer.wait_stable(side.members, compare.JOIN_SECONDS_MAX)
+            observer.wait_stable(side.members, WARM_SECONDS_MAX)
             fill = observer.wait_done(compare.RUN_SECONDS_MAX, cpu)[-1]
             compacted = _quiet(cpu)
             before = cpu()
