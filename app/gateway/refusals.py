@@ -56,7 +56,7 @@ class Refusals:
 
     def __init__(self, redis_url: str, now: Clock) -> None:
         self._now = now
-        self._redis = redis_at(redis_url, REDIS_SECONDS_MAX)
+        self._redis = redis_at(redis_url, REDIS_SECONDS_MAX, again=True)
         self._turns = asyncio.Semaphore(REDIS_CONNECTIONS_MAX)
         self._streams = Counter[str]()
         self._stopped = asyncio.Event()

@@ -4,32 +4,50 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
 
 REDIS_CONNECTIONS_MAX = 16
 
 
 class _Pool(BlockingConnectionPool):
-    """Connections of one client."""
+    """Connections of a client that has to know when one was lost."""
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
-        """Return once it can be used. It may have ended while it lay here, which redis-py finds out
-        when it asks; and of one that was reset uvloop tells by a `RuntimeError`, which it does not
-        expect."""
+        """Return once it can be used; raise `ConnectionError` if it ended while nobody used it.
+
+        Of one that was reset uvloop tells at the next write alone, by a `RuntimeError`, which
+        redis-py does not expect.
+        """
         reader, writer = connection._reader, connection._writer
         if (reader is not None and reader.at_eof()) or (writer is not None and writer.is_closing()):
-            await connection.disconnect()
+            await self._take_leave(connection)
         await super().ensure_connection(connection)
 
+    async def _take_leave(self, connection: AbstractConnection) -> None:
+        await connection.disconnect()
+        raise ConnectionError("The connection ended while nobody used it.")
 
-def redis_at(url: str, seconds_max: float, tries: int = 1) -> Redis:
+
+class _AskingAgain(_Pool):
+    """Connections of a client to which all are the same."""
+
+    async def _take_leave(self, connection: AbstractConnection) -> None:
+        await connection.disconnect()
+
+
+def redis_at(url: str, seconds_max: float, *, again: bool) -> Redis:
     """Return a client. It raises redis' `TimeoutError` if an answer, or a free connection, takes
-    longer than `seconds_max`, and tries what fails so many times."""
-    pool = _Pool.from_url(
+    longer than `seconds_max`.
+
+    `again` says whether it asks once more, on another connection, where one was lost. Whoever goes
+    on from what it has read hears of that itself: behind another connection may be another server.
+    """
+    pool = (_AskingAgain if again else _Pool).from_url(
         url,
         max_connections=REDIS_CONNECTIONS_MAX,
         timeout=seconds_max,
         socket_timeout=seconds_max,
         socket_connect_timeout=seconds_max,
-        retry=Retry(NoBackoff(), tries - 1),
+        retry=Retry(NoBackoff(), int(again)),
     )
     return Redis.from_pool(pool)

@@ -29,7 +29,7 @@ class RedisStore:
     @asynccontextmanager
     async def opened(self, log: str, id: str) -> AsyncIterator[ModelWriter]:
         """Connect; raise `Unfit` if the database holds keys of somebody else."""
-        redis = redis_at(self._url, REDIS_SECONDS_MAX)
+        redis = redis_at(self._url, REDIS_SECONDS_MAX, again=False)
         try:
             yield self._writer(redis, StateGate(redis, log, id))
         except ResponseError as error:

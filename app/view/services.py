@@ -47,9 +47,6 @@ from app.view.watch import AlertWatch, targets_of
 from app.web.tokens import Tokens, Trust
 from models.codes import Colour, Judgement, judge
 
-TRIES = 2
-"""Of a question to Redis: a connection may have died while nobody used it."""
-
 REGISTER_SECONDS_MAX = 5.0
 """How long a view that starts waits for the register of sources; it takes a tenth of a second. If
 Kafka is away it goes on without: no colour waits for a name."""
@@ -106,10 +103,10 @@ class Services:
         self.samples = options.samples
         self.gateway_url = options.login.gateway_url
         self.gateway_docs_url = options.gateway_docs_url
-        self.redis = redis_at(options.redis_url, limits.STORE_SECONDS_MAX, TRIES)
+        self.redis = redis_at(options.redis_url, limits.STORE_SECONDS_MAX, again=True)
         # The client's timeout must be longer than a blocking read waits.
-        self._follower = redis_at(options.redis_url, 5 * limits.STORE_SECONDS_MAX, TRIES)
-        self._rows = redis_at(options.rows_redis_url, limits.STORE_SECONDS_MAX, TRIES)
+        self._follower = redis_at(options.redis_url, 5 * limits.STORE_SECONDS_MAX, again=True)
+        self._rows = redis_at(options.rows_redis_url, limits.STORE_SECONDS_MAX, again=True)
         self.tokens = Tokens(options.trust, self.register)
         self.duty = Duty(
             options.login.session_key, self.tokens, options.login.view_url, options.now
@@ -120,9 +117,11 @@ class Services:
         self.trail = Trail(options.write_down or self.writer.write, options.now)
         self.explanations = Explanations(self._rows, self.trail, options.now)
         self.reconciliation = Reconciliation(self._rows, self.codes, self.trail, options.now)
-        self._sessions = redis_at(options.sessions_redis_url, limits.STORE_SECONDS_MAX, TRIES)
+        self._sessions = redis_at(options.sessions_redis_url, limits.STORE_SECONDS_MAX, again=True)
         # It has to hear of each connection that is lost: it reads again what it may have missed.
-        self._sessions_follower = redis_at(options.sessions_redis_url, limits.STORE_SECONDS_MAX)
+        self._sessions_follower = redis_at(
+            options.sessions_redis_url, limits.STORE_SECONDS_MAX, again=False
+        )
         self.information = Information(self._rows, options.now)
         self.view_url = options.login.view_url
         self.proofs = Proofs(options.display_key, self.information)
@@ -133,7 +132,9 @@ class Services:
         self.watch = AlertWatch(targets_of(options.watched), self.reconciliation.queue)
         self.displays = Displays(options.display_key, options.now)
         self.credential_keys = IssuerKeys(options.credential_key, options.credential_former_keys)
-        self._credentials = redis_at(options.credentials_redis_url, limits.STORE_SECONDS_MAX, TRIES)
+        self._credentials = redis_at(
+            options.credentials_redis_url, limits.STORE_SECONDS_MAX, again=True
+        )
         self.holdings = Holdings(self._credentials)
         self.issuer = Issuer(self.holdings, self.credential_keys, self._judged, options.now)
         self.login = Login(

@@ -356,7 +356,7 @@ async def test_a_redis_that_is_silent_is_asked_once_for_a_display(
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-        async with redis_at(url, 0.2, tries=2) as silent:
+        async with redis_at(url, 0.2, again=True) as silent:
             face.view.codes._redis = silent
             answer = await face.front.get(HOT[0], headers={**JSON, "cookie": GOOD})
             assert (answer.status_code, face.passed) == (503, 1)

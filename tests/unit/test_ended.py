@@ -44,7 +44,7 @@ def begun(family: str = "") -> Session:
 @asynccontextmanager
 async def following(url: str) -> AsyncIterator[Ended]:
     """A view of its own, that has heard."""
-    async with redis_at(url, 1.0, tries=2) as redis, redis_at(url, 1.0) as follower:
+    async with redis_at(url, 1.0, again=True) as redis, redis_at(url, 1.0, again=False) as follower:
         each = Ended(redis, follower)
         each.start()
         await each.heard()

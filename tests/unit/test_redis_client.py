@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 from uvloop import new_event_loop
 
 from app.process.redis_client import REDIS_CONNECTIONS_MAX, redis_at
@@ -67,27 +67,31 @@ class Between:
         self._clients.clear()
 
 
+@pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("abruptly", [True, False])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_connection_that_ended_while_nobody_used_it_is_not_used(
-    redis_url: str, loop: str, abruptly: bool
+    redis_url: str, loop: str, abruptly: bool, again: bool
 ) -> None:
-    async def ask() -> int:
+    async def ask() -> None:
         between = Between(redis_url)
-        async with between.running() as url, redis_at(url, 1.0) as client:
+        async with between.running() as url, redis_at(url, 1.0, again=again) as client:
             await client.ping()
             between.close(abruptly=abruptly)
             await asyncio.sleep(0.05)
-            await client.ping()  # and no second try
-            return between.taken
+            if not again:
+                with pytest.raises(ConnectionError, match="while nobody used it"):
+                    await client.ping()
+            await client.ping()
+            assert between.taken == 2
 
     make: Callable[[], asyncio.AbstractEventLoop] = LOOPS[loop]
     with asyncio.Runner(loop_factory=make) as runner:
-        assert runner.run(ask()) == 2
+        runner.run(ask())
 
 
 async def test_whoever_finds_no_free_connection_is_told_so_in_time(redis_url: str) -> None:
-    async with redis_at(redis_url, 0.2) as client:
+    async with redis_at(redis_url, 0.2, again=True) as client:
         asking: Any = client
         waiting = [asking.blpop(["nothing"], timeout=1) for _ in range(REDIS_CONNECTIONS_MAX + 1)]
         found = await asyncio.gather(*waiting, return_exceptions=True)
