@@ -162,7 +162,7 @@ def _goals(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _table(out: Path, found: Mapping[str, Any]) -> Iterator[str]:
     rounds: Found = found["rounds"]
-    yield from ("", "## Answers a second, before and after", "")
+    yield from ("", "## Answers a second", "")
     yield (
         f"All on two cores: wrk with one thread, the view and every other process of `yuekang up`; "
         f"{rounds.people:,} people, each request the session of another one; "
@@ -171,9 +171,9 @@ def _table(out: Path, found: Mapping[str, Any]) -> Iterator[str]:
         + (f", before it was `{found['before'].display}`" if "before" in found else "")
         + "; a page is `/code` as a browser asks for it, with gzip."
     )
-    sides = [("before", "before"), ("after", "rounds")]
+    sides = [(", before", "before"), (", after" if "before" in found else "", "rounds")]
     there = [(label, found[part]) for label, part in sides if part in found]
-    heads = [f"{name}, {label}" for name in ("display", "page") for label, _ in there]
+    heads = [f"{name}{label}" for name in ("display", "page") for label, _ in there]
     if any(too_few(each) for _, each in there):
         yield ""
         yield (
@@ -185,7 +185,7 @@ def _table(out: Path, found: Mapping[str, Any]) -> Iterator[str]:
     for what, cell in _ROWS:
         yield f"| {what} | " + " | ".join(cell(column) for column in columns) + " |"
     plot = [
-        (f"{name}, {label}", Spread.of([each.most for each in _of(side, name)]).median)
+        (f"{name}{label}", Spread.of([each.most for each in _of(side, name)]).median)
         for name in ("display", "page")
         for label, side in there
     ]
