@@ -161,9 +161,9 @@ def lines(found: Sequence[Run]) -> Iterator[str]:
         yield (
             f"{reached} of {rate:,} events/s for {rounds[0].seconds:.0f} s, {changing}% of the "
             f"background change a code; {sum(run.seen for run in rounds):,} of "
-            f"{sum(run.followed for run in rounds):,} followed events seen within "
-            f"{rounds[0].deadline_seconds:g} s, which is what one counts that was not. The view "
-            f"was asked {asked} times a second. Rounds: {len(rounds)}, median (least–most)."
+            f"{sum(run.followed for run in rounds):,} followed events seen; one that is "
+            f"not within {rounds[0].deadline_seconds:g} s counts as that. The view was asked "
+            f"{asked} times a second. Rounds: {len(rounds)}, median (least–most)."
         )
         yield from ("", "| ms | p50 | p95 | p99 | max |", "|---|---|---|---|---|")
         for name, what in MEASURED.items():
