@@ -10,29 +10,21 @@ REDIS_CONNECTIONS_MAX = 16
 
 
 class _Pool(BlockingConnectionPool):
-    """Connections of a client that has to know when one was lost."""
+    """Connections of one client."""
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
-        """Return once it can be used; raise `ConnectionError` if it ended while nobody used it.
+        """Return once it can be used. If it ended while nobody used it, connect again, or raise
+        `ConnectionError` where the client is to try nothing again.
 
         Of one that was reset uvloop tells at the next write alone, by a `RuntimeError`, which
         redis-py does not expect.
         """
         reader, writer = connection._reader, connection._writer
         if (reader is not None and reader.at_eof()) or (writer is not None and writer.is_closing()):
-            await self._take_leave(connection)
+            await connection.disconnect()
+            if not connection.retry.get_retries():
+                raise ConnectionError("The connection ended while nobody used it.")
         await super().ensure_connection(connection)
-
-    async def _take_leave(self, connection: AbstractConnection) -> None:
-        await connection.disconnect()
-        raise ConnectionError("The connection ended while nobody used it.")
-
-
-class _AskingAgain(_Pool):
-    """Connections of a client to which all are the same."""
-
-    async def _take_leave(self, connection: AbstractConnection) -> None:
-        await connection.disconnect()
 
 
 def redis_at(url: str, seconds_max: float, *, again: bool) -> Redis:
@@ -42,7 +34,7 @@ def redis_at(url: str, seconds_max: float, *, again: bool) -> Redis:
     `again` says whether it asks once more, on another connection, where one was lost. Whoever goes
     on from what it has read hears of that itself: behind another connection may be another server.
     """
-    pool = (_AskingAgain if again else _Pool).from_url(
+    pool = _Pool.from_url(
         url,
         max_connections=REDIS_CONNECTIONS_MAX,
         timeout=seconds_max,
