@@ -17,7 +17,8 @@ from msgspec import Struct
 from app.operator.latency.report import Report
 from app.process.settings import Settings
 from bench import topics
-from bench.latency import WARM_UP_SECONDS, run, whole_stack
+from bench.latency import run, whole_stack
+from bench.machine import BROKER_WARM_SECONDS
 from bench.records import Record, person_key
 from bench.stack import applied, record_of
 from bench.terminal import Terminal
@@ -69,7 +70,7 @@ def measure(directory: Path, terminal: Terminal) -> list[Run]:
         with whole_stack(directory) as environment:
             brokers = Settings.from_environment(environ=environment).brokers
             lists_worker = int(environment["YUEKANG_LISTS_STATUS_PORT"])
-            run(environment, terminal, RATE, CHANGING, WARM_UP_SECONDS)
+            run(environment, terminal, RATE, CHANGING, BROKER_WARM_SECONDS)
             found.append(Run(number, run(environment, terminal, RATE, CHANGING, SECONDS)))
             with terminal.bar("Flood with results of one person", OF_ONE_PERSON) as tick:
                 topics.publish(brokers, _of_one_person(number), tick)

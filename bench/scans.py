@@ -32,7 +32,6 @@ from models.events import DocumentType, IdentityData, IdentityVerified
 RATE = 500
 """Scans a second, of one view: a gate of a metro line in the morning has some two."""
 SECONDS = 60
-WARM_UP_SECONDS = 10
 PEOPLE = 10_000
 TERMINALS = 250
 """As many connections: a terminal keeps one."""
@@ -60,13 +59,13 @@ class Load(Struct, frozen=True):
 def measure(
     directory: Path, terminal: Terminal, *, rate: int = RATE, seconds: int = SECONDS
 ) -> Load:
-    """Measure on a stack of its own, after a run that warms up and counts for nothing."""
+    """Measure on a stack of its own, after a run as long that warms up and counts for nothing."""
     with whole_stack(directory) as environment:
         settings = Settings.from_environment(environ=environment)
         with terminal.bar("People with a code", PEOPLE) as tick:
             topics.publish(settings.brokers, _identities(), tick)
         asyncio.run(_shown(settings, environment))
-        asyncio.run(_run(settings, environment, rate, min(seconds, WARM_UP_SECONDS)))
+        asyncio.run(_run(settings, environment, rate, seconds))
         terminal.say(f"{rate:,} scans/s for {seconds} s")
         found = asyncio.run(_run(settings, environment, rate, seconds))
     if found.latency is not None:

@@ -49,7 +49,7 @@ STAGES: Sequence[tuple[str, str]] = (
                            r"\(litestar/(response|serialization)"),
     ("reading the code", r"\(app/view/codes"),
     ("the hot path, rest", r"\(app/view/(hot_path|showing)"),
-    ("shedding", r"\(app/view/(shedding|places)"),
+    ("shedding", r"\(app/view/(shedding|queues)"),
     ("the view, rest", r"\(app/view/"),
     ("login's guard, rest", r"\(app/login/"),
     ("the framework", r"\((litestar|multidict|anyio)/"),
@@ -87,7 +87,8 @@ def measure(stage: Stage, display: str, cookies: Path, say: Say) -> list[Profile
 def _of(stage: Stage, address: Address, cookies: Path) -> Profile:
     pid = worker_of(stage.stack.view.pid or 0)
     url, raw = address.url(stage.view_port), stage.folder / f"{address.name}-stacks.txt"
-    closed.ask(url, address.headers, cookies, CONNECTIONS[1], 2)
+    # All whom the profile meets are known by then: nobody looks at them meanwhile, so it is more.
+    closed.ask(url, address.headers, cookies, CONNECTIONS[1], SECONDS)
     with subprocess.Popen(
         [str(SPY), "record", "--pid", str(pid), "--format", "raw", "--output", str(raw), "--rate",
          str(SAMPLES_A_SECOND), "--duration", "100000", "--full-filenames", "--threads",

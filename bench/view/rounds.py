@@ -20,6 +20,7 @@ from msgspec import Struct
 from app.development.stack.stack import Say
 from app.login.sessions import COOKIE, RENEW
 from app.process.ports import free_port
+from bench.machine import BROKER_WARM_SECONDS
 from bench.sides import OWN_PYTHON
 from bench.view import closed, paced, people
 from bench.view.constant import ConstantServer, answer_of
@@ -35,8 +36,6 @@ PACED_CONNECTIONS = 256
 BASE_SECONDS = 5.0
 CHANGES_SECONDS = 20.0
 LEAST_CORES = 0.005
-WARM_UP_SECONDS = 20
-"""Java's compiler is at work on the broker when changes begin to flow."""
 TURN_SECONDS = 1.0
 CHECKED = 2_000
 """Answers that are read, of each paced run."""
@@ -129,7 +128,7 @@ class Found(Struct, frozen=True):
 
 def measure(stage: Stage, display: str, rounds: int, changes: int, say: Say) -> Found:
     """Measure on a stage on which changes flow."""
-    sleep(WARM_UP_SECONDS)
+    sleep(BROKER_WARM_SECONDS)
     base = [alone(stage, number, BASE_SECONDS) for number in range(1, rounds + 1)]
     asked = list[Asked]()
     for each in base:
@@ -150,7 +149,7 @@ def alone(stage: Stage, number: int, seconds: float) -> Base:
 
 def measure_changes(stage: Stage, rounds: int, say: Say) -> None:
     """Say what changes cost alone, by process, round by round."""
-    sleep(WARM_UP_SECONDS)
+    sleep(BROKER_WARM_SECONDS)
     for number in range(1, rounds + 1):
         cores = alone(stage, number, CHANGES_SECONDS).cores
         most_first = sorted(cores.items(), key=lambda each: -each[1])
