@@ -116,7 +116,7 @@ def main(
     try:
         for part in wanted:
             begun = time.monotonic()
-            load = machine.load()
+            load, pace = machine.load(), machine.pace()
             match part:
                 case Part.COUNTING | Part.REAL:
                     settings = compare.Settings(
@@ -174,6 +174,7 @@ def main(
                 load_before=load,
                 machine=machine.described(),
                 found=found,
+                pace_ms=(pace, machine.pace()),
             )
             path = out / f"{part.value}.json"
             path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")

@@ -5,8 +5,10 @@ import platform
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 from bench.sides import OWN_PYTHON, PEER, kafka_version
 
@@ -14,6 +16,13 @@ LOOK_SECONDS = 1.0
 
 LOAD_MAX = 0.5
 """More than so much load before a part begins, and it measures what others do as well."""
+
+PACE_STEPS, PACE_TIMES = 1_000_000, 21
+
+PACE_IS = (
+    "The pace is how many ms a fixed piece of Python took just before and just after: the longer, "
+    "the slower a core was."
+)
 
 BROKER_WARM_SECONDS = 150
 """Once events flow Java's compiler is at work on the broker, which is no cost of theirs: with 500
@@ -31,6 +40,26 @@ def load() -> float:
     idle_after, total_after = _ticks()
     share = 1 - (idle_after - idle) / max(1, total_after - total)
     return round(share * (os.cpu_count() or 1), 2)
+
+
+def pace() -> float:
+    """Return how many ms a fixed piece of Python takes: how fast a core is just now.
+
+    It is the median of `PACE_TIMES`. A virtual machine's cores are at times several times slower
+    than at others, and its load tells nothing of that.
+    """
+    return round(median(_piece() for _ in range(PACE_TIMES)) * 1e3, 1)
+
+
+def pace_text(before_and_after: Sequence[float]) -> str:
+    """Return paces as a report has them."""
+    return ", ".join(f"{each:.0f}" for each in before_and_after) or "not measured"
+
+
+def _piece() -> float:
+    begun = time.perf_counter()
+    sum(number * number for number in range(PACE_STEPS))
+    return time.perf_counter() - begun
 
 
 def _ticks() -> tuple[int, int]:

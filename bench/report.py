@@ -27,7 +27,7 @@ from bench import (
     watchers,
 )
 from bench.compare import SHORT, Comparison, Run
-from bench.machine import LOAD_MAX
+from bench.machine import LOAD_MAX, PACE_IS, pace_text
 from bench.scale import Point
 from bench.sides import COMMIT_SECONDS, SIDES
 from bench.spread import Spread
@@ -47,6 +47,8 @@ class Kept(Struct, frozen=True):
     found: Any
     note: str = ""
     """What has changed since in what is measured; it is said where the figures are shown."""
+    pace_ms: Sequence[float] = ()
+    """The machine's pace before and after (bench.machine); older parts have none."""
 
 
 def write(out: Path) -> Path:
@@ -591,11 +593,11 @@ def _machine(parts: Mapping[str, Kept]) -> Iterator[str]:
     own = [name for name in of if name not in same]
     yield from ("| | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in same.items())
-    columns = ["Part", "Command", "When", "Took", "Load before", *own]
-    yield from ("", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
+    columns = ["Part", "Command", "When", "Took", "Load before", "Pace, ms", *own]
+    yield from ("", PACE_IS, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
     for name, kept in parts.items():
         ran_on = "".join(f" {kept.machine[each]} |" for each in own)
         yield (
             f"| {name} | `{kept.command}` | {kept.at:%Y-%m-%d %H:%M} UTC | {kept.seconds} s "
-            f"| {kept.load_before:.1f} |{ran_on}"
+            f"| {kept.load_before:.1f} | {pace_text(kept.pace_ms)} |{ran_on}"
         )

@@ -145,13 +145,13 @@ class _Keeper:
         self._command = " ".join(["python -m bench.view", *sys.argv[1:]])
 
     @contextmanager
-    def timed(self) -> Iterator[tuple[float, float]]:
-        """Yield when it began, and the load of the machine just before."""
-        yield time.monotonic(), machine.load()
+    def timed(self) -> Iterator[tuple[float, float, float]]:
+        """Yield when it began, and the load and the pace of the machine just before."""
+        yield time.monotonic(), machine.load(), machine.pace()
 
-    def keep(self, begun: tuple[float, float], part: str, found: Any) -> None:
+    def keep(self, begun: tuple[float, float, float], part: str, found: Any) -> None:
         """Keep what a part found."""
-        since, load = begun
+        since, load, pace = begun
         kept = report.Kept(
             command=self._command,
             commit=self._commit,
@@ -160,6 +160,7 @@ class _Keeper:
             load_before=load,
             machine=self._machine,
             found=found,
+            pace_ms=(pace, machine.pace()),
         )
         report.keep(self._out, part, kept)
         say(f"{part}: kept in {self._out / 'view.json'}")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bench.machine import LOAD_MAX
+from bench.machine import LOAD_MAX, PACE_IS, pace_text
 from bench.plots import bars
 from bench.spread import Spread
 from bench.view import phones
@@ -36,6 +36,8 @@ class Kept(Struct, frozen=True):
     load_before: float
     machine: Mapping[str, str]
     found: Any
+    pace_ms: Sequence[float] = ()
+    """The machine's pace before and after (bench.machine); older parts have none."""
 
 
 TYPES: Mapping[str, Any] = {
@@ -347,10 +349,11 @@ def plot(scene: Scene) -> str:
 
 
 def _machine(parts: Mapping[str, Kept]) -> Iterator[str]:
-    yield from ("", "## What it ran on", "")
+    yield from ("", "## What it ran on", "", PACE_IS, "")
     for name, kept in parts.items():
         machine = "; ".join(f"{what} {value}" for what, value in kept.machine.items())
         yield (
             f"- {name}: `{kept.command}` at commit {kept.commit}, {kept.at:%Y-%m-%d %H:%M} UTC, "
-            f"{kept.seconds} s, load before {kept.load_before:g}; {machine}"
+            f"{kept.seconds} s, load before {kept.load_before:g}, "
+            f"pace {pace_text(kept.pace_ms)} ms; {machine}"
         )
