@@ -24,11 +24,13 @@ from app.development.stack.processes import HttpProcess, StackError
 from app.engine.store import DUE
 from app.operator.latency.report import Percentiles, percentiles
 from app.process.kafka import Brokers
+from app.process.macs import FOLLOWS
 from app.topics.admin import create_topics
+from app.topics.authentic import OURS
 from app.topics.catalogue import CATALOGUE, changelog_of, partition_of
 from bench import lifetime, start, topics
 from bench.broker import running_broker
-from bench.records import PARTITIONS, Record
+from bench.records import KEYS, PARTITIONS, Record
 from bench.sides import OWN_PYTHON
 from bench.stack import applied, environment_with, record_of
 from bench.terminal import Terminal
@@ -118,7 +120,9 @@ class Full:
             rows = [(person.encode(), self._row)]
             rows += ((page_key(person, number), page) for number, page in self._pages.items())
             for key, value in rows:
-                producer.produce(log, DUE.pack(0) + value, key, partition)
+                row, follows = DUE.pack(0) + value, [(FOLLOWS, b"-1")]  # of a store that is empty
+                mac = KEYS.of(OURS).header(log, key, row, follows)
+                producer.produce(log, row, key, partition, headers=[*follows, mac])
             producer.flush()
         at = datetime.now(UTC)
         results = (record_of(lifetime.Maker(person).result(at)) for person in people)
