@@ -111,7 +111,7 @@ def main(
     _check_disk(terminal)
     lock = _hold(terminal)
     out.mkdir(parents=True, exist_ok=True)
-    command = " ".join(["python -m bench", *sys.argv[1:]])
+    command = machine.kept_command("bench", sys.argv[1:])
     failed = False
     try:
         for part in wanted:

@@ -90,6 +90,16 @@ def described() -> dict[str, str]:
     }
 
 
+def kept_command(module: str, arguments: Sequence[str]) -> str:
+    """Return a command as it is kept: without `--out`, a folder of this machine alone."""
+    kept, skip = [f"python -m {module}"], False
+    for argument in arguments:
+        if not skip and argument != "--out" and not argument.startswith("--out="):
+            kept.append(argument)
+        skip = argument == "--out"
+    return " ".join(kept)
+
+
 def _said(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip()

@@ -142,7 +142,7 @@ class _Keeper:
         self._out = out
         self._commit = commit
         self._machine = _machine()
-        self._command = " ".join(["python -m bench.view", *sys.argv[1:]])
+        self._command = machine.kept_command("bench.view", sys.argv[1:])
 
     @contextmanager
     def timed(self) -> Iterator[tuple[float, float, float]]:
