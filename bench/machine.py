@@ -21,7 +21,7 @@ PACE_STEPS, PACE_TIMES = 1_000_000, 21
 
 PACE_IS = (
     "The pace is how many ms of CPU a fixed piece of Python took just before and at the end: the "
-    "longer, the slower a core was. At the end the view's stack still runs beside it."
+    "longer, the slower a core was."
 )
 
 BROKER_WARM_SECONDS = 150
@@ -68,8 +68,8 @@ def _ticks() -> tuple[int, int]:
     return fields[3] + fields[4], sum(fields)
 
 
-def described() -> dict[str, str]:
-    """Describe the machine and the versions of everything that is measured."""
+def hardware() -> dict[str, str]:
+    """Describe the machine itself, and the Python that measures."""
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
     assert memory is not None
@@ -78,9 +78,16 @@ def described() -> dict[str, str]:
         "memory": f"{int(memory[1]) / 2**20:.1f} GiB",
         "kernel": platform.release(),
         "Python": platform.python_version(),
+    }
+
+
+def described() -> dict[str, str]:
+    """Describe the machine and the versions of everything that is measured."""
+    return {
+        **hardware(),
         "Java": _java(),
         "Kafka (broker and Streams)": kafka_version(),
-        "Yuekang": _commit(),
+        "Yuekang": commit(),
         "faust-streaming": _own("faust-streaming"),
         "aiokafka": _own("aiokafka"),
         "rocksdict": _own("rocksdict"),
@@ -100,25 +107,27 @@ def kept_command(module: str, arguments: Sequence[str]) -> str:
     return " ".join(kept)
 
 
-def _said(*command: str) -> str:
+def said(*command: str) -> str:
+    """Return what a command prints, on either stream."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip()
 
 
 def _java() -> str:
     home = os.environ.get("JAVA_HOME")
-    found = re.search(r'version "(.*)"', _said(f"{home}/bin/java" if home else "java", "-version"))
+    found = re.search(r'version "(.*)"', said(f"{home}/bin/java" if home else "java", "-version"))
     return found[1] if found else "unknown"
 
 
-def _commit() -> str:
-    changed = " with changes" if _said("git", "status", "--porcelain", "-uno") else ""
-    return _said("git", "rev-parse", "--short", "HEAD") + changed
+def commit() -> str:
+    """Return the commit that is measured, and whether files differ from it."""
+    changed = " with changes" if said("git", "status", "--porcelain", "-uno") else ""
+    return said("git", "rev-parse", "--short", "HEAD") + changed
 
 
 def _own(package: str) -> str:
     code = f"from importlib.metadata import version; print(version({package!r}))"
-    return _said(str(OWN_PYTHON), "-c", code)
+    return said(str(OWN_PYTHON), "-c", code)
 
 
 def _jar(name: str) -> str:

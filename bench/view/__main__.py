@@ -88,11 +88,12 @@ def main(
     lock = _hold()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all that was started ends
     out.mkdir(parents=True, exist_ok=True)
-    keeper = _Keeper(out, commit or _commit(), suffix)
+    keeper = _Keeper(out, commit or machine.commit(), suffix)
     try:
         if staged := [part for part in wanted if part not in (Part.BEFORE, Part.PHONES)]:
             with keeper.timed() as begun, stage.running(DIRECTORY / "stack", people_, say) as on:
                 on.begin_changes(changes)
+                time.sleep(machine.BROKER_WARM_SECONDS)
                 for part in staged:
                     match part:
                         case Part.CHANGES:
@@ -203,33 +204,14 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _commit() -> str:
-    changed = " with changes" if _said("git", "status", "--porcelain", "-uno") else ""
-    return _said("git", "rev-parse", "--short", "HEAD") + changed
-
-
 def _machine() -> dict[str, str]:
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), "unknown")  # fmt: skip
-    kib = int(Path("/proc/meminfo").read_text().split(maxsplit=2)[1])
     return {
-        "CPU": f"{os.cpu_count()} x {model}",
-        "memory": f"{kib / 2**20:.1f} GiB",
-        "kernel": os.uname().release,
-        "Python": sys.version.split()[0],
+        **machine.hardware(),
         "Granian": version("granian"),
         "Kafka": kafka_version(),
-        "wrk": _said("wrk", "-v").split(" ", 2)[1],
-        "Redis": _said("redis-server", "--version").split()[2].removeprefix("v="),
+        "wrk": machine.said("wrk", "-v").split(" ", 2)[1],
+        "Redis": machine.said("redis-server", "--version").split()[2].removeprefix("v="),
     }
-
-
-def _said(*command: str) -> str:
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    return (done.stdout + done.stderr).strip()
 
 
 if __name__ == "__main__":

@@ -349,11 +349,12 @@ def plot(scene: Scene) -> str:
 
 
 def _machine(parts: Mapping[str, Kept]) -> Iterator[str]:
-    yield from ("", "## What it ran on", "", PACE_IS, "")
+    yield from ("", "## What it ran on", "")
+    yield from (f"{PACE_IS} At the end the stack still runs beside it.", "")
     for name, kept in parts.items():
         machine = "; ".join(f"{what} {value}" for what, value in kept.machine.items())
         yield (
             f"- {name}: `{kept.command}` at commit {kept.commit}, {kept.at:%Y-%m-%d %H:%M} UTC, "
             f"{kept.seconds} s, load before {kept.load_before:g}, "
-            f"pace {pace_text(kept.pace_ms)} ms; {machine}"
+            f"pace in ms: {pace_text(kept.pace_ms)}; {machine}"
         )

@@ -20,7 +20,6 @@ from msgspec import Struct
 from app.development.stack.stack import Say
 from app.login.sessions import COOKIE, RENEW
 from app.process.ports import free_port
-from bench.machine import BROKER_WARM_SECONDS
 from bench.sides import OWN_PYTHON
 from bench.view import closed, paced, people
 from bench.view.constant import ConstantServer, answer_of
@@ -127,8 +126,7 @@ class Found(Struct, frozen=True):
 
 
 def measure(stage: Stage, display: str, rounds: int, changes: int, say: Say) -> Found:
-    """Measure on a stage on which changes flow."""
-    sleep(BROKER_WARM_SECONDS)
+    """Measure on a stage on which changes have flowed for a while (`bench.machine`)."""
     base = [alone(stage, number, BASE_SECONDS) for number in range(1, rounds + 1)]
     asked = list[Asked]()
     for each in base:
@@ -149,7 +147,6 @@ def alone(stage: Stage, number: int, seconds: float) -> Base:
 
 def measure_changes(stage: Stage, rounds: int, say: Say) -> None:
     """Say what changes cost alone, by process, round by round."""
-    sleep(BROKER_WARM_SECONDS)
     for number in range(1, rounds + 1):
         cores = alone(stage, number, CHANGES_SECONDS).cores
         most_first = sorted(cores.items(), key=lambda each: -each[1])
