@@ -1,7 +1,7 @@
 """The hot path: what phones ask by the thousand each second, answered before the framework.
 
     GET /v1/me/display   the code, its reasons, a token and their age, in one answer
-    GET /code            the page of a green code
+    GET /code            the page of a colour
     GET /v1/s/{chunk}    a status list that was read a moment ago (app.credentials.statuses)
 
 It waits for nobody; all it needs is in memory or in the replica on this machine. Where nobody
@@ -13,8 +13,8 @@ the others:
 2. The code is read from the replica, with how far that is (app.projection.replica, app.view.codes).
 3. It is judged at this instant (models.codes).
 4. A token is sealed (app.view.displays).
-5. The answer is encoded (app.view.showing), or put together from rendered pieces
-   (app.view.pages.green).
+5. The answer is encoded (app.view.showing), or put together from what a template printed before
+   (app.view.pages.blanks).
 6. The display is put into the recorder's queue (app.view.recorder).
 
 Only the plain case is answered here. Whatever is not (no session, no code that may be shown,
@@ -37,7 +37,9 @@ from app.login.guards import HOME
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions
 from app.view.codes import note_read
 from app.view.me import DISPLAY, EPOCH_HEADER
-from app.view.pages.green import green_page
+from app.view.pages.blanks import filled_in
+from app.view.pages.code_page import COLOURED, RELOAD_S, coloured
+from app.view.pages.sheet import sheet
 from app.view.reading import Read, Unavailable
 from app.view.services import Services
 from app.view.showing import BEFORE, STATES, display_answer, record_shown
@@ -46,7 +48,7 @@ from app.web.language import LANGUAGES, Language, negotiate
 from app.web.raw import RawHeaders, as_bytes, send_whole
 from app.web.site import LANGUAGE_COOKIE, VARY, page_headers
 from models.codes import Colour
-from models.policy import ZONE
+from models.policy import ZONE, policy_at
 
 SELDOM_SECONDS = 2.0
 SELDOM_MAX = 2
@@ -156,11 +158,13 @@ class HotPath:
         if found is None:
             return None
         phone, read = found
-        language = _language(asked)
-        page = green_page(self._view, phone.session, read, language)
-        if page is None:
+        says = sheet(read.code, read.at, policy_at(read.at).version, self._view.register)
+        if says.colour is Colour.NONE:
             return None
-        self._shown(phone, read, Colour.GREEN, _before(asked))
+        language = _language(asked)
+        context = coloured(self._view, phone.session, read, says, RELOAD_S)
+        page = filled_in(COLOURED, language, context)
+        self._shown(phone, read, says.colour, _before(asked))
         if gzipped := b"gzip" in asked.get(b"accept-encoding", b""):
             page = igzip.compress(page, GZIP_LEVEL, mtime=0)
         return 200, [*self._html[language, gzipped], *self._renewed(phone, read)], page

@@ -7,7 +7,7 @@ module, `locale/<code>/LC_MESSAGES/yuekang.po`; `make messages` writes new messa
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -115,17 +115,25 @@ class Text:
         raise TypeError("a Text is said in a language: text.of(language)")
 
 
+class Message(Text):
+    """A text of the catalogue, with nothing filled in: one object wherever it is said."""
+
+    __slots__ = ()
+
+
 # gettext's tools look for these names; most modules call the first one `_`.
 
 
+@cache
 def gettext(message: str) -> Text:
     """A message."""
-    return Text(lambda language: language.messages.gettext(message))
+    return Message(lambda language: language.messages.gettext(message))
 
 
+@cache
 def pgettext(context: str, message: str) -> Text:
     """A message whose translation depends on where it stands."""
-    return Text(lambda language: language.messages.pgettext(context, message))
+    return Message(lambda language: language.messages.pgettext(context, message))
 
 
 def ngettext(one: str, many: str, n: int) -> Text:

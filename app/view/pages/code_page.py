@@ -8,7 +8,6 @@ from typing import Any
 from litestar import Response
 
 from app.login.sessions import Session
-from app.sources.register import Register
 from app.view.displays import QR_VERSION
 from app.view.limits import DISPLAY_SECONDS, NOTICE_SECONDS
 from app.view.pages import names
@@ -22,6 +21,9 @@ from app.web.language import gettext as _
 from app.web.site import ms, page
 from models.codes import Colour
 from models.policy import ZONE, policy_at
+
+COLOURED = "coloured.html"
+"""The template of a colour's page."""
 
 RELOAD_S = 10
 """How often a page without scripts is loaded again, unless its reader stops that."""
@@ -62,11 +64,7 @@ async def code_page(
     says = sheet(read.code, read.at, policy_at(read.at).version, view.register)
     if says.colour is Colour.NONE:
         return page("grey.html", language, {**_no_code(read.at), "reload_s": reload_s})
-    context = {
-        **lasting(says, read, view.register, reload_s),
-        **changing(view, session, read, says),
-    }
-    return page("coloured.html", language, context)
+    return page(COLOURED, language, coloured(view, session, read, says, reload_s))
 
 
 def reloading(query: Mapping[str, str], now: datetime) -> str | None:
@@ -91,43 +89,45 @@ def failed_page(
     return page("grey.html", language, context, status=503, headers=headers)
 
 
-def lasting(says: Sheet, read: Read, register: Register, reload_s: int | None) -> Context:
-    """Return what stands on the page of a colour beside what `changing` has."""
-    reasons = [reason.name for reason in says.reasons]
-    return _frame(says.colour.value, says.state) | {
-        "reload_s": reload_s,
-        "qr_valid_s": DISPLAY_SECONDS,
-        "qr_version": QR_VERSION,
-        "notice_s": NOTICE_SECONDS,
-        "said": _now(says.state, *reasons),
-        "sheet": says,
-        "sum": None if read.code is None else sum_of(read.code, read.at, register),
-        "in_words": in_words,
-        "says": names.SAYS[says.colour],
-        "old": read.lag_s > NOTICE_SECONDS,
-        "changes_at": says.changes_at,
-        "changes": moment(says.changes_at) if says.changes_at else None,
-    }
-
-
-def changing(view: Services, session: Session, read: Read, says: Sheet) -> dict[str, str | Text]:
-    """Return what differs between two pages of one state: whose it is, and the instant."""
+def coloured(
+    view: Services, session: Session, read: Read, says: Sheet, reload_s: int | None
+) -> Context:
+    """Return what stands on the page of a colour: whose it is, what it says, and the instant."""
     ranks = ",".join(str(reason.rank) for reason in says.reasons)
-    old = str(read.lag_s > NOTICE_SECONDS).lower()
-    return {
-        "name": session.name,
-        "ending": session.ending,
-        "token": view.displays.token(session.person, session.name, session.ending),
-        "epoch": view.holdings.epoch,
-        "holder": view.credential_keys.tag_of(session.person),
-        # A script compares this with the JSON answer, to know whether the page still holds.
-        "key": f"{says.colour.value} {says.version} {ranks} {old}",
-        "version": str(says.version),
-        "policy": says.policy,
-        "as_of": exactly(read.as_of),
-        "lag": number(read.lag_s, "0.0"),
-        **_instant(read.at),
-    }
+    old = read.lag_s > NOTICE_SECONDS
+    changes_at = says.changes_at
+    return (
+        _frame(says.colour, says.state)
+        | {
+            "reload_s": reload_s,
+            "qr_valid_s": DISPLAY_SECONDS,
+            "qr_version": QR_VERSION,
+            "notice_s": NOTICE_SECONDS,
+            "said": _now(says.state, *(reason.name for reason in says.reasons)),
+            "word": says.state,
+            "says": names.SAYS[says.colour],
+            "reasons": says.reasons,
+            "sum": None
+            if read.code is None or not says.reasons
+            else sum_of(read.code, read.at, view.register),
+            "in_words": in_words,
+            "old": old,
+            "changes": None if changes_at is None else moment(changes_at),
+            "changes_ms": None if changes_at is None else str(ms(changes_at)),
+            "name": session.name,
+            "ending": session.ending,
+            "token": view.displays.token(session.person, session.name, session.ending),
+            "epoch": view.holdings.epoch,
+            "holder": view.credential_keys.tag_of(session.person),
+            # A script compares this with the JSON answer, to know whether the page still holds.
+            "key": f"{says.colour.value} {says.version} {ranks} {str(old).lower()}",
+            "version": str(says.version),
+            "policy": says.policy,
+            "as_of": exactly(read.as_of),
+            "lag": number(read.lag_s, "0.0"),
+        }
+        | _instant(read.at)
+    )
 
 
 def _no_code(at: datetime) -> Context:
@@ -159,7 +159,7 @@ def _failed(failure: Unavailable, at: datetime) -> Context:
 
 def _frame(state: str, title: Text) -> Context:
     """What the pages of all states have; each state adds its own."""
-    absent = ("changes_at", "retry_at", "qr_valid_s", "notice_s", "steps", "token")
+    absent = ("changes_ms", "retry_at", "qr_valid_s", "notice_s", "steps", "token")
     return dict.fromkeys(absent) | {
         "state": state,
         "key": state,

@@ -27,15 +27,12 @@ class Line(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Contact(Struct, frozen=True):
-    """Who is called, and where. `telephone` has the area code, so that it works from anywhere."""
+    """Who is called, and where. `telephone` has the area code, so that it works from anywhere;
+    `link` is the same as an address that a phone dials."""
 
     name: Text
     telephone: str
-
-    @property
-    def link(self) -> str:
-        """The telephone as an address that a phone dials."""
-        return "tel:" + self.telephone.replace("-", "")
+    link: str
 
 
 _LINES = msgspec.json.decode(
@@ -54,8 +51,12 @@ def contact_of(source: str, register: Register) -> Contact:
     if entry is None:
         found = _PLACED.fullmatch(source)
         division = found["division"] if found else _HOME
-        return Contact(_name(source, found, _city(division)), _telephone(division))
-    return Contact(official(entry.name), entry.telephone or _telephone(entry.city))
+        return _contact(_name(source, found, _city(division)), _telephone(division))
+    return _contact(official(entry.name), entry.telephone or _telephone(entry.city))
+
+
+def _contact(name: Text, telephone: str) -> Contact:
+    return Contact(name, telephone, "tel:" + telephone.replace("-", ""))
 
 
 def official(name: OfficialNames) -> Text:

@@ -63,32 +63,18 @@ class Sum(Struct, frozen=True):
 
     It is green at `green_at` at the earliest: at that minute, if each task is done and reported at
     the minute that it names. None if a reason has no date; these are `undated`, and `others_at` is
-    when the last of the others lifts at the earliest. `by_itself`: nobody has to do anything.
+    when the last of the others lifts at the earliest. `headline` and `others` say so in a line.
+    `by_itself`: nobody has to do anything.
     """
 
     green_at: datetime | None
+    headline: Text
     others_at: datetime | None
+    others: Text | None
     by_itself: bool
     undated: tuple[Undated, ...]
     tasks: tuple[Task, ...]
     wait_for: tuple[Awaited, ...]
-
-    @property
-    def headline(self) -> Text:
-        """When the code turns green, in a line."""
-        if self.green_at is None:
-            return _("还没有日期")
-        when = moment(self.green_at)
-        if self.by_itself:
-            return _("{when}自动变为绿码").filled(when=when)
-        return _("最早{when}变为绿码").filled(when=when)
-
-    @property
-    def others(self) -> Text | None:
-        """When the reasons that have a date are over."""
-        if self.others_at is None:
-            return None
-        return _("其他原因最早{when}解除").filled(when=moment(self.others_at))
 
     @property
     def nothing_to_do_now(self) -> bool:
@@ -112,14 +98,31 @@ def sum_of(code: HealthCode, at: datetime, register: Register) -> Sum | None:
         else:
             undated.append(_undated(place, interval, blocking, at))
     last = max(dates, default=None)
+    green_at, others_at = (None, last) if undated else (last, None)
+    by_itself = all(interval.end is not None for interval in reasons)
     return Sum(
-        green_at=None if undated else last,
-        others_at=last if undated else None,
-        by_itself=all(interval.end is not None for interval in reasons),
+        green_at=green_at,
+        headline=_headline(green_at, by_itself=by_itself),
+        others_at=others_at,
+        others=None if others_at is None else _others(others_at),
+        by_itself=by_itself,
         undated=tuple(undated),
         tasks=tuple(_tasks(swabs, at)),
         wait_for=tuple(_waits(reasons, at, register)),
     )
+
+
+def _headline(green_at: datetime | None, *, by_itself: bool) -> Text:
+    if green_at is None:
+        return _("还没有日期")
+    when = moment(green_at)
+    if by_itself:
+        return _("{when}自动变为绿码").filled(when=when)
+    return _("最早{when}变为绿码").filled(when=when)
+
+
+def _others(at: datetime) -> Text:
+    return _("其他原因最早{when}解除").filled(when=moment(at))
 
 
 def _unmet(interval: Interval, at: datetime) -> Iterator[Condition]:
