@@ -1,7 +1,7 @@
 """The hot path: what phones ask by the thousand each second, answered before the framework.
 
     GET /v1/me/display   the code, its reasons, a token and their age, in one answer
-    GET /code            the page of a colour
+    GET /code            the page of a red or green code
     GET /v1/s/{chunk}    a status list that was read a moment ago (app.credentials.statuses)
 
 It waits for nobody; all it needs is in memory or in the replica on this machine. Where nobody
@@ -13,8 +13,7 @@ the others:
 2. The code is read from the replica, with how far that is (app.projection.replica, app.view.codes).
 3. It is judged at this instant (models.codes).
 4. A token is sealed (app.view.displays).
-5. The answer is encoded (app.view.showing), or put together from what a template printed before
-   (app.view.pages.blanks).
+5. The answer is encoded (app.view.showing), or its page filled in (app.web.blanks).
 6. The display is put into the recorder's queue (app.view.recorder).
 
 Only the plain case is answered here. Whatever is not (no session, no code that may be shown,
@@ -37,18 +36,18 @@ from app.login.guards import HOME
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions
 from app.view.codes import note_read
 from app.view.me import DISPLAY, EPOCH_HEADER
-from app.view.pages.blanks import filled_in
-from app.view.pages.code_page import COLOURED, RELOAD_S, coloured
-from app.view.pages.sheet import sheet
+from app.view.pages.code_page import COLOURED, RELOAD_S, coloured, sheet_of
 from app.view.reading import Read, Unavailable
 from app.view.services import Services
 from app.view.showing import BEFORE, STATES, display_answer, record_shown
+from app.web.blanks import filled_in
 from app.web.headers import headers_of
 from app.web.language import LANGUAGES, Language, negotiate
+from app.web.problems import log_failure
 from app.web.raw import RawHeaders, as_bytes, send_whole
 from app.web.site import LANGUAGE_COOKIE, VARY, page_headers
 from models.codes import Colour
-from models.policy import ZONE, policy_at
+from models.policy import ZONE
 
 SELDOM_SECONDS = 2.0
 SELDOM_MAX = 2
@@ -63,8 +62,13 @@ PHONES_MAX = 150_000
 so 125,000 of them make a peak's 25,000 requests a second. To open a session takes 5 us, and 14
 where the processor has done other work meanwhile, as it has between two requests."""
 
+REASONS_MAX = 4
+"""The page of somebody with more open reasons is rendered by the framework. Hardly anybody else's
+has the same form, so it would be rendered here as well, and its pieces kept in vain."""
+
 GZIP_LEVEL = 1
-"""A page of 6.2 KB becomes 2.6 KB in 18 us. zlib, at its level 1, takes 47 us for as much."""
+"""A green page of 6.2 KB becomes 2.6 KB in 18 us; a red one of 8 KB 3.4 KB. zlib, at its level 1,
+takes 47 us for a green one."""
 
 Answer = tuple[int, RawHeaders, bytes]
 Asked = dict[bytes, bytes]
@@ -108,8 +112,13 @@ class HotPath:
         self._counted_since = 0.0
 
     async def answers(self, scope: HTTPScope, send: Send) -> bool:
-        """Answer a plain question; False, and nothing was sent, if it is another one."""
-        found = await self._answer(scope)
+        """Answer a plain question; False, and nothing was sent, if it is another one, or a bug
+        keeps it from being answered here."""
+        try:
+            found = await self._answer(scope)
+        except Exception as failure:
+            log_failure("hot_path_failed", scope["method"], failure)
+            return False
         if found is None:
             return False
         status, headers, body = found
@@ -158,8 +167,8 @@ class HotPath:
         if found is None:
             return None
         phone, read = found
-        says = sheet(read.code, read.at, policy_at(read.at).version, self._view.register)
-        if says.colour is Colour.NONE:
+        says = sheet_of(self._view, read)
+        if says.colour is Colour.NONE or len(says.reasons) > REASONS_MAX:
             return None
         language = _language(asked)
         context = coloured(self._view, phone.session, read, says, RELOAD_S)

@@ -9,7 +9,8 @@
 - `language`: the languages of the pages; the catalogues lie in `locale`.
 - `serve`: how a face is served; `connections`: how many may be open, and for how long silent;
   `probes`: whether it lives, and whether it is ready; `security_txt`: whom to tell of a hole.
-- `site`: how a page is made and sent; `templates` and `static` hold what several pages share.
+- `site`: how a page is made and sent; `templates` and `static` hold what several pages share;
+  `blanks`: a page that is filled in, in place of rendered again.
 - `head`: HEAD, wherever GET is taken; `headers`: what every answer has; `raw`: an answer without
   the framework; `streams`: what ends a stream.
 

@@ -7,7 +7,7 @@ module, `locale/<code>/LC_MESSAGES/yuekang.po`; `make messages` writes new messa
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -115,25 +115,17 @@ class Text:
         raise TypeError("a Text is said in a language: text.of(language)")
 
 
-class Message(Text):
-    """A text of the catalogue, with nothing filled in: one object wherever it is said."""
-
-    __slots__ = ()
-
-
 # gettext's tools look for these names; most modules call the first one `_`.
 
 
-@cache
 def gettext(message: str) -> Text:
     """A message."""
-    return Message(lambda language: language.messages.gettext(message))
+    return Text(lambda language: language.messages.gettext(message))
 
 
-@cache
 def pgettext(context: str, message: str) -> Text:
     """A message whose translation depends on where it stands."""
-    return Message(lambda language: language.messages.pgettext(context, message))
+    return Text(lambda language: language.messages.pgettext(context, message))
 
 
 def ngettext(one: str, many: str, n: int) -> Text:
@@ -157,7 +149,7 @@ def number(value: float, pattern: str | None = None) -> Text:
     return Text(lambda language: _formatted(value, pattern, language))
 
 
-@lru_cache(maxsize=8_192)  # a lag in ms is one of 5,000: uncached, as much as a code costs
+@lru_cache(maxsize=8_192)  # a lag in tenths is one of 3,000: uncached, as much as a code costs
 def _formatted(value: float, pattern: str | None, language: Language) -> str:
     return format_decimal(value, pattern, locale=language.locale)
 
@@ -204,7 +196,9 @@ def _day(instant: datetime, length: str) -> Text:
     return Text(lambda language: _written(date, length, language))
 
 
-@lru_cache(maxsize=1024)  # a red code's page has seven days: uncached, a fifth of its time
+@lru_cache(
+    maxsize=1024
+)  # a red code's page has seven days: uncached, a fifth of its time in Jinja, most of it filled in
 def _written(date: date, length: str, language: Language) -> str:
     return format_date(date, length, language.locale)
 

@@ -214,16 +214,8 @@ def on_invalid(request: AnyRequest, exception: ValidationException) -> Response[
 
 
 def on_failure(request: AnyRequest, failure: Exception) -> Response[Problem]:
-    """Answer a bug: the client learns that the fault is ours, the log learns where it is.
-
-    The log gets the place in the code, not the message, which could repeat what was sent.
-    """
-    log.error(
-        "request_failed",
-        method=request.method,
-        failure=type(failure).__name__,
-        at=_places(failure),
-    )
+    """Answer a bug: the client learns that the fault is ours, the log learns where it is."""
+    log_failure("request_failed", request.method, failure)
     return on_refused(
         request,
         Refused(
@@ -232,6 +224,11 @@ def on_failure(request: AnyRequest, failure: Exception) -> Response[Problem]:
             "log. Sending the same again does no harm.",
         ),
     )
+
+
+def log_failure(event: str, method: str, failure: Exception) -> None:
+    """Log a bug: the place in the code, not the message, which could repeat what was sent."""
+    log.error(event, method=method, failure=type(failure).__name__, at=_places(failure))
 
 
 def _places(failure: Exception) -> list[str]:

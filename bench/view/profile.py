@@ -43,8 +43,8 @@ STAGES: Sequence[tuple[str, str]] = (
     ("reading from Redis", r"\(redis/|\b_fetch \(app/view/codes"),
     ("reading the replica", r"\((app/projection/replica|lmdb/)"),
     ("judging", r"\((models/)"),
-    ("writing the page", r"\((jinja2|markupsafe|app/web/(site|language)|app/view/pages|gettext)|"
-                         r"\btemplates/|<template>"),
+    ("writing the page", r"\((jinja2|markupsafe|app/web/(blanks|site|language)|"
+                         r"app/view/pages|gettext)|\btemplates/|<template>"),
     ("writing the answer", r"\bcode_answer \(|\breason_answer \(|\((gzip|zlib)|"
                            r"\(litestar/(response|serialization)"),
     ("reading the code", r"\(app/view/codes"),

@@ -21,11 +21,11 @@ from app.process.redis_client import redis_at
 from app.process.settings import Settings
 from app.view import codes, recorder
 from app.view.displays import Display, Displays
-from app.view.hot_path import SELDOM_MAX, HotPath
+from app.view.hot_path import REASONS_MAX, SELDOM_MAX, HotPath
 from app.view.limits import NOTICE_SECONDS, REFUSE_SECONDS, STALE_SECONDS
 from app.view.routes import framework
 from app.view.services import Services
-from models.codes import HealthCode
+from models.codes import Condition, ConditionKind, HealthCode, Owner, Reason
 from models.events import DisplayDetail, DocumentType
 from support import replicated
 from support.asgi import transport_to
@@ -38,6 +38,7 @@ from support.views import (
     options_over,
     reason,
     someone,
+    waiting,
 )
 
 NOW = now()
@@ -146,6 +147,16 @@ CODES = {
     "green of a thousand changes": health_code(someone(), version=1_234),
     "red": health_code(someone(), reason()),
     "red, and ends": health_code(someone(), reason(end=NOW + timedelta(hours=3))),
+    "red, and waits": health_code(
+        someone(),
+        reason(conditions=(waiting(),)),
+        reason(Reason.SUSPECTED_CASE, conditions=(waiting(), waiting())),
+    ),
+    "red, and incomplete for long": msgspec.structs.replace(
+        health_code(someone(), reason(conditions=(waiting(),))),
+        complete_until=NOW - timedelta(seconds=90),
+    ),
+    "red for many reasons": health_code(someone(), *[reason()] * (REASONS_MAX + 1)),
     "was red": health_code(someone(), reason(end=NOW - timedelta(hours=3))),
     "will be red": health_code(someone(), reason(start=NOW + timedelta(hours=3))),
     "not verified": health_code(someone(), verified=False),
@@ -180,7 +191,8 @@ async def test_every_answer_is_the_frameworks(
     for path, (said, headers) in product(HOT, SAID.items()):
         front, behind, hot = await face.both(path, {**headers, **who})
         assert plain(front) == plain(behind), (path, said)
-        plainly = said != "anything before" if path == HOT[0] else stands != "not verified"
+        behind_alone = ("not verified", "red for many reasons")
+        plainly = said != "anything before" if path == HOT[0] else stands not in behind_alone
         assert hot == plainly, (path, said)
 
 
@@ -374,6 +386,24 @@ async def test_who_asks_too_often_is_counted_by_the_framework(
     assert face.passed == 0
     await face.front.get(HOT[0], headers={**JSON, "cookie": GOOD})
     assert face.passed == 1
+
+
+async def test_what_fails_here_the_framework_answers_and_the_log_has_the_place(
+    face: Face, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_no_policy = msgspec.structs.replace(
+        reason(conditions=(Condition(ConditionKind.TIME, Owner.TIME, NOW + timedelta(days=3)),)),
+        policy="of a worker that is newer than this view",
+    )
+    code = health_code(someone(), of_no_policy)
+    await put(face, model, tmp_path, code)
+    front, behind, hot = await face.both(HOT[1], {**HTML, **logged_in(session(code.person))})
+    assert (front.status_code, hot) == (500, False)
+    assert plain(front) == plain(behind)
+    logged = capsys.readouterr().out
+    assert "hot_path_failed" in logged
+    assert "sheet.py" in logged
+    assert code.person not in logged
 
 
 async def test_each_display_is_recorded_once(face: Face, model: Model, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ who is logged in. All are outside the OpenAPI document. Templates and static fil
 module or in app.web. Nothing is loaded from elsewhere, and nothing is inline (`site.HEADERS`).
 
 - `routes`: which address leads to which page; `entry`: the front door.
-- `code_page`: the code at a gate; `blanks`: such a page as bytes, without its template; `sheet`:
-  what it says; `installed`: the page as an app.
+- `code_page`: the code at a gate; `sheet`: what it says; `installed`: the page as an app.
 - `information`, `declare`, `travel`: a resident's own data, declarations, travel card.
 - `dashboard`: the duty officer's page; `chart`: its picture; `map`: its cities as tiles.
 - `reference`: the documents of both interfaces, readable.

@@ -23,7 +23,7 @@ from models.codes import Colour
 from models.policy import ZONE, policy_at
 
 COLOURED = "coloured.html"
-"""The template of a colour's page."""
+"""The template of the page of a red or green code."""
 
 RELOAD_S = 10
 """How often a page without scripts is loaded again, unless its reader stops that."""
@@ -61,7 +61,7 @@ async def code_page(
         read = await read_to_show(view, session, before)
     except Unavailable as failure:
         return failed_page(failure, language, view.now(), reload=reload)
-    says = sheet(read.code, read.at, policy_at(read.at).version, view.register)
+    says = sheet_of(view, read)
     if says.colour is Colour.NONE:
         return page("grey.html", language, {**_no_code(read.at), "reload_s": reload_s})
     return page(COLOURED, language, coloured(view, session, read, says, reload_s))
@@ -89,27 +89,32 @@ def failed_page(
     return page("grey.html", language, context, status=503, headers=headers)
 
 
+def sheet_of(view: Services, read: Read) -> Sheet:
+    """Return what a code says at the instant at which it was read."""
+    return sheet(read.code, read.at, policy_at(read.at).version, view.register)
+
+
 def coloured(
     view: Services, session: Session, read: Read, says: Sheet, reload_s: int | None
 ) -> Context:
-    """Return what stands on the page of a colour: whose it is, what it says, and the instant."""
+    """Return what stands on the page of a red or green code, with what differs between people as
+    words (app.web.blanks)."""
     ranks = ",".join(str(reason.rank) for reason in says.reasons)
     old = read.lag_s > NOTICE_SECONDS
     changes_at = says.changes_at
     return (
-        _frame(says.colour, says.state)
+        _frame(says.colour, says.state)  # the enum: templates decide by it
         | {
             "reload_s": reload_s,
             "qr_valid_s": DISPLAY_SECONDS,
             "qr_version": QR_VERSION,
             "notice_s": NOTICE_SECONDS,
             "said": _now(says.state, *(reason.name for reason in says.reasons)),
-            "word": says.state,
             "says": names.SAYS[says.colour],
             "reasons": says.reasons,
-            "sum": None
-            if read.code is None or not says.reasons
-            else sum_of(read.code, read.at, view.register),
+            "sum": sum_of(read.code, read.at, view.register)
+            if read.code and says.reasons
+            else None,
             "in_words": in_words,
             "old": old,
             "changes": None if changes_at is None else moment(changes_at),
@@ -124,7 +129,7 @@ def coloured(
             "version": str(says.version),
             "policy": says.policy,
             "as_of": exactly(read.as_of),
-            "lag": number(read.lag_s, "0.0"),
+            "lag": number(round(read.lag_s, 1), "0.0"),
         }
         | _instant(read.at)
     )

@@ -61,17 +61,13 @@ class Awaited(Struct, frozen=True):
 class Sum(Struct, frozen=True):
     """When the code is green, what to do for it, and what to wait for.
 
-    It is green at `green_at` at the earliest: at that minute, if each task is done and reported at
-    the minute that it names. None if a reason has no date; these are `undated`, and `others_at` is
-    when the last of the others lifts at the earliest. `headline` and `others` say so in a line.
-    `by_itself`: nobody has to do anything.
+    `headline` says from which minute on it is green at the earliest: at that minute, if each task
+    is done and reported at the minute that it names. If a reason has no date, these are `undated`,
+    and `others` says when the last of the others lifts at the earliest.
     """
 
-    green_at: datetime | None
     headline: Text
-    others_at: datetime | None
     others: Text | None
-    by_itself: bool
     undated: tuple[Undated, ...]
     tasks: tuple[Task, ...]
     wait_for: tuple[Awaited, ...]
@@ -98,14 +94,10 @@ def sum_of(code: HealthCode, at: datetime, register: Register) -> Sum | None:
         else:
             undated.append(_undated(place, interval, blocking, at))
     last = max(dates, default=None)
-    green_at, others_at = (None, last) if undated else (last, None)
     by_itself = all(interval.end is not None for interval in reasons)
     return Sum(
-        green_at=green_at,
-        headline=_headline(green_at, by_itself=by_itself),
-        others_at=others_at,
-        others=None if others_at is None else _others(others_at),
-        by_itself=by_itself,
+        headline=_headline(None if undated else last, by_itself=by_itself),
+        others=_others(last) if undated and last else None,
         undated=tuple(undated),
         tasks=tuple(_tasks(swabs, at)),
         wait_for=tuple(_waits(reasons, at, register)),
@@ -113,6 +105,7 @@ def sum_of(code: HealthCode, at: datetime, register: Register) -> Sum | None:
 
 
 def _headline(green_at: datetime | None, *, by_itself: bool) -> Text:
+    """When the code turns green, in a line; `by_itself`, if nobody has to do anything for it."""
     if green_at is None:
         return _("还没有日期")
     when = moment(green_at)
@@ -122,6 +115,7 @@ def _headline(green_at: datetime | None, *, by_itself: bool) -> Text:
 
 
 def _others(at: datetime) -> Text:
+    """When the reasons that have a date are over."""
     return _("其他原因最早{when}解除").filled(when=moment(at))
 
 
