@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
-from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Request, Response, async_playwright
 
 from app.development.stack.processes import StackError
 from app.development.stack.stack import Say
@@ -44,6 +44,8 @@ STEP_SECONDS = 5
 LOOK_SECONDS = 20
 """As often as a phone signs another second (static/wallet.js)."""
 ANSWER_SECONDS = 0.03
+END_SECONDS = 0.5
+"""How long after its answer a request is said to be finished, and its size can be asked."""
 OPEN_MS_MAX = 60_000
 PEOPLE_MIN = 1_000
 CHROMIUM = "/usr/bin/chromium-headless-shell"
@@ -144,6 +146,7 @@ async def _tens(browser: Browser, on: Stage, cookies: list[str], say: Say) -> li
         for first in range(0, phones, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, phones))
             await _batch(browser, on, situation, {n: cookies[n] for n in numbers}, counting)
+            say(f"{numbers.stop:,} of {phones:,} phones {situation.value}")
         tens.append(counting.found(phones))
         say(told(tens[-1]))
     return tens
@@ -170,11 +173,9 @@ class _Counting:
                    dict(self.lost), lists, self.shown, believed, others,
                    self.not_modified, self.list_bytes)  # fmt: skip
 
-    async def note_list(self, request: Request) -> None:
-        """Count what the answer to a question for a list was, and took."""
-        answer, sizes = await request.response(), await request.sizes()
-        if answer is not None and answer.status == 304:
-            self.not_modified += 1
+    async def note_size(self, request: Request) -> None:
+        """Count what the answer to a question for a list took."""
+        sizes = await request.sizes()
         self.list_bytes += sizes["responseHeadersSize"] + sizes["responseBodySize"]
 
 
@@ -265,6 +266,7 @@ class _Phone:
         self._situation = situation
         await log_in(self.context, self._url, self._cookie)
         self.context.on("request", lambda asked: self._under_way.add(asked))
+        self.context.on("response", self._answer)
         self.context.on("requestfinished", self._finished)
         self.context.on("requestfailed", self._failed)
         self._page = await self.context.new_page()
@@ -291,25 +293,49 @@ class _Phone:
             self._lost = self._reached  # what was given up on had reached the view
 
     def _failed(self, request: Request) -> None:
-        self._under_way.discard(request)
-        self._count(request.url, self._lost)
+        if request in self._under_way:
+            self._under_way.discard(request)
+            self._count(request.url, self._lost)
+
+    def _answer(self, response: Response) -> None:
+        # Not once it is finished: the event for that is missing now and then.
+        self._under_way.discard(response.request)
+        self._count(response.url, self._reached)
+        if _is_list(response.request):
+            self._listed = True
+            self._counting.not_modified += self._is_counted and response.status == 304
 
     def _finished(self, request: Request) -> None:
-        self._under_way.discard(request)
-        self._count(request.url, self._reached)
-        if not LISTS.fullmatch(urlsplit(request.url).path):
-            return
-        self._listed = True
-        if self._reached is self._counting.asked:
-            task = asyncio.create_task(self._counting.note_list(request))
+        if _is_list(request) and self._is_counted:
+            task = asyncio.create_task(self._counting.note_size(request))
             self._noting.add(task)
             task.add_done_callback(self._noting.discard)
 
+    @property
+    def _is_counted(self) -> bool:
+        return self._reached is self._counting.asked
+
     async def close(self) -> None:
         """End, once all that it asked is counted."""
-        while self._under_way or self._noting:  # noqa: ASYNC110  (events take them away)
-            await asyncio.sleep(ANSWER_SECONDS)
-        await self.context.close()
+        try:
+            await self._answered()
+            await asyncio.sleep(END_SECONDS)
+            await self._answered()
+        finally:
+            await self.context.close()
+
+    async def _answered(self) -> None:
+        """Return once it has the answers to what it asked; raise `StackError` if one never
+        comes."""
+        try:
+            async with asyncio.timeout(OPEN_MS_MAX / 1_000):
+                while self._under_way or self._noting:  # noqa: ASYNC110  (events take them away)
+                    await asyncio.sleep(ANSWER_SECONDS)
+        except TimeoutError:
+            urls = [request.url for request in self._under_way]
+            raise StackError(
+                f"A phone has no answer {OPEN_MS_MAX / 1_000:g} s after it asked: {urls}"
+            ) from None
 
     @staticmethod
     def _count(url: str, counts: Counter[str]) -> None:
@@ -320,9 +346,7 @@ class _Phone:
         """Let time pass, until it has the answers to what it asked. What comes after another step
         would look older by that."""
         await self._page.clock.run_for(1_000 * seconds)
-        async with asyncio.timeout(OPEN_MS_MAX / 1_000):
-            while self._under_way:  # noqa: ASYNC110  (events take it away)
-                await asyncio.sleep(ANSWER_SECONDS)
+        await self._answered()
 
     async def shown(self) -> str | None:
         """Return what its QR holds now; None if it can show nothing by itself."""
@@ -354,6 +378,10 @@ class _Phone:
         outcome = "nothing" if said is None else said["outcome"]
         good = outcome == wanted and said["name"] == people.NAME
         self._counting.said["believed" if good else str(outcome)] += 1
+
+
+def _is_list(request: Request) -> bool:
+    return LISTS.fullmatch(urlsplit(request.url).path) is not None
 
 
 # The report
