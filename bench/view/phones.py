@@ -118,33 +118,37 @@ def measure(directory: Path, phones: int, say: Say) -> Shown:
             f"There is no {CHROMIUM}. As root: apt-get install chromium-headless-shell"
         )
     with stage.running(directory, max(phones, PEOPLE_MIN), say) as on:
-        cookies = on.folder / "cookies.txt"
-        people.write_cookies(on.settings, cookies, on.count, timedelta(0))
-        values = cookies.read_text().split()
-        return asyncio.run(_measured(on, values, phones, say))
+        return asyncio.run(_measured(on, phones, say))
 
 
-async def _measured(on: Stage, cookies: list[str], phones: int, say: Say) -> Shown:
+def _cookies(on: Stage) -> list[str]:
+    """Log everybody in, and return their cookies. One that nobody uses is good for half an hour."""
+    cookies = on.folder / "cookies.txt"
+    people.write_cookies(on.settings, cookies, on.count, timedelta(0))
+    return cookies.read_text().split()
+
+
+async def _measured(on: Stage, phones: int, say: Say) -> Shown:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         # First, since the others' people stay as they are.
-        tens = await _tens(browser, on, cookies[:phones], say)
-        found = await reds.measure(browser, on, cookies, phones, say)
+        tens = await _tens(browser, on, phones, say)
+        found = await reds.measure(browser, on, _cookies(on), phones, say)
         await browser.close()
     return Shown(phones, MINUTES, tens, found)
 
 
-async def _tens(browser: Browser, on: Stage, cookies: list[str], say: Say) -> list[Ten]:
+async def _tens(browser: Browser, on: Stage, wanted: int, say: Say) -> list[Ten]:
     tens = []
     for situation in Situation:
         counting = _Counting(situation)
         # Without a network a phone's own browser alone decides, and it is the same in each.
         alone = situation is not Situation.NETWORK
-        phones = min(len(cookies), ALONE_MAX) if alone else len(cookies)
+        phones = min(wanted, ALONE_MAX) if alone else wanted
         for first in range(0, phones, AT_ONCE):
-            numbers = range(first, min(first + AT_ONCE, phones))
+            numbers, cookies = range(first, min(first + AT_ONCE, phones)), _cookies(on)
             await _batch(browser, on, situation, {n: cookies[n] for n in numbers}, counting)
             say(f"{numbers.stop:,} of {phones:,} phones {situation.value}")
         tens.append(counting.found(phones))
