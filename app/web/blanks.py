@@ -27,8 +27,8 @@ from app.web.language import CHINESE, LANGUAGES, Language, Text
 from app.web.site import render, said_in
 
 FORMS_MAX = 512
-"""Forms that are remembered, those that were asked for last, some 40 KB each. The page of a form that is not
-remembered takes Jinja's time, one or two ms."""
+"""Forms that are remembered, those that were asked for last, some 40 KB each. The page of a form
+that is not remembered takes Jinja's time, one or two ms."""
 
 _Words = list[str | Text]
 _Form = tuple[tuple[str, Any], ...]
