@@ -196,9 +196,8 @@ def _day(instant: datetime, length: str) -> Text:
     return Text(lambda language: _written(date, length, language))
 
 
-@lru_cache(
-    maxsize=1024
-)  # a red code's page has seven days: uncached, a fifth of its time in Jinja, most of it filled in
+# A red code's page has seven days: uncached, a fifth of its time in Jinja, most of it filled in.
+@lru_cache(maxsize=1024)
 def _written(date: date, length: str, language: Language) -> str:
     return format_date(date, length, language.locale)
 

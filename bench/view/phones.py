@@ -394,8 +394,8 @@ def _is_list(request: Request) -> bool:
 def told(ten: Ten) -> str:
     """Say what was found, in a line."""
     return (
-        f"{ten.situation}: {ten.not_lists:,} requests of {ten.phones:,} phones but for the lists "
-        f"({ten.asked}; {ten.not_modified:,} of {ten.lists:,} lists were 304, {ten.list_bytes:,} "
+        f"{ten.situation}: {ten.not_lists:,} requests of {ten.phones:,} phones except for "
+        f"the lists ({ten.asked}; {ten.not_modified:,} of {ten.lists:,} lists were 304, {ten.list_bytes:,} "
         f"bytes; without a network {ten.lost}); {ten.believed:,} of {ten.shown:,} believed, "
         f"else {ten.others}"
     )
@@ -407,8 +407,8 @@ def goals(found: Shown) -> Iterator[str]:
         asked = "met" if not ten.not_lists else "**missed**"
         yield (
             f"| {ten.phones:,} phones shown for {found.minutes} minutes ({ten.situation}) | 0 "
-            f"requests but for the list | {ten.not_lists:,}, {ten.not_lists / ten.phones:g} each "
-            f"| {asked} |"
+            f"requests except for the list | {ten.not_lists:,}, "
+            f"{ten.not_lists / ten.phones:g} each | {asked} |"
         )
     yield from reds.goals(found.reds)
     shown, believed = sum(t.shown for t in found.tens), sum(t.believed for t in found.tens)
