@@ -395,8 +395,8 @@ def told(ten: Ten) -> str:
     """Say what was found, in a line."""
     return (
         f"{ten.situation}: {ten.not_lists:,} requests of {ten.phones:,} phones except for "
-        f"the lists ({ten.asked}; {ten.not_modified:,} of {ten.lists:,} lists were 304, {ten.list_bytes:,} "
-        f"bytes; without a network {ten.lost}); {ten.believed:,} of {ten.shown:,} believed, "
+        f"the lists ({ten.asked}; {ten.not_modified:,} of {ten.lists:,} lists were 304, "
+        f"{ten.list_bytes:,} bytes; without a network {ten.lost}); {ten.believed:,} of {ten.shown:,} believed, "
         f"else {ten.others}"
     )
 
