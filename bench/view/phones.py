@@ -396,8 +396,8 @@ def told(ten: Ten) -> str:
     return (
         f"{ten.situation}: {ten.not_lists:,} requests of {ten.phones:,} phones except for "
         f"the lists ({ten.asked}; {ten.not_modified:,} of {ten.lists:,} lists were 304, "
-        f"{ten.list_bytes:,} bytes; without a network {ten.lost}); {ten.believed:,} of {ten.shown:,} believed, "
-        f"else {ten.others}"
+        f"{ten.list_bytes:,} bytes; without a network {ten.lost}); "
+        f"{ten.believed:,} of {ten.shown:,} believed, else {ten.others}"
     )
 
 
