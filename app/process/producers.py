@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import (
     IllegalOperation,
     InvalidProducerEpoch,
@@ -16,7 +17,9 @@ from aiokafka.errors import (
     KafkaError,
     OutOfOrderSequenceNumber,
     ProducerFenced,
+    UnknownError,
 )
+from aiokafka.protocol.transaction import EndTxnRequest
 
 CLOSE_SECONDS_MAX = 3.0
 
@@ -36,11 +39,18 @@ log = structlog.get_logger()
 
 # aiokafka has no types: its class is Any to mypy.
 class TransactionalProducer(AIOKafkaProducer):  # type: ignore[misc]
-    """As aiokafka's, but silent about what nobody waits for.
+    """As aiokafka's, but silent about what nobody waits for, and asking again how a transaction
+    ended.
 
     Where a batch is refused, whoever sent it hears that. Then nobody asks whether a batch was
     taken from its queue, or how the transaction ended; Python would log each as an exception that
     was never retrieved.
+
+    A commit that the broker takes up at the instant at which it fences the producer fails in it,
+    and is answered with the error that says nothing (Kafka 4.4.0, whose log has an illegal state of
+    the transaction's metadata then). aiokafka's sender would end. It is sent again, and the broker
+    says what has become of the transaction. One that it answers like this every time is fenced
+    once the transaction's own time is over.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -54,6 +64,17 @@ class TransactionalProducer(AIOKafkaProducer):  # type: ignore[misc]
             return batch
 
         queue._append_batch = append_unawaited
+        send = self.client.send
+
+        async def send_and_doubt(
+            node_id: int, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT
+        ) -> Any:
+            answer = await send(node_id, request, group=group)
+            if isinstance(request, EndTxnRequest) and answer.error_code == UnknownError.errno:
+                raise UnknownError  # which aiokafka takes for no answer
+            return answer
+
+        self.client.send = send_and_doubt
 
     async def begin_transaction(self) -> None:
         """Begin one."""

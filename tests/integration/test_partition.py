@@ -7,9 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
 from aiokafka.protocol.transaction import EndTxnRequest
 
@@ -136,6 +139,44 @@ async def test_who_is_shut_out_hears_it_once_and_nothing_is_left_unheard(
         other.drop()
         await topics.close()
     assert unheard == []
+
+
+@pytest.mark.parametrize("when", ["before", "after", "fenced"])
+async def test_a_commit_that_is_answered_with_an_error_that_says_nothing_is_asked_for_again(
+    when: str, partition: Partition, kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the broker answers one that it takes up while it fences the producer."""
+    topics, send, answers = Topics(kafka.brokers), AIOKafkaClient.send, list[int]()
+    other = Partition(partition._settings._replace(directory=tmp_path / "other"), 0, topics)
+
+    async def fail_once(client: AIOKafkaClient, node: int, request: object, **options: Any) -> Any:
+        if not isinstance(request, EndTxnRequest):
+            return await send(client, node, request, **options)
+        if not answers and when == "fenced":
+            await other.take()
+        if answers or when == "after":
+            answer = await send(client, node, request, **options)
+        if not answers:
+            answer = Mock(error_code=-1)
+        answers.append(answer.error_code)
+        return answer
+
+    await partition.suspend()
+    monkeypatch.setattr(AIOKafkaClient, "send", fail_once)
+    await partition.take()
+    try:
+        if when == "fenced":
+            with pytest.raises(Fenced):
+                await commit(kafka, partition, b"v", 0)
+            return
+        await commit(kafka, partition, b"v", 0)
+        assert answers == [-1, 0]
+        assert partition.in_doubt
+        await until(kafka, OUT, lambda found: [r.value for r in found] == [b"v"])
+    finally:
+        await other.suspend()
+        other.drop()
+        await topics.close()
 
 
 async def test_after_a_request_without_an_answer_the_producer_is_another(
