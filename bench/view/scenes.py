@@ -26,8 +26,9 @@ from bench.view.quota import bounding
 from bench.view.rounds import Address, addresses, checked
 from bench.view.stage import Stage, signal_group
 
-BEFORE, DURING, AFTER = 10, 20, 20
-"""Seconds of a scene: as usual, with something done, and after that is undone."""
+BEFORE, DURING, AFTER = 10, 20, 40
+"""Seconds of a scene: as usual, with something done, and after that is undone. A broker that comes
+back is there after some 10 s, and then what waited is caught up with."""
 
 BOUNDED_RATE = 1_000.0
 """What a view is bounded to, answers a second, so that two cores can offer ten times as many."""
