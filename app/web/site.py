@@ -87,7 +87,7 @@ def _said(context: Context, value: object) -> object:
 def said_in(value: object, language: Language) -> object:
     """Return a value as a template prints it in a language, before it is escaped."""
     said = value.of(language) if isinstance(value, Text) else value
-    if isinstance(said, str) and not said.isascii() and not hasattr(said, "__html__"):
+    if isinstance(said, str) and not hasattr(said, "__html__"):
         return without_unseen(said)
     return said
 

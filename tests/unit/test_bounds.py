@@ -23,10 +23,10 @@ from app.view.reading import ChangesOfMinute
 from app.view.terminals import terminal_routes
 from app.web import strict
 from app.web.headers import hardened
-from app.web.language import LANGUAGES
+from app.web.language import CHINESE, LANGUAGES
 from app.web.probes import probes
 from app.web.problems import Refused, on_failure, on_http_exception, on_refused
-from app.web.site import without_unseen
+from app.web.site import said_in
 from app.web.strict import StrictRequest
 from support.asgi import transport_to
 from support.gateways import NO_REDIS
@@ -229,9 +229,12 @@ def test_searches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answers[-1] == "busy"
 
 
-@pytest.mark.parametrize("unseen", ["\u202e", "\u2066", "\u200b", "\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize(
+    "unseen", ["\u202e", "\u2066", "\u200b", "\u2028", "\u2029", "\x85", "\x1b", "\r"]
+)
 def test_a_name_cannot_turn_the_words_beside_it_around(unseen: str) -> None:
-    assert without_unseen(f"第一{unseen}医院\n") == "第一医院\n"
+    assert said_in(f"第一{unseen}医院\n", CHINESE) == "第一医院\n"
+    assert said_in(f"No. 1{unseen} Hospital", CHINESE) == "No. 1 Hospital"
 
 
 def test_the_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
