@@ -6,9 +6,9 @@
 - `outputs`: whether what it left is right.
 - `spread`: a figure of several rounds; `stacks`: what py-spy notes.
 - `compare`, `scale`, `growth`, `stages`, `latency`, `flood`, `garbage`, `start`, `rebalance`,
-  `lifetime`, `scans`, `watchers`, `freshness`, `loop`, `replica`, `displays`: its parts. `stack`:
-  the whole stack, for some of them; `report` writes them down, and the `machine`; `plots` are its
-  pictures. `worlds`: whom `growth` asks about; `costs`: what it found. `pauses`: what `rebalance`
-  saw. `capacity`: what a province needs, computed from what they found.
+  `lifetime`, `scans`, `watchers`, `freshness`, `loop`, `replica`, `displays`, `entrances`: its
+  parts. `stack`: the whole stack, for some of them; `report` writes them down, and the `machine`;
+  `plots` are its pictures. `worlds`: whom `growth` asks about; `costs`: what it found. `pauses`:
+  what `rebalance` saw. `capacity`: what a province needs, computed from what they found.
 - `view` has a command and a page of its own, `make bench-view`.
 """

@@ -16,6 +16,7 @@ from app.development.stack.processes import StackError
 from bench import (
     compare,
     displays,
+    entrances,
     flood,
     freshness,
     garbage,
@@ -61,6 +62,7 @@ class Part(StrEnum):
     FRESHNESS = "freshness"
     LOOP = "loop"
     DISPLAYS = "displays"
+    ENTRANCES = "entrances"
     REPLICA = "replica"
     GROWTH = "growth"
 
@@ -69,9 +71,7 @@ def main(
     parts: Annotated[
         list[Part] | None, typer.Argument(help="What to measure; everything unless told.")
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=1, help="Rounds of the comparison, and of the latency.")
-    ] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of what is measured in rounds.")] = 5,
     events: Annotated[
         int, typer.Option(min=1_000, help="Events of the counting fold.")
     ] = 1_000_000,
@@ -163,6 +163,8 @@ def main(
                     found = loop.measure(DIRECTORY / "loop", terminal)
                 case Part.DISPLAYS:
                     found = displays.measure(DIRECTORY / "displays", terminal)
+                case Part.ENTRANCES:
+                    found = entrances.measure(DIRECTORY / "entrances", rounds, terminal)
                 case Part.REPLICA:
                     found = replica.measure(
                         DIRECTORY / "replica", replica_people, rounds, seed, terminal

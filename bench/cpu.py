@@ -1,7 +1,7 @@
 """CPU time of processes, from /proc."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -32,12 +32,22 @@ def cpu_seconds_of(pid: int) -> float:
 
 def cpu_of_stack(directory: Path) -> dict[str, float]:
     """Return the CPU time of the living processes of the stack in a folder, by their names."""
+    return _of_stack(directory, cpu_seconds_of)
+
+
+def memory_of_stack(directory: Path) -> dict[str, float]:
+    """Return the largest resident sizes so far of the living processes of the stack in a folder,
+    in MiB, by their names."""
+    return _of_stack(directory, lambda pid: round(_peak_kib(pid) / 1024, 1))
+
+
+def _of_stack(directory: Path, figure: Callable[[int], float]) -> dict[str, float]:
     found: dict[str, float] = {}
     for pid in left_behind(directory):
         with suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
             name = _name_of(command)
-            found[name] = found.get(name, 0.0) + cpu_seconds_of(pid)
+            found[name] = found.get(name, 0.0) + figure(pid)
     return found
 
 
@@ -59,9 +69,13 @@ def peak_memory_mib(group: int) -> float:
             with suppress(OSError):
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[2]) == group:
-                    status = (entry / "status").read_text()
-                    kib += int(status.partition("VmHWM:")[2].split()[0])
+                    kib += _peak_kib(int(entry.name))
     return kib / 1024
+
+
+def _peak_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def thread_cpu_seconds(pid: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from bench import (
     costs,
     displays,
+    entrances,
     flood,
     freshness,
     garbage,
@@ -83,6 +84,7 @@ TYPES: Mapping[str, Any] = {
     "freshness": freshness.Asked,
     "loop": loop.Found,
     "displays": displays.Found,
+    "entrances": entrances.Found,
     "replica": replica.Found,
     "growth": costs.Found,
 }
@@ -135,6 +137,8 @@ def _lines(out: Path, parts: Mapping[str, Kept], found: Mapping[str, Any]) -> It
         yield from loop.lines(found["loop"])
     if "displays" in found:
         yield from displays.lines(found["displays"])
+    if "entrances" in found:
+        yield from entrances.lines(found["entrances"])
     if "replica" in found:
         yield from replica.lines(found["replica"])
     yield from _machine(parts)

@@ -29,7 +29,8 @@ def command_of(part: str) -> str:
     return f"`make bench PARTS={part}`" if part in PARTS else part
 
 
-PARTS = ("real", "scale", "start", "lifetime", "scans", "freshness", "displays", "replica")
+PARTS = ("real", "scale", "start", "lifetime", "scans", "freshness", "displays", "entrances",
+         "replica")  # fmt: skip
 
 
 class Figures:
@@ -119,6 +120,19 @@ class Figures:
     def _recorded_us(self, seconds: str) -> float:
         shown = [run for run in self._found("displays")["shown"] if run["written"]]
         return _median(run[seconds] / run["written"] * 1e6 for run in shown)
+
+    # Where events come in
+
+    def entrance_us(self, process: str) -> float:
+        """Return what an event costs the process that it comes in by."""
+        return _median(each["cost_us"][process] for each in self._sent(process))
+
+    def entrance_mib(self, process: str) -> float:
+        """Return the most memory that it had, in MiB."""
+        return float(max(each["memory_mib"][process] for each in self._sent(process)))
+
+    def _sent(self, by: str) -> list[Any]:
+        return [each for each in self._found("entrances")["sent"] if each["by"] == by]
 
     # The fold
 

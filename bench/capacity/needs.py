@@ -17,6 +17,8 @@ SCAN = "yuekang.scan.recorded.v1"
 LISTED = "yuekang.temperature.measured.v1"
 CHANGE = "yuekang.status.changed.v1"
 
+GATEWAY, SUBMISSIONS_WORKER = "gateway", "submissions-worker"
+
 FOLDERS = ("cores", "memory", "disk")
 BROKERS = ("copies", "disk", "cores", "partitions", "network")
 """What may be the most that workers, and brokers, need."""
@@ -67,6 +69,20 @@ class Needs(Rates):
     def logout_bytes(self) -> float:
         """Bytes of the ended sessions in each view; and taken to be as many in their Redis."""
         return self.people * self.supposed.logouts_share.value * self.supposed.logout_bytes.value
+
+    # Where events come in
+
+    def entrance_cores(self, process: str) -> float:
+        """Cores of all gateways, or submissions workers, should all events come in by them."""
+        return self.sent.peak * self.figures.entrance_us(process) / 1e6
+
+    def entrances(self, process: str) -> int:
+        """Gateways, or submissions workers; each has one core. At least two."""
+        return max(2, ceil(self.entrance_cores(process) / self.supposed.use_max.value))
+
+    def gateway_bytes(self) -> float:
+        """Memory of all gateways."""
+        return self.entrances(GATEWAY) * self.figures.entrance_mib(GATEWAY) * 2**20
 
     # Who folds
 
@@ -259,8 +275,9 @@ class Needs(Rates):
         return max(self.brokers_for(what) for what in BROKERS)
 
     def cores(self) -> float:
-        """Cores of all that is measured, at the peak; lists workers and `rows` over a day."""
-        folding = self.worker_cores() + self.lists_cores().mean
+        """Cores of all that is measured, at the peak; lists workers and `rows` over a day. Every
+        event comes in by the gateway."""
+        folding = self.entrance_cores(GATEWAY) + self.worker_cores() + self.lists_cores().mean
         following = self.projection_cores() + self.rows_cores().mean + self.redis_cores()
         replicas = self.view_machines() * self.replica_cores()
         return self.view_cores() + replicas + folding + following + self.broker_cores()

@@ -6,7 +6,16 @@ from functools import partial
 from bench.capacity.assumptions import Assumptions, record_bytes
 from bench.capacity.figures import Figures, shown
 from bench.capacity.limits import Limit, limits, ordered
-from bench.capacity.needs import DISPLAY, FOLDERS, LISTED, RESULT, SCAN, Needs
+from bench.capacity.needs import (
+    DISPLAY,
+    FOLDERS,
+    GATEWAY,
+    LISTED,
+    RESULT,
+    SCAN,
+    SUBMISSIONS_WORKER,
+    Needs,
+)
 from bench.capacity.sections import rates, sections, starts
 from bench.capacity.writing import Row, Text, about, size, table
 
@@ -58,9 +67,13 @@ def _all(needs: Needs) -> Iterator[str]:
         ("lists-worker", lambda: f"{needs.lists_workers():,}",
          lambda: about(needs.lists_cores().mean), lambda: size(needs.worker_bytes()),
          lambda: f"at most {size(needs.lists_store_bytes())}"),
-        ("submissions-worker", lambda: NO_PART, lambda: NO_PART,
+        ("gateway", lambda: f"{needs.entrances(GATEWAY):,}",
+         lambda: about(needs.entrance_cores(GATEWAY)), lambda: size(needs.gateway_bytes()),
+         lambda: "none"),
+        ("submissions-worker, should all events come by it",
+         lambda: f"{needs.entrances(SUBMISSIONS_WORKER):,}",
+         lambda: about(needs.entrance_cores(SUBMISSIONS_WORKER)),
          lambda: f"{memory:,.0f} MiB a partition", lambda: "little: places alone"),
-        ("gateway", lambda: NO_PART, lambda: NO_PART, lambda: NO_PART, lambda: "none"),
         ("projection", one, lambda: about(needs.projection_cores()),
          lambda: f"{needs.figures.start('projection_mib'):,.0f} MiB", lambda: "none"),
         ("rows", one, lambda: about(needs.rows_cores().mean),
@@ -86,7 +99,8 @@ def _all(needs: Needs) -> Iterator[str]:
     yield ""
     yield (
         "Cores are those used at the peak of displays and in the busiest hour of events, "
-        "lists-worker and rows over a day. Together, without what no benchmark measures: "
+        "lists-worker and rows over a day. Together, every event by the gateway, without what no "
+        "benchmark measures: "
         f"{shown(lambda: about(needs.cores()))}. Processes leave half of a core free. Machines "
         f"with views: {shown(lambda: f'{needs.view_machines():,}')}. Machines with workers: "
         f"{folding}. Brokers: {shown(lambda: f'{needs.brokers():,}')}. Partitions of each topic "
@@ -199,8 +213,6 @@ def _left_out() -> Iterator[str]:
         "- The proxies that end TLS, the OpenID provider, who sends SMS: not ours, not measured.",
         "- Logins, the travel card, the dashboard, officers' questions and their audit log: "
         "rare beside displays by our own assumption; what each costs is not measured yet.",
-        "- The gateway and the submissions worker: no benchmark measures what an event costs "
-        "them. So nothing is said of how many it takes.",
         "- What a worker takes to check a scan, and `rows` to write a list: not measured yet.",
         "- What disks write and read: RocksDB and Kafka write records again as they compact.",
         "- Dead letters, what is parked and held: few in good health.",

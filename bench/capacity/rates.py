@@ -65,6 +65,12 @@ class Rates:
         return Rate(day / DAY, day * self.supposed.busy_hour_share.value / HOUR)
 
     @property
+    def sent(self) -> Rate:
+        """Events that come in by the gateway, or by Kafka: those that bear on a code, and those of
+        the other lists."""
+        return Rate(self.facts.mean + self.others.mean, self.facts.peak + self.others.peak)
+
+    @property
     def listed(self) -> Rate:
         """Events that a lists worker folds."""
         return Rate(self.displays.mean + self.others.mean, self.displays.peak + self.others.peak)

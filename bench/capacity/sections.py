@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from bench.capacity.figures import shown
-from bench.capacity.needs import BROKERS, FOLDERS, Needs
+from bench.capacity.needs import BROKERS, FOLDERS, GATEWAY, SUBMISSIONS_WORKER, Needs
 from bench.capacity.rates import Rate
 from bench.capacity.writing import Text, about, bits, computed, lasting, size, table
+
+ENTRANCES = (GATEWAY, SUBMISSIONS_WORKER)
 
 
 def rates(needs: Needs) -> Iterator[str]:
@@ -44,6 +46,17 @@ def sections(needs: Needs) -> Iterator[str]:
          "bodies and what is beside them"),
         ("memory of ended sessions, each view", lambda: size(needs.logout_bytes()),
          "logouts of twelve hours"),
+    ])  # fmt: skip
+    yield from computed("Where events come in", [
+        ("CPU of an event in the gateway; in a submissions worker",
+         lambda: "; ".join(f"{needs.figures.entrance_us(name):.0f} us" for name in ENTRANCES),
+         "over HTTP in batches of 100; what an agency writes to Kafka itself"),
+        ("cores of the gateways; of the submissions workers",
+         lambda: "; ".join(about(needs.entrance_cores(name)) for name in ENTRANCES),
+         "the busiest hour, should all events come in there"),
+        ("gateways; submissions workers",
+         lambda: "; ".join(f"{needs.entrances(name):,}" for name in ENTRANCES),
+         "one core each, used by half; at least two"),
     ])  # fmt: skip
     yield from computed("Folding", [
         ("CPU of an event", lambda: f"{needs.fact_us():.0f} us", "young rows, and what age adds"),

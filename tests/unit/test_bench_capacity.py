@@ -57,6 +57,10 @@ def build(kept: str, seconds: float, each: float) -> dict[str, Any]:
     return of("replica", "Build", kept=kept, seconds=seconds, bytes_each=each)
 
 
+def entered(by: str, us: float, mib: float) -> dict[str, Any]:
+    return of("entrances", "Sent", by=by, cost_us={by: us}, memory_mib={by: mib})
+
+
 CORES = {"projection": 0.05, "replica": 0.025, "rows": 0.1, "redis": 0.01}
 MEASURED: Mapping[str, Any] = {
     "view": of(
@@ -83,6 +87,10 @@ MEASURED: Mapping[str, Any] = {
                   broker_seconds=0.5)],
         folded=of("displays", "Folded", displays=200_000, seconds=25.0, cpu_seconds=20.0),
     ),
+    "entrances": of("entrances", "Found", sent=[
+        entered("gateway", 100.0, 80.0), entered("gateway", 120.0, 90.0),
+        entered("gateway", 140.0, 85.0), entered("submissions-worker", 200.0, 70.0),
+    ]),
     "start": of("start", "Found", people=1_000_000, projection_mib=100, redis_mib=343,
                 start_with_store_seconds=5.0, start_without_store_seconds=15.0,
                 redis_seconds=40.0) | {"two_workers_seconds": 10.0},
@@ -130,7 +138,11 @@ def test_the_arithmetic_of_rates_and_cores(tmp_path: Path) -> None:
     assert needs.rows_cores().peak == pytest.approx((7_000 + 25_700) * 200e-6)
     assert needs.redis_cores() == pytest.approx(700 * 20e-6)
     following = 0.07 + 278.6e6 / 86_400 * 200e-6 + 63e6 / 86_400 * 200e-6 + 0.014
-    folding = 0.77 + 278.6e6 / 86_400 * 100e-6
+    assert needs.entrance_cores("gateway") == pytest.approx((7_000 + 700) * 120e-6)
+    assert needs.entrances("gateway") == 2
+    assert needs.entrances("submissions-worker") == 4  # 1.54 cores
+    assert needs.gateway_bytes() == 2 * 90 * 2**20
+    folding = 0.924 + 0.77 + 278.6e6 / 86_400 * 100e-6
     assert needs.cores() == pytest.approx(3.875 + 2 * 0.035 + folding + following + 0.531)
     assert needs.broker_cores() == pytest.approx(3 * (25_000 * 4e-6 + 7_700 * 10e-6))
 
@@ -206,6 +218,7 @@ def test_a_whole_page_leaves_open_only_what_no_benchmark_measures(tmp_path: Path
         ("scans", Needs.view_cores, Needs.display_us),
         ("real", Needs.workers, Needs.views),
         ("lifetime", Needs.rows_bytes, Needs.codes_bytes),
+        ("entrances", Needs.cores, Needs.workers),
         ("displays", Needs.partitions, Needs.workers),
         ("start", Needs.workers, Needs.worker_cores),
         ("replica", Needs.disk_bytes, Needs.store_bytes),
