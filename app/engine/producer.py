@@ -36,7 +36,8 @@ IN_TRANSACTION = (AddPartitionsToTxnRequest, ProduceRequest, EndTxnRequest)
 
 
 class Producer(TransactionalProducer):
-    """As aiokafka's; `in_doubt` once a request that may be on its way had no answer."""
+    """As aiokafka's; `in_doubt` once a request that may be on its way had no answer, or one that
+    says nothing."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

@@ -30,7 +30,8 @@ def ask_kafka(question: Callable[[Brokers], Coroutine[Any, Any, T]], unanswered:
         return asyncio.run(question(brokers))
     except FENCED:
         raise failed(
-            "Another resend has begun and shut this one out; what it was about to send is not sent."
+            "Another resend has begun and shut this one out, or Kafka has given up on what took it "
+            "too long; what it was about to send is not sent."
         ) from None
     except (KafkaError, OSError) as error:
         why = f"{brokers.trouble(error)} Then run this again."

@@ -23,6 +23,10 @@ from aiokafka.protocol.transaction import EndTxnRequest
 
 CLOSE_SECONDS_MAX = 3.0
 
+SAID_NOTHING_MAX = 10
+"""Answers in a row that say nothing of the end of a transaction; aiokafka waits 0.1 s after each.
+The broker fences within milliseconds."""
+
 FENCED = (
     ProducerFenced,
     InvalidProducerEpoch,
@@ -39,18 +43,17 @@ log = structlog.get_logger()
 
 # aiokafka has no types: its class is Any to mypy.
 class TransactionalProducer(AIOKafkaProducer):  # type: ignore[misc]
-    """As aiokafka's, but silent about what nobody waits for, and asking again how a transaction
-    ended.
+    """As aiokafka's, but silent about what nobody waits for, and sending the end of a transaction
+    again where the answer says nothing.
 
     Where a batch is refused, whoever sent it hears that. Then nobody asks whether a batch was
     taken from its queue, or how the transaction ended; Python would log each as an exception that
     was never retrieved.
 
-    A commit that the broker takes up at the instant at which it fences the producer fails in it,
+    A commit that the broker takes up at the instant at which it fences the producer can fail in it,
     and is answered with the error that says nothing (Kafka 4.4.0, whose log has an illegal state of
     the transaction's metadata then). aiokafka's sender would end. It is sent again, and the broker
-    says what has become of the transaction. One that it answers like this every time is fenced
-    once the transaction's own time is over.
+    says what has become of the transaction. After `SAID_NOTHING_MAX` such answers it does end.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -64,14 +67,18 @@ class TransactionalProducer(AIOKafkaProducer):  # type: ignore[misc]
             return batch
 
         queue._append_batch = append_unawaited
-        send = self.client.send
+        send, said_nothing = self.client.send, 0
 
         async def send_and_doubt(
             node_id: int, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT
         ) -> Any:
+            nonlocal said_nothing
             answer = await send(node_id, request, group=group)
-            if isinstance(request, EndTxnRequest) and answer.error_code == UnknownError.errno:
-                raise UnknownError  # which aiokafka takes for no answer
+            if isinstance(request, EndTxnRequest):
+                says_nothing = answer.error_code == UnknownError.errno
+                said_nothing = said_nothing + 1 if says_nothing else 0
+                if says_nothing and said_nothing < SAID_NOTHING_MAX:
+                    raise UnknownError  # which aiokafka takes for no answer
             return answer
 
         self.client.send = send_and_doubt

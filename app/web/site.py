@@ -80,7 +80,7 @@ OWN_PAGES: dict[str, Text] = {
 
 @pass_context
 def _said(context: Context, value: object) -> object:
-    """Say a text in the page's first language; anything else is printed as it is."""
+    """Say a value as `said_in` does, in the page's first language."""
     return said_in(value, context["language"])
 
 
