@@ -1,23 +1,28 @@
 """What an event costs where it comes in: the gateway, and the worker of submissions.
 
 Laboratories send negative results to the whole stack on this machine, on schedule: in one half of a
-round as batches over HTTP, in the other as records that they write to Kafka themselves. What a
-process spends before anybody sends is taken off.
+round as batches over HTTP, with the document of each person, in the other as records that they
+write to Kafka themselves, with the person's key. What a process spends while nobody sends is taken
+off. As in development, requests are not signed, and sources have no limits by the register.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
+from random import Random
 from statistics import median
+from typing import Any
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
+from app.development.sample.documents import Documents, SampleDocument
 from app.development.stack.processes import StackError
 from app.gateway.messages import BATCH
 from app.process.settings import Settings
@@ -39,79 +44,74 @@ SECONDS = 20
 WARM_SECONDS = 10
 """Of each way in: what is measured is Python, which has no compiler to wait for."""
 LABORATORIES = 10
-"""As many connections."""
-PEOPLE = 100_000
+"""At most as many connections."""
+PEOPLE = 10_000
 COPIED_SECONDS_MAX = 60.0
-GATEWAY, SUBMISSIONS_WORKER = "gateway", "submissions-worker"
+SETTLE_SECONDS = 5.0
+ENTRANCES = GATEWAY, SUBMISSIONS_WORKER = "gateway", "submissions-worker"
 
 
 class Sent(Struct, frozen=True):
-    """Half a round. `cost_us`: CPU of an event by process, beyond what it spends idle. MiB are the
-    most that a process had so far."""
+    """Half a round: the process by which the events came in. `cost_us`: its CPU of an event, beyond
+    what it spends idle. `memory_mib`: the most that it had so far, its children's among it."""
 
     by: str
     events: int
     seconds: float
-    cost_us: dict[str, float]
-    memory_mib: dict[str, float]
+    cost_us: float
+    memory_mib: float
 
 
 class Found(Struct, frozen=True):
-    """What was found. `idle_cores` by process, before anybody sends."""
+    """What was found. `idle_cores`: of each process, while nobody sends."""
 
     batch: int
     idle_cores: dict[str, float]
     sent: list[Sent]
 
     def cost_us(self, process: str) -> Spread:
-        """Return what an event costs the process that it comes in by."""
-        return Spread.of([each.cost_us[process] for each in self.sent if each.by == process])
+        """Return the CPU of an event, in microseconds, in the process that it comes in by."""
+        return Spread.of([each.cost_us for each in self.sent if each.by == process])
 
     def memory_mib(self, process: str) -> float:
         """Return the most memory that it had."""
-        return max(each.memory_mib[process] for each in self.sent)
+        return max(each.memory_mib for each in self.sent if each.by == process)
 
 
 def measure(directory: Path, rounds: int, terminal: Terminal) -> Found:
-    """Measure on a stack of its own; raise `StackError` where something was not taken."""
+    """Measure on a stack of its own. Raises `StackError` where something was not taken,
+    RuntimeError or httpx.TransportError where Kafka or a process is away."""
     with whole_stack(directory) as environment:
         settings = Settings.from_environment(environ=environment)
         folder = Path(environment["YUEKANG_DATA_DIR"])
         submissions = int(environment["YUEKANG_SUBMISSIONS_STATUS_PORT"])
         batches = _batches()
+        terminal.say(f"{RATE:,} events/s by both entrances, to warm up")
+        _over_http(settings, batches, WARM_SECONDS)
+        _to_kafka(settings, batches, submissions, WARM_SECONDS)
+        time.sleep(SETTLE_SECONDS)
         begun, before = time.monotonic(), cpu_of_stack(folder)
         time.sleep(SECONDS)
-        idle = _cores(before, cpu_of_stack(folder), time.monotonic() - begun)
+        took, after = time.monotonic() - begun, cpu_of_stack(folder)
+        idle = {by: round((after[by] - before[by]) / took, 4) for by in ENTRANCES}
         sent = []
-        terminal.say(f"{RATE:,} events/s by both entrances, to warm up")
-        asyncio.run(_over_http(settings, batches, WARM_SECONDS))
-        _to_kafka(settings, batches, submissions, WARM_SECONDS)
         for number in range(1, rounds + 1):
             terminal.say(f"round {number}: {RATE:,} events/s by the gateway, then by Kafka")
-            for by in (GATEWAY, SUBMISSIONS_WORKER):
-                begun, before = time.monotonic(), cpu_of_stack(folder)
+            for by in ENTRANCES:
+                begun, used = time.monotonic(), -cpu_of_stack(folder)[by]
                 if by == GATEWAY:
-                    asyncio.run(_over_http(settings, batches, SECONDS))
+                    _over_http(settings, batches, SECONDS)
                 else:
                     _to_kafka(settings, batches, submissions, SECONDS)
                 took = time.monotonic() - begun
-                cores = _cores(before, cpu_of_stack(folder), took)
+                used += cpu_of_stack(folder)[by]
                 events = RATE * SECONDS
-                cost = {
-                    name: round((cores[name] - idle.get(name, 0.0)) * took / events * 1e6, 1)
-                    for name in cores
-                }
-                sent.append(Sent(by, events, round(took, 1), cost, memory_of_stack(folder)))
+                cost = round((used - idle[by] * took) / events * 1e6, 1)
+                sent.append(Sent(by, events, round(took, 1), cost, memory_of_stack(folder)[by]))
     found = Found(BATCH_EVENTS, idle, sent)
-    for process in (GATEWAY, SUBMISSIONS_WORKER):
+    for process in ENTRANCES:
         terminal.say(f"{process}: {found.cost_us(process).text('.0f')} us an event")
     return found
-
-
-def _cores(
-    before: Mapping[str, float], after: Mapping[str, float], seconds: float
-) -> dict[str, float]:
-    return {name: round((after[name] - before.get(name, 0.0)) / seconds, 4) for name in after}
 
 
 def _batches() -> Iterator[list[NatResultReported]]:
@@ -134,6 +134,12 @@ def _batches() -> Iterator[list[NatResultReported]]:
         ]
 
 
+@cache
+def _documents() -> Sequence[SampleDocument]:
+    making = Documents(Random(1))
+    return [making.make() for _ in range(PEOPLE)]
+
+
 def _person(number: int) -> str:
     return person_key(blake2b(b"entrances:%d" % number, digest_size=20).digest())
 
@@ -147,17 +153,35 @@ def _on_schedule(
         yield begun + number * BATCH_EVENTS / RATE, next(batches)
 
 
-async def _over_http(
+def _over_http(
+    settings: Settings, batches: Iterator[list[NatResultReported]], seconds: float
+) -> None:
+    """Return once the gateway has answered all; raise `StackError` where it refuses."""
+    try:
+        asyncio.run(_post(settings, batches, seconds))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+
+
+async def _post(
     settings: Settings, batches: Iterator[list[NatResultReported]], seconds: float
 ) -> None:
     token_for = tokens_by(settings)
+    documents = _documents()
+
+    def submitted(event: NatResultReported) -> dict[str, Any]:
+        """As a laboratory sends it: a document in place of the person's key."""
+        rest: dict[str, Any] = msgspec.to_builtins(event)
+        del rest["partitionkey"]
+        rest["data"]["document"] = documents[int(event.sequence) % PEOPLE]
+        return rest
 
     async def send(client: aiohttp.ClientSession, batch: list[NatResultReported]) -> None:
         headers = {
             "authorization": f"Bearer {token_for(batch[0].source)}",
             "content-type": BATCH,
         }
-        body = msgspec.json.encode(batch)
+        body = msgspec.json.encode([submitted(event) for event in batch])
         async with client.post(
             f"{settings.gateway_url}/v1/events", data=body, headers=headers
         ) as answer:
@@ -208,11 +232,13 @@ def lines(found: Found) -> Iterator[str]:
     yield (
         f"{found.sent[0].events:,} negative results of {LABORATORIES} laboratories in {took:.0f} s "
         f"against the whole stack on this machine: over HTTP in batches of {found.batch}, and as "
-        "records that they write to Kafka themselves. CPU of an event in us, beyond what a process "
-        "spends idle; median (least–most) of the rounds."
+        "records that they write to Kafka themselves, a batch each "
+        f"{1000 * BATCH_EVENTS / RATE:g} ms both ways. Over HTTP each event has the document of a "
+        "person, which becomes a key; requests are not signed. CPU of an event in µs, beyond what "
+        "a process spends idle; median (least–most) of the rounds."
     )
-    yield from ("", "| | us an event | Idle, cores | Memory, MiB |", "|---|---|---|---|")
-    for process in (GATEWAY, SUBMISSIONS_WORKER):
+    yield from ("", "| | µs an event | Idle, cores | Memory, MiB |", "|---|---|---|---|")
+    for process in ENTRANCES:
         yield (
             f"| {process} | {found.cost_us(process).text('.0f')} | {found.idle_cores[process]:g} "
             f"| {found.memory_mib(process):,.0f} |"

@@ -235,9 +235,9 @@ def _two_provinces(person: str) -> Iterator[Any]:
 
 LIVES: dict[str, Life] = {
     "tested every second day": _tested,
-    "the same, positive once": _positive_once,
-    "the same, listed ten times": _listed_ten_times,
-    "the same, two provinces a day": _two_provinces,
+    "tested so, positive once": _positive_once,
+    "tested so, listed ten times": _listed_ten_times,
+    "tested so, two provinces a day": _two_provinces,
 }
 
 MIXTURES: dict[str, Callable[[Maker, datetime, int], Any]] = {

@@ -124,12 +124,16 @@ class Figures:
     # Where events come in
 
     def entrance_us(self, process: str) -> float:
-        """Return what an event costs the process that it comes in by."""
-        return _median(each["cost_us"][process] for each in self._sent(process))
+        """Return what an event costs the process that it comes in by, beyond what it has idle."""
+        return _median(each["cost_us"] for each in self._sent(process))
+
+    def entrance_idle(self, process: str) -> float:
+        """Return the cores of one such process while nobody sends."""
+        return float(self._found("entrances")["idle_cores"][process])
 
     def entrance_mib(self, process: str) -> float:
         """Return the most memory that it had, in MiB."""
-        return float(max(each["memory_mib"][process] for each in self._sent(process)))
+        return float(max(each["memory_mib"] for each in self._sent(process)))
 
     def _sent(self, by: str) -> list[Any]:
         return [each for each in self._found("entrances")["sent"] if each["by"] == by]

@@ -62,6 +62,12 @@ def limits(needs: Needs) -> list[Limit]:
             "It would never catch up. It has to be split by partition, which is not built.",
         ),
         Limit(
+            "the one gateway in the busiest hour, of a core, should all events come by it",
+            lambda: needs.gateway_cores(),
+            "It counts each source's events and person keys in memory, so beside a second one a "
+            "source has twice its limits. Agencies that write to Kafka themselves do not need it.",
+        ),
+        Limit(
             "the one projection in the busiest hour, of a core",
             lambda: needs.projection_cores(),
             "Machines with a replica do not need it.",

@@ -72,17 +72,19 @@ class Needs(Rates):
 
     # Where events come in
 
-    def entrance_cores(self, process: str) -> float:
-        """Cores of all gateways, or submissions workers, should all events come in by them."""
-        return self.sent.peak * self.figures.entrance_us(process) / 1e6
+    def gateway_cores(self) -> float:
+        """Cores of the one gateway in the busiest hour, should all events come in by it."""
+        events = self.sent.peak * self.figures.entrance_us(GATEWAY) / 1e6
+        return events + self.figures.entrance_idle(GATEWAY)
 
-    def entrances(self, process: str) -> int:
-        """Gateways, or submissions workers; each has one core. At least two."""
-        return max(2, ceil(self.entrance_cores(process) / self.supposed.use_max.value))
+    def submissions_cores(self) -> float:
+        """Cores of all submissions workers in the busiest hour, should all events come in there;
+        without what they have idle."""
+        return self.sent.peak * self.figures.entrance_us(SUBMISSIONS_WORKER) / 1e6
 
-    def gateway_bytes(self) -> float:
-        """Memory of all gateways."""
-        return self.entrances(GATEWAY) * self.figures.entrance_mib(GATEWAY) * 2**20
+    def submissions_workers(self) -> int:
+        """Submissions workers; each has one core. At least two."""
+        return max(2, ceil(self.submissions_cores() / self.supposed.use_max.value))
 
     # Who folds
 
@@ -277,7 +279,7 @@ class Needs(Rates):
     def cores(self) -> float:
         """Cores of all that is measured, at the peak; lists workers and `rows` over a day. Every
         event comes in by the gateway."""
-        folding = self.entrance_cores(GATEWAY) + self.worker_cores() + self.lists_cores().mean
+        folding = self.gateway_cores() + self.worker_cores() + self.lists_cores().mean
         following = self.projection_cores() + self.rows_cores().mean + self.redis_cores()
         replicas = self.view_machines() * self.replica_cores()
         return self.view_cores() + replicas + folding + following + self.broker_cores()

@@ -13,7 +13,6 @@ from bench.capacity.needs import (
     LISTED,
     RESULT,
     SCAN,
-    SUBMISSIONS_WORKER,
     Needs,
 )
 from bench.capacity.sections import rates, sections, starts
@@ -67,12 +66,10 @@ def _all(needs: Needs) -> Iterator[str]:
         ("lists-worker", lambda: f"{needs.lists_workers():,}",
          lambda: about(needs.lists_cores().mean), lambda: size(needs.worker_bytes()),
          lambda: f"at most {size(needs.lists_store_bytes())}"),
-        ("gateway", lambda: f"{needs.entrances(GATEWAY):,}",
-         lambda: about(needs.entrance_cores(GATEWAY)), lambda: size(needs.gateway_bytes()),
-         lambda: "none"),
+        ("gateway", one, lambda: about(needs.gateway_cores()),
+         lambda: f"{needs.figures.entrance_mib(GATEWAY):,.0f} MiB", lambda: "none"),
         ("submissions-worker, should all events come by it",
-         lambda: f"{needs.entrances(SUBMISSIONS_WORKER):,}",
-         lambda: about(needs.entrance_cores(SUBMISSIONS_WORKER)),
+         lambda: f"{needs.submissions_workers():,}", lambda: about(needs.submissions_cores()),
          lambda: f"{memory:,.0f} MiB a partition", lambda: "little: places alone"),
         ("projection", one, lambda: about(needs.projection_cores()),
          lambda: f"{needs.figures.start('projection_mib'):,.0f} MiB", lambda: "none"),
@@ -213,6 +210,8 @@ def _left_out() -> Iterator[str]:
         "- The proxies that end TLS, the OpenID provider, who sends SMS: not ours, not measured.",
         "- Logins, the travel card, the dashboard, officers' questions and their audit log: "
         "rare beside displays by our own assumption; what each costs is not measured yet.",
+        "- Of an event that comes in: the signature that a production gateway checks, and what the "
+        "broker takes for its first record, and for its second where it comes by submissions.",
         "- What a worker takes to check a scan, and `rows` to write a list: not measured yet.",
         "- What disks write and read: RocksDB and Kafka write records again as they compact.",
         "- Dead letters, what is parked and held: few in good health.",

@@ -66,8 +66,8 @@ class Rates:
 
     @property
     def sent(self) -> Rate:
-        """Events that come in by the gateway, or by Kafka: those that bear on a code, and those of
-        the other lists."""
+        """Events that come in by the gateway, or by Kafka, at most: those that bear on a code, and
+        those of the other lists. Some declarations among these are written by the view."""
         return Rate(self.facts.mean + self.others.mean, self.facts.peak + self.others.peak)
 
     @property

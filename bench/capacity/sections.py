@@ -7,8 +7,6 @@ from bench.capacity.needs import BROKERS, FOLDERS, GATEWAY, SUBMISSIONS_WORKER, 
 from bench.capacity.rates import Rate
 from bench.capacity.writing import Text, about, bits, computed, lasting, size, table
 
-ENTRANCES = (GATEWAY, SUBMISSIONS_WORKER)
-
 
 def rates(needs: Needs) -> Iterator[str]:
     """Yield how many events there are."""
@@ -48,15 +46,17 @@ def sections(needs: Needs) -> Iterator[str]:
          "logouts of twelve hours"),
     ])  # fmt: skip
     yield from computed("Where events come in", [
-        ("CPU of an event in the gateway; in a submissions worker",
-         lambda: "; ".join(f"{needs.figures.entrance_us(name):.0f} us" for name in ENTRANCES),
-         "over HTTP in batches of 100; what an agency writes to Kafka itself"),
-        ("cores of the gateways; of the submissions workers",
-         lambda: "; ".join(about(needs.entrance_cores(name)) for name in ENTRANCES),
-         "the busiest hour, should all events come in there"),
-        ("gateways; submissions workers",
-         lambda: "; ".join(f"{needs.entrances(name):,}" for name in ENTRANCES),
-         "one core each, used by half; at least two"),
+        ("CPU of an event in the gateway", lambda: f"{needs.figures.entrance_us(GATEWAY):.0f} us",
+         "over HTTP in batches of 100, with a document each"),
+        ("cores of the gateway", lambda: about(needs.gateway_cores()),
+         "the busiest hour, should all events come by it, and what it has idle"),
+        ("CPU of an event in a submissions worker",
+         lambda: f"{needs.figures.entrance_us(SUBMISSIONS_WORKER):.0f} us",
+         "what an agency writes to Kafka itself, some 25 records of a partition at once"),
+        ("cores of the submissions workers", lambda: about(needs.submissions_cores()),
+         "the busiest hour, should all events come by them"),
+        ("submissions workers", lambda: f"{needs.submissions_workers():,}",
+         "used by half; at least two"),
     ])  # fmt: skip
     yield from computed("Folding", [
         ("CPU of an event", lambda: f"{needs.fact_us():.0f} us", "young rows, and what age adds"),

@@ -58,7 +58,7 @@ def build(kept: str, seconds: float, each: float) -> dict[str, Any]:
 
 
 def entered(by: str, us: float, mib: float) -> dict[str, Any]:
-    return of("entrances", "Sent", by=by, cost_us={by: us}, memory_mib={by: mib})
+    return of("entrances", "Sent", by=by, cost_us=us, memory_mib=mib)
 
 
 CORES = {"projection": 0.05, "replica": 0.025, "rows": 0.1, "redis": 0.01}
@@ -87,7 +87,7 @@ MEASURED: Mapping[str, Any] = {
                   broker_seconds=0.5)],
         folded=of("displays", "Folded", displays=200_000, seconds=25.0, cpu_seconds=20.0),
     ),
-    "entrances": of("entrances", "Found", sent=[
+    "entrances": of("entrances", "Found", idle_cores={"gateway": 0.01}, sent=[
         entered("gateway", 100.0, 80.0), entered("gateway", 120.0, 90.0),
         entered("gateway", 140.0, 85.0), entered("submissions-worker", 200.0, 70.0),
     ]),
@@ -138,11 +138,9 @@ def test_the_arithmetic_of_rates_and_cores(tmp_path: Path) -> None:
     assert needs.rows_cores().peak == pytest.approx((7_000 + 25_700) * 200e-6)
     assert needs.redis_cores() == pytest.approx(700 * 20e-6)
     following = 0.07 + 278.6e6 / 86_400 * 200e-6 + 63e6 / 86_400 * 200e-6 + 0.014
-    assert needs.entrance_cores("gateway") == pytest.approx((7_000 + 700) * 120e-6)
-    assert needs.entrances("gateway") == 2
-    assert needs.entrances("submissions-worker") == 4  # 1.54 cores
-    assert needs.gateway_bytes() == 2 * 90 * 2**20
-    folding = 0.924 + 0.77 + 278.6e6 / 86_400 * 100e-6
+    assert needs.gateway_cores() == pytest.approx((7_000 + 700) * 120e-6 + 0.01)
+    assert needs.submissions_workers() == 4  # 1.54 cores
+    folding = 0.934 + 0.77 + 278.6e6 / 86_400 * 100e-6
     assert needs.cores() == pytest.approx(3.875 + 2 * 0.035 + folding + following + 0.531)
     assert needs.broker_cores() == pytest.approx(3 * (25_000 * 4e-6 + 7_700 * 10e-6))
 
