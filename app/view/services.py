@@ -119,8 +119,10 @@ class Services:
         self.reconciliation = Reconciliation(self._rows, self.codes, self.trail, options.now)
         self._sessions = redis_at(options.sessions_redis_url, limits.STORE_SECONDS_MAX, again=True)
         # It has to hear of each connection that is lost: it reads again what it may have missed.
+        # Whether Redis is silent it judges by itself. A view that is slow would give up the
+        # connection on which the answer lies already, and hear of nothing until it has another.
         self._sessions_follower = redis_at(
-            options.sessions_redis_url, limits.STORE_SECONDS_MAX, again=False
+            options.sessions_redis_url, 3 * limits.STORE_SECONDS_MAX, again=False
         )
         self.information = Information(self._rows, options.now)
         self.view_url = options.login.view_url
