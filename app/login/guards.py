@@ -138,7 +138,7 @@ def _protected(guard: Guard, next_app: ASGIApp) -> ASGIApp:
         except NoSession:
             raise _no_session(connection) from None
         except Away:
-            raise _away(connection) from None
+            raise sessions_away(connection) from None
         await guard.spend(session)
         if scope["route_handler"].opt.get("fresh") and not guard.sessions.is_fresh(session):
             raise _not_fresh(connection)
@@ -187,7 +187,8 @@ def _here(connection: AnyConnection) -> str | None:
     return here if _method(connection) in SAFE_METHODS else None
 
 
-def _away(connection: AnyConnection) -> Exception:
+def sessions_away(connection: AnyConnection) -> "SessionsAway | Refused":
+    """Return what whoever asks is told where nobody can tell whether their session was ended."""
     # A page's script may ask for the page too: this answer does not redirect it anywhere.
     wants_page = "text/html" in connection.headers.get("accept", "")
     if is_page(connection) or (wants_page and not connection.scope["path"].startswith(API)):

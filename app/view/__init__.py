@@ -20,7 +20,7 @@ colour is shown at all (亮码失败).
   pushed to the national platform.
 - `hot_path`: what phones ask by the thousand, from the request to the bytes; `showing`: the same
   for the framework, which is its specification; `shedding`, `queues`: what comes first when
-  more is asked than can be answered, and what is refused.
+  more is asked than can be answered, and what is refused; `refusing`: with which words.
 - `displays`, `scans`: the token that a resident shows, and the terminal that reads it.
 - `problems`: the refusals that the view words itself.
 - `reading`: the answers of those who read, and the error if nothing can be read.

@@ -56,6 +56,11 @@ def note_read(read: Read) -> None:
     (_STALE if read.stale else _FRESH).inc()
 
 
+def note_failure(failure: Unavailable) -> None:
+    """Count a code that cannot be shown."""
+    metrics.VIEW_READS.labels(failure.cause).inc()
+
+
 class Codes:
     """Reads codes. Belongs to one event loop."""
 
@@ -77,7 +82,7 @@ class Codes:
         try:
             read = await self.find(person, self._now())
         except Unavailable as failure:
-            metrics.VIEW_READS.labels(failure.cause).inc()
+            note_failure(failure)
             raise
         note_read(read)
         return read

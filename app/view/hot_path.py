@@ -16,9 +16,10 @@ the others:
 5. The answer is encoded (app.view.showing), or its page filled in (app.web.blanks).
 6. The display is put into the recorder's queue (app.view.recorder).
 
-Only the plain case is answered here. Whatever is not (no session, no code that may be shown,
-somebody who asks too often, a question with parameters) goes on to the framework, which alone knows
-how to refuse. So the framework's answer is the specification, and tests hold both to the same.
+Only the plain case is answered here. Whatever is not (no session, no code, somebody who asks too
+often, a question with parameters) goes on to the framework. That no code can be shown is as plain:
+at a peak it is said to all at once (app.view.refusing). The framework's answer is the
+specification, and tests hold both to the same.
 """
 
 import time
@@ -34,12 +35,12 @@ from msgspec import Struct
 from app.credentials.statuses import LIST_TYPE, STATUS_LISTS
 from app.login.guards import HOME
 from app.login.sessions import COOKIE, Away, NoSession, Session, Sessions
-from app.view.codes import note_read
+from app.view.codes import note_failure, note_read
 from app.view.me import DISPLAY, EPOCH_HEADER
 from app.view.pages.code_page import COLOURED, RELOAD_S, coloured, sheet_of
 from app.view.reading import Read, Unavailable
 from app.view.services import Services
-from app.view.showing import BEFORE, STATES, display_answer, record_shown
+from app.view.showing import BEFORE, STATES, display_answer, record_failed, record_shown
 from app.web.blanks import filled_in
 from app.web.headers import headers_of
 from app.web.language import LANGUAGES, Language, negotiate
@@ -113,9 +114,12 @@ class HotPath:
 
     async def answers(self, scope: HTTPScope, send: Send) -> bool:
         """Answer a plain question; False, and nothing was sent, if it is another one, or a bug
-        keeps it from being answered here."""
+        keeps it from being answered here. Raises `Unavailable`, or `Away` where nobody can tell
+        whether the session was ended: then no code can be shown, and nothing was sent."""
         try:
             found = await self._answer(scope)
+        except (Unavailable, Away):
+            raise
         except Exception as failure:
             log_failure("hot_path_failed", scope["method"], failure)
             return False
@@ -153,7 +157,7 @@ class HotPath:
         before = _before(asked)
         if before is not None and before not in STATES:
             return None
-        found = await self._read(asked)
+        found = await self._read(asked, before)
         if found is None:
             return None
         phone, read = found
@@ -163,7 +167,8 @@ class HotPath:
         return 200, [*self._json, epoch, *self._renewed(phone, read)], _encode(answer)
 
     async def _page(self, asked: Asked) -> Answer | None:
-        found = await self._read(asked)
+        before = _before(asked)
+        found = await self._read(asked, before)
         if found is None:
             return None
         phone, read = found
@@ -173,26 +178,29 @@ class HotPath:
         language = _language(asked)
         context = coloured(self._view, phone.session, read, says, RELOAD_S)
         page = filled_in(COLOURED, language, context)
-        self._shown(phone, read, says.colour, _before(asked))
+        self._shown(phone, read, says.colour, before)
         if gzipped := b"gzip" in asked.get(b"accept-encoding", b""):
             page = igzip.compress(page, GZIP_LEVEL, mtime=0)
         return 200, [*self._html[language, gzipped], *self._renewed(phone, read)], page
 
-    async def _read(self, asked: Asked) -> tuple[_Phone, Read] | None:
-        """Return whose code is asked for, and the code if it is there."""
+    async def _read(self, asked: Asked, before: str | None) -> tuple[_Phone, Read] | None:
+        """Return whose code is asked for, and the code if there is one; raise `Unavailable` or
+        `Away`."""
         try:
             phone = self._phone(_cookie(asked, _SESSION))
-            if self._view.login.ended.is_over(phone.session):
-                return None
-        except (NoSession, Away):
+        except NoSession:
             return None
-        at = self._view.now()
-        if at >= phone.good_until or not self._asks_seldom(phone.session.person):
+        at, session = self._view.now(), phone.session
+        if at >= phone.good_until or self._view.login.ended.is_over(session):
+            return None
+        if not self._asks_seldom(session.person):
             return None
         try:
-            read = await self._view.codes.find(phone.session.person, at)
-        except Unavailable:
-            return None
+            read = await self._view.codes.find(session.person, at)
+        except Unavailable as failure:
+            note_failure(failure)
+            record_failed(self._view, session, failure, before)
+            raise
         return None if read.code is None else (phone, read)
 
     def _asks_seldom(self, person: str) -> bool:

@@ -15,7 +15,10 @@ CAUSE_DETAILS: dict[UnavailableCause, str] = {
 
 def on_unavailable(request: AnyRequest, failure: Unavailable) -> Response[Problem]:
     """Answer 亮码失败: why, and when to ask again. No colour, not even the last one."""
+    return on_refused(request, code_unavailable(failure))
+
+
+def code_unavailable(failure: Unavailable) -> Refused:
+    """Return what a program is told of a code that cannot be shown."""
     retry = {"Retry-After": str(failure.retry_after_s)}
-    return on_refused(
-        request, Refused("code-unavailable", CAUSE_DETAILS[failure.cause], headers=retry)
-    )
+    return Refused("code-unavailable", CAUSE_DETAILS[failure.cause], headers=retry)

@@ -11,25 +11,19 @@ import re
 from random import random
 from time import monotonic
 
-import msgspec
-from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from app.login.sessions import Away
 from app.process import metrics
 from app.process.clock import Clock
 from app.view.hot_path import HotPath
 from app.view.limits import RETRY_BUSY_SECONDS
 from app.view.me import DISPLAY
-from app.view.pages.code_page import failed_page
-from app.view.problems import CAUSE_DETAILS
 from app.view.queues import NoRoom, Priority, Slots, Turns
 from app.view.reading import Unavailable
-from app.web.headers import headers_of
-from app.web.language import Language
-from app.web.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, Problem
-from app.web.raw import RawHeaders, as_bytes, send_whole
-from app.web.site import language_of
+from app.view.refusing import Refusing
+from app.web.raw import send_whole
 
 NEVER = re.compile(
     r"/(livez|readyz|metrics|static/.*|v1/changes|problems/.*"
@@ -74,22 +68,7 @@ class Shedding:
         self._app = app
         self._turns = Turns()
         self._slots = Slots()
-        self._now = now
-        self._every = headers_of(view_url)
-        self._json = as_bytes(
-            {
-                **self._every,
-                "content-type": MEDIA_TYPE,
-                "cache-control": "no-store",
-                "retry-after": str(RETRY_BUSY_SECONDS),
-            }
-        )
-        self._pages: dict[Language, tuple[int, RawHeaders, bytes]] = {}
-        detail, kind = CAUSE_DETAILS["busy"], KINDS["code-unavailable"]
-        code = "code-unavailable"
-        self._problem = msgspec.json.encode(
-            Problem(f"{TYPE_PREFIX}{code}", kind.title, kind.status, code, detail)
-        )
+        self._refusing = Refusing(view_url, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is asked for, or refuse it."""
@@ -112,27 +91,10 @@ class Shedding:
                     await self._app(scope, receive, send)
         except NoRoom:
             metrics.VIEW_SHED.labels(priority.value).inc()
-            await self._refuse(scope, send)
+            await self._refuse(scope, send, Unavailable("busy", RETRY_BUSY_SECONDS))
+        except (Unavailable, Away) as failure:
+            await self._refuse(scope, send, failure)
 
-    async def _refuse(self, scope: HTTPScope, send: Send) -> None:
-        page = not scope["path"].startswith("/v1/")
-        headers, body = self._page(scope) if page else (self._json, self._problem)
+    async def _refuse(self, scope: HTTPScope, send: Send, failure: Unavailable | Away) -> None:
+        headers, body = self._refusing.answer(scope, failure)
         await send_whole(send, 503, headers, body)
-
-    def _page(self, scope: HTTPScope) -> tuple[RawHeaders, bytes]:
-        """Return the page of 亮码失败, which is the same for everybody within a second."""
-        at = self._now()
-        second = int(at.timestamp())
-        language = language_of(Request(scope))
-        kept = self._pages.get(language)
-        if kept is None or kept[0] != second:
-            answer = failed_page(Unavailable("busy", RETRY_BUSY_SECONDS), language, at, reload=True)
-            headers = as_bytes(
-                {
-                    **self._every,
-                    "content-type": "text/html; charset=utf-8",
-                    **{name.lower(): value for name, value in answer.headers.items()},
-                }
-            )
-            kept = self._pages[language] = second, headers, answer.content.encode()
-        return kept[1], kept[2]

@@ -43,11 +43,18 @@ async def read_to_show(view: Services, session: Session, before: str | None) -> 
     try:
         read = await view.codes.read(session.person)
     except Unavailable as failure:
-        if before != FAILED:
-            view.recorder.record(session.person, view.now(), DisplayDetail(failure.cause))
+        record_failed(view, session, failure, before)
         raise
     record_shown(view, session, read.at, read.colour, before)
     return read
+
+
+def record_failed(
+    view: Services, session: Session, failure: Unavailable, before: str | None
+) -> None:
+    """Record that a code cannot be shown, unless the page that asks again has said so."""
+    if before != FAILED:
+        view.recorder.record(session.person, view.now(), DisplayDetail(failure.cause))
 
 
 def record_shown(
