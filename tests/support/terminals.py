@@ -24,13 +24,14 @@ SIZE = (1280, 720)
 
 
 def begin(stage: Stage, page: Page, place: str = "东门", query: str = "") -> None:
-    """Open the terminal and set it up, as a guard does on the first day."""
+    """Open the terminal and set it up, as a guard does on the first day. A camera that sees a code
+    already may have read it by now."""
     page.goto(f"{stage.url}/gate{query}")
     if page.locator("#token").is_visible():
         page.locator("#token").fill(TERMINAL)
     page.locator("#place").fill(place)
     page.locator("#begin [type=submit]").click()
-    page.locator("#looking").wait_for()
+    page.locator("#looking, #shown").filter(visible=True).wait_for()
 
 
 def shown_by(stage: Stage, browser: Browser, code: HealthCode) -> Image.Image:
