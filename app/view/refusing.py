@@ -15,11 +15,11 @@ from isal import igzip
 from litestar import Request
 from litestar.types import HTTPScope
 
-from app.login.guards import SessionsAway, sessions_away
+from app.login.guards import API, sessions_away
 from app.login.sessions import Away
 from app.process import metrics
 from app.process.clock import Clock
-from app.view.hot_path import GZIP_LEVEL
+from app.view.hot_path import GZIP_LEVEL, PACKED
 from app.view.limits import RETRY_STORE_SECONDS
 from app.view.pages.code_page import failed_page
 from app.view.problems import code_unavailable
@@ -28,7 +28,7 @@ from app.web.headers import headers_of
 from app.web.language import Language
 from app.web.problems import MEDIA_TYPE, Refused
 from app.web.raw import RawHeaders, as_bytes
-from app.web.site import VARY, language_of
+from app.web.site import language_of
 
 SESSIONS_AWAY = Unavailable("store", RETRY_STORE_SECONDS)
 """What a page says where nobody can tell whether its session was ended."""
@@ -48,6 +48,7 @@ class Refusing:
     def __init__(self, view_url: str, now: Clock) -> None:
         self._now = now
         self._every = headers_of(view_url)
+        self._problems: dict[str, tuple[RawHeaders, bytes]] = {}  # by their detail, which is fixed
         self._pages: dict[tuple[Language, UnavailableCause], _Page] = {}
 
     def answer(self, scope: HTTPScope, failure: Unavailable | Away) -> tuple[RawHeaders, bytes]:
@@ -56,21 +57,24 @@ class Refusing:
             said = sessions_away(Request(scope))
             if isinstance(said, Refused):
                 return self._problem(said)
-            assert isinstance(said, SessionsAway)
             failure = SESSIONS_AWAY
-        if scope["path"].startswith("/v1/"):
+        if scope["path"].startswith(API):
             return self._problem(code_unavailable(failure))
         return self._page(scope, failure)
 
     def _problem(self, refused: Refused) -> tuple[RawHeaders, bytes]:
         metrics.HTTP_REQUESTS_REFUSED.labels(refused.code).inc()
-        headers = {
-            **self._every,
-            "content-type": MEDIA_TYPE,
-            "cache-control": "no-store",
-            **{name.lower(): value for name, value in refused.headers.items()},
-        }
-        return as_bytes(headers), msgspec.json.encode(refused.problem())
+        found = self._problems.get(refused.detail)
+        if found is None:
+            headers = {
+                **self._every,
+                "content-type": MEDIA_TYPE,
+                "cache-control": "no-store",
+                **{name.lower(): value for name, value in refused.headers.items()},
+            }
+            body = msgspec.json.encode(refused.problem())
+            found = self._problems[refused.detail] = as_bytes(headers), body
+        return found
 
     def _page(self, scope: HTTPScope, failure: Unavailable) -> tuple[RawHeaders, bytes]:
         """Return the page, which is the same for everybody within a second."""
@@ -84,13 +88,12 @@ class Refusing:
                 "content-type": "text/html; charset=utf-8",
                 **{name.lower(): value for name, value in answer.headers.items()},
             }
-            packed = {"content-encoding": "gzip", "vary": f"{VARY}, accept-encoding"}
             body = answer.content.encode()
             found = self._pages[language, failure.cause] = _Page(
                 second,
                 as_bytes(headers),
                 body,
-                as_bytes({**headers, **packed}),
+                as_bytes({**headers, **PACKED}),
                 igzip.compress(body, GZIP_LEVEL, mtime=0),
             )
         if "gzip" in request.headers.get("accept-encoding", ""):

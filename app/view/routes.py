@@ -35,6 +35,7 @@ from app.view.pages.missing import on_page_missing, on_page_unknown
 from app.view.pages.routes import page_routes, resident_routes
 from app.view.reading import Unavailable
 from app.view.reconciliation import RECONCILIATION, ReconciliationAnswer
+from app.view.refusing import SESSIONS_AWAY
 from app.view.services import Services, ViewOptions
 from app.view.shedding import Shedding
 from app.view.terminals import terminal_routes
@@ -167,8 +168,7 @@ def _on_sessions_away(now: Clock) -> Callable[[AnyRequest, SessionsAway], Respon
         if request.url.path != HOME:
             return on_sessions_away(request, failure)
         reload = request.query_params.get("reload") != "off"
-        away = Unavailable("store", limits.RETRY_STORE_SECONDS)
-        return failed_page(away, language_of(request), now(), reload=reload)
+        return failed_page(SESSIONS_AWAY, language_of(request), now(), reload=reload)
 
     return answer
 

@@ -6,15 +6,7 @@ from functools import partial
 from bench.capacity.assumptions import Assumptions, record_bytes
 from bench.capacity.figures import Figures, shown
 from bench.capacity.limits import Limit, limits, ordered
-from bench.capacity.needs import (
-    DISPLAY,
-    FOLDERS,
-    GATEWAY,
-    LISTED,
-    RESULT,
-    SCAN,
-    Needs,
-)
+from bench.capacity.needs import DISPLAY, FOLDERS, GATEWAY, LISTED, RESULT, SCAN, Needs
 from bench.capacity.sections import rates, sections, starts
 from bench.capacity.writing import Row, Text, about, size, table
 
